@@ -1,0 +1,1 @@
+"""The engine and the command line of convmixer-bench."""

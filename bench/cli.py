@@ -1,0 +1,163 @@
+"""The command line: sub-commands and nothing else. Each imports what it needs inside, so `--help` loads no torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from bench.config import DEFAULT_SUITE, RunConfig, suite_fields
+from bench.errors import UsageError
+
+Kind = Literal["models", "metrics", "policies", "datasets", "recipes", "figures"]
+
+
+def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """Fields of the suite stand in for flags that were not given.
+
+    `--models` without `--suite` is a question of its own: the default suite has no say in it.
+    """
+    if commands[:1] != ("run",):
+        return
+    from cyclopts.config import Dict
+
+    given = {argument.name: argument.tokens[-1].value for argument in arguments if argument.tokens}
+    name = given.get("--suite")
+    if name is None and "--models" in given:
+        return
+    content = suite_fields(name or DEFAULT_SUITE)
+    Dict(content, use_commands_as_keys=False, source=f"suite {name or DEFAULT_SUITE}")(app, commands, arguments)
+
+
+app = App(
+    name="bench",
+    help="ConvMixer, ViT, MLP-Mixer and ResNet on one bench: counts, speed, memory and accuracy, measured alike.",
+    config=_suite,
+    version_flags=["--version"],
+)
+
+
+@app.command
+def run(
+    *,
+    config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen, and cyclopts reads it
+    suite: Annotated[str, Parameter()] = DEFAULT_SUITE,
+) -> int:
+    """Measure models and write records; what is finished is not measured again.
+
+    Parameters
+    ----------
+    suite
+        quick, or a TOML file with the same fields as these flags; flags win over it. Not used where --models is given alone.
+    """
+    from rich.console import Console
+
+    from bench.console import Live, print_tables
+    from bench.record import load
+    from bench.runner import Interrupted, Runner
+    from bench.summary import summarise
+    from bench.tables import all_tables
+
+    console = _console(Console)
+    try:
+        with Live(console) as live:
+            outcome = Runner(config, live).run()
+    except Interrupted as stop:
+        console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
+        return 130
+    records = [record for path in outcome.records if (record := load(path)).runs]
+    if records:
+        print_tables(console, [table for table in all_tables(summarise(records)) if not table.title.startswith("Published")])
+    state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
+    console.print(f"\n{state}; {len(outcome.records)} records in {outcome.folder} · next: python -m bench report --results {config.results}", soft_wrap=True, highlight=False)
+    if outcome.failures:
+        console.print(f"{len(outcome.failures)} arms failed; their records say why, and the same command tries them again", highlight=False)
+    return 0
+
+
+@app.command
+def report(*, results: Path = Path("results")) -> int:
+    """Render tables and figures from records; measures nothing.
+
+    Parameters
+    ----------
+    results
+        Folder with one folder per machine in it.
+    """
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.report import machine_folders, write
+
+    console, damaged = _console(Console), 0
+    for folder in machine_folders(results):
+        written = write(folder)
+        console.print(f"[bold]{folder.name}[/bold]", highlight=False)
+        print_tables(console, written.tables)
+        console.print(f"\n{folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
+        for note in written.summary.notes:
+            console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
+        for error in written.damaged:
+            print(f"bench: {error}", file=sys.stderr)
+        damaged += len(written.damaged)
+    return 2 if damaged else 0
+
+
+@app.command(name="list")
+def list_(kind: Kind, /, *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+    """Show what can be asked for.
+
+    Parameters
+    ----------
+    kind
+        models, metrics, policies, datasets, recipes or figures.
+    as_json
+        Machine-readable, on standard output.
+    """
+    from bench.catalogue import catalogue
+
+    rows = catalogue(kind)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.tables import Table
+
+    columns = list(rows[0]) if rows else ["name"]
+    cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+    print_tables(_console(Console), [Table(f"{len(rows)} {kind}", columns, cells)])
+    return 0
+
+
+def _console(console: type[Any]) -> Any:
+    """A terminal's own width; in a file or a pipe wide enough that tables keep their lines."""
+    return console() if sys.stdout.isatty() else console(width=160)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code. Bad input is one line and exit code 2."""
+    import signal
+
+    # A scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except (UsageError, CycloptsError) as error:
+        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+
+
+def script() -> None:
+    """The installed command `convmixer-bench`."""
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""What a run is asked to do: one frozen dataclass behind the flags and the TOML suites."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from bench.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SUITES = Path(__file__).parent / "suites"
+DEFAULT_SUITE = "quick"
+
+
+def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
+    """`a,b` and TOML's ["a", "b"] alike."""
+    item: type = hint.__args__[0]
+    parts = [part.strip() for token in tokens for part in token.value.split(",")]
+    try:
+        return tuple(item(part) for part in parts if part)
+    except ValueError:
+        raise ValueError(f"{','.join(parts)!r} is not a list of whole numbers such as 1,8,64") from None
+
+
+Names = Annotated[tuple[str, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
+Numbers = Annotated[tuple[int, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
+Plain = Parameter(show_default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Flags of `bench run` and fields of a suite file."""
+
+    models: Names = ()
+    """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build, package.module:build."""
+    metrics: Names = ()
+    """Metrics, comma separated; all that apply unless given."""
+    policies: Names = ()
+    """Ways to execute, comma separated, switches joined with +; eager on a CPU, bf16 on CUDA unless given."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    batch_sizes: Numbers = ()
+    """Images per call for throughput and memory, comma separated (latency is always at 1); 4 on a CPU unless given."""
+    image_size: Annotated[int | None, Plain] = None
+    """Side of the images in pixels; each model's own unless given."""
+    data: Annotated[str | None, Plain] = None
+    """Data set for top-1: digits, imagenet:/path."""
+    recipe: Annotated[str | None, Plain] = None
+    """Recipe to train with; the data set's own unless given."""
+    time_budget: Annotated[float | None, Plain] = None
+    """Seconds for the timed rounds; counting and warm-up come before, trainings after. No limit unless given."""
+    rounds: int = 16
+    """Rounds over all arms, if the time budget allows."""
+    results: Path = Path("results")
+    """Folder of the records."""
+    seed: int = 0
+    """Seed of the order of rounds, the inputs and the trainings."""
+    force: Annotated[bool, Parameter(negative=())] = False
+    """Measure again what is already finished."""
+
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.batch_sizes):
+            raise UsageError(f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work")
+        if self.image_size is not None and self.image_size < 1:
+            raise UsageError(f"--image-size: {self.image_size} is not a size in pixels; 224 would work")
+        if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
+            raise UsageError(f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work")
+        if self.rounds < 1:
+            raise UsageError(f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual")
+        kind, _, index = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+            raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
+
+
+def suite_fields(name: str) -> dict[str, Any]:
+    """The fields of a suite: a name from `bench/suites/` or a TOML file; UsageError where it cannot be read."""
+    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
+        raise UsageError(f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--suite: {path} is not valid TOML: {error}") from error
+    known_fields = [field.name for field in fields(RunConfig)]
+    for key in content:
+        if key.replace("-", "_") not in known_fields:
+            raise UsageError(f"--suite: {path} has an unknown field {key!r}; there are {', '.join(known_fields)}")
+    return content

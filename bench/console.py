@@ -1,0 +1,99 @@
+"""Tables and progress on the terminal. Everything shown here comes from a summary or an event; nothing is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table as RichTable
+
+from bench.tables import Table
+from bench.units import number, scale
+
+if TYPE_CHECKING:  # these import torch; the report uses this module too
+    from bench.plan import Task
+    from bench.record import Arm, Machine, Sample
+    from bench.worker import Failure
+
+
+def print_tables(console: Console, tables: list[Table]) -> None:
+    """Each table with its notes under it; nothing in a cell is read as markup."""
+    for table in tables:
+        console.print(f"\n[bold]{escape(table.title)}[/bold]")
+        shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for number, column in enumerate(table.columns):
+            shown.add_column(escape(column), justify="left" if number == 0 else "right", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*(escape(cell) for cell in row))
+        console.print(shown)
+        for note in table.notes:
+            console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
+
+
+class Live:
+    """Progress of a run: what is going on, the latest figure of it, and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.latest: dict[str, str] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[doing]}"),
+            TextColumn("[dim]{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._bar = self._progress.add_task("", total=1, doing="", left="", visible=False)
+        self._last_line = ""
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None:
+        versions = f"torch {machine.versions['torch']} · timm {machine.versions['timm']}"
+        where = machine.accelerator or f"{machine.cpu}, {machine.cores} threads · no GPU"
+        self.console.print(f"machine   {escape(where)} · {versions}", highlight=False)
+        models = len({task.arm.model for task in tasks})
+        names = ", ".join(dict.fromkeys(metric.name for task in tasks for metric in task.metrics))
+        done = len(tasks) - len(open_tasks)
+        self.console.print(f"plan      {models} models · {len(tasks)} arms · {names}", highlight=False)
+        if not open_tasks:
+            self.console.print(f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)", highlight=False)
+            return
+        if done:
+            self.console.print(f"          {done} arms finished before, {len(open_tasks)} to go", highlight=False)
+        if self.console.is_terminal:
+            self._progress.start()
+
+    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
+        left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
+        doing = f"{arm}  {self.latest.get(arm, '')}".strip()
+        self._progress.update(
+            self._bar, description=f"{name} {min(done + (name != 'round'), total)}/{total}", completed=done, total=total, doing=escape(doing), left=left, visible=True
+        )
+        self._plain(f"{name} {min(done + (name != 'round'), total)}/{total} {left}".rstrip())
+
+    def _plain(self, line: str) -> None:
+        """Where there is no terminal (a log file, CI) one line per step instead of a bar."""
+        if not self.console.is_terminal and line.split(" left")[0] != self._last_line:
+            self._last_line = line.split(" left")[0]
+            self.console.print(line, highlight=False)
+
+    def figure(self, arm: Arm, sample: Sample) -> None:
+        from bench.runner import label
+
+        factor, unit = scale(sample.unit)
+        value = sorted(sample.values)[len(sample.values) // 2]
+        self.latest[label(arm)] = f"{sample.metric} {number(value * factor)} {unit}"
+
+    def failed(self, arm: Arm, failure: Failure) -> None:
+        from bench.runner import label
+
+        self.console.print(f"{escape(label(arm))}: {failure.status}: {escape(failure.error)}", highlight=False)

@@ -1,0 +1,145 @@
+"""The machine's fingerprint and its noise."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.record import Machine, Scalar, write_whole
+from bench.registry import ROOT
+
+STOLEN = 0.05
+"""Share of the processor time taken by other guests of the host above which a round counts as disturbed."""
+
+
+def resolve_device(wanted: str) -> str:
+    """The torch device for `--device`; UsageError where this machine has none of that kind."""
+    import torch
+
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= found:
+            raise UsageError(f"--device: {wanted} asked for, but torch {torch.__version__} sees {found} CUDA devices here; cpu would work")
+        return f"cuda:{index or 0}"
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device: mps asked for, but torch sees no Apple GPU here; cpu would work")
+    return wanted
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists() and (match := re.search(r"model name\s*:\s*(.+)", info.read_text())):
+        return match[1].strip()
+    if sys.platform == "darwin":
+        return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def describe(device: str, *, installation: str) -> Machine:
+    """Everything about this machine that a number may depend on."""
+    import torch
+
+    cuda = device.startswith("cuda")
+    accelerator = torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
+    versions = {name: version(name) for name in ("torch", "torchvision", "timm", "fvcore", "numpy")}
+    versions |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
+    if cuda:
+        versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
+    settings: dict[str, Scalar] = {
+        "threads": cores(),
+        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
+        "installation": installation,
+    }
+    cpu = cpu_name()
+    name = re.sub(r"[^a-z0-9]+", "-", (accelerator or f"{cpu} {cores()}t").lower()).strip("-")
+    return Machine(
+        name=f"{name}-{installation}",
+        device=torch.device(device).type,
+        cpu=cpu,
+        cores=cores(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        accelerator=accelerator,
+        versions=versions,
+        settings=settings,
+    )
+
+
+def _driver() -> str:
+    found = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
+    return found.stdout.split("\n")[0].strip() or "unknown"
+
+
+def installation(results: Path) -> str:
+    """Four hex digits that name this results folder on this machine, made on first use.
+
+    Two machines of one kind would otherwise share a name, and records that somebody else measured and committed
+    would pass for this machine's own. The file is never committed.
+    """
+    path = results / ".installation"
+    if not path.exists():
+        write_whole(path, f"{uuid.uuid4().hex[:4]}\n".encode())
+    return path.read_text().strip()
+
+
+def project_version() -> str:
+    """This project's version."""
+    try:
+        return version("convmixer-bench")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with a plus sign where files differ from it; None outside a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if (ROOT / ".git").exists() else None
+
+
+class Noise:
+    """How much of the processor other guests of the host took between two readings (Linux; elsewhere unknown)."""
+
+    def __init__(self) -> None:
+        self._last = self._read()
+
+    def disturbed(self) -> bool:
+        """Whether more than `STOLEN` of the time since the last call was taken away."""
+        last, self._last = self._last, self._read()
+        total = self._last[1] - last[1]
+        return total > 0 and (self._last[0] - last[0]) / total > STOLEN
+
+    @staticmethod
+    def _read() -> tuple[int, int]:
+        stat = Path("/proc/stat")
+        if not stat.exists():
+            return 0, 0
+        fields = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:9]]
+        return fields[7], sum(fields)

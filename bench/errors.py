@@ -1,0 +1,5 @@
+"""The one exception that means "the user can mend this": printed as a single line, exit code 2."""
+
+
+class UsageError(ValueError):
+    """Bad input. The message names the flag or file, what was found and what would work."""

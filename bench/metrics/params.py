@@ -1,0 +1,12 @@
+"""Parameters of a model: every element that an optimizer would train."""
+
+from bench.plugins import Metric, metrics
+from bench.subject import Reading, Subject
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """The exact number, for `num_classes` outputs."""
+    return Reading([float(sum(parameter.numel() for parameter in subject.build().parameters()))])
+
+
+metrics.add(Metric(name="params", unit="parameter", better="lower", arm="count", measure=measure, summary="trainable parameters"))

@@ -1,0 +1,26 @@
+"""Images per second of calls made back to back."""
+
+from bench.plugins import Metric, metrics
+from bench.record import SpeedArm
+from bench.subject import Reading, Subject
+from bench.timing import back_to_back
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """One value: images over the seconds of the window, the device synchronised at its two ends."""
+    assert isinstance(subject.arm, SpeedArm)
+    calls = max(1, round(window / subject.seconds_per_call))
+    seconds = back_to_back(subject.call, subject.clock, calls=calls)
+    return Reading([calls * subject.arm.batch_size / seconds], {"calls": calls, "seconds": seconds})
+
+
+metrics.add(
+    Metric(
+        name="throughput",
+        unit="image/s",
+        better="higher",
+        arm="speed",
+        measure=measure,
+        summary="images per second over a window, device synchronised at its ends",
+    )
+)

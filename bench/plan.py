@@ -1,0 +1,191 @@
+"""From what was asked to what is measured: arms, each with its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bench.config import RunConfig
+from bench.errors import UsageError
+from bench.plugins import Dataset, Metric, Model, datasets, metrics, models, policies
+from bench.record import About, AccuracyArm, Arm, CountArm, Scalar, SpeedArm
+from bench.subject import SPEED_SETTINGS, split_policy
+from bench.training.recipe import Recipe, recipes
+
+COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
+ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 1, "reported": "last checkpoint, test split read once"}
+DEFAULT_POLICY = {"cpu": "eager", "cuda": "bf16", "mps": "eager"}
+DEFAULT_BATCHES = {"cpu": (4,), "cuda": (1, 8, 64, 256), "mps": (16,)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One arm, what is wanted of it, and the settings that with the arm make its key."""
+
+    arm: Arm
+    metrics: tuple[Metric, ...]
+    settings: dict[str, Scalar]
+    about: About
+    seed: int
+
+
+def make(config: RunConfig, *, device: str) -> list[Task]:
+    """All tasks of a run on `device` (a torch device string); UsageError where something asked for does not exist."""
+    if not config.models:
+        raise UsageError("--models: none given; `bench list models` shows them")
+    named = [_named(name) for name in dict.fromkeys(config.models)]
+    wanted = [metrics.get(name) for name in config.metrics] or metrics.entries()
+    kind = device.partition(":")[0]
+    tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
+    if any(metric.arm == "accuracy" for metric in wanted):
+        tasks += _accuracies(config, named, wanted)
+    if not tasks:
+        raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
+    return tasks
+
+
+def _named(name: str) -> tuple[Model, str | None]:
+    """A model and its weight tag, from `name` or `name@tag`."""
+    plain, _, tag = name.partition("@")
+    return models.get(plain), tag or None
+
+
+def _distinct(named: list[tuple[Model, str | None]]) -> list[Model]:
+    """The models without their tags, each once."""
+    return list({model.name: model for model, _ in named}.values())
+
+
+def _size(config: RunConfig, model: Model) -> int:
+    return config.image_size or model.image_size
+
+
+def _about(model: Model, caveat: str = "") -> About:
+    return About(family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat)
+
+
+def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
+    asked = tuple(metric for metric in wanted if metric.arm == "count")
+    for model in _distinct(named) if asked else []:
+        arm = CountArm(
+            model=model.name, source=model.source, image_size=_size(config, model), num_classes=model.num_classes
+        )
+        yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=_about(model), seed=config.seed)
+
+
+def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str) -> Iterator[Task]:
+    asked = [metric for metric in wanted if metric.arm == "speed"]
+    sizes = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
+    for model in _distinct(named):
+        for policy in _policies(config, kind):
+            for batch_size in sorted(size for size in sizes if size is not None):
+                fitting = tuple(metric for metric in asked if _fits(metric, batch_size, config, kind))
+                if not fitting:
+                    continue
+                arm = SpeedArm(
+                    model=model.name,
+                    source=model.source,
+                    image_size=_size(config, model),
+                    num_classes=model.num_classes,
+                    policy=policy,
+                    device=kind,
+                    batch_size=batch_size,
+                )
+                yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=_about(model), seed=config.seed)
+
+
+def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool:
+    if metric.batch is not None:
+        return metric.batch == batch_size
+    return batch_size in (config.batch_sizes or DEFAULT_BATCHES[kind])
+
+
+def _policies(config: RunConfig, kind: str) -> list[str]:
+    names = ["+".join(split_policy(name)) for name in config.policies or (DEFAULT_POLICY[kind],)]
+    for name in names:
+        for switch in name.split("+"):
+            if reason := policies.get(switch).supports(kind):
+                raise UsageError(f"--policies: {switch} does not run on {kind}: {reason}")
+    return list(dict.fromkeys(names))
+
+
+def _accuracies(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> list[Task]:
+    asked = tuple(metric for metric in wanted if metric.arm == "accuracy")
+    if config.data is None:
+        if config.recipe is not None:
+            raise UsageError(f"--recipe: {config.recipe} trains on a data set; add --data digits")
+        return []
+    name, _, argument = config.data.partition(":")
+    dataset = datasets.get(name)
+    dataset.check(argument)
+    if dataset.evaluate == "weights":
+        arms = [_weights_arm(config, model, tag, dataset) for model, tag in named]
+        seeds = [config.seed] * len(arms)
+    else:
+        arms, seeds = _recipe_arms(config, _distinct(named), dataset)
+    abouts = {model.name: _about(model, dataset.caveat) for model, _ in named}
+    return [
+        Task(
+            arm=arm,
+            metrics=asked,
+            settings=ACCURACY_SETTINGS,
+            about=abouts.get(arm.model, About(family="baseline", summary="no network", caveat=dataset.caveat)),
+            seed=seed,
+        )
+        for arm, seed in zip(arms, seeds, strict=True)
+    ]
+
+
+def _weights_arm(config: RunConfig, model: Model, tag: str | None, dataset: Dataset) -> AccuracyArm:
+    from bench.training.evaluate import tags
+
+    known = tags(model)
+    if config.recipe is not None:
+        raise UsageError(f"--recipe: {dataset.name} is evaluated with published weights only; leave --recipe away")
+    if not known:
+        raise UsageError(f"--data: {model.name} has no published weights to evaluate on {dataset.name}; leave it out of --models")
+    if tag is None and len(known) == 1:
+        tag = known[0]
+    if tag not in known:
+        asked = f"no weights {tag!r}" if tag else "several weights"
+        raise UsageError(f"--models: {model.name} has {asked}; name one: {', '.join(f'{model.name}@{name}' for name in known)}")
+    return AccuracyArm(
+        model=model.name,
+        source=model.source,
+        image_size=model.image_size,
+        num_classes=dataset.num_classes,
+        data=config.data or "",
+        split="validation",
+        transform="timm's for these weights",
+        weights=tag,
+    )
+
+
+def _recipe_arms(config: RunConfig, named: list[Model], dataset: Dataset) -> tuple[list[AccuracyArm], list[int]]:
+    recipe: Recipe = recipes.get(config.recipe or dataset.recipe or "")
+    fitting = [model for model in named if _size(config, model) == dataset.image_size]
+    if not fitting:
+        raise UsageError(
+            f"--data: {dataset.name} has {dataset.image_size} x {dataset.image_size} images and none of the models takes them; "
+            f"add --image-size {dataset.image_size} or leave --data away"
+        )
+    common = {"image_size": dataset.image_size, "num_classes": dataset.num_classes, "data": config.data, "split": "test"}
+    arms = [
+        AccuracyArm(
+            model=model.name,
+            source=model.source,
+            transform="as loaded, normalised by the training split",
+            recipe=recipe.name,
+            recipe_hash=recipe.hash,
+            seed=config.seed,
+            **common,  # type: ignore[arg-type]
+        )
+        for model in fitting
+    ]
+    seeds = [config.seed] * len(arms)
+    baselines = [AccuracyArm(model=name, transform="as loaded", **common) for name in dataset.baselines]  # type: ignore[arg-type]
+    return arms + baselines, seeds + [0] * len(baselines)
+
+
+def with_metrics(task: Task, kept: tuple[Metric, ...]) -> Task:
+    """The same arm with fewer metrics."""
+    return replace(task, metrics=kept)

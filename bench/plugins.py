@@ -1,0 +1,114 @@
+"""What a plug-in of each kind declares, and the registries that hold them.
+
+A plug-in file adds an entry to the registry of its kind:
+
+    models.add(Model(name="my_net", family="mine", build=build))
+
+Nothing here imports torch: the report asks these registries too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.registry import Registry
+
+Better = Literal["lower", "higher", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An architecture that can be built at any size.
+
+    `build(*, image_size, num_classes)` returns a `torch.nn.Module` that maps float images of shape
+    (batch, 3, image_size, image_size) to logits of shape (batch, num_classes).
+    `timm_name` is timm's name of the same architecture; published accuracies are looked up by it.
+    `source` is a hash of the code for models whose code is the user's, so that an edited file is a new arm.
+    """
+
+    name: str
+    family: str
+    build: Callable[..., Any]
+    image_size: int = 224
+    num_classes: int = 1000
+    timm_name: str | None = None
+    source: str | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One quantity with a unit and a direction.
+
+    `arm` says what it is measured of: "count" (model and image size), "speed" (model, policy, device, batch size,
+    image size) or "accuracy" (model, recipe or weights, data). `measure(subject, window)` takes one window of about
+    `window` seconds and returns a `bench.subject.Reading`. `batch` restricts a speed metric to one batch size; `rounds` says
+    in how many rounds it takes part where not in all.
+    """
+
+    name: str
+    unit: str
+    better: Better
+    arm: Literal["count", "speed", "accuracy"]
+    measure: Callable[..., Any]
+    batch: int | None = None
+    rounds: int | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One switch of how a model is executed; switches are combined as `bf16+channels_last`.
+
+    `apply(execution)` changes a `bench.subject.Execution` in place. Switches are applied in the order of `order`,
+    whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
+    switches of one slot exclude each other. `supports(device)` returns a reason where it cannot run, else None.
+    """
+
+    name: str
+    apply: Callable[..., None]
+    order: int
+    slot: str
+    supports: Callable[[str], str | None] = lambda device: None
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Images with labels in three splits: train, select (carved from train) and test.
+
+    `load(argument)` returns a `bench.training.splits.Splits`; `argument` is what follows the colon in `--data
+    name:argument`. `image_size` is the size it trains at (None: any). `evaluate` says how `top-1` is got:
+    "recipe" trains under `--recipe`, "weights" evaluates published weights. `baselines` are reference rows that
+    need no network, by name: `baseline(splits) -> predicted test labels`.
+    """
+
+    name: str
+    load: Callable[[str], Any]
+    num_classes: int
+    evaluate: Literal["recipe", "weights"]
+    image_size: int | None = None
+    recipe: str | None = None
+    baselines: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    argument: str = ""
+    check: Callable[[str], None] = lambda argument: None
+    caveat: str = ""
+    summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """`draw(summary)` returns a dict of file stem to matplotlib figure (empty where there is nothing to draw)."""
+
+    name: str
+    draw: Callable[..., Any]
+    summary: str = ""
+
+
+models: Registry[Model] = Registry("model", room="models", flag="--models")
+metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--metrics")
+policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
+datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")
+figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")

@@ -1,0 +1,16 @@
+"""Weights and images in channels-last order (NHWC)."""
+
+import torch
+
+from bench.plugins import Policy, policies
+from bench.subject import Execution
+
+
+def apply(execution: Execution) -> None:
+    """Reorder weights and inputs."""
+    assert isinstance(execution.model, torch.nn.Module), "channels_last comes before compile"
+    execution.model.to(memory_format=torch.channels_last)
+    execution.inputs = execution.inputs.contiguous(memory_format=torch.channels_last)
+
+
+policies.add(Policy(name="channels_last", apply=apply, order=20, slot="memory format", summary="channels-last memory format (NHWC)"))

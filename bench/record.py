@@ -1,0 +1,331 @@
+"""The record: one append-only JSON-lines file per arm, and everything that reads or writes it.
+
+A file holds, in this order and any number of runs: one `arm` line (format, key, arm, settings), then for each run a
+`run` line (machine, versions, seed), one `round` line per finished round (raw samples with unit and direction), and
+an `end` line (how it ended). A run that was killed has no `end` line; its rounds count all the same.
+
+A finished round is appended and synced at once, so a kill loses the round in flight at most. A torn last line is cut
+off before the next append and reported on reading; any other damage is a `DamagedRecord` naming file and line.
+
+Format history
+    1   first format
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from bench.errors import UsageError
+
+FORMAT = 1
+
+Scalar = str | int | float | bool | None
+Status = Literal["ok", "oom", "failed", "timeout", "unsupported"]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Anything that is stored; unknown fields are damage, not extensions."""
+
+
+class CountArm(Line, tag="count", kw_only=True):
+    """What parameters and MACs are counted of: no policy and no device change them."""
+
+    model: str
+    source: str | None = None
+    image_size: int
+    num_classes: int
+
+
+class SpeedArm(Line, tag="speed", kw_only=True):
+    """What a speed is measured of. `device` is cpu, cuda or mps; which one is in the run line."""
+
+    model: str
+    source: str | None = None
+    image_size: int
+    num_classes: int
+    policy: str
+    device: str
+    batch_size: int
+
+
+class AccuracyArm(Line, tag="accuracy", kw_only=True):
+    """What a top-1 is measured of. `weights` is a published tag, or None for a training under `recipe`.
+
+    A data set's baseline that is no network has neither. `split` and `transform` say what was evaluated and how.
+    """
+
+    model: str
+    source: str | None = None
+    image_size: int
+    num_classes: int
+    data: str
+    split: str
+    transform: str
+    recipe: str | None = None
+    recipe_hash: str | None = None
+    weights: str | None = None
+    seed: int | None = None
+
+
+Arm = CountArm | SpeedArm | AccuracyArm
+
+
+class About(Line, tag="about", kw_only=True):
+    """What the report wants to know of a model and cannot ask torch: its family and published name."""
+
+    family: str
+    timm_name: str | None = None
+    summary: str = ""
+    caveat: str = ""
+    """What has to stand beside an accuracy on this data set."""
+
+
+class Machine(Line, tag="machine", kw_only=True):
+    """Where a run took place. `fingerprint` covers what must be equal for two runs to be put together."""
+
+    name: str
+    device: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    accelerator: str | None = None
+    versions: dict[str, str]
+    settings: dict[str, Scalar]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits over every field."""
+        return _digest(self)[:12]
+
+
+class Sample(Line, tag="sample", kw_only=True):
+    """One window of one metric: raw values as measured, in `unit`."""
+
+    metric: str
+    unit: str
+    better: Literal["lower", "higher", "none"]
+    values: list[float]
+    detail: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError(f"a sample of {self.metric} has no values")
+        if not all(math.isfinite(value) for value in self.values):
+            raise ValueError(f"a sample of {self.metric} holds {self.values}, which is not finite")
+
+
+class ArmLine(Line, tag="arm", kw_only=True):
+    """The first line of every record."""
+
+    format: int
+    key: str
+    arm: Arm
+    settings: dict[str, Scalar]
+    about: About
+
+
+class RunLine(Line, tag="run", kw_only=True):
+    """One start of `bench run`. `setup` holds this arm's build, first-call and warm-up times in seconds."""
+
+    run: str
+    started: str
+    version: str
+    commit: str | None
+    seed: int
+    machine: Machine
+    setup: dict[str, Scalar] = {}
+    fresh: bool = False
+    """What earlier runs measured of this arm is superseded (`--force`)."""
+
+
+class RoundLine(Line, tag="round", kw_only=True):
+    """One finished round of one arm. Samples are paired across arms by run and round, never otherwise."""
+
+    run: str
+    round: int
+    phase: Literal["measure", "choose", "confirm"] = "measure"
+    disturbed: bool = False
+    samples: list[Sample]
+    arrays: str | None = None
+    """Name of the `.npz` beside the record that holds this round's large arrays."""
+
+
+class EndLine(Line, tag="end", kw_only=True):
+    """How a run ended for this arm. `short`: the time budget ended before the wanted number of rounds."""
+
+    run: str
+    status: Status
+    metrics: list[str]
+    error: str | None = None
+    short: bool = False
+    time_budget: float | None = None
+
+
+Body = RunLine | RoundLine | EndLine
+_decode_head = msgspec.json.Decoder(ArmLine).decode
+_decode_body = msgspec.json.Decoder(Body).decode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class DamagedRecord(UsageError):
+    """A record that cannot be read; the message names file, line and what to do."""
+
+
+@dataclass(kw_only=True)
+class Record:
+    """A record in memory. `torn` is true where a last, incomplete line was left out."""
+
+    path: Path
+    head: ArmLine
+    runs: list[RunLine] = field(default_factory=list)
+    rounds: list[RoundLine] = field(default_factory=list)
+    ends: list[EndLine] = field(default_factory=list)
+    torn: bool = False
+
+    @property
+    def arm(self) -> Arm:
+        return self.head.arm
+
+    def within(self, fingerprint: str) -> Record:
+        """This record with the runs of one machine, in one state of its software, alone; superseded ones left out."""
+        mine = [run for run in self.runs if run.machine.fingerprint == fingerprint]
+        last = max((number for number, run in enumerate(mine) if run.fresh), default=0)
+        kept = {run.run for run in mine[last:]}
+        return Record(
+            path=self.path,
+            head=self.head,
+            runs=[run for run in self.runs if run.run in kept],
+            rounds=[line for line in self.rounds if line.run in kept],
+            ends=[line for line in self.ends if line.run in kept],
+            torn=self.torn,
+        )
+
+    def latest(self) -> Record:
+        """This record as its last run's machine and software measured it."""
+        return self.within(self.runs[-1].machine.fingerprint) if self.runs else self
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_encode(value)).hexdigest()
+
+
+def key_of(arm: Arm, settings: dict[str, Scalar]) -> str:
+    """Sixteen hex digits over the arm and the settings that change what a sample means."""
+    return _digest([arm, settings])[:16]
+
+
+def path_of(folder: Path, arm: Arm, settings: dict[str, Scalar]) -> Path:
+    """Where the record of an arm lies: `<model>.<kind>.<key>.jsonl`, whatever characters the model's name has."""
+    kind = arm.__struct_config__.tag
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", arm.model).strip("-")[:60] or "model"
+    return folder / f"{slug}.{kind}.{key_of(arm, settings)}.jsonl"
+
+
+def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) -> Path:
+    """Make sure the record of an arm exists and ends with a whole line; returns its path."""
+    path = path_of(folder, arm, settings)
+    if path.exists():
+        _cut_torn_line(path)
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    head = ArmLine(format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about)
+    write_whole(path, _encode(head) + b"\n")
+    return path
+
+
+def append(path: Path, line: Body) -> None:
+    """Append one line and wait until it is on disk."""
+    with path.open("ab") as file:
+        file.write(_encode(line) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part: temporary file, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _cut_torn_line(path: Path) -> None:
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        with path.open("rb+") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def load(path: Path) -> Record:
+    """Read one record; `DamagedRecord` where anything but a torn last line is wrong."""
+    lines = path.read_bytes().split(b"\n")
+    torn = lines.pop() != b""
+    if not lines:
+        raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
+    record: Record | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            if record is None:
+                record = Record(path=path, head=_checked_head(line), torn=torn)
+            else:
+                _file(record, _decode_body(line))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise DamagedRecord(
+                f"{path}: line {number} is damaged ({error}); restore the file or move it away, the other records are untouched"
+            ) from error
+    assert record is not None
+    return record
+
+
+def _checked_head(line: bytes) -> ArmLine:
+    found = msgspec.json.decode(line)
+    if isinstance(found, dict) and found.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"format {found['format']}, this version reads {FORMAT}")
+    head = _decode_head(line)
+    if head.key != key_of(head.arm, head.settings):
+        raise ValueError(f"its key {head.key} is not that of its arm and settings")
+    return head
+
+
+def _file(record: Record, line: Body) -> None:
+    if isinstance(line, RunLine):
+        record.runs.append(line)
+        return
+    if line.run not in {run.run for run in record.runs}:
+        raise ValueError(f"run {line.run!r} has no run line before it")
+    if isinstance(line, RoundLine):
+        record.rounds.append(line)
+    else:
+        record.ends.append(line)
+
+
+def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
+    """All records of a folder in the order of their names, and what could not be read."""
+    records: list[Record] = []
+    damaged: list[DamagedRecord] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            records.append(load(path))
+        except DamagedRecord as error:
+            damaged.append(error)
+    return records, damaged
+
+
+def samples(record: Record, metric: str, phase: str = "measure") -> Iterable[tuple[tuple[str, int], Sample]]:
+    """The samples of one metric with what they are paired by: (run, round)."""
+    for line in record.rounds:
+        if line.phase == phase:
+            for sample in line.samples:
+                if sample.metric == metric:
+                    yield (line.run, line.round), sample

@@ -1,0 +1,51 @@
+"""How a stored unit is shown: scale, name and significant figures. Records keep base units; only tables scale."""
+
+from __future__ import annotations
+
+from bench.stats import Estimate
+
+# unit in the record -> (factor, what a column header says)
+SHOWN = {
+    "s": (1e3, "ms"),
+    "B": (1e-9, "GB"),
+    "MAC": (1e-9, "G"),
+    "parameter": (1e-6, "M"),
+    "image/s": (1.0, "img/s"),
+    "share": (100.0, "%"),
+}
+
+
+def scale(unit: str) -> tuple[float, str]:
+    """Factor and shown name of a unit; an unknown one is shown as stored."""
+    return SHOWN.get(unit, (1.0, unit))
+
+
+def number(value: float, *, places: int | None = None) -> str:
+    """Three significant figures, or a fixed number of decimal places; no exponent below a billion."""
+    if places is not None:
+        return f"{value:,.{places}f}"
+    if value == 0 or abs(value) >= 1e9:
+        return f"{value:.3g}"
+    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{value:,.{max(0, 3 - magnitude)}f}" if abs(value) >= 0.1 else f"{value:.3g}"
+
+
+def estimate(value: Estimate | None, unit: str, *, places: int | None = None) -> str:
+    """`62.4 ±0.9` in the shown unit; empty where there is nothing."""
+    if value is None:
+        return ""
+    factor, _ = scale(unit)
+    text = number(value.value * factor, places=places)
+    if value.half_width is None:
+        return text
+    return f"{text} ±{number(value.half_width * factor)}"
+
+
+def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) -> str:
+    """`0.37 [0.36, 0.38]`."""
+    if value is None:
+        return ""
+    text = f"{value.value * factor:.{places}f}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{value.low * factor:.{places}f}, {value.high * factor:.{places}f}]"

@@ -1,0 +1,201 @@
+"""One arm in a process of its own: a crash, a leak or a hang stays there.
+
+Workers are forked from a server that has imported torch and timm and never touched a device. They do one thing at a
+time, when told: make ready, or take one window of one metric, and answer with raw samples.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from typing import Any, Protocol
+
+from bench.errors import UsageError
+from bench.record import Arm, Scalar, SpeedArm, Status
+
+SILENCE = 600.0
+"""Seconds without a word after which a worker counts as hung; compiling a large model can take minutes."""
+PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker holds."""
+
+    arm: Arm
+    device: str
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Take one window of one metric."""
+
+    metric: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Raw values of a window, or the set-up times of a worker that is ready."""
+
+    values: list[float] = field(default_factory=list)
+    detail: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+
+class Failure(Exception):
+    """How an arm failed. `usage` marks what the user can mend: it ends the run instead of becoming a record."""
+
+    def __init__(self, status: Status, error: str, usage: bool = False) -> None:
+        super().__init__(status, error, usage)  # all of them: the exception is pickled by its arguments
+        self.status, self.error, self.usage = status, error, usage
+
+
+@dataclass(frozen=True)
+class Word:
+    """A sign of life in the middle of something long."""
+
+    text: str
+
+
+class Worker(Protocol):
+    """What the runner needs of a worker; tests bring their own."""
+
+    def ready(self) -> dict[str, Scalar]:
+        """Build and warm up; returns the set-up times. Raises Failure."""
+        ...
+
+    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
+        """One window of one metric; `heard` gets the words in between. Raises Failure."""
+        ...
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        ...
+
+
+class ProcessWorker:
+    """A worker in a forked process."""
+
+    def __init__(self, job: Job, context: ForkServerContext) -> None:
+        self._mine, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, job), daemon=True, name=job.arm.model)
+        self._process.start()
+        theirs.close()
+
+    def ready(self) -> dict[str, Scalar]:
+        return self._ask(None, lambda text: None).detail
+
+    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
+        return self._ask(window, heard)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._mine.close()
+
+    def _ask(self, request: Window | None, heard: Callable[[str], None]) -> Samples:
+        try:
+            self._mine.send(request)
+            while True:
+                if not self._mine.poll(SILENCE):
+                    raise Failure("timeout", f"no answer within {SILENCE:.0f} s")
+                answer = self._mine.recv()
+                if isinstance(answer, Failure):
+                    raise answer
+                if isinstance(answer, Samples):
+                    return answer
+                heard(answer.text)
+        except (EOFError, ConnectionError) as error:
+            self._process.join(5)
+            raise Failure("failed", f"the worker died with exit code {self._process.exitcode}") from error
+
+
+class Workers:
+    """The server that workers are forked from. Started with the first worker; it ends with this process."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOAD)
+
+    def open(self, job: Job) -> Worker:
+        """Fork a worker that will hold `job`."""
+        return ProcessWorker(job, self._context)
+
+
+def serve(pipe: Connection, job: Job) -> None:
+    """The worker's life: answer requests until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what ends
+    subject: Any = None
+    while True:
+        try:
+            request = pipe.recv()
+        except EOFError:
+            return
+        try:
+            # What a model prints would tear the progress display apart.
+            with redirect_stdout(io.StringIO()):
+                if subject is None:
+                    subject = _open(job, pipe)
+                answer = _do(subject, request)
+        except Exception as error:
+            answer = failure_of(error)
+        pipe.send(answer)
+
+
+def _open(job: Job, pipe: Connection) -> Any:
+    import torch
+
+    from bench.plugins import models
+    from bench.subject import open_subject
+
+    torch.set_num_threads(job.threads)
+    entry = models.get(job.arm.model) if is_network(job.arm) else None
+
+    def build() -> torch.nn.Module:
+        assert entry is not None, f"{job.arm.model} is no network"
+        torch.manual_seed(job.seed)
+        return entry.build(image_size=job.arm.image_size, num_classes=job.arm.num_classes)
+
+    return open_subject(
+        job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text))
+    )
+
+
+def is_network(arm: Arm) -> bool:
+    """False for the baselines of a data set, which have neither recipe nor weights."""
+    return not hasattr(arm, "recipe") or arm.recipe is not None or arm.weights is not None
+
+
+def _do(subject: Any, request: Window | None) -> Samples:
+    from bench.plugins import metrics
+    from bench.subject import prepare
+
+    if request is None:
+        return Samples(detail=prepare(subject) if isinstance(subject.arm, SpeedArm) else {"pid": os.getpid()})
+    reading = metrics.get(request.metric).measure(subject, request.seconds)
+    return Samples(reading.values, reading.detail, reading.arrays)
+
+
+def failure_of(error: Exception) -> Failure:
+    """The status and one line for an exception in a worker."""
+    text = f"{type(error).__name__}: {error}".split("\n")[0][:500]
+    if isinstance(error, UsageError):
+        return Failure("failed", str(error), usage=True)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return Failure("oom", text)
+    if isinstance(error, NotImplementedError):
+        return Failure("unsupported", text)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return Failure("failed", text + where)

@@ -1,0 +1,1 @@
+"""One file per figure: a function from a summary to matplotlib figures. No torch here."""

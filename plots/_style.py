@@ -1,0 +1,33 @@
+"""Looks that all figures share: a family has one colour and one marker everywhere."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which stays distinct in the common colour blindnesses; markers repeat it for print.
+FAMILIES = {
+    "convmixer": ("ConvMixer", "#D55E00", "o"),
+    "vit": ("ViT", "#0072B2", "s"),
+    "mixer": ("MLP-Mixer", "#009E73", "^"),
+    "resnet": ("ResNet", "#CC79A7", "D"),
+    "user": ("your own", "#000000", "P"),
+}
+OTHER = ("other", "#666666", "X")
+
+
+def family(name: str) -> tuple[str, str, str]:
+    """Label, colour and marker of a family."""
+    return FAMILIES.get(name, OTHER)
+
+
+def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:
+    """One panel with room for a title and a line of conditions under it."""
+    figure = Figure(figsize=(7.2, 4.8), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(f"{title}\n", loc="left", fontsize=12, fontweight="bold")
+    axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=8, color="#444444", va="bottom")
+    axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
