@@ -72,10 +72,14 @@ def run(
     if records:
         print_tables(console, [table for table in all_tables(summarise(records)) if not table.title.startswith("Published")])
     state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
-    console.print(f"\n{state}; {len(outcome.records)} records in {outcome.folder} · next: python -m bench report --results {config.results}", soft_wrap=True, highlight=False)
+    console.print(
+        f"\n{state}; {len(outcome.records)} records in {outcome.folder} · next: python -m bench report --results {config.results}",
+        soft_wrap=True,
+        highlight=False,
+    )
     if outcome.failures:
         console.print(f"{len(outcome.failures)} arms failed; their records say why, and the same command tries them again", highlight=False)
-    return 0
+    return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
 
 
 @app.command

@@ -24,8 +24,8 @@ def print_tables(console: Console, tables: list[Table]) -> None:
     for table in tables:
         console.print(f"\n[bold]{escape(table.title)}[/bold]")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-        for number, column in enumerate(table.columns):
-            shown.add_column(escape(column), justify="left" if number == 0 else "right", overflow="fold")
+        for place, column in enumerate(table.columns):
+            shown.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold")
         for row in table.rows:
             shown.add_row(*(escape(cell) for cell in row))
         console.print(shown)
@@ -65,7 +65,9 @@ class Live:
         done = len(tasks) - len(open_tasks)
         self.console.print(f"plan      {models} models · {len(tasks)} arms · {names}", highlight=False)
         if not open_tasks:
-            self.console.print(f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)", highlight=False)
+            self.console.print(
+                f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)", highlight=False
+            )
             return
         if done:
             self.console.print(f"          {done} arms finished before, {len(open_tasks)} to go", highlight=False)
@@ -76,7 +78,13 @@ class Live:
         left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
         doing = f"{arm}  {self.latest.get(arm, '')}".strip()
         self._progress.update(
-            self._bar, description=f"{name} {min(done + (name != 'round'), total)}/{total}", completed=done, total=total, doing=escape(doing), left=left, visible=True
+            self._bar,
+            description=f"{name} {min(done + (name != 'round'), total)}/{total}",
+            completed=done,
+            total=total,
+            doing=escape(doing),
+            left=left,
+            visible=True,
         )
         self._plain(f"{name} {min(done + (name != 'round'), total)}/{total} {left}".rstrip())
 

@@ -22,15 +22,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-# Operators whose arithmetic the convention leaves out. fvcore counts the norms among them by itself.
+# What fvcore counts by itself and the convention leaves out.
 LEFT_OUT = (
     "batch_norm",
     "layer_norm",
     "group_norm",
     "instance_norm",
-    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
     "upsample_nearest2d",
     "upsample_bilinear2d",
     "grid_sampler",
@@ -63,6 +61,11 @@ def _shape(value: Any) -> list[int]:
     return value.type().sizes()
 
 
+def _nothing(inputs: list[Any], outputs: list[Any]) -> int:
+    """An operator that the convention leaves out. (None would not do: fvcore's own handle would win.)"""
+    return 0
+
+
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
     """MACs of `aten::_convolution_mode`: output elements times the weights that each one meets."""
     weight, output = _shape(inputs[1]), _shape(outputs[0])
@@ -81,7 +84,6 @@ def _without_tracing_warnings() -> Iterator[None]:
     """fvcore traces with `torch.jit`, which newer torch calls deprecated: that one warning, nothing else."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*deprecated.*")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         yield
 
 
@@ -98,7 +100,7 @@ def count_macs(model: nn.Module, inputs: Tensor) -> MacCount:
         analysis.set_op_handle("aten::_convolution_mode", _convolution)
         analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
         for operator in LEFT_OUT:
-            analysis.set_op_handle(f"aten::{operator}", None)
+            analysis.set_op_handle(f"aten::{operator}", _nothing)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         counted = MacCount(int(analysis.total()), _torch_macs(model, inputs), dict(analysis.unsupported_ops()))
     if counted.missed:

@@ -66,9 +66,7 @@ def _about(model: Model, caveat: str = "") -> About:
 def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
     for model in _distinct(named) if asked else []:
-        arm = CountArm(
-            model=model.name, source=model.source, image_size=_size(config, model), num_classes=model.num_classes
-        )
+        arm = CountArm(model=model.name, source=model.source, image_size=_size(config, model), num_classes=model.num_classes)
         yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=_about(model), seed=config.seed)
 
 

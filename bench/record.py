@@ -36,7 +36,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Anything that is stored; unknown fields are damage, not extensions."""
 
 
-class CountArm(Line, tag="count", kw_only=True):
+class CountArm(Line, tag="count", frozen=True, kw_only=True):
     """What parameters and MACs are counted of: no policy and no device change them."""
 
     model: str
@@ -45,7 +45,7 @@ class CountArm(Line, tag="count", kw_only=True):
     num_classes: int
 
 
-class SpeedArm(Line, tag="speed", kw_only=True):
+class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
     """What a speed is measured of. `device` is cpu, cuda or mps; which one is in the run line."""
 
     model: str
@@ -57,7 +57,7 @@ class SpeedArm(Line, tag="speed", kw_only=True):
     batch_size: int
 
 
-class AccuracyArm(Line, tag="accuracy", kw_only=True):
+class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     """What a top-1 is measured of. `weights` is a published tag, or None for a training under `recipe`.
 
     A data set's baseline that is no network has neither. `split` and `transform` say what was evaluated and how.
@@ -79,7 +79,7 @@ class AccuracyArm(Line, tag="accuracy", kw_only=True):
 Arm = CountArm | SpeedArm | AccuracyArm
 
 
-class About(Line, tag="about", kw_only=True):
+class About(Line, tag="about", frozen=True, kw_only=True):
     """What the report wants to know of a model and cannot ask torch: its family and published name."""
 
     family: str
@@ -89,7 +89,7 @@ class About(Line, tag="about", kw_only=True):
     """What has to stand beside an accuracy on this data set."""
 
 
-class Machine(Line, tag="machine", kw_only=True):
+class Machine(Line, tag="machine", frozen=True, kw_only=True):
     """Where a run took place. `fingerprint` covers what must be equal for two runs to be put together."""
 
     name: str
@@ -107,7 +107,7 @@ class Machine(Line, tag="machine", kw_only=True):
         return _digest(self)[:12]
 
 
-class Sample(Line, tag="sample", kw_only=True):
+class Sample(Line, tag="sample", frozen=True, kw_only=True):
     """One window of one metric: raw values as measured, in `unit`."""
 
     metric: str
@@ -123,7 +123,7 @@ class Sample(Line, tag="sample", kw_only=True):
             raise ValueError(f"a sample of {self.metric} holds {self.values}, which is not finite")
 
 
-class ArmLine(Line, tag="arm", kw_only=True):
+class ArmLine(Line, tag="arm", frozen=True, kw_only=True):
     """The first line of every record."""
 
     format: int
@@ -133,7 +133,7 @@ class ArmLine(Line, tag="arm", kw_only=True):
     about: About
 
 
-class RunLine(Line, tag="run", kw_only=True):
+class RunLine(Line, tag="run", frozen=True, kw_only=True):
     """One start of `bench run`. `setup` holds this arm's build, first-call and warm-up times in seconds."""
 
     run: str
@@ -147,7 +147,7 @@ class RunLine(Line, tag="run", kw_only=True):
     """What earlier runs measured of this arm is superseded (`--force`)."""
 
 
-class RoundLine(Line, tag="round", kw_only=True):
+class RoundLine(Line, tag="round", frozen=True, kw_only=True):
     """One finished round of one arm. Samples are paired across arms by run and round, never otherwise."""
 
     run: str
@@ -159,7 +159,7 @@ class RoundLine(Line, tag="round", kw_only=True):
     """Name of the `.npz` beside the record that holds this round's large arrays."""
 
 
-class EndLine(Line, tag="end", kw_only=True):
+class EndLine(Line, tag="end", frozen=True, kw_only=True):
     """How a run ended for this arm. `short`: the time budget ended before the wanted number of rounds."""
 
     run: str

@@ -2,7 +2,8 @@
 
 Every plug-in is one file in the room of its kind (`models/`, `plots/`, `bench/metrics/` ...). A registry imports
 all files of its room the first time it is asked, so adding a file is all it takes. Files whose name starts with
-an underscore are helpers. Another package adds plug-ins through the entry-point group `convmixer_bench.<plural>` (`convmixer_bench.models`).
+an underscore are helpers. Another package adds plug-ins through an entry-point group: `convmixer_bench.models`,
+`convmixer_bench.metrics` and so on.
 
 A plug-in that fails to import is never skipped: its own error stops the command.
 """

@@ -14,7 +14,7 @@ def write_arrays(record: Path, run: str, arrays: Mapping[str, object]) -> str:
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: np.asarray(values) for name, values in arrays.items()})
+    np.savez_compressed(buffer, allow_pickle=False, **{name: np.asarray(values) for name, values in arrays.items()})
     path = record.with_name(f"{record.stem}.{run}.npz")
     write_whole(path, buffer.getvalue())
     return path.name

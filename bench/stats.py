@@ -9,7 +9,9 @@ import math
 import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+K = TypeVar("K", bound=Hashable)
 ROUNDS_FOR_INTERVAL = 6
 """Below this many rounds a bootstrap interval says less than it seems to; none is given."""
 RESAMPLES = 2000
@@ -43,7 +45,7 @@ def median_interval(values: Sequence[float]) -> Estimate:
     return Estimate(statistics.median(values), float(interval.low), float(interval.high), len(values))
 
 
-def paired_ratio(values: Mapping[Hashable, float], reference: Mapping[Hashable, float]) -> Estimate | None:
+def paired_ratio(values: Mapping[K, float], reference: Mapping[K, float]) -> Estimate | None:
     """Median of `values` over `reference`, paired by their common keys (run and round); None without a pair.
 
     Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ class Subject:
 def split_policy(policy: str) -> list[str]:
     """The switches of a policy, each once, in their order of application; unknown or clashing ones are UsageErrors."""
     switches = sorted({policies.get(part.strip()) for part in policy.split("+")}, key=lambda switch: switch.order)
-    for left, right in zip(switches, switches[1:], strict=False):
+    for left, right in pairwise(switches):
         if left.slot == right.slot:
             raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {left.slot}; keep one of them")
     return [switch.name for switch in switches]

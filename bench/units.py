@@ -38,7 +38,7 @@ def estimate(value: Estimate | None, unit: str, *, places: int | None = None) ->
     text = number(value.value * factor, places=places)
     if value.half_width is None:
         return text
-    return f"{text} ±{number(value.half_width * factor)}"
+    return f"{text} ±{value.half_width * factor:.2g}"
 
 
 def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) -> str:

@@ -19,7 +19,7 @@ from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
 from bench.errors import UsageError
-from bench.record import Arm, Scalar, SpeedArm, Status
+from bench.record import AccuracyArm, Arm, Scalar, SpeedArm, Status
 
 SILENCE = 600.0
 """Seconds without a word after which a worker counts as hung; compiling a large model can take minutes."""
@@ -142,6 +142,7 @@ def serve(pipe: Connection, job: Job) -> None:
             request = pipe.recv()
         except EOFError:
             return
+        answer: Samples | Failure
         try:
             # What a model prints would tear the progress display apart.
             with redirect_stdout(io.StringIO()):
@@ -167,14 +168,12 @@ def _open(job: Job, pipe: Connection) -> Any:
         torch.manual_seed(job.seed)
         return entry.build(image_size=job.arm.image_size, num_classes=job.arm.num_classes)
 
-    return open_subject(
-        job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text))
-    )
+    return open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
 
 
 def is_network(arm: Arm) -> bool:
     """False for the baselines of a data set, which have neither recipe nor weights."""
-    return not hasattr(arm, "recipe") or arm.recipe is not None or arm.weights is not None
+    return not isinstance(arm, AccuracyArm) or arm.recipe is not None or arm.weights is not None
 
 
 def _do(subject: Any, request: Window | None) -> Samples:

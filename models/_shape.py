@@ -8,5 +8,5 @@ def grid(image_size: int, patch: int, *, name: str) -> int:
     if image_size < patch or image_size % patch:
         below = max(patch, image_size - image_size % patch)
         works = f"{below}" if image_size < patch else f"{below} or {below + patch}"
-        raise UsageError(f"--image-size: {name} cuts the image into patches of {patch}, {image_size} is not a multiple ({works} would work)")
+        raise UsageError(f"--image-size: {name} has patches of {patch} and {image_size} is not a multiple; {works} would work")
     return image_size // patch

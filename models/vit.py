@@ -33,9 +33,7 @@ for _name, _timm in {
 def build_digits(*, image_size: int, num_classes: int) -> VisionTransformer:
     """Width 48, depth 3, patch 8: the quartet's transformer."""
     grid(image_size, 8, name="vit_digits")
-    return VisionTransformer(
-        img_size=image_size, patch_size=8, embed_dim=48, depth=3, num_heads=3, mlp_ratio=4.25, num_classes=num_classes
-    )
+    return VisionTransformer(img_size=image_size, patch_size=8, embed_dim=48, depth=3, num_heads=3, mlp_ratio=4.25, num_classes=num_classes)
 
 
 models.add(

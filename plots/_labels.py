@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-# Offsets in points that are tried in turn: right, left, above, below, then further out.
-OFFSETS = [
-    (dx * reach, dy * reach, ha)
-    for reach in (1.0, 1.8, 2.8, 4.0, 5.5)
-    for dx, dy, ha in [(7, 0, "left"), (-7, 0, "right"), (0, 9, "center"), (0, -9, "center"), (6, 7, "left"), (6, -7, "left"), (-6, 7, "right"), (-6, -7, "right")]
+Side = Literal["left", "center", "right"]
+
+# Offsets in points that are tried in turn: right, left, above, below, the corners; then the same further out.
+NEAR: list[tuple[float, float, Side]] = [
+    (7, 0, "left"),
+    (-7, 0, "right"),
+    (0, 9, "center"),
+    (0, -9, "center"),
+    (6, 7, "left"),
+    (6, -7, "left"),
+    (-6, 7, "right"),
+    (-6, -7, "right"),
 ]
+OFFSETS = [(dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR]
 
 
 def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]], obstacles: list[Bbox]) -> None:
@@ -29,7 +39,7 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
         px, py = axes.transData.transform((x, y))
         taken.append(Bbox.from_extents(px - 7, py - 7, px + 7, py + 7))
     for x, y, text, colour in sorted(points, key=lambda point: -point[1]):
-        best: tuple[float, float, float, str] | None = None
+        best: tuple[float, float, float, Side] | None = None
         label = axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=7.5, color=colour, va="center")
         for dx, dy, ha in OFFSETS:
             cost = _cost(_moved(label, renderer, dx, dy, ha), taken, frame)
@@ -40,10 +50,12 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
         assert best is not None
         taken.append(_moved(label, renderer, *best[1:]))
         if max(abs(best[1]), abs(best[2])) > 12:
-            axes.annotate("", (x, y), xytext=best[1:3], textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5})
+            axes.annotate(
+                "", (x, y), xytext=best[1:3], textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5}
+            )
 
 
-def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: str) -> Bbox:
+def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: Side) -> Bbox:
     label.set_horizontalalignment(ha)
     label.set_position((dx, dy))
     return label.get_window_extent(renderer).padded(1)  # type: ignore[arg-type]

@@ -46,6 +46,4 @@ def reading(correct: torch.Tensor, detail: dict[str, object], **arrays: object) 
     return Reading([counts["correct"] / counts["images"]], counts | detail, {"correct": correct.numpy(), **arrays})
 
 
-metrics.add(
-    Metric(name="top1", unit="share", better="higher", arm="accuracy", measure=measure, summary="top-1 accuracy on the test split")
-)
+metrics.add(Metric(name="top1", unit="share", better="higher", arm="accuracy", measure=measure, summary="top-1 accuracy on the test split"))

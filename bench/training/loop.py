@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import timm.optim
 import torch
@@ -33,7 +34,7 @@ class Diverged(RuntimeError):
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The rate at `step` of `steps`: linear between the corners of the recipe's schedule."""
     share = step / steps
-    for (left, low), (right, high) in zip(recipe.schedule, recipe.schedule[1:], strict=False):
+    for (left, low), (right, high) in pairwise(recipe.schedule):
         if share <= right:
             return recipe.learning_rate * (low + (high - low) * (share - left) / (right - left))
     raise AssertionError(f"step {step} of {steps}")

@@ -42,8 +42,9 @@ class Splits:
 
 def by_file_order(images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int) -> Splits:
     """Cut a data set in its file order into train, select and test; `train` and `select` are shares of the whole."""
-    first, second = int(len(labels) * train), int(len(labels) * (train + select))
-    cut = [Split(i, l) for i, l in zip(torch.tensor_split(images, (first, second)), torch.tensor_split(labels, (first, second)), strict=True)]
+    cuts = (int(len(labels) * train), int(len(labels) * (train + select)))
+    parts = zip(torch.tensor_split(images, cuts), torch.tensor_split(labels, cuts), strict=True)
+    cut = [Split(*part) for part in parts]
     return Splits(
         name=f"file-order {len(cut[0])}/{len(cut[1])}/{len(cut[2])}",
         train=cut[0],
