@@ -38,7 +38,12 @@ def estimate(value: Estimate | None, unit: str, *, places: int | None = None) ->
     text = number(value.value * factor, places=places)
     if value.half_width is None:
         return text
-    return f"{text} ±{value.half_width * factor:.2g}"
+    return f"{text} ±{_two_figures(value.half_width * factor)}"
+
+
+def _two_figures(value: float) -> str:
+    """An uncertainty: two significant figures, all digits of it from 100 on."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which stays distinct in the common colour blindnesses; markers repeat it for print.
@@ -24,6 +25,7 @@ def family(name: str) -> tuple[str, str, str]:
 def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:
     """One panel with room for a title and a line of conditions under it."""
     figure = Figure(figsize=(7.2, 4.8), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)  # labels are placed by the size that this canvas gives them, on any machine
     axes = figure.add_subplot()
     axes.set_title(f"{title}\n", loc="left", fontsize=12, fontweight="bold")
     axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=8, color="#444444", va="bottom")

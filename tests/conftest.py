@@ -1,0 +1,162 @@
+"""Small stand-ins that several tests share: a clock that only moves when told, workers without processes, records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench import record
+from bench.record import About, AccuracyArm, CountArm, EndLine, Machine, RoundLine, RunLine, Sample, SpeedArm
+from bench.worker import Failure, Job, Samples, Window
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when somebody calls `spend`; counts how often the device was waited for."""
+
+    time: float = 0.0
+    waits: int = 0
+
+    def now(self) -> float:
+        return self.time
+
+    def synchronize(self) -> None:
+        self.waits += 1
+
+    def spend(self, seconds: float) -> None:
+        self.time += seconds
+
+
+@dataclass
+class FakeWorkers:
+    """Workers that answer at once. `script(job, window)` gives the samples or raises; every request is noted."""
+
+    script: Callable[[Job, Window], list[float]]
+    clock: FakeClock = field(default_factory=FakeClock)
+    seconds_per_window: float = 1.0
+    opened: list[Job] = field(default_factory=list)
+    requests: list[tuple[str, int, str]] = field(default_factory=list)
+    alive: int = 0
+    broken: dict[str, Failure] = field(default_factory=dict)
+
+    def open(self, job: Job) -> FakeWorker:
+        self.opened.append(job)
+        self.alive += 1
+        return FakeWorker(self, job)
+
+
+@dataclass
+class FakeWorker:
+    pool: FakeWorkers
+    job: Job
+
+    def ready(self) -> dict[str, float]:
+        if failure := self.pool.broken.get(self.job.arm.model):
+            raise failure
+        return {"first_call_s": 0.5}
+
+    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
+        batch = getattr(self.job.arm, "batch_size", 0)
+        self.pool.requests.append((self.job.arm.model, batch, window.metric))
+        self.pool.clock.spend(self.pool.seconds_per_window)
+        return Samples(self.pool.script(self.job, window), {"correct": 9, "images": 10} if window.metric == "top1" else {})
+
+    def close(self) -> None:
+        self.pool.alive -= 1
+
+
+class Silent:
+    """An observer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.open_tasks: list[object] = []
+        self.failures: list[str] = []
+
+    def planned(self, machine: object, folder: object, tasks: list[object], open_tasks: list[object]) -> None:
+        self.open_tasks = open_tasks
+
+    def step(self, *_: object) -> None: ...
+
+    def figure(self, *_: object) -> None: ...
+
+    def failed(self, arm: object, failure: Failure) -> None:
+        self.failures.append(failure.status)
+
+
+MACHINE = Machine(
+    name="test-cpu-2t-0000",
+    device="cpu",
+    cpu="Test CPU",
+    cores=2,
+    memory_bytes=8 << 30,
+    versions={"torch": "2.6.0", "timm": "1.0.15"},
+    settings={"threads": 2},
+)
+
+
+def speed_record(
+    folder: Path, model: str, values: list[float], *, family: str = "vit", batch_size: int = 4, timm: str | None = None
+) -> Path:
+    """A finished throughput record with one value per round."""
+    arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=batch_size)
+    path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    for number, value in enumerate(values, start=1):
+        sample = Sample(metric="throughput", unit="image/s", better="higher", values=[value])
+        record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+    record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+    return path
+
+
+def count_record(folder: Path, model: str, params: int, macs: int, *, family: str = "vit", timm: str | None = None) -> Path:
+    """A finished count record."""
+    arm = CountArm(model=model, image_size=224, num_classes=1000)
+    path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    samples = [
+        Sample(metric="params", unit="parameter", better="lower", values=[float(params)]),
+        Sample(metric="macs", unit="MAC", better="lower", values=[float(macs)], detail={"uncounted": {"aten::add": 3}}),
+    ]
+    record.append(path, RoundLine(run="r1", round=1, samples=samples))
+    record.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
+    return path
+
+
+def accuracy_record(folder: Path, model: str, correct: int, *, recipe: str | None = "digits", family: str = "vit") -> Path:
+    """A finished top-1 record of 360 test images."""
+    arm = AccuracyArm(
+        model=model, image_size=224, num_classes=10, data="digits", split="test", transform="none", recipe=recipe, recipe_hash="0"
+    )
+    path = record.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
+    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    detail = {"correct": correct, "images": 360, "train_s": 12.0}
+    sample = Sample(metric="top1", unit="share", better="higher", values=[correct / 360], detail=detail)
+    record.append(path, RoundLine(run="r1", round=1, samples=[sample]))
+    record.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
+    return path
+
+
+CONTESTANTS = [
+    ("convmixer_1536_20", "convmixer", 51_625_960, 51_099_168_768, 1.1, "convmixer_1536_20"),
+    ("convmixer_768_32", "convmixer", 21_110_248, 20_677_000_000, 2.4, "convmixer_768_32"),
+    ("convmixer_1024_20", "convmixer", 24_383_464, 5_949_000_000, 9.0, "convmixer_1024_20_ks9_p14"),
+    ("vit_s16", "vit", 22_050_664, 4_598_882_304, 13.2, "vit_small_patch16_224"),
+    ("deit_s16", "vit", 22_050_664, 4_598_882_304, 13.1, "deit_small_patch16_224"),
+    ("mixer_b16", "mixer", 59_880_472, 12_601_767_936, 5.1, "mixer_b16_224"),
+    ("resnet50", "resnet", 25_557_032, 4_089_184_256, 11.0, "resnet50"),
+]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder with one machine: counts, speeds and digits accuracies of seven models."""
+    folder = tmp_path / "results" / MACHINE.name / "records"
+    for number, (model, family, params, macs, speed, timm) in enumerate(CONTESTANTS):
+        count_record(folder, model, params, macs, family=family, timm=timm)
+        speed_record(folder, model, [speed * (1 + 0.01 * (n % 3)) for n in range(8)], family=family, timm=timm)
+        accuracy_record(folder, model, 330 + 4 * number, family=family)
+    accuracy_record(folder, "logistic-regression", 320, recipe=None, family="baseline")
+    return tmp_path / "results"

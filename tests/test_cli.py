@@ -1,0 +1,157 @@
+"""The command line: one clear line and exit code 2 for bad input, and the main job in small."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.config import SUITES, RunConfig, suite_fields
+
+from .test_worker import wait_for
+
+BAD = [
+    (["run", "--models", "convmixer_1536_2O"], "--models: no model named 'convmixer_1536_2O'; did you mean convmixer_1536_20?"),
+    (["run", "--models", "vit_s16", "--metrics", "latensy"], "did you mean latency?"),
+    (["run", "--models", "vit_s16", "--data", "digit"], "did you mean digits?"),
+    (["run", "--models", "vit_s16", "--data", "imagenet:/nowhere"], "--data imagenet:/nowhere"),
+    (["run", "--models", "vit_s16", "--policies", "eagre"], "did you mean eager?"),
+    (["run", "--models", "vit_s16", "--device", "cuda:9"], "--device: cuda:9 asked for"),
+    (["run", "--models", "vit_s16", "--device", "tpu"], "--device: 'tpu' is none of"),
+    (["run", "--models", "vit_s16", "--batch-sizes", "0"], "--batch-sizes: 0"),
+    (["run", "--models", "vit_s16", "--batch-sizes", "abc"], "--batch-sizes"),
+    (["run", "--models", "vit_s16", "--image-size", "225"], "--image-size: vit_small_patch16_224 has patches of 16"),
+    (["run", "--models", "vit_s16", "--time-budget", "-3"], "--time-budget: -3"),
+    (["run", "--models", "vit_s16", "--time-budget", "nan"], "--time-budget: nan"),
+    (["run", "--suite", "quik"], "--suite: no suite 'quik'"),
+    (["run", "--recipe", "digits", "--models", "vit_s16"], "--recipe: digits trains on a data set"),
+    (["run", "--modles", "vit_s16"], "--modles"),
+    (["report", "--results", "nowhere"], "--results: nowhere is not a folder"),
+    (["list", "modles"], "modles"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("bench: ")
+    assert complaint in error
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("models = [", "is not valid TOML"),
+        ('modles = ["vit_s16"]', "unknown field 'modles'"),
+        ('models = ["vit_s16"]\nseed = "x"', "seed"),
+        ('models = ["vit_s16"]\nbatch_sizes = [0]', "--batch-sizes: 0"),
+    ],
+)
+def test_a_broken_suite_file(
+    text: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(text)
+    assert main(["run", "--suite", "mine.toml"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert complaint in error
+
+
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_suite_is_a_valid_config(path: Path) -> None:
+    fields = suite_fields(path.stem)
+    assert RunConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}).models
+
+
+def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_the_main_job_in_small(tmp_path: Path) -> None:
+    """Run, run again, report: from the command line, with real workers."""
+    (tmp_path / "small.toml").write_text('models = ["convmixer_digits", "vit_digits"]\nrounds = 6\n')
+    arguments = ["run", "--suite", "small.toml", "--device", "cpu", "--time-budget", "60"]
+    first = bench(*arguments, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "99,466" in first.stdout
+    assert "median of 6 interleaved rounds, 95 % bootstrap interval" in first.stdout
+    again = bench(*arguments, cwd=tmp_path)
+    assert again.returncode == 0
+    assert "nothing to measure: all 6 arms are finished" in again.stdout
+    report = bench("report", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr
+    [text] = (tmp_path / "results").glob("*/report.md")
+    assert "convmixer_digits" in text.read_text()
+
+
+def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Path) -> None:
+    arguments = ["run", "--models", "convmixer_digits,vit_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "20"]
+    run = subprocess.Popen([sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    records = tmp_path / "results"
+    wait_for(lambda: any(b'"round":3,' in path.read_bytes() for path in records.glob("*/records/*.jsonl")), 90)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    before = {path: path.read_bytes() for path in records.glob("*/records/*.jsonl")}
+    finished = bench(*arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    for path, content in before.items():
+        whole = content[: content.rfind(b"\n") + 1]
+        assert path.read_bytes().startswith(whole)
+        assert sum(b'"type":"round"' in line for line in path.read_bytes().splitlines()) == 20
+
+
+def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
+    arguments = ["run", "--models", "convmixer_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "10000"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(lambda: any(b'"round":2,' in path.read_bytes() for path in tmp_path.glob("results/*/records/*.jsonl")), 90)
+    os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "finished rounds are kept; the same command goes on from there" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("kind", ["models", "metrics", "policies", "datasets", "recipes", "figures"])
+def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind]) == 0
+    assert kind in capsys.readouterr().out
+    assert main(["list", kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows
+    assert all(row["name"] for row in rows)
+
+
+def test_help_is_quick() -> None:
+    def seconds(*command: str) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds("-m", "bench", "--help") < seconds("-c", "import torch") / 5
+
+
+def test_report_names_a_damaged_record_and_ends_with_2(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = next(results.glob("*/records/mixer_b16.speed.*"))
+    bad.write_text("nonsense\n")
+    assert main(["report", "--results", str(results)]) == 2
+    captured = capsys.readouterr()
+    assert f"bench: {bad}: line 1 is damaged" in captured.err
+    assert "vit_s16" in captured.out

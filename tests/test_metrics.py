@@ -1,0 +1,154 @@
+"""Every registered metric and policy, on small models and in this process; a new file joins by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bench.errors import UsageError
+from bench.plugins import Metric, Model, metrics, models, policies
+from bench.record import AccuracyArm, Arm, CountArm, SpeedArm
+from bench.subject import Subject, open_subject, prepare, split_policy
+from bench.training.recipe import recipes
+
+TINY = "convmixer_16_1_k3_p8"
+
+
+def subject(arm: Arm, seed: int = 0) -> Subject:
+    entry = models.get(TINY)
+
+    def build() -> torch.nn.Module:
+        torch.manual_seed(seed)
+        return entry.build(image_size=32, num_classes=10)
+
+    return open_subject(arm, device="cpu", seed=seed, build=build, progress=lambda text: None)
+
+
+def speed_arm(policy: str = "eager", batch_size: int = 1) -> SpeedArm:
+    return SpeedArm(model=TINY, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=batch_size)
+
+
+ARMS: dict[str, Arm] = {
+    "count": CountArm(model=TINY, image_size=32, num_classes=10),
+    "speed": speed_arm(),
+    "accuracy": AccuracyArm(model="logistic-regression", image_size=32, num_classes=10, data="digits", split="test", transform="as loaded"),
+}
+
+
+@pytest.mark.parametrize("metric", metrics.entries(), ids=lambda metric: metric.name)
+def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric) -> None:
+    one = subject(ARMS[metric.arm])
+    if metric.arm == "speed":
+        prepare(one)
+    reading = metric.measure(one, 0.02)
+    assert reading.values
+    assert all(math.isfinite(value) and value >= 0 for value in reading.values)
+    assert metric.unit
+    assert metric.better in ("lower", "higher", "none")
+    assert metric.summary
+
+
+@pytest.mark.parametrize("policy", policies.names())
+def test_every_policy_computes_the_same_function(policy: str) -> None:
+    if policy == "compile":
+        pytest.skip("compiles in test_compile")
+    reference, other = subject(speed_arm(batch_size=2)), subject(speed_arm(policy, batch_size=2))
+    prepare(reference)
+    prepare(other)
+    torch.testing.assert_close(other.call().float(), reference.call(), rtol=0.05, atol=0.05)
+
+
+def test_compile() -> None:
+    one = subject(speed_arm("channels_last+compile"))
+    assert one.execution is None
+    setup = prepare(one)
+    assert isinstance(setup["first_call_s"], float)
+    torch.testing.assert_close(one.call(), subject_call(), rtol=1e-3, atol=1e-4)
+
+
+def subject_call() -> torch.Tensor:
+    one = subject(speed_arm())
+    prepare(one)
+    return one.call()
+
+
+def test_a_combination_of_switches_has_one_name() -> None:
+    assert split_policy("channels_last+bf16") == split_policy("bf16+channels_last") == ["bf16", "channels_last"]
+    with pytest.raises(UsageError, match=r"--policies: no policy named 'bf61'; did you mean bf16\?"):
+        split_policy("bf61")
+
+
+def test_params_and_macs_by_hand() -> None:
+    # width 16, depth 1, kernel 3, patch 8, 10 classes on a 4 x 4 grid
+    one = subject(ARMS["count"])
+    assert metrics.get("params").measure(one, 0).values == [16 * (1 * (9 + 16 + 6) + 3 * 64 + 10 + 3) + 10]
+    reading = metrics.get("macs").measure(one, 0)
+    assert reading.values == [(16 * 9 + 16 * 16) * 16 + 3 * 16 * 64 * 16 + 16 * 10]
+    assert reading.detail["check"] == reading.values[0]
+
+
+def test_throughput_is_images_over_seconds() -> None:
+    one = subject(speed_arm(batch_size=4))
+    prepare(one)
+    reading = metrics.get("throughput").measure(one, 0.05)
+    assert reading.values == [reading.detail["calls"] * 4 / reading.detail["seconds"]]
+    assert 0.01 < reading.detail["seconds"] < 5
+
+
+def test_memory_grows_with_the_model() -> None:
+    """A network with 200 MB of weights reads as at least that, and by far less than twice of it."""
+    wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 16384, bias=False), torch.nn.Linear(16384, 10))
+    entry = Model(name="wide", family="mlp", build=lambda **_: torch.nn.Identity())
+    assert entry.name == "wide"
+    one = open_subject(speed_arm(), device="cpu", seed=0, build=lambda: torch.nn.Sequential(*[_fresh(m) for m in wide]), progress=print)
+    prepare(one)
+    value = metrics.get("memory").measure(one, 0.0).values[0]
+    assert 200e6 < value < 500e6
+
+
+def _fresh(module: torch.nn.Module) -> torch.nn.Module:
+    if isinstance(module, torch.nn.Linear):
+        return torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
+    return torch.nn.Flatten()
+
+
+def test_wrong_output_is_not_timed() -> None:
+    arm = replace_arm(num_classes=11)
+    with pytest.raises(ValueError, match=r"shape \(1, 10\), expected \(1, 11\)"):
+        prepare(subject(arm))
+    broken = subject(speed_arm())
+    model = broken.build()
+    torch.nn.init.constant_(model.head.bias, float("nan"))
+    broken.build = lambda: model
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        prepare(broken)
+
+
+def replace_arm(**changes: int) -> SpeedArm:
+    import msgspec
+
+    return msgspec.structs.replace(speed_arm(), **changes)
+
+
+def test_top1_trains_and_counts_right_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(recipes.get("digits"), epochs=4, name="digits_test")
+    monkeypatch.setattr("bench.metrics.top1.recipes.get", lambda name: short)
+    arm = AccuracyArm(
+        model=TINY,
+        image_size=32,
+        num_classes=10,
+        data="digits",
+        split="test",
+        transform="as loaded",
+        recipe="digits",
+        recipe_hash="x",
+        seed=0,
+    )
+    reading = metrics.get("top1").measure(subject(arm), 0)
+    assert reading.values == [reading.detail["correct"] / 360]
+    assert reading.arrays["correct"].sum() == reading.detail["correct"]
+    assert len(reading.arrays["loss"]) == 4
+    assert reading.values[0] > 0.3  # four epochs of a tiny network, far above the chance of 0.1

@@ -1,0 +1,147 @@
+"""Every registered model: one parametrised test that a new file joins by itself. Big ones are built on the meta device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from bench.errors import UsageError
+from bench.plugins import Model, models
+
+QUARTET = ["convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits"]
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("num_classes", [None, 7])
+def test_every_model_maps_images_to_logits(name: str, num_classes: int | None) -> None:
+    entry = models.get(name)
+    classes = num_classes or entry.num_classes
+    with torch.device("meta"):
+        model = entry.build(image_size=entry.image_size, num_classes=classes)
+        logits = model(torch.empty(2, 3, entry.image_size, entry.image_size))
+    assert logits.shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in models.entries() if entry.timm_name])
+def test_published_names_have_the_parameters_of_their_timm_architecture(name: str) -> None:
+    entry = models.get(name)
+    with torch.device("meta"):
+        ours = entry.build(image_size=entry.image_size, num_classes=1000).state_dict()
+        theirs = timm.create_model(entry.timm_name).state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+
+
+def test_our_convmixer_is_timms() -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("convmixer_768_32", num_classes=10).eval()
+    for module in theirs.modules():  # random statistics, so that a norm in the wrong place would show
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    ours = models.get("convmixer_768_32").build(image_size=224, num_classes=10).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    images = torch.randn(1, 3, 56, 56)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-5)
+
+
+def test_the_quartet_has_one_budget() -> None:
+    sizes = []
+    for name in QUARTET:
+        entry = models.get(name)
+        sizes.append(sum(p.numel() for p in entry.build(image_size=entry.image_size, num_classes=entry.num_classes).parameters()))
+    assert max(sizes) / min(sizes) < 1.05
+    assert {models.get(name).family for name in QUARTET} == {"convmixer", "vit", "mixer", "resnet"}
+
+
+def parameters(entry: Model, size: int = 224) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in entry.build(image_size=size, num_classes=10).parameters())
+
+
+def test_a_convmixer_is_spelled_by_its_name() -> None:
+    width, depth, kernel, patch, classes = 48, 3, 5, 4, 10
+    expected = width * (depth * (kernel**2 + width + 6) + 3 * patch**2 + classes + 3) + classes
+    assert parameters(models.get("convmixer_48_3_k5_p4_relu"), 32) == expected
+    assert parameters(models.get("convmixer_1536_20_k9_p7_gelu")) == parameters(models.get("convmixer_1536_20"))
+
+
+@pytest.mark.parametrize(
+    "name", ["convmixer_768", "convmixer_0_8", "vit_s15", "timm:nope", "os:system", "json:dumps", "./absent.py:build", ""]
+)
+def test_bad_names_are_one_line(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        models.get(name).build(image_size=32, num_classes=10)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("--models: ")
+
+
+@pytest.mark.parametrize("name", ["convmixer_768_32", "vit_s16", "mixer_b16", "vit_digits"])
+@pytest.mark.parametrize("size", [5, 225])
+def test_sizes_that_are_no_whole_number_of_patches(name: str, size: int) -> None:
+    with pytest.raises(UsageError, match=r"--image-size: .* would work"):
+        models.get(name).build(image_size=size, num_classes=10)
+
+
+def test_timm_models_take_other_sizes() -> None:
+    for name in ("timm:vit_tiny_patch16_224", "timm:resnet18"):
+        with torch.device("meta"):
+            model = models.get(name).build(image_size=96, num_classes=3)
+            assert model(torch.empty(1, 3, 96, 96)).shape == (1, 3)
+
+
+USER_NET = """
+from torch import nn
+import models.own            # the user's package of that name, not ours
+def build(*, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes * models.own.FACTOR))
+def wrong():
+    return 3
+"""
+
+
+def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> None:
+    for room in ("models", "plots"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text("")
+    (tmp_path / "models" / "own.py").write_text("FACTOR = 1\n")
+    (tmp_path / "net.py").write_text(USER_NET)
+    arguments = ["--models", "./net.py:build,convmixer_digits", "--device", "cpu", "--image-size", "32", "--rounds", "1"]
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from bench.cli import main; sys.exit(main(sys.argv[1:]))",
+            "run",
+            *arguments,
+            "--metrics",
+            "params,latency",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "3,073,000" in run.stdout  # 3 * 32 * 32 * 1000 + 1000 of the folder's own
+    assert "99,466" in run.stdout  # and ours beside it
+
+
+def test_what_is_no_torch_module_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def build():\n    return 3\nvalue = 4\n")
+    with pytest.raises(UsageError, match="returned a int"):
+        models.get(f"{tmp_path}/net.py:build").build(image_size=32, num_classes=10)
+    with pytest.raises(UsageError, match="a function is needed"):
+        models.get(f"{tmp_path}/net.py:value")
+
+
+def test_an_edited_file_is_another_arm(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def build():\n    pass\n")
+    before = models.get(f"{tmp_path}/net.py:build").source
+    (tmp_path / "net.py").write_text("def build():\n    return 1\n")
+    assert models.get(f"{tmp_path}/net.py:build").source != before

@@ -1,0 +1,165 @@
+"""Records to tables and figures: what is shown, what is marked, what never mixes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import published, record
+from bench.plugins import Figure, figures
+from bench.record import EndLine
+from bench.report import machine_folders, markdown, write
+from bench.stats import Estimate
+from bench.summary import Summary, summarise
+from bench.tables import Table, all_tables, efficiency
+from bench.units import estimate, interval, number
+
+from .conftest import MACHINE, count_record, speed_record
+
+
+def summary_of(results: Path) -> Summary:
+    records, damaged = record.load_folder(results / MACHINE.name / "records")
+    assert damaged == []
+    return summarise(records)
+
+
+def table(results: Path, start: str) -> Table:
+    return next(one for one in all_tables(summary_of(results)) if one.title.startswith(start))
+
+
+def test_the_efficiency_table(results: Path) -> None:
+    shown = table(results, "Efficiency")
+    assert shown.columns == ["model", "params", "GMACs¹", "img/s b4 ↑", "× vit_s16"]
+    rows = {row[0]: row[1:] for row in shown.rows}
+    assert rows["convmixer_1536_20"][:2] == ["51,625,960", "51.10"]
+    assert rows["mixer_b16"][:2] == ["59,880,472", "12.60"]
+    assert rows["vit_s16"][3] == "1"
+    assert rows["mixer_b16"][3] == "0.39 [0.39, 0.39]"
+    assert shown.rows[0][0] == "vit_s16"  # fastest first
+    notes = "\n".join(shown.notes)
+    assert "norm layers not counted; no convolution, matrix product or attention uncounted" in notes
+    assert "budgets: parameters 0.43 to 1.16 ×, MACs 0.08 to 0.25 × those of convmixer_1536_20" in notes
+    assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 0.99" in notes
+    assert "--data imagenet:/path" in notes
+    assert "convmixer_1024_20@in1k" in notes
+
+
+def test_an_uncounted_convolution_is_shouted(tmp_path: Path) -> None:
+    folder = tmp_path / MACHINE.name / "records"
+    path = count_record(folder, "x", 1, 1)
+    path.write_bytes(path.read_bytes().replace(b"aten::add", b"aten::_convolution_mode"))
+    speed_record(folder, "x", [1.0])
+    assert "UNCOUNTED: aten::_convolution_mode" in "\n".join(next(efficiency(summary_of(tmp_path))).notes)
+
+
+def test_a_failed_arm_shows_its_status_in_the_cell(tmp_path: Path) -> None:
+    folder = tmp_path / MACHINE.name / "records"
+    speed_record(folder, "vit_s16", [1.0])
+    path = speed_record(folder, "mixer_b16", [])
+    path.write_bytes(path.read_bytes().rpartition(b'{"type":"end"')[0])
+    record.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
+    shown = next(efficiency(summary_of(tmp_path)))
+    assert next(row for row in shown.rows if row[0] == "mixer_b16")[1] == "oom"
+    assert "mixer_b16, batch 4: oom: out of memory" in shown.notes
+
+
+def test_the_digits_table_says_what_it_is_and_holds_the_baseline(results: Path) -> None:
+    shown = table(results, "Top-1 · digits")
+    assert "a pipeline check" in shown.notes
+    assert shown.rows[-1][0] == "logistic-regression"
+    assert shown.rows[0][3] == "98.3 [96.4, 99.2]"
+    assert shown.rows[0][4] == "354 / 360"
+
+
+def test_published_accuracies_are_ranges_in_a_table_of_their_own(results: Path) -> None:
+    shown = table(results, "Published")
+    rows = {row[0]: row for row in shown.rows}
+    assert rows["resnet50"][1].startswith("76.2 to ")
+    assert rows["convmixer_1024_20"][1] == "76.9"
+    assert any(note.startswith("source: timm@") for note in shown.notes)
+    measured = [
+        cell for one in all_tables(summary_of(results)) if not one.title.startswith("Published") for row in one.rows for cell in row
+    ]
+    assert not any("76.9" in cell for cell in measured)
+
+
+def test_weights_trained_on_more_data_are_known_by_their_tag() -> None:
+    rows = {(row.architecture, row.tag): row for row in published.rows()}
+    assert rows["mixer_b16_224", "goog_in21k_ft_in1k"].more_data
+    assert not rows["resnet50", "a1_in1k"].more_data
+    assert published.tag_to_evaluate("vit_small_patch16_224") == "augreg_in1k"
+
+
+@pytest.mark.parametrize("entry", figures.entries(), ids=lambda entry: entry.name)
+def test_every_figure_draws_from_records_alone(entry: Figure, results: Path) -> None:
+    drawn = entry.draw(summary_of(results))
+    assert drawn
+    for stem, figure in drawn.items():
+        assert re.fullmatch(r"[a-z0-9_]+", stem)
+        assert figure.axes[0].get_title(loc="left") or figure.axes[0].get_title()
+
+
+@pytest.mark.parametrize("entry", [one for one in figures.entries() if one.name.startswith("pareto")], ids=lambda entry: entry.name)
+def test_labels_do_not_overlap(entry: Figure, results: Path) -> None:
+    from matplotlib.text import Annotation
+
+    for figure in entry.draw(summary_of(results)).values():
+        figure.draw_without_rendering()
+        labels = [text for text in figure.axes[0].texts if isinstance(text, Annotation) and text.get_text()]
+        boxes = [label.get_window_extent() for label in labels]
+        assert len(boxes) == 7
+        for number_, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:number_]), [label.get_text() for label in labels]
+            assert figure.bbox.containsx(box.x0)
+            assert figure.bbox.containsx(box.x1)
+
+
+def test_published_points_are_hollow_and_measured_ones_filled(results: Path) -> None:
+    drawn = figures.get("pareto_throughput").draw(summary_of(results))
+    assert set(drawn) == {"pareto_throughput_digits", "pareto_throughput_imagenet_published"}
+    for stem, hollow in (("pareto_throughput_digits", False), ("pareto_throughput_imagenet_published", True)):
+        faces = {
+            line.get_markerfacecolor()
+            for line in drawn[stem].axes[0].lines
+            if line.get_marker() not in ("None", "") and len(line.get_xdata())
+        }
+        assert (faces == {"white"}) is hollow
+
+
+def test_the_report_is_written_beside_the_records_and_is_the_same_twice(results: Path) -> None:
+    [folder] = machine_folders(results)
+    first = write(folder)
+    names = {path.name for path in first.figures}
+    for metric in ("throughput", "params", "macs"):
+        for suffix in ("png", "svg"):
+            assert f"pareto_{metric}_imagenet_published.{suffix}" in names
+            assert f"pareto_{metric}_digits.{suffix}" in names
+    content = {path: path.read_bytes() for path in [*first.figures, folder / "report.md"]}
+    write(folder)
+    assert {path: path.read_bytes() for path in content} == content
+
+
+def test_names_from_strangers_are_text(tmp_path: Path) -> None:
+    folder = tmp_path / MACHINE.name / "records"
+    speed_record(folder, "<script>alert(1)</script>|[bold]x`", [1.0])
+    text = markdown(summary_of(tmp_path), all_tables(summary_of(tmp_path)), [])
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\|[bold]x\\`" in text
+
+
+def test_a_damaged_record_is_named_and_the_rest_is_rendered(results: Path) -> None:
+    [folder] = machine_folders(results)
+    bad = next((folder / "records").glob("mixer_b16.speed.*"))
+    bad.write_text("nonsense\n")
+    written = write(folder)
+    assert len(written.damaged) == 1
+    assert "vit_s16" in (folder / "report.md").read_text()
+
+
+def test_numbers() -> None:
+    assert [number(value) for value in (0, 1.2345, 62.44, 633.2, 22050.6, 0.01234)] == ["0", "1.23", "62.4", "633", "22,051", "0.0123"]
+    assert estimate(Estimate(0.0624, 0.0615, 0.0633, 9), "s") == "62.4 ±0.9"
+    assert estimate(Estimate(0.0624), "s") == "62.4"
+    assert interval(Estimate(0.37, 0.36, 0.38, 9)) == "0.37 [0.36, 0.38]"

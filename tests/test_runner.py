@@ -1,0 +1,193 @@
+"""Plan, order, resume, budget and failures, with workers that answer at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import record
+from bench.config import RunConfig
+from bench.errors import UsageError
+from bench.runner import Interrupted, Outcome, Runner
+from bench.worker import Failure, Job, Window
+
+from .conftest import FakeWorkers, Silent
+
+THREE = ("convmixer_digits", "vit_digits", "mixer_digits")
+
+
+def steady(job: Job, window: Window) -> list[float]:
+    return [1.0, 2.0, 3.0]
+
+
+def start(tmp_path: Path, workers: FakeWorkers, **changes: Any) -> tuple[Outcome, Silent]:
+    config = RunConfig(**{"models": THREE, "device": "cpu", "rounds": 4, "results": tmp_path, **changes})
+    watch = Silent()
+    return Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run(), watch
+
+
+def rounds_of(outcome: Outcome, kind: str = "speed") -> dict[str, int]:
+    return {path.name: len(record.load(path).rounds) for path in outcome.records if f".{kind}." in path.name}
+
+
+def test_every_round_visits_every_window_once_in_an_order_of_its_own(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers, metrics=("latency", "throughput"))
+    rounds = [tuple(workers.requests[n : n + 6]) for n in range(0, 24, 6)]
+    assert len(workers.requests) == 24
+    assert len({frozenset(one) for one in rounds}) == 1
+    assert len(set(rounds)) > 1
+    assert Counter(job.arm.model for job in workers.opened) == dict.fromkeys(THREE, 2)
+    assert workers.alive == 0
+
+
+def test_memory_takes_part_in_one_round_only(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers)
+    counted = Counter(metric for _, _, metric in workers.requests)
+    assert counted == {"params": 3, "macs": 3, "latency": 12, "throughput": 12, "memory": 3}
+
+
+def test_a_second_run_measures_nothing(tmp_path: Path) -> None:
+    first, _ = start(tmp_path, FakeWorkers(steady))
+    before = {path: path.read_bytes() for path in first.records}
+    workers = FakeWorkers(steady)
+    second, watch = start(tmp_path, workers)
+    assert workers.opened == []
+    assert watch.open_tasks == []
+    assert second.measured == 0
+    assert {path: path.read_bytes() for path in second.records} == before
+
+
+def test_one_more_model_brings_its_reference_along(tmp_path: Path) -> None:
+    start(tmp_path, FakeWorkers(steady), models=THREE[:2], metrics=("throughput",))
+    workers = FakeWorkers(steady)
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",))
+    assert {job.arm.model for job in workers.opened} == {"mixer_digits", "convmixer_digits"}
+    reference, added = (
+        record.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("convmixer_digits", "mixer_digits")
+    )
+    last = added.runs[-1].run
+    assert {line.round for line in added.rounds} == {line.round for line in reference.rounds if line.run == last} == {1, 2, 3, 4}
+
+
+def test_force_measures_again_and_supersedes(tmp_path: Path) -> None:
+    start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
+    workers = FakeWorkers(lambda job, window: [9.0])
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",), force=True)
+    loaded = record.load(outcome.records[0])
+    assert len(loaded.rounds) == 8
+    assert {line.samples[0].values[0] for line in loaded.latest().rounds} == {9.0}
+
+
+def test_the_time_budget_ends_the_rounds_and_is_marked(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady, seconds_per_window=1.0)
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",), rounds=16, time_budget=10.0)
+    assert set(rounds_of(outcome).values()) == {3}  # three windows of a second are a round
+    end = record.load(outcome.records[0]).ends[0]
+    assert (end.status, end.short, end.time_budget) == ("ok", True, 10.0)
+
+
+def test_even_the_smallest_budget_gives_one_round(tmp_path: Path) -> None:
+    outcome, _ = start(tmp_path, FakeWorkers(steady), metrics=("throughput",), time_budget=0.001)
+    assert set(rounds_of(outcome).values()) == {1}
+
+
+def test_a_larger_budget_goes_on_where_a_small_one_stopped(tmp_path: Path) -> None:
+    start(tmp_path, FakeWorkers(steady), metrics=("throughput",), rounds=8, time_budget=7.0)
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers, metrics=("throughput",), rounds=8, time_budget=7.0)
+    assert workers.opened == []
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",), rounds=8, time_budget=700.0)
+    assert set(rounds_of(outcome).values()) == {8}
+
+
+class Stop(FakeWorkers):
+    """Ctrl-C in the middle of the third round."""
+
+    def open(self, job: Job) -> Any:
+        worker = super().open(job)
+        take = worker.take
+
+        def interrupted(window: Window, heard: Any) -> Any:
+            if len(self.requests) == 7:
+                raise KeyboardInterrupt
+            return take(window, heard)
+
+        worker.take = interrupted
+        return worker
+
+
+def test_ctrl_c_keeps_every_finished_round_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    workers = Stop(steady)
+    with pytest.raises(Interrupted) as stopped:
+        start(tmp_path, workers, metrics=("throughput",))
+    assert stopped.value.rounds == 2
+    assert workers.alive == 0
+    outcome, _ = start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
+    assert set(rounds_of(outcome).values()) == {4}
+
+
+def test_a_failed_arm_is_a_record_and_the_others_go_on(tmp_path: Path) -> None:
+    broken = FakeWorkers(steady, broken={"vit_digits": Failure("oom", "out of memory")})
+    outcome, watch = start(tmp_path, broken, metrics=("throughput",))
+    ends = {record.load(path).arm.model: record.load(path).ends[-1] for path in outcome.records}
+    assert (ends["vit_digits"].status, ends["vit_digits"].error) == ("oom", "out of memory")
+    assert {ends[name].status for name in ("convmixer_digits", "mixer_digits")} == {"ok"}
+    assert watch.failures == ["oom"]
+    again = FakeWorkers(steady)
+    start(tmp_path, again, metrics=("throughput",))
+    assert {job.arm.model for job in again.opened} == {"vit_digits", "convmixer_digits"}
+
+
+def test_an_arm_that_fails_in_the_middle_keeps_its_rounds(tmp_path: Path) -> None:
+    calls = Counter[str]()
+
+    def script(job: Job, window: Window) -> list[float]:
+        calls[job.arm.model] += 1
+        if job.arm.model == "vit_digits" and calls["vit_digits"] == 3:
+            raise Failure("failed", "the worker died with exit code -9")
+        return [1.0]
+
+    outcome, _ = start(tmp_path, FakeWorkers(script), metrics=("throughput",))
+    counted = {name.split(".")[0]: number for name, number in rounds_of(outcome).items()}
+    assert counted == {"convmixer_digits": 4, "vit_digits": 2, "mixer_digits": 4}
+
+
+def test_what_the_user_can_mend_ends_the_run(tmp_path: Path) -> None:
+    broken = FakeWorkers(steady, broken={"vit_digits": Failure("failed", "--image-size: no", usage=True)})
+    with pytest.raises(UsageError, match="--image-size: no"):
+        start(tmp_path, broken)
+    assert broken.alive == 0
+
+
+def test_a_damaged_record_stops_the_run_before_it_measures(tmp_path: Path) -> None:
+    outcome, _ = start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
+    outcome.records[0].write_bytes(outcome.records[0].read_bytes().replace(b'"round":1', b'"round":"x"', 1))
+    workers = FakeWorkers(steady)
+    with pytest.raises(UsageError, match="is damaged"):
+        start(tmp_path, workers, metrics=("throughput",), rounds=9)
+    assert workers.opened == []
+
+
+def test_accuracy_arms_are_those_that_take_the_images_and_the_baselines(tmp_path: Path) -> None:
+    workers = FakeWorkers(lambda job, window: [0.9])
+    outcome, _ = start(tmp_path, workers, models=(*THREE, "vit_s16"), metrics=("top1",), data="digits")
+    assert {job.arm.model for job in workers.opened} == {*THREE, "1-nearest-neighbour", "logistic-regression"}
+    assert rounds_of(outcome, "accuracy")
+    with pytest.raises(UsageError, match="add --image-size 32"):
+        start(tmp_path, workers, models=("vit_s16",), data="digits")
+    with pytest.raises(UsageError, match="add --data digits"):
+        start(tmp_path, workers, metrics=("top1",))
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file"])
+def test_a_results_path_that_is_no_folder(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "taken").write_text("mine")
+    path = tmp_path / "taken" if kind == "file" else tmp_path / "taken" / "deeper"
+    with pytest.raises(UsageError, match=r"--results: .* a folder is needed"):
+        start(path, FakeWorkers(steady))
+    assert (tmp_path / "taken").read_text() == "mine"

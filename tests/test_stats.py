@@ -1,0 +1,51 @@
+"""Intervals: coverage on draws whose truth is known, and the rules about when there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.stats import ROUNDS_FOR_INTERVAL, median_interval, paired_ratio, proportion
+
+
+def test_no_interval_below_six_rounds() -> None:
+    assert median_interval([1.0] * (ROUNDS_FOR_INTERVAL - 1)).low is None
+    assert median_interval([1.0] * ROUNDS_FOR_INTERVAL).low == 1.0
+
+
+def test_the_median_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        found = median_interval(list(rng.normal(10, 1, size=20)))
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 10 <= found.high
+    assert 0.88 <= covered / 200 <= 0.995
+
+
+def test_ratios_are_paired_by_round_so_common_drift_drops_out() -> None:
+    rng = np.random.default_rng(2)
+    drift = np.exp(rng.normal(0, 0.5, size=12))
+    left = {("r", n): float(2.0 * drift[n]) for n in range(12)}
+    right = {("r", n): float(drift[n]) for n in range(12)}
+    found = paired_ratio(left, right)
+    assert found is not None
+    assert found.value == pytest.approx(2.0)
+    assert found.low == pytest.approx(2.0)
+    assert found.high == pytest.approx(2.0)
+
+
+def test_rounds_without_a_partner_are_no_pair() -> None:
+    assert paired_ratio({("a", 1): 1.0}, {("b", 1): 1.0}) is None
+    found = paired_ratio({("a", 1): 4.0, ("a", 2): 100.0}, {("a", 1): 2.0})
+    assert found is not None
+    assert (found.value, found.n) == (pytest.approx(2.0), 1)
+
+
+def test_wilson_interval_of_a_proportion() -> None:
+    # 8 of 10: Wilson's 95 % interval is 0.490 to 0.943 (Wilson 1927; any table of it).
+    found = proportion(8, 10)
+    assert found.low == pytest.approx(0.4902, abs=1e-3)
+    assert found.high == pytest.approx(0.9433, abs=1e-3)
+    assert proportion(10, 10).high == pytest.approx(1.0)
