@@ -9,16 +9,17 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench.config import DEFAULT_SUITE, RunConfig, suite_fields
+from bench.config import DEFAULT_SUITE, Names, RunConfig, suite_fields
 from bench.errors import UsageError
 
+Budget = Literal["params", "macs", "params+macs"]
 Kind = Literal["models", "metrics", "policies", "datasets", "recipes", "figures"]
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Fields of the suite stand in for flags that were not given.
 
-    `--models` without `--suite` is a question of its own: the default suite has no say in it.
+    `--models` or `--reference` without `--suite` is a question of its own: the default suite has no say in it.
     """
     if commands[:1] != ("run",):
         return
@@ -26,7 +27,7 @@ def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
 
     given = {argument.name: argument.tokens[-1].value for argument in arguments if argument.tokens}
     name = given.get("--suite")
-    if name is None and "--models" in given:
+    if name is None and ("--models" in given or "--reference" in given):
         return
     content = suite_fields(name or DEFAULT_SUITE)
     Dict(content, use_commands_as_keys=False, source=f"suite {name or DEFAULT_SUITE}")(app, commands, arguments)
@@ -80,6 +81,55 @@ def run(
     if outcome.failures:
         console.print(f"{len(outcome.failures)} arms failed; their records say why, and the same command tries them again", highlight=False)
     return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
+
+
+@app.command
+def match(
+    *,
+    reference: str,
+    families: Names = ("vit", "mixer", "resnet"),
+    budget: Budget = "params",
+    hold: Literal["tokens"] | None = None,
+    tolerance: float | None = None,
+    image_size: int | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Find models of other families with the budget of a reference.
+
+    Parameters
+    ----------
+    reference
+        A model; names as for `run --models`.
+    families
+        convmixer, vit, mixer, resnet; comma separated.
+    budget
+        What is equal.
+    hold
+        tokens: keep the reference's token grid.
+    tolerance
+        Largest relative miss; 0.02, or 0.05 where params and macs are both to be met.
+    image_size
+        Side of the images in pixels; the reference's own unless given.
+    as_json
+        Machine-readable, on standard output.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.matching import siblings
+    from bench.tables import matches
+
+    entry, cost, found = siblings(
+        reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold_tokens=hold == "tokens"
+    )
+    if as_json:
+        print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
+        return 0
+    lines = [(one.name, one.cost.params, one.cost.macs, one.cost.tokens, one.miss, one.within, one.rule) for one in found]
+    print_tables(_console(Console), [matches(entry.name, (cost.params, cost.macs, cost.tokens), lines, budget=budget)])
+    return 0
 
 
 @app.command

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -42,6 +42,16 @@ class RunConfig:
 
     models: Names = ()
     """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build, package.module:build."""
+    reference: Annotated[str | None, Plain] = None
+    """A model whose budget others have to meet; it is measured first."""
+    match: Names = ()
+    """Families that get a sibling of the reference's budget: convmixer, vit, mixer, resnet."""
+    budget: Literal["params", "macs", "params+macs"] = "params"
+    """What is equal between siblings."""
+    hold: Annotated[Literal["tokens"] | None, Plain] = None
+    """tokens: siblings keep the reference's token grid."""
+    tolerance: Annotated[float | None, Plain] = None
+    """Largest relative miss of a sibling's budget; 0.02, or 0.05 where params and macs are both to be met."""
     metrics: Names = ()
     """Metrics, comma separated; all that apply unless given."""
     policies: Names = ()
@@ -74,6 +84,10 @@ class RunConfig:
             raise UsageError(f"--image-size: {self.image_size} is not a size in pixels; 224 would work")
         if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
             raise UsageError(f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work")
+        if self.match and not self.reference:
+            raise UsageError("--match: siblings of what? add --reference convmixer_768_32 or another model")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise UsageError(f"--tolerance: {self.tolerance:g} is not a share between 0 and 1; 0.02 is usual")
         if self.rounds < 1:
             raise UsageError(f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual")
         kind, _, index = self.device.partition(":")

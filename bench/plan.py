@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.matching import siblings
 from bench.plugins import Dataset, Metric, Model, datasets, metrics, models, policies
 from bench.record import About, AccuracyArm, Arm, CountArm, Scalar, SpeedArm
 from bench.subject import SPEED_SETTINGS, split_policy
@@ -31,9 +32,9 @@ class Task:
 
 def make(config: RunConfig, *, device: str) -> list[Task]:
     """All tasks of a run on `device` (a torch device string); UsageError where something asked for does not exist."""
-    if not config.models:
+    named = [_named(name) for name in dict.fromkeys(asked_for(config))]
+    if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
-    named = [_named(name) for name in dict.fromkeys(config.models)]
     wanted = [metrics.get(name) for name in config.metrics] or metrics.entries()
     kind = device.partition(":")[0]
     tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
@@ -42,6 +43,21 @@ def make(config: RunConfig, *, device: str) -> list[Task]:
     if not tasks:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
     return tasks
+
+
+def asked_for(config: RunConfig) -> tuple[str, ...]:
+    """The names of all models of a run: the reference and its siblings first, then those that were named."""
+    if config.reference is None:
+        return config.models
+    _, _, found = siblings(
+        config.reference,
+        config.match,
+        budget=config.budget,
+        image_size=config.image_size,
+        tolerance=config.tolerance,
+        hold_tokens=config.hold == "tokens",
+    )
+    return (config.reference, *(sibling.name for sibling in found), *config.models)
 
 
 def _named(name: str) -> tuple[Model, str | None]:

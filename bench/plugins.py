@@ -25,6 +25,7 @@ class Model:
     `build(*, image_size, num_classes)` returns a `torch.nn.Module` that maps float images of shape
     (batch, 3, image_size, image_size) to logits of shape (batch, num_classes).
     `timm_name` is timm's name of the same architecture; published accuracies are looked up by it.
+    `shape`, where it is known, has `counts(image_size, num_classes)`: params, macs and tokens in closed form.
     `source` is a hash of the code for models whose code is the user's, so that an edited file is a new arm.
     """
 
@@ -35,7 +36,23 @@ class Model:
     num_classes: int = 1000
     timm_name: str | None = None
     source: str | None = None
+    shape: Any = None
     summary: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family whose shapes can be searched for an equal budget.
+
+    `candidates(image_size, patches, free_mlp=...)` yields pairs of a shape (with `name` and `counts(image_size, num_classes)`)
+    and its distance from the family's published scaling; `rule` says in words what that distance is. `patch` is the
+    usual patch at an image size.
+    """
+
+    name: str
+    candidates: Callable[..., Any]
+    rule: str
+    patch: dict[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +125,7 @@ class Figure:
 
 
 models: Registry[Model] = Registry("model", room="models", flag="--models")
+families: Registry[Family] = Registry("family", room="models", plural="families", flag="--match")
 metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--metrics")
 policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
 datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "reference" / "published_accuracy.csv"
-# Pre-training data that stand in a weight tag. The table's own column has missed some of them.
-MORE_DATA = re.compile(r"in2[12]k|in12k|ig1b|yfcc|laion|jft|ssl|swsl", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ def _row(line: dict[str, str]) -> Published:
         image_size=int(line["image_size"]),
         top1=float(line["top1"]) / 100,
         epochs=int(line["epochs"]) if line["epochs"] else None,
-        more_data=line["extra_data"] == "yes" or bool(MORE_DATA.search(tag)),
+        more_data=line["extra_data"] == "yes",
         teacher=line["teacher"] == "yes",
         source=line["source"],
     )

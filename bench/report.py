@@ -45,6 +45,8 @@ def write(folder: Path) -> Report:
 
 
 def _write_figures(folder: Path, summary: Summary) -> list[Path]:
+    from matplotlib import rc_context
+
     from bench.plugins import figures
 
     written = []
@@ -52,7 +54,8 @@ def _write_figures(folder: Path, summary: Summary) -> list[Path]:
         for stem, figure in entry.draw(summary).items():
             for suffix in (".png", ".svg"):
                 # Without a date and with a fixed salt the same records give the same SVG.
-                figure.savefig(folder / f"{stem}{suffix}", metadata={"Date": None} if suffix == ".svg" else {})
+                with rc_context({"svg.hashsalt": stem}):
+                    figure.savefig(folder / f"{stem}{suffix}", metadata={"Date": None} if suffix == ".svg" else {})
                 written.append(folder / f"{stem}{suffix}")
     return written
 

@@ -151,7 +151,8 @@ def _exact(row: Row, metric: str) -> float:
 
 def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
     """What is missing and the command that measures it."""
-    measured = {row.model for row in summary.accuracies if row.top1}
+    # At 224 pixels the question is ImageNet; a small data set does not answer it.
+    measured = {row.model for row in summary.accuracies if row.top1 and (size != 224 or row.arm.data.startswith("imagenet"))}
     missing = [row for row in rows if row.model not in measured]
     if not missing:
         return
@@ -185,6 +186,21 @@ def _method(summary: Summary, rows: list[Row]) -> str:
 def _sentinel(left: Row, right: Row) -> Estimate | None:
     shared = [quantity for quantity in left.rounds if quantity in right.rounds and quantity.metric == "throughput"]
     return paired_ratio(left.rounds[max(shared)], right.rounds[max(shared)]) if shared else None
+
+
+def matches(
+    reference: str,
+    cost: tuple[int, int, int | None],
+    found: list[tuple[str, int, int, int | None, float, bool, str]],
+    *,
+    budget: str,
+) -> Table:
+    """Siblings of equal budget beside their reference, each with its miss and the rule that chose it."""
+    lines = [[reference, f"{cost[0]:,}", number(cost[1] * 1e-9), str(cost[2] or ""), "", "reference"]]
+    for name, params, macs, tokens, miss, within, rule in found:
+        mark = "" if within else ", out of tolerance: the nearest there is"
+        lines.append([name, f"{params:,}", number(macs * 1e-9), str(tokens or ""), f"{miss * 100:.2f} %{mark}", rule])
+    return Table(f"Equal {budget}", ["model", "params", "GMACs", "tokens", "miss", "chosen by"], lines, [MACS_NOTE.replace("¹ ", "MACs: ")])
 
 
 def accuracy(summary: Summary) -> Iterator[Table]:
@@ -250,5 +266,5 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
 def _span(found: list[published.Published]) -> str:
     if not found:
         return ""
-    low, high = found[-1].top1 * 100, found[0].top1 * 100
-    return f"{low:.1f}" if low == high else f"{low:.1f} to {high:.1f}"
+    low, high = f"{found[-1].top1 * 100:.1f}", f"{found[0].top1 * 100:.1f}"
+    return low if low == high else f"{low} to {high}"

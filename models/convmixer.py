@@ -11,15 +11,15 @@ Parameters: h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d and C c
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
 
-from bench.errors import UsageError
-from bench.plugins import Model, models
+from bench.plugins import Family, Model, families, models
 
-from ._shape import grid
+from ._shape import Counts, at_least_one, grid, usual_depth
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -35,13 +35,20 @@ class Spec:
     activation: str = "gelu"
 
     def __post_init__(self) -> None:
-        if min(self.width, self.depth, self.kernel, self.patch) < 1:
-            raise UsageError(f"--models: {self.name}: width, depth, kernel and patch are at least 1")
+        at_least_one(self, "width", "depth", "kernel", "patch")
 
     @property
     def name(self) -> str:
         """The full spelling."""
-        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}_{self.activation}"
+        activation = "" if self.activation == "gelu" else f"_{self.activation}"
+        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}{activation}"
+
+    def counts(self, image_size: int, num_classes: int) -> Counts:
+        """In closed form."""
+        h, d, k, p = self.width, self.depth, self.kernel, self.patch
+        positions = (image_size // p) ** 2
+        params = h * (d * (k * k + h + 6) + 3 * p * p + num_classes + 3) + num_classes
+        return Counts(params, d * (h * k * k + h * h) * positions + 3 * h * p * p * positions + h * num_classes, positions)
 
 
 class Residual(nn.Module):
@@ -90,7 +97,21 @@ def build(spec: Spec, *, image_size: int, num_classes: int) -> ConvMixer:
 
 def entry(name: str, spec: Spec, **about: object) -> Model:
     """The registry entry of one shape."""
-    return Model(name=name, family="convmixer", build=partial(build, spec), **about)  # type: ignore[arg-type]
+    return Model(name=name, family="convmixer", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
+
+
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+    """Shapes with the authors' kernel of 9, each with its distance from the published depths at its width.
+
+    A ConvMixer has no MLP ratio: where parameters and MACs are both given, the patch alone can close the gap.
+    """
+    published = [(spec.width, spec.depth) for spec, _ in PUBLISHED.values()]
+    for width in range(32, 2049, 32):
+        for depth in range(4, 33):
+            usual = usual_depth(width, published)
+            if usual / 2 <= depth <= usual * 2:
+                for patch in patches:
+                    yield Spec(width=width, depth=depth, patch=patch), abs(depth / usual - 1)
 
 
 PUBLISHED = {
@@ -119,6 +140,8 @@ models.add(
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
     )
 )
+
+families.add(Family(name="convmixer", candidates=candidates, rule="depth nearest to the published ConvMixers'", patch={224: 7, 32: 2}))
 
 SPELLING = re.compile(r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?")
 

@@ -1,40 +1,128 @@
-"""MLP-Mixer (arXiv 2105.01601), built by timm."""
+"""MLP-Mixer (arXiv 2105.01601), built by timm.
+
+Any shape can be spelled: `mixer_<width>_<depth>[_p<patch>][_t<hidden width over tokens>][_m<hidden width over
+channels>]`, defaults p16, half the width over tokens and four times the width over channels.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import timm
 from timm.models.mlp_mixer import MlpMixer
 
-from bench.plugins import Model, models
+from bench.plugins import Family, Model, families, models
 
-from ._shape import grid
+from ._shape import Counts, at_least_one, grid, linear, mlp_ratios, usual_depth
+
+PUBLISHED = ((512, 8), (768, 12), (1024, 24), (1280, 32))
 
 
-def build(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> MlpMixer:
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The hyperparameters of an MLP-Mixer."""
+
+    width: int
+    depth: int
+    patch: int = 16
+    token_hidden: int
+    hidden: int
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "width", "depth", "patch", "token_hidden", "hidden")
+
+    @property
+    def name(self) -> str:
+        """The full spelling."""
+        return f"mixer_{self.width}_{self.depth}_p{self.patch}_t{self.token_hidden}_m{self.hidden}"
+
+    def counts(self, image_size: int, num_classes: int) -> Counts:
+        """In closed form."""
+        w, d, t, m, tokens = self.width, self.depth, self.token_hidden, self.hidden, (image_size // self.patch) ** 2
+        block = linear(tokens, t) + linear(t, tokens) + linear(w, m) + linear(m, w) + 4 * w
+        params = linear(3 * self.patch**2, w) + d * block + 2 * w + linear(w, num_classes)
+        macs = 3 * self.patch**2 * w * tokens + d * 2 * tokens * w * (t + m) + w * num_classes
+        return Counts(params, macs, tokens)
+
+
+def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> MlpMixer:
+    """A mixer of this shape with random weights."""
+    grid(image_size, spec.patch, name=spec.name)
+    return MlpMixer(
+        img_size=image_size,
+        patch_size=spec.patch,
+        embed_dim=spec.width,
+        num_blocks=spec.depth,
+        mlp_ratio=(spec.token_hidden / spec.width, spec.hidden / spec.width),
+        num_classes=num_classes,
+    )
+
+
+def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> MlpMixer:
     """timm's mixer `name` with random weights."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-for _name, _timm in {"mixer_s16": "mixer_s16_224", "mixer_b16": "mixer_b16_224"}.items():
-    models.add(Model(name=_name, family="mixer", build=partial(build, _timm), timm_name=_timm, summary=f"timm's {_timm}"))
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+    """Sensible shapes, each with its distance from the published scaling (0: on it)."""
+    ratios = mlp_ratios(free_mlp)
+    for width in range(32, 1793, 32):
+        usual = usual_depth(width, PUBLISHED)
+        for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
+            far = abs(depth / usual - 1)
+            for patch in patches:
+                for ratio in ratios:
+                    yield (
+                        Spec(width=width, depth=depth, patch=patch, token_hidden=width // 2, hidden=int(width * ratio)),
+                        far + abs(ratio / 4 - 1),
+                    )
 
 
-def build_digits(*, image_size: int, num_classes: int) -> MlpMixer:
-    """Width 64, depth 3, patch 8: the quartet's mixer."""
-    grid(image_size, 8, name="mixer_digits")
-    return MlpMixer(img_size=image_size, patch_size=8, embed_dim=64, num_blocks=3, mlp_ratio=(0.5, 3.25), num_classes=num_classes)
+for _name, _timm, _width, _depth in (("mixer_s16", "mixer_s16_224", 512, 8), ("mixer_b16", "mixer_b16_224", 768, 12)):
+    models.add(
+        Model(
+            name=_name,
+            family="mixer",
+            build=partial(build_named, _timm),
+            shape=Spec(width=_width, depth=_depth, token_hidden=_width // 2, hidden=4 * _width),
+            timm_name=_timm,
+            summary=f"timm's {_timm}",
+        )
+    )
 
+families.add(Family(name="mixer", candidates=candidates, rule="depth and MLP ratio nearest to Mixer-S/B/L/H", patch={224: 16, 32: 4}))
 
 models.add(
     Model(
         name="mixer_digits",
         family="mixer",
-        build=build_digits,
+        build=partial(build_spec, Spec(width=64, depth=3, patch=8, token_hidden=32, hidden=208)),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
     )
 )
+
+SPELLING = re.compile(r"mixer_(\d+)_(\d+)(?:_p(\d+))?(?:_t(\d+))?(?:_m(\d+))?")
+
+
+@models.resolver
+def spelled(name: str) -> Model | None:
+    """`mixer_512_8_p16_t256_m2048` and the like."""
+    if not (match := SPELLING.fullmatch(name)):
+        return None
+    width, depth, patch, token_hidden, hidden = (int(group) if group else None for group in match.groups())
+    assert width is not None
+    assert depth is not None
+    spec = Spec(
+        width=width,
+        depth=depth,
+        patch=16 if patch is None else patch,
+        token_hidden=width // 2 if token_hidden is None else token_hidden,
+        hidden=4 * width if hidden is None else hidden,
+    )
+    return Model(name=name, family="mixer", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")

@@ -1,33 +1,162 @@
-"""ResNet (arXiv 1512.03385), built by timm."""
+"""ResNet (arXiv 1512.03385), built by timm.
+
+Any shape can be spelled: `resnet_<width>_<blocks>-<blocks>-...[_basic|_bottleneck][_s7|_s3]`. The width is that of
+the first stage and doubles with every stage; it is even. Stems: s7 is the 7 x 7 convolution of stride 2 with pooling
+behind it, s3 the 3 x 3 of stride 1 without, as images of 32 pixels need it. Defaults: bottleneck, s7.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import timm
-from timm.models.resnet import BasicBlock, ResNet
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
-from bench.plugins import Model, models
+from bench.errors import UsageError
+from bench.plugins import Family, Model, families, models
+
+from ._shape import Counts, at_least_one
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
-def build(name: str, *, image_size: int, num_classes: int) -> ResNet:
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The hyperparameters of a residual network. `stem` is the side of its first filter, 7 or 3."""
+
+    width: int
+    blocks: tuple[int, ...]
+    block: str = "bottleneck"
+    stem: int = 7
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "width", "fewest_blocks")
+        if self.width % 2:
+            raise UsageError(f"--models: {self.name}: the width has to be even")
+        if len(self.blocks) > 4:
+            raise UsageError(f"--models: {self.name}: at most four stages")
+
+    @property
+    def name(self) -> str:
+        """The full spelling."""
+        return f"resnet_{self.width}_{'-'.join(map(str, self.blocks))}_{self.block}_s{self.stem}"
+
+    @property
+    def fewest_blocks(self) -> int:
+        """Blocks of the shortest stage."""
+        return min(self.blocks)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The inner width of each stage."""
+        return tuple(self.width * 2**stage for stage in range(len(self.blocks)))
+
+    def counts(self, image_size: int, num_classes: int) -> Counts:
+        """In closed form: every convolution with its norm behind it."""
+        params = macs = 0
+        side, width_in = image_size, 3
+
+        def convolution(outputs: int, kernel: int, stride: int, inputs: int, at: int) -> int:
+            """Add one convolution and its norm; returns the side of its output."""
+            nonlocal params, macs
+            after = -(-at // stride)
+            params += inputs * outputs * kernel**2 + 2 * outputs
+            macs += inputs * outputs * kernel**2 * after**2
+            return after
+
+        side = convolution(self.width, self.stem, 2 if self.stem == 7 else 1, width_in, side)
+        if self.stem == 7:
+            side = -(-side // 2)  # pooling
+        width_in = self.width
+        for stage, (blocks, inner) in enumerate(zip(self.blocks, self.channels, strict=True)):
+            outer = inner * (4 if self.block == "bottleneck" else 1)
+            for number in range(blocks):
+                stride = 2 if number == 0 and stage > 0 else 1
+                if width_in != outer or stride != 1:
+                    convolution(outer, 1, stride, width_in, side)
+                if self.block == "bottleneck":
+                    convolution(inner, 1, 1, width_in, side)
+                    side = convolution(inner, 3, stride, inner, side)
+                    convolution(outer, 1, 1, inner, side)
+                else:
+                    side = convolution(inner, 3, stride, width_in, side)
+                    convolution(outer, 3, 1, inner, side)
+                width_in = outer
+        return Counts(params + width_in * num_classes + num_classes, macs + width_in * num_classes)
+
+
+def small_stem(model: ResNet, width: int) -> ResNet:
+    """Replace the stem by a 3 x 3 convolution of stride 1 without pooling."""
+    model.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> ResNet:
+    """A residual network of this shape with random weights; it takes any image size."""
+    # timm's plain stem is 64 wide whatever the stages are; its deep one is 2 x stem_width, and makes room for ours.
+    model = ResNet(
+        BLOCKS[spec.block], spec.blocks, num_classes=num_classes, stem_type="deep", stem_width=spec.width // 2, channels=spec.channels
+    )
+    if spec.stem == 3:
+        return small_stem(model, spec.width)
+    model.conv1 = nn.Conv2d(3, spec.width, 7, stride=2, padding=3, bias=False)
+    return model
+
+
+def build_named(name: str, *, image_size: int, num_classes: int) -> ResNet:
     """timm's residual network `name` with random weights; it takes any image size."""
     return timm.create_model(name, num_classes=num_classes)
 
 
-for _name in ("resnet18", "resnet50", "resnet152"):
-    models.add(Model(name=_name, family="resnet", build=partial(build, _name), timm_name=_name, summary=f"timm's {_name}"))
+# The stage patterns of ResNet-18, 34/50, 101 and 152; then, as second choice, those between and below them.
+PATTERNS = ((2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3))
+OTHERS = ((1, 1, 1, 1), *((3, 4, third, 3) for third in range(7, 36) if third != 23))
+
+
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+    """Stage patterns at every even width; the distance says how far the width is from the published 64.
+
+    Images below 64 pixels get the small stem. There are neither patches nor MLPs to choose.
+    """
+    stem = 3 if image_size < 64 else 7
+    for block in BLOCKS:
+        for pattern in (*PATTERNS, *OTHERS):
+            for width in range(8, 257, 2):
+                far = abs(width / 64 - 1) + (0.0 if pattern in PATTERNS else 0.5)
+                yield Spec(width=width, blocks=pattern, block=block, stem=stem), far
+
+
+for _name, _blocks, _block in (
+    ("resnet18", (2, 2, 2, 2), "basic"),
+    ("resnet50", (3, 4, 6, 3), "bottleneck"),
+    ("resnet152", (3, 8, 36, 3), "bottleneck"),
+):
+    models.add(
+        Model(
+            name=_name,
+            family="resnet",
+            build=partial(build_named, _name),
+            shape=Spec(width=64, blocks=_blocks, block=_block),
+            timm_name=_name,
+            summary=f"timm's {_name}",
+        )
+    )
+
+families.add(
+    Family(name="resnet", candidates=candidates, rule="ResNet-18/34/50/101/152's stages, width nearest to 64", patch={224: 16, 32: 4})
+)
 
 
 def build_digits(*, image_size: int, num_classes: int) -> ResNet:
-    """Stages of one basic block each behind a 3 x 3 stem of stride 1 without pooling, as small images need it."""
+    """Stages of one basic block each behind the small stem; widths chosen for the quartet's budget."""
     channels = (8, 16, 48, 62)
-    # timm's plain stem is 64 wide whatever the stages are; its deep one is 2 x stem_width, and makes room for ours.
     model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=num_classes, stem_type="deep", stem_width=4, channels=channels)
-    model.conv1 = nn.Conv2d(3, channels[0], 3, padding=1, bias=False)
-    model.maxpool = nn.Identity()
-    return model
+    return small_stem(model, channels[0])
 
 
 models.add(
@@ -40,3 +169,15 @@ models.add(
         summary="the digits quartet: about 100 k parameters",
     )
 )
+
+SPELLING = re.compile(r"resnet_(\d+)_(\d+(?:-\d+)*)(?:_(basic|bottleneck))?(?:_s([37]))?")
+
+
+@models.resolver
+def spelled(name: str) -> Model | None:
+    """`resnet_64_3-4-6-3_bottleneck_s7` and the like."""
+    if not (match := SPELLING.fullmatch(name)):
+        return None
+    width, blocks, block, stem = match.groups()
+    spec = Spec(width=int(width), blocks=tuple(map(int, blocks.split("-"))), block=block or "bottleneck", stem=int(stem or 7))
+    return Model(name=name, family="resnet", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")

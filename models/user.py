@@ -28,13 +28,22 @@ SPELLING = re.compile(r"(?P<where>.+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<fu
 
 def build(name: str, function: Callable[..., Any], *, image_size: int, num_classes: int) -> nn.Module:
     """Call the user's function; UsageError where it returns something else than a torch module."""
-    offered = {"image_size": image_size, "num_classes": num_classes}
-    parameters = inspect.signature(function).parameters
-    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    model = function(**{key: value for key, value in offered.items() if takes_all or key in parameters})
+    model = function(**_accepted(name, function, {"image_size": image_size, "num_classes": num_classes}))
     if not isinstance(model, nn.Module):
         raise UsageError(f"--models: {name} returned a {type(model).__name__}; it has to return a torch.nn.Module")
     return model
+
+
+def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) -> dict[str, int]:
+    """Those of the offered arguments that the function takes; UsageError where it wants others."""
+    try:
+        signature = inspect.signature(function)
+        takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+        accepted = {key: value for key, value in offered.items() if takes_all or key in signature.parameters}
+        signature.bind(**accepted)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--models: {name} cannot be called with image_size and num_classes alone ({error})") from error
+    return accepted
 
 
 def module_of(name: str, where: str) -> ModuleType:
@@ -70,6 +79,7 @@ def user_model(name: str) -> Model | None:
     if not callable(function):
         found = "nothing" if function is None else f"a {type(function).__name__}"
         raise UsageError(f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed")
-    file = inspect.getsourcefile(module)
+    _accepted(name, function, {"image_size": 224, "num_classes": 1000})
+    file = getattr(module, "__file__", None)
     source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None
     return Model(name=name, family="user", build=partial(build, name, function), source=source, summary="your own")

@@ -1,48 +1,143 @@
 """Vision transformers (arXiv 2010.11929) and DeiT (arXiv 2012.12877), built by timm.
 
 `deit_s16` is the same graph as `vit_s16` under its own name; only the published weights differ.
+
+Any shape can be spelled: `vit_<width>_<depth>[_p<patch>][_h<heads>][_m<hidden width of the MLP>]`, defaults p16,
+heads of width 64 (32 where 64 does not divide), and an MLP four times as wide.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import timm
 from timm.models.vision_transformer import VisionTransformer
 
-from bench.plugins import Model, models
+from bench.errors import UsageError
+from bench.plugins import Family, Model, families, models
 
-from ._shape import grid
+from ._shape import Counts, at_least_one, grid, linear, mlp_ratios, usual_depth
+
+PUBLISHED = ((192, 12), (384, 12), (768, 12), (1024, 24), (1280, 32))
 
 
-def build(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> VisionTransformer:
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The hyperparameters of a vision transformer with a class token and learned positions."""
+
+    width: int
+    depth: int
+    patch: int = 16
+    heads: int
+    hidden: int
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "width", "depth", "patch", "heads", "hidden")
+        if self.width % self.heads:
+            raise UsageError(f"--models: {self.name}: a width of {self.width} does not split into {self.heads} heads")
+
+    @property
+    def name(self) -> str:
+        """The full spelling."""
+        return f"vit_{self.width}_{self.depth}_p{self.patch}_h{self.heads}_m{self.hidden}"
+
+    def counts(self, image_size: int, num_classes: int) -> Counts:
+        """In closed form."""
+        w, d, m, patches = self.width, self.depth, self.hidden, (image_size // self.patch) ** 2
+        tokens = patches + 1
+        block = linear(w, 3 * w) + linear(w, w) + linear(w, m) + linear(m, w) + 4 * w
+        params = linear(3 * self.patch**2, w) + w + tokens * w + d * block + 2 * w + linear(w, num_classes)
+        per_block = tokens * (4 * w * w + 2 * w * m) + 2 * tokens * tokens * w
+        return Counts(params, 3 * self.patch**2 * w * patches + d * per_block + w * num_classes, patches)
+
+
+def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> VisionTransformer:
+    """A transformer of this shape with random weights."""
+    grid(image_size, spec.patch, name=spec.name)
+    return VisionTransformer(
+        img_size=image_size,
+        patch_size=spec.patch,
+        embed_dim=spec.width,
+        depth=spec.depth,
+        num_heads=spec.heads,
+        mlp_ratio=spec.hidden / spec.width,
+        num_classes=num_classes,
+    )
+
+
+def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> VisionTransformer:
     """timm's transformer `name` with random weights."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-for _name, _timm in {
-    "vit_ti16": "vit_tiny_patch16_224",
-    "vit_s16": "vit_small_patch16_224",
-    "vit_b16": "vit_base_patch16_224",
-    "deit_s16": "deit_small_patch16_224",
-}.items():
-    models.add(Model(name=_name, family="vit", build=partial(build, _timm), timm_name=_timm, summary=f"timm's {_timm}"))
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+    """Sensible shapes, each with its distance from the published scaling (0: on it).
+
+    Heads are 64 wide (32 below a width of 256); the MLP is about four times as wide unless it is what closes the budget.
+    """
+    ratios = mlp_ratios(free_mlp)
+    for width in range(32, 1793, 32):
+        head = 64 if width % 64 == 0 else 32
+        usual = usual_depth(width, PUBLISHED)
+        for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
+            far = abs(depth / usual - 1) + (0.0 if head == 64 else 0.1)
+            for patch in patches:
+                for ratio in ratios:
+                    spec = Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio))
+                    yield spec, far + abs(ratio / 4 - 1)
 
 
-def build_digits(*, image_size: int, num_classes: int) -> VisionTransformer:
-    """Width 48, depth 3, patch 8: the quartet's transformer."""
-    grid(image_size, 8, name="vit_digits")
-    return VisionTransformer(img_size=image_size, patch_size=8, embed_dim=48, depth=3, num_heads=3, mlp_ratio=4.25, num_classes=num_classes)
+for _name, _timm, _width in (
+    ("vit_ti16", "vit_tiny_patch16_224", 192),
+    ("vit_s16", "vit_small_patch16_224", 384),
+    ("vit_b16", "vit_base_patch16_224", 768),
+    ("deit_s16", "deit_small_patch16_224", 384),
+):
+    models.add(
+        Model(
+            name=_name,
+            family="vit",
+            build=partial(build_named, _timm),
+            shape=Spec(width=_width, depth=12, heads=_width // 64, hidden=4 * _width),
+            timm_name=_timm,
+            summary=f"timm's {_timm}",
+        )
+    )
 
+families.add(Family(name="vit", candidates=candidates, rule="depth and MLP ratio nearest to ViT-Ti/S/B/L/H", patch={224: 16, 32: 4}))
 
 models.add(
     Model(
         name="vit_digits",
         family="vit",
-        build=build_digits,
+        build=partial(build_spec, Spec(width=48, depth=3, patch=8, heads=3, hidden=204)),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
     )
 )
+
+SPELLING = re.compile(r"vit_(\d+)_(\d+)(?:_p(\d+))?(?:_h(\d+))?(?:_m(\d+))?")
+
+
+@models.resolver
+def spelled(name: str) -> Model | None:
+    """`vit_384_12_p16_h6_m1536` and the like."""
+    if not (match := SPELLING.fullmatch(name)):
+        return None
+    width, depth, patch, heads, hidden = (int(group) if group else None for group in match.groups())
+    assert width is not None
+    assert depth is not None
+    usual = max(1, width // 64 if width % 64 == 0 else width // 32)
+    spec = Spec(
+        width=width,
+        depth=depth,
+        patch=16 if patch is None else patch,
+        heads=usual if heads is None else heads,
+        hidden=4 * width if hidden is None else hidden,
+    )
+    return Model(name=name, family="vit", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")

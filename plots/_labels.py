@@ -11,16 +11,16 @@ from matplotlib.transforms import Bbox
 
 Side = Literal["left", "center", "right"]
 
-# Offsets in points that are tried in turn: right, left, above, below, the corners; then the same further out.
+# Offsets in points that are tried in turn: the corners, the sides, above and below; then the same further out.
 NEAR: list[tuple[float, float, Side]] = [
-    (7, 0, "left"),
-    (-7, 0, "right"),
-    (0, 9, "center"),
-    (0, -9, "center"),
-    (6, 7, "left"),
-    (6, -7, "left"),
-    (-6, 7, "right"),
-    (-6, -7, "right"),
+    (6, 8, "left"),
+    (6, -8, "left"),
+    (-6, 8, "right"),
+    (-6, -8, "right"),
+    (8, 0, "left"),
+    (-8, 0, "right"),
+    (0, 10, "center"),
+    (0, -10, "center"),
 ]
 OFFSETS = [(dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR]
 

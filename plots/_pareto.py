@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -88,20 +89,16 @@ def _figure(summary: Summary, metric: str, points: list[Point], title: str, subt
     figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {where}")
     for point in points:
         _draw_point(axes, point, factor)
-    axes.set_xscale("log")
     arrow = {"higher": "more is better", "lower": "less is better"}[quantity.better]
     axes.set_xlabel(f"{title} in {unit} ({arrow})")
     axes.set_ylabel("top-1 %")
+    _scale(axes, [point.x.value * factor for point in points])
     axes.margins(x=0.14, y=0.12)
-    _plain_ticks(axes)
-    if points[0].filled:
-        _front(axes, points, factor, higher=quantity.better == "higher")
-    _legend(axes, points)
+    front = _front(axes, points, factor, higher=quantity.better == "higher") if points[0].filled else []
+    _legend(figure, points)
     figure.draw_without_rendering()
-    legend = axes.get_legend()
-    obstacles = [legend.get_window_extent()] if legend else []
-    bars = [_bar(axes, point, factor) for point in points if point.high > point.low]
-    place(figure, axes, [(point.x.value * factor, point.y, point.name, family(point.family)[1]) for point in points], obstacles + bars)
+    bars = [box for point in points for box in _bars(axes, point, factor)] + _steps(axes, front)
+    place(figure, axes, [(point.x.value * factor, point.y, point.name, family(point.family)[1]) for point in points], bars)
     return figure
 
 
@@ -119,37 +116,54 @@ def _draw_point(axes: Axes, point: Point, factor: float) -> None:
         axes.plot(x, end, marker, markerfacecolor="white", markeredgecolor=colour, markersize=6.5)
 
 
-def _front(axes: Axes, points: list[Point], factor: float, *, higher: bool) -> None:
-    """Steps through the points that no other one beats in both directions."""
+def _front(axes: Axes, points: list[Point], factor: float, *, higher: bool) -> list[tuple[float, float]]:
+    """Steps through the points that no other one beats in both directions; returns their places."""
     ordered = sorted(points, key=lambda point: (-point.x.value if higher else point.x.value, -point.y))
-    front: list[Point] = []
+    front: list[tuple[float, float]] = []
     for point in ordered:
-        if not front or point.y > front[-1].y:
-            front.append(point)
-    xs, ys = [point.x.value * factor for point in front], [point.y for point in front]
-    axes.plot(xs, ys, color="#999999", linewidth=1, linestyle="--", zorder=0, drawstyle="steps-post", label="Pareto front")
+        if not front or point.y > front[-1][1]:
+            front.append((point.x.value * factor, point.y))
+    axes.plot(*zip(*front, strict=True), color="#999999", linewidth=1, linestyle="--", zorder=0, drawstyle="steps-post", label="front")
+    return front
 
 
-def _legend(axes: Axes, points: list[Point]) -> None:
-    filled = points[0].filled
+def _legend(figure: Figure, points: list[Point]) -> None:
+    """Families under the panel, where no point can be."""
+    axes = figure.axes[0]
     for name in dict.fromkeys(point.family for point in points):
         label, colour, marker = family(name)
-        face = colour if filled else "white"
-        axes.plot([], [], marker, color=colour, markerfacecolor=face, markersize=6.5, label=label)
-    axes.legend(loc="best", fontsize=8, frameon=True, framealpha=0.9)
+        axes.plot([], [], marker, color=colour, markerfacecolor=colour if points[0].filled else "white", markersize=6.5, label=label)
+    figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
 
 
-def _bar(axes: Axes, point: Point, factor: float) -> Bbox:
-    """The space that a point's range takes, so that no label is written over it."""
-    x, low = axes.transData.transform((point.x.value * factor, point.low))
-    _, high = axes.transData.transform((point.x.value * factor, point.high))
-    return Bbox.from_extents(x - 5, low - 5, x + 5, high + 5)
+def _bars(axes: Axes, point: Point, factor: float) -> list[Bbox]:
+    """The space that a point's intervals take, so that no label is written over them."""
+    place = axes.transData.transform
+    (x, low), (_, high) = place((point.x.value * factor, point.low)), place((point.x.value * factor, point.high))
+    boxes = [Bbox.from_extents(x - 4, low - 8, x + 4, high + 8)]
+    if point.x.low is not None and point.x.high is not None:
+        (left, y), (right, _) = place((point.x.low * factor, point.y)), place((point.x.high * factor, point.y))
+        boxes.append(Bbox.from_extents(left, y - 3, right, y + 3))
+    return boxes
 
 
-def _plain_ticks(axes: Axes) -> None:
-    """Numbers as people write them on the logarithmic axis, at 1, 2 and 5 of each decade."""
+def _steps(axes: Axes, front: list[tuple[float, float]]) -> list[Bbox]:
+    """The space that the drawn front takes."""
+    places = [axes.transData.transform(point) for point in front]
+    boxes = []
+    for (x, y), (next_x, next_y) in pairwise(places):
+        boxes.append(Bbox.from_extents(min(x, next_x), y - 3, max(x, next_x), y + 3))
+        boxes.append(Bbox.from_extents(next_x - 3, min(y, next_y), next_x + 3, max(y, next_y)))
+    return boxes
+
+
+def _scale(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis with ticks as people write them, or a plain one where the values lie close together."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    if max(values) / min(values) < 4:
+        return
+    axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,8 +29,9 @@ def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.2, 4.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # labels are placed by the size that this canvas gives them, on any machine
     axes = figure.add_subplot()
-    axes.set_title(f"{title}\n", loc="left", fontsize=12, fontweight="bold")
-    axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=8, color="#444444", va="bottom")
+    lines = textwrap.wrap(subtitle, 112)
+    axes.set_title(title + "\n" * len(lines), loc="left", fontsize=12, fontweight="bold")
+    axes.text(0, 1.02, "\n".join(lines), transform=axes.transAxes, fontsize=8, color="#444444", va="bottom")
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -97,17 +97,22 @@ MACHINE = Machine(
 )
 
 
+UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}
+
+
 def speed_record(
-    folder: Path, model: str, values: list[float], *, family: str = "vit", batch_size: int = 4, timm: str | None = None
+    folder: Path, model: str, values: list[float], *, metric: str = "throughput", family: str = "vit", timm: str | None = None
 ) -> Path:
-    """A finished throughput record with one value per round."""
+    """A finished record of one speed metric with one value per round: latency at batch 1, others at 4."""
+    unit, better = UNITS[metric]
+    batch_size = 1 if metric == "latency" else 4
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=batch_size)
     path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
     record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
-        sample = Sample(metric="throughput", unit="image/s", better="higher", values=[value])
+        sample = Sample(metric=metric, unit=unit, better=better, values=[value])
         record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+    record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
     return path
 
 
@@ -156,7 +161,9 @@ def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results" / MACHINE.name / "records"
     for number, (model, family, params, macs, speed, timm) in enumerate(CONTESTANTS):
         count_record(folder, model, params, macs, family=family, timm=timm)
-        speed_record(folder, model, [speed * (1 + 0.01 * (n % 3)) for n in range(8)], family=family, timm=timm)
+        wobble = [1 + 0.01 * (n % 3) for n in range(8)]
+        speed_record(folder, model, [speed * factor for factor in wobble], family=family, timm=timm)
+        speed_record(folder, model, [factor / speed for factor in wobble], metric="latency", family=family, timm=timm)
         accuracy_record(folder, model, 330 + 4 * number, family=family)
     accuracy_record(folder, "logistic-regression", 320, recipe=None, family="baseline")
     return tmp_path / "results"

@@ -1,0 +1,125 @@
+"""Siblings of equal budget: for a reference model, the shape of another family that costs the same.
+
+Searches the families' sensible shapes by closed form and verifies the winner by building it on the meta device and
+counting it independently. Of the shapes within tolerance the one nearest its family's published scaling wins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from bench.counting import torch_macs
+from bench.errors import UsageError
+from bench.plugins import Family, Model, families, models
+
+Budget = Literal["params", "macs", "params+macs"]
+TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05}
+AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "params+macs": ("params", "macs")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Exact parameters and MACs of a model at one image size; `tokens` where its shape is known."""
+
+    params: int
+    macs: int
+    tokens: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """The sibling of one family: its name, its cost, the largest relative miss on the budget's axes, and the rule."""
+
+    name: str
+    family: str
+    cost: Cost
+    miss: float
+    within: bool
+    rule: str
+
+
+def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
+    """Build `entry` on the meta device and count it there; no weights are allocated."""
+    with torch.device("meta"):
+        model = entry.build(image_size=image_size, num_classes=num_classes).eval()
+        images = torch.empty(1, 3, image_size, image_size)
+        params = sum(parameter.numel() for parameter in model.parameters())
+        macs = torch_macs(model, images)
+    tokens = entry.shape.counts(image_size, num_classes).tokens if entry.shape is not None else None
+    return Cost(params=params, macs=macs, tokens=tokens)
+
+
+def match(reference: Model, family: Family, *, budget: Budget, image_size: int, tolerance: float, hold_tokens: bool = False) -> Match:
+    """The shape of `family` with the budget of `reference`.
+
+    Where nothing lies within `tolerance` the nearest is returned with `within` false. UsageError where the budget lies
+    outside what the family's shapes can cost, or where the reference has no token grid to hold.
+    """
+    classes = reference.num_classes
+    target = cost_of(reference, image_size=image_size, num_classes=classes)
+    patches = _patches(target, family, image_size, budget, hold_tokens)
+    axes = AXES[budget]
+    best: tuple[tuple[bool, float, float], str] | None = None
+    largest = 0.0
+    usual = _usual_patch(family, image_size)
+    for shape, far in family.candidates(image_size, patches, free_mlp=budget == "params+macs"):
+        counted = shape.counts(image_size, classes)
+        ratios = [getattr(counted, axis) / getattr(target, axis) for axis in axes]
+        largest = max(largest, min(ratios))
+        miss = max(abs(ratio - 1) for ratio in ratios)
+        inside = miss <= tolerance
+        # Where patches are free a doubling weighs as much as half the usual depth.
+        unusual = far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2 if len(patches) > 1 else far
+        rank = (not inside, unusual if inside else miss, miss)
+        if best is None or rank < best[0]:
+            best = (rank, shape.name)
+    assert best is not None, f"{family.name} has no shapes"
+    if largest < 1 - tolerance:
+        raise UsageError(
+            f"--reference: {reference.name} is {1 / largest:.1f} times as large as the largest sensible {family.name} in {budget}"
+        )
+    winner = models.get(best[1])
+    cost = cost_of(winner, image_size=image_size, num_classes=classes)
+    miss = max(abs(getattr(cost, axis) / getattr(target, axis) - 1) for axis in axes)
+    return Match(name=best[1], family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=family.rule)
+
+
+def _patches(target: Cost, family: Family, image_size: int, budget: Budget, hold_tokens: bool) -> list[int]:
+    """Patches that may be tried: the reference's grid, the family's usual one, or all where both axes must be met."""
+    if hold_tokens:
+        if target.tokens is None:
+            raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
+        return [image_size // round(target.tokens**0.5)]
+    usual = _usual_patch(family, image_size)
+    if budget == "params+macs":
+        return [patch for patch in range(2, 33) if image_size % patch == 0 and image_size // patch >= 4]
+    if image_size % usual:
+        raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual}")
+    return [usual]
+
+
+def _usual_patch(family: Family, image_size: int) -> int:
+    return family.patch[min(family.patch, key=lambda size: abs(size - image_size))]
+
+
+def siblings(
+    reference: str,
+    names: Sequence[str],
+    *,
+    budget: Budget,
+    image_size: int | None,
+    tolerance: float | None,
+    hold_tokens: bool,
+) -> tuple[Model, Cost, list[Match]]:
+    """The reference with its cost, and its sibling in each family named."""
+    entry = models.get(reference)
+    size = image_size or entry.image_size
+    wanted = [families.get(name) for name in names]
+    allowed = TOLERANCE[budget] if tolerance is None else tolerance
+    found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold_tokens=hold_tokens) for family in wanted]
+    return entry, cost_of(entry, image_size=size, num_classes=entry.num_classes), found
