@@ -23,6 +23,11 @@ def catalogue(kind: str) -> list[dict[str, Any]]:
             {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "classes": entry.num_classes, "summary": entry.summary}
             for entry in plugins.datasets.entries()
         ]
+    if kind == "families":
+        return [
+            {"name": entry.name, "searched": entry.candidates is not None, "twins": entry.twin is not None, "chosen by": entry.rule}
+            for entry in plugins.families.entries()
+        ]
     if kind == "recipes":
         from bench.training.recipe import recipes
 

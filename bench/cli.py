@@ -13,7 +13,7 @@ from bench.config import DEFAULT_SUITE, Names, RunConfig, suite_fields
 from bench.errors import UsageError
 
 Budget = Literal["params", "macs", "params+macs"]
-Kind = Literal["models", "metrics", "policies", "datasets", "recipes", "figures"]
+Kind = Literal["models", "families", "metrics", "policies", "datasets", "recipes", "figures"]
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
@@ -89,7 +89,7 @@ def match(
     reference: str,
     families: Names = ("vit", "mixer", "resnet"),
     budget: Budget = "params",
-    hold: Literal["tokens"] | None = None,
+    hold: Literal["tokens", "shape"] | None = None,
     tolerance: float | None = None,
     image_size: int | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -101,11 +101,11 @@ def match(
     reference
         A model; names as for `run --models`.
     families
-        convmixer, vit, mixer, resnet; comma separated.
+        From `bench list families`, comma separated.
     budget
         What is equal.
     hold
-        tokens: keep the reference's token grid.
+        tokens: keep the reference's token grid; shape: its width and depth too, the MLP closes the budget.
     tolerance
         Largest relative miss; 0.02, or 0.05 where params and macs are both to be met.
     image_size
@@ -121,9 +121,7 @@ def match(
     from bench.matching import siblings
     from bench.tables import matches
 
-    entry, cost, found = siblings(
-        reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold_tokens=hold == "tokens"
-    )
+    entry, cost, found = siblings(reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold=hold)
     if as_json:
         print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
         return 0
@@ -167,7 +165,7 @@ def list_(kind: Kind, /, *, as_json: Annotated[bool, Parameter(name="--json", ne
     Parameters
     ----------
     kind
-        models, metrics, policies, datasets, recipes or figures.
+        models, families, metrics, policies, datasets, recipes or figures.
     as_json
         Machine-readable, on standard output.
     """

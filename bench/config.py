@@ -45,11 +45,11 @@ class RunConfig:
     reference: Annotated[str | None, Plain] = None
     """A model whose budget others have to meet; it is measured first."""
     match: Names = ()
-    """Families that get a sibling of the reference's budget: convmixer, vit, mixer, resnet."""
+    """Families that get a sibling of the reference's budget: vit, mixer, resnet and others of `bench list families`."""
     budget: Literal["params", "macs", "params+macs"] = "params"
     """What is equal between siblings."""
-    hold: Annotated[Literal["tokens"] | None, Plain] = None
-    """tokens: siblings keep the reference's token grid."""
+    hold: Annotated[Literal["tokens", "shape"] | None, Plain] = None
+    """tokens: siblings keep the reference's token grid; shape: its width and depth too (matched-grid twins)."""
     tolerance: Annotated[float | None, Plain] = None
     """Largest relative miss of a sibling's budget; 0.02, or 0.05 where params and macs are both to be met."""
     metrics: Names = ()

@@ -6,10 +6,11 @@ counting it independently. Of the shapes within tolerance the one nearest its fa
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +19,7 @@ from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
 Budget = Literal["params", "macs", "params+macs"]
+Hold = Literal["tokens", "shape"]
 TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05}
 AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "params+macs": ("params", "macs")}
 
@@ -54,21 +56,43 @@ def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     return Cost(params=params, macs=macs, tokens=tokens)
 
 
-def match(reference: Model, family: Family, *, budget: Budget, image_size: int, tolerance: float, hold_tokens: bool = False) -> Match:
+def match(reference: Model, family: Family, *, budget: Budget, image_size: int, tolerance: float, hold: Hold | None = None) -> Match:
     """The shape of `family` with the budget of `reference`.
 
-    Where nothing lies within `tolerance` the nearest is returned with `within` false. UsageError where the budget lies
-    outside what the family's shapes can cost, or where the reference has no token grid to hold.
+    `hold="tokens"` keeps the reference's token grid; `hold="shape"` its width and depth too, and closes the budget by
+    the hidden width of the MLP alone. Where nothing lies within `tolerance` the nearest is returned with `within`
+    false. UsageError where the budget lies outside what the family's shapes can cost, or where there is nothing to
+    hold.
     """
     classes = reference.num_classes
     target = cost_of(reference, image_size=image_size, num_classes=classes)
-    patches = _patches(target, family, image_size, budget, hold_tokens)
     axes = AXES[budget]
+    if hold == "shape":
+        name, rule = _twin(reference, family, target, axes, image_size), "the reference's width, depth and grid; hidden width of the MLP"
+    else:
+        name, rule = _search(reference, family, target, axes, image_size, tolerance, hold), family.rule
+    cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
+    miss = _miss(cost, target, axes)
+    return Match(name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule)
+
+
+def _miss(cost: Any, target: Cost, axes: tuple[str, ...]) -> float:
+    """Largest relative distance on the axes of a budget."""
+    return max(abs(getattr(cost, axis) / getattr(target, axis) - 1) for axis in axes)
+
+
+def _search(
+    reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int, tolerance: float, hold: Hold | None
+) -> str:
+    """The name of the best of a family's sensible shapes."""
+    if family.candidates is None:
+        raise UsageError(f"--match: {family.name} has no published scaling to search; add --hold shape")
+    patches = _patches(target, family, image_size, free=len(axes) > 1, hold=hold)
+    usual = _usual_patch(family, image_size)
     best: tuple[tuple[bool, float, float], str] | None = None
     largest = 0.0
-    usual = _usual_patch(family, image_size)
-    for shape, far in family.candidates(image_size, patches, free_mlp=budget == "params+macs"):
-        counted = shape.counts(image_size, classes)
+    for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1):
+        counted = shape.counts(image_size, reference.num_classes)
         ratios = [getattr(counted, axis) / getattr(target, axis) for axis in axes]
         largest = max(largest, min(ratios))
         miss = max(abs(ratio - 1) for ratio in ratios)
@@ -80,23 +104,39 @@ def match(reference: Model, family: Family, *, budget: Budget, image_size: int, 
             best = (rank, shape.name)
     assert best is not None, f"{family.name} has no shapes"
     if largest < 1 - tolerance:
-        raise UsageError(
-            f"--reference: {reference.name} is {1 / largest:.1f} times as large as the largest sensible {family.name} in {budget}"
-        )
-    winner = models.get(best[1])
-    cost = cost_of(winner, image_size=image_size, num_classes=classes)
-    miss = max(abs(getattr(cost, axis) / getattr(target, axis) - 1) for axis in axes)
-    return Match(name=best[1], family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=family.rule)
+        times, what = f"{1 / largest:.1f} times as large as", " and ".join(axes)
+        raise UsageError(f"--reference: {reference.name} is {times} the largest sensible {family.name} in {what}")
+    return best[1]
 
 
-def _patches(target: Cost, family: Family, image_size: int, budget: Budget, hold_tokens: bool) -> list[int]:
+def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int) -> str:
+    """The name of the shape on the reference's grid, its MLP as wide as the budget allows."""
+    if family.twin is None:
+        raise UsageError(f"--match: {family.name} has no token grid to share; leave it out or leave --hold shape away")
+    if target.tokens is None:
+        raise UsageError(f"--hold: {reference.name} has no token grid to hold; leave --hold away")
+    patch = image_size // round(target.tokens**0.5)
+    width, depth = reference.shape.width, reference.shape.depth
+
+    def cost(hidden: int) -> float:
+        assert family.twin is not None
+        counted = family.twin(width, depth, patch, hidden).counts(image_size, reference.num_classes)
+        return getattr(counted, axes[0]) / getattr(target, axes[0])
+
+    # Cost grows with the hidden width: the first that reaches the target, or the one before it if that is nearer.
+    hidden = bisect.bisect_left(range(1, 64 * width), 1.0, key=cost) + 1
+    hidden = min((max(1, hidden - 1), hidden), key=lambda one: abs(cost(one) - 1))
+    return str(family.twin(width, depth, patch, hidden).name)
+
+
+def _patches(target: Cost, family: Family, image_size: int, *, free: bool, hold: Hold | None) -> list[int]:
     """Patches that may be tried: the reference's grid, the family's usual one, or all where both axes must be met."""
-    if hold_tokens:
+    if hold == "tokens":
         if target.tokens is None:
             raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
         return [image_size // round(target.tokens**0.5)]
     usual = _usual_patch(family, image_size)
-    if budget == "params+macs":
+    if free:
         return [patch for patch in range(2, 33) if image_size % patch == 0 and image_size // patch >= 4]
     if image_size % usual:
         raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual}")
@@ -114,12 +154,12 @@ def siblings(
     budget: Budget,
     image_size: int | None,
     tolerance: float | None,
-    hold_tokens: bool,
+    hold: Hold | None,
 ) -> tuple[Model, Cost, list[Match]]:
     """The reference with its cost, and its sibling in each family named."""
     entry = models.get(reference)
     size = image_size or entry.image_size
     wanted = [families.get(name) for name in names]
     allowed = TOLERANCE[budget] if tolerance is None else tolerance
-    found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold_tokens=hold_tokens) for family in wanted]
+    found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold) for family in wanted]
     return entry, cost_of(entry, image_size=size, num_classes=entry.num_classes), found

@@ -55,7 +55,7 @@ def asked_for(config: RunConfig) -> tuple[str, ...]:
         budget=config.budget,
         image_size=config.image_size,
         tolerance=config.tolerance,
-        hold_tokens=config.hold == "tokens",
+        hold=config.hold,
     )
     return (config.reference, *(sibling.name for sibling in found), *config.models)
 

@@ -42,17 +42,19 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family whose shapes can be searched for an equal budget.
+    """A family whose shapes can be searched for an equal budget. A shape has `name` and `counts(image_size, num_classes)`.
 
-    `candidates(image_size, patches, free_mlp=...)` yields pairs of a shape (with `name` and `counts(image_size, num_classes)`)
-    and its distance from the family's published scaling; `rule` says in words what that distance is. `patch` is the
-    usual patch at an image size.
+    `candidates(image_size, patches, free_mlp=...)` yields pairs of a shape and its distance from the family's
+    published scaling; `rule` says in words what that distance is. `patch` is the usual patch at an image size.
+    `twin(width, depth, patch, hidden)` is the shape on the same grid with the same width and depth, where the hidden
+    width of its MLP is what closes the budget. A family may have either or both.
     """
 
     name: str
-    candidates: Callable[..., Any]
+    candidates: Callable[..., Any] | None = None
+    twin: Callable[[int, int, int, int], Any] | None = None
     rule: str
-    patch: dict[int, int]
+    patch: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,10 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """`draw(summary)` returns a dict of file stem to matplotlib figure (empty where there is nothing to draw)."""
+    """A figure from records alone.
+
+    `draw(summary)` returns a matplotlib figure, or several by file stem (none where there is nothing to draw).
+    """
 
     name: str
     draw: Callable[..., Any]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
+from bench.plugins import Figure, figures
 from bench.record import DamagedRecord, load_folder, write_whole
 from bench.summary import Summary, summarise
 from bench.tables import Table, all_tables
@@ -39,19 +41,23 @@ def write(folder: Path) -> Report:
         raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
     summary = summarise(records)
     tables = all_tables(summary)
-    figures = _write_figures(folder, summary)
-    write_whole(folder / "report.md", markdown(summary, tables, figures).encode())
-    return Report(folder, summary, tables, figures, damaged)
+    written = _write_figures(folder, summary)
+    write_whole(folder / "report.md", markdown(summary, tables, written).encode())
+    return Report(folder, summary, tables, written, damaged)
+
+
+def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
+    """The matplotlib figures of one plug-in by file stem; a single one is called what its plug-in is."""
+    drawn = entry.draw(summary)
+    return drawn if isinstance(drawn, dict) else {entry.name: drawn}
 
 
 def _write_figures(folder: Path, summary: Summary) -> list[Path]:
     from matplotlib import rc_context
 
-    from bench.plugins import figures
-
-    written = []
+    written: list[Path] = []
     for entry in figures.entries():
-        for stem, figure in entry.draw(summary).items():
+        for stem, figure in drawings(entry, summary).items():
             for suffix in (".png", ".svg"):
                 # Without a date and with a fixed salt the same records give the same SVG.
                 with rc_context({"svg.hashsalt": stem}):
@@ -60,7 +66,7 @@ def _write_figures(folder: Path, summary: Summary) -> list[Path]:
     return written
 
 
-def markdown(summary: Summary, tables: list[Table], figures: list[Path]) -> str:
+def markdown(summary: Summary, tables: list[Table], drawn: list[Path]) -> str:
     """The report as Markdown."""
     from tabulate import tabulate
 
@@ -77,9 +83,9 @@ def markdown(summary: Summary, tables: list[Table], figures: list[Path]) -> str:
         right = ("left", *["right"] * (len(columns) - 1))
         parts.append(tabulate(rows, headers=columns, tablefmt="github", disable_numparse=True, colalign=right))
         parts.append("\n".join(f"- {_escape(note)}" for note in table.notes))
-    if figures:
+    if drawn:
         parts.append("## Figures")
-        parts += [f"![{path.stem}]({path.name})" for path in figures if path.suffix == ".png"]
+        parts += [f"![{path.stem}]({path.name})" for path in drawn if path.suffix == ".png"]
     if summary.notes:
         parts += ["## Notes", "\n".join(f"- {_escape(note)}" for note in summary.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"

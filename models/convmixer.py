@@ -4,17 +4,23 @@ A patch embedding, then `depth` equal blocks on one grid: a depthwise k x k conv
 and a 1 x 1 convolution, each followed by the activation and a normalisation. Module names are those of timm's
 `convmixer_*`, so published weights load as they are.
 
-Any shape can be spelled: `convmixer_<width>_<depth>[_k<kernel>][_p<patch>][_relu|_gelu]`, defaults k9 p7 gelu.
-Parameters: h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d and C classes.
+Any shape can be spelled:
+
+    convmixer_<width>_<depth>[_k<kernel>][_p<patch>][_relu|_gelu][_bn|_ln][_res]
+
+Defaults are k9 p7 gelu bn; `ln` is layer normalisation over the channels of each position, `res` puts a residual
+around the 1 x 1 convolution too. Parameters: h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d, C classes.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from bench.plugins import Family, Model, families, models
@@ -22,6 +28,7 @@ from bench.plugins import Family, Model, families, models
 from ._shape import Counts, at_least_one, grid, usual_depth
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +40,17 @@ class Spec:
     kernel: int = 9
     patch: int = 7
     activation: str = "gelu"
+    norm: str = "bn"
+    pointwise_residual: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(self, "width", "depth", "kernel", "patch")
 
     @property
     def name(self) -> str:
-        """The full spelling."""
-        activation = "" if self.activation == "gelu" else f"_{self.activation}"
-        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}{activation}"
+        """The spelling: sizes always, the rest where it is not the default."""
+        switches = [("_relu", self.activation == "relu"), ("_ln", self.norm == "ln"), ("_res", self.pointwise_residual)]
+        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}" + "".join(name for name, on in switches if on)
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
         """In closed form."""
@@ -67,21 +76,18 @@ class ConvMixer(nn.Module):
 
     def __init__(self, spec: Spec, *, num_classes: int) -> None:
         super().__init__()
-        width, activation = spec.width, ACTIVATIONS[spec.activation]
+        width, activation, norm = spec.width, ACTIVATIONS[spec.activation], NORMS[spec.norm]
 
         def after(convolution: nn.Module) -> nn.Sequential:
-            return nn.Sequential(convolution, activation(), nn.BatchNorm2d(width))
+            return nn.Sequential(convolution, activation(), norm(width))
+
+        def block() -> nn.Sequential:
+            spatial = Residual(after(nn.Conv2d(width, width, spec.kernel, groups=width, padding="same")))
+            pointwise = after(nn.Conv2d(width, width, 1))
+            return nn.Sequential(spatial, Residual(pointwise)) if spec.pointwise_residual else nn.Sequential(spatial, *pointwise)
 
         self.stem = after(nn.Conv2d(3, width, spec.patch, stride=spec.patch))
-        self.blocks = nn.Sequential(
-            *[
-                nn.Sequential(
-                    Residual(after(nn.Conv2d(width, width, spec.kernel, groups=width, padding="same"))),
-                    *after(nn.Conv2d(width, width, 1)),
-                )
-                for _ in range(spec.depth)
-            ]
-        )
+        self.blocks = nn.Sequential(*[block() for _ in range(spec.depth)])
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,6 +98,9 @@ class ConvMixer(nn.Module):
 def build(spec: Spec, *, image_size: int, num_classes: int) -> ConvMixer:
     """A ConvMixer with random weights; UsageError where the image is not a whole number of patches."""
     grid(image_size, spec.patch, name=spec.name)
+    if spec.kernel % 2 == 0:
+        # An even filter is padded on one side more than on the other; torch says so at every first call.
+        warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
     return ConvMixer(spec, num_classes=num_classes)
 
 
@@ -114,13 +123,18 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> It
                     yield Spec(width=width, depth=depth, patch=patch), abs(depth / usual - 1)
 
 
-PUBLISHED = {
+# name -> (shape, timm's name where timm has it). The four smaller ones are the paper's without released weights.
+PUBLISHED: dict[str, tuple[Spec, str | None]] = {
     "convmixer_1536_20": (Spec(width=1536, depth=20, kernel=9, patch=7), "convmixer_1536_20"),
     "convmixer_768_32": (Spec(width=768, depth=32, kernel=7, patch=7, activation="relu"), "convmixer_768_32"),
     "convmixer_1024_20": (Spec(width=1024, depth=20, kernel=9, patch=14), "convmixer_1024_20_ks9_p14"),
+    "convmixer_1024_16": (Spec(width=1024, depth=16, kernel=9, patch=7), None),
+    "convmixer_1024_12": (Spec(width=1024, depth=12, kernel=8, patch=7), None),
+    "convmixer_512_16": (Spec(width=512, depth=16, kernel=8, patch=7), None),
+    "convmixer_512_12": (Spec(width=512, depth=12, kernel=8, patch=7), None),
 }
 for _name, (_spec, _timm) in PUBLISHED.items():
-    models.add(entry(_name, _spec, timm_name=_timm, summary=f"published; k{_spec.kernel} p{_spec.patch} {_spec.activation}"))
+    models.add(entry(_name, _spec, timm_name=_timm, summary=f"the paper's; k{_spec.kernel} p{_spec.patch} {_spec.activation}"))
 
 models.add(
     entry(
@@ -143,7 +157,7 @@ models.add(
 
 families.add(Family(name="convmixer", candidates=candidates, rule="depth nearest to the published ConvMixers'", patch={224: 7, 32: 2}))
 
-SPELLING = re.compile(r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?")
+SPELLING = re.compile(r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?")
 
 
 @models.resolver
@@ -151,12 +165,14 @@ def spelled(name: str) -> Model | None:
     """`convmixer_256_8_k5_p2` and the like."""
     if not (match := SPELLING.fullmatch(name)):
         return None
-    width, depth, kernel, patch, activation = match.groups()
+    width, depth, kernel, patch, activation, norm, residual = match.groups()
     spec = Spec(
         width=int(width),
         depth=int(depth),
-        kernel=int(kernel or 9),
-        patch=int(patch or 7),
+        kernel=9 if kernel is None else int(kernel),
+        patch=7 if patch is None else int(patch),
         activation=activation or "gelu",
+        norm=norm or "bn",
+        pointwise_residual=residual is not None,
     )
     return entry(name, spec, summary="spelled by its name")

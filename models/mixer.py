@@ -82,19 +82,36 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> It
                     )
 
 
-for _name, _timm, _width, _depth in (("mixer_s16", "mixer_s16_224", 512, 8), ("mixer_b16", "mixer_b16_224", 768, 12)):
-    models.add(
-        Model(
-            name=_name,
-            family="mixer",
-            build=partial(build_named, _timm),
-            shape=Spec(width=_width, depth=_depth, token_hidden=_width // 2, hidden=4 * _width),
-            timm_name=_timm,
-            summary=f"timm's {_timm}",
+SIZES = {"s": (512, 8), "b": (768, 12), "l": (1024, 24)}
+for _patch in (16, 32):
+    for _size, (_width, _depth) in SIZES.items():
+        _timm = f"mixer_{_size}{_patch}_224"
+        models.add(
+            Model(
+                name=f"mixer_{_size}{_patch}",
+                family="mixer",
+                build=partial(build_named, _timm, patch=_patch),
+                shape=Spec(width=_width, depth=_depth, patch=_patch, token_hidden=_width // 2, hidden=4 * _width),
+                timm_name=_timm,
+                summary=f"timm's {_timm}",
+            )
         )
-    )
 
-families.add(Family(name="mixer", candidates=candidates, rule="depth and MLP ratio nearest to Mixer-S/B/L/H", patch={224: 16, 32: 4}))
+
+def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
+    """The mixer of this width, depth and grid."""
+    return Spec(width=width, depth=depth, patch=patch, token_hidden=max(1, width // 2), hidden=hidden)
+
+
+families.add(
+    Family(
+        name="mixer",
+        candidates=candidates,
+        twin=twin,
+        rule="depth and MLP ratio nearest to Mixer-S/B/L/H",
+        patch={224: 16, 32: 4},
+    )
+)
 
 models.add(
     Model(

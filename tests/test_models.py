@@ -32,7 +32,7 @@ def test_published_names_have_the_parameters_of_their_timm_architecture(name: st
     entry = models.get(name)
     with torch.device("meta"):
         ours = entry.build(image_size=entry.image_size, num_classes=1000).state_dict()
-        theirs = timm.create_model(entry.timm_name).state_dict()
+        theirs = timm.create_model(entry.timm_name, num_classes=1000).state_dict()
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
 
 

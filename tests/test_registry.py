@@ -69,7 +69,7 @@ metrics.add(Metric(name="answer", unit="bit", better="higher", arm="speed", meas
 NEW_FIGURE = """
 from matplotlib.figure import Figure as Drawing
 from bench.plugins import Figure, figures
-figures.add(Figure(name="blank", draw=lambda summary: {"blank": Drawing()}))
+figures.add(Figure(name="blank", draw=lambda summary: Drawing()))
 """
 
 

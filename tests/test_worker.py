@@ -36,6 +36,25 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
         worker.close()
 
 
+WIDE = """
+from torch import nn
+def build(*, num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 16384, bias=False), nn.Linear(16384, num_classes))
+"""
+
+
+def test_memory_is_what_the_model_brought(workers: Workers, tmp_path: Path) -> None:
+    """201 MB of weights read as at least that, and as less than twice of it."""
+    (tmp_path / "wide.py").write_text(WIDE)
+    worker = workers.open(job(f"{tmp_path}/wide.py:build"))
+    try:
+        worker.ready()
+        [value] = worker.take(Window("memory", 0.0), lambda text: None).values
+    finally:
+        worker.close()
+    assert 201e6 < value < 402e6
+
+
 def test_a_killed_worker_is_a_failure_with_its_signal(workers: Workers) -> None:
     arm = CountArm(model="convmixer_16_1_k3_p8", image_size=32, num_classes=10)
     worker = workers.open(Job(arm, "cpu", seed=0, threads=1))
