@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import plugins
+from bench import plugins, published
+from bench.errors import UsageError
 
 
-def catalogue(kind: str) -> list[dict[str, Any]]:
-    """One dict per plug-in, name first."""
+def catalogue(kind: str, *, family: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+    """One dict per plug-in, name first. `family` keeps one family's models; `name` is whose weights are listed."""
+    if family is not None and kind != "models":
+        raise UsageError(f"--family: goes with `list models`, not `list {kind}`")
+    if (name is not None) != (kind == "weights"):
+        raise UsageError("list: `list weights NAME` shows the published weights of one model; the other lists take no name")
+    if kind == "weights":
+        return _weights(plugins.models.get(name or ""))
     if kind == "models":
-        return [_model(entry) for entry in plugins.models.entries()]
+        entries = plugins.models.entries()
+        families = list(dict.fromkeys(entry.family for entry in entries))
+        if family is not None and family not in families:
+            raise UsageError(f"--family: no family {family!r}; there are {', '.join(families)}")
+        return [_model(entry) for entry in entries if family in (None, entry.family)]
     if kind == "metrics":
         return [
             {"name": entry.name, "unit": entry.unit, "better": entry.better, "of": entry.arm, "summary": entry.summary}
@@ -36,11 +47,49 @@ def catalogue(kind: str) -> list[dict[str, Any]]:
 
 
 def _model(entry: plugins.Model) -> dict[str, Any]:
+    from bench.matching import Cost, cost_of
+
+    size, classes = entry.image_size, entry.num_classes
+    if entry.shape is not None:
+        counted = entry.shape.counts(size, classes)
+        cost = Cost(params=counted.params, macs=counted.macs, tokens=counted.tokens)
+    else:
+        cost = cost_of(entry, image_size=size, num_classes=classes)
+    found = [row.top1 * 100 for row in published.of(entry.timm_name, size)]
     return {
         "name": entry.name,
         "family": entry.family,
-        "image_size": entry.image_size,
-        "classes": entry.num_classes,
+        "params": cost.params,
+        "macs": cost.macs,
+        "tokens": cost.tokens,
+        "image_size": size,
+        "classes": classes,
+        "published_top1": [min(found), max(found)] if found else None,
         "timm": entry.timm_name,
         "summary": entry.summary,
     }
+
+
+def _weights(entry: plugins.Model) -> list[dict[str, Any]]:
+    """Every tag that timm has of an architecture, with what is published of it at each image size."""
+    from bench.training.evaluate import tags
+
+    rows: list[dict[str, Any]] = []
+    known = [row for row in published.rows() if row.architecture == entry.timm_name]
+    for tag in dict.fromkeys([*tags(entry), *(row.tag for row in known if row.tag)]):
+        mine: list[published.Published | None] = [row for row in known if row.tag == tag]
+        for row in mine or [None]:
+            rows.append(
+                {
+                    "name": f"{entry.name}@{tag}",
+                    "top1": None if row is None else row.top1 * 100,
+                    "image_size": None if row is None else row.image_size,
+                    "epochs": None if row is None else row.epochs,
+                    "more_data": None if row is None else row.more_data,
+                    "teacher": None if row is None else row.teacher,
+                    "source": "not in our table of published accuracies" if row is None else row.source,
+                }
+            )
+    if not rows:
+        raise UsageError(f"list weights: {entry.name} has no published weights that timm knows")
+    return rows

@@ -12,8 +12,8 @@ from cyclopts import App, CycloptsError, Parameter
 from bench.config import DEFAULT_SUITE, Names, RunConfig, suite_fields
 from bench.errors import UsageError
 
-Budget = Literal["params", "macs", "params+macs"]
-Kind = Literal["models", "families", "metrics", "policies", "datasets", "recipes", "figures"]
+Budget = Literal["params", "macs", "params+macs", "latency"]
+Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "figures"]
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
@@ -92,6 +92,7 @@ def match(
     hold: Literal["tokens", "shape"] | None = None,
     tolerance: float | None = None,
     image_size: int | None = None,
+    device: str = "auto",
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Find models of other families with the budget of a reference.
@@ -107,9 +108,11 @@ def match(
     hold
         tokens: keep the reference's token grid; shape: its width and depth too, the MLP closes the budget.
     tolerance
-        Largest relative miss; 0.02, or 0.05 where params and macs are both to be met.
+        Largest relative miss; 0.02, for params+macs 0.05, for latency 0.1.
     image_size
         Side of the images in pixels; the reference's own unless given.
+    device
+        Where a latency is measured; as for `run`.
     as_json
         Machine-readable, on standard output.
     """
@@ -121,7 +124,14 @@ def match(
     from bench.matching import siblings
     from bench.tables import matches
 
-    entry, cost, found = siblings(reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold=hold)
+    where = {}
+    if budget == "latency":
+        from bench.environment import resolve_device
+        from bench.plan import DEFAULT_POLICY
+
+        found_device = resolve_device(device)
+        where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
+    entry, cost, found = siblings(reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold=hold, **where)
     if as_json:
         print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
         return 0
@@ -158,31 +168,67 @@ def report(*, results: Path = Path("results")) -> int:
     return 2 if damaged else 0
 
 
+@app.command
+def describe(name: str, /, *, image_size: int | None = None, depth: int = 2) -> int:
+    """Show one model layer by layer: shape, parameters, MACs and their share.
+
+    Parameters
+    ----------
+    name
+        A model; names as for `run --models`.
+    image_size
+        Side of the image in pixels; the model's own unless given.
+    depth
+        Levels of modules to show.
+    """
+    from rich.console import Console
+
+    from bench.console import print_layers
+    from bench.describe import describe as layers_of
+    from bench.plugins import models
+
+    if depth < 1:
+        raise UsageError(f"--depth: {depth} shows nothing; 1 or more does")
+    entry = models.get(name)
+    tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=entry.num_classes)
+    print_layers(_console(Console), tree, depth=depth)
+    return 0
+
+
 @app.command(name="list")
-def list_(kind: Kind, /, *, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def list_(
+    kind: Kind,
+    name: str | None = None,
+    /,
+    *,
+    family: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
     """Show what can be asked for.
 
     Parameters
     ----------
     kind
-        models, families, metrics, policies, datasets, recipes or figures.
+        models, weights, families, metrics, policies, datasets, recipes or figures.
+    name
+        With `weights`: the model whose published weights are shown.
+    family
+        With `models`: one family only.
     as_json
         Machine-readable, on standard output.
     """
     from bench.catalogue import catalogue
 
-    rows = catalogue(kind)
+    rows = catalogue(kind, family=family, name=name)
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
     from rich.console import Console
 
     from bench.console import print_tables
-    from bench.tables import Table
+    from bench.tables import listing
 
-    columns = list(rows[0]) if rows else ["name"]
-    cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
-    print_tables(_console(Console), [Table(f"{len(rows)} {kind}", columns, cells)])
+    print_tables(_console(Console), [listing(f"{len(rows)} {kind}", rows)])
     return 0
 
 

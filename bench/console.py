@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
+from rich.tree import Tree
 
 from bench.tables import Table
 from bench.units import number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
+    from bench.describe import Layer
     from bench.plan import Task
     from bench.record import Arm, Machine, Sample
     from bench.worker import Failure
@@ -25,12 +28,34 @@ def print_tables(console: Console, tables: list[Table]) -> None:
         console.print(f"\n[bold]{escape(table.title)}[/bold]")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
         for place, column in enumerate(table.columns):
-            shown.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold")
+            shown.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
         for row in table.rows:
             shown.add_row(*(escape(cell) for cell in row))
         console.print(shown)
         for note in table.notes:
             console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
+
+
+def print_layers(console: Console, root: Layer, *, depth: int) -> None:
+    """A tree of modules; runs of equal ones are shown once with how many they are."""
+
+    def line(layer: Layer, times: int, copies: int) -> str:
+        name = f"{layer.name} … ×{times}" if times > 1 else layer.name
+        shape = " × ".join(map(str, layer.shape)) if layer.shape else ""
+        share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
+        counts = f"{layer.params:,} params, {layer.macs / 1e9:.4g} GMACs"
+        return f"[bold]{escape(name)}[/bold] {layer.kind}  [dim]{shape}[/dim]  {counts}  [cyan]{share}[/cyan]"
+
+    def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
+        if left:
+            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shape, child.params, child.macs)):
+                same = list(run)
+                grow(branch.add(line(same[0], len(same), copies * len(same))), same[0], left - 1, copies * len(same))
+
+    tree = Tree(line(root, 1, 1))
+    grow(tree, root, depth, 1)
+    console.print(tree, highlight=False)
+    console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
 
 
 class Live:

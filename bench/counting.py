@@ -126,6 +126,18 @@ def count_macs(model: nn.Module, inputs: Tensor) -> MacCount:
     return counted
 
 
+def count_activations(model: nn.Module, inputs: Tensor) -> int:
+    """Output elements of every operator that `count_macs` counts, in one forward pass."""
+    with _without_tracing_warnings():
+        from fvcore.nn import ActivationCountAnalysis
+
+        analysis = ActivationCountAnalysis(model, inputs)
+        for operator in ("_convolution_mode", "scaled_dot_product_attention"):
+            analysis.set_op_handle(f"aten::{operator}", lambda inputs, outputs: math.prod(_shape(outputs[0])))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        return int(analysis.total())
+
+
 def torch_macs(model: nn.Module, inputs: Tensor) -> int:
     """MACs of one forward pass as torch's own counter sees them; works on the meta device too."""
     # Fused attention on a CPU counts as nothing before torch 2.15; its unfused form is matrix products.

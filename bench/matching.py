@@ -18,9 +18,9 @@ from bench.counting import torch_macs
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
-Budget = Literal["params", "macs", "params+macs"]
+Budget = Literal["params", "macs", "params+macs", "latency"]
 Hold = Literal["tokens", "shape"]
-TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05}
+TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05, "latency": 0.1}
 AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "params+macs": ("params", "macs")}
 
 
@@ -88,7 +88,7 @@ def _search(
     if family.candidates is None:
         raise UsageError(f"--match: {family.name} has no published scaling to search; add --hold shape")
     patches = _patches(target, family, image_size, free=len(axes) > 1, hold=hold)
-    usual = _usual_patch(family, image_size)
+    usual = usual_patch(family, image_size)
     best: tuple[tuple[bool, float, float], str] | None = None
     largest = 0.0
     for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1):
@@ -135,7 +135,7 @@ def _patches(target: Cost, family: Family, image_size: int, *, free: bool, hold:
         if target.tokens is None:
             raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
         return [image_size // round(target.tokens**0.5)]
-    usual = _usual_patch(family, image_size)
+    usual = usual_patch(family, image_size)
     if free:
         return [patch for patch in range(2, 33) if image_size % patch == 0 and image_size // patch >= 4]
     if image_size % usual:
@@ -143,7 +143,8 @@ def _patches(target: Cost, family: Family, image_size: int, *, free: bool, hold:
     return [usual]
 
 
-def _usual_patch(family: Family, image_size: int) -> int:
+def usual_patch(family: Family, image_size: int) -> int:
+    """The patch that a family usually has at about this image size."""
     return family.patch[min(family.patch, key=lambda size: abs(size - image_size))]
 
 
@@ -155,11 +156,24 @@ def siblings(
     image_size: int | None,
     tolerance: float | None,
     hold: Hold | None,
+    device: str = "cpu",
+    policy: str = "eager",
 ) -> tuple[Model, Cost, list[Match]]:
-    """The reference with its cost, and its sibling in each family named."""
+    """The reference with its cost, and its sibling in each family named. Only a latency budget measures anything."""
     entry = models.get(reference)
     size = image_size or entry.image_size
-    wanted = [families.get(name) for name in names]
     allowed = TOLERANCE[budget] if tolerance is None else tolerance
-    found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold) for family in wanted]
-    return entry, cost_of(entry, image_size=size, num_classes=entry.num_classes), found
+    wanted = [families.get(name) for name in names]
+    cost = cost_of(entry, image_size=size, num_classes=entry.num_classes)
+    if budget != "latency":
+        found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold) for family in wanted]
+        return entry, cost, found
+    from bench.matching_latency import match_latency
+
+    if hold is not None:
+        raise UsageError(f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling")
+    for family in wanted:
+        if family.candidates is None:
+            raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
+    measured = [match_latency(entry, family, image_size=size, tolerance=allowed, device=device, policy=policy) for family in wanted]
+    return entry, cost, measured

@@ -32,7 +32,7 @@ class Task:
 
 def make(config: RunConfig, *, device: str) -> list[Task]:
     """All tasks of a run on `device` (a torch device string); UsageError where something asked for does not exist."""
-    named = [_named(name) for name in dict.fromkeys(asked_for(config))]
+    named = [_named(name) for name in dict.fromkeys(asked_for(config, device))]
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
     wanted = [metrics.get(name) for name in config.metrics] or metrics.entries()
@@ -45,7 +45,7 @@ def make(config: RunConfig, *, device: str) -> list[Task]:
     return tasks
 
 
-def asked_for(config: RunConfig) -> tuple[str, ...]:
+def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
     """The names of all models of a run: the reference and its siblings first, then those that were named."""
     if config.reference is None:
         return config.models
@@ -56,6 +56,8 @@ def asked_for(config: RunConfig) -> tuple[str, ...]:
         image_size=config.image_size,
         tolerance=config.tolerance,
         hold=config.hold,
+        device=device,
+        policy=_policies(config, device.partition(":")[0])[0],
     )
     return (config.reference, *(sibling.name for sibling in found), *config.models)
 

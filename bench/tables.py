@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench import published
 from bench.stats import Estimate, paired_ratio
@@ -12,8 +13,15 @@ from bench.summary import Accuracy, Quantity, Row, Summary
 from bench.units import estimate, interval, number, scale
 
 COMMAND = "python -m bench"
-ORDER = ("params", "macs", "latency", "throughput", "memory")
-TITLES = {"params": "params", "macs": "GMACs¹", "latency": "latency", "throughput": "throughput", "memory": "peak memory"}
+ORDER = ("params", "macs", "activations", "latency", "throughput", "memory")
+TITLES = {
+    "params": "params",
+    "macs": "GMACs¹",
+    "activations": "activations",
+    "latency": "latency",
+    "throughput": "throughput",
+    "memory": "peak memory",
+}
 MACS_NOTE = (
     "¹ multiply-adds of convolutions, linear layers and attention (many papers print this as FLOPs; FLOPs are 2 × as many); "
     "norm layers not counted"
@@ -201,6 +209,29 @@ def matches(
         mark = "" if within else ", out of tolerance: the nearest there is"
         lines.append([name, f"{params:,}", number(macs * 1e-9), str(tokens or ""), f"{miss * 100:.2f} %{mark}", rule])
     return Table(f"Equal {budget}", ["model", "params", "GMACs", "tokens", "miss", "chosen by"], lines, [MACS_NOTE.replace("¹ ", "MACs: ")])
+
+
+def listing(title: str, rows: list[dict[str, Any]]) -> Table:
+    """What `bench list` found, in the units that people read."""
+
+    def shown(column: str, value: Any) -> str:
+        if value is None:
+            return ""
+        if column == "macs":
+            return number(value * 1e-9)
+        if isinstance(value, list):
+            low, high = (f"{end:.1f}" for end in value)
+            return low if low == high else f"{low} to {high}"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return f"{value:,}" if column == "params" else f"{value:.1f}" if isinstance(value, float) else str(value)
+
+    headers = {"macs": "GMACs", "published_top1": "published top-1 %", "top1": "published top-1 %", "image_size": "px"}
+    # What a model is in timm, and a sentence on it, would make its line too long: they are in --json.
+    long = ("timm", "summary") if "macs" in rows[0] else ()
+    columns = [column for column in rows[0] if column not in long]
+    cells = [[shown(column, row[column]) for column in columns] for row in rows]
+    return Table(title, [headers.get(column, column.replace("_", " ")) for column in columns], cells)
 
 
 def accuracy(summary: Summary) -> Iterator[Table]:

@@ -10,6 +10,7 @@ SHOWN = {
     "B": (1e-9, "GB"),
     "MAC": (1e-9, "G"),
     "parameter": (1e-6, "M"),
+    "element": (1e-6, "M"),
     "image/s": (1.0, "img/s"),
     "share": (100.0, "%"),
 }

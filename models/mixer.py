@@ -118,6 +118,7 @@ models.add(
         name="mixer_digits",
         family="mixer",
         build=partial(build_spec, Spec(width=64, depth=3, patch=8, token_hidden=32, hidden=208)),
+        shape=Spec(width=64, depth=3, patch=8, token_hidden=32, hidden=208),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",

@@ -133,6 +133,7 @@ models.add(
         name="vit_digits",
         family="vit",
         build=partial(build_spec, Spec(width=48, depth=3, patch=8, heads=3, hidden=204)),
+        shape=Spec(width=48, depth=3, patch=8, heads=3, hidden=204),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",

@@ -35,6 +35,12 @@ BAD = [
     (["run", "--modles", "vit_s16"], "--modles"),
     (["report", "--results", "nowhere"], "--results: nowhere is not a folder"),
     (["list", "modles"], "modles"),
+    (["list", "weights"], "`list weights NAME`"),
+    (["list", "weights", "convmixer_512_12"], "has no published weights"),
+    (["list", "models", "--family", "vti"], "no family 'vti'"),
+    (["describe", "vit_s15"], "did you mean vit_s16?"),
+    (["match", "--reference", "resnet18", "--hold", "shape", "--families", "vit"], "has no token grid to hold"),
+    (["match", "--reference", "vit_s16", "--families", "skeleton_none"], "add --hold shape"),
 ]
 
 
@@ -98,7 +104,7 @@ def test_the_main_job_in_small(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Path) -> None:
-    arguments = ["run", "--models", "convmixer_digits,vit_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "20"]
+    arguments = ["run", "--models", "convmixer_digits,vit_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "9"]
     run = subprocess.Popen([sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
     records = tmp_path / "results"
     wait_for(lambda: any(b'"round":3,' in path.read_bytes() for path in records.glob("*/records/*.jsonl")), 90)
@@ -110,7 +116,7 @@ def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Pa
     for path, content in before.items():
         whole = content[: content.rfind(b"\n") + 1]
         assert path.read_bytes().startswith(whole)
-        assert sum(b'"type":"round"' in line for line in path.read_bytes().splitlines()) == 20
+        assert sum(b'"type":"round"' in line for line in path.read_bytes().splitlines()) == 9
 
 
 def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
@@ -126,7 +132,7 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("kind", ["models", "metrics", "policies", "datasets", "recipes", "figures"])
+@pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "figures"])
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert kind in capsys.readouterr().out

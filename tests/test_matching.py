@@ -10,7 +10,11 @@ import pytest
 from bench.cli import main
 from bench.errors import UsageError
 from bench.matching import cost_of, match
+from bench.matching_latency import match_latency
 from bench.plugins import Model, families, models
+from bench.worker import Job, Window
+
+from .conftest import FakeWorkers
 
 
 def shapes(family: str, number: int) -> list[tuple[Model, int]]:
@@ -90,3 +94,26 @@ def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean vit?" in capsys.readouterr().err
     assert main(["run", "--match", "vit", "--models", "vit_s16"]) == 2
     assert "add --reference" in capsys.readouterr().err
+
+
+def test_equal_latency_is_searched_by_measuring() -> None:
+    """On a machine whose latency is its MACs the answer lies within a step of the scaling of the reference's MACs."""
+
+    def seconds(job: Job, window: Window) -> list[float]:
+        return [models.get(job.arm.model).shape.counts(job.arm.image_size, job.arm.num_classes).macs * 1e-9]
+
+    workers = FakeWorkers(seconds)
+    reference = models.get("convmixer_1024_20")
+    found = match_latency(
+        reference, families.get("vit"), image_size=224, tolerance=0.1, device="cpu", policy="eager", open_worker=workers.open
+    )
+    assert found.within
+    assert found.cost.macs == pytest.approx(5.949e9, rel=0.1)
+    assert len(workers.opened) <= 9
+    assert workers.alive == 0
+
+
+def test_a_latency_budget_holds_no_grid(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["match", "--reference", "convmixer_digits", "--budget", "latency", "--hold", "tokens", "--device", "cpu"]
+    assert main(arguments) == 2
+    assert "--hold: tokens goes with a counted budget" in capsys.readouterr().err

@@ -145,3 +145,39 @@ def test_an_edited_file_is_another_arm(tmp_path: Path) -> None:
     before = models.get(f"{tmp_path}/net.py:build").source
     (tmp_path / "net.py").write_text("def build():\n    return 1\n")
     assert models.get(f"{tmp_path}/net.py:build").source != before
+
+
+@pytest.mark.parametrize("name", ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"])
+@pytest.mark.parametrize("direction", ["theirs into ours", "ours into theirs"])
+def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> None:
+    """A timm state dict loads strictly into ours and the other way round; the logits of real images agree."""
+    from bench.plugins import datasets
+
+    entry = models.get(name)
+    torch.manual_seed(0)
+    ours, theirs = entry.build(image_size=56, num_classes=10).eval(), timm.create_model(entry.timm_name, num_classes=10).eval()
+    source, target = (theirs, ours) if direction == "theirs into ours" else (ours, theirs)
+    target.load_state_dict(source.state_dict(), strict=True)
+    digits = datasets.get("digits").load("").test.images[:2]
+    images = torch.nn.functional.interpolate(digits, size=56, mode="bilinear")
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["convmixer_32_2_k8_p4", "convmixer_32_2_k5_p4_relu_ln_res", "convmixer_32_2_k3_p8_ln"])
+def test_convmixer_variants_train(name: str) -> None:
+    entry = models.get(name)
+    assert entry.shape.name == name
+    model = entry.build(image_size=32, num_classes=10)
+    model(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert sum(p.numel() for p in model.parameters()) == entry.shape.counts(32, 10).params
+
+
+def test_residual_around_the_pointwise_convolution() -> None:
+    """With the pointwise weights at zero and norms at identity only the residual carries the input on."""
+    model = models.get("convmixer_8_1_k3_p4_res").build(image_size=8, num_classes=10).eval()
+    pointwise = model.blocks[0][1].fn
+    torch.nn.init.zeros_(pointwise[0].weight)
+    torch.nn.init.zeros_(pointwise[0].bias)
+    x = torch.randn(1, 8, 2, 2)
+    torch.testing.assert_close(model.blocks[0][1](x), x)

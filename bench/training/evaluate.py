@@ -42,10 +42,11 @@ def validation_folder(argument: str) -> Path:
 
 
 def tags(entry: Model) -> list[str]:
-    """The published weight tags of an architecture, as timm lists them."""
+    """The published weight tags of an architecture that classify ImageNet-1k, as timm lists them."""
     if entry.timm_name is None:
         return []
-    return [name.partition(".")[2] for name in timm.list_pretrained(f"{entry.timm_name}.*")]
+    names = timm.list_pretrained(f"{entry.timm_name}.*")
+    return [name.partition(".")[2] for name in names if timm.get_pretrained_cfg(name).num_classes == CLASSES]
 
 
 def published(entry: Model, tag: str, **overlay: Any) -> tuple[nn.Module, dict[str, Any]]:
