@@ -72,13 +72,12 @@ def _model(entry: plugins.Model) -> dict[str, Any]:
 
 def _weights(entry: plugins.Model) -> list[dict[str, Any]]:
     """Every tag that timm has of an architecture, with what is published of it at each image size."""
-    from bench.training.evaluate import tags
+    from bench.training.evaluate import weights
 
     rows: list[dict[str, Any]] = []
-    known = [row for row in published.rows() if row.architecture == entry.timm_name]
-    for tag in dict.fromkeys([*tags(entry), *(row.tag for row in known if row.tag)]):
-        mine: list[published.Published | None] = [row for row in known if row.tag == tag]
-        for row in mine or [None]:
+    for tag, full_name in weights(entry).items():
+        known: list[published.Published | None] = [row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name]
+        for row in known or [None]:
             rows.append(
                 {
                     "name": f"{entry.name}@{tag}",

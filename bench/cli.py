@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench.config import DEFAULT_SUITE, Names, RunConfig, suite_fields
+from bench.config import DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
 from bench.errors import UsageError
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
@@ -92,6 +92,7 @@ def match(
     hold: Literal["tokens", "shape"] | None = None,
     tolerance: float | None = None,
     image_size: int | None = None,
+    num_classes: int | None = None,
     device: str = "auto",
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -111,6 +112,8 @@ def match(
         Largest relative miss; 0.02, for params+macs 0.05, for latency 0.1.
     image_size
         Side of the images in pixels; the reference's own unless given.
+    num_classes
+        Outputs of the classifier; the reference's own unless given.
     device
         Where a latency is measured; as for `run`.
     as_json
@@ -124,6 +127,7 @@ def match(
     from bench.matching import siblings
     from bench.tables import matches
 
+    check_shape(image_size, num_classes)
     where = {}
     if budget == "latency":
         from bench.environment import resolve_device
@@ -131,7 +135,9 @@ def match(
 
         found_device = resolve_device(device)
         where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
-    entry, cost, found = siblings(reference, families, budget=budget, image_size=image_size, tolerance=tolerance, hold=hold, **where)
+    entry, cost, found = siblings(
+        reference, families, budget=budget, image_size=image_size, num_classes=num_classes, tolerance=tolerance, hold=hold, **where
+    )
     if as_json:
         print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
         return 0
@@ -169,7 +175,7 @@ def report(*, results: Path = Path("results")) -> int:
 
 
 @app.command
-def describe(name: str, /, *, image_size: int | None = None, depth: int = 2) -> int:
+def describe(name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2) -> int:
     """Show one model layer by layer: shape, parameters, MACs and their share.
 
     Parameters
@@ -178,6 +184,8 @@ def describe(name: str, /, *, image_size: int | None = None, depth: int = 2) -> 
         A model; names as for `run --models`.
     image_size
         Side of the image in pixels; the model's own unless given.
+    num_classes
+        Outputs of the classifier; the model's own unless given.
     depth
         Levels of modules to show.
     """
@@ -187,10 +195,11 @@ def describe(name: str, /, *, image_size: int | None = None, depth: int = 2) -> 
     from bench.describe import describe as layers_of
     from bench.plugins import models
 
+    check_shape(image_size, num_classes)
     if depth < 1:
         raise UsageError(f"--depth: {depth} shows nothing; 1 or more does")
     entry = models.get(name)
-    tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=entry.num_classes)
+    tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=num_classes or entry.num_classes)
     print_layers(_console(Console), tree, depth=depth)
     return 0
 

@@ -62,6 +62,8 @@ class RunConfig:
     """Images per call for throughput and memory, comma separated (latency is always at 1); 4 on a CPU unless given."""
     image_size: Annotated[int | None, Plain] = None
     """Side of the images in pixels; each model's own unless given."""
+    num_classes: Annotated[int | None, Plain] = None
+    """Outputs of the classifier where counts and speeds are measured; each model's own unless given."""
     data: Annotated[str | None, Plain] = None
     """Data set for top-1: digits, imagenet:/path."""
     recipe: Annotated[str | None, Plain] = None
@@ -80,8 +82,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.batch_sizes):
             raise UsageError(f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work")
-        if self.image_size is not None and self.image_size < 1:
-            raise UsageError(f"--image-size: {self.image_size} is not a size in pixels; 224 would work")
+        check_shape(self.image_size, self.num_classes)
         if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
             raise UsageError(f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work")
         if self.match and not self.reference:
@@ -93,6 +94,14 @@ class RunConfig:
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
             raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
+
+
+def check_shape(image_size: int | None, num_classes: int | None) -> None:
+    """UsageError where a size or a number of classes is none."""
+    if image_size is not None and image_size < 1:
+        raise UsageError(f"--image-size: {image_size} is not a size in pixels; 224 would work")
+    if num_classes is not None and num_classes < 1:
+        raise UsageError(f"--num-classes: a classifier with {num_classes} classes decides nothing; 1000 would work")
 
 
 def suite_fields(name: str) -> dict[str, Any]:

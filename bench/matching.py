@@ -7,6 +7,7 @@ counting it independently. Of the shapes within tolerance the one nearest its fa
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Match:
     rule: str
 
 
+@functools.cache
 def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     """Build `entry` on the meta device and count it there; no weights are allocated."""
     with torch.device("meta"):
@@ -56,7 +58,16 @@ def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     return Cost(params=params, macs=macs, tokens=tokens)
 
 
-def match(reference: Model, family: Family, *, budget: Budget, image_size: int, tolerance: float, hold: Hold | None = None) -> Match:
+def match(
+    reference: Model,
+    family: Family,
+    *,
+    budget: Budget,
+    image_size: int,
+    tolerance: float,
+    hold: Hold | None = None,
+    num_classes: int | None = None,
+) -> Match:
     """The shape of `family` with the budget of `reference`.
 
     `hold="tokens"` keeps the reference's token grid; `hold="shape"` its width and depth too, and closes the budget by
@@ -64,13 +75,16 @@ def match(reference: Model, family: Family, *, budget: Budget, image_size: int, 
     false. UsageError where the budget lies outside what the family's shapes can cost, or where there is nothing to
     hold.
     """
-    classes = reference.num_classes
+    classes = num_classes or reference.num_classes
     target = cost_of(reference, image_size=image_size, num_classes=classes)
     axes = AXES[budget]
     if hold == "shape":
-        name, rule = _twin(reference, family, target, axes, image_size), "the reference's width, depth and grid; hidden width of the MLP"
+        name, rule = (
+            _twin(reference, family, target, axes, image_size, classes),
+            "the reference's width, depth and grid; hidden width of the MLP",
+        )
     else:
-        name, rule = _search(reference, family, target, axes, image_size, tolerance, hold), family.rule
+        name, rule = _search(reference, family, target, axes, image_size, classes, tolerance, hold), family.rule
     cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
     miss = _miss(cost, target, axes)
     return Match(name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule)
@@ -82,7 +96,14 @@ def _miss(cost: Any, target: Cost, axes: tuple[str, ...]) -> float:
 
 
 def _search(
-    reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int, tolerance: float, hold: Hold | None
+    reference: Model,
+    family: Family,
+    target: Cost,
+    axes: tuple[str, ...],
+    image_size: int,
+    classes: int,
+    tolerance: float,
+    hold: Hold | None,
 ) -> str:
     """The name of the best of a family's sensible shapes."""
     if family.candidates is None:
@@ -92,7 +113,7 @@ def _search(
     best: tuple[tuple[bool, float, float], str] | None = None
     largest = 0.0
     for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1):
-        counted = shape.counts(image_size, reference.num_classes)
+        counted = shape.counts(image_size, classes)
         ratios = [getattr(counted, axis) / getattr(target, axis) for axis in axes]
         largest = max(largest, min(ratios))
         miss = max(abs(ratio - 1) for ratio in ratios)
@@ -109,7 +130,7 @@ def _search(
     return best[1]
 
 
-def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int) -> str:
+def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int, classes: int) -> str:
     """The name of the shape on the reference's grid, its MLP as wide as the budget allows."""
     if family.twin is None:
         raise UsageError(f"--match: {family.name} has no token grid to share; leave it out or leave --hold shape away")
@@ -120,7 +141,7 @@ def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...],
 
     def cost(hidden: int) -> float:
         assert family.twin is not None
-        counted = family.twin(width, depth, patch, hidden).counts(image_size, reference.num_classes)
+        counted = family.twin(width, depth, patch, hidden).counts(image_size, classes)
         return getattr(counted, axes[0]) / getattr(target, axes[0])
 
     # Cost grows with the hidden width: the first that reaches the target, or the one before it if that is nearer.
@@ -154,6 +175,7 @@ def siblings(
     *,
     budget: Budget,
     image_size: int | None,
+    num_classes: int | None = None,
     tolerance: float | None,
     hold: Hold | None,
     device: str = "cpu",
@@ -164,9 +186,12 @@ def siblings(
     size = image_size or entry.image_size
     allowed = TOLERANCE[budget] if tolerance is None else tolerance
     wanted = [families.get(name) for name in names]
-    cost = cost_of(entry, image_size=size, num_classes=entry.num_classes)
+    classes = num_classes or entry.num_classes
+    cost = cost_of(entry, image_size=size, num_classes=classes)
     if budget != "latency":
-        found = [match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold) for family in wanted]
+        found = [
+            match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold, num_classes=classes) for family in wanted
+        ]
         return entry, cost, found
     from bench.matching_latency import match_latency
 
@@ -175,5 +200,8 @@ def siblings(
     for family in wanted:
         if family.candidates is None:
             raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
-    measured = [match_latency(entry, family, image_size=size, tolerance=allowed, device=device, policy=policy) for family in wanted]
+    measured = [
+        match_latency(entry, family, image_size=size, num_classes=classes, tolerance=allowed, device=device, policy=policy)
+        for family in wanted
+    ]
     return entry, cost, measured

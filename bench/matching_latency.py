@@ -29,6 +29,7 @@ def match_latency(
     family: Family,
     *,
     image_size: int,
+    num_classes: int,
     tolerance: float,
     device: str,
     policy: str,
@@ -36,14 +37,14 @@ def match_latency(
 ) -> Match:
     """The shape of `family` whose latency at batch 1 is nearest the reference's. The rule in the result carries the ratio."""
     start = open_worker or Workers().open
-    scaling = _scaling(family, image_size, reference.num_classes)
-    here = _ready(start, reference, image_size, device, policy)
+    scaling = _scaling(family, image_size, num_classes)
+    here = _ready(start, reference, image_size, num_classes, device, policy)
     tried: dict[str, Estimate] = {}
     low, high = 0, len(scaling) - 1
     try:
         while low <= high and len(tried) < STEPS:
             middle = (low + high) // 2
-            there = _ready(start, models.get(scaling[middle]), image_size, device, policy, classes=reference.num_classes)
+            there = _ready(start, models.get(scaling[middle]), image_size, num_classes, device, policy)
             try:
                 ratio = _ratio(there, here)
             finally:
@@ -54,7 +55,7 @@ def match_latency(
         here.close()
     name = min(tried, key=lambda one: abs(tried[one].value - 1))
     miss = abs(tried[name].value - 1)
-    cost = cost_of(models.get(name), image_size=image_size, num_classes=reference.num_classes)
+    cost = cost_of(models.get(name), image_size=image_size, num_classes=num_classes)
     rule = f"measured: {interval(tried[name])} × the reference's latency; of shapes on the published scaling"
     return Match(name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule)
 
@@ -70,14 +71,12 @@ def _scaling(family: Family, image_size: int, classes: int) -> list[str]:
     return [shape.name for shape in sorted(shapes, key=lambda shape: shape.counts(image_size, classes).macs)]
 
 
-def _ready(
-    start: Callable[[Job], Worker], entry: Model, image_size: int, device: str, policy: str, *, classes: int | None = None
-) -> Worker:
+def _ready(start: Callable[[Job], Worker], entry: Model, image_size: int, num_classes: int, device: str, policy: str) -> Worker:
     arm = SpeedArm(
         model=entry.name,
         source=entry.source,
         image_size=image_size,
-        num_classes=classes or entry.num_classes,
+        num_classes=num_classes,
         policy=policy,
         device=device.partition(":")[0],
         batch_size=1,

@@ -54,6 +54,7 @@ def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
         config.match,
         budget=config.budget,
         image_size=config.image_size,
+        num_classes=config.num_classes,
         tolerance=config.tolerance,
         hold=config.hold,
         device=device,
@@ -77,6 +78,10 @@ def _size(config: RunConfig, model: Model) -> int:
     return config.image_size or model.image_size
 
 
+def _classes(config: RunConfig, model: Model) -> int:
+    return config.num_classes or model.num_classes
+
+
 def _about(model: Model, caveat: str = "") -> About:
     return About(family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat)
 
@@ -84,7 +89,7 @@ def _about(model: Model, caveat: str = "") -> About:
 def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
     for model in _distinct(named) if asked else []:
-        arm = CountArm(model=model.name, source=model.source, image_size=_size(config, model), num_classes=model.num_classes)
+        arm = CountArm(model=model.name, source=model.source, image_size=_size(config, model), num_classes=_classes(config, model))
         yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=_about(model), seed=config.seed)
 
 
@@ -101,7 +106,7 @@ def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
                     model=model.name,
                     source=model.source,
                     image_size=_size(config, model),
-                    num_classes=model.num_classes,
+                    num_classes=_classes(config, model),
                     policy=policy,
                     device=kind,
                     batch_size=batch_size,
@@ -152,9 +157,9 @@ def _accuracies(config: RunConfig, named: list[tuple[Model, str | None]], wanted
 
 
 def _weights_arm(config: RunConfig, model: Model, tag: str | None, dataset: Dataset) -> AccuracyArm:
-    from bench.training.evaluate import tags
+    from bench.training.evaluate import weights
 
-    known = tags(model)
+    known = list(weights(model))
     if config.recipe is not None:
         raise UsageError(f"--recipe: {dataset.name} is evaluated with published weights only; leave --recipe away")
     if not known:

@@ -24,7 +24,8 @@ class Model:
 
     `build(*, image_size, num_classes)` returns a `torch.nn.Module` that maps float images of shape
     (batch, 3, image_size, image_size) to logits of shape (batch, num_classes).
-    `timm_name` is timm's name of the same architecture; published accuracies are looked up by it.
+    `timm_name` is timm's name of the same architecture; published accuracies are looked up by it. `relatives` are
+    timm's other names of the same graph by a short word: their weight tags are spelled `vit_s16@deit.fb_in1k`.
     `shape`, where it is known, has `counts(image_size, num_classes)`: params, macs and tokens in closed form.
     `source` is a hash of the code for models whose code is the user's, so that an edited file is a new arm.
     """
@@ -35,6 +36,7 @@ class Model:
     image_size: int = 224
     num_classes: int = 1000
     timm_name: str | None = None
+    relatives: dict[str, str] = field(default_factory=dict, hash=False)
     source: str | None = None
     shape: Any = None
     summary: str = ""

@@ -19,6 +19,7 @@ from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.plugins import Metric
 from bench.record import EndLine, Machine, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
+from bench.reference import reference_model
 from bench.sidecar import write_arrays
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
 
@@ -139,13 +140,18 @@ class Runner:
         return end.status in FINAL and not (end.short and more_time)
 
     def _with_reference(self, lanes: list[Lane], tasks: list[plan.Task]) -> list[Lane]:
-        """The open speed arms and, where only some are open, the run's first model beside them.
+        """The open speed arms and, where only some are open, the reference model beside them.
 
-        Ratios are paired within a run: an arm measured alone could be compared with nothing.
+        Ratios are paired within a run: an arm measured alone could be compared with nothing. Where it is the
+        reference that is open, all that are compared with it come along.
         """
         speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
+        if not lanes:
+            return []
         open_arms = [lane.task.arm for lane in lanes]
-        partners = [task for task in speeds if lanes and task.arm.model == speeds[0].arm.model and task.arm not in open_arms]
+        reference = reference_model((task.arm.model, task.about.family) for task in speeds)
+        everybody = any(arm.model == reference for arm in open_arms)
+        partners = [task for task in speeds if (everybody or task.arm.model == reference) and task.arm not in open_arms]
         for task in partners:
             if any(_comparable(task.arm, arm) for arm in open_arms):
                 lanes = [*lanes, Lane(task, record.path_of(self.folder, task.arm, task.settings), {}, fresh=False)]

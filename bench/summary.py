@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bench.record import About, AccuracyArm, Arm, CountArm, Machine, Record, Sample, SpeedArm, samples
 from bench.stats import Estimate, median_interval, proportion
 
@@ -84,7 +86,7 @@ def summarise(records: Iterable[Record]) -> Summary:
     notes = [f"{record.path.name}: its torn last line was left out" for record in records if record.torn]
     if older := sum(1 for record in kept if not record.runs):
         notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
-    kept = [record for record in kept if record.runs]
+    kept = _newest_of_each([record for record in kept if record.runs])
     counts = {_shape(record.arm): record for record in kept if isinstance(record.arm, CountArm)}
     rows: dict[tuple[str, int, str, str], Row] = {}
     for record in kept:
@@ -109,6 +111,15 @@ def summarise(records: Iterable[Record]) -> Summary:
         windows=sum(len(line.samples) for record in kept if isinstance(record.arm, SpeedArm) for line in record.rounds),
         notes=notes,
     )
+
+
+def _newest_of_each(records: list[Record]) -> list[Record]:
+    """One record per arm: an edited model file or a changed protocol makes a new key, and the old one is history."""
+    newest: dict[Arm, Record] = {}
+    for record in sorted(records, key=lambda record: record.runs[-1].started):
+        newest[msgspec.structs.replace(record.arm, source=None)] = record
+    chosen = {record.path for record in newest.values()}
+    return [record for record in records if record.path in chosen]
 
 
 def _shape(arm: Arm) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import published
+from bench.reference import reference_model
 from bench.stats import Estimate, paired_ratio
 from bench.summary import Accuracy, Quantity, Row, Summary
 from bench.units import estimate, interval, number, scale
@@ -55,7 +56,8 @@ def efficiency(summary: Summary) -> Iterator[Table]:
 
 def _efficiency(summary: Summary, rows: list[Row], *, size: int, device: str, policy: str) -> Table:
     rows = sorted(rows, key=_by_speed)
-    reference = _reference(rows)
+    chosen = reference_model((row.model, row.about.family) for row in rows)
+    reference = next(row for row in rows if row.model == chosen)
     quantities = sorted({quantity for row in rows for quantity in row.values}, key=_by_kind)
     ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
     columns = ["model"]
@@ -84,12 +86,6 @@ def _by_speed(row: Row) -> tuple[float, str]:
 def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
     known = ORDER.index(quantity.metric) if quantity.metric in ORDER else len(ORDER)
     return (known, quantity.metric, quantity.batch_size)
-
-
-def _reference(rows: list[Row]) -> Row:
-    """What the others are compared with: vit_s16, or the first transformer, or the fastest."""
-    named = [row for row in rows if row.model == "vit_s16"] or [row for row in rows if row.about.family == "vit"]
-    return (named or rows)[0]
 
 
 def _header(quantity: Quantity) -> str:

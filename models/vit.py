@@ -103,7 +103,20 @@ def _add_named(kind: str, size: str, patch: int) -> None:
     build = partial(build_named, timm_name, patch=patch) if known else partial(build_spec, shape)
     summary = f"timm's {timm_name}" if known else "timm has no such size; built from its shape"
     name = f"{kind}_{size}{patch}"
-    models.add(Model(name=name, family="vit", build=build, shape=shape, timm_name=timm_name if known else None, summary=summary))
+    other = "vit" if kind == "deit" else "deit"
+    relative = f"{other}_{word}_patch{patch}_224"
+    relatives = {other: relative} if timm.is_model(relative) else {}
+    models.add(
+        Model(
+            name=name,
+            family="vit",
+            build=build,
+            shape=shape,
+            timm_name=timm_name if known else None,
+            relatives=relatives,
+            summary=summary,
+        )
+    )
 
 
 for _patch in (16, 32):

@@ -105,7 +105,14 @@ def test_equal_latency_is_searched_by_measuring() -> None:
     workers = FakeWorkers(seconds)
     reference = models.get("convmixer_1024_20")
     found = match_latency(
-        reference, families.get("vit"), image_size=224, tolerance=0.1, device="cpu", policy="eager", open_worker=workers.open
+        reference,
+        families.get("vit"),
+        image_size=224,
+        num_classes=1000,
+        tolerance=0.1,
+        device="cpu",
+        policy="eager",
+        open_worker=workers.open,
     )
     assert found.within
     assert found.cost.macs == pytest.approx(5.949e9, rel=0.1)

@@ -164,3 +164,19 @@ def test_numbers() -> None:
     assert estimate(Estimate(0.0624, 0.0615, 0.0633, 9), "s") == "62.4 ±0.9"
     assert estimate(Estimate(0.0624), "s") == "62.4"
     assert interval(Estimate(0.37, 0.36, 0.38, 9)) == "0.37 [0.36, 0.38]"
+
+
+def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path) -> None:
+    import msgspec
+
+    folder = tmp_path / MACHINE.name / "records"
+    old = speed_record(folder, "./net.py:build", [1.0] * 6)
+    head = record.load(old).head
+    arm = msgspec.structs.replace(head.arm, source="edited")
+    new = record.create(folder, arm, head.settings, head.about)
+    lines = old.read_text().splitlines()[1:]
+    new.write_text(
+        new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]') + "\n"
+    )
+    [row] = summary_of(tmp_path).rows
+    assert row.value("throughput") == Estimate(7.0, 7.0, 7.0, 6)

@@ -41,12 +41,18 @@ def validation_folder(argument: str) -> Path:
     return folder
 
 
-def tags(entry: Model) -> list[str]:
-    """The published weight tags of an architecture that classify ImageNet-1k, as timm lists them."""
-    if entry.timm_name is None:
-        return []
-    names = timm.list_pretrained(f"{entry.timm_name}.*")
-    return [name.partition(".")[2] for name in names if timm.get_pretrained_cfg(name).num_classes == CLASSES]
+def weights(entry: Model) -> dict[str, str]:
+    """Published weights of an architecture that classify ImageNet-1k: tag to timm's full name.
+
+    Tags of another timm name for the same graph carry its word in front: `deit.fb_in1k` for vit_s16.
+    """
+    found: dict[str, str] = {}
+    own = {"": entry.timm_name} if entry.timm_name else {}
+    for word, architecture in (own | entry.relatives).items():
+        for name in timm.list_pretrained(f"{architecture}.*"):
+            if timm.get_pretrained_cfg(name).num_classes == CLASSES:
+                found[f"{word}.{name.partition('.')[2]}" if word else name.partition(".")[2]] = name
+    return found
 
 
 def published(entry: Model, tag: str, **overlay: Any) -> tuple[nn.Module, dict[str, Any]]:
@@ -54,7 +60,7 @@ def published(entry: Model, tag: str, **overlay: Any) -> tuple[nn.Module, dict[s
 
     `overlay` replaces fields of timm's pretrained configuration (`file="x.safetensors"` loads from disk).
     """
-    source = timm.create_model(f"{entry.timm_name}.{tag}", pretrained=True, pretrained_cfg_overlay=overlay or None)
+    source = timm.create_model(weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None)
     model = entry.build(image_size=entry.image_size, num_classes=CLASSES)
     model.load_state_dict(source.state_dict(), strict=True)
     return model.eval(), resolve_data_config({}, model=source)
