@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-TABLE = Path(__file__).parent / "reference" / "published_accuracy.csv"
+TABLE = Path(__file__).parent / "published_accuracy.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
