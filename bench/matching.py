@@ -110,22 +110,33 @@ def _search(
         raise UsageError(f"--match: {family.name} has no published scaling to search; add --hold shape")
     patches = _patches(target, family, image_size, free=len(axes) > 1, hold=hold)
     usual = usual_patch(family, image_size)
-    best: tuple[tuple[bool, float, float], str] | None = None
-    largest = 0.0
-    for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1):
+
+    def ratios(shape: Any) -> list[float]:
         counted = shape.counts(image_size, classes)
-        ratios = [getattr(counted, axis) / getattr(target, axis) for axis in axes]
-        largest = max(largest, min(ratios))
-        miss = max(abs(ratio - 1) for ratio in ratios)
-        inside = miss <= tolerance
-        # Where patches are free a doubling weighs as much as half the usual depth.
-        unusual = far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2 if len(patches) > 1 else far
-        rank = (not inside, unusual if inside else miss, miss)
-        if best is None or rank < best[0]:
-            best = (rank, shape.name)
+        return [getattr(counted, axis) / getattr(target, axis) for axis in axes]
+
+    def reachable(smallest: Any, largest: Any) -> bool:
+        return max(ratios(smallest)) <= 1 + tolerance and min(ratios(largest)) >= 1 - tolerance
+
+    # First among the shapes that can meet the budget at all; where none does, the nearest of all of them.
+    for within_reach in (reachable, lambda *shapes: True):
+        best: tuple[tuple[bool, float, float], str] | None = None
+        most = 0.0
+        for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1, reachable=within_reach):
+            found = ratios(shape)
+            most = max(most, min(found))
+            miss = max(abs(ratio - 1) for ratio in found)
+            inside = miss <= tolerance
+            # Where patches are free a doubling weighs as much as half the usual depth.
+            unusual = far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2 if len(patches) > 1 else far
+            rank = (not inside, unusual if inside else miss, miss)
+            if best is None or rank < best[0]:
+                best = (rank, shape.name)
+        if best is not None and not best[0][0]:
+            return best[1]
     assert best is not None, f"{family.name} has no shapes"
-    if largest < 1 - tolerance:
-        times, what = f"{1 / largest:.1f} times as large as", " and ".join(axes)
+    if most < 1 - tolerance:
+        times, what = f"{1 / most:.1f} times as large as", " and ".join(axes)
         raise UsageError(f"--reference: {reference.name} is {times} the largest sensible {family.name} in {what}")
     return best[1]
 

@@ -46,8 +46,9 @@ class Model:
 class Family:
     """A family whose shapes can be searched for an equal budget. A shape has `name` and `counts(image_size, num_classes)`.
 
-    `candidates(image_size, patches, free_mlp=...)` yields pairs of a shape and its distance from the family's
-    published scaling; `rule` says in words what that distance is. `patch` is the usual patch at an image size.
+    `candidates(image_size, patches, free_mlp=..., reachable=...)` yields pairs of a shape and its distance from the
+    family's published scaling, and may skip all shapes between two for which `reachable(smallest, largest)` is
+    false; `rule` says in words what the distance is. `patch` is the usual patch at an image size.
     `twin(width, depth, patch, hidden)` is the shape on the same grid with the same width and depth, where the hidden
     width of its MLP is what closes the budget. A family may have either or both.
     """

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,7 +109,7 @@ def entry(name: str, spec: Spec, **about: object) -> Model:
     return Model(name=name, family="convmixer", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
     """Shapes with the authors' kernel of 9, each with its distance from the published depths at its width.
 
     A ConvMixer has no MLP ratio: where parameters and MACs are both given, the patch alone can close the gap.

@@ -7,7 +7,7 @@ channels>]`, defaults p16, half the width over tokens and four times the width o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,14 +67,18 @@ def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
     """Sensible shapes, each with its distance from the published scaling (0: on it)."""
     ratios = mlp_ratios(free_mlp)
+    ends = (min(ratios), max(ratios))
     for width in range(32, 1793, 32):
         usual = usual_depth(width, PUBLISHED)
         for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
             far = abs(depth / usual - 1)
             for patch in patches:
+                shapes = [Spec(width=width, depth=depth, patch=patch, token_hidden=width // 2, hidden=int(width * ratio)) for ratio in ends]
+                if not reachable(*shapes):
+                    continue
                 for ratio in ratios:
                     yield (
                         Spec(width=width, depth=depth, patch=patch, token_hidden=width // 2, hidden=int(width * ratio)),

@@ -8,7 +8,7 @@ behind it, s3 the 3 x 3 of stride 1 without, as images of 32 pixels need it. Def
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -118,7 +118,7 @@ PATTERNS = ((2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3))
 OTHERS = ((1, 1, 1, 1), *((3, 4, third, 3) for third in range(7, 36) if third != 23))
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
     """Stage patterns at every even width; the distance says how far the width is from the published 64.
 
     Images below 64 pixels get the small stem. There are neither patches nor MLPs to choose.

@@ -9,7 +9,7 @@ heads of width 64 (32 where 64 does not divide), and an MLP four times as wide.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -74,21 +74,27 @@ def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool) -> Iterator[tuple[Spec, float]]:
+def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
     """Sensible shapes, each with its distance from the published scaling (0: on it).
 
     Heads are 64 wide (32 below a width of 256); the MLP is about four times as wide unless it is what closes the budget.
     """
     ratios = mlp_ratios(free_mlp)
+    ends = (min(ratios), max(ratios))
     for width in range(32, 1793, 32):
         head = 64 if width % 64 == 0 else 32
         usual = usual_depth(width, PUBLISHED)
         for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
             far = abs(depth / usual - 1) + (0.0 if head == 64 else 0.1)
             for patch in patches:
+                shapes = [Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio)) for ratio in ends]
+                if not reachable(*shapes):
+                    continue
                 for ratio in ratios:
-                    spec = Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio))
-                    yield spec, far + abs(ratio / 4 - 1)
+                    yield (
+                        Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio)),
+                        far + abs(ratio / 4 - 1),
+                    )
 
 
 SIZES = {"ti": ("tiny", 192, 12), "s": ("small", 384, 12), "b": ("base", 768, 12), "l": ("large", 1024, 24)}

@@ -21,7 +21,11 @@ def shapes(family: str, number: int) -> list[tuple[Model, int]]:
     """Some of a family's small shapes, drawn at random, with an image size that fits."""
     rng = random.Random(family)
     size, patches = rng.choice([(64, [8]), (32, [4]), (96, [16])])
-    listed = [shape for shape, _ in families.get(family).candidates(size, patches, free_mlp=False) if shape.width <= 96]
+    listed = [
+        shape
+        for shape, _ in families.get(family).candidates(size, patches, free_mlp=False, reachable=lambda *shapes: True)
+        if shape.width <= 96
+    ]
     return [(models.get(shape.name), size) for shape in rng.sample(listed, number)]
 
 
