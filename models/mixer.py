@@ -76,12 +76,12 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reach
         for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
             far = abs(depth / usual - 1)
             for patch in patches:
-                shapes = [Spec(width=width, depth=depth, patch=patch, token_hidden=width // 2, hidden=int(width * ratio)) for ratio in ends]
+                shapes = [twin(width, depth, patch, int(width * ratio)) for ratio in ends]
                 if not reachable(*shapes):
                     continue
                 for ratio in ratios:
                     yield (
-                        Spec(width=width, depth=depth, patch=patch, token_hidden=width // 2, hidden=int(width * ratio)),
+                        twin(width, depth, patch, int(width * ratio)),
                         far + abs(ratio / 4 - 1),
                     )
 

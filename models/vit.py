@@ -77,7 +77,7 @@ def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16
 def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
     """Sensible shapes, each with its distance from the published scaling (0: on it).
 
-    Heads are 64 wide (32 below a width of 256); the MLP is about four times as wide unless it is what closes the budget.
+    Heads are 64 wide (32 where 64 does not divide the width); the MLP is about four times as wide unless it is what closes the budget.
     """
     ratios = mlp_ratios(free_mlp)
     ends = (min(ratios), max(ratios))
@@ -87,12 +87,12 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reach
         for depth in range(max(4, round(usual / 2)), min(32, round(usual * 2)) + 1):
             far = abs(depth / usual - 1) + (0.0 if head == 64 else 0.1)
             for patch in patches:
-                shapes = [Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio)) for ratio in ends]
+                shapes = [twin(width, depth, patch, int(width * ratio)) for ratio in ends]
                 if not reachable(*shapes):
                     continue
                 for ratio in ratios:
                     yield (
-                        Spec(width=width, depth=depth, patch=patch, heads=width // head, hidden=int(width * ratio)),
+                        twin(width, depth, patch, int(width * ratio)),
                         far + abs(ratio / 4 - 1),
                     )
 
