@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from bench.counting import torch_macs
+from bench.counting import torch_macs, without_uncounted
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
@@ -51,9 +51,8 @@ def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     """Build `entry` on the meta device and count it there; no weights are allocated."""
     with torch.device("meta"):
         model = entry.build(image_size=image_size, num_classes=num_classes).eval()
-        images = torch.empty(1, 3, image_size, image_size)
-        params = sum(parameter.numel() for parameter in model.parameters())
-        macs = torch_macs(model, images)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    macs = torch_macs(without_uncounted(model), torch.empty(1, 3, image_size, image_size, device="meta"))
     tokens = entry.shape.counts(image_size, num_classes).tokens if entry.shape is not None else None
     return Cost(params=params, macs=macs, tokens=tokens)
 
