@@ -54,9 +54,13 @@ def run(
     suite
         quick, or a TOML file with the same fields as these flags; flags win over it. Not used where --models is given alone.
     """
+    from bench.worker import Workers
+
+    workers = Workers()
+
     from rich.console import Console
 
-    from bench.console import Live, print_tables
+    from bench.console import Live, print_ledger, print_tables
     from bench.record import load
     from bench.runner import Interrupted, Runner
     from bench.summary import summarise
@@ -65,13 +69,14 @@ def run(
     console = _console(Console)
     try:
         with Live(console) as live:
-            outcome = Runner(config, live).run()
+            outcome = Runner(config, live, workers.open).run()
     except Interrupted as stop:
         console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
         return 130
     records = [record for path in outcome.records if (record := load(path)).runs]
     if records:
         print_tables(console, [table for table in all_tables(summarise(records)) if not table.title.startswith("Published")])
+    print_ledger(console, outcome.ledger)
     state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
     console.print(
         f"\n{state}; {len(outcome.records)} records in {outcome.folder} · next: python -m bench report --results {config.results}",

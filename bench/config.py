@@ -55,7 +55,8 @@ class RunConfig:
     metrics: Names = ()
     """Metrics, comma separated; all that apply unless given."""
     policies: Names = ()
-    """Ways to execute, comma separated, switches joined with +; eager on a CPU, bf16 on CUDA unless given."""
+    """Ways to execute, comma separated, switches joined with +; fp32 on a CPU, bf16 on CUDA unless given.
+    Of several each model's best is chosen and measured again on fresh rounds; `best` tries the usual ones."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     batch_sizes: Numbers = ()
@@ -70,8 +71,14 @@ class RunConfig:
     """Recipe to train with; the data set's own unless given."""
     time_budget: Annotated[float | None, Plain] = None
     """Seconds for the timed rounds; counting and warm-up come before, trainings after. No limit unless given."""
-    rounds: int = 16
-    """Rounds over all arms, if the time budget allows."""
+    rounds: Annotated[int | None, Plain] = None
+    """Rounds over all arms, if the time budget allows; 16, or with --target-ci at most 768."""
+    target_ci: Annotated[float | None, Plain] = None
+    """Stop an arm when the 95 % interval of its ratio to the reference is within this share, such as 0.01."""
+    timeout: float = 600.0
+    """Seconds after which an arm that gives no sign of life counts as hung."""
+    worker_memory: Annotated[float | None, Plain] = None
+    """Gigabytes that each arm may take; no limit unless given."""
     results: Path = Path("results")
     """Folder of the records."""
     seed: int = 0
@@ -89,11 +96,22 @@ class RunConfig:
             raise UsageError("--match: siblings of what? add --reference convmixer_768_32 or another model")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise UsageError(f"--tolerance: {self.tolerance:g} is not a share between 0 and 1; 0.02 is usual")
-        if self.rounds < 1:
+        if self.rounds is not None and self.rounds < 1:
             raise UsageError(f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual")
+        if self.target_ci is not None and not 0 < self.target_ci < 1:
+            raise UsageError(f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick")
+        if not 0 < self.timeout < float("inf"):
+            raise UsageError(f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual")
+        if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):
+            raise UsageError(f"--worker-memory: {self.worker_memory:g} is not a number of gigabytes above 0; 4 would work")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
             raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
+
+    @property
+    def most_rounds(self) -> int:
+        """Rounds at which every arm ends, whatever it has reached."""
+        return self.rounds or (16 if self.target_ci is None else 768)
 
 
 def check_shape(image_size: int | None, num_classes: int | None) -> None:

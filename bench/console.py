@@ -12,13 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
 from rich.tree import Tree
 
-from bench.tables import Table
+from bench.table import Table
 from bench.units import number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Layer
     from bench.plan import Task
     from bench.record import Arm, Machine, Sample
+    from bench.rounds import Ledger
     from bench.worker import Failure
 
 
@@ -56,6 +57,22 @@ def print_layers(console: Console, root: Layer, *, depth: int) -> None:
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
     console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
+
+
+def print_ledger(console: Console, ledger: Ledger) -> None:
+    """Where the time of the timed part went."""
+    if ledger.share is None:
+        return
+    total = ledger.seconds["rounds"]
+    parts = {name: ledger.seconds.get(name, 0.0) / total for name in ("windows", "waking", "renewing")}
+    rest = 1 - sum(parts.values())
+    console.print(
+        f"\ntime      set-up {ledger.seconds.get('set-up', 0.0):.0f} s, warm-up in it; rounds {total:.0f} s: "
+        f"{parts['windows']:.0%} inside measuring windows, {parts['waking']:.0%} waking, {parts['renewing']:.0%} new processes, "
+        f"{rest:.0%} the rest · {ledger.windows} windows, {ledger.disturbed} disturbed, {ledger.repeated} repeated",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 class Live:
@@ -99,6 +116,9 @@ class Live:
         if self.console.is_terminal:
             self._progress.start()
 
+    def warn(self, text: str) -> None:
+        self.console.print(f"warning: {escape(text)}", highlight=False, soft_wrap=True)
+
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
         left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
         doing = f"{arm}  {self.latest.get(arm, '')}".strip()
@@ -120,13 +140,13 @@ class Live:
             self.console.print(line, highlight=False)
 
     def figure(self, arm: Arm, sample: Sample) -> None:
-        from bench.runner import label
+        from bench.lane import label
 
         factor, unit = scale(sample.unit)
         value = sorted(sample.values)[len(sample.values) // 2]
         self.latest[label(arm)] = f"{sample.metric} {number(value * factor)} {unit}"
 
     def failed(self, arm: Arm, failure: Failure) -> None:
-        from bench.runner import label
+        from bench.lane import label
 
         self.console.print(f"{escape(label(arm))}: {failure.status}: {escape(failure.error)}", highlight=False)

@@ -14,9 +14,7 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.record import Machine, Scalar, write_whole
 from bench.registry import ROOT
-
-STOLEN = 0.05
-"""Share of the processor time taken by other guests of the host above which a round counts as disturbed."""
+from bench.settings import waiting
 
 
 def resolve_device(wanted: str) -> str:
@@ -63,14 +61,7 @@ def describe(device: str, *, installation: str) -> Machine:
     versions |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     if cuda:
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
-    settings: dict[str, Scalar] = {
-        "threads": cores(),
-        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-        "installation": installation,
-    }
+    settings: dict[str, Scalar] = {"threads": cores(), **waiting(), "installation": installation}
     cpu = cpu_name()
     name = re.sub(r"[^a-z0-9]+", "-", (accelerator or f"{cpu} {cores()}t").lower()).strip("-")
     return Machine(
@@ -122,24 +113,3 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None if (ROOT / ".git").exists() else None
-
-
-class Noise:
-    """How much of the processor other guests of the host took between two readings (Linux; elsewhere unknown)."""
-
-    def __init__(self) -> None:
-        self._last = self._read()
-
-    def disturbed(self) -> bool:
-        """Whether more than `STOLEN` of the time since the last call was taken away."""
-        last, self._last = self._last, self._read()
-        total = self._last[1] - last[1]
-        return total > 0 and (self._last[0] - last[0]) / total > STOLEN
-
-    @staticmethod
-    def _read() -> tuple[int, int]:
-        stat = Path("/proc/stat")
-        if not stat.exists():
-            return 0, 0
-        fields = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:9]]
-        return fields[7], sum(fields)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
+
+import msgspec
 
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
 from bench.plugins import Dataset, Metric, Model, datasets, metrics, models, policies
-from bench.record import About, AccuracyArm, Arm, CountArm, Scalar, SpeedArm
-from bench.subject import SPEED_SETTINGS, split_policy
+from bench.record import About, AccuracyArm, Arm, CountArm, ProbeArm, Role, Scalar, SpeedArm
+from bench.subject import SPEED_SETTINGS, precision_of, split_policy
 from bench.training.recipe import Recipe, recipes
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
 ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 1, "reported": "last checkpoint, test split read once"}
-DEFAULT_POLICY = {"cpu": "eager", "cuda": "bf16", "mps": "eager"}
+PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 1}
+DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
+USUAL = {
+    "cpu": ("fp32", "channels_last", "compile", "channels_last+compile", "bf16+channels_last"),
+    "cuda": ("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph", "bf16+channels_last+compile+graph"),
+    "mps": ("fp32", "channels_last", "fp16"),
+}
+"""What `--policies best` chooses from."""
+SENTINEL = ("vit_s16", "deit_s16")
+"""One graph under two names: whatever their ratio is off 1 is the measuring's own error."""
 DEFAULT_BATCHES = {"cpu": (4,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
@@ -28,6 +40,7 @@ class Task:
     settings: dict[str, Scalar]
     about: About
     seed: int
+    role: Role = "asked"
 
 
 def make(config: RunConfig, *, device: str) -> list[Task]:
@@ -35,14 +48,57 @@ def make(config: RunConfig, *, device: str) -> list[Task]:
     named = [_named(name) for name in dict.fromkeys(asked_for(config, device))]
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
-    wanted = [metrics.get(name) for name in config.metrics] or metrics.entries()
     kind = device.partition(":")[0]
+    wanted = _metrics(config, kind)
     tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
     if any(metric.arm == "accuracy" for metric in wanted):
         tasks += _accuracies(config, named, wanted)
     if not tasks:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
     return tasks
+
+
+def _metrics(config: RunConfig, kind: str) -> list[Metric]:
+    """The metrics that were named, or all that can be had without being named."""
+    named = [metrics.get(name) for name in config.metrics]
+    for metric in named:
+        if reason := metric.supports(kind):
+            raise UsageError(f"--metrics: {metric.name} cannot be measured on {kind}: {reason}")
+        if metric.arm == "probe":
+            raise UsageError(f"--metrics: {metric.name} comes along with every timed run; name what is timed, such as throughput")
+    return named or [entry for entry in metrics.entries() if not entry.on_request and not entry.supports(kind) and entry.arm != "probe"]
+
+
+def companions(config: RunConfig, speeds: list[Task], kind: str) -> list[Task]:
+    """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
+
+    The pair runs at the image size, batch and policy of the first timed arm, so that it costs what one arm costs.
+    """
+    timed = [task for task in speeds if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
+    found: list[Task] = []
+    if timed:
+        first = next((task for task in timed if _timing(task) == "throughput"), timed[0])
+        assert isinstance(first.arm, SpeedArm)
+        metric = metrics.get(_timing(first) or "")
+        for name in SENTINEL:
+            model = models.get(name)
+            size = first.arm.image_size if first.arm.image_size % 16 == 0 else model.image_size
+            arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes)
+            found.append(Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=_about(model), seed=config.seed, role="sentinel"))
+    rounds = [task.arm for task in speeds if any(metric.rounds is None for metric in task.metrics)]
+    precisions = dict.fromkeys(precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm))
+    probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
+    for precision in precisions:
+        probe = ProbeArm(precision=precision, device=kind)
+        about = About(family="probe", summary="the machine itself")
+        found.append(Task(arm=probe, metrics=probes, settings=PROBE_SETTINGS, about=about, seed=config.seed, role="probe"))
+    return found
+
+
+def _timing(task: Task) -> str | None:
+    """The metric that a sentinel would share with an arm."""
+    names = [metric.name for metric in task.metrics]
+    return next((name for name in ("throughput", "latency") if name in names), None)
 
 
 def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
@@ -95,23 +151,24 @@ def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
 
 def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str) -> Iterator[Task]:
     asked = [metric for metric in wanted if metric.arm == "speed"]
+    modes = dict.fromkeys(metric.mode for metric in asked)
     sizes = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
-    for model in _distinct(named):
-        for policy in _policies(config, kind):
-            for batch_size in sorted(size for size in sizes if size is not None):
-                fitting = tuple(metric for metric in asked if _fits(metric, batch_size, config, kind))
-                if not fitting:
-                    continue
-                arm = SpeedArm(
-                    model=model.name,
-                    source=model.source,
-                    image_size=_size(config, model),
-                    num_classes=_classes(config, model),
-                    policy=policy,
-                    device=kind,
-                    batch_size=batch_size,
-                )
-                yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=_about(model), seed=config.seed)
+    for model, policy, mode in product(_distinct(named), _policies(config, kind), modes):
+        for batch_size in sorted(size for size in sizes if size is not None):
+            fitting = tuple(metric for metric in asked if metric.mode == mode and _fits(metric, batch_size, config, kind))
+            if not fitting:
+                continue
+            arm = SpeedArm(
+                model=model.name,
+                source=model.source,
+                image_size=_size(config, model),
+                num_classes=_classes(config, model),
+                policy=policy,
+                device=kind,
+                batch_size=batch_size,
+                mode=mode,
+            )
+            yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=_about(model), seed=config.seed)
 
 
 def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool:
@@ -121,7 +178,8 @@ def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool
 
 
 def _policies(config: RunConfig, kind: str) -> list[str]:
-    names = ["+".join(split_policy(name)) for name in config.policies or (DEFAULT_POLICY[kind],)]
+    asked = [one for name in config.policies or (DEFAULT_POLICY[kind],) for one in (USUAL[kind] if name == "best" else (name,))]
+    names = ["+".join(split_policy(name)) for name in asked]
     for name in names:
         for switch in name.split("+"):
             if reason := policies.get(switch).supports(kind):
@@ -210,3 +268,8 @@ def _recipe_arms(config: RunConfig, named: list[Model], dataset: Dataset) -> tup
 def with_metrics(task: Task, kept: tuple[Metric, ...]) -> Task:
     """The same arm with fewer metrics."""
     return replace(task, metrics=kept)
+
+
+def with_role(task: Task, role: Role) -> Task:
+    """The same arm, taking part for another reason."""
+    return replace(task, role=role)

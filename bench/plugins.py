@@ -65,18 +65,24 @@ class Metric:
     """One quantity with a unit and a direction.
 
     `arm` says what it is measured of: "count" (model and image size), "speed" (model, policy, device, batch size,
-    image size) or "accuracy" (model, recipe or weights, data). `measure(subject, window)` takes one window of about
-    `window` seconds and returns a `bench.subject.Reading`. `batch` restricts a speed metric to one batch size; `rounds` says
-    in how many rounds it takes part where not in all.
+    image size), "accuracy" (model, recipe or weights, data) or "probe" (the machine itself). `measure(subject, window)`
+    takes one window of about `window` seconds and returns a `bench.subject.Reading`; `window` here overrides the usual
+    length. `batch` restricts a speed metric to one batch size, `mode` says what a call does; `rounds` says in how many
+    rounds it takes part where not in all. A metric `on_request` is measured only where it is named. `supports(device)`
+    returns a reason where it cannot be measured, else None.
     """
 
     name: str
     unit: str
     better: Better
-    arm: Literal["count", "speed", "accuracy"]
+    arm: Literal["count", "speed", "accuracy", "probe"]
     measure: Callable[..., Any]
     batch: int | None = None
+    mode: Literal["inference", "training", "capacity"] = "inference"
+    window: float | None = None
     rounds: int | None = None
+    on_request: bool = False
+    supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""
 
 
@@ -86,13 +92,16 @@ class Policy:
 
     `apply(execution)` changes a `bench.subject.Execution` in place. Switches are applied in the order of `order`,
     whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
-    switches of one slot exclude each other. `supports(device)` returns a reason where it cannot run, else None.
+    switches of one slot exclude each other, and `default` is the one that changes nothing. `supports(device)` returns a
+    reason where it cannot run, else None. `inference_only` ones are refused for training steps.
     """
 
     name: str
     apply: Callable[..., None]
     order: int
     slot: str
+    default: bool = False
+    inference_only: bool = False
     supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""
 

@@ -9,6 +9,8 @@ off before the next append and reported on reading; any other damage is a `Damag
 
 Format history
     1   first format
+    2   speed arms have a mode; probes; windows carry what the machine did beside them and whether they were repeated;
+        rounds name the process they were taken in; runs say why an arm took part
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import hashlib
 import math
 import os
 import re
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +29,13 @@ import msgspec
 
 from bench.errors import UsageError
 
-FORMAT = 1
+FORMAT = 2
 
 Scalar = str | int | float | bool | None
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported"]
+Mode = Literal["inference", "training", "capacity"]
+Phase = Literal["measure", "choose", "confirm"]
+Role = Literal["asked", "reference", "sentinel", "probe"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -46,7 +52,10 @@ class CountArm(Line, tag="count", frozen=True, kw_only=True):
 
 
 class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
-    """What a speed is measured of. `device` is cpu, cuda or mps; which one is in the run line."""
+    """What a speed is measured of. `device` is cpu, cuda or mps; which one is in the run line.
+
+    `mode` is what a call does: a forward pass, a training step, or nothing yet (capacity: the batch size is searched).
+    """
 
     model: str
     source: str | None = None
@@ -55,6 +64,15 @@ class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
     policy: str
     device: str
     batch_size: int
+    mode: Mode = "inference"
+
+
+class ProbeArm(Line, tag="probe", frozen=True, kw_only=True):
+    """A fixed workload that tells something of the machine: how fast it is at best, and whether it stayed the same."""
+
+    model: str = "machine"
+    precision: str
+    device: str
 
 
 class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
@@ -76,7 +94,7 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     seed: int | None = None
 
 
-Arm = CountArm | SpeedArm | AccuracyArm
+Arm = CountArm | SpeedArm | AccuracyArm | ProbeArm
 
 
 class About(Line, tag="about", frozen=True, kw_only=True):
@@ -115,6 +133,10 @@ class Sample(Line, tag="sample", frozen=True, kw_only=True):
     better: Literal["lower", "higher", "none"]
     values: list[float]
     detail: dict[str, Any] = {}
+    state: dict[str, Scalar] = {}
+    """What the machine did during the window: load of others, clocks, temperature, as far as it can be read."""
+    disturbed: str | None = None
+    """Why this window should not be trusted much; the one after it in the same round is its repetition."""
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -145,6 +167,8 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     setup: dict[str, Scalar] = {}
     fresh: bool = False
     """What earlier runs measured of this arm is superseded (`--force`)."""
+    role: Role = "asked"
+    """Why the arm took part: it was asked for, or came along to be compared with."""
 
 
 class RoundLine(Line, tag="round", frozen=True, kw_only=True):
@@ -152,15 +176,18 @@ class RoundLine(Line, tag="round", frozen=True, kw_only=True):
 
     run: str
     round: int
-    phase: Literal["measure", "choose", "confirm"] = "measure"
-    disturbed: bool = False
+    phase: Phase = "measure"
+    worker: int = 1
+    """Which process of this arm in this run, counted from 1."""
+    setup: dict[str, Scalar] = {}
+    """Build, first-call and warm-up times of that process, in its first round; those of the first are in the run line."""
     samples: list[Sample]
     arrays: str | None = None
     """Name of the `.npz` beside the record that holds this round's large arrays."""
 
 
 class EndLine(Line, tag="end", frozen=True, kw_only=True):
-    """How a run ended for this arm. `short`: the time budget ended before the wanted number of rounds."""
+    """How a run ended for this arm. `short`: the time ended before the rounds or the target that were wanted."""
 
     run: str
     status: Status
@@ -168,6 +195,8 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     error: str | None = None
     short: bool = False
     time_budget: float | None = None
+    target_ci: float | None = None
+    """Relative half-width of the interval that was aimed at; None: a number of rounds was."""
 
 
 Body = RunLine | RoundLine | EndLine
@@ -322,10 +351,15 @@ def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
     return records, damaged
 
 
-def samples(record: Record, metric: str, phase: str = "measure") -> Iterable[tuple[tuple[str, int], Sample]]:
-    """The samples of one metric with what they are paired by: (run, round)."""
+def samples(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> Iterable[tuple[tuple[str, int], Sample]]:
+    """The samples of one metric with what they are paired by: (run, round). Of a repeated window the last one counts."""
     for line in record.rounds:
-        if line.phase == phase:
-            for sample in line.samples:
-                if sample.metric == metric:
-                    yield (line.run, line.round), sample
+        if line.phase in phases:
+            last = {sample.metric: sample for sample in line.samples}
+            if metric in last:
+                yield (line.run, line.round), last[metric]
+
+
+def per_round(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> dict[tuple[str, int], float]:
+    """One value per round, the median of its window, by (run, round)."""
+    return {at: statistics.median(sample.values) for at, sample in samples(record, metric, phases)}

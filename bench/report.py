@@ -10,7 +10,8 @@ from bench.errors import UsageError
 from bench.plugins import Figure, figures
 from bench.record import DamagedRecord, load_folder, write_whole
 from bench.summary import Summary, summarise
-from bench.tables import Table, all_tables
+from bench.table import Table
+from bench.tables import all_tables
 
 
 @dataclass(frozen=True)

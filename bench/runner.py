@@ -1,36 +1,48 @@
 """Plan, rounds, records: decides what is measured when, and the only place that catches a failed arm.
 
-It owns the order: counts first (they find bad combinations cheaply), then interleaved rounds over all speed arms,
-then trainings. It never renders; whoever watches gets events.
+It owns the order: counts first (they find bad combinations cheaply), then interleaved rounds over all speed arms in as
+few groups as memory allows, then what is done once (largest batches, trainings). It never renders; whoever watches gets
+events.
 """
 
 from __future__ import annotations
 
 import random
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from bench import environment, plan, record
+from bench import environment, plan, record, settings
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.gpu import Gpu, gpu_for
+from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
-from bench.record import EndLine, Machine, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
+from bench.record import EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
+from bench.rounds import Ledger, Rounds, sample_of, window_of
 from bench.sidecar import write_arrays
+from bench.state import State, free_memory
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
 
 FINAL = ("ok", "unsupported")
 """How an arm may have ended for it to count as finished; the others are tried again."""
+CHOOSING = 0.6
+"""Share of the time in which each model's best policy is chosen; the rest measures the chosen ones anew."""
+RESERVE = 512 << 20
+"""Bytes of memory that stay free when arms share the machine."""
 
 
 class Observer(Protocol):
-    """What a run tells while it goes on. `fraction` is how much of the whole step is done."""
+    """What a run tells while it goes on."""
 
     def planned(self, machine: Machine, folder: Path, tasks: list[plan.Task], open_tasks: list[plan.Task]) -> None: ...
+
+    def warn(self, text: str) -> None: ...
 
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
 
@@ -41,12 +53,13 @@ class Observer(Protocol):
 
 @dataclass
 class Outcome:
-    """What a run did. `records` are those of every arm that was asked for, measured now or before."""
+    """What a run did. `records` are those of every arm that took part or was finished before."""
 
     folder: Path
     records: list[Path]
     measured: int
     rounds: int
+    ledger: Ledger
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,35 +72,20 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Lane:
-    """One arm of this run on its way: its open work, its record and its worker."""
-
-    task: plan.Task
-    path: Path
-    rounds_had: dict[str, int]
-    fresh: bool
-    worker: Worker | None = None
-    rounds_done: int = 0
-    ended: bool = False
-    started: bool = False
-
-    def wants(self, metric: Metric, rounds: int) -> bool:
-        """Whether this metric still needs a round."""
-        wanted = min(rounds, metric.rounds or rounds)
-        return self.rounds_had.get(metric.name, 0) + self.rounds_done < wanted
-
-
-@dataclass
 class Runner:
-    """One run. `open_worker` and `now` are what tests replace."""
+    """One run. `open_worker`, `now`, `gpu` and `free` are what tests replace."""
 
     config: RunConfig
     observer: Observer
     open_worker: Callable[[Job], Worker] = field(default_factory=lambda: Workers().open)
     now: Callable[[], float] = time.monotonic
+    gpu: Gpu | None = None
+    free: Callable[[Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
+        settings.waiting()
         self.device = environment.resolve_device(self.config.device)
+        self.gpu = self.gpu or gpu_for(self.device)
         self.results = usable_folder(self.config.results)
         self.machine = environment.describe(self.device, installation=environment.installation(self.results))
         self.folder = self.results / self.machine.name / "records"
@@ -96,6 +94,7 @@ class Runner:
         self.started = started.isoformat(timespec="seconds")
         self.commit = environment.commit()
         self.rounds = 0
+        self.ledger = Ledger()
         self.failures: dict[str, str] = {}
 
     def run(self) -> Outcome:
@@ -104,234 +103,308 @@ class Runner:
         records, damaged = record.load_folder(self.folder)
         if damaged:
             raise damaged[0]
-        known = {found.head.key: found for found in records}
-        lanes = [lane for task in tasks if (lane := self._lane(task, known.get(record.key_of(task.arm, task.settings))))]
+        self.known = {found.head.key: found for found in records}
+        lanes = [lane for task in tasks if (lane := self._lane(task))]
         self.observer.planned(self.machine, self.folder.parent, tasks, [lane.task for lane in lanes])
-        measured = len(lanes)
-        try:
-            for kind in ("count", "speed", "accuracy"):
-                mine = [lane for lane in lanes if lane.task.metrics[0].arm == kind]
-                if kind == "speed":
-                    self._speeds(self._with_reference(mine, tasks))
-                else:
-                    self._once(kind, mine)
-        except KeyboardInterrupt:
-            raise Interrupted(self.rounds) from None
-        finally:
-            for lane in lanes:
-                self._close(lane)
-        paths = [record.path_of(self.folder, task.arm, task.settings) for task in tasks]
-        return Outcome(self.folder, [path for path in paths if path.exists()], measured, self.rounds, self.failures)
+        if self.gpu is not None and (others := self.gpu.others(set())):
+            self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
+        # Compile times mean something only where the compiler finds nothing in its caches.
+        with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
+            try:
+                self._once("counting parameters and MACs", [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
+                self._speeds([lane for lane in lanes if _is_timed(lane)], tasks)
+                self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
+                self._once("top-1", [lane for lane in lanes if lane.task.metrics[0].arm == "accuracy"])
+            except KeyboardInterrupt:
+                raise Interrupted(self.rounds) from None
+            finally:
+                for lane in lanes:
+                    lane.close()
+        speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
+        shown = [*tasks, *plan.companions(self.config, speeds, self.device.partition(":")[0])]
+        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in shown))
+        return Outcome(self.folder, [path for path in paths if path.exists()], len(lanes), self.rounds, self.ledger, self.failures)
 
-    def _lane(self, task: plan.Task, found: Record | None) -> Lane | None:
+    # What is still to be done
+
+    def _lane(self, task: plan.Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""
-        path = record.path_of(self.folder, task.arm, task.settings)
-        mine = found.within(self.machine.fingerprint) if found else None
+        mine = self._found(task)
         if mine is None or self.config.force:
-            return Lane(task, path, {}, fresh=self.config.force)
+            return self._new_lane(task, fresh=self.config.force)
         finished = {name for end in mine.ends if self._settles(end) for name in end.metrics}
         kept = tuple(metric for metric in task.metrics if metric.name not in finished)
-        had = {metric.name: sum(1 for _ in record.samples(mine, metric.name)) for metric in kept}
-        return Lane(plan.with_metrics(task, kept), path, had, fresh=False) if kept else None
+        return self._new_lane(plan.with_metrics(task, kept), earlier=mine) if kept else None
+
+    def _found(self, task: plan.Task) -> Record | None:
+        """What this machine, in its present state, has of a task."""
+        found = self.known.get(record.key_of(task.arm, task.settings))
+        within = found.within(self.machine.fingerprint) if found else None
+        return within if within and within.runs else None
 
     def _settles(self, end: EndLine) -> bool:
         """Whether this end leaves nothing to do: a short one may go on where there is more time than it had."""
+        target = self.config.target_ci
+        narrower = target is not None and (end.target_ci is None or target < end.target_ci)
         more_time = self.config.time_budget is None or (end.time_budget is not None and self.config.time_budget > end.time_budget)
-        return end.status in FINAL and not (end.short and more_time)
+        return end.status in FINAL and not narrower and not (end.short and more_time)
 
-    def _with_reference(self, lanes: list[Lane], tasks: list[plan.Task]) -> list[Lane]:
-        """The open speed arms and, where only some are open, the reference model beside them.
+    def _new_lane(self, task: plan.Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
+        path = record.path_of(self.folder, task.arm, task.settings)
+        lane = Lane(task, lambda line: record.append(path, line), fresh=fresh, role=task.role)
+        if earlier is not None:
+            lane.earlier = {metric.name: record.per_round(earlier, metric.name) for metric in task.metrics}
+        return lane
 
-        Ratios are paired within a run: an arm measured alone could be compared with nothing. Where it is the
-        reference that is open, all that are compared with it come along.
-        """
-        speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
+    # Speeds
+
+    def _speeds(self, lanes: list[Lane], tasks: list[plan.Task]) -> None:
+        """All timed arms in interleaved rounds. Where policies compete, each model's best is then measured anew."""
         if not lanes:
-            return []
-        open_arms = [lane.task.arm for lane in lanes]
+            return
+        speeds = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode != "capacity"]
+        several = len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
+        lanes = [*lanes, *self._partners(lanes, speeds, several)]
+        companions = self._companions(lanes, speeds)
+        budget = self.config.time_budget
+        try:
+            short = self._in_groups(lanes, companions, "choose" if several else "measure", budget and budget * (CHOOSING if several else 1))
+            if several:
+                best = best_policies([lane for lane in lanes if lane.status is None])
+                for lane in [*best, *companions]:
+                    mine = self._found(lane.task) if not lane.fresh else None
+                    lane.earlier = {one.name: record.per_round(mine, one.name, ["confirm"]) for one in lane.task.metrics} if mine else {}
+                    lane.values, lane.reached = {}, set()
+                self._in_groups(best, companions, "confirm", budget and budget * (1 - CHOOSING))
+            for lane in [*lanes, *companions]:
+                self._end(lane, "ok", short=id(lane) in short)
+        finally:
+            for lane in [*lanes, *companions]:
+                lane.close()
+
+    def _in_groups(self, lanes: list[Lane], companions: list[Lane], phase: Phase, budget: float | None) -> set[int]:
+        """Rounds over all lanes, in as many groups as memory needs, each with the reference; returns which fell short."""
+        reference = reference_model((lane.arm.model, lane.task.about.family) for lane in lanes)
+        shared = [lane for lane in lanes if lane.arm.model == reference] + companions
+        waiting = [lane for lane in lanes if lane not in shared]
+        together = max(1, len(waiting))
+        short: set[int] = set()
+        while True:
+            before = self.now()
+            group, later = self._open_group(shared, waiting)
+            self.ledger.add("set-up", self.now() - before)
+            part = None if budget is None else budget * max(1, len(waiting) - len(later)) / together
+            rounds = self._rounds(group, phase, part)
+            self.rounds += rounds.go()
+            short |= {id(lane) for lane in group if rounds.short(lane)}
+            for lane in group:
+                lane.close()
+            if not later:
+                return short
+            waiting = later
+
+    def _partners(self, lanes: list[Lane], speeds: list[plan.Task], several: bool) -> list[Lane]:
+        """Finished arms that take part again: without them there would be no pairs.
+
+        The reference for arms that are compared with it; where the reference itself is open, all that are compared with
+        it; and where policies are compared, a model's other policies.
+        """
+        open_arms = [lane.arm for lane in lanes]
         reference = reference_model((task.arm.model, task.about.family) for task in speeds)
         everybody = any(arm.model == reference for arm in open_arms)
-        partners = [task for task in speeds if (everybody or task.arm.model == reference) and task.arm not in open_arms]
-        for task in partners:
-            if any(_comparable(task.arm, arm) for arm in open_arms):
-                lanes = [*lanes, Lane(task, record.path_of(self.folder, task.arm, task.settings), {}, fresh=False)]
-        return lanes
+        found = []
+        for task in speeds:
+            if task.arm in open_arms:
+                continue
+            pair = (everybody or task.arm.model == reference) and any(comparable(task.arm, arm) for arm in open_arms)
+            if pair or (several and any(task.arm.model == arm.model for arm in open_arms)):
+                found.append(self._new_lane(plan.with_role(task, "reference")))
+        return found
 
-    def _once(self, kind: str, lanes: list[Lane]) -> None:
-        """Counts and trainings: one arm after the other, one reading per metric."""
+    def _companions(self, lanes: list[Lane], speeds: list[plan.Task]) -> list[Lane]:
+        """The sentinel pair and the probes, as far as they are not open themselves."""
+        open_arms = [lane.arm for lane in lanes]
+        wanted = plan.companions(self.config, speeds, self.device.partition(":")[0])
+        return [self._new_lane(task) for task in wanted if task.arm not in open_arms]
+
+    def _open_group(self, shared: list[Lane], waiting: list[Lane]) -> tuple[list[Lane], list[Lane]]:
+        """Lanes that are ready together, and those that have to wait: memory did not suffice for all at once."""
+        group: list[Lane] = []
+        later: list[Lane] = []
+        largest = 0
+        alive = [lane for lane in [*shared, *waiting] if lane.status is None]
+        for number, lane in enumerate(alive):
+            self.observer.step("building and warming up", label(lane.arm), number, len(alive), None)
+            free = self.free(self.gpu)
+            first = lane in shared or not any(one in waiting for one in group)
+            if free is not None and not first and free < 1.5 * largest + RESERVE:
+                later.append(lane)
+            elif self._open(lane, patient=not first):
+                group.append(lane)
+                largest = max(largest, (free or 0) - (self.free(self.gpu) or 0))
+            elif lane.status is None:
+                later.append(lane)  # out of memory beside the others
+        return group, later
+
+    def _rounds(self, lanes: list[Lane], phase: Phase, budget: float | None) -> Rounds:
+        return Rounds(
+            lanes=lanes,
+            most=self.config.most_rounds,
+            run=self.run_id,
+            seed=self.config.seed,
+            watch=self.observer,
+            open_lane=self._open,
+            fail=self._fail,
+            phase=phase,
+            time_budget=budget,
+            target=self.config.target_ci,
+            offset=self.rounds,
+            state=State(self.gpu),
+            ledger=self.ledger,
+            now=self.now,
+        )
+
+    # What is done once
+
+    def _once(self, name: str, lanes: list[Lane]) -> None:
+        """One arm after the other, one reading per metric."""
         for number, lane in enumerate(lanes):
-            name = lane.task.arm.model
+            model = lane.arm.model
 
-            def heard(text: str, number: int = number, name: str = name) -> None:
-                self.observer.step(f"{STEP[kind]}", f"{name} {text}".rstrip(), number, len(lanes), None)
+            def heard(text: str, number: int = number, model: str = model) -> None:
+                self.observer.step(name, f"{model} {text}".rstrip(), number, len(lanes), None)
 
             heard("")
             if self._open(lane):
-                self._round(lane, 1, list(lane.task.metrics), heard)
+                self._read_once(lane, heard)
                 self._end(lane, "ok")
-            self._close(lane)
+            lane.close()
 
-    def _speeds(self, lanes: list[Lane]) -> None:
-        """All arms ready, then rounds over all of them in a fresh random order until enough or out of time."""
-        try:
-            for number, lane in enumerate(lanes):
-                self.observer.step("building and warming up", label(lane.task.arm), number, len(lanes), None)
-                self._open(lane)
-            start, most = self.now(), self.config.rounds
-            number = 0
-            while open_lanes := [lane for lane in lanes if self._open_metrics(lane)]:
-                number += 1
-                left = self._seconds_left(start, number - 1, most)
-                if number > 1 and self._out_of_time(start, number - 1):
-                    break
-                self._interleaved(number, most, open_lanes, left)
-            for lane in lanes:
-                self._end(lane, "ok", short=bool(self._open_metrics(lane)))
-        finally:
-            for lane in lanes:
-                self._close(lane)
-
-    def _open_metrics(self, lane: Lane) -> list[Metric]:
-        if lane.ended or lane.worker is None:
-            return []
-        return [metric for metric in lane.task.metrics if lane.wants(metric, self.config.rounds)]
-
-    def _out_of_time(self, start: float, rounds_done: int) -> bool:
-        """Whether one more round like those so far would overrun the budget."""
-        if self.config.time_budget is None:
-            return False
-        elapsed = self.now() - start
-        return elapsed + elapsed / rounds_done > self.config.time_budget
-
-    def _seconds_left(self, start: float, rounds_done: int, most: int) -> float | None:
-        if rounds_done == 0:
-            return self.config.time_budget
-        elapsed = self.now() - start
-        by_rounds = elapsed / rounds_done * (most - rounds_done)
-        return by_rounds if self.config.time_budget is None else min(by_rounds, self.config.time_budget - elapsed)
-
-    def _interleaved(self, number: int, most: int, lanes: list[Lane], left: float | None) -> None:
-        """One round: a window of every open metric of every arm, in an order drawn for this round."""
-        windows = [(lane, metric) for lane in lanes for metric in self._open_metrics(lane)]
-        random.Random(f"{self.config.seed}:{self.run_id}:{number}").shuffle(windows)
-        taken: dict[str, list[Sample]] = {lane.path.name: [] for lane in lanes}
-        noise = environment.Noise()
-        for lane, metric in windows:
-            if lane.ended:
-                continue
-            self.observer.step("round", label(lane.task.arm), number, most, left)
-            try:
-                samples = _take(lane, metric, lambda text: None)
-            except Failure as failure:
-                self._fail(lane, failure)
-                continue
-            sample = _sample(metric, samples)
-            taken[lane.path.name].append(sample)
-            self.observer.figure(lane.task.arm, sample)
-        disturbed = noise.disturbed()
-        for lane in lanes:
-            if not lane.ended:
-                line = RoundLine(run=self.run_id, round=number, disturbed=disturbed, samples=taken[lane.path.name])
-                record.append(lane.path, line)
-                lane.rounds_done += 1
-        self.rounds += 1
-
-    def _open(self, lane: Lane) -> bool:
-        """Start the worker of a lane and write its run line; False where it failed."""
-        job = Job(lane.task.arm, self.device, lane.task.seed, environment.cores())
-        lane.worker = self.open_worker(job)
-        try:
-            setup = lane.worker.ready()
-        except Failure as failure:
-            self._start(lane, {})
-            self._fail(lane, failure)
-            return False
-        self._start(lane, setup)
-        return True
-
-    def _start(self, lane: Lane, setup: dict[str, Scalar]) -> None:
-        task = lane.task
-        record.create(self.folder, task.arm, task.settings, task.about)
-        line = RunLine(
-            run=self.run_id,
-            started=self.started,
-            version=environment.project_version(),
-            commit=self.commit,
-            seed=self.config.seed,
-            machine=self.machine,
-            setup=setup,
-            fresh=lane.fresh,
-        )
-        record.append(lane.path, line)
-        lane.started = True
-
-    def _round(self, lane: Lane, number: int, metrics: list[Metric], heard: Callable[[str], None]) -> None:
-        """One reading of every metric of a lane that is not interleaved."""
+    def _read_once(self, lane: Lane, heard: Callable[[str], None]) -> None:
         samples: list[Sample] = []
-        arrays: dict[str, object] = {}
-        for metric in metrics:
+        arrays: dict[str, Any] = {}
+        for metric in lane.task.metrics:
             try:
-                taken = _take(lane, metric, heard)
+                taken = take(lane, metric, heard)
             except Failure as failure:
                 self._fail(lane, failure)
                 return
-            samples.append(_sample(metric, taken))
+            samples.append(sample_of(metric, taken))
             arrays |= taken.arrays
-            self.observer.figure(lane.task.arm, samples[-1])
-        sidecar = write_arrays(lane.path, self.run_id, arrays) if arrays else None
-        record.append(lane.path, RoundLine(run=self.run_id, round=number, samples=samples, arrays=sidecar))
-        lane.rounds_done += 1
+            self.observer.figure(lane.arm, samples[-1])
+        path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
+        sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
+        lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
         self.rounds += 1
+
+    # Lanes begin and end
+
+    def _open(self, lane: Lane, patient: bool = False) -> bool:
+        """A new process for a lane, built and warmed up; False where it failed.
+
+        `patient`: out of memory beside others is no verdict on the arm; it is postponed once instead.
+        """
+        memory = None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9)
+        job = Job(lane.arm, self.device, lane.task.seed, environment.cores(), self.config.timeout, memory, self.cache)
+        before = self.now()
+        lane.worker = self.open_worker(job)
+        lane.process += 1
+        try:
+            lane.setup = lane.worker.ready()
+        except Failure as failure:
+            if failure.status == "oom" and patient and not lane.postponed:
+                lane.postponed = True
+                lane.process -= 1
+                lane.close()
+                return False
+            self._start(lane)
+            self._fail(lane, failure)
+            return False
+        lane.setup_s, lane.born = self.now() - before, self.now()
+        self._start(lane)
+        return True
+
+    def _start(self, lane: Lane) -> None:
+        """The run line of a lane, with its first process."""
+        if lane.process > 1:
+            return
+        task = lane.task
+        record.create(self.folder, task.arm, task.settings, task.about)
+        lane.write(
+            RunLine(
+                run=self.run_id,
+                started=self.started,
+                version=environment.project_version(),
+                commit=self.commit,
+                seed=self.config.seed,
+                machine=self.machine,
+                setup=lane.setup,
+                fresh=lane.fresh,
+                role=lane.role,
+            )
+        )
 
     def _fail(self, lane: Lane, failure: Failure) -> None:
         """A failed arm is a result: written down, and the others go on."""
         if failure.usage:
             raise UsageError(failure.error)
         self._end(lane, failure.status, error=failure.error)
-        self.failures[label(lane.task.arm)] = f"{failure.status}: {failure.error}"
-        self.observer.failed(lane.task.arm, failure)
-        self._close(lane)
+        if lane.role != "probe":
+            self.failures[label(lane.arm)] = f"{failure.status}: {failure.error}"
+        self.observer.failed(lane.arm, failure)
+        lane.close()
 
     def _end(self, lane: Lane, status: record.Status, *, error: str | None = None, short: bool = False) -> None:
-        if lane.ended:
+        if lane.status is not None:
             return
-        lane.ended = True
-        names = [metric.name for metric in lane.task.metrics]
-        budget = self.config.time_budget if short else None
-        line = EndLine(run=self.run_id, status=status, metrics=names, error=error, short=short, time_budget=budget)
-        record.append(lane.path, line)
-
-    @staticmethod
-    def _close(lane: Lane) -> None:
-        if lane.worker is not None:
-            lane.worker.close()
-            lane.worker = None
-
-
-STEP = {"count": "counting parameters and MACs", "accuracy": "top-1"}
+        lane.status = status
+        lane.write(
+            EndLine(
+                run=self.run_id,
+                status=status,
+                metrics=[metric.name for metric in lane.task.metrics],
+                error=error,
+                short=short,
+                time_budget=self.config.time_budget if short else None,
+                target_ci=self.config.target_ci,
+            )
+        )
 
 
-def label(arm: record.Arm) -> str:
-    """A short name for one line of progress or failure."""
-    if isinstance(arm, SpeedArm):
-        return f"{arm.model} {arm.policy} b{arm.batch_size}"
-    return arm.model
+def _is_timed(lane: Lane) -> bool:
+    return isinstance(lane.arm, SpeedArm) and lane.arm.mode != "capacity"
 
 
-def _comparable(left: record.Arm, right: record.Arm) -> bool:
-    """Whether a ratio of the two arms' speeds means something."""
-    assert isinstance(left, SpeedArm) and isinstance(right, SpeedArm)
-    return (left.policy, left.batch_size, left.image_size) == (right.policy, right.batch_size, right.image_size)
+def best_policies(lanes: list[Lane]) -> list[Lane]:
+    """Of every model the lanes of the policy that did best: by throughput at its largest batch, else by latency."""
+    found: list[Lane] = []
+    models = dict.fromkeys((lane.arm.model, lane.arm.image_size, lane.arm.mode) for lane in lanes if isinstance(lane.arm, SpeedArm))
+    for model in models:
+        mine = [(lane, lane.arm) for lane in lanes if isinstance(lane.arm, SpeedArm) and _of(lane.arm) == model]
+        scores: dict[str, tuple[int, int, float]] = {}
+        for lane, arm in mine:
+            for metric in lane.task.metrics:
+                values = sorted(lane.all_values(metric.name).values())
+                if not values or metric.rounds is not None:
+                    continue
+                # Throughput decides before latency, a larger batch before a smaller one, then the better median.
+                sign = 1 if metric.better == "higher" else -1
+                score = (sign, arm.batch_size, sign * values[len(values) // 2])
+                scores[arm.policy] = max(scores.get(arm.policy, score), score)
+        if scores:
+            best = max(scores, key=lambda policy: scores[policy])
+            found += [lane for lane, arm in mine if arm.policy == best]
+    return found
 
 
-def _take(lane: Lane, metric: Metric, heard: Callable[[str], None]) -> Samples:
+def _of(arm: SpeedArm) -> tuple[str, int, str]:
+    return arm.model, arm.image_size, arm.mode
+
+
+def take(lane: Lane, metric: Metric, heard: Callable[[str], None]) -> Samples:
+    """One window outside rounds."""
     assert lane.worker is not None
-    seconds = lane.task.settings.get("window_s", 0.0)
-    return lane.worker.take(Window(metric.name, float(seconds or 0.0)), heard)
-
-
-def _sample(metric: Metric, samples: Samples) -> Sample:
-    return Sample(metric=metric.name, unit=metric.unit, better=metric.better, values=samples.values, detail=samples.detail)
+    return lane.worker.take(Window(metric.name, window_of(lane, metric)), heard)
 
 
 def usable_folder(path: Path) -> Path:

@@ -31,16 +31,36 @@ class Estimate:
         """Half the interval, in the value's unit."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
+    @property
+    def relative(self) -> float | None:
+        """Half the interval as a share of the value."""
+        return None if self.half_width is None or not self.value else self.half_width / abs(self.value)
+
+    def holds(self, truth: float) -> bool:
+        """Whether the interval contains `truth`; False without an interval."""
+        return self.low is not None and self.high is not None and self.low <= truth <= self.high
+
 
 def median_interval(values: Sequence[float]) -> Estimate:
-    """Median of one value per round, with a 95 % percentile-bootstrap interval from six rounds on."""
+    """Median of one value per round, with a 95 % bootstrap interval from six rounds on.
+
+    Expanded percentiles (Hesterberg 2015, arXiv 1411.5279, 4.4): the plain percentile interval of few values is too
+    narrow; with 6 to 48 of them it held the true median in 93 of 100 draws, the expanded one in 95 to 97.
+    """
     if len(values) < ROUNDS_FOR_INTERVAL:
         return Estimate(statistics.median(values), n=len(values))
     import numpy as np
-    from scipy.stats import bootstrap
+    from scipy.stats import bootstrap, norm, t
 
+    n = len(values)
+    level = 1 - 2 * norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
     interval = bootstrap(
-        (np.asarray(values),), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (np.asarray(values),),
+        np.median,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        confidence_level=level,
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return Estimate(statistics.median(values), float(interval.low), float(interval.high), len(values))
 
@@ -50,12 +70,62 @@ def paired_ratio(values: Mapping[K, float], reference: Mapping[K, float]) -> Est
 
     Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1.
     """
-    pairs = [math.log(values[key] / reference[key]) for key in values if key in reference]
+    pairs = paired_logs(values, reference)
     if not pairs:
         return None
     logs = median_interval(pairs)
     low, high = (None if bound is None else math.exp(bound) for bound in (logs.low, logs.high))
     return Estimate(math.exp(logs.value), low, high, logs.n)
+
+
+def paired_logs(values: Mapping[K, float], reference: Mapping[K, float]) -> list[float]:
+    """Logarithms of the ratios of all pairs."""
+    return [math.log(values[key] / reference[key]) for key in values if key in reference]
+
+
+def p_value(logs: Sequence[float]) -> float | None:
+    """Two-sided p-value of "the ratio is 1" by a t-test of its logarithms; None below six pairs.
+
+    Ranks would be the usual choice beside medians, but with six pairs no rank test can fall below 0.03, and nothing
+    could be told apart once several pairs are corrected for.
+    """
+    if len(logs) < ROUNDS_FOR_INTERVAL:
+        return None
+    if max(logs) == min(logs):
+        return 0.0 if logs[0] else 1.0
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(logs, 0.0).pvalue)
+
+
+def holm(p_values: Mapping[K, float]) -> dict[K, float]:
+    """The p-values corrected for how many there are (Holm 1979); below 0.05 all of them hold together at 95 %."""
+    corrected: dict[K, float] = {}
+    largest = 0.0
+    for place, (key, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * value))
+        corrected[key] = largest
+    return corrected
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The `share` percentile (0.9 for p90) of single calls; None where too few lie beyond it to know it.
+
+    The bounds are those of a distribution-free 95 % interval whose upper end is still inside the sample: 64 values for
+    p90, 662 for p99 (Wilks 1941 gives the order statistics).
+    """
+    needed = {0.5: 1, 0.9: 64, 0.99: 662}
+    if len(values) < needed[share]:
+        return None
+    import numpy as np
+
+    return float(np.quantile(values, share))
+
+
+def smallest_within(values: Mapping[int, float], share: float) -> int | None:
+    """The knee of a sweep: the smallest key whose value is within `share` of the best (highest) one."""
+    best = max(values.values(), default=0.0)
+    return min((key for key, value in values.items() if value >= (1 - share) * best), default=None)
 
 
 def proportion(correct: int, images: int) -> Estimate:

@@ -8,23 +8,26 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench import memory
+from bench import memory, settings
 from bench.errors import UsageError
+from bench.gpu import Gpu, gpu_for
 from bench.plugins import policies
-from bench.record import Arm, Scalar, SpeedArm
+from bench.record import Arm, Mode, Scalar, SpeedArm
 from bench.timing import Clock, clock_for, warm_up
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
-    "protocol": 1,
-    "window_s": 0.3,
+    "protocol": 2,
+    "window_s": 0.15,
+    "wake": "one untimed call where it takes at most a tenth of the window",
     "warmup_window_s": 0.15,
     "warmup_agree": 0.05,
     "warmup_windows": 8,
-    "mode": "inference",
+    "warmup_cap_s": 2.0,
     "input": "standard normal, on the device",
     "clock": "wall, device synchronised: latency after every call, throughput once per window",
 }
@@ -41,19 +44,32 @@ class Reading:
 
 @dataclass
 class Execution:
-    """How a model is run. Policies change it in place, in their order, before the first call."""
+    """How a model is run. Policies change it in place, in their order, before the first call.
+
+    `finish` holds what has to happen once everything else is in place, such as capturing a graph: functions from
+    what a call does to what it does then.
+    """
 
     model: Callable[..., Tensor]
     inputs: Tensor
     device: str
+    mode: Mode = "inference"
     contexts: list[Callable[[], contextlib.AbstractContextManager[Any]]] = field(default_factory=list)
+    finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(default_factory=list)
+    scaler: Any = None
+    """The gradient scaler of a training in float16."""
 
-    def call(self) -> Tensor:
-        """One forward pass without gradients."""
-        with torch.inference_mode(), contextlib.ExitStack() as stack:
+    def forward(self) -> Tensor:
+        """One forward pass within the policy's contexts."""
+        with contextlib.ExitStack() as stack:
             for context in self.contexts:
                 stack.enter_context(context())
             return self.model(self.inputs)
+
+    def inference(self) -> Tensor:
+        """One forward pass without gradients."""
+        with torch.inference_mode():
+            return self.forward()
 
 
 @dataclass
@@ -65,25 +81,47 @@ class Subject:
     build: Callable[[], nn.Module]
     clock: Clock
     seed: int
+    gpu: Gpu | None = None
     execution: Execution | None = None
+    call: Callable[[], Any] = field(default=lambda: None)
+    """What is timed of a speed arm: a forward pass or a training step."""
     memory_before: int = 0
-    seconds_per_call: float = 0.0
-    """As the warm-up left it; how many calls fill a window follows from it."""
+    memory_limit: int | None = None
+    setup: dict[str, Scalar] = field(default_factory=dict)
+    """The times of `prepare`."""
+    replay: Callable[[], Any] | None = None
+    """The call captured in a CUDA graph, once somebody asked for it."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """Tensors of probes, made once."""
     progress: Callable[[str], None] = lambda text: None
 
-    def call(self) -> Tensor:
-        """One forward pass of a speed arm."""
-        assert self.execution is not None, "only speed arms are executed"
-        return self.execution.call()
+    @property
+    def seconds_per_call(self) -> float:
+        """As the warm-up left it; how many calls fill a window follows from it."""
+        return max(float(self.setup.get("seconds_per_call") or 0), 1e-9)
+
+    def wake(self, window: float) -> None:
+        """An untimed call after a sleep, which left cold caches; not where a call is most of a window by itself."""
+        if self.execution is not None and self.seconds_per_call <= window / 10:
+            self.call()
+            self.clock.synchronize()
 
 
 def split_policy(policy: str) -> list[str]:
-    """The switches of a policy, each once, in their order of application; unknown or clashing ones are UsageErrors."""
-    switches = sorted({policies.get(part.strip()) for part in policy.split("+")}, key=lambda switch: switch.order)
+    """The switches of a policy, each once, in their order of application; unknown or clashing ones are UsageErrors.
+
+    Switches that change nothing (fp32, eager) are left out where others say how the model is run.
+    """
+    switches = sorted({policies.get(part.strip()) for part in policy.split("+")}, key=lambda switch: (switch.order, switch.name))
     for left, right in pairwise(switches):
         if left.slot == right.slot:
             raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {left.slot}; keep one of them")
-    return [switch.name for switch in switches]
+    return [switch.name for switch in switches if not switch.default] or ["fp32"]
+
+
+def precision_of(policy: str) -> str:
+    """The precision that a policy computes in: fp32 unless a switch says otherwise."""
+    return next((name for name in policy.split("+") if policies.get(name).slot == "precision"), "fp32")
 
 
 def prepare(subject: Subject) -> dict[str, Scalar]:
@@ -93,37 +131,95 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
     clock = subject.clock
     subject.memory_before = memory.before(subject.device)
     start = clock.now()
-    model = subject.build().eval().to(subject.device)
-    generator = torch.Generator().manual_seed(subject.seed)
-    inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(subject.device)
-    subject.execution = Execution(model=model, inputs=inputs, device=subject.device)
-    for name in split_policy(arm.policy):
-        policies.get(name).apply(subject.execution)
+    execution = _execution(subject, arm)
+    call = _training_step(execution, arm) if arm.mode == "training" else execution.inference
+    for finish in execution.finish:
+        call = finish(call)
+    subject.execution, subject.call = execution, call
     clock.synchronize()
     built = clock.now()
-    logits = subject.call()
+    output = subject.call()
     clock.synchronize()
     first = clock.now()
-    check_logits(logits, arm)
-    settings = SPEED_SETTINGS
-    medians, steady = warm_up(
+    check_output(output, arm)
+    rules = SPEED_SETTINGS
+    warmed = warm_up(
         subject.call,
         clock,
-        window=float(settings["warmup_window_s"] or 0),
-        agree=float(settings["warmup_agree"] or 0),
-        windows=int(settings["warmup_windows"] or 0),
+        window=float(rules["warmup_window_s"] or 0),
+        agree=float(rules["warmup_agree"] or 0),
+        windows=int(rules["warmup_windows"] or 0),
+        cap=float(rules["warmup_cap_s"] or 0),
+        frequency=subject.gpu.clock if subject.gpu else lambda: None,
     )
-    subject.seconds_per_call = max(medians[-1], 1e-9)
-    return {
+    subject.setup = {
         "build_s": built - start,
         "first_call_s": first - built,
-        "warmup_windows": len(medians),
-        "steady": steady,
-        "seconds_per_call": subject.seconds_per_call,
+        "warmup_s": clock.now() - first,
+        "warmup_windows": len(warmed.medians),
+        "steady": warmed.steady,
+        "seconds_per_call": warmed.medians[-1],
+        **settings.current(),
     }
+    return subject.setup
 
 
-def check_logits(logits: Tensor, arm: SpeedArm) -> None:
+def _execution(subject: Subject, arm: SpeedArm) -> Execution:
+    """Model and images on the device, the policy's switches applied."""
+    model = subject.build().train(arm.mode == "training").to(subject.device)
+    generator = torch.Generator().manual_seed(subject.seed)
+    inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(subject.device)
+    execution = Execution(model=model, inputs=inputs, device=subject.device, mode=arm.mode)
+    for name in split_policy(arm.policy):
+        switch = policies.get(name)
+        if arm.mode != "inference" and switch.inference_only:
+            raise NotImplementedError(f"{name} is for inference; a {arm.mode} arm cannot use it")
+        switch.apply(execution)
+    return execution
+
+
+def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
+    """Forward, cross-entropy, backward, AdamW; the labels are fixed and on the device."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(arm.num_classes, (arm.batch_size,), generator=generator).to(execution.device)
+    parameters = [parameter for parameter in module_of(execution).parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-6)
+    scaler = execution.scaler
+
+    def step() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        logits = execution.forward()
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return logits.detach()
+
+    return step
+
+
+def capacity_call(subject: Subject, batch: int) -> Callable[[], Tensor]:
+    """A forward pass over `batch` images under the arm's policy, built anew: nothing is left of an earlier attempt."""
+    assert isinstance(subject.arm, SpeedArm)
+    arm = msgspec.structs.replace(subject.arm, batch_size=batch, mode="inference")
+    execution = _execution(subject, arm)
+    call: Callable[[], Tensor] = execution.inference
+    for finish in execution.finish:
+        call = finish(call)
+    return call
+
+
+def module_of(execution: Execution) -> nn.Module:
+    """The model as a module; compiled ones are modules too."""
+    assert isinstance(execution.model, nn.Module)
+    return execution.model
+
+
+def check_output(logits: Tensor, arm: SpeedArm) -> None:
     """Raise where the output is not finite logits of the right shape: a speed of wrong results is worth nothing."""
     expected = (arm.batch_size, arm.num_classes)
     if tuple(logits.shape) != expected:
@@ -134,4 +230,4 @@ def check_logits(logits: Tensor, arm: SpeedArm) -> None:
 
 def open_subject(arm: Arm, *, device: str, seed: int, build: Callable[[], nn.Module], progress: Callable[[str], None]) -> Subject:
     """A subject with the right clock; speed arms still have to be prepared."""
-    return Subject(arm=arm, device=device, build=build, clock=clock_for(device), seed=seed, progress=progress)
+    return Subject(arm=arm, device=device, build=build, clock=clock_for(device), seed=seed, gpu=gpu_for(device), progress=progress)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from bench.record import About, AccuracyArm, Arm, CountArm, Machine, Record, Sample, SpeedArm, samples
+from bench.record import About, AccuracyArm, Arm, CountArm, Machine, ProbeArm, Record, Sample, SpeedArm, per_round, samples
 from bench.stats import Estimate, median_interval, proportion
 
 
@@ -37,14 +38,37 @@ class Row:
     device: str
     values: dict[Quantity, Estimate] = field(default_factory=dict)
     rounds: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
+    calls: dict[Quantity, list[float]] = field(default_factory=dict)
+    """Every single value of every window: what percentiles of a latency are taken from."""
+    details: dict[Quantity, list[dict[str, Any]]] = field(default_factory=dict)
+    """What stands beside the values of each window."""
     trouble: dict[str, str] = field(default_factory=dict)
     short: bool = False
+    unsteady: bool = False
+    """Its warm-up never came to agree with itself."""
     uncounted: dict[str, int] = field(default_factory=dict)
 
     def value(self, metric: str) -> Estimate | None:
         """The estimate of a metric; of several batch sizes the largest's."""
         found = [quantity for quantity in self.values if quantity.metric == metric]
         return self.values[max(found)] if found else None
+
+    def by_batch(self, metric: str) -> dict[int, float]:
+        """The medians of a metric by batch size."""
+        return {quantity.batch_size: value.value for quantity, value in self.values.items() if quantity.metric == metric}
+
+
+@dataclass(kw_only=True)
+class Probe:
+    """What a probe of the machine gave: per metric one value per (run, round)."""
+
+    precision: str
+    rounds: dict[str, dict[tuple[str, int], float]]
+
+    def median(self, metric: str) -> float | None:
+        """The median over rounds."""
+        values = self.rounds.get(metric)
+        return statistics.median(values.values()) if values else None
 
 
 @dataclass(kw_only=True)
@@ -61,10 +85,17 @@ class Accuracy:
 
 @dataclass(kw_only=True)
 class Summary:
-    """Everything that a report says about one machine."""
+    """Everything that a report says about one machine.
+
+    `best` has one row per model: its chosen policy, measured on rounds that did not choose it. `sentinels` are the rows
+    of the sentinel pair, whether or not somebody asked for them.
+    """
 
     machine: Machine
     rows: list[Row]
+    best: list[Row]
+    sentinels: list[Row]
+    probes: list[Probe]
     accuracies: list[Accuracy]
     runs: int
     rounds: int
@@ -75,6 +106,14 @@ class Summary:
     def accuracy_of(self, model: str, data: str) -> Accuracy | None:
         """The measured accuracy of a model on a data set."""
         return next((row for row in self.accuracies if row.model == model and row.arm.data == data and row.top1), None)
+
+    def probe(self, precision: str) -> Probe | None:
+        """The probe of a precision."""
+        return next((probe for probe in self.probes if probe.precision == precision), None)
+
+
+SENTINEL = ("vit_s16", "deit_s16")
+MEASURED = ("measure", "choose")
 
 
 def summarise(records: Iterable[Record]) -> Summary:
@@ -87,50 +126,74 @@ def summarise(records: Iterable[Record]) -> Summary:
     if older := sum(1 for record in kept if not record.runs):
         notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
     kept = _newest_of_each([record for record in kept if record.runs])
-    counts = {_shape(record.arm): record for record in kept if isinstance(record.arm, CountArm)}
-    rows: dict[tuple[str, int, str, str], Row] = {}
+    speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
+    rows = _rows([record for record in speeds if _was_asked(record)], MEASURED)
     for record in kept:
-        if isinstance(arm := record.arm, SpeedArm):
-            row = rows.setdefault(
-                (arm.model, arm.image_size, arm.policy, arm.device),
-                Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy=arm.policy, device=arm.device),
-            )
-            _add_speeds(row, record, arm)
-    for record in counts.values():
-        of_shape = [row for row in rows.values() if (row.model, row.image_size) == _shape(record.arm)]
-        for row in of_shape or [_counted_only(rows, record)]:
-            _add_counts(row, record)
-    speed_rounds = {(line.run, line.round): line for record in kept if isinstance(record.arm, SpeedArm) for line in record.rounds}
+        if isinstance(record.arm, CountArm):
+            of_shape = [row for row in rows if (row.model, row.image_size) == (record.arm.model, record.arm.image_size)]
+            if not of_shape:
+                rows.append(_counted_only(record, record.arm))
+            for row in of_shape or rows[-1:]:
+                _add_counts(row, record)
+    windows = [sample for record in speeds for line in record.rounds for sample in line.samples]
     return Summary(
         machine=newest,
-        rows=list(rows.values()),
+        rows=rows,
+        best=_chosen(_rows(speeds, ("confirm",))),
+        sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),
+        probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
         accuracies=[_accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)],
         runs=len({run.run for record in kept for run in record.runs}),
-        rounds=len(speed_rounds),
-        disturbed=sum(line.disturbed for line in speed_rounds.values()),
-        windows=sum(len(line.samples) for record in kept if isinstance(record.arm, SpeedArm) for line in record.rounds),
+        rounds=len({(line.run, line.round) for record in speeds for line in record.rounds}),
+        disturbed=sum(sample.disturbed is not None for sample in windows),
+        windows=len(windows),
         notes=notes,
     )
+
+
+def _was_asked(record: Record) -> bool:
+    """Whether somebody wanted this arm for itself."""
+    return any(run.role in ("asked", "reference") for run in record.runs)
+
+
+def _rows(records: list[Record], phases: tuple[str, ...]) -> list[Row]:
+    """One row per model, image size, policy and device."""
+    rows: dict[tuple[str, int, str, str], Row] = {}
+    for record in records:
+        arm = record.arm
+        assert isinstance(arm, SpeedArm)
+        key = (arm.model, arm.image_size, arm.policy, arm.device)
+        row = Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy=arm.policy, device=arm.device)
+        _add_speeds(rows.setdefault(key, row), record, arm, phases)
+    return list(rows.values())
+
+
+def _chosen(rows: list[Row]) -> list[Row]:
+    """Of rows that were measured to confirm a choice the newest choice of each model."""
+    newest: dict[tuple[str, int], Row] = {}
+    for row in sorted((row for row in rows if row.rounds), key=lambda row: max(at for values in row.rounds.values() for at in values)):
+        newest[row.model, row.image_size] = row
+    return list(newest.values())
 
 
 def _newest_of_each(records: list[Record]) -> list[Record]:
     """One record per arm: an edited model file or a changed protocol makes a new key, and the old one is history."""
     newest: dict[Arm, Record] = {}
     for record in sorted(records, key=lambda record: record.runs[-1].started):
-        newest[msgspec.structs.replace(record.arm, source=None)] = record
+        arm = record.arm if isinstance(record.arm, ProbeArm) else msgspec.structs.replace(record.arm, source=None)
+        newest[arm] = record
     chosen = {record.path for record in newest.values()}
     return [record for record in records if record.path in chosen]
 
 
-def _shape(arm: Arm) -> tuple[str, int]:
-    return arm.model, arm.image_size
-
-
-def _counted_only(rows: dict[tuple[str, int, str, str], Row], record: Record) -> Row:
+def _counted_only(record: Record, arm: CountArm) -> Row:
     """A row for a model whose speed was not measured."""
-    arm = record.arm
-    row = Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device="")
-    return rows.setdefault((arm.model, arm.image_size, "", ""), row)
+    return Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device="")
+
+
+def _probe(record: Record, arm: ProbeArm) -> Probe:
+    names = {sample.metric for line in record.rounds for sample in line.samples}
+    return Probe(precision=arm.precision, rounds={name: per_round(record, name, (*MEASURED, "confirm")) for name in sorted(names)})
 
 
 def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
@@ -145,14 +208,19 @@ def _add_counts(row: Row, record: Record) -> None:
     _add_trouble(row, record, "count")
 
 
-def _add_speeds(row: Row, record: Record, arm: SpeedArm) -> None:
-    seen = {_quantity(sample, arm.batch_size): sample for line in record.rounds for sample in line.samples}
+def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: tuple[str, ...]) -> None:
+    lines = [line for line in record.rounds if line.phase in phases]
+    size = 0 if arm.mode == "capacity" else arm.batch_size
+    seen = {_quantity(sample, size) for line in lines for sample in line.samples}
     for quantity in seen:
-        per_round = {at: statistics.median(sample.values) for at, sample in samples(record, quantity.metric)}
-        row.rounds[quantity] = per_round
-        row.values[quantity] = median_interval(list(per_round.values()))
+        found = [sample for _, sample in samples(record, quantity.metric, phases)]
+        row.rounds[quantity] = per_round(record, quantity.metric, phases)
+        row.values[quantity] = median_interval(list(row.rounds[quantity].values()))
+        row.calls[quantity] = [value for sample in found for value in sample.values]
+        row.details[quantity] = [sample.detail for sample in found]
     row.short |= bool(record.ends) and record.ends[-1].short
-    _add_trouble(row, record, f"batch {arm.batch_size}")
+    row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
+    _add_trouble(row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}")
 
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:

@@ -10,19 +10,22 @@ import io
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
+from bench import settings
 from bench.errors import UsageError
-from bench.record import AccuracyArm, Arm, Scalar, SpeedArm, Status
+from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
 
-SILENCE = 600.0
-"""Seconds without a word after which a worker counts as hung; compiling a large model can take minutes."""
+GLANCE = 0.05
+"""Seconds between two looks at the machine while a window runs."""
 PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
 
 
@@ -34,6 +37,12 @@ class Job:
     device: str
     seed: int
     threads: int
+    timeout: float = 600.0
+    """Seconds without a word after which the worker counts as hung; compiling a large model can take minutes."""
+    memory: int | None = None
+    """Bytes that the worker may take beyond what it starts with; None: all there are."""
+    cache: str | None = None
+    """Folder of the compiler's caches."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Samples:
-    """Raw values of a window, or the set-up times of a worker that is ready."""
+    """Raw values of a window, or the set-up times of a worker that is ready.
+
+    `seconds` is what the window took, `wake_s` what waking up before it took.
+    """
 
     values: list[float] = field(default_factory=list)
     detail: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    wake_s: float = 0.0
 
 
 class Failure(Exception):
@@ -71,12 +85,17 @@ class Word:
 class Worker(Protocol):
     """What the runner needs of a worker; tests bring their own."""
 
+    @property
+    def pid(self) -> int:
+        """The process, for watching what it uses."""
+        ...
+
     def ready(self) -> dict[str, Scalar]:
         """Build and warm up; returns the set-up times. Raises Failure."""
         ...
 
-    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
-        """One window of one metric; `heard` gets the words in between. Raises Failure."""
+    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = ...) -> Samples:
+        """One window of one metric; `heard` gets the words in between, `glance` is called now and then. Raises Failure."""
         ...
 
     def close(self) -> None:
@@ -84,32 +103,40 @@ class Worker(Protocol):
         ...
 
 
+def look_away() -> None:
+    """What is done between two glances where nobody wants any."""
+
+
 class ProcessWorker:
     """A worker in a forked process."""
 
     def __init__(self, job: Job, context: ForkServerContext) -> None:
+        self._job = job
         self._mine, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, job), daemon=True, name=job.arm.model)
         self._process.start()
         theirs.close()
 
-    def ready(self) -> dict[str, Scalar]:
-        return self._ask(None, lambda text: None).detail
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
 
-    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
-        return self._ask(window, heard)
+    def ready(self) -> dict[str, Scalar]:
+        return self._ask(None, lambda text: None, look_away).detail
+
+    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = look_away) -> Samples:
+        return self._ask(window, heard, glance)
 
     def close(self) -> None:
         self._process.kill()
         self._process.join()
         self._mine.close()
 
-    def _ask(self, request: Window | None, heard: Callable[[str], None]) -> Samples:
+    def _ask(self, request: Window | None, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
         try:
             self._mine.send(request)
             while True:
-                if not self._mine.poll(SILENCE):
-                    raise Failure("timeout", f"no answer within {SILENCE:.0f} s")
+                self._wait(glance)
                 answer = self._mine.recv()
                 if isinstance(answer, Failure):
                     raise answer
@@ -118,15 +145,33 @@ class ProcessWorker:
                 heard(answer.text)
         except (EOFError, ConnectionError) as error:
             self._process.join(5)
-            raise Failure("failed", f"the worker died with exit code {self._process.exitcode}") from error
+            raise Failure("failed", f"the worker died with {exit_text(self._process.exitcode)}") from error
+
+    def _wait(self, glance: Callable[[], None]) -> None:
+        """Return when there is an answer; Failure after the job's time-out."""
+        quiet_until = time.monotonic() + self._job.timeout
+        while not self._mine.poll(GLANCE):
+            if time.monotonic() > quiet_until:
+                raise Failure("timeout", f"no answer within {self._job.timeout:g} s (--timeout)")
+            glance()
+
+
+def exit_text(code: int | None) -> str:
+    """An exit code in words; a negative one is a signal."""
+    if code == -signal.SIGKILL:
+        return f"exit code {code} (SIGKILL: somebody killed it, perhaps the system for want of memory)"
+    return f"exit code {code}"
 
 
 class Workers:
     """The server that workers are forked from. Started with the first worker; it ends with this process."""
 
     def __init__(self) -> None:
+        settings.waiting()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
+        # At once: it imports torch while the caller does the same.
+        forkserver.ensure_running()
 
     def open(self, job: Job) -> Worker:
         """Fork a worker that will hold `job`."""
@@ -160,20 +205,31 @@ def _open(job: Job, pipe: Connection) -> Any:
     from bench.plugins import models
     from bench.subject import open_subject
 
-    torch.set_num_threads(job.threads)
+    settings.fix(job.threads)
+    if job.cache is not None:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache
+        os.environ["TRITON_CACHE_DIR"] = os.path.join(job.cache, "triton")
+    if job.memory is not None:
+        settings.limit_memory(job.memory, job.device)
+    if isinstance(job.arm, ProbeArm):
+        settings.tf32(job.arm.precision == "tf32")
     entry = models.get(job.arm.model) if is_network(job.arm) else None
 
     def build() -> torch.nn.Module:
-        assert entry is not None, f"{job.arm.model} is no network"
+        assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
         torch.manual_seed(job.seed)
         return entry.build(image_size=job.arm.image_size, num_classes=job.arm.num_classes)
 
-    return open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
+    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
+    subject.memory_limit = job.memory
+    return subject
 
 
 def is_network(arm: Arm) -> bool:
-    """False for the baselines of a data set, which have neither recipe nor weights."""
-    return not isinstance(arm, AccuracyArm) or arm.recipe is not None or arm.weights is not None
+    """False for probes, and for the baselines of a data set, which have neither recipe nor weights."""
+    if isinstance(arm, AccuracyArm):
+        return arm.recipe is not None or arm.weights is not None
+    return not isinstance(arm, ProbeArm)
 
 
 def _do(subject: Any, request: Window | None) -> Samples:
@@ -181,19 +237,29 @@ def _do(subject: Any, request: Window | None) -> Samples:
     from bench.subject import prepare
 
     if request is None:
-        return Samples(detail=prepare(subject) if isinstance(subject.arm, SpeedArm) else {"pid": os.getpid()})
+        timed = isinstance(subject.arm, SpeedArm) and subject.arm.mode != "capacity"
+        return Samples(detail=prepare(subject) if timed else {})
+    start = time.perf_counter()
+    subject.wake(request.seconds)
+    awake = time.perf_counter()
     reading = metrics.get(request.metric).measure(subject, request.seconds)
-    return Samples(reading.values, reading.detail, reading.arrays)
+    return Samples(reading.values, reading.detail, reading.arrays, seconds=time.perf_counter() - awake, wake_s=awake - start)
+
+
+UNSUPPORTED = ("not implemented for", "not supported", "unsupported")
+"""How PyTorch says that an operator does not exist in a precision or layout."""
 
 
 def failure_of(error: Exception) -> Failure:
     """The status and one line for an exception in a worker."""
-    text = f"{type(error).__name__}: {error}".split("\n")[0][:500]
+    text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):
+        return Failure("unsupported", text)
+    if isinstance(error, RuntimeError) and any(word in text for word in UNSUPPORTED):
         return Failure("unsupported", text)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""

@@ -1,13 +1,37 @@
-"""Seconds of a single call at batch 1, as a user waits for it."""
+"""Seconds of a single call at batch 1, as a user waits for it; on CUDA also as a replayed graph."""
+
+from __future__ import annotations
+
+import statistics
 
 from bench.plugins import Metric, metrics
 from bench.subject import Reading, Subject
-from bench.timing import each_call
+from bench.timing import capture, each_call
 
 
 def measure(subject: Subject, window: float) -> Reading:
-    """Every call of the window, each timed until the device is done."""
-    return Reading(each_call(subject.call, subject.clock, window=window))
+    """Every call of the window, each timed until the device is done.
+
+    The time until the call returned (`host_s`) and the time on the device (`device_s`) are kept beside: where the host
+    takes nearly all of the wall time, the model waits for Python and not for the GPU.
+    """
+    times = each_call(subject.call, subject.clock, window=window)
+    detail = {part: statistics.median(getattr(one, part) for one in times) for part in ("host", "device")}
+    return Reading([one.wall for one in times], {f"{part}_s": value for part, value in detail.items()})
+
+
+def replayed(subject: Subject, window: float) -> Reading:
+    """The same calls captured in a CUDA graph: what the device needs once the host is out of the way."""
+    if subject.replay is None:
+        subject.replay = capture(subject.call, subject.device)
+        subject.replay()
+    times = each_call(subject.replay, subject.clock, window=window)
+    return Reading([one.device for one in times])
+
+
+def needs_cuda(device: str) -> str | None:
+    """The reason where there are no CUDA graphs."""
+    return None if device.startswith("cuda") else "CUDA graphs need an NVIDIA GPU"
 
 
 metrics.add(
@@ -19,5 +43,17 @@ metrics.add(
         batch=1,
         measure=measure,
         summary="time of one call at batch 1, device synchronised after each",
+    )
+)
+metrics.add(
+    Metric(
+        name="graph_latency",
+        unit="s",
+        better="lower",
+        arm="speed",
+        batch=1,
+        supports=needs_cuda,
+        measure=replayed,
+        summary="device time of one call at batch 1, replayed as a CUDA graph",
     )
 )

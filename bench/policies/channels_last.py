@@ -3,13 +3,12 @@
 import torch
 
 from bench.plugins import Policy, policies
-from bench.subject import Execution
+from bench.subject import Execution, module_of
 
 
 def apply(execution: Execution) -> None:
     """Reorder weights and inputs."""
-    assert isinstance(execution.model, torch.nn.Module), "channels_last comes before compile"
-    execution.model.to(memory_format=torch.channels_last)
+    module_of(execution).to(memory_format=torch.channels_last)
     execution.inputs = execution.inputs.contiguous(memory_format=torch.channels_last)
 
 

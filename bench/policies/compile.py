@@ -1,4 +1,8 @@
-"""torch.compile in its default mode; the first call's time in the record is mostly the compiler's."""
+"""Eager, or torch.compile in one of its modes; the first call's time in the record is mostly the compiler's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 
@@ -6,9 +10,28 @@ from bench.plugins import Policy, policies
 from bench.subject import Execution
 
 
-def apply(execution: Execution) -> None:
-    """Compile for these shapes."""
-    execution.model = torch.compile(execution.model, dynamic=False)
+def keep(execution: Execution) -> None:
+    """Operator by operator, as PyTorch runs a model by itself."""
 
 
-policies.add(Policy(name="compile", apply=apply, order=30, slot="compiler", summary="torch.compile, default mode"))
+def compiled(mode: str) -> Callable[[Execution], None]:
+    """A switch to `torch.compile` for these shapes."""
+
+    def apply(execution: Execution) -> None:
+        execution.model = torch.compile(execution.model, dynamic=False, mode=mode)
+
+    return apply
+
+
+SLOT = "compiler"
+policies.add(Policy(name="eager", apply=keep, order=30, slot=SLOT, default=True, summary="not compiled"))
+policies.add(Policy(name="compile", apply=compiled("default"), order=30, slot=SLOT, summary="torch.compile, default mode"))
+policies.add(
+    Policy(
+        name="compile_max",
+        apply=compiled("max-autotune-no-cudagraphs"),
+        order=30,
+        slot=SLOT,
+        summary="torch.compile, mode max-autotune-no-cudagraphs: kernels chosen by timing them",
+    )
+)

@@ -1,0 +1,95 @@
+"""What an NVIDIA GPU says of itself: clock, temperature, power, energy, throttling, and who else is on it.
+
+Read through NVML (`pip install convmixer-bench[gpu]`). Where it is not installed or a reading is not supported there is
+no value; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bench.record import Scalar
+
+# What counts as throttling: reasons that slow a GPU below what it was asked for. Idle and application clocks are not.
+THROTTLES = {0x04: "power cap", 0x08: "hardware slowdown", 0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake"}
+
+
+class Gpu(Protocol):
+    """What the bench asks of a GPU; tests bring their own."""
+
+    def clock(self) -> float | None:
+        """MHz of the multiprocessors."""
+        ...
+
+    def state(self) -> dict[str, Scalar]:
+        """clock_mhz, temperature_c, power_w and throttle, each as far as it can be read."""
+        ...
+
+    def energy(self) -> float | None:
+        """Joules since the driver was loaded."""
+        ...
+
+    def others(self, mine: set[int]) -> list[int]:
+        """Processes on this GPU that are not in `mine`."""
+        ...
+
+    def free(self) -> int | None:
+        """Bytes of memory that nobody holds."""
+        ...
+
+
+class NvmlGpu:
+    """A GPU seen through `pynvml` (the package nvidia-ml-py)."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml, self._handle = nvml, handle
+
+    def clock(self) -> float | None:
+        return self._read(lambda: float(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)))
+
+    def state(self) -> dict[str, Scalar]:
+        nvml, handle = self._nvml, self._handle
+        reasons = self._read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+        found: dict[str, Scalar] = {
+            "clock_mhz": self.clock(),
+            "temperature_c": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            "power_w": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+            "throttle": None if reasons is None else ", ".join(name for bit, name in THROTTLES.items() if reasons & bit),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def energy(self) -> float | None:
+        return self._read(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000)
+
+    def others(self, mine: set[int]) -> list[int]:
+        found = self._read(lambda: [process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)])
+        return [pid for pid in found or [] if pid not in mine]
+
+    def free(self) -> int | None:
+        return self._read(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).free))
+
+    def _read(self, reading: Callable[[], Any]) -> Any:
+        try:
+            return reading()
+        except self._nvml.NVMLError:
+            return None  # this GPU or driver does not tell
+
+
+def gpu_for(device: str) -> Gpu | None:
+    """The GPU behind a torch device string; None for other devices and where NVML cannot be used."""
+    if not device.startswith("cuda"):
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    import torch
+
+    try:
+        pynvml.nvmlInit()
+        # By its own name: CUDA_VISIBLE_DEVICES renumbers what torch sees and not what NVML sees.
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    except (pynvml.NVMLError, AttributeError):
+        return None
+    return NvmlGpu(pynvml, handle)

@@ -1,0 +1,88 @@
+"""One arm of a run on its way: its open work, its process, and what it has given so far."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bench import plan
+from bench.plugins import Metric
+from bench.record import Arm, Body, ProbeArm, Role, Sample, Scalar, SpeedArm, Status
+from bench.worker import Failure, Worker
+
+At = tuple[str, int]
+"""What samples are paired by: run and round."""
+
+
+@dataclass
+class Lane:
+    """`write` appends a line to the arm's record. `earlier` holds what former runs measured: one value per round."""
+
+    task: plan.Task
+    write: Callable[[Body], None]
+    earlier: dict[str, dict[At, float]] = field(default_factory=dict)
+    fresh: bool = False
+    role: Role = "asked"
+    worker: Worker | None = None
+    process: int = 0
+    """How many processes this arm has had in this run."""
+    setup: dict[str, Scalar] = field(default_factory=dict)
+    setup_s: float = 0.0
+    born: float = 0.0
+    values: dict[str, dict[At, float]] = field(default_factory=dict)
+    """One value per round of the phase that goes on, by metric."""
+    reached: set[str] = field(default_factory=set)
+    """Metrics whose interval is as narrow as was aimed at."""
+    status: Status | None = None
+    failure: Failure | None = None
+    postponed: bool = False
+    """It ran out of memory beside others once, and is tried again with fewer."""
+
+    @property
+    def arm(self) -> Arm:
+        return self.task.arm
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take windows."""
+        return self.worker is not None and self.status is None
+
+    def all_values(self, metric: str) -> dict[At, float]:
+        """One value per round, of this run and of former ones."""
+        return self.earlier.get(metric, {}) | self.values.get(metric, {})
+
+    def rounds_had(self, metric: str) -> int:
+        """Rounds behind this metric."""
+        return len(self.all_values(metric))
+
+    def note(self, at: At, sample: Sample) -> None:
+        """Remember one window."""
+        self.values.setdefault(sample.metric, {})[at] = statistics.median(sample.values)
+
+    def wants(self, metric: Metric, rounds: int) -> bool:
+        """Whether this metric still needs a round."""
+        return metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
+
+    def close(self) -> None:
+        """End the process."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+
+def label(arm: Arm) -> str:
+    """A short name for one line of progress or failure."""
+    if isinstance(arm, ProbeArm):
+        return f"{arm.model} {arm.precision}"
+    if isinstance(arm, SpeedArm):
+        what = "" if arm.mode == "inference" else f" {arm.mode}"
+        return f"{arm.model} {arm.policy}{what}" + (f" b{arm.batch_size}" if arm.mode != "capacity" else "")
+    return arm.model
+
+
+def comparable(left: Arm, right: Arm) -> bool:
+    """Whether a ratio of the two arms' speeds says something of the models."""
+    if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
+        return False
+    return (left.policy, left.batch_size, left.image_size, left.mode) == (right.policy, right.batch_size, right.image_size, right.mode)

@@ -1,0 +1,55 @@
+"""Joules per image from the GPU's own counter: gross, and with the idle power of the same run taken off."""
+
+from __future__ import annotations
+
+import time
+
+from bench.plugins import Metric, metrics
+from bench.record import SpeedArm
+from bench.subject import Reading, Subject
+from bench.timing import back_to_back
+
+IDLE = 1.0
+"""Seconds that the GPU is left alone before each window."""
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """Gross joules per image; `detail` has the net of what the idle GPU drew just before."""
+    gpu, clock = subject.gpu, subject.clock
+    assert isinstance(subject.arm, SpeedArm)
+    if gpu is None or gpu.energy() is None:
+        raise NotImplementedError("this GPU's energy counter cannot be read (NVML: pip install 'convmixer-bench[gpu]')")
+    clock.synchronize()
+    start, before = clock.now(), gpu.energy()
+    pause(IDLE)
+    middle, between = clock.now(), gpu.energy()
+    calls = max(1, round(window / subject.seconds_per_call))
+    seconds = back_to_back(subject.call, clock, calls=calls)
+    after = gpu.energy()
+    assert before is not None and between is not None and after is not None
+    idle_w = (between - before) / (middle - start)
+    images, used = calls * subject.arm.batch_size, after - between
+    return Reading([used / images], {"net_j": (used - idle_w * seconds) / images, "idle_w": idle_w, "power_w": used / seconds})
+
+
+pause = time.sleep
+
+
+def supports(device: str) -> str | None:
+    """The reason where no energy counter is known."""
+    return None if device.startswith("cuda") else "only NVIDIA GPUs have an energy counter that is read here"
+
+
+metrics.add(
+    Metric(
+        name="energy",
+        unit="J",
+        better="lower",
+        arm="speed",
+        window=2.0,  # the counter moves every few tens of milliseconds
+        rounds=6,
+        supports=supports,
+        measure=measure,
+        summary="energy per image, by the GPU's counter; net of idle beside it",
+    )
+)

@@ -1,0 +1,26 @@
+"""What the first call costs over a warm one: compiling, autotuning, loading kernels."""
+
+from __future__ import annotations
+
+from bench.plugins import Metric, metrics
+from bench.subject import Reading, Subject
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """Seconds, from the preparation of this process; the compiler's disk cache was empty when the run began."""
+    first = float(subject.setup["first_call_s"] or 0)
+    return Reading([max(0.0, first - subject.seconds_per_call)], {"build_s": subject.setup["build_s"]})
+
+
+metrics.add(
+    Metric(
+        name="first_call",
+        unit="s",
+        better="lower",
+        arm="speed",
+        rounds=1,
+        on_request=True,
+        measure=measure,
+        summary="time of the first call over a warm one: compiling, autotuning, loading",
+    )
+)

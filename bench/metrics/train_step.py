@@ -1,0 +1,51 @@
+"""A training step: forward, cross-entropy, backward and AdamW on one fixed batch. Time, throughput and memory of it."""
+
+from __future__ import annotations
+
+from bench import memory
+from bench.plugins import Metric, metrics
+from bench.record import SpeedArm
+from bench.subject import Reading, Subject
+from bench.timing import back_to_back
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """Seconds per step of steps made back to back."""
+    steps = max(1, round(window / subject.seconds_per_call))
+    seconds = back_to_back(subject.call, subject.clock, calls=steps)
+    return Reading([seconds / steps], {"steps": steps, "seconds": seconds})
+
+
+def images(subject: Subject, window: float) -> Reading:
+    """Images per second of steps made back to back."""
+    assert isinstance(subject.arm, SpeedArm)
+    [seconds] = measure(subject, window).values
+    return Reading([subject.arm.batch_size / seconds])
+
+
+def peak(subject: Subject, window: float) -> Reading:
+    """Peak bytes of one step: weights, gradients, the optimizer's state and what backward needs."""
+    since = memory.reset_peak(subject.device)
+    subject.call()
+    subject.clock.synchronize()
+    return Reading([float(memory.peak(subject.device, subject.memory_before))], {"since": since})
+
+
+for name, unit, better, rounds, measured, summary in (
+    ("train_step", "s", "lower", None, measure, "time of one training step: forward, backward, AdamW"),
+    ("train_throughput", "image/s", "higher", None, images, "images per second of training steps"),
+    ("train_memory", "B", "lower", 1, peak, "peak memory of a training step"),
+):
+    metrics.add(
+        Metric(
+            name=name,
+            unit=unit,
+            better=better,  # type: ignore[arg-type]
+            arm="speed",
+            mode="training",
+            rounds=rounds,
+            on_request=True,
+            measure=measured,
+            summary=summary,
+        )
+    )

@@ -1,0 +1,48 @@
+"""Batch norms folded into the convolution or linear layer right before them, by torch's own fusion."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.fx import GraphModule
+
+from bench.plugins import Policy, policies
+from bench.subject import Execution, module_of
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def apply(execution: Execution) -> None:
+    """Fold what can be folded; NotImplementedError where that is nothing."""
+    from torch.fx import symbolic_trace
+    from torch.fx.experimental.optimization import fuse
+
+    model = module_of(execution)
+    try:
+        had, folded = norms(symbolic_trace(model)), fuse(model)
+    except Exception as error:
+        raise NotImplementedError(f"fold_bn: the model cannot be traced ({type(error).__name__}: {str(error)[:100]})") from error
+    if norms(folded) == had:
+        raise NotImplementedError(f"fold_bn: none of its {had} batch norms directly follows a convolution or linear layer")
+    execution.model = folded
+
+
+def norms(traced: nn.Module) -> int:
+    """How many batch norms a traced model still runs, as modules or as functions."""
+    assert isinstance(traced, GraphModule)
+    modules = dict(traced.named_modules())
+    return sum(
+        isinstance(modules.get(str(node.target)), NORMS) if node.op == "call_module" else node.target is nn.functional.batch_norm
+        for node in traced.graph.nodes
+    )
+
+
+policies.add(
+    Policy(
+        name="fold_bn",
+        apply=apply,
+        order=5,  # before the cast: folding in half precision would change the weights
+        slot="batch norm",
+        inference_only=True,
+        summary="batch norms folded into the layer before them",
+    )
+)

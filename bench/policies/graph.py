@@ -1,0 +1,38 @@
+"""The whole call captured in a CUDA graph and replayed: no work for the host between kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from bench.plugins import Policy, policies
+from bench.subject import Execution
+from bench.timing import capture
+
+
+def apply(execution: Execution) -> None:
+    """Capture once everything else is in place."""
+
+    def finish(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        return capture(call, execution.device)
+
+    execution.finish.append(finish)
+
+
+def supports(device: str) -> str | None:
+    """The reason where there are no CUDA graphs."""
+    return None if device.startswith("cuda") else "CUDA graphs need an NVIDIA GPU"
+
+
+policies.add(
+    Policy(
+        name="graph",
+        apply=apply,
+        order=40,
+        slot="graph",
+        supports=supports,
+        inference_only=True,
+        summary="the forward pass replayed as a CUDA graph",
+    )
+)

@@ -1,0 +1,258 @@
+"""Interleaved rounds over arms that are all ready: the heart of how speeds are measured.
+
+Every round visits every open window once, in an order drawn for that round. At preset looks (rounds 6, 12, 24 ...) an
+arm whose interval is narrow enough is done. Now and then an arm gets a new process, so that what differs between
+processes is in the interval too. Windows beside which others were busy are marked and repeated, a bounded number of
+times. Nothing here knows of files: lines go to each lane's `write`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bench.lane import Lane, comparable, label
+from bench.plugins import Metric
+from bench.record import Arm, Phase, RoundLine, Sample
+from bench.reference import reference_model
+from bench.state import State
+from bench.stats import Estimate, median_interval, paired_ratio
+from bench.worker import Failure, Samples, Window
+
+FIRST_LOOK = 6
+"""The first round after which there is an interval; looks follow at twice as many, and so on."""
+RENEWALS = 3
+"""New processes that an arm gets in a phase at most."""
+RENEWING = 0.12
+"""Share of the time so far that may have gone into new processes."""
+REPEATS = 2
+REPEATING = 0.1
+"""A disturbed window is repeated at most `REPEATS` times, and all repetitions are at most this share of all windows."""
+
+
+@dataclass
+class Ledger:
+    """Where the time went, in seconds by what it was spent on, and what happened to windows."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    windows: int = 0
+    disturbed: int = 0
+    repeated: int = 0
+
+    def add(self, what: str, seconds: float) -> None:
+        """Book seconds."""
+        self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+    @property
+    def share(self) -> float | None:
+        """Of the time after set-up, how much lay inside measuring windows."""
+        total = self.seconds.get("rounds")
+        return self.seconds.get("windows", 0.0) / total if total else None
+
+
+class Watcher(Protocol):
+    """Who follows the rounds."""
+
+    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+
+    def figure(self, arm: Arm, sample: Sample) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Rounds:
+    """Rounds over `lanes`, all alive. `open_lane` starts a lane's process anew, `fail` ends a lane with a status."""
+
+    lanes: list[Lane]
+    most: int
+    run: str
+    seed: int
+    watch: Watcher
+    open_lane: Callable[[Lane], bool]
+    fail: Callable[[Lane, Failure], None]
+    phase: Phase = "measure"
+    time_budget: float | None = None
+    target: float | None = None
+    offset: int = 0
+    """Rounds that this run has behind it: numbers go on from there."""
+    renewing: float = RENEWING
+    """Share of the time that may go into new processes."""
+    state: State = field(default_factory=State)
+    ledger: Ledger = field(default_factory=Ledger)
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        asked = [lane for lane in self.lanes if isinstance_speed(lane)]
+        self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in asked) if asked else ""
+        self.done = 0
+        self.renewed_s = 0.0
+
+    def go(self) -> int:
+        """Measure until nothing is open or the time is over; returns how many rounds there were."""
+        self.start = self.now()
+        look = FIRST_LOOK
+        while windows := list(self._windows()):
+            if self.done and self._out_of_time():
+                break
+            self._round(windows)
+            if self.done == look:
+                self._look()
+                look *= 2
+            self._renew()
+        self.ledger.add("rounds", self.now() - self.start)
+        return self.done
+
+    def short(self, lane: Lane) -> bool:
+        """Whether an arm ended before it had the rounds, or reached the target, that were wanted."""
+        return any(lane.wants(metric, self.most) and self.timed(metric) for metric in lane.task.metrics) or (
+            self.target is not None and any(metric.name not in lane.reached for metric in lane.task.metrics if self.timed(metric))
+        )
+
+    @staticmethod
+    def timed(metric: Metric) -> bool:
+        """Whether a metric takes part in all rounds."""
+        return metric.rounds is None
+
+    def _windows(self) -> Iterator[tuple[Lane, Metric]]:
+        """Every open window: those of arms that were asked for, and of the others as long as somebody needs them."""
+        asked = {(lane.task.arm, metric.name): (lane, metric) for lane in self.lanes if lane.role == "asked" for metric in self._open(lane)}
+        yield from asked.values()
+        if not asked:
+            return
+        for lane in self.lanes:
+            for metric in lane.task.metrics if lane.alive else ():
+                if (lane.task.arm, metric.name) not in asked and self._needed(lane, metric, asked.values()):
+                    yield lane, metric
+
+    def _open(self, lane: Lane) -> list[Metric]:
+        return [metric for metric in lane.task.metrics if lane.wants(metric, self.most)] if lane.alive else []
+
+    def _needed(self, lane: Lane, metric: Metric, asked: object) -> bool:
+        """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
+        if lane.role in ("sentinel", "probe"):
+            return metric.rounds is None or lane.rounds_had(metric.name) < metric.rounds
+        return self.timed(metric) and any(
+            one.name == metric.name and lane is self._partner(other)
+            for other, one in asked  # type: ignore[attr-defined]
+        )
+
+    def _partner(self, lane: Lane) -> Lane | None:
+        """The reference arm that a lane is compared with."""
+        return next((one for one in self.lanes if one.arm.model == self.reference and comparable(one.arm, lane.arm)), None)
+
+    def _out_of_time(self) -> bool:
+        """Whether one more round like those so far would overrun the budget."""
+        if self.time_budget is None:
+            return False
+        elapsed = self.now() - self.start
+        return elapsed + elapsed / self.done > self.time_budget
+
+    def _seconds_left(self) -> float | None:
+        if not self.done:
+            return self.time_budget
+        elapsed = self.now() - self.start
+        by_rounds = elapsed / self.done * (self.most - self.done)
+        return by_rounds if self.time_budget is None else min(by_rounds, self.time_budget - elapsed)
+
+    def _round(self, windows: list[tuple[Lane, Metric]]) -> None:
+        """One round: each window once, in an order drawn for this round."""
+        left = self._seconds_left()
+        self.done += 1
+        number = self.offset + self.done
+        random.Random(f"{self.seed}:{self.run}:{number}").shuffle(windows)
+        taken: dict[int, list[Sample]] = {}
+        for lane, metric in windows:
+            if not lane.alive:
+                continue
+            self.watch.step("round", label(lane.arm), self.done, self.most, left)
+            try:
+                samples = self._take(lane, metric)
+            except Failure as failure:
+                self.fail(lane, failure)
+                continue
+            taken.setdefault(id(lane), []).extend(samples)
+            lane.note((self.run, number), samples[-1])
+            self.watch.figure(lane.arm, samples[-1])
+        for lane in self.lanes:
+            if lane.alive and id(lane) in taken:
+                setup = lane.setup if lane.process > 1 else {}
+                lane.setup = {}
+                lane.write(
+                    RoundLine(run=self.run, round=number, phase=self.phase, worker=lane.process, setup=setup, samples=taken[id(lane)])
+                )
+
+    def _take(self, lane: Lane, metric: Metric) -> list[Sample]:
+        """One window, and its repetitions where it was disturbed; the last one counts."""
+        found = [self._window(lane, metric)]
+        while found[-1].disturbed and len(found) <= REPEATS and self.ledger.repeated < REPEATING * self.ledger.windows:
+            self.ledger.repeated += 1
+            found.append(self._window(lane, metric))
+        return found
+
+    def _window(self, lane: Lane, metric: Metric) -> Sample:
+        assert lane.worker is not None
+        pid = lane.worker.pid
+        self.state.begin(pid)
+        samples = lane.worker.take(Window(metric.name, window_of(lane, metric)), lambda text: None, self.state.glance)
+        state, disturbed = self.state.end(pid)
+        self.ledger.windows += 1
+        self.ledger.disturbed += disturbed is not None
+        self.ledger.add("windows", samples.seconds)
+        self.ledger.add("waking", samples.wake_s)
+        return sample_of(metric, samples, state=state, disturbed=disturbed)
+
+    def _look(self) -> None:
+        """Close what is known well enough. Only here: stopping whenever a number looks good would bias it."""
+        if self.target is None:
+            return
+        for lane in self.lanes:
+            for metric in lane.task.metrics if lane.alive and lane.role == "asked" else ():
+                found = self.precision(lane, metric) if self.timed(metric) else None
+                if found is not None and found.relative is not None and found.relative <= self.target:
+                    lane.reached.add(metric.name)
+
+    def precision(self, lane: Lane, metric: Metric) -> Estimate | None:
+        """What the target is held against: the ratio to the reference; for an arm without one its own median.
+
+        The reference itself is as well known as the ratios to it: it ends with the last of them.
+        """
+        partner = self._partner(lane)
+        if partner is not None and partner is not lane:
+            return paired_ratio(lane.all_values(metric.name), partner.all_values(metric.name))
+        compared = [one for one in self.lanes if one is not lane and one.role == "asked" and self._partner(one) is lane]
+        ratios = [ratio for one in compared if metric in one.task.metrics and (ratio := self.precision(one, metric))]
+        if ratios:
+            return max(ratios, key=lambda ratio: ratio.relative if ratio.relative is not None else float("inf"))
+        values = lane.all_values(metric.name)
+        return median_interval(list(values.values())) if values else None
+
+    def _renew(self) -> None:
+        """A new process for the arm whose process is oldest, where the time spent on that stays small."""
+        waiting = [lane for lane in self.lanes if lane.alive and lane.process <= RENEWALS]
+        if not waiting:
+            return
+        lane = min(waiting, key=lambda one: (one.process, one.born))
+        if self.renewed_s + lane.setup_s > self.renewing * (self.now() - self.start):
+            return
+        before = self.now()
+        lane.close()
+        self.open_lane(lane)
+        self.renewed_s += self.now() - before
+        self.ledger.add("renewing", self.now() - before)
+
+
+def isinstance_speed(lane: Lane) -> bool:
+    """Whether a lane is a contestant's: the reference is never a sentinel that nobody asked for, nor a probe."""
+    return lane.role in ("asked", "reference")
+
+
+def window_of(lane: Lane, metric: Metric) -> float:
+    """Seconds of one window."""
+    return metric.window if metric.window is not None else float(lane.task.settings.get("window_s") or 0.0)
+
+
+def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:
+    """What a worker answered, as a line of the record."""
+    return Sample(metric=metric.name, unit=metric.unit, better=metric.better, values=samples.values, detail=samples.detail, **more)  # type: ignore[arg-type]

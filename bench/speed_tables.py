@@ -1,0 +1,336 @@
+"""Tables of speeds: one fixed policy for all, each model's best, percentiles, and the place under the ceilings."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench import published
+from bench.reference import reference_model
+from bench.stats import Estimate, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
+from bench.summary import Probe, Quantity, Row, Summary
+from bench.table import COMMAND, MACS_NOTE, Table
+from bench.units import estimate, interval, number, scale
+
+COUNTED = ("params", "macs", "activations")
+ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
+TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
+ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+KNEE = 0.05
+HOST_BOUND = 0.9
+
+
+def efficiency(summary: Summary) -> Iterator[Table]:
+    """Speed, memory and counts: one table per image size, device and policy; ratios only inside one."""
+    groups: dict[tuple[int, str, str], list[Row]] = {}
+    for row in summary.rows:
+        groups.setdefault((-row.image_size, row.device, row.policy), []).append(row)
+    for (size, device, policy), rows in sorted(groups.items()):
+        where = f"{-size} × {-size} px"
+        if device:
+            where += f" · {described(policy)} on {summary.machine.accelerator or summary.machine.cpu}"
+        yield _table(summary, rows, title=f"Efficiency · {where}", size=-size)
+
+
+def best(summary: Summary) -> Iterator[Table]:
+    """Each model under the policy that suits it best, measured on rounds that did not choose it."""
+    for size in sorted({row.image_size for row in summary.best}, reverse=True):
+        rows = [row for row in summary.best if row.image_size == size]
+        for row in rows:
+            same = next((one for one in summary.rows if (one.model, one.image_size) == (row.model, size) and one.value("params")), None)
+            row.values |= {quantity: value for quantity, value in (same.values if same else {}).items() if quantity.metric in COUNTED}
+            row.uncounted |= same.uncounted if same else {}
+        on = summary.machine.accelerator or summary.machine.cpu
+        tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy})
+        table = _table(summary, rows, title=f"Best policy of each model · {size} × {size} px on {on}", size=size)
+        policies = {row.model: row.policy for row in rows}
+        table.columns.insert(1, "policy")
+        for line in table.rows:
+            line.insert(1, described(policies[line[0]]))
+        table.notes.append(f"chosen from {', '.join(tried)}; measured again, in new processes, on rounds that did not choose")
+        yield table
+
+
+def described(policy: str) -> str:
+    """A policy in words: the precision is always said, and that nothing was compiled where nothing was."""
+    return f"{policy} eager" if policy in ("fp32", "tf32", "bf16", "fp16") else policy
+
+
+def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
+    rows = sorted(rows, key=_by_speed)
+    chosen = reference_model((row.model, row.about.family) for row in rows)
+    reference = next(row for row in rows if row.model == chosen)
+    quantities = sorted({quantity for row in rows for quantity in row.values}, key=_by_kind)
+    ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
+    columns = ["model"]
+    for quantity in quantities:
+        columns.append(_header(quantity))
+        if quantity == ratio_of:
+            columns.append(f"× {reference.model}")
+    alike = _alike(rows, reference, ratio_of) if ratio_of else set()
+    cells = []
+    for row in rows:
+        line = [row.model]
+        for quantity in quantities:
+            line.append(_cell(row, quantity))
+            if quantity == ratio_of:
+                line.append(_ratio(row, reference, quantity) + (" ≈" if row.model in alike else ""))
+        cells.append(line)
+    notes = list(_notes(summary, rows, size))
+    if alike:
+        pairs = len(rows) - 1
+        notes.append(
+            f"≈ cannot be told from {reference.model}: t-test of the paired log-ratios, Holm-corrected over {pairs} pairs, p ≥ 0.05"
+        )
+    return Table(title, columns, cells, notes)
+
+
+def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[str]:
+    """The models whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
+    logs = {
+        row.model: paired_logs(row.rounds.get(quantity, {}), reference.rounds.get(quantity, {})) for row in rows if row is not reference
+    }
+    found = {model: p for model, pairs in logs.items() if (p := p_value(pairs)) is not None}
+    return {model for model, p in holm(found).items() if p >= 0.05}
+
+
+def _by_speed(row: Row) -> tuple[float, str]:
+    speed = row.value("throughput")
+    return (-(speed.value if speed else 0.0), row.model)
+
+
+def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
+    known = ORDER.index(quantity.metric) if quantity.metric in ORDER else len(ORDER)
+    return (known, quantity.metric, quantity.batch_size)
+
+
+def _header(quantity: Quantity) -> str:
+    _, unit = scale(quantity.unit)
+    arrow = {"lower": " ↓", "higher": " ↑"}.get(quantity.better, "")
+    at = f" b{quantity.batch_size}" if quantity.batch_size else ""
+    name = TITLES.get(quantity.metric, quantity.metric.replace("_", " "))
+    if quantity.metric in ("params", "macs"):
+        return name
+    return f"{unit}{at}{arrow}" if quantity.metric == "throughput" else f"{name} {unit}{at}{arrow}"
+
+
+def _cell(row: Row, quantity: Quantity) -> str:
+    value = row.values.get(quantity)
+    details = row.details.get(quantity, [])
+    if value is None:
+        where = (
+            "largest batch" if quantity.metric == "largest_batch" else f"batch {quantity.batch_size}" if quantity.batch_size else "count"
+        )
+        return row.trouble.get(where, "").partition(":")[0]
+    if quantity.metric == "largest_batch":
+        return ("≥ " if details[-1].get("at_least") else "") + f"{value.value:,.0f}"
+    if quantity.metric == "energy":
+        net = statistics.median(detail["net_j"] for detail in details)
+        return f"{estimate(value, quantity.unit)} (net {number(net * scale(quantity.unit)[0])})"
+    if quantity.metric == "params":
+        return f"{value.value:,.0f}"
+    if quantity.metric == "macs":
+        return number(value.value * 1e-9, places=2 if value.value >= 1e7 else 4)
+    return estimate(value, quantity.unit)
+
+
+def _ratio(row: Row, reference: Row, quantity: Quantity) -> str:
+    if row is reference:
+        return "1"
+    return interval(paired_ratio(row.rounds.get(quantity, {}), reference.rounds.get(quantity, {})))
+
+
+def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
+    missed = {name: count for row in rows for name, count in row.uncounted.items() if any(word in name for word in ARITHMETIC)}
+    if any(row.value("macs") for row in rows):
+        yield f"{MACS_NOTE}; {'UNCOUNTED: ' + ', '.join(missed) if missed else 'no convolution, matrix product or attention uncounted'}"
+    yield from _budgets(rows, size)
+    yield from _not_measured(summary, rows, size)
+    if any(row.values for row in rows if row.device):
+        yield _method(summary, rows)
+        yield from _marks(rows)
+    for row in rows:
+        for where, text in row.trouble.items():
+            yield f"{row.model}, {where}: {text}"
+
+
+def _marks(rows: list[Row]) -> Iterator[str]:
+    """What the reader has to know of single models."""
+    if knees := [f"{row.model} {knee}" for row in rows if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))]:
+        yield f"knee, the smallest batch within {KNEE:.0%} of the best throughput: {', '.join(knees)}"
+    if bound := [row.model for row in rows if _host_bound(row)]:
+        yield f"host-bound at batch 1, the host takes over {HOST_BOUND:.0%} of the wall time: {', '.join(bound)}"
+    if unsteady := [row.model for row in rows if row.unsteady]:
+        yield f"warm-up never settled: {', '.join(unsteady)}"
+    if short := [row.model for row in rows if row.short]:
+        yield f"out of time before all rounds or the target: {', '.join(short)}; a larger --time-budget goes on from here"
+
+
+def _knee(row: Row) -> int | None:
+    return smallest_within(row.by_batch("throughput"), KNEE)
+
+
+def _host_bound(row: Row) -> bool:
+    """Whether a GPU waits for the host: enqueueing takes nearly as long as the whole call."""
+    pairs = [
+        (detail["host_s"], value)
+        for quantity, details in row.details.items()
+        if quantity.metric == "latency" and row.device != "cpu"
+        for detail, value in zip(details, row.rounds[quantity].values(), strict=True)
+    ]
+    return bool(pairs) and statistics.median(host / wall for host, wall in pairs) > HOST_BOUND
+
+
+def _budgets(rows: list[Row], size: int) -> Iterator[str]:
+    """How unequal the budgets are, seen from the ConvMixer, and the command that matches them."""
+    counted = [row for row in rows if row.value("params") and row.value("macs")]
+    reference = next((row for row in counted if row.about.family == "convmixer"), None)
+    others = [row for row in counted if row.about.family != "convmixer"]
+    if reference is None or not others:
+        return
+    spans = []
+    for name, metric in (("parameters", "params"), ("MACs", "macs")):
+        ratios = [_exact(row, metric) / _exact(reference, metric) for row in others]
+        spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
+    yield f"budgets: {', '.join(spans)} those of {reference.model}"
+    families = ",".join(dict.fromkeys(row.about.family for row in others if row.about.family in ("vit", "mixer", "resnet")))
+    if families and reference.model != "convmixer_digits":
+        at = "" if size == 224 else f" --image-size {size}"
+        yield f"match them: {COMMAND} run --reference {reference.model} --match {families} --budget params{at}"
+
+
+def _exact(row: Row, metric: str) -> float:
+    found = row.value(metric)
+    assert found is not None
+    return found.value
+
+
+def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
+    """What is missing and the command that measures it."""
+    # At 224 pixels the question is ImageNet; a small data set does not answer it.
+    measured = {row.model for row in summary.accuracies if row.top1 and (size != 224 or row.arm.data.startswith("imagenet"))}
+    missing = [row for row in rows if row.model not in measured]
+    if not missing:
+        return
+    names = [f"{row.model}@{tag}" for row in missing if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))]
+    if names:
+        yield (
+            f"top-1 not measured; published weights are evaluated by: {COMMAND} run --metrics top1 --data imagenet:/path "
+            f"--models {shlex.quote(','.join(names))}"
+        )
+    elif size == 32:
+        models = shlex.quote(",".join(row.model for row in missing))
+        yield f"top-1 not measured for {len(missing)} models; {COMMAND} run --metrics top1 --data digits --models {models}"
+
+
+def _method(summary: Summary, rows: list[Row]) -> str:
+    """How the figures of a table came about and how much to believe them."""
+    rounds = [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")]
+    text = "median of interleaved rounds"
+    if rounds:
+        span = f"{min(rounds)}" if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
+        text = f"median of {span} interleaved rounds"
+        text += ", 95 % bootstrap interval" if min(rounds) >= 6 else ", no interval below 6 rounds"
+    if pair := sentinel(summary):
+        text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"
+    text += f"; {summary.disturbed} of {summary.windows} windows disturbed"
+    if (drift := canary_drift(summary)) is not None:
+        text += f"; canary varied by {drift:.0%}"
+    return text
+
+
+def sentinel(summary: Summary) -> Estimate | None:
+    """The ratio of the sentinel pair, of the kind of window that has the most rounds."""
+    left, right = ([row for row in summary.sentinels if row.model == name] for name in ("deit_s16", "vit_s16"))
+    found = [
+        ratio
+        for one in left
+        for other in right
+        if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
+        for quantity in one.rounds.keys() & other.rounds.keys()
+        if quantity.metric in ("throughput", "latency") and (ratio := paired_ratio(one.rounds[quantity], other.rounds[quantity]))
+    ]
+    return max(found, key=lambda ratio: ratio.n, default=None)
+
+
+def canary_drift(summary: Summary) -> float | None:
+    """How far the canary's rounds spread: from the 5th to the 95th percentile, as a share of the median."""
+    values = sorted(value for probe in summary.probes for value in probe.rounds.get("canary", {}).values())
+    if len(values) < 6:
+        return None
+    return (values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]) / statistics.median(values)
+
+
+def percentiles(summary: Summary) -> Iterator[Table]:
+    """What single calls took, as far out as their number tells."""
+    lines = []
+    for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, _by_speed(row))):
+        for quantity, calls in row.calls.items():
+            if quantity.metric == "latency" and percentile(calls, 0.9) is not None:
+                shown = [number(found * 1e3) if (found := percentile(calls, share)) else "" for share in (0.5, 0.9, 0.99)]
+                lines.append([row.model, f"{row.image_size}", described(row.policy), *shown, f"{len(calls):,}"])
+    if lines:
+        columns = ["model", "px", "policy", "p50 ms", "p90 ms", "p99 ms", "calls"]
+        notes = ["all calls of all rounds; p90 from 64 calls on, p99 from 662 on, empty below"]
+        yield Table("Latency of single calls at batch 1", columns, lines, notes)
+
+
+def ceilings(summary: Summary) -> Iterator[Table]:
+    """Every model held against what this machine did at best in the same runs: its own matrix product and copy."""
+    lines, tops = [], {}
+    for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, _by_speed(row))):
+        precision = next((part for part in row.policy.split("+") if part in BYTES), "fp32")
+        probe = summary.probe(precision)
+        if probe is None or not (place := roofline(row, precision, probe)):
+            continue
+        tops[precision] = f"{precision} {number((probe.median('matmul_ceiling') or 0) / 1e9)} GMAC/s"
+        bandwidth = f"{number((probe.median('copy_ceiling') or 0) / 1e9)} GB/s"
+        lines.append(
+            [
+                row.model,
+                f"{row.image_size}",
+                described(row.policy),
+                f"b{place.batch_size}",
+                f"{100 * place.mfu:.1f}",
+                number(place.intensity),
+                place.bound,
+                f"{100 * place.share:.1f}",
+            ]
+        )
+    if lines:
+        columns = ["model", "px", "policy", "batch", "MFU %", "MAC/byte", "bound by", "% of its bound"]
+        notes = [
+            f"ceilings, the best of a large matrix product and a large copy in the same runs: {', '.join(tops.values())}, {bandwidth}",
+            "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
+            "batch, every output of a convolution or product written once and read once",
+        ]
+        yield Table("Under this machine's ceilings", columns, lines, notes)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row under the roofline."""
+
+    batch_size: int
+    mfu: float
+    intensity: float
+    bound: str
+    share: float
+
+
+def roofline(row: Row, precision: str, probe: Probe) -> Place | None:
+    """Where a row stands at its fastest batch; None where a count, a speed or a ceiling is missing."""
+    speeds = row.by_batch("throughput")
+    counts = [row.value(name) for name in ("params", "macs", "activations")]
+    matmul, copy = probe.median("matmul_ceiling"), probe.median("copy_ceiling")
+    if not speeds or matmul is None or copy is None or any(count is None for count in counts):
+        return None
+    params, macs, activations = (count.value for count in counts if count)
+    batch = max(speeds, key=lambda size: speeds[size])
+    size = BYTES[precision] * (params / batch + 2 * activations)
+    seconds = {"arithmetic": macs / matmul, "memory": size / copy}
+    bound = max(seconds, key=lambda name: seconds[name])
+    return Place(batch, speeds[batch] * macs / matmul, macs / size, bound, speeds[batch] * seconds[bound])

@@ -1,0 +1,110 @@
+"""What the machine does beside a window: how much of it others took, and how the GPU felt.
+
+A window is disturbed where others took more than a share of the processors, or a GPU was throttled. Such windows are
+marked and repeated; they are never dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.gpu import Gpu
+from bench.record import Scalar
+
+TAKEN = 0.10
+"""Share of the processors' time that others may take from a window: ticks are 10 ms, so less cannot be told in one."""
+
+
+class State:
+    """Watches one window at a time: `begin`, `glance` as often as there is time, `end`."""
+
+    def __init__(self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None) -> None:
+        self._gpu = gpu
+        self._read = read or ticks
+        self._before: tuple[int, int, int, int] | None = None
+        self._seen: list[dict[str, Scalar]] = []
+
+    def begin(self, pid: int) -> None:
+        """A window of process `pid` starts."""
+        self._before, self._seen = self._read(pid), []
+
+    def glance(self) -> None:
+        """Look at the GPU while the window runs."""
+        if self._gpu is not None:
+            self._seen.append(self._gpu.state())
+
+    def end(self, pid: int) -> tuple[dict[str, Scalar], str | None]:
+        """What was seen, and why the window counts as disturbed, if it does."""
+        state, trouble = self._cpu(pid)
+        if self._seen:
+            for name in ("clock_mhz", "temperature_c", "power_w"):
+                if found := [float(seen[name] or 0) for seen in self._seen if name in seen]:
+                    state |= {f"{name}_min": min(found), f"{name}_max": max(found)}
+            if throttled := {str(seen["throttle"]) for seen in self._seen if seen.get("throttle")}:
+                state["throttle"] = ", ".join(sorted(throttled))
+                trouble.append(f"throttled: {state['throttle']}")
+        return state, "; ".join(trouble) or None
+
+    def _cpu(self, pid: int) -> tuple[dict[str, Scalar], list[str]]:
+        before, after = self._before, self._read(pid)
+        if before is None or after is None:
+            return {}, []
+        total, busy, stolen, mine = (late - early for late, early in zip(after, before, strict=True))
+        if total <= 0:
+            return {}, []
+        steal, other = stolen / total, max(0.0, (busy - mine) / total)
+        state: dict[str, Scalar] = {"steal": round(steal, 3), "other": round(other, 3)}
+        if steal > TAKEN:
+            return state, [f"{steal:.0%} of the processors taken by other guests of the host"]
+        # A GPU's window is fed by one thread; what the other cores do matters little to it.
+        if other > TAKEN and self._gpu is None:
+            return state, [f"{other:.0%} of the processors taken by other programs"]
+        return state, []
+
+
+def ticks(pid: int) -> tuple[int, int, int, int] | None:
+    """Ticks of all processors: in total, busy, stolen; and those that process `pid` used (Linux; elsewhere None)."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        process = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    user, nice, system, idle, waiting, hard, soft, steal = fields
+    busy = user + nice + system + hard + soft
+    return busy + idle + waiting + steal, busy, steal, int(process[11]) + int(process[12])
+
+
+def free_memory(gpu: Gpu | None = None) -> int | None:
+    """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown."""
+    if gpu is not None:
+        return gpu.free()
+    found = [value for value in (_available(), _group()) if value is not None]
+    return min(found, default=None)
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _group() -> int | None:
+    """What a container's limit leaves (control groups version 2)."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
+        details = (folder / "memory.stat").read_text().splitlines()
+    except OSError:
+        return None
+    # Files that were read stay in memory until somebody needs it.
+    cache = next((int(line.split()[1]) for line in details if line.startswith("inactive_file ")), 0)
+    return None if limit == "max" else max(0, int(limit) - used + cache)
+
+
+def load_average() -> float | None:
+    """Processes that wanted to run in the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
