@@ -89,6 +89,29 @@ def run(
 
 
 @app.command
+def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
+    """Prove on this machine that its numbers can be believed; writes nothing.
+
+    Parameters
+    ----------
+    minutes
+        About how long it may take.
+    device
+        As for `run`.
+    """
+    from rich.console import Console
+
+    from bench.console import print_verdict
+    from bench.selfcheck import SelfCheck
+    from bench.worker import Workers
+
+    console = _console(Console)
+    verdict = SelfCheck(minutes, device, tell=console.print, open_worker=Workers().open).run()
+    print_verdict(console, verdict)
+    return 0 if verdict.believable else 1
+
+
+@app.command
 def match(
     *,
     reference: str,

@@ -72,7 +72,7 @@ class RunConfig:
     time_budget: Annotated[float | None, Plain] = None
     """Seconds for the timed rounds; counting and warm-up come before, trainings after. No limit unless given."""
     rounds: Annotated[int | None, Plain] = None
-    """Rounds over all arms, if the time budget allows; 16, or with --target-ci at most 768."""
+    """Rounds over all arms; 16, with a time budget as many as fit but at most 64, with --target-ci at most 768."""
     target_ci: Annotated[float | None, Plain] = None
     """Stop an arm when the 95 % interval of its ratio to the reference is within this share, such as 0.01."""
     timeout: float = 600.0
@@ -111,7 +111,9 @@ class RunConfig:
     @property
     def most_rounds(self) -> int:
         """Rounds at which every arm ends, whatever it has reached."""
-        return self.rounds or (16 if self.target_ci is None else 768)
+        if self.rounds is not None:
+            return self.rounds
+        return 768 if self.target_ci is not None else 64 if self.time_budget is not None else 16
 
 
 def check_shape(image_size: int | None, num_classes: int | None) -> None:

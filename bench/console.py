@@ -13,13 +13,14 @@ from rich.table import Table as RichTable
 from rich.tree import Tree
 
 from bench.table import Table
-from bench.units import number, scale
+from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Layer
     from bench.plan import Task
     from bench.record import Arm, Machine, Sample
     from bench.rounds import Ledger
+    from bench.selfcheck import Verdict
     from bench.worker import Failure
 
 
@@ -70,6 +71,35 @@ def print_ledger(console: Console, ledger: Ledger) -> None:
         f"\ntime      set-up {ledger.seconds.get('set-up', 0.0):.0f} s, warm-up in it; rounds {total:.0f} s: "
         f"{parts['windows']:.0%} inside measuring windows, {parts['waking']:.0%} waking, {parts['renewing']:.0%} new processes, "
         f"{rest:.0%} the rest · {ledger.windows} windows, {ledger.disturbed} disturbed, {ledger.repeated} repeated",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """What a self-check found out."""
+
+    def line(right: bool, text: str) -> None:
+        console.print(f"{'right' if right else 'WRONG'}  {text}", highlight=False, soft_wrap=True)
+
+    alike, number = verdict.alike, len(verdict.alike.ratios)
+    line(
+        verdict.enough_covered,
+        f"a network against itself, {number} short comparisons: {alike.covered} of the 95 % intervals hold 1 "
+        f"(90 of 100 are needed), {alike.false_alarms} false alarms at 5 %",
+    )
+    line(verdict.known.holds(2.0), f"against itself run twice a call: {interval(verdict.known, places=3)}, has to hold 2")
+    loaded, quiet = ([interval(ratio, places=3) for ratio in ratios] for ratios in (verdict.loaded, verdict.quiet))
+    line(
+        verdict.overlaps,
+        f"the same again, {len(quiet)} times quiet: {', '.join(quiet)} "
+        f"(largest over smallest {verdict.spread(verdict.quiet):.3f}); {len(loaded)} times beside busy programs: "
+        f"{', '.join(loaded)} ({verdict.spread(verdict.loaded):.3f}); these have to overlap the quiet ones' range",
+    )
+    share = alike.resolvable(verdict.seconds)
+    console.print(
+        f"\n{'The numbers of this machine can be believed' if verdict.believable else 'Do not trust this machine as it is now'}: "
+        f"in {verdict.seconds / 60:.0f} minutes it tells apart two models that differ by about {share:.1%}; less than that it cannot see.",
         highlight=False,
         soft_wrap=True,
     )

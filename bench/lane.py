@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench import plan
 from bench.plugins import Metric
-from bench.record import Arm, Body, ProbeArm, Role, Sample, Scalar, SpeedArm, Status
+from bench.record import Arm, Body, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
 from bench.worker import Failure, Worker
 
 At = tuple[str, int]
@@ -31,7 +30,7 @@ class Lane:
     setup_s: float = 0.0
     born: float = 0.0
     values: dict[str, dict[At, float]] = field(default_factory=dict)
-    """One value per round of the phase that goes on, by metric."""
+    """One value per round of the phase that goes on, by metric, as it is compared with others'."""
     reached: set[str] = field(default_factory=set)
     """Metrics whose interval is as narrow as was aimed at."""
     status: Status | None = None
@@ -58,11 +57,16 @@ class Lane:
 
     def note(self, at: At, sample: Sample) -> None:
         """Remember one window."""
-        self.values.setdefault(sample.metric, {})[at] = statistics.median(sample.values)
+        self.values.setdefault(sample.metric, {})[at] = fair(sample)
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """Whether this metric still needs a round."""
         return metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
+
+    def start_anew(self, earlier: Record | None, phases: list[str]) -> None:
+        """A new phase: what former runs measured in such phases counts, nothing else."""
+        self.earlier = {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics} if earlier else {}
+        self.values, self.reached = {}, set()
 
     def close(self) -> None:
         """End the process."""

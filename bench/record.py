@@ -361,5 +361,22 @@ def samples(record: Record, metric: str, phases: Iterable[str] = ("measure", "ch
 
 
 def per_round(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> dict[tuple[str, int], float]:
-    """One value per round, the median of its window, by (run, round)."""
+    """One value per round as measured, the median of its window, by (run, round)."""
     return {at: statistics.median(sample.values) for at, sample in samples(record, metric, phases)}
+
+
+def fair_per_round(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> dict[tuple[str, int], float]:
+    """One value per round for comparing with others' of the same round: see `fair`."""
+    return {at: fair(sample) for at, sample in samples(record, metric, phases)}
+
+
+def fair(sample: Sample) -> float:
+    """The median of a window, held against the share of the processors that others left to it.
+
+    As measured where nobody else took much (the sample has no `left` then): only ratios of windows that were disturbed
+    unequally change.
+    """
+    value, left = statistics.median(sample.values), sample.state.get("left")
+    if not isinstance(left, float):
+        return value
+    return value / left if sample.better == "higher" else value * left

@@ -28,6 +28,8 @@ RENEWALS = 3
 """New processes that an arm gets in a phase at most."""
 RENEWING = 0.12
 """Share of the time so far that may have gone into new processes."""
+SENTINEL_EVERY = 3
+"""The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
 REPEATS = 2
 REPEATING = 0.1
 """A disturbed window is repeated at most `REPEATS` times, and all repetitions are at most this share of all windows."""
@@ -117,26 +119,25 @@ class Rounds:
 
     def _windows(self) -> Iterator[tuple[Lane, Metric]]:
         """Every open window: those of arms that were asked for, and of the others as long as somebody needs them."""
-        asked = {(lane.task.arm, metric.name): (lane, metric) for lane in self.lanes if lane.role == "asked" for metric in self._open(lane)}
-        yield from asked.values()
+        asked = [(lane, metric) for lane in self.lanes if lane.role == "asked" for metric in self._open(lane)]
+        yield from asked
         if not asked:
             return
         for lane in self.lanes:
             for metric in lane.task.metrics if lane.alive else ():
-                if (lane.task.arm, metric.name) not in asked and self._needed(lane, metric, asked.values()):
+                if not any(one is lane and other is metric for one, other in asked) and self._needed(lane, metric, asked):
                     yield lane, metric
 
     def _open(self, lane: Lane) -> list[Metric]:
         return [metric for metric in lane.task.metrics if lane.wants(metric, self.most)] if lane.alive else []
 
-    def _needed(self, lane: Lane, metric: Metric, asked: object) -> bool:
+    def _needed(self, lane: Lane, metric: Metric, asked: list[tuple[Lane, Metric]]) -> bool:
         """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
+        if lane.role == "sentinel" and self.done % SENTINEL_EVERY:
+            return False
         if lane.role in ("sentinel", "probe"):
             return metric.rounds is None or lane.rounds_had(metric.name) < metric.rounds
-        return self.timed(metric) and any(
-            one.name == metric.name and lane is self._partner(other)
-            for other, one in asked  # type: ignore[attr-defined]
-        )
+        return self.timed(metric) and any(one is metric and lane is self._partner(other) for other, one in asked)
 
     def _partner(self, lane: Lane) -> Lane | None:
         """The reference arm that a lane is compared with."""
@@ -161,7 +162,7 @@ class Rounds:
         left = self._seconds_left()
         self.done += 1
         number = self.offset + self.done
-        random.Random(f"{self.seed}:{self.run}:{number}").shuffle(windows)
+        windows = self._order(windows, random.Random(f"{self.seed}:{self.run}:{number}"))
         taken: dict[int, list[Sample]] = {}
         for lane, metric in windows:
             if not lane.alive:
@@ -182,6 +183,15 @@ class Rounds:
                 lane.write(
                     RoundLine(run=self.run, round=number, phase=self.phase, worker=lane.process, setup=setup, samples=taken[id(lane)])
                 )
+
+    @staticmethod
+    def _order(windows: list[tuple[Lane, Metric]], draw: random.Random) -> list[tuple[Lane, Metric]]:
+        """Contestants in a random order, next to each other in time; what came along before or after all of them."""
+        asked = [window for window in windows if window[0].role not in ("sentinel", "probe")]
+        others = [window for window in windows if window[0].role in ("sentinel", "probe")]
+        draw.shuffle(asked)
+        draw.shuffle(others)
+        return [*asked, *others] if draw.random() < 0.5 else [*others, *asked]
 
     def _take(self, lane: Lane, metric: Metric) -> list[Sample]:
         """One window, and its repetitions where it was disturbed; the last one counts."""

@@ -152,8 +152,7 @@ class Runner:
     def _new_lane(self, task: plan.Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
         path = record.path_of(self.folder, task.arm, task.settings)
         lane = Lane(task, lambda line: record.append(path, line), fresh=fresh, role=task.role)
-        if earlier is not None:
-            lane.earlier = {metric.name: record.per_round(earlier, metric.name) for metric in task.metrics}
+        lane.start_anew(earlier, ["measure", "choose"])
         return lane
 
     # Speeds
@@ -173,7 +172,9 @@ class Runner:
                 best = best_policies([lane for lane in lanes if lane.status is None])
                 for lane in [*best, *companions]:
                     mine = self._found(lane.task) if not lane.fresh else None
-                    lane.earlier = {one.name: record.per_round(mine, one.name, ["confirm"]) for one in lane.task.metrics} if mine else {}
+                    lane.earlier = (
+                        {one.name: record.fair_per_round(mine, one.name, ["confirm"]) for one in lane.task.metrics} if mine else {}
+                    )
                     lane.values, lane.reached = {}, set()
                 self._in_groups(best, companions, "confirm", budget and budget * (1 - CHOOSING))
             for lane in [*lanes, *companions]:

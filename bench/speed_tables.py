@@ -140,7 +140,7 @@ def _cell(row: Row, quantity: Quantity) -> str:
 def _ratio(row: Row, reference: Row, quantity: Quantity) -> str:
     if row is reference:
         return "1"
-    return interval(paired_ratio(row.rounds.get(quantity, {}), reference.rounds.get(quantity, {})))
+    return interval(paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {})))
 
 
 def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
@@ -236,7 +236,9 @@ def _method(summary: Summary, rows: list[Row]) -> str:
         text += ", 95 % bootstrap interval" if min(rounds) >= 6 else ", no interval below 6 rounds"
     if pair := sentinel(summary):
         text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"
-    text += f"; {summary.disturbed} of {summary.windows} windows disturbed"
+    text += f"; {summary.disturbed} of {summary.windows} windows disturbed by others"
+    if summary.disturbed:
+        text += " (medians as measured; in ratios each window is held against the share of the processors left to it)"
     if (drift := canary_drift(summary)) is not None:
         text += f"; canary varied by {drift:.0%}"
     return text
@@ -251,7 +253,7 @@ def sentinel(summary: Summary) -> Estimate | None:
         for other in right
         if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
         for quantity in one.rounds.keys() & other.rounds.keys()
-        if quantity.metric in ("throughput", "latency") and (ratio := paired_ratio(one.rounds[quantity], other.rounds[quantity]))
+        if quantity.metric in ("throughput", "latency") and (ratio := paired_ratio(one.fair[quantity], other.fair[quantity]))
     ]
     return max(found, key=lambda ratio: ratio.n, default=None)
 

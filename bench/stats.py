@@ -6,10 +6,9 @@ The unit of replication is the round. A window may hold thousands of calls; they
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 ROUNDS_FOR_INTERVAL = 6
@@ -42,38 +41,54 @@ class Estimate:
 
 
 def median_interval(values: Sequence[float]) -> Estimate:
-    """Median of one value per round, with a 95 % bootstrap interval from six rounds on.
+    """Median of one value per round, with a 95 % bootstrap interval from six rounds on."""
+    return _bootstrapped(values, _median)
 
-    Expanded percentiles (Hesterberg 2015, arXiv 1411.5279, 4.4): the plain percentile interval of few values is too
-    narrow; with 6 to 48 of them it held the true median in 93 of 100 draws, the expanded one in 95 to 97.
-    """
-    if len(values) < ROUNDS_FOR_INTERVAL:
-        return Estimate(statistics.median(values), n=len(values))
+
+def _median(values: Any, axis: int = -1) -> Any:
     import numpy as np
+
+    return np.median(values, axis=axis)
+
+
+def _middle(values: Any, axis: int = -1) -> Any:
+    """Mean of what is left without the highest and the lowest fifth."""
+    from scipy.stats import trim_mean
+
+    return trim_mean(values, 0.2, axis=axis)
+
+
+def _bootstrapped(values: Sequence[float], statistic: Callable[..., Any]) -> Estimate:
+    """A statistic and its 95 % interval by expanded percentiles (Hesterberg 2015, arXiv 1411.5279, 4.4).
+
+    The plain percentile interval of few values is too narrow: of medians of 6 to 48 values it held the truth in 93 of
+    100 draws, the expanded one in 95 to 97.
+    """
+    import numpy as np
+
+    data = np.asarray(values, dtype=float)
+    n, value = len(data), float(statistic(data))
+    if n < ROUNDS_FOR_INTERVAL:
+        return Estimate(value, n=n)
     from scipy.stats import bootstrap, norm, t
 
-    n = len(values)
     level = 1 - 2 * norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
     interval = bootstrap(
-        (np.asarray(values),),
-        np.median,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        confidence_level=level,
-        rng=np.random.default_rng(0),
+        (data,), statistic, n_resamples=RESAMPLES, method="percentile", confidence_level=level, rng=np.random.default_rng(0)
     ).confidence_interval
-    return Estimate(statistics.median(values), float(interval.low), float(interval.high), len(values))
+    return Estimate(value, float(interval.low), float(interval.high), n)
 
 
 def paired_ratio(values: Mapping[K, float], reference: Mapping[K, float]) -> Estimate | None:
-    """Median of `values` over `reference`, paired by their common keys (run and round); None without a pair.
+    """The ratio of `values` to `reference`, paired by their common keys (run and round); None without a pair.
 
-    Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1.
+    Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1. Their middle three
+    fifths are averaged: as safe from single bad rounds as a median, and a third fewer rounds for the same interval.
     """
     pairs = paired_logs(values, reference)
     if not pairs:
         return None
-    logs = median_interval(pairs)
+    logs = _bootstrapped(pairs, _middle)
     low, high = (None if bound is None else math.exp(bound) for bound in (logs.low, logs.high))
     return Estimate(math.exp(logs.value), low, high, logs.n)
 

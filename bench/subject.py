@@ -17,17 +17,17 @@ from bench.errors import UsageError
 from bench.gpu import Gpu, gpu_for
 from bench.plugins import policies
 from bench.record import Arm, Mode, Scalar, SpeedArm
-from bench.timing import Clock, clock_for, warm_up
+from bench.timing import Clock, back_to_back, clock_for, warm_up
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
     "protocol": 2,
     "window_s": 0.15,
-    "wake": "one untimed call where it takes at most a tenth of the window",
+    "wake": "untimed calls for an eighth of the window, where one takes at most half of it",
     "warmup_window_s": 0.15,
     "warmup_agree": 0.05,
     "warmup_windows": 8,
-    "warmup_cap_s": 2.0,
+    "warmup_cap_s": 1.2,
     "input": "standard normal, on the device",
     "clock": "wall, device synchronised: latency after every call, throughput once per window",
 }
@@ -89,22 +89,35 @@ class Subject:
     memory_limit: int | None = None
     setup: dict[str, Scalar] = field(default_factory=dict)
     """The times of `prepare`."""
+    seconds_per_call: float = 1.0
+    """As the latest window left it."""
     replay: Callable[[], Any] | None = None
     """The call captured in a CUDA graph, once somebody asked for it."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of probes, made once."""
     progress: Callable[[str], None] = lambda text: None
 
-    @property
-    def seconds_per_call(self) -> float:
-        """As the warm-up left it; how many calls fill a window follows from it."""
-        return max(float(self.setup.get("seconds_per_call") or 0), 1e-9)
+    def calls_for(self, window: float) -> int:
+        """How many calls fill a window, at least one."""
+        return max(1, round(window / self.seconds_per_call))
+
+    def back_to_back(self, window: float) -> tuple[int, float]:
+        """Calls made back to back for about `window` seconds: how many, and the seconds they took.
+
+        Their speed decides how many the next window takes: windows of one length for all, whatever the warm-up saw.
+        """
+        calls = self.calls_for(window)
+        seconds = back_to_back(self.call, self.clock, calls=calls)
+        self.seconds_per_call = max(seconds / calls, 1e-9)
+        return calls, seconds
 
     def wake(self, window: float) -> None:
-        """An untimed call after a sleep, which left cold caches; not where a call is most of a window by itself."""
-        if self.execution is not None and self.seconds_per_call <= window / 10:
-            self.call()
-            self.clock.synchronize()
+        """Untimed calls after a sleep, which left cold caches; not where a call is most of a window by itself.
+
+        By time and not by number: else the model with longer calls would be the better rested one.
+        """
+        if self.execution is not None and self.seconds_per_call <= window / 2:
+            back_to_back(self.call, self.clock, calls=self.calls_for(window / 8))
 
 
 def split_policy(policy: str) -> list[str]:
@@ -152,13 +165,14 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         cap=float(rules["warmup_cap_s"] or 0),
         frequency=subject.gpu.clock if subject.gpu else lambda: None,
     )
+    subject.seconds_per_call = max(warmed.medians[-1], 1e-9)
     subject.setup = {
         "build_s": built - start,
         "first_call_s": first - built,
         "warmup_s": clock.now() - first,
         "warmup_windows": len(warmed.medians),
         "steady": warmed.steady,
-        "seconds_per_call": warmed.medians[-1],
+        "seconds_per_call": subject.seconds_per_call,
         **settings.current(),
     }
     return subject.setup

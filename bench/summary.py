@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bench.record import About, AccuracyArm, Arm, CountArm, Machine, ProbeArm, Record, Sample, SpeedArm, per_round, samples
+from bench.record import About, AccuracyArm, Arm, CountArm, Machine, ProbeArm, Record, Sample, SpeedArm, fair_per_round, per_round, samples
 from bench.stats import Estimate, median_interval, proportion
 
 
@@ -29,7 +29,7 @@ class Quantity:
 
 @dataclass(kw_only=True)
 class Row:
-    """One line of the efficiency table. `rounds` holds, per quantity, one value per (run, round), for pairing."""
+    """One line of the efficiency table. `rounds` holds, per quantity, one value per (run, round)."""
 
     model: str
     about: About
@@ -38,6 +38,8 @@ class Row:
     device: str
     values: dict[Quantity, Estimate] = field(default_factory=dict)
     rounds: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
+    fair: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
+    """The same, each held against what others left of the processors to its window: what ratios are taken of."""
     calls: dict[Quantity, list[float]] = field(default_factory=dict)
     """Every single value of every window: what percentiles of a latency are taken from."""
     details: dict[Quantity, list[dict[str, Any]]] = field(default_factory=dict)
@@ -215,6 +217,7 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: tuple[str, ...]
     for quantity in seen:
         found = [sample for _, sample in samples(record, quantity.metric, phases)]
         row.rounds[quantity] = per_round(record, quantity.metric, phases)
+        row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
         row.values[quantity] = median_interval(list(row.rounds[quantity].values()))
         row.calls[quantity] = [value for sample in found for value in sample.values]
         row.details[quantity] = [sample.detail for sample in found]

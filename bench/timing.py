@@ -145,7 +145,8 @@ def warm_up(
 ) -> WarmUp:
     """Run windows until the medians of two in a row agree within the share `agree`.
 
-    At most `windows` of them, and after two no more than fit into `cap` seconds. `frequency` is the device's clock where it can be read: it has to agree within `FLAT` too.
+    At most `windows` of them, and after two no more than fit into `cap` seconds. `frequency` is the device's clock where
+    it can be read: it has to agree within `FLAT` too.
     """
     medians: list[float] = []
     clocks: list[float | None] = []

@@ -7,7 +7,6 @@ import time
 from bench.plugins import Metric, metrics
 from bench.record import SpeedArm
 from bench.subject import Reading, Subject
-from bench.timing import back_to_back
 
 IDLE = 1.0
 """Seconds that the GPU is left alone before each window."""
@@ -23,8 +22,7 @@ def measure(subject: Subject, window: float) -> Reading:
     start, before = clock.now(), gpu.energy()
     pause(IDLE)
     middle, between = clock.now(), gpu.energy()
-    calls = max(1, round(window / subject.seconds_per_call))
-    seconds = back_to_back(subject.call, clock, calls=calls)
+    calls, seconds = subject.back_to_back(window)
     after = gpu.energy()
     assert before is not None and between is not None and after is not None
     idle_w = (between - before) / (middle - start)

@@ -9,7 +9,7 @@ from bench.subject import Reading, Subject
 def measure(subject: Subject, window: float) -> Reading:
     """Seconds, from the preparation of this process; the compiler's disk cache was empty when the run began."""
     first = float(subject.setup["first_call_s"] or 0)
-    return Reading([max(0.0, first - subject.seconds_per_call)], {"build_s": subject.setup["build_s"]})
+    return Reading([max(0.0, first - float(subject.setup["seconds_per_call"] or 0))], {"build_s": subject.setup["build_s"]})
 
 
 metrics.add(

@@ -3,14 +3,12 @@
 from bench.plugins import Metric, metrics
 from bench.record import SpeedArm
 from bench.subject import Reading, Subject
-from bench.timing import back_to_back
 
 
 def measure(subject: Subject, window: float) -> Reading:
     """One value: images over the seconds of the window, the device synchronised at its two ends."""
     assert isinstance(subject.arm, SpeedArm)
-    calls = max(1, round(window / subject.seconds_per_call))
-    seconds = back_to_back(subject.call, subject.clock, calls=calls)
+    calls, seconds = subject.back_to_back(window)
     return Reading([calls * subject.arm.batch_size / seconds], {"calls": calls, "seconds": seconds})
 
 

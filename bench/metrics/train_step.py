@@ -6,13 +6,11 @@ from bench import memory
 from bench.plugins import Metric, metrics
 from bench.record import SpeedArm
 from bench.subject import Reading, Subject
-from bench.timing import back_to_back
 
 
 def measure(subject: Subject, window: float) -> Reading:
     """Seconds per step of steps made back to back."""
-    steps = max(1, round(window / subject.seconds_per_call))
-    seconds = back_to_back(subject.call, subject.clock, calls=steps)
+    steps, seconds = subject.back_to_back(window)
     return Reading([seconds / steps], {"steps": steps, "seconds": seconds})
 
 

@@ -1,0 +1,239 @@
+"""Can the numbers of this machine be believed? Measured with the same rounds and workers as everything else.
+
+Three questions whose answers are known: the same network against itself (the ratio is 1), the network against itself
+run twice in a call (the ratio is 2), and the latter again and again, quiet and beside programs that come and go (the
+answer must not move). Nothing is written to the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bench import environment, plan
+from bench.errors import UsageError
+from bench.gpu import gpu_for
+from bench.lane import Lane
+from bench.plugins import metrics
+from bench.record import About, Arm, Sample, SpeedArm
+from bench.rounds import Rounds
+from bench.state import State
+from bench.stats import Estimate, p_value, paired_logs, paired_ratio
+from bench.subject import SPEED_SETTINGS
+from bench.worker import Failure, Job, Worker, Workers
+
+SHORT = 0.04
+ROUNDS = 12
+"""Seconds of a window and rounds of the many short comparisons; the others use the windows of every run."""
+BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
+SHARE_AA, SHARE_KNOWN = 0.6, 0.1
+"""Of the time; the rest goes into the repetitions quiet and beside load."""
+REPEATS = 3
+"""Runs with and runs without load."""
+COVERED = 0.90
+"""Share of the repetitions whose interval has to hold 1: of 100 whose true share is 0.95, 90 or more do in 98 of 100 cases."""
+BUSY = """
+import random, sys, time
+draw = random.Random(int(sys.argv[1]))
+while True:
+    end = time.monotonic() + draw.uniform(0.5, 4)
+    while time.monotonic() < end:
+        pass
+    time.sleep(draw.uniform(0.5, 4))
+"""
+
+
+@dataclass
+class Repetitions:
+    """Many short comparisons of a network with itself."""
+
+    ratios: list[Estimate] = field(default_factory=list)
+    p_values: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def covered(self) -> int:
+        """How many intervals hold 1."""
+        return sum(ratio.holds(1.0) for ratio in self.ratios)
+
+    @property
+    def false_alarms(self) -> int:
+        """How many tests called the two different at 5 %."""
+        return sum(p < 0.05 for p in self.p_values)
+
+    def resolvable(self, seconds: float) -> float:
+        """The half-width of a 95 % interval after `seconds`, if noise falls with the square root of time."""
+        if len(self.ratios) < 2:
+            return math.inf
+        spread = statistics.stdev(math.log(ratio.value) for ratio in self.ratios)
+        return math.expm1(1.96 * spread * math.sqrt(self.seconds / len(self.ratios) / seconds))
+
+
+@dataclass
+class Verdict:
+    """Everything that was found out."""
+
+    alike: Repetitions
+    known: Estimate
+    quiet: list[Estimate]
+    loaded: list[Estimate]
+    seconds: float
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether what was measured beside load agrees with what the quiet machine shows over its own runs."""
+        low, high = (bound([getattr(one, side) or math.nan for one in self.quiet]) for bound, side in ((min, "low"), (max, "high")))
+        return all(one.low is not None and one.high is not None and one.low <= high and low <= one.high for one in self.loaded)
+
+    @property
+    def enough_covered(self) -> bool:
+        """Whether the intervals of equal things hold 1 about as often as they say."""
+        return self.alike.covered >= COVERED * len(self.alike.ratios)
+
+    @property
+    def believable(self) -> bool:
+        """Whether all answers were right."""
+        return self.enough_covered and self.known.holds(2.0) and self.overlaps
+
+    @staticmethod
+    def spread(ratios: list[Estimate]) -> float:
+        """The largest over the smallest."""
+        values = [ratio.value for ratio in ratios]
+        return max(values) / min(values)
+
+
+class Silence:
+    """A watcher that wants to know nothing."""
+
+    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+
+    def figure(self, arm: Arm, sample: Sample) -> None: ...
+
+
+@dataclass
+class SelfCheck:
+    """One check of one device. `open_worker`, `busy` and `now` are what tests replace."""
+
+    minutes: float
+    device: str = "auto"
+    tell: Callable[[str], None] = print
+    open_worker: Callable[[Job], Worker] = field(default_factory=lambda: Workers().open)
+    busy: Callable[[int], contextlib.AbstractContextManager[None]] | None = None
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise UsageError(f"--minutes: {self.minutes:g} is not a time; 8 gives a hundred repetitions on most machines")
+        self.device = environment.resolve_device(self.device)
+        self.kind = self.device.partition(":")[0]
+        self.state = State(gpu_for(self.device))
+        self.runs = 0
+
+    def run(self) -> Verdict:
+        """All questions, within about `minutes`."""
+        start, seconds = self.now(), 60 * self.minutes
+        alike = self._alike(start + SHARE_AA * seconds)
+        self.tell(f"{len(alike.ratios)} comparisons of a network with itself: {alike.covered} intervals hold 1")
+        known = self._known(SHARE_KNOWN * seconds)
+        self.tell(f"the network twice a call: {known.value:.3f} times as long")
+        each = max(5.0, (start + seconds - self.now()) / (2 * REPEATS))
+        quiet = [self._known(each) for _ in range(REPEATS)]
+        with (self.busy or programs)(environment.cores()):
+            loaded = [self._known(each) for _ in range(REPEATS)]
+        return Verdict(alike, known, quiet, loaded, self.now() - start)
+
+    def _alike(self, until: float) -> Repetitions:
+        """Short comparisons, two with each pair of processes, until the time is over."""
+        found = Repetitions()
+        begin = self.now()
+        while not found.ratios or self.now() < until:
+            lanes = [self._lane("once", SHORT), self._lane("once", SHORT)]
+            try:
+                for lane in lanes:
+                    self._open(lane)
+                for _ in range(2):
+                    logs = self._rounds(lanes, most=ROUNDS)
+                    found.ratios.append(_ratio(lanes))
+                    found.p_values.append(p_value(logs) or 0.0)
+            finally:
+                for lane in lanes:
+                    lane.close()
+        found.seconds = self.now() - begin
+        return found
+
+    def _known(self, seconds: float) -> Estimate:
+        """How much longer two passes take than one."""
+        lanes = [self._lane("once"), self._lane("twice")]
+        try:
+            for lane in lanes:
+                self._open(lane)
+            self._rounds(lanes, most=100_000, seconds=seconds)
+        finally:
+            for lane in lanes:
+                lane.close()
+        return _ratio(lanes)
+
+    def _rounds(self, lanes: list[Lane], *, most: int, seconds: float | None = None) -> list[float]:
+        self.runs += 1
+        for lane in lanes:
+            lane.start_anew(None, [])
+        rounds = Rounds(
+            lanes=lanes,
+            most=most,
+            run=f"check-{self.runs}",
+            seed=self.runs,
+            watch=Silence(),
+            open_lane=self._open,
+            fail=_fail,
+            time_budget=seconds,
+            state=self.state,
+            renewing=0.0 if seconds is None else 0.1,
+            now=self.now,
+        )
+        rounds.go()
+        return paired_logs(lanes[0].all_values("throughput"), lanes[1].all_values("throughput"))
+
+    def _lane(self, what: str, window: float | None = None) -> Lane:
+        arm = SpeedArm(
+            model=f"bench.doubled:{what}", image_size=32, num_classes=10, policy="fp32", device=self.kind, batch_size=BATCH[self.kind]
+        )
+        settings = SPEED_SETTINGS if window is None else {**SPEED_SETTINGS, "window_s": window}
+        task = plan.Task(arm=arm, metrics=(metrics.get("throughput"),), settings=settings, about=About(family="check"), seed=0)
+        return Lane(task, lambda line: None)
+
+    def _open(self, lane: Lane) -> bool:
+        before = self.now()
+        lane.worker = self.open_worker(Job(lane.arm, self.device, 0, environment.cores()))
+        lane.setup, lane.setup_s, lane.born = lane.worker.ready(), self.now() - before, self.now()
+        lane.process += 1
+        return True
+
+
+def _ratio(lanes: list[Lane]) -> Estimate:
+    """How much faster the first lane is."""
+    found = paired_ratio(lanes[0].all_values("throughput"), lanes[1].all_values("throughput"))
+    assert found is not None
+    return found
+
+
+def _fail(lane: Lane, failure: Failure) -> None:
+    """A check that fails has no other result."""
+    raise failure
+
+
+@contextlib.contextmanager
+def programs(number: int) -> Iterator[None]:
+    """So many programs that are busy and idle by turns, for random times."""
+    running = [subprocess.Popen([sys.executable, "-c", BUSY, str(seed)]) for seed in range(number)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
