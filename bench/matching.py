@@ -189,7 +189,7 @@ def siblings(
     tolerance: float | None,
     hold: Hold | None,
     device: str = "cpu",
-    policy: str = "eager",
+    policy: str = "fp32",
 ) -> tuple[Model, Cost, list[Match]]:
     """The reference with its cost, and its sibling in each family named. Only a latency budget measures anything."""
     entry = models.get(reference)

@@ -40,6 +40,8 @@ class Ledger:
     """Where the time went, in seconds by what it was spent on, and what happened to windows."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    rounds: int = 0
+    """Finished ones, on disk."""
     windows: int = 0
     disturbed: int = 0
     repeated: int = 0
@@ -77,8 +79,6 @@ class Rounds:
     phase: Phase = "measure"
     time_budget: float | None = None
     target: float | None = None
-    offset: int = 0
-    """Rounds that this run has behind it: numbers go on from there."""
     renewing: float = RENEWING
     """Share of the time that may go into new processes."""
     state: State = field(default_factory=State)
@@ -91,8 +91,8 @@ class Rounds:
         self.done = 0
         self.renewed_s = 0.0
 
-    def go(self) -> int:
-        """Measure until nothing is open or the time is over; returns how many rounds there were."""
+    def go(self) -> None:
+        """Measure until nothing is open or the time is over."""
         self.start = self.now()
         look = FIRST_LOOK
         while windows := list(self._windows()):
@@ -104,7 +104,6 @@ class Rounds:
                 look *= 2
             self._renew()
         self.ledger.add("rounds", self.now() - self.start)
-        return self.done
 
     def short(self, lane: Lane) -> bool:
         """Whether an arm ended before it had the rounds, or reached the target, that were wanted."""
@@ -161,7 +160,7 @@ class Rounds:
         """One round: each window once, in an order drawn for this round."""
         left = self._seconds_left()
         self.done += 1
-        number = self.offset + self.done
+        number = self.ledger.rounds + 1  # goes on from what this run has behind it
         windows = self._order(windows, random.Random(f"{self.seed}:{self.run}:{number}"))
         taken: dict[int, list[Sample]] = {}
         for lane, metric in windows:
@@ -183,6 +182,7 @@ class Rounds:
                 lane.write(
                     RoundLine(run=self.run, round=number, phase=self.phase, worker=lane.process, setup=setup, samples=taken[id(lane)])
                 )
+        self.ledger.rounds += 1
 
     @staticmethod
     def _order(windows: list[tuple[Lane, Metric]], draw: random.Random) -> list[tuple[Lane, Metric]]:

@@ -58,7 +58,6 @@ class Outcome:
     folder: Path
     records: list[Path]
     measured: int
-    rounds: int
     ledger: Ledger
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +92,6 @@ class Runner:
         self.run_id = f"{started:%Y%m%dT%H%M%S}-{random.SystemRandom().randrange(16**4):04x}"
         self.started = started.isoformat(timespec="seconds")
         self.commit = environment.commit()
-        self.rounds = 0
         self.ledger = Ledger()
         self.failures: dict[str, str] = {}
 
@@ -116,14 +114,14 @@ class Runner:
                 self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
                 self._once("top-1", [lane for lane in lanes if lane.task.metrics[0].arm == "accuracy"])
             except KeyboardInterrupt:
-                raise Interrupted(self.rounds) from None
+                raise Interrupted(self.ledger.rounds) from None
             finally:
                 for lane in lanes:
                     lane.close()
         speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
         shown = [*tasks, *plan.companions(self.config, speeds, self.device.partition(":")[0])]
         paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in shown))
-        return Outcome(self.folder, [path for path in paths if path.exists()], len(lanes), self.rounds, self.ledger, self.failures)
+        return Outcome(self.folder, [path for path in paths if path.exists()], len(lanes), self.ledger, self.failures)
 
     # What is still to be done
 
@@ -196,7 +194,7 @@ class Runner:
             self.ledger.add("set-up", self.now() - before)
             part = None if budget is None else budget * max(1, len(waiting) - len(later)) / together
             rounds = self._rounds(group, phase, part)
-            self.rounds += rounds.go()
+            rounds.go()
             short |= {id(lane) for lane in group if rounds.short(lane)}
             for lane in group:
                 lane.close()
@@ -259,7 +257,6 @@ class Runner:
             phase=phase,
             time_budget=budget,
             target=self.config.target_ci,
-            offset=self.rounds,
             state=State(self.gpu),
             ledger=self.ledger,
             now=self.now,
@@ -296,7 +293,7 @@ class Runner:
         path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
         sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
         lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
-        self.rounds += 1
+        self.ledger.rounds += 1
 
     # Lanes begin and end
 

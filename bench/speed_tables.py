@@ -248,14 +248,14 @@ def sentinel(summary: Summary) -> Estimate | None:
     """The ratio of the sentinel pair, of the kind of window that has the most rounds."""
     left, right = ([row for row in summary.sentinels if row.model == name] for name in ("deit_s16", "vit_s16"))
     found = [
-        ratio
+        (ratio.n, quantity.metric, ratio)  # throughput before latency where they have as many rounds
         for one in left
         for other in right
         if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
         for quantity in one.rounds.keys() & other.rounds.keys()
         if quantity.metric in ("throughput", "latency") and (ratio := paired_ratio(one.fair[quantity], other.fair[quantity]))
     ]
-    return max(found, key=lambda ratio: ratio.n, default=None)
+    return max(found, key=lambda one: one[:2])[2] if found else None
 
 
 def canary_drift(summary: Summary) -> float | None:

@@ -83,7 +83,7 @@ class Subject:
     seed: int
     gpu: Gpu | None = None
     execution: Execution | None = None
-    call: Callable[[], Any] = field(default=lambda: None)
+    call: Callable[[], Any] = field(default_factory=lambda: _not_ready)
     """What is timed of a speed arm: a forward pass or a training step."""
     memory_before: int = 0
     memory_limit: int | None = None
@@ -118,6 +118,10 @@ class Subject:
         """
         if self.execution is not None and self.seconds_per_call <= window / 2:
             back_to_back(self.call, self.clock, calls=self.calls_for(window / 8))
+
+
+def _not_ready() -> None:
+    raise AssertionError("only speed arms that were made ready are executed")
 
 
 def split_policy(policy: str) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from bench import record
 from bench.record import About, AccuracyArm, CountArm, EndLine, Machine, RoundLine, RunLine, Sample, SpeedArm
+from bench.timing import Times
 from bench.worker import Failure, Job, Samples, Window
 
 
@@ -26,8 +27,17 @@ class FakeClock:
     def synchronize(self) -> None:
         self.waits += 1
 
+    def timed(self, call: Callable[[], object]) -> Times:
+        start = self.time
+        call()
+        self.waits += 1
+        return Times(self.time - start, self.time - start, self.time - start)
+
     def spend(self, seconds: float) -> None:
         self.time += seconds
+
+
+COMPANIONS = {"vit_s16", "deit_s16", "machine"}
 
 
 @dataclass
@@ -37,10 +47,19 @@ class FakeWorkers:
     script: Callable[[Job, Window], list[float]]
     clock: FakeClock = field(default_factory=FakeClock)
     seconds_per_window: float = 1.0
+    seconds_to_open: float = 50.0
     opened: list[Job] = field(default_factory=list)
     requests: list[tuple[str, int, str]] = field(default_factory=list)
     alive: int = 0
     broken: dict[str, Failure] = field(default_factory=dict)
+
+    def asked(self) -> list[tuple[str, int, str]]:
+        """The requests of those that were asked for: without the sentinel pair and the probes."""
+        return [request for request in self.requests if request[0] not in COMPANIONS]
+
+    def models(self) -> set[str]:
+        """The models that got a worker, but for the companions."""
+        return {job.arm.model for job in self.opened} - COMPANIONS
 
     def open(self, job: Job) -> FakeWorker:
         self.opened.append(job)
@@ -52,17 +71,20 @@ class FakeWorkers:
 class FakeWorker:
     pool: FakeWorkers
     job: Job
+    pid: int = 0
 
     def ready(self) -> dict[str, float]:
+        self.pool.clock.spend(self.pool.seconds_to_open)
         if failure := self.pool.broken.get(self.job.arm.model):
             raise failure
         return {"first_call_s": 0.5}
 
-    def take(self, window: Window, heard: Callable[[str], None]) -> Samples:
+    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = lambda: None) -> Samples:
         batch = getattr(self.job.arm, "batch_size", 0)
         self.pool.requests.append((self.job.arm.model, batch, window.metric))
         self.pool.clock.spend(self.pool.seconds_per_window)
-        return Samples(self.pool.script(self.job, window), {"correct": 9, "images": 10} if window.metric == "top1" else {})
+        detail = {"correct": 9, "images": 10} if window.metric == "top1" else {}
+        return Samples(self.pool.script(self.job, window), detail, seconds=self.pool.seconds_per_window)
 
     def close(self) -> None:
         self.pool.alive -= 1
@@ -74,9 +96,13 @@ class Silent:
     def __init__(self) -> None:
         self.open_tasks: list[object] = []
         self.failures: list[str] = []
+        self.warnings: list[str] = []
 
     def planned(self, machine: object, folder: object, tasks: list[object], open_tasks: list[object]) -> None:
         self.open_tasks = open_tasks
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def step(self, *_: object) -> None: ...
 
@@ -106,7 +132,7 @@ def speed_record(
     """A finished record of one speed metric with one value per round: latency at batch 1, others at 4."""
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
-    arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=batch_size)
+    arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=batch_size)
     path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
     record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):

@@ -22,7 +22,7 @@ BAD = [
     (["run", "--models", "vit_s16", "--metrics", "latensy"], "did you mean latency?"),
     (["run", "--models", "vit_s16", "--data", "digit"], "did you mean digits?"),
     (["run", "--models", "vit_s16", "--data", "imagenet:/nowhere"], "--data imagenet:/nowhere"),
-    (["run", "--models", "vit_s16", "--policies", "eagre"], "did you mean eager?"),
+    (["run", "--models", "vit_s16", "--policies", "compiel"], "did you mean compile?"),
     (["run", "--models", "vit_s16", "--device", "cuda:9"], "--device: cuda:9 asked for"),
     (["run", "--models", "vit_s16", "--device", "tpu"], "--device: 'tpu' is none of"),
     (["run", "--models", "vit_s16", "--batch-sizes", "0"], "--batch-sizes: 0"),

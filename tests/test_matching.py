@@ -115,7 +115,7 @@ def test_equal_latency_is_searched_by_measuring() -> None:
         num_classes=1000,
         tolerance=0.1,
         device="cpu",
-        policy="eager",
+        policy="fp32",
         open_worker=workers.open,
     )
     assert found.within

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
 
 from bench.errors import UsageError
+from bench.metrics.largest_batch import search
 from bench.plugins import Metric, metrics, models, policies
-from bench.record import AccuracyArm, Arm, CountArm, SpeedArm
-from bench.subject import Subject, open_subject, prepare, split_policy
+from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
 from bench.training.recipe import recipes
+
+from .conftest import FakeClock
 
 TINY = "convmixer_16_1_k3_p8"
 
@@ -27,22 +31,30 @@ def subject(arm: Arm, seed: int = 0) -> Subject:
     return open_subject(arm, device="cpu", seed=seed, build=build, progress=lambda text: None)
 
 
-def speed_arm(policy: str = "eager", batch_size: int = 1) -> SpeedArm:
+def speed_arm(policy: str = "fp32", batch_size: int = 1) -> SpeedArm:
     return SpeedArm(model=TINY, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=batch_size)
 
 
 ARMS: dict[str, Arm] = {
     "count": CountArm(model=TINY, image_size=32, num_classes=10),
     "speed": speed_arm(),
+    "probe": ProbeArm(precision="fp32", device="cpu"),
     "accuracy": AccuracyArm(model="logistic-regression", image_size=32, num_classes=10, data="digits", split="test", transform="as loaded"),
 }
 
 
 @pytest.mark.parametrize("metric", metrics.entries(), ids=lambda metric: metric.name)
-def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric) -> None:
-    one = subject(ARMS[metric.arm])
-    if metric.arm == "speed":
+def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.metrics.largest_batch.LONGEST", -1.0)
+    if reason := metric.supports("cpu"):
+        pytest.skip(reason)
+    arm = ARMS[metric.arm]
+    if isinstance(arm, SpeedArm):
+        arm = msgspec.structs.replace(arm, mode=metric.mode)
+    one = subject(arm)
+    if metric.arm == "speed" and metric.mode != "capacity":
         prepare(one)
+    one.memory_limit = 1 << 30
     reading = metric.measure(one, 0.02)
     assert reading.values
     assert all(math.isfinite(value) for value in reading.values)
@@ -52,8 +64,12 @@ def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric
 
 @pytest.mark.parametrize("policy", policies.names())
 def test_every_policy_computes_the_same_function(policy: str) -> None:
-    if policy == "compile":
+    if policy.startswith("compile"):
         pytest.skip("compiles in test_compile")
+    if policy == "fold_bn":
+        pytest.skip("has nothing to fold in a ConvMixer: test_fold_bn")
+    if reason := policies.get(policy).supports("cpu"):
+        pytest.skip(reason)
     reference, other = subject(speed_arm(batch_size=2)), subject(speed_arm(policy, batch_size=2))
     prepare(reference)
     prepare(other)
@@ -66,6 +82,61 @@ def test_compile() -> None:
     setup = prepare(one)
     assert isinstance(setup["first_call_s"], float)
     torch.testing.assert_close(one.call(), subject_call(), rtol=1e-3, atol=1e-4)
+
+
+def test_fold_bn_takes_every_norm_out_of_a_resnet_and_none_out_of_a_convmixer() -> None:
+    resnet = models.get("resnet18").build(image_size=64, num_classes=10).eval()
+    images = torch.randn(2, 3, 64, 64)
+    for module in resnet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    execution = Execution(model=resnet, inputs=images, device="cpu")
+    before = execution.inference()
+    policies.get("fold_bn").apply(execution)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in execution.model.modules())
+    torch.testing.assert_close(execution.inference(), before, rtol=1e-3, atol=1e-3)
+    with pytest.raises(NotImplementedError, match="none of its 3 batch norms"):
+        prepare(subject(speed_arm("fold_bn")))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_training_step_changes_the_weights(precision: str) -> None:
+    one = subject(msgspec.structs.replace(speed_arm(precision, batch_size=4), mode="training"))
+    prepare(one)
+    parameter = next(module_of(one.execution).parameters())
+    before = parameter.detach().clone()
+    one.call()
+    assert parameter.dtype == torch.float32
+    assert not torch.equal(before, parameter)
+
+
+def test_what_is_for_inference_is_refused_for_training() -> None:
+    with pytest.raises(NotImplementedError, match="fold_bn is for inference"):
+        prepare(subject(msgspec.structs.replace(speed_arm("fold_bn"), mode="training")))
+
+
+def test_the_largest_batch_is_searched_by_doubling_and_bisection() -> None:
+    tried: list[int] = []
+
+    def fits(batch: int) -> bool:
+        tried.append(batch)
+        return batch <= 100
+
+    best, bounded = search(fits, lambda: False)
+    assert (96 < best <= 100, bounded) == (True, False)
+    assert tried[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert search(lambda batch: True, lambda: True) == (1, True)
+    assert search(lambda batch: False, lambda: False) == (0, False)
+
+
+def test_windows_keep_their_length_when_the_speed_changes() -> None:
+    clock = FakeClock()
+    one = subject(speed_arm())
+    one.clock, one.seconds_per_call = clock, 0.001
+    one.call = lambda: clock.spend(0.01)
+    assert one.back_to_back(0.1) == (100, pytest.approx(1.0))
+    assert one.back_to_back(0.1) == (10, pytest.approx(0.1))
 
 
 def subject_call() -> torch.Tensor:
@@ -110,8 +181,6 @@ def test_wrong_output_is_not_timed() -> None:
 
 
 def replace_arm(**changes: int) -> SpeedArm:
-    import msgspec
-
     return msgspec.structs.replace(speed_arm(), **changes)
 
 

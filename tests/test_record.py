@@ -11,7 +11,7 @@ from bench.record import About, DamagedRecord, EndLine, RoundLine, RunLine, Samp
 
 from .conftest import MACHINE, speed_record
 
-ARM = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=4)
+ARM = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
 
 
 def test_what_is_written_is_read_back_unrounded(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_before_the_next_append(tmp_pat
         (b'"round":1', b'"round":"one"', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[null]', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[]', "line 3 is damaged"),
-        (b'"format":1', b'"format":99', "line 1 is damaged .format 99"),
+        (b'"format":2', b'"format":99', "line 1 is damaged .format 99"),
         (b'"batch_size":4', b'"batch_size":8', "line 1 is damaged .its key"),
         (b'"run":"r1","round":1', b'"run":"r9","round":1', "run 'r9' has no run line"),
         (b'{"type":"run"', b'{"type":"nun"', "line 2 is damaged"),
@@ -79,13 +79,13 @@ def test_the_key_covers_arm_and_settings() -> None:
     key = record.key_of(ARM, {"window_s": 0.3})
     assert key == record.key_of(ARM, {"window_s": 0.3})
     assert key != record.key_of(ARM, {"window_s": 0.5})
-    other = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=8)
+    other = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=8)
     assert key != record.key_of(other, {"window_s": 0.3})
 
 
 def test_file_names_stay_inside_the_folder(tmp_path: Path) -> None:
     for name in ("../../etc/passwd", "./net.py:build", "a" * 300, "", "/", "..", "x\ny"):
-        arm = SpeedArm(model=name, image_size=224, num_classes=1000, policy="eager", device="cpu", batch_size=4)
+        arm = SpeedArm(model=name, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
         path = record.path_of(tmp_path, arm, {})
         assert path.resolve().parent == tmp_path.resolve()
         assert len(path.name) < 120

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from bench.timing import back_to_back, each_call, warm_up
+from collections.abc import Callable
+
+import pytest
+
+from bench.timing import WarmUp, back_to_back, each_call, warm_up
 
 from .conftest import FakeClock
 
 
 def test_latency_waits_for_the_device_after_every_call() -> None:
     clock = FakeClock()
-    assert each_call(lambda: clock.spend(0.1), clock, window=0.25) == [0.1, 0.1, 0.1] or clock.waits == 4
+    times = each_call(lambda: clock.spend(0.1), clock, window=0.25)
+    assert [one.wall for one in times] == pytest.approx([0.1, 0.1, 0.1])
     assert clock.waits == 4  # once before, once after each of three calls
 
 
 def test_at_least_one_call_however_long_it_takes() -> None:
     clock = FakeClock()
-    assert each_call(lambda: clock.spend(9.0), clock, window=0.3) == [9.0]
+    assert [one.wall for one in each_call(lambda: clock.spend(9.0), clock, window=0.3)] == [9.0]
 
 
 def test_throughput_waits_once_at_each_end() -> None:
@@ -24,15 +29,27 @@ def test_throughput_waits_once_at_each_end() -> None:
     assert clock.waits == 2
 
 
+def warmed(times: list[float], *, windows: int = 8, cap: float = 1e9, frequency: Callable[[], float | None] = lambda: None) -> WarmUp:
+    clock, left = FakeClock(), iter(times)
+    return warm_up(lambda: clock.spend(next(left)), clock, window=0.1, agree=0.05, windows=windows, cap=cap, frequency=frequency)
+
+
 def test_warm_up_goes_on_until_two_windows_agree() -> None:
-    clock, times = FakeClock(), iter([8.0, 4.0, 2.0, 1.01, 1.0, 1.0])
-    medians, steady = warm_up(lambda: clock.spend(next(times)), clock, window=0.1, agree=0.05, windows=8)
-    assert steady
-    assert len(medians) == 5
+    found = warmed([8.0, 4.0, 2.0, 1.01, 1.0, 1.0])
+    assert (found.steady, len(found.medians)) == (True, 5)
 
 
 def test_warm_up_that_never_agrees_is_marked() -> None:
-    clock, times = FakeClock(), iter([2.0**n for n in range(20)])
-    medians, steady = warm_up(lambda: clock.spend(next(times)), clock, window=0.1, agree=0.05, windows=4)
-    assert not steady
-    assert len(medians) == 4
+    found = warmed([2.0**n for n in range(20)], windows=4)
+    assert (found.steady, len(found.medians)) == (False, 4)
+
+
+def test_warm_up_ends_at_its_cap_but_not_before_two_windows() -> None:
+    found = warmed([9.0, 4.0, 2.0, 1.0], cap=5.0)
+    assert (found.steady, len(found.medians)) == (False, 2)
+
+
+def test_warm_up_waits_for_a_flat_clock_too() -> None:
+    clocks = iter([1000.0, 1500.0, 1900.0, 1905.0])
+    found = warmed([1.0] * 8, frequency=lambda: next(clocks))
+    assert (found.steady, len(found.medians)) == (True, 4)

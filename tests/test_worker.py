@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def workers() -> Iterator[Workers]:
 
 
 def job(model: str, **changes: int) -> Job:
-    arm = SpeedArm(model=model, image_size=32, num_classes=changes.get("num_classes", 10), policy="eager", device="cpu", batch_size=2)
+    arm = SpeedArm(model=model, image_size=32, num_classes=changes.get("num_classes", 10), policy="fp32", device="cpu", batch_size=2)
     return Job(arm, "cpu", seed=0, threads=1)
 
 
@@ -58,19 +59,17 @@ def test_memory_is_what_the_model_brought(workers: Workers, tmp_path: Path) -> N
 def test_a_killed_worker_is_a_failure_with_its_signal(workers: Workers) -> None:
     arm = CountArm(model="convmixer_16_1_k3_p8", image_size=32, num_classes=10)
     worker = workers.open(Job(arm, "cpu", seed=0, threads=1))
-    pid = worker.ready()["pid"]
-    assert isinstance(pid, int)
-    os.kill(pid, signal.SIGKILL)
+    worker.ready()
+    os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(Failure, match="died with exit code -9") as caught:
         worker.take(Window("params", 0.0), lambda text: None)
     assert caught.value.status == "failed"
     worker.close()
 
 
-def test_a_silent_worker_is_a_timeout(workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_silent_worker_is_a_timeout(workers: Workers, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ndef build():\n    time.sleep(60)\n")
-    monkeypatch.setattr("bench.worker.SILENCE", 0.5)
-    worker = workers.open(job(f"{tmp_path}/slow.py:build"))
+    worker = workers.open(replace(job(f"{tmp_path}/slow.py:build"), timeout=0.5))
     start = time.monotonic()
     with pytest.raises(Failure, match="no answer within") as caught:
         worker.ready()
@@ -82,7 +81,7 @@ def test_a_silent_worker_is_a_timeout(workers: Workers, monkeypatch: pytest.Monk
 def test_an_error_in_a_worker_comes_back_as_one_line(workers: Workers) -> None:
     worker = workers.open(job("convmixer_16_1_k3_p8", num_classes=10))
     try:
-        with pytest.raises(Failure, match=r"AssertionError: only speed arms are executed"):
+        with pytest.raises(Failure, match=r"AssertionError: only speed arms that were made ready"):
             worker.take(Window("latency", 0.05), lambda text: None)  # not made ready
         with pytest.raises(Failure, match="--metrics: no metric named 'speed'") as caught:
             worker.take(Window("speed", 0.05), lambda text: None)

@@ -1,0 +1,147 @@
+"""Rounds on workers that answer at once and a clock that moves only when told: looks, targets, renewals, repetitions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from bench import plan
+from bench.lane import Lane
+from bench.plugins import metrics
+from bench.record import About, Body, RoundLine, SpeedArm
+from bench.rounds import Rounds
+from bench.state import State
+from bench.worker import Failure, Job, Window
+
+from .conftest import FakeWorkers, Silent
+
+THROUGHPUT = metrics.get("throughput")
+
+
+def arm(model: str) -> SpeedArm:
+    return SpeedArm(model=model, image_size=32, num_classes=10, policy="fp32", device="cpu", batch_size=4)
+
+
+def lane(model: str, lines: list[Body] | None = None, role: Any = "asked") -> Lane:
+    task = plan.Task(arm=arm(model), metrics=(THROUGHPUT,), settings={"window_s": 0.1}, about=About(family=model.split("_")[0]), seed=0, role=role)
+    return Lane(task, (lines if lines is not None else []).append, role=role)
+
+
+def rounds(lanes: list[Lane], workers: FakeWorkers, **changes: Any) -> Rounds:
+    def open_lane(one: Lane) -> bool:
+        before = workers.clock.now()
+        one.worker = workers.open(Job(one.arm, "cpu", 0, 1))
+        one.setup = one.worker.ready()
+        one.setup_s, one.born = workers.clock.now() - before, workers.clock.now()
+        one.process += 1
+        return True
+
+    def fail(one: Lane, failure: Failure) -> None:
+        one.status = failure.status
+        one.close()
+
+    for one in lanes:
+        open_lane(one)
+    common: dict[str, Any] = {"most": 100, "run": "r", "seed": 0, "watch": Silent(), "state": State(read=lambda pid: None)}
+    return Rounds(lanes=lanes, open_lane=open_lane, fail=fail, now=workers.clock.now, **(common | changes))
+
+
+def noisy(spread: float) -> Any:
+    """Speeds that wander by `spread` around 10 for the first model and 20 for the second."""
+    wobble: Iterator[float] = itertools.cycle([1.0, 1 + spread, 1 - spread, 1 + spread / 2, 1 - spread / 2])
+    return lambda job, window: [(10.0 if job.arm.model == "vit_a" else 20.0) * next(wobble)]
+
+
+def test_a_narrow_ratio_ends_at_the_first_look_and_a_wide_one_goes_on_to_the_last() -> None:
+    narrow = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0)), target=0.01)
+    narrow.go()
+    assert narrow.done == 6
+    assert not any(narrow.short(one) for one in narrow.lanes)
+    wide = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.5)), target=0.001, most=30)
+    wide.go()
+    assert wide.done == 30
+    assert all(wide.short(one) for one in wide.lanes)
+
+
+def test_looks_come_only_at_doubling_rounds() -> None:
+    """The ratio is exact from round 7 on in no time, but nobody looks before round 12."""
+    count = itertools.count()
+
+    def script(job: Job, window: Window) -> list[float]:
+        return [10.0 * (1 + next(count) % 7) if next(count) < 12 else 10.0]
+
+    one = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(script), target=0.01)
+    one.go()
+    assert one.done in (12, 24, 48, 96)
+
+
+def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_the_others() -> None:
+    workers = FakeWorkers(noisy(0.0))
+    wobble = itertools.cycle([0.5, 1.0, 2.0])
+    workers.script = lambda job, window: [next(wobble) if job.arm.model == "mixer_c" else 10.0]
+    lanes = [lane("vit_a"), lane("mixer_b"), lane("mixer_c")]
+    one = rounds(lanes, workers, target=0.01, most=20)
+    one.go()
+    taken = {name: sum(request[0] == name for request in workers.requests) for name in ("vit_a", "mixer_b", "mixer_c")}
+    assert taken == {"vit_a": 20, "mixer_b": 6, "mixer_c": 20}
+
+
+def test_the_sentinel_takes_part_in_every_third_round_and_ends_with_the_others() -> None:
+    workers = FakeWorkers(noisy(0.0))
+    one = rounds([lane("mixer_b"), lane("vit_s16", role="sentinel")], workers, most=7)
+    one.go()
+    assert sum(request[0] == "vit_s16" for request in workers.requests) == 3
+
+
+def test_contestants_stand_together_in_a_round() -> None:
+    workers = FakeWorkers(noisy(0.0))
+    lanes = [lane("vit_a"), lane("mixer_b"), lane("mixer_c"), lane("machine", role="probe")]
+    rounds(lanes, workers, most=12).go()
+    for number in range(12):
+        names = [request[0] for request in workers.requests[4 * number : 4 * number + 4]]
+        assert names.index("machine") in (0, 3)
+    assert len({tuple(request[0] for request in workers.requests[4 * n : 4 * n + 4]) for n in range(12)}) > 3
+
+
+def test_processes_are_renewed_while_that_costs_little_and_rounds_name_them() -> None:
+    lines: list[Body] = []
+    workers = FakeWorkers(noisy(0.0), seconds_to_open=2.0)
+    rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=60).go()
+    processes = [line.worker for line in lines if isinstance(line, RoundLine)]
+    assert processes[0] == 1
+    assert processes == sorted(processes)
+    assert 2 <= processes[-1] <= 4
+    renewed = next(line for line in lines if isinstance(line, RoundLine) and line.worker == 2)
+    assert renewed.setup == {"first_call_s": 0.5}
+    assert len(workers.opened) > 2
+    dear = FakeWorkers(noisy(0.0), seconds_to_open=1000.0)
+    rounds([lane("vit_a"), lane("mixer_b")], dear, most=60).go()
+    assert len(dear.opened) == 2
+
+
+def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -> None:
+    # 100 ticks a window, 60 of them busy, 20 by the worker itself: others take 40 %.
+    now = itertools.count()
+
+    def read(pid: int) -> tuple[int, int, int, int]:
+        at = next(now)
+        return 100 * at, 60 * at, 0, 20 * at
+
+    lines: list[Body] = []
+    workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
+    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=State(read=read))
+    one.go()
+    samples = [sample for line in lines if isinstance(line, RoundLine) for sample in line.samples]
+    assert all(sample.disturbed == "40% of the processors taken, most by other programs" for sample in samples)
+    assert {sample.state["left"] for sample in samples} == {0.6}
+    assert one.ledger.disturbed == one.ledger.windows == 100 + one.ledger.repeated
+    assert 0 < one.ledger.repeated <= 0.1 * one.ledger.windows + 1
+
+
+def test_the_ledger_knows_what_share_lay_inside_windows() -> None:
+    workers = FakeWorkers(noisy(0.0), seconds_per_window=2.0, seconds_to_open=1e6)
+    one = rounds([lane("vit_a"), lane("mixer_b")], workers, most=5)
+    one.go()
+    assert one.ledger.seconds["windows"] == 20.0
+    assert one.ledger.share == 1.0
