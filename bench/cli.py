@@ -46,14 +46,20 @@ def run(
     *,
     config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen, and cyclopts reads it
     suite: Annotated[str, Parameter()] = DEFAULT_SUITE,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Measure models and write records; what is finished is not measured again.
 
     Parameters
     ----------
     suite
-        quick, or a TOML file with the same fields as these flags; flags win over it. Not used where --models is given alone.
+        quick, paper, policies, gpu, full, or a TOML file with the same fields as these flags; flags win over it. Not used
+        where --models is given alone.
+    dry_run
+        Show what would be measured, how long it would take and how much memory, and measure nothing.
     """
+    if dry_run:
+        return _dry_run(config)
     from bench.worker import Workers
 
     workers = Workers()
@@ -83,9 +89,29 @@ def run(
         soft_wrap=True,
         highlight=False,
     )
+    if outcome.left:
+        console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
     if outcome.failures:
         console.print(f"{len(outcome.failures)} arms failed; their records say why, and the same command tries them again", highlight=False)
     return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
+
+
+def _dry_run(config: RunConfig) -> int:
+    """The plan of a run as a table."""
+    from rich.console import Console
+
+    from bench import environment, plan
+    from bench.console import print_tables
+    from bench.estimate import estimate, records_of
+    from bench.tables import cost
+
+    device = environment.resolve_device(config.device)
+    known = []
+    if (config.results / ".installation").exists():
+        machine = environment.describe(device, installation=environment.installation(config.results))
+        known = records_of(config.results / machine.name / "records", machine.fingerprint)
+    print_tables(_console(Console), [cost(estimate(config, plan.make(config, device=device), known, device.partition(":")[0]))])
+    return 0
 
 
 @app.command

@@ -60,7 +60,7 @@ class RunConfig:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     batch_sizes: Numbers = ()
-    """Images per call for throughput and memory, comma separated (latency is always at 1); 4 on a CPU unless given."""
+    """Images per call for throughput and memory, comma separated (latency is always at 1); 2 on a CPU unless given."""
     image_size: Annotated[int | None, Plain] = None
     """Side of the images in pixels; each model's own unless given."""
     num_classes: Annotated[int | None, Plain] = None
@@ -75,6 +75,9 @@ class RunConfig:
     """Rounds over all arms; 16, with a time budget as many as fit but at most 64, with --target-ci at most 768."""
     target_ci: Annotated[float | None, Plain] = None
     """Stop an arm when the 95 % interval of its ratio to the reference is within this share, such as 0.01."""
+    slice: Annotated[int | None, Plain] = None
+    """Timed arms that one call measures at most; the same command goes on with the next ones. All at once unless given;
+    in slices no best policy is chosen."""
     timeout: float = 600.0
     """Seconds after which an arm that gives no sign of life counts as hung."""
     worker_memory: Annotated[float | None, Plain] = None
@@ -100,6 +103,8 @@ class RunConfig:
             raise UsageError(f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual")
         if self.target_ci is not None and not 0 < self.target_ci < 1:
             raise UsageError(f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick")
+        if self.slice is not None and self.slice < 1:
+            raise UsageError(f"--slice: {self.slice} arms are none; 40 are about ten minutes on a GPU")
         if not 0 < self.timeout < float("inf"):
             raise UsageError(f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual")
         if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):

@@ -28,7 +28,7 @@ USUAL = {
 """What `--policies best` chooses from."""
 SENTINEL = ("vit_s16", "deit_s16")
 """One graph under two names: whatever their ratio is off 1 is the measuring's own error."""
-DEFAULT_BATCHES = {"cpu": (4,), "cuda": (1, 8, 64, 256), "mps": (16,)}
+DEFAULT_BATCHES = {"cpu": (2,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,8 @@ def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
     asked = [metric for metric in wanted if metric.arm == "speed"]
     modes = dict.fromkeys(metric.mode for metric in asked)
     sizes = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
-    for model, policy, mode in product(_distinct(named), _policies(config, kind), modes):
+    # Policy by policy: a slice of the plan holds arms that can be compared.
+    for policy, model, mode in product(_policies(config, kind), _distinct(named), modes):
         for batch_size in sorted(size for size in sizes if size is not None):
             fitting = tuple(metric for metric in asked if metric.mode == mode and _fits(metric, batch_size, config, kind))
             if not fitting:

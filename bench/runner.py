@@ -59,6 +59,8 @@ class Outcome:
     records: list[Path]
     measured: int
     ledger: Ledger
+    left: int
+    """Timed arms that wait for the next call of a run in slices."""
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -93,6 +95,7 @@ class Runner:
         self.started = started.isoformat(timespec="seconds")
         self.commit = environment.commit()
         self.ledger = Ledger()
+        self.left = 0
         self.failures: dict[str, str] = {}
 
     def run(self) -> Outcome:
@@ -121,7 +124,9 @@ class Runner:
         speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
         shown = [*tasks, *plan.companions(self.config, speeds, self.device.partition(":")[0])]
         paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in shown))
-        return Outcome(self.folder, [path for path in paths if path.exists()], len(lanes), self.ledger, self.failures)
+        return Outcome(
+            self.folder, [path for path in paths if path.exists()], len(lanes) - self.left, self.ledger, self.left, self.failures
+        )
 
     # What is still to be done
 
@@ -160,7 +165,10 @@ class Runner:
         if not lanes:
             return
         speeds = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode != "capacity"]
-        several = len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
+        several = self.config.slice is None and len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
+        if self.config.slice is not None and len(lanes) > self.config.slice:
+            self.left = len(lanes) - self.config.slice
+            lanes = lanes[: self.config.slice]
         lanes = [*lanes, *self._partners(lanes, speeds, several)]
         companions = self._companions(lanes, speeds)
         budget = self.config.time_budget

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import published
 from bench.speed_tables import best, ceilings, efficiency, percentiles
 from bench.summary import Accuracy, Summary
 from bench.table import MACS_NOTE, Table
 from bench.units import interval, number
+
+if TYPE_CHECKING:  # imports torch
+    from bench.estimate import Estimate
 
 
 def all_tables(summary: Summary) -> list[Table]:
@@ -31,6 +34,25 @@ def matches(
         mark = "" if within else ", out of tolerance: the nearest there is"
         lines.append([name, f"{params:,}", number(macs * 1e-9), str(tokens or ""), f"{miss * 100:.2f} %{mark}", rule])
     return Table(f"Equal {budget}", ["model", "params", "GMACs", "tokens", "miss", "chosen by"], lines, [MACS_NOTE.replace("¹ ", "MACs: ")])
+
+
+def cost(found: Estimate) -> Table:
+    """What a run would measure and what that would take."""
+    lines = [
+        [line.name, line.metrics, f"{line.setup:.1f}", number(line.each_round), number(line.memory / 1e9), line.basis]
+        for line in found.lines
+    ]
+    notes = [
+        f"about {_duration(found.seconds)} for {found.rounds} rounds over all arms, set-up and counting included; "
+        f"{number(found.memory / 1e9)} GB while all are alive"
+    ]
+    if found.trainings:
+        notes.append(f"{found.trainings} accuracy arms come after that and are not estimated")
+    return Table("Plan; nothing was measured", ["arm", "metrics", "set-up s", "s a round", "memory GB", "estimate"], lines, notes)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -24,7 +24,9 @@ def arm(model: str) -> SpeedArm:
 
 
 def lane(model: str, lines: list[Body] | None = None, role: Any = "asked") -> Lane:
-    task = plan.Task(arm=arm(model), metrics=(THROUGHPUT,), settings={"window_s": 0.1}, about=About(family=model.split("_")[0]), seed=0, role=role)
+    task = plan.Task(
+        arm=arm(model), metrics=(THROUGHPUT,), settings={"window_s": 0.1}, about=About(family=model.split("_")[0]), seed=0, role=role
+    )
     return Lane(task, (lines if lines is not None else []).append, role=role)
 
 

@@ -194,3 +194,87 @@ def test_a_results_path_that_is_no_folder(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError, match=r"--results: .* a folder is needed"):
         start(path, FakeWorkers(steady))
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+def by_policy(speeds: dict[str, float]) -> Any:
+    """Speeds that depend on the policy alone."""
+    return lambda job, window: [speeds.get(getattr(job.arm, "policy", ""), 1.0)]
+
+
+def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_not_choose(tmp_path: Path) -> None:
+    workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 3.0}))
+    outcome, _ = start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
+    phases = {}
+    for path in outcome.records:
+        loaded = record.load(path)
+        if isinstance(loaded.arm, record.SpeedArm) and loaded.arm.model in THREE:
+            phases[loaded.arm.model, loaded.arm.policy] = Counter(line.phase for line in loaded.rounds)
+            chosen = [line.round for line in loaded.rounds if line.phase == "choose"]
+            confirmed = [line for line in loaded.rounds if line.phase == "confirm"]
+            assert all(line.round > max(chosen) and line.worker > 1 for line in confirmed)
+    for model in THREE[:2]:
+        assert phases[model, "fp32"] == {"choose": 4}
+        assert phases[model, "channels_last"] == {"choose": 4, "confirm": 4}
+    before = len(workers.requests)
+    start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
+    assert len(workers.requests) == before
+
+
+def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",))
+    roles = {record.load(path).arm.model: record.load(path).runs[0].role for path in outcome.records}
+    assert roles == {THREE[0]: "asked", "vit_s16": "sentinel", "deit_s16": "sentinel", "machine": "probe"}
+
+
+def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_reference(tmp_path: Path) -> None:
+    """Memory for the companions, the reference and one more arm; everybody is measured, each beside the reference."""
+    workers = FakeWorkers(steady)
+    config = RunConfig(models=THREE, device="cpu", rounds=4, results=tmp_path, metrics=("throughput",))
+    room = 5 << 30
+    free = lambda gpu: room - workers.alive * (1 << 30)  # noqa: E731
+    outcome = Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free).run()
+    loaded = {record.load(path).arm.model: record.load(path) for path in outcome.records}
+    at = {model: {line.round for line in loaded[model].rounds} for model in THREE}
+    assert {len(at[model]) for model in ("convmixer_digits", "mixer_digits")} == {4}
+    assert not at["convmixer_digits"] & at["mixer_digits"]
+    assert at["vit_digits"] == at["convmixer_digits"] | at["mixer_digits"]
+
+
+def test_out_of_memory_beside_others_is_tried_again_with_fewer(tmp_path: Path) -> None:
+    class Tight(FakeWorkers):
+        def open(self, job: Job) -> Any:
+            worker = super().open(job)
+            ready = worker.ready
+
+            def tight() -> Any:
+                # mixer_digits fits only where convmixer_digits is not.
+                if job.arm.model == "mixer_digits" and self.alive > 5:
+                    raise Failure("oom", "out of memory")
+                return ready()
+
+            worker.ready = tight  # type: ignore[method-assign]
+            return worker
+
+    outcome, watch = start(tmp_path, Tight(steady), metrics=("throughput",))
+    assert watch.failures == []
+    assert set(rounds_of(outcome).values()) >= {4}
+    ends = {record.load(path).arm.model: record.load(path).ends[-1].status for path in outcome.records}
+    assert ends["mixer_digits"] == "ok"
+
+
+def test_slices_measure_so_many_arms_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",), slice=2)
+    assert (outcome.measured, outcome.left) == (2, 1)
+    outcome, _ = start(tmp_path, workers, metrics=("throughput",), slice=2)
+    assert (outcome.measured, outcome.left) == (1, 0)
+
+
+def test_a_narrower_target_goes_on_where_a_wider_one_was_reached(tmp_path: Path) -> None:
+    start(tmp_path, FakeWorkers(steady), metrics=("throughput",), rounds=None, target_ci=0.5)
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers, metrics=("throughput",), rounds=None, target_ci=0.5)
+    assert workers.opened == []
+    start(tmp_path, workers, metrics=("throughput",), rounds=None, target_ci=0.1)
+    assert workers.models() == set(THREE)
