@@ -90,9 +90,8 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
 
 def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[str]:
     """The models whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
-    logs = {
-        row.model: paired_logs(row.rounds.get(quantity, {}), reference.rounds.get(quantity, {})) for row in rows if row is not reference
-    }
+    there = reference.fair.get(quantity, {})
+    logs = {row.model: paired_logs(row.fair.get(quantity, {}), there) for row in rows if row is not reference}
     found = {model: p for model, pairs in logs.items() if (p := p_value(pairs)) is not None}
     return {model for model, p in holm(found).items() if p >= 0.05}
 

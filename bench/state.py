@@ -115,8 +115,3 @@ def _group() -> int | None:
     # Files that were read stay in memory until somebody needs it.
     cache = next((int(line.split()[1]) for line in details if line.startswith("inactive_file ")), 0)
     return None if limit == "max" else max(0, int(limit) - used + cache)
-
-
-def load_average() -> float | None:
-    """Processes that wanted to run in the last minute."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

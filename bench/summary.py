@@ -129,7 +129,8 @@ def summarise(records: Iterable[Record]) -> Summary:
         notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
     kept = _newest_of_each([record for record in kept if record.runs])
     speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
-    rows = _rows([record for record in speeds if _was_asked(record)], MEASURED)
+    asked = [record for record in speeds if _was_asked(record)]
+    rows = _rows(asked, MEASURED)
     for record in kept:
         if isinstance(record.arm, CountArm):
             of_shape = [row for row in rows if (row.model, row.image_size) == (record.arm.model, record.arm.image_size)]
@@ -141,7 +142,7 @@ def summarise(records: Iterable[Record]) -> Summary:
     return Summary(
         machine=newest,
         rows=rows,
-        best=_chosen(_rows(speeds, ("confirm",))),
+        best=_chosen(_rows(asked, ("confirm",))),
         sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),
         probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
         accuracies=[_accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)],

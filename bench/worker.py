@@ -7,6 +7,7 @@ time, when told: make ready, or take one window of one metric, and answer with r
 from __future__ import annotations
 
 import io
+import logging
 import multiprocessing
 import os
 import signal
@@ -209,6 +210,10 @@ def _open(job: Job, pipe: Connection) -> Any:
     if job.cache is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache
         os.environ["TRITON_CACHE_DIR"] = os.path.join(job.cache, "triton")
+        if job.device == "cpu":
+            # Its helpers would outlive a worker that is killed; for a CPU there is one kernel file a model, if any.
+            os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA, which is known
     if job.memory is not None:
         settings.limit_memory(job.memory, job.device)
     if isinstance(job.arm, ProbeArm):

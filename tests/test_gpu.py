@@ -9,7 +9,10 @@ import torch
 
 from bench import record
 from bench.config import RunConfig
+from bench.plugins import models
 from bench.runner import Runner
+from bench.selfcheck import SelfCheck
+from bench.subject import open_subject, prepare
 
 from .conftest import Silent
 
@@ -39,3 +42,43 @@ def test_out_of_memory_is_a_status(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("throughput",), batch_sizes=(10_000_000,), results=tmp_path)
     outcome = Runner(config, Silent()).run()
     assert record.load(outcome.records[0]).ends[-1].status == "oom"
+
+
+@pytest.mark.parametrize("policy", ["fp32", "tf32", "bf16", "fp16", "bf16+channels_last", "bf16+compile", "bf16+graph"])
+def test_every_policy_computes_the_same_function_on_cuda(policy: str) -> None:
+    def logits(name: str) -> torch.Tensor:
+        arm = record.SpeedArm(model="vit_digits", image_size=32, num_classes=10, policy=name, device="cuda", batch_size=8)
+
+        def build() -> torch.nn.Module:
+            torch.manual_seed(0)
+            return models.get("vit_digits").build(image_size=32, num_classes=10)
+
+        one = open_subject(arm, device="cuda:0", seed=0, build=build, progress=lambda text: None)
+        prepare(one)
+        return one.call().float()
+
+    torch.testing.assert_close(logits(policy), logits("fp32"), rtol=0.05, atol=0.05)
+
+
+def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
+    config = RunConfig(models=("vit_s16",), metrics=("energy", "graph_latency", "latency"), batch_sizes=(64,), rounds=2, results=tmp_path)
+    outcome = Runner(config, Silent()).run()
+    assert outcome.failures == {}
+    found = {sample.metric: sample for path in outcome.records for line in record.load(path).rounds for sample in line.samples}
+    assert found["energy"].values[0] > 0
+    assert found["graph_latency"].values[0] <= found["latency"].values[0]
+    assert found["latency"].detail["device_s"] > 0
+    assert found["latency"].state["clock_mhz_max"]
+
+
+def test_the_largest_batch_on_cuda(tmp_path: Path) -> None:
+    config = RunConfig(models=("vit_s16",), metrics=("largest_batch",), worker_memory=4.0, results=tmp_path)
+    outcome = Runner(config, Silent()).run()
+    [(_, sample)] = record.samples(record.load(outcome.records[0]), "largest_batch")
+    assert sample.values[0] > 32
+
+
+def test_a_model_against_itself_is_within_one_percent() -> None:
+    verdict = SelfCheck(3, "cuda:0", tell=lambda text: None).run()
+    assert verdict.enough_covered
+    assert verdict.alike.resolvable(180) < 0.01

@@ -79,7 +79,7 @@ def test_a_model_a_metric_and_a_figure_are_one_new_file_each(tmp_path: Path) -> 
     run = in_copy(tmp_path, files, "run", *arguments)
     assert run.returncode == 0, run.stderr
     assert "colour_only" in run.stdout
-    assert "answer bit b4" in run.stdout
+    assert "answer bit b2" in run.stdout
     report = subprocess.run([sys.executable, "-m", "bench", "report"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert report.returncode == 0, report.stderr
     [machine] = [path for path in (tmp_path / "results").iterdir() if path.is_dir()]

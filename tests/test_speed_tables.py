@@ -1,0 +1,174 @@
+"""Tables of speeds from records whose content is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import record
+from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
+from bench.speed_tables import best, canary_drift, ceilings, efficiency, percentiles, sentinel
+from bench.stats import holm, p_value, percentile, smallest_within
+from bench.summary import Summary, summarise
+
+from .conftest import MACHINE, UNITS, count_record
+
+WOBBLE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
+
+
+def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> None:
+    """One speed record. `phase`, `role`, `batch`, `policy`, `metric`, `state`, `detail` and `calls` change what is in it."""
+    metric = changes.get("metric", "throughput")
+    unit, better = {**UNITS, "energy": ("J", "lower"), "largest_batch": ("image", "higher")}[metric]
+    arm = SpeedArm(
+        model=model,
+        image_size=224,
+        num_classes=1000,
+        policy=changes.get("policy", "fp32"),
+        device=changes.get("device", "cpu"),
+        batch_size=changes.get("batch", 4),
+        mode=changes.get("mode", "inference"),
+    )
+    path = record.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
+    if not record.load(path).runs:
+        role = changes.get("role", "asked")
+        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role))
+    start = len(record.load(path).rounds)
+    for number, value in enumerate(values, start=start + 1):
+        sample = Sample(
+            metric=metric,
+            unit=unit,
+            better=better,
+            values=[value] * changes.get("calls", 1),
+            detail=changes.get("detail", {}),
+            state=changes.get("state", {}),
+            disturbed="others" if changes.get("state") else None,
+        )
+        record.append(path, RoundLine(run="r1", round=number, phase=changes.get("phase", "measure"), samples=[sample]))
+    record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+
+
+def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
+    arm = ProbeArm(precision="fp32", device="cpu")
+    path = record.create(folder, arm, {"protocol": 1}, About(family="probe"))
+    if not record.load(path).runs:
+        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    for number, value in enumerate(values, start=1):
+        record.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better="higher", values=[value])]))
+
+
+def summary(folder: Path) -> Summary:
+    records, damaged = load_folder(folder)
+    assert damaged == []
+    return summarise(records)
+
+
+def test_sentinels_and_probes_are_no_contestants_but_stand_under_the_table(tmp_path: Path) -> None:
+    speeds(tmp_path, "mixer_s16", [20 * one for one in WOBBLE])
+    speeds(tmp_path, "vit_s16", [10.0] * 8, role="sentinel")
+    speeds(tmp_path, "deit_s16", [10.1] * 8, role="sentinel")
+    probe(tmp_path, "canary", "s", [1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 1.2, 1.2])
+    found = summary(tmp_path)
+    [table] = efficiency(found)
+    assert [row[0] for row in table.rows] == ["mixer_s16"]
+    ratio = sentinel(found)
+    assert ratio is not None
+    assert ratio.value == pytest.approx(1.01)
+    assert canary_drift(found) == pytest.approx(0.2 / 1.0)
+    assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 1.01" in "\n".join(table.notes)
+
+
+def test_the_best_table_rests_on_confirming_rounds_alone(tmp_path: Path) -> None:
+    speeds(tmp_path, "vit_s16", [10.0] * 8, phase="choose")
+    speeds(tmp_path, "mixer_s16", [90.0] * 8, phase="choose", policy="channels_last")  # lucky where it was chosen
+    speeds(tmp_path, "vit_s16", [10.0] * 8, phase="confirm")
+    speeds(tmp_path, "mixer_s16", [20.0] * 8, phase="confirm", policy="channels_last")
+    found = summary(tmp_path)
+    [table] = best(found)
+    cells = {row[0]: row[1:] for row in table.rows}
+    assert cells["mixer_s16"] == ["channels_last", "20.0 ±0", "2.00 [2.00, 2.00]"]
+    assert cells["vit_s16"][0] == "fp32 eager"
+    fixed = {table.title.split(" · ")[2]: table for table in efficiency(found)}
+    assert set(fixed) == {"fp32 eager on Test CPU", "channels_last on Test CPU"}
+    assert "90.0" in fixed["channels_last on Test CPU"].rows[0][1]
+    assert any("rounds that did not choose" in note for note in table.notes)
+
+
+def test_ratios_hold_each_window_against_what_was_left_to_it(tmp_path: Path) -> None:
+    """Half the processors were gone while the mixer ran: its median is as measured, its ratio is not punished."""
+    speeds(tmp_path, "vit_s16", [10.0] * 8)
+    speeds(tmp_path, "mixer_s16", [10.0] * 8, state={"steal": 0.0, "other": 0.5, "left": 0.5})
+    [table] = efficiency(summary(tmp_path))
+    cells = {row[0]: row[1:] for row in table.rows}
+    assert cells["mixer_s16"] == ["10.0 ±0", "2.00 [2.00, 2.00]"]
+    assert "8 of 16 windows disturbed by others" in "\n".join(table.notes)
+
+
+def test_what_cannot_be_told_apart_is_marked(tmp_path: Path) -> None:
+    speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE])
+    speeds(tmp_path, "mixer_s16", [10 * one for one in reversed(WOBBLE)])
+    speeds(tmp_path, "resnet50", [5 * one for one in WOBBLE], family="resnet")
+    [table] = efficiency(summary(tmp_path))
+    marks = {row[0]: row[2].endswith("≈") for row in table.rows}
+    assert marks == {"vit_s16": False, "mixer_s16": True, "resnet50": False}
+    assert any("Holm-corrected over 2 pairs" in note for note in table.notes)
+
+
+def test_the_knee_is_the_smallest_batch_near_the_best(tmp_path: Path) -> None:
+    for batch, value in ((1, 10.0), (8, 50.0), (64, 97.0), (256, 100.0)):
+        speeds(tmp_path, "vit_s16", [value] * 8, batch=batch)
+    [table] = efficiency(summary(tmp_path))
+    assert "knee, the smallest batch within 5% of the best throughput: vit_s16 64" in table.notes
+
+
+def test_host_bound_arms_are_named(tmp_path: Path) -> None:
+    slow = {"host_s": 0.0099, "device_s": 0.002}
+    speeds(tmp_path, "vit_s16", [0.01] * 8, metric="latency", batch=1, device="cuda", detail=slow)
+    fast = {**slow, "host_s": 0.004}
+    speeds(tmp_path, "resnet50", [0.01] * 8, metric="latency", batch=1, device="cuda", detail=fast, family="resnet")
+    [table] = efficiency(summary(tmp_path))
+    assert next(note for note in table.notes if note.startswith("host-bound")).endswith(": vit_s16")
+
+
+def test_percentiles_only_as_far_out_as_calls_tell(tmp_path: Path) -> None:
+    speeds(tmp_path, "vit_s16", [0.01] * 8, metric="latency", batch=1, calls=10)
+    speeds(tmp_path, "mixer_s16", [0.02] * 8, metric="latency", batch=1, calls=100)
+    speeds(tmp_path, "resnet50", [0.02] * 6, metric="latency", batch=1, calls=10)
+    [table] = percentiles(summary(tmp_path))
+    assert {row[0]: row[3:] for row in table.rows} == {
+        "vit_s16": ["10.0", "10.0", "", "80"],
+        "mixer_s16": ["20.0", "20.0", "20.0", "800"],
+    }
+    assert percentile([1.0] * 63, 0.9) is percentile([1.0] * 661, 0.99) is None
+
+
+def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
+    speeds(tmp_path, "vit_s16", [10.0] * 8)
+    path = count_record(tmp_path, "vit_s16", 20_000_000, 4_000_000_000)
+    sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
+    record.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+    probe(tmp_path, "matmul_ceiling", "MAC/s", [100e9] * 6)
+    probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
+    [table] = ceilings(summary(tmp_path))
+    # 40 of 100 GMAC/s; 4 G MACs over 4 bytes x (20 M / 4 + 2 x 10 M) = 100 MB.
+    assert table.rows == [["vit_s16", "224", "fp32 eager", "b4", "40.0", "40.0", "arithmetic", "40.0"]]
+
+
+def test_energy_shows_its_net_and_a_bounded_search_that_it_is(tmp_path: Path) -> None:
+    speeds(tmp_path, "vit_s16", [0.5] * 8, metric="energy", detail={"net_j": 0.4}, device="cuda")
+    speeds(tmp_path, "vit_s16", [512.0], metric="largest_batch", detail={"at_least": True}, device="cuda", mode="capacity", batch=1)
+    [table] = efficiency(summary(tmp_path))
+    assert {"0.500 ±0 (net 0.400)", "≥ 512"} <= set(table.rows[0])
+
+
+def test_holm_and_the_t_test() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": 0.03, "c": 0.06, "b": 0.06}
+    assert p_value([0.1] * 5) is None
+    assert p_value([0.0] * 6) == 1.0
+    assert p_value([0.1] * 6) == 0.0
+    p = p_value([0.1, -0.1, 0.2, -0.2, 0.05, -0.04])
+    assert p is not None
+    assert p > 0.5
+    assert smallest_within({}, 0.05) is None

@@ -1,0 +1,165 @@
+"""What the machine does beside a window: shares of the processors, a GPU's clocks, and what NVML says, all of it fake."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import settings
+from bench.gpu import NvmlGpu, gpu_for
+from bench.metrics import energy
+from bench.record import SpeedArm
+from bench.state import State, free_memory
+from bench.subject import Subject
+
+from .conftest import FakeClock
+
+
+def readings(*found: tuple[int, int, int, int]) -> Any:
+    """Tick readings one after the other."""
+    left = iter(found)
+    return lambda pid: next(left)
+
+
+def test_a_quiet_window_has_shares_and_no_mark() -> None:
+    state = State(read=readings((0, 0, 0, 0), (100, 92, 0, 90)))
+    state.begin(1)
+    assert state.end(1) == ({"steal": 0.0, "other": 0.02}, None)
+
+
+def test_what_others_take_is_marked_and_what_is_left_is_kept() -> None:
+    state = State(read=readings((0, 0, 0, 0), (100, 90, 10, 40)))
+    state.begin(1)
+    found, why = state.end(1)
+    assert found == {"steal": 0.1, "other": 0.5, "left": 0.4}
+    assert why == "60% of the processors taken, most by other programs"
+
+
+def test_a_few_ticks_are_coarseness_and_no_disturbance() -> None:
+    state = State(read=readings((0, 0, 0, 0), (6, 6, 0, 3)))
+    state.begin(1)
+    assert state.end(1)[1] is None
+
+
+def test_where_ticks_cannot_be_read_nothing_is_said() -> None:
+    state = State(read=lambda pid: None)
+    state.begin(1)
+    assert state.end(1) == ({}, None)
+
+
+class FakeNvml:
+    """As much of pynvml as is used; `reads` holds what each function returns."""
+
+    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
+
+    class NVMLError(Exception):
+        """What pynvml raises."""
+
+    def __init__(self, **reads: Any) -> None:
+        self.reads = reads
+
+    def __getattr__(self, name: str) -> Any:
+        def read(*_: object) -> Any:
+            if name not in self.reads:
+                raise self.NVMLError(name)
+            return self.reads[name]() if callable(self.reads[name]) else self.reads[name]
+
+        return read
+
+
+def test_a_gpu_that_tells_nothing_gives_nothing() -> None:
+    gpu = NvmlGpu(FakeNvml(), None)
+    assert gpu.state() == {}
+    assert (gpu.clock(), gpu.energy(), gpu.others(set()), gpu.free()) == (None, None, [], None)
+
+
+def test_a_throttled_gpu_window_is_marked_with_its_clocks() -> None:
+    clocks = iter([1980.0, 1200.0])
+    nvml = FakeNvml(
+        nvmlDeviceGetClockInfo=lambda: next(clocks),
+        nvmlDeviceGetTemperature=83,
+        nvmlDeviceGetPowerUsage=700_000,
+        nvmlDeviceGetCurrentClocksThrottleReasons=0x04 | 0x01,
+    )
+    state = State(NvmlGpu(nvml, None), read=lambda pid: None)
+    state.begin(1)
+    state.glance()
+    state.glance()
+    found, why = state.end(1)
+    assert why == "throttled: power cap"
+    assert (found["clock_mhz_min"], found["clock_mhz_max"], found["temperature_c_max"], found["power_w_max"]) == (1200, 1980, 83, 700)
+
+
+def test_other_processes_on_the_gpu_are_found() -> None:
+    gpu = NvmlGpu(FakeNvml(nvmlDeviceGetComputeRunningProcesses=[SimpleNamespace(pid=7), SimpleNamespace(pid=8)]), None)
+    assert gpu.others({8}) == [7]
+
+
+def test_there_is_no_gpu_behind_a_cpu() -> None:
+    assert gpu_for("cpu") is None
+
+
+class Meter:
+    """A GPU that draws 50 W idle and 300 W at work."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.busy = clock, 0.0
+
+    def energy(self) -> float:
+        return 50 * self.clock.time + 250 * self.busy
+
+
+def test_energy_is_gross_and_net_of_idle_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    meter = Meter(clock)
+    arm = SpeedArm(model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10)
+
+    def call() -> None:
+        clock.spend(0.1)
+        meter.busy += 0.1
+
+    monkeypatch.setattr(energy, "pause", clock.spend)
+    subject = Subject(arm=arm, device="cuda", build=torch.nn.Identity, clock=clock, seed=0, gpu=meter, call=call)  # type: ignore[arg-type]
+    subject.seconds_per_call = 0.1
+    reading = energy.measure(subject, 2.0)
+    # 20 calls, 2 s at 300 W: 600 J for 200 images, of which the idle GPU would have drawn 100.
+    assert reading.values == [pytest.approx(3.0)]
+    assert reading.detail == {"net_j": pytest.approx(2.5), "idle_w": pytest.approx(50), "power_w": pytest.approx(300)}
+
+
+def test_energy_that_cannot_be_read_is_unsupported_and_not_guessed() -> None:
+    arm = SpeedArm(model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10)
+    subject = Subject(arm=arm, device="cuda", build=torch.nn.Identity, clock=FakeClock(), seed=0, gpu=NvmlGpu(FakeNvml(), None))
+    with pytest.raises(NotImplementedError, match="energy counter cannot be read"):
+        energy.measure(subject, 2.0)
+
+
+def test_how_openmp_waits_is_set_unless_the_user_has() -> None:
+    environment: dict[str, str] = {}
+    assert settings.waiting(environment) == {"gomp_spincount": settings.SPINS}
+    assert environment == {"GOMP_SPINCOUNT": settings.SPINS}
+    mine = {"OMP_WAIT_POLICY": "passive"}
+    assert settings.waiting(mine) == {"omp_wait_policy": "passive"}
+    assert mine == {"OMP_WAIT_POLICY": "passive"}
+
+
+def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
+    before = settings.current()
+    try:
+        settings.tf32(True)
+        assert settings.current()["matmul_tf32"] is settings.current()["cudnn_tf32"] is True
+        settings.fix(int(before["threads"] or 1))
+        assert settings.current()["matmul_tf32"] is settings.current()["cudnn_tf32"] is False
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = bool(before["matmul_tf32"])
+        torch.backends.cudnn.allow_tf32 = bool(before["cudnn_tf32"])
+        torch.backends.cudnn.benchmark = bool(before["cudnn_benchmark"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_free_memory_can_be_read() -> None:
+    assert (free_memory() or 0) > 1 << 20
