@@ -165,7 +165,7 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     if unsteady := [row.model for row in rows if row.unsteady]:
         yield f"warm-up never settled: {', '.join(unsteady)}"
     if short := [row.model for row in rows if row.short]:
-        yield f"out of time before all rounds or the target: {', '.join(short)}; a larger --time-budget goes on from here"
+        yield f"ended by the time, a larger --time-budget goes on from here: {', '.join(short)}"
 
 
 def _knee(row: Row) -> int | None:

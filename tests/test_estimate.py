@@ -1,0 +1,63 @@
+"""What a run will cost: from records where this machine has measured, from MACs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import plan, record
+from bench.config import SUITES, RunConfig
+from bench.errors import UsageError
+from bench.estimate import estimate
+from bench.record import RunLine, SpeedArm
+
+from .conftest import MACHINE
+
+CONFIG = RunConfig(models=("convmixer_digits", "vit_digits"), device="cpu", metrics=("throughput",), rounds=10)
+
+
+def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> None:
+    tasks = plan.make(CONFIG, device="cpu")
+    found = estimate(CONFIG, tasks, [], "cpu")
+    mine = [line for line in found.lines if line.name.startswith(("convmixer_digits", "vit_digits"))]
+    assert {line.basis for line in mine} == {"from its MACs"}
+    assert found.rounds == 10
+    assert found.seconds > 10 * sum(line.each_round for line in mine)
+    budgeted = RunConfig(models=CONFIG.models, device="cpu", metrics=("throughput",), time_budget=4.0)
+    assert 1 <= estimate(budgeted, tasks, [], "cpu").rounds < 64
+
+
+def test_what_was_measured_here_counts(tmp_path: Path) -> None:
+    tasks = plan.make(CONFIG, device="cpu")
+    task = next(task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
+    path = record.create(tmp_path, task.arm, task.settings, task.about)
+    setup = {"seconds_per_call": 2.0}
+    record.append(path, RunLine(run="r", started="2026", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
+    found = estimate(CONFIG, tasks, [record.load(path)], "cpu")
+    line = next(line for line in found.lines if line.name.startswith("vit_digits"))
+    assert (line.basis, line.each_round) == ("measured here before", 2.0)
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_suite_can_be_planned(suite: Path) -> None:
+    from bench.config import suite_fields
+
+    fields = suite_fields(suite.stem)
+    config = RunConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    device = "cuda:0" if config.device == "cuda" else "cpu"
+    tasks = plan.make(config, device=device)
+    assert {task.arm.model for task in tasks} >= set(config.models)
+    if suite.stem == "gpu":
+        speeds = [task.arm for task in tasks if isinstance(task.arm, SpeedArm)]
+        assert {arm.batch_size for arm in speeds} == {1, 8, 64, 256}
+        assert {metric.name for task in tasks for metric in task.metrics} >= {"energy", "graph_latency"}
+
+
+def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
+    with pytest.raises(UsageError, match="--metrics: energy cannot be measured on cpu"):
+        plan.make(RunConfig(models=("vit_digits",), device="cpu", metrics=("energy",)), device="cpu")
+    with pytest.raises(UsageError, match="--policies: tf32 does not run on cpu"):
+        plan.make(RunConfig(models=("vit_digits",), device="cpu", policies=("tf32",)), device="cpu")
+    with pytest.raises(UsageError, match="--metrics: canary comes along"):
+        plan.make(RunConfig(models=("vit_digits",), device="cpu", metrics=("canary",)), device="cpu")
