@@ -16,6 +16,7 @@ from bench.lane import label
 from bench.matching import cost_of
 from bench.plugins import Model, models
 from bench.record import AccuracyArm, CountArm, ProbeArm, Record, SpeedArm
+from bench.rounds import SENTINEL_EVERY, window_of
 
 REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""
@@ -51,8 +52,7 @@ class Estimate:
 def estimate(config: RunConfig, tasks: list[plan.Task], known: Iterable[Record], kind: str) -> Estimate:
     """The cost of `tasks` with the companions that they bring; `known` are this machine's records."""
     measured = {one.head.key: one for one in known}
-    speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
-    everything = list({task.arm: task for task in [*plan.companions(config, speeds, kind), *tasks]}.values())
+    everything = list({task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}.values())
     rate = REACHED * matmul_rate()
     lines = [_line(task, measured.get(record.key_of(task.arm, task.settings)), rate) for task in everything]
     each = sum(line.each_round for line in lines)
@@ -93,13 +93,9 @@ def _line(task: plan.Task, found: Record | None, rate: float) -> Line:
     if isinstance(arm, CountArm):
         return Line(label(arm), names, 2.0, 0.0, 0.0, "usual")
     seconds, basis = _seconds_per_call(arm, entry, found, rate)
-    windows = sum(
-        max(metric.window if metric.window is not None else float(task.settings["window_s"] or 0), seconds)
-        for metric in task.metrics
-        if metric.rounds is None
-    )
+    windows = sum(max(window_of(task, metric), seconds) for metric in task.metrics if metric.rounds is None)
     if task.role == "sentinel":
-        windows /= 3
+        windows /= SENTINEL_EVERY
     return Line(label(arm), names, 0.5 + SETUP_CALLS * seconds, windows, _memory(arm, entry), basis)
 
 

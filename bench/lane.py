@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bench import plan
 from bench.plugins import Metric
 from bench.record import Arm, Body, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
-from bench.worker import Failure, Worker
+from bench.worker import Worker
 
 At = tuple[str, int]
 """What samples are paired by: run and round."""
@@ -34,7 +34,6 @@ class Lane:
     reached: set[str] = field(default_factory=set)
     """Metrics whose interval is as narrow as was aimed at."""
     status: Status | None = None
-    failure: Failure | None = None
     postponed: bool = False
     """It ran out of memory beside others once, and is tried again with fewer."""
 
@@ -46,6 +45,19 @@ class Lane:
     def alive(self) -> bool:
         """Whether it can take windows."""
         return self.worker is not None and self.status is None
+
+    @property
+    def contestant(self) -> bool:
+        """Whether it is compared with others; the sentinel pair and the probes only come along."""
+        return self.role in ("asked", "reference")
+
+    def open(self, start: Callable[[], Worker], now: Callable[[], float]) -> None:
+        """A new process, built and warmed up. Raises Failure."""
+        before = now()
+        self.worker = start()
+        self.process += 1
+        self.setup = self.worker.ready()
+        self.setup_s, self.born = now() - before, now()
 
     def all_values(self, metric: str) -> dict[At, float]:
         """One value per round, of this run and of former ones."""
@@ -63,7 +75,7 @@ class Lane:
         """Whether this metric still needs a round."""
         return metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
 
-    def start_anew(self, earlier: Record | None, phases: list[str]) -> None:
+    def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
         """A new phase: what former runs measured in such phases counts, nothing else."""
         self.earlier = {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics} if earlier else {}
         self.values, self.reached = {}, set()

@@ -8,12 +8,27 @@ from pathlib import Path
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _resident(field: str) -> int:
-    """Bytes of `VmRSS` (now) or `VmHWM` (peak) of this process."""
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"{STATUS} has no {field}")
+def in_file(path: Path, field: str) -> int | None:
+    """Bytes of the line `field: N kB` of a file in /proc; None where there is no such file or line."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+
+
+def of_process(field: str) -> int:
+    """Bytes of `VmRSS` (now), `VmHWM` (peak) or `VmData` (private and writable) of this process."""
+    found = in_file(STATUS, field)
+    if found is None:
+        raise OSError(f"{STATUS} has no {field}")
+    return found
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, of the system or of a device, did not suffice."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def before(device: str) -> int:
@@ -22,7 +37,7 @@ def before(device: str) -> int:
         return 0  # a worker of its own: whatever its allocator holds later, the model brought
     if not STATUS.exists():
         return _peak_of_life()
-    return _resident("VmRSS")
+    return of_process("VmRSS")
 
 
 def _peak_of_life() -> int:
@@ -52,4 +67,4 @@ def peak(device: str, memory_before: int) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    return (_resident("VmHWM") if STATUS.exists() else _peak_of_life()) - memory_before
+    return (of_process("VmHWM") if STATUS.exists() else _peak_of_life()) - memory_before

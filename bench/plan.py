@@ -13,6 +13,7 @@ from bench.errors import UsageError
 from bench.matching import siblings
 from bench.plugins import Dataset, Metric, Model, datasets, metrics, models, policies
 from bench.record import About, AccuracyArm, Arm, CountArm, ProbeArm, Role, Scalar, SpeedArm
+from bench.reference import SENTINEL
 from bench.subject import SPEED_SETTINGS, precision_of, split_policy
 from bench.training.recipe import Recipe, recipes
 
@@ -26,8 +27,6 @@ USUAL = {
     "mps": ("fp32", "channels_last", "fp16"),
 }
 """What `--policies best` chooses from."""
-SENTINEL = ("vit_s16", "deit_s16")
-"""One graph under two names: whatever their ratio is off 1 is the measuring's own error."""
 DEFAULT_BATCHES = {"cpu": (2,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
@@ -69,12 +68,12 @@ def _metrics(config: RunConfig, kind: str) -> list[Metric]:
     return named or [entry for entry in metrics.entries() if not entry.on_request and not entry.supports(kind) and entry.arm != "probe"]
 
 
-def companions(config: RunConfig, speeds: list[Task], kind: str) -> list[Task]:
+def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
     """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
 
     The pair runs at the image size, batch and policy of the first timed arm, so that it costs what one arm costs.
     """
-    timed = [task for task in speeds if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
+    timed = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
     found: list[Task] = []
     if timed:
         first = next((task for task in timed if _timing(task) == "throughput"), timed[0])
@@ -85,7 +84,7 @@ def companions(config: RunConfig, speeds: list[Task], kind: str) -> list[Task]:
             size = first.arm.image_size if first.arm.image_size % 16 == 0 else model.image_size
             arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes)
             found.append(Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=_about(model), seed=config.seed, role="sentinel"))
-    rounds = [task.arm for task in speeds if any(metric.rounds is None for metric in task.metrics)]
+    rounds = [task.arm for task in tasks if any(metric.rounds is None for metric in task.metrics)]
     precisions = dict.fromkeys(precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm))
     probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
     for precision in precisions:

@@ -141,6 +141,11 @@ class Figure:
     summary: str = ""
 
 
+def cuda_only(reason: str) -> Callable[[str], str | None]:
+    """A `supports` for what NVIDIA GPUs alone have; `reason` is what other devices are told."""
+    return lambda device: None if device.startswith("cuda") else reason
+
+
 models: Registry[Model] = Registry("model", room="models", flag="--models")
 families: Registry[Family] = Registry("family", room="models", plural="families", flag="--match")
 metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--metrics")

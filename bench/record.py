@@ -35,6 +35,8 @@ Scalar = str | int | float | bool | None
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported"]
 Mode = Literal["inference", "training", "capacity"]
 Phase = Literal["measure", "choose", "confirm"]
+MEASURED: tuple[Phase, ...] = ("measure", "choose")
+"""The phases whose rounds stand in tables of one policy; those that confirm a choice stand in the table of the best."""
 Role = Literal["asked", "reference", "sentinel", "probe"]
 
 
@@ -351,7 +353,7 @@ def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
     return records, damaged
 
 
-def samples(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> Iterable[tuple[tuple[str, int], Sample]]:
+def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[tuple[str, int], Sample]]:
     """The samples of one metric with what they are paired by: (run, round). Of a repeated window the last one counts."""
     for line in record.rounds:
         if line.phase in phases:
@@ -360,12 +362,12 @@ def samples(record: Record, metric: str, phases: Iterable[str] = ("measure", "ch
                 yield (line.run, line.round), last[metric]
 
 
-def per_round(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> dict[tuple[str, int], float]:
+def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
     """One value per round as measured, the median of its window, by (run, round)."""
     return {at: statistics.median(sample.values) for at, sample in samples(record, metric, phases)}
 
 
-def fair_per_round(record: Record, metric: str, phases: Iterable[str] = ("measure", "choose")) -> dict[tuple[str, int], float]:
+def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
     """One value per round for comparing with others' of the same round: see `fair`."""
     return {at: fair(sample) for at, sample in samples(record, metric, phases)}
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench import plan
 from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
 from bench.record import Arm, Phase, RoundLine, Sample
@@ -86,8 +87,8 @@ class Rounds:
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        asked = [lane for lane in self.lanes if isinstance_speed(lane)]
-        self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in asked) if asked else ""
+        contestants = [lane for lane in self.lanes if lane.contestant]
+        self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in contestants) if contestants else ""
         self.done = 0
         self.renewed_s = 0.0
 
@@ -135,7 +136,7 @@ class Rounds:
         """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
         if lane.role == "sentinel" and self.done % SENTINEL_EVERY:
             return False
-        if lane.role in ("sentinel", "probe"):
+        if not lane.contestant:
             return metric.rounds is None or lane.rounds_had(metric.name) < metric.rounds
         return self.timed(metric) and any(one is metric and lane is self._partner(other) for other, one in asked)
 
@@ -188,11 +189,11 @@ class Rounds:
     @staticmethod
     def _order(windows: list[tuple[Lane, Metric]], draw: random.Random) -> list[tuple[Lane, Metric]]:
         """Contestants in a random order, next to each other in time; what came along before or after all of them."""
-        asked = [window for window in windows if window[0].role not in ("sentinel", "probe")]
-        others = [window for window in windows if window[0].role in ("sentinel", "probe")]
-        draw.shuffle(asked)
+        contestants = [window for window in windows if window[0].contestant]
+        others = [window for window in windows if not window[0].contestant]
+        draw.shuffle(contestants)
         draw.shuffle(others)
-        return [*asked, *others] if draw.random() < 0.5 else [*others, *asked]
+        return [*contestants, *others] if draw.random() < 0.5 else [*others, *contestants]
 
     def _take(self, lane: Lane, metric: Metric) -> list[Sample]:
         """One window, and its repetitions where it was disturbed; the last one counts."""
@@ -206,7 +207,7 @@ class Rounds:
         assert lane.worker is not None
         pid = lane.worker.pid
         self.state.begin(pid)
-        samples = lane.worker.take(Window(metric.name, window_of(lane, metric)), lambda text: None, self.state.glance)
+        samples = lane.worker.take(Window(metric.name, window_of(lane.task, metric)), lambda text: None, self.state.glance)
         state, disturbed = self.state.end(pid)
         self.ledger.windows += 1
         self.ledger.disturbed += disturbed is not None
@@ -220,7 +221,9 @@ class Rounds:
             return
         for lane in self.lanes:
             for metric in lane.task.metrics if lane.alive and lane.role == "asked" else ():
-                found = self.precision(lane, metric) if self.timed(metric) else None
+                if not self.timed(metric) or metric.name in lane.reached:
+                    continue
+                found = self.precision(lane, metric)
                 if found is not None and found.relative is not None and found.relative <= self.target:
                     lane.reached.add(metric.name)
 
@@ -254,14 +257,9 @@ class Rounds:
         self.ledger.add("renewing", self.now() - before)
 
 
-def isinstance_speed(lane: Lane) -> bool:
-    """Whether a lane is a contestant's: the reference is never a sentinel that nobody asked for, nor a probe."""
-    return lane.role in ("asked", "reference")
-
-
-def window_of(lane: Lane, metric: Metric) -> float:
+def window_of(task: plan.Task, metric: Metric) -> float:
     """Seconds of one window."""
-    return metric.window if metric.window is not None else float(lane.task.settings.get("window_s") or 0.0)
+    return metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
 
 
 def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import environment, plan, record, settings
+from bench import environment, plan, record
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.gpu import Gpu, gpu_for
@@ -24,7 +24,7 @@ from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
 from bench.record import EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
-from bench.rounds import Ledger, Rounds, sample_of, window_of
+from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
@@ -37,16 +37,12 @@ RESERVE = 512 << 20
 """Bytes of memory that stay free when arms share the machine."""
 
 
-class Observer(Protocol):
-    """What a run tells while it goes on."""
+class Observer(Watcher, Protocol):
+    """What a run tells while it goes on, its rounds included."""
 
     def planned(self, machine: Machine, folder: Path, tasks: list[plan.Task], open_tasks: list[plan.Task]) -> None: ...
 
     def warn(self, text: str) -> None: ...
-
-    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
-
-    def figure(self, arm: record.Arm, sample: Sample) -> None: ...
 
     def failed(self, arm: record.Arm, failure: Failure) -> None: ...
 
@@ -84,7 +80,6 @@ class Runner:
     free: Callable[[Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
-        settings.waiting()
         self.device = environment.resolve_device(self.config.device)
         self.gpu = self.gpu or gpu_for(self.device)
         self.results = usable_folder(self.config.results)
@@ -101,6 +96,7 @@ class Runner:
     def run(self) -> Outcome:
         """Measure what is asked for and not yet finished. Raises Interrupted on Ctrl-C, UsageError on bad input."""
         tasks = plan.make(self.config, device=self.device)
+        along = plan.companions(self.config, tasks, self.device.partition(":")[0])
         records, damaged = record.load_folder(self.folder)
         if damaged:
             raise damaged[0]
@@ -113,7 +109,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
             try:
                 self._once("counting parameters and MACs", [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
-                self._speeds([lane for lane in lanes if _is_timed(lane)], tasks)
+                self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
                 self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
                 self._once("top-1", [lane for lane in lanes if lane.task.metrics[0].arm == "accuracy"])
             except KeyboardInterrupt:
@@ -121,9 +117,7 @@ class Runner:
             finally:
                 for lane in lanes:
                     lane.close()
-        speeds = [task for task in tasks if isinstance(task.arm, SpeedArm)]
-        shown = [*tasks, *plan.companions(self.config, speeds, self.device.partition(":")[0])]
-        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in shown))
+        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in [*tasks, *along]))
         return Outcome(
             self.folder, [path for path in paths if path.exists()], len(lanes) - self.left, self.ledger, self.left, self.failures
         )
@@ -155,33 +149,30 @@ class Runner:
     def _new_lane(self, task: plan.Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
         path = record.path_of(self.folder, task.arm, task.settings)
         lane = Lane(task, lambda line: record.append(path, line), fresh=fresh, role=task.role)
-        lane.start_anew(earlier, ["measure", "choose"])
+        lane.start_anew(earlier, record.MEASURED)
         return lane
 
     # Speeds
 
-    def _speeds(self, lanes: list[Lane], tasks: list[plan.Task]) -> None:
+    def _speeds(self, lanes: list[Lane], tasks: list[plan.Task], along: list[plan.Task]) -> None:
         """All timed arms in interleaved rounds. Where policies compete, each model's best is then measured anew."""
         if not lanes:
             return
-        speeds = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode != "capacity"]
+        speeds = [task for task in tasks if _is_timed(task.arm)]
         several = self.config.slice is None and len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
         if self.config.slice is not None and len(lanes) > self.config.slice:
             self.left = len(lanes) - self.config.slice
             lanes = lanes[: self.config.slice]
         lanes = [*lanes, *self._partners(lanes, speeds, several)]
-        companions = self._companions(lanes, speeds)
+        open_arms = [lane.arm for lane in lanes]
+        companions = [self._new_lane(task) for task in along if task.arm not in open_arms]
         budget = self.config.time_budget
         try:
             short = self._in_groups(lanes, companions, "choose" if several else "measure", budget and budget * (CHOOSING if several else 1))
             if several:
                 best = best_policies([lane for lane in lanes if lane.status is None])
                 for lane in [*best, *companions]:
-                    mine = self._found(lane.task) if not lane.fresh else None
-                    lane.earlier = (
-                        {one.name: record.fair_per_round(mine, one.name, ["confirm"]) for one in lane.task.metrics} if mine else {}
-                    )
-                    lane.values, lane.reached = {}, set()
+                    lane.start_anew(None if lane.fresh else self._found(lane.task), ["confirm"])
                 self._in_groups(best, companions, "confirm", budget and budget * (1 - CHOOSING))
             for lane in [*lanes, *companions]:
                 self._end(lane, "ok", short=id(lane) in short)
@@ -227,12 +218,6 @@ class Runner:
             if pair or (several and any(task.arm.model == arm.model for arm in open_arms)):
                 found.append(self._new_lane(plan.with_role(task, "reference")))
         return found
-
-    def _companions(self, lanes: list[Lane], speeds: list[plan.Task]) -> list[Lane]:
-        """The sentinel pair and the probes, as far as they are not open themselves."""
-        open_arms = [lane.arm for lane in lanes]
-        wanted = plan.companions(self.config, speeds, self.device.partition(":")[0])
-        return [self._new_lane(task) for task in wanted if task.arm not in open_arms]
 
     def _open_group(self, shared: list[Lane], waiting: list[Lane]) -> tuple[list[Lane], list[Lane]]:
         """Lanes that are ready together, and those that have to wait: memory did not suffice for all at once."""
@@ -312,11 +297,8 @@ class Runner:
         """
         memory = None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9)
         job = Job(lane.arm, self.device, lane.task.seed, environment.cores(), self.config.timeout, memory, self.cache)
-        before = self.now()
-        lane.worker = self.open_worker(job)
-        lane.process += 1
         try:
-            lane.setup = lane.worker.ready()
+            lane.open(lambda: self.open_worker(job), self.now)
         except Failure as failure:
             if failure.status == "oom" and patient and not lane.postponed:
                 lane.postponed = True
@@ -326,7 +308,6 @@ class Runner:
             self._start(lane)
             self._fail(lane, failure)
             return False
-        lane.setup_s, lane.born = self.now() - before, self.now()
         self._start(lane)
         return True
 
@@ -377,16 +358,18 @@ class Runner:
         )
 
 
-def _is_timed(lane: Lane) -> bool:
-    return isinstance(lane.arm, SpeedArm) and lane.arm.mode != "capacity"
+def _is_timed(arm: record.Arm) -> bool:
+    return isinstance(arm, SpeedArm) and arm.mode != "capacity"
 
 
 def best_policies(lanes: list[Lane]) -> list[Lane]:
     """Of every model the lanes of the policy that did best: by throughput at its largest batch, else by latency."""
+    by_model: dict[tuple[str, int, str], list[tuple[Lane, SpeedArm]]] = {}
+    for lane in lanes:
+        if isinstance(arm := lane.arm, SpeedArm):
+            by_model.setdefault((arm.model, arm.image_size, arm.mode), []).append((lane, arm))
     found: list[Lane] = []
-    models = dict.fromkeys((lane.arm.model, lane.arm.image_size, lane.arm.mode) for lane in lanes if isinstance(lane.arm, SpeedArm))
-    for model in models:
-        mine = [(lane, lane.arm) for lane in lanes if isinstance(lane.arm, SpeedArm) and _of(lane.arm) == model]
+    for mine in by_model.values():
         scores: dict[str, tuple[int, int, float]] = {}
         for lane, arm in mine:
             for metric in lane.task.metrics:
@@ -403,14 +386,10 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
     return found
 
 
-def _of(arm: SpeedArm) -> tuple[str, int, str]:
-    return arm.model, arm.image_size, arm.mode
-
-
 def take(lane: Lane, metric: Metric, heard: Callable[[str], None]) -> Samples:
     """One window outside rounds."""
     assert lane.worker is not None
-    return lane.worker.take(Window(metric.name, window_of(lane, metric)), heard)
+    return lane.worker.take(Window(metric.name, window_of(lane.task, metric)), heard)
 
 
 def usable_folder(path: Path) -> Path:

@@ -208,10 +208,7 @@ class SelfCheck:
         return Lane(task, lambda line: None)
 
     def _open(self, lane: Lane) -> bool:
-        before = self.now()
-        lane.worker = self.open_worker(Job(lane.arm, self.device, 0, environment.cores()))
-        lane.setup, lane.setup_s, lane.born = lane.worker.ready(), self.now() - before, self.now()
-        lane.process += 1
+        lane.open(lambda: self.open_worker(Job(lane.arm, self.device, 0, environment.cores())), self.now)
         return True
 
 

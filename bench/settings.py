@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from pathlib import Path
 
+from bench import memory
 from bench.record import Scalar
 
 SPINS = "10000"
@@ -69,11 +69,7 @@ def limit_memory(size: int, device: str) -> None:
     import resource
 
     torch.ones(1 << 20).sum()  # starts OpenMP's threads: their stacks would count, and without them the process dies
-    resource.setrlimit(resource.RLIMIT_DATA, (_data() + size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-
-
-def _data() -> int:
-    """Bytes of private writable memory that this process has mapped (Linux; elsewhere 0)."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+    resource.setrlimit(
+        resource.RLIMIT_DATA,
+        ((memory.of_process("VmData") if memory.STATUS.exists() else 0) + size, resource.getrlimit(resource.RLIMIT_DATA)[1]),
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import published
-from bench.reference import reference_model
+from bench.reference import SENTINEL, reference_model
 from bench.stats import Estimate, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
 from bench.summary import Probe, Quantity, Row, Summary
 from bench.table import COMMAND, MACS_NOTE, Table
@@ -56,7 +56,7 @@ def best(summary: Summary) -> Iterator[Table]:
 
 def described(policy: str) -> str:
     """A policy in words: the precision is always said, and that nothing was compiled where nothing was."""
-    return f"{policy} eager" if policy in ("fp32", "tf32", "bf16", "fp16") else policy
+    return f"{policy} eager" if policy in BYTES else policy
 
 
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
@@ -245,16 +245,18 @@ def _method(summary: Summary, rows: list[Row]) -> str:
 
 def sentinel(summary: Summary) -> Estimate | None:
     """The ratio of the sentinel pair, of the kind of window that has the most rounds."""
-    left, right = ([row for row in summary.sentinels if row.model == name] for name in ("deit_s16", "vit_s16"))
+    left, right = ([row for row in summary.sentinels if row.model == name] for name in reversed(SENTINEL))
     found = [
-        (ratio.n, quantity.metric, ratio)  # throughput before latency where they have as many rounds
+        (len(one.fair[quantity].keys() & other.fair[quantity].keys()), quantity.metric, one.fair[quantity], other.fair[quantity])
         for one in left
         for other in right
         if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
-        for quantity in one.rounds.keys() & other.rounds.keys()
-        if quantity.metric in ("throughput", "latency") and (ratio := paired_ratio(one.fair[quantity], other.fair[quantity]))
+        for quantity in one.fair.keys() & other.fair.keys()
+        if quantity.metric in ("throughput", "latency")
     ]
-    return max(found, key=lambda one: one[:2])[2] if found else None
+    # Throughput before latency where they have as many rounds.
+    most = max(found, key=lambda one: one[:2], default=None)
+    return paired_ratio(*most[2:]) if most else None
 
 
 def canary_drift(summary: Summary) -> float | None:

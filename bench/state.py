@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.gpu import Gpu
+from bench.memory import in_file
 from bench.record import Scalar
 
 TAKEN = 0.10
@@ -92,16 +93,8 @@ def free_memory(gpu: Gpu | None = None) -> int | None:
     """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown."""
     if gpu is not None:
         return gpu.free()
-    found = [value for value in (_available(), _group()) if value is not None]
+    found = [value for value in (in_file(Path("/proc/meminfo"), "MemAvailable"), _group()) if value is not None]
     return min(found, default=None)
-
-
-def _available() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _group() -> int | None:

@@ -7,13 +7,28 @@ direction stand in its records.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from bench.record import About, AccuracyArm, Arm, CountArm, Machine, ProbeArm, Record, Sample, SpeedArm, fair_per_round, per_round, samples
+from bench.record import (
+    MEASURED,
+    About,
+    AccuracyArm,
+    Arm,
+    CountArm,
+    Machine,
+    ProbeArm,
+    Record,
+    Sample,
+    SpeedArm,
+    fair_per_round,
+    per_round,
+    samples,
+)
+from bench.reference import SENTINEL
 from bench.stats import Estimate, median_interval, proportion
 
 
@@ -99,8 +114,6 @@ class Summary:
     sentinels: list[Row]
     probes: list[Probe]
     accuracies: list[Accuracy]
-    runs: int
-    rounds: int
     disturbed: int
     windows: int
     notes: list[str]
@@ -112,10 +125,6 @@ class Summary:
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
         return next((probe for probe in self.probes if probe.precision == precision), None)
-
-
-SENTINEL = ("vit_s16", "deit_s16")
-MEASURED = ("measure", "choose")
 
 
 def summarise(records: Iterable[Record]) -> Summary:
@@ -146,8 +155,6 @@ def summarise(records: Iterable[Record]) -> Summary:
         sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),
         probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
         accuracies=[_accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)],
-        runs=len({run.run for record in kept for run in record.runs}),
-        rounds=len({(line.run, line.round) for record in speeds for line in record.rounds}),
         disturbed=sum(sample.disturbed is not None for sample in windows),
         windows=len(windows),
         notes=notes,
@@ -159,7 +166,7 @@ def _was_asked(record: Record) -> bool:
     return any(run.role in ("asked", "reference") for run in record.runs)
 
 
-def _rows(records: list[Record], phases: tuple[str, ...]) -> list[Row]:
+def _rows(records: list[Record], phases: Sequence[str]) -> list[Row]:
     """One row per model, image size, policy and device."""
     rows: dict[tuple[str, int, str, str], Row] = {}
     for record in records:
@@ -211,7 +218,7 @@ def _add_counts(row: Row, record: Record) -> None:
     _add_trouble(row, record, "count")
 
 
-def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: tuple[str, ...]) -> None:
+def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) -> None:
     lines = [line for line in record.rounds if line.phase in phases]
     size = 0 if arm.mode == "capacity" else arm.batch_size
     seen = {_quantity(sample, size) for line in lines for sample in line.samples}

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from bench import settings
 from bench.errors import UsageError
+from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
 
 GLANCE = 0.05
@@ -260,7 +261,7 @@ def failure_of(error: Exception) -> Failure:
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+    if is_out_of_memory(error):
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):
         return Failure("unsupported", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, cuda_only, metrics
 from bench.record import SpeedArm
 from bench.subject import Reading, Subject
 
@@ -33,11 +33,6 @@ def measure(subject: Subject, window: float) -> Reading:
 pause = time.sleep
 
 
-def supports(device: str) -> str | None:
-    """The reason where no energy counter is known."""
-    return None if device.startswith("cuda") else "only NVIDIA GPUs have an energy counter that is read here"
-
-
 metrics.add(
     Metric(
         name="energy",
@@ -46,7 +41,7 @@ metrics.add(
         arm="speed",
         window=2.0,  # the counter moves every few tens of milliseconds
         rounds=6,
-        supports=supports,
+        supports=cuda_only("only NVIDIA GPUs have an energy counter that is read here"),
         measure=measure,
         summary="energy per image, by the GPU's counter; net of idle beside it",
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from bench import settings
+from bench.memory import is_out_of_memory
 from bench.plugins import Metric, metrics
 from bench.record import SpeedArm
 from bench.state import free_memory
@@ -68,8 +69,7 @@ def attempt(subject: Subject, batch: int) -> bool:
         capacity_call(subject, batch)()
         subject.clock.synchronize()
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        if is_out_of_memory(error):
             return False
         raise
     finally:

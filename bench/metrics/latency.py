@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, cuda_only, metrics
 from bench.subject import Reading, Subject
 from bench.timing import capture, each_call
 
@@ -29,11 +29,6 @@ def replayed(subject: Subject, window: float) -> Reading:
     return Reading([one.device for one in times])
 
 
-def needs_cuda(device: str) -> str | None:
-    """The reason where there are no CUDA graphs."""
-    return None if device.startswith("cuda") else "CUDA graphs need an NVIDIA GPU"
-
-
 metrics.add(
     Metric(
         name="latency",
@@ -52,7 +47,7 @@ metrics.add(
         better="lower",
         arm="speed",
         batch=1,
-        supports=needs_cuda,
+        supports=cuda_only("CUDA graphs need an NVIDIA GPU"),
         measure=replayed,
         summary="device time of one call at batch 1, replayed as a CUDA graph",
     )

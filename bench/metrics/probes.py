@@ -6,6 +6,7 @@ are held against.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,9 +33,7 @@ def canary(subject: Subject, window: float) -> Reading:
 def products(subject: Subject, window: float) -> Reading:
     """Multiply-adds per second of one large matrix product in the arm's precision."""
     left, right = _pair(subject, SIDE, _dtype(subject))
-    once = back_to_back(lambda: left @ right, subject.clock, calls=1)
-    calls = max(1, round(window / once))
-    seconds = back_to_back(lambda: left @ right, subject.clock, calls=calls)
+    calls, seconds = _filled(lambda: left @ right, subject, window)
     return Reading([calls * len(left) ** 3 / seconds], {"side": len(left), "calls": calls})
 
 
@@ -42,10 +41,14 @@ def copies(subject: Subject, window: float) -> Reading:
     """Bytes per second, read and written, of copying a buffer larger than any cache."""
     size = COPIED[torch.device(subject.device).type]
     source, target = (_kept(subject, name, lambda: torch.ones(size // 4, device=subject.device)) for name in ("source", "target"))
-    once = back_to_back(lambda: target.copy_(source), subject.clock, calls=1)
-    calls = max(1, round(window / once))
-    seconds = back_to_back(lambda: target.copy_(source), subject.clock, calls=calls)
+    calls, seconds = _filled(lambda: target.copy_(source), subject, window)
     return Reading([2 * size * calls / seconds], {"bytes": size, "calls": calls})
+
+
+def _filled(call: Callable[[], object], subject: Subject, window: float) -> tuple[int, float]:
+    """As many calls as fill the window, by the time of an untimed first one: their number and their seconds."""
+    calls = max(1, round(window / back_to_back(call, subject.clock, calls=1)))
+    return calls, back_to_back(call, subject.clock, calls=calls)
 
 
 def _dtype(subject: Subject) -> torch.dtype:

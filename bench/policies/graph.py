@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from bench.plugins import Policy, policies
+from bench.plugins import Policy, cuda_only, policies
 from bench.subject import Execution
 from bench.timing import capture
 
@@ -20,18 +20,13 @@ def apply(execution: Execution) -> None:
     execution.finish.append(finish)
 
 
-def supports(device: str) -> str | None:
-    """The reason where there are no CUDA graphs."""
-    return None if device.startswith("cuda") else "CUDA graphs need an NVIDIA GPU"
-
-
 policies.add(
     Policy(
         name="graph",
         apply=apply,
         order=40,
         slot="graph",
-        supports=supports,
+        supports=cuda_only("CUDA graphs need an NVIDIA GPU"),
         inference_only=True,
         summary="the forward pass replayed as a CUDA graph",
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from bench import settings
-from bench.plugins import Policy, policies
+from bench.plugins import Policy, cuda_only, policies
 from bench.subject import Execution, module_of
 
 
@@ -22,11 +22,6 @@ def keep(execution: Execution) -> None:
 def allow_tf32(execution: Execution) -> None:
     """Let matrix products and convolutions alike round their inputs to 10 bits of mantissa."""
     settings.tf32(True)
-
-
-def needs_cuda(device: str) -> str | None:
-    """The reason where `device` has no TF32."""
-    return None if device.startswith("cuda") else "it is a mode of NVIDIA GPUs"
 
 
 def cast(dtype: torch.dtype) -> Callable[[Execution], None]:
@@ -46,6 +41,15 @@ def cast(dtype: torch.dtype) -> Callable[[Execution], None]:
 
 SLOT = "precision"
 policies.add(Policy(name="fp32", apply=keep, order=10, slot=SLOT, default=True, summary="float32, TF32 off"))
-policies.add(Policy(name="tf32", apply=allow_tf32, order=10, slot=SLOT, supports=needs_cuda, summary="float32 storage, TF32 arithmetic"))
+policies.add(
+    Policy(
+        name="tf32",
+        apply=allow_tf32,
+        order=10,
+        slot=SLOT,
+        supports=cuda_only("it is a mode of NVIDIA GPUs"),
+        summary="float32 storage, TF32 arithmetic",
+    )
+)
 policies.add(Policy(name="bf16", apply=cast(torch.bfloat16), order=10, slot=SLOT, summary="bfloat16 weights and images"))
 policies.add(Policy(name="fp16", apply=cast(torch.float16), order=10, slot=SLOT, summary="float16 weights and images"))
