@@ -72,7 +72,7 @@ def _model(entry: plugins.Model) -> dict[str, Any]:
 
 def _weights(entry: plugins.Model) -> list[dict[str, Any]]:
     """Every tag that timm has of an architecture, with what is published of it at each image size."""
-    from bench.training.evaluate import weights
+    from bench.training.published import weights
 
     rows: list[dict[str, Any]] = []
     for tag, full_name in weights(entry).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,6 +61,10 @@ def run(
     """
     if dry_run:
         return _dry_run(config)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        from bench.distributed import run_together
+
+        return run_together(config)
     from bench.worker import Workers
 
     workers = Workers()
@@ -111,6 +116,126 @@ def _dry_run(config: RunConfig) -> int:
         machine = environment.describe(device, installation=environment.installation(config.results))
         known = records_of(config.results / machine.name / "records", machine.fingerprint)
     print_tables(_console(Console), [cost(estimate(config, plan.make(config, device=device), known, device.partition(":")[0]))])
+    return 0
+
+
+@app.command(name="eval")
+def eval_(
+    *,
+    model: str | None = None,
+    checkpoint: Path | None = None,
+    data: str | None = None,
+    compare: tuple[str, str] | None = None,
+    labels: str | None = None,
+    spread: bool = True,
+    image_size: int | None = None,
+    device: str = "auto",
+    results: Path = Path("results"),
+    force: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Evaluate published weights or a file's, or compare two sets of weights on the same images.
+
+    Parameters
+    ----------
+    model
+        NAME@TAG for published weights (`bench list weights NAME`); NAME with --checkpoint, where the file does not say.
+    checkpoint
+        File of weights: safetensors, or a state dict in a torch file. Pickled code is refused.
+    data
+        Images, as for `run`.
+    compare
+        Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record.
+    labels
+        Other labels for ImageNet's validation images: real:/path/real.json.
+    spread
+        Evaluate at neighbouring crops and image sizes as well.
+    image_size
+        Side of the images in pixels; the model's own unless given.
+    device
+        As for `run`.
+    results
+        Folder of the records.
+    force
+        Evaluate again what is already finished.
+    """
+    from rich.console import Console
+
+    from bench.console import print_tables
+
+    if compare is not None:
+        from bench.comparing import compare as compared
+        from bench.comparing import find, rows_of
+
+        rows = rows_of(results, data)
+        print_tables(_console(Console), [compared(*(find(name, rows) for name in compare))])
+        return 0
+    if data is None:
+        raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
+    if model is None and checkpoint is not None:
+        from bench.training.checkpoint import weights_from
+
+        model = weights_from(checkpoint)[1].get("model")
+    if model is None:
+        raise UsageError(
+            "--model: which architecture? NAME@TAG for published weights, NAME with a --checkpoint that does not say it itself"
+        )
+    return run(
+        config=RunConfig(
+            models=(model,),
+            metrics=("top1",),
+            data=data,
+            checkpoint=checkpoint,
+            labels=labels,
+            spread=spread,
+            image_size=image_size,
+            device=device,
+            results=results,
+            force=force,
+        )
+    )
+
+
+recipe = App(name="recipe", help="Look into recipes.")
+app.command(recipe)
+
+
+@recipe.command(name="show")
+def recipe_show(name: str, /) -> int:
+    """Every field of a recipe.
+
+    Parameters
+    ----------
+    name
+        A recipe of `bench list recipes`; fields are changed by NAME:field=value.
+    """
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.tables import recipe_fields
+    from bench.training.recipe import recipes
+
+    print_tables(_console(Console), [recipe_fields(recipes.get(name))])
+    return 0
+
+
+@recipe.command(name="diff")
+def recipe_diff(left: str, right: str, /) -> int:
+    """The fields in which two recipes differ.
+
+    Parameters
+    ----------
+    left
+        A recipe.
+    right
+        Another one.
+    """
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.tables import recipe_differences
+    from bench.training.recipe import recipes
+
+    print_tables(_console(Console), [recipe_differences(recipes.get(left), recipes.get(right))])
     return 0
 
 

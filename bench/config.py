@@ -66,9 +66,27 @@ class RunConfig:
     num_classes: Annotated[int | None, Plain] = None
     """Outputs of the classifier where counts and speeds are measured; each model's own unless given."""
     data: Annotated[str | None, Plain] = None
-    """Data set for top-1: digits, imagenet:/path."""
+    """Data set for top-1: a name of `bench list datasets`, such as digits, imagenet:/path, folder:/path."""
     recipe: Annotated[str | None, Plain] = None
-    """Recipe to train with; the data set's own unless given."""
+    """Recipe to train with, fields changed by NAME:field=value; the data set's own unless given, and without one
+    published weights are evaluated."""
+    seeds: int = 1
+    """Trainings per model, each with a seed of its own, counted from --seed."""
+    lr_search: Annotated[bool, Parameter(negative=())] = False
+    """Try the same learning rates with every model and choose on the select split."""
+    equalise: Literal["epochs", "macs", "seconds"] = "epochs"
+    """What is equal for all: for macs and seconds the schedule is stretched before training, to what the first model
+    spends in the recipe's epochs."""
+    train_policy: Annotated[str | None, Plain] = None
+    """Way to execute trainings; fp32 on a CPU, bf16+channels_last on CUDA unless given."""
+    yes: Annotated[bool, Parameter(negative=())] = False
+    """Train even where that is expected to take more than an hour."""
+    checkpoint: Annotated[Path | None, Plain] = None
+    """File of weights to evaluate with --data, safetensors or a state dict, in place of published ones."""
+    labels: Annotated[str | None, Plain] = None
+    """Other labels for ImageNet's validation images: real:/path/real.json (ReaL, arXiv 2006.07159)."""
+    spread: Annotated[bool, Parameter(negative=())] = False
+    """Evaluate weights at neighbouring crops and image sizes as well."""
     time_budget: Annotated[float | None, Plain] = None
     """Seconds for the timed rounds; counting and warm-up come before, trainings after. No limit unless given."""
     rounds: Annotated[int | None, Plain] = None
@@ -109,6 +127,16 @@ class RunConfig:
             raise UsageError(f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual")
         if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):
             raise UsageError(f"--worker-memory: {self.worker_memory:g} is not a number of gigabytes above 0; 4 would work")
+        if not 1 <= self.seeds <= 1000:
+            raise UsageError(f"--seeds: {self.seeds} trainings per model are none; 3 give an interval, 5 a good one")
+        if self.checkpoint is not None and self.data is None:
+            raise UsageError("--checkpoint: on which images? add --data imagenet:/path or another data set")
+        if self.checkpoint is not None and self.recipe is not None:
+            raise UsageError("--checkpoint: a file of weights is evaluated, a --recipe trains anew; keep one of them")
+        if self.recipe is not None and self.data is None:
+            raise UsageError(f"--recipe: {self.recipe} trains on a data set; add --data digits")
+        if self.labels is not None and not self.labels.startswith("real:"):
+            raise UsageError(f"--labels: {self.labels!r} is not known; real:/path/real.json is")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
             raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")

@@ -17,10 +17,10 @@ from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Layer
-    from bench.plan import Task
     from bench.record import Arm, Machine, Sample
     from bench.rounds import Ledger
     from bench.selfcheck import Verdict
+    from bench.task import Task
     from bench.worker import Failure
 
 

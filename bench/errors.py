@@ -3,3 +3,7 @@
 
 class UsageError(ValueError):
     """Bad input. The message names the flag or file, what was found and what would work."""
+
+
+class Diverged(RuntimeError):
+    """A training whose loss was not a finite number; the message names the step and the settings."""

@@ -17,6 +17,8 @@ from bench.matching import cost_of
 from bench.plugins import Model, models
 from bench.record import AccuracyArm, CountArm, ProbeArm, Record, SpeedArm
 from bench.rounds import SENTINEL_EVERY, window_of
+from bench.task import Task
+from bench.trainings import hours
 
 REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""
@@ -40,17 +42,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A run before it starts. `seconds` covers counts, set-up and rounds; trainings are not estimated."""
+    """A run before it starts. `seconds` covers counts, set-up and rounds; trainings are apart, and rough."""
 
     lines: list[Line]
     rounds: int
     seconds: float
     memory: float
     trainings: int
+    training_hours: float
 
 
-def estimate(config: RunConfig, tasks: list[plan.Task], known: Iterable[Record], kind: str) -> Estimate:
-    """The cost of `tasks` with the companions that they bring; `known` are this machine's records."""
+def estimate(config: RunConfig, asked: plan.Plan, known: Iterable[Record], kind: str) -> Estimate:
+    """The cost of what is `asked` with the companions that it brings; `known` are this machine's records."""
+    trainings = asked.accuracies(lambda task: None)
+    tasks = [*asked.tasks, *trainings]
     measured = {one.head.key: one for one in known}
     everything = list({task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}.values())
     rate = REACHED * matmul_rate()
@@ -64,26 +69,29 @@ def estimate(config: RunConfig, tasks: list[plan.Task], known: Iterable[Record],
         rounds=rounds,
         seconds=sum(line.setup for line in lines) + rounds * each,
         memory=sum(line.memory for line in lines if line.each_round),
-        trainings=sum(isinstance(task.arm, AccuracyArm) for task in tasks),
+        trainings=len(trainings),
+        training_hours=hours(trainings, rate),
     )
 
 
-def matmul_rate() -> float:
-    """Multiply-adds per second of a float32 matrix product on this CPU, now."""
+def matmul_rate(device: str = "cpu") -> float:
+    """Multiply-adds per second of a matrix product now: float32 on a CPU, bfloat16 on a GPU."""
     import time
 
     import torch
 
-    side = 768
-    left = torch.randn(side, side)
-    left @ left
+    cuda = device.startswith("cuda")
+    side = 4096 if cuda else 768
+    left = torch.randn(side, side, device=device, dtype=torch.bfloat16 if cuda else torch.float32)
+    (left @ left).sum().item()
     start = time.perf_counter()
     for _ in range(4):
-        left @ left
+        product = left @ left
+    product.sum().item()  # waits for the device
     return 4 * side**3 / (time.perf_counter() - start)
 
 
-def _line(task: plan.Task, found: Record | None, rate: float) -> Line:
+def _line(task: Task, found: Record | None, rate: float) -> Line:
     arm, names = task.arm, ", ".join(metric.name for metric in task.metrics)
     if isinstance(arm, ProbeArm):
         return Line(label(arm), names, 1.0, 0.2, WORKER, "usual")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from bench import plan
 from bench.plugins import Metric
 from bench.record import Arm, Body, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
+from bench.task import Task
 from bench.worker import Worker
 
 At = tuple[str, int]
@@ -18,7 +18,7 @@ At = tuple[str, int]
 class Lane:
     """`write` appends a line to the arm's record. `earlier` holds what former runs measured: one value per round."""
 
-    task: plan.Task
+    task: Task
     write: Callable[[Body], None]
     earlier: dict[str, dict[At, float]] = field(default_factory=dict)
     fresh: bool = False
@@ -34,6 +34,8 @@ class Lane:
     reached: set[str] = field(default_factory=set)
     """Metrics whose interval is as narrow as was aimed at."""
     status: Status | None = None
+    hopeless: bool = False
+    """Another policy of the same model was better by far: it takes no further part in the choosing."""
     postponed: bool = False
     """It ran out of memory beside others once, and is tried again with fewer."""
 
@@ -73,12 +75,12 @@ class Lane:
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """Whether this metric still needs a round."""
-        return metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
+        return not self.hopeless and metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
 
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
         """A new phase: what former runs measured in such phases counts, nothing else."""
         self.earlier = {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics} if earlier else {}
-        self.values, self.reached = {}, set()
+        self.values, self.reached, self.hopeless = {}, set(), False
 
     def close(self) -> None:
         """End the process."""

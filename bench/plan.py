@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import msgspec
@@ -11,14 +11,14 @@ import msgspec
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
-from bench.plugins import Dataset, Metric, Model, datasets, metrics, models, policies
-from bench.record import About, AccuracyArm, Arm, CountArm, ProbeArm, Role, Scalar, SpeedArm
+from bench.plugins import Metric, Model, metrics, models, policies
+from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
 from bench.subject import SPEED_SETTINGS, precision_of, split_policy
-from bench.training.recipe import Recipe, recipes
+from bench.task import Task, about_of
+from bench.trainings import Known, Wish, wanted
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
-ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 1, "reported": "last checkpoint, test split read once"}
 PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 1}
 DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
 USUAL = {
@@ -30,31 +30,34 @@ USUAL = {
 DEFAULT_BATCHES = {"cpu": (2,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One arm, what is wanted of it, and the settings that with the arm make its key."""
+@dataclass(frozen=True)
+class Plan:
+    """Counts and speeds, all known at once, and accuracies, some of which are named when others are finished."""
 
-    arm: Arm
-    metrics: tuple[Metric, ...]
-    settings: dict[str, Scalar]
-    about: About
-    seed: int
-    role: Role = "asked"
+    tasks: list[Task]
+    wish: Wish | None
+
+    def accuracies(self, known: Known) -> list[Task]:
+        """The accuracy arms that can be named by now, and the training steps that have to be timed for them."""
+        return wanted(self.wish, known) if self.wish else []
 
 
-def make(config: RunConfig, *, device: str) -> list[Task]:
-    """All tasks of a run on `device` (a torch device string); UsageError where something asked for does not exist."""
+def make(config: RunConfig, *, device: str) -> Plan:
+    """What a run on `device` (a torch device string) does; UsageError where something asked for does not exist."""
     named = [_named(name) for name in dict.fromkeys(asked_for(config, device))]
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
+    if config.checkpoint is not None and len(named) != 1:
+        raise UsageError(f"--checkpoint: one file holds the weights of one model, and --models names {len(named)}")
     kind = device.partition(":")[0]
     wanted = _metrics(config, kind)
-    tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
-    if any(metric.arm == "accuracy" for metric in wanted):
-        tasks += _accuracies(config, named, wanted)
-    if not tasks:
+    accuracies = tuple(metric for metric in wanted if metric.arm == "accuracy")
+    wish = Wish(config, named, accuracies, kind, SPEED_SETTINGS) if accuracies and config.data is not None else None
+    found = Plan([*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)], wish)
+    if not found.tasks and wish is None:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
-    return tasks
+    found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
+    return found
 
 
 def _metrics(config: RunConfig, kind: str) -> list[Metric]:
@@ -83,7 +86,9 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
             model = models.get(name)
             size = first.arm.image_size if first.arm.image_size % 16 == 0 else model.image_size
             arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes)
-            found.append(Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=_about(model), seed=config.seed, role="sentinel"))
+            found.append(
+                Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=about_of(model), seed=config.seed, role="sentinel")
+            )
     rounds = [task.arm for task in tasks if any(metric.rounds is None for metric in task.metrics)]
     precisions = dict.fromkeys(precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm))
     probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
@@ -137,15 +142,11 @@ def _classes(config: RunConfig, model: Model) -> int:
     return config.num_classes or model.num_classes
 
 
-def _about(model: Model, caveat: str = "") -> About:
-    return About(family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat)
-
-
 def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
     for model in _distinct(named) if asked else []:
         arm = CountArm(model=model.name, source=model.source, image_size=_size(config, model), num_classes=_classes(config, model))
-        yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=_about(model), seed=config.seed)
+        yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed)
 
 
 def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str) -> Iterator[Task]:
@@ -168,7 +169,7 @@ def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
                 batch_size=batch_size,
                 mode=mode,
             )
-            yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=_about(model), seed=config.seed)
+            yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=about_of(model), seed=config.seed)
 
 
 def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool:
@@ -185,91 +186,3 @@ def _policies(config: RunConfig, kind: str) -> list[str]:
             if reason := policies.get(switch).supports(kind):
                 raise UsageError(f"--policies: {switch} does not run on {kind}: {reason}")
     return list(dict.fromkeys(names))
-
-
-def _accuracies(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> list[Task]:
-    asked = tuple(metric for metric in wanted if metric.arm == "accuracy")
-    if config.data is None:
-        if config.recipe is not None:
-            raise UsageError(f"--recipe: {config.recipe} trains on a data set; add --data digits")
-        return []
-    name, _, argument = config.data.partition(":")
-    dataset = datasets.get(name)
-    dataset.check(argument)
-    if dataset.evaluate == "weights":
-        arms = [_weights_arm(config, model, tag, dataset) for model, tag in named]
-        seeds = [config.seed] * len(arms)
-    else:
-        arms, seeds = _recipe_arms(config, _distinct(named), dataset)
-    abouts = {model.name: _about(model, dataset.caveat) for model, _ in named}
-    return [
-        Task(
-            arm=arm,
-            metrics=asked,
-            settings=ACCURACY_SETTINGS,
-            about=abouts.get(arm.model, About(family="baseline", summary="no network", caveat=dataset.caveat)),
-            seed=seed,
-        )
-        for arm, seed in zip(arms, seeds, strict=True)
-    ]
-
-
-def _weights_arm(config: RunConfig, model: Model, tag: str | None, dataset: Dataset) -> AccuracyArm:
-    from bench.training.evaluate import weights
-
-    known = list(weights(model))
-    if config.recipe is not None:
-        raise UsageError(f"--recipe: {dataset.name} is evaluated with published weights only; leave --recipe away")
-    if not known:
-        raise UsageError(f"--data: {model.name} has no published weights to evaluate on {dataset.name}; leave it out of --models")
-    if tag is None and len(known) == 1:
-        tag = known[0]
-    if tag not in known:
-        asked = f"no weights {tag!r}" if tag else "several weights"
-        raise UsageError(f"--models: {model.name} has {asked}; name one: {', '.join(f'{model.name}@{name}' for name in known)}")
-    return AccuracyArm(
-        model=model.name,
-        source=model.source,
-        image_size=model.image_size,
-        num_classes=dataset.num_classes,
-        data=config.data or "",
-        split="validation",
-        transform="timm's for these weights",
-        weights=tag,
-    )
-
-
-def _recipe_arms(config: RunConfig, named: list[Model], dataset: Dataset) -> tuple[list[AccuracyArm], list[int]]:
-    recipe: Recipe = recipes.get(config.recipe or dataset.recipe or "")
-    fitting = [model for model in named if _size(config, model) == dataset.image_size]
-    if not fitting:
-        raise UsageError(
-            f"--data: {dataset.name} has {dataset.image_size} x {dataset.image_size} images and none of the models takes them; "
-            f"add --image-size {dataset.image_size} or leave --data away"
-        )
-    common = {"image_size": dataset.image_size, "num_classes": dataset.num_classes, "data": config.data, "split": "test"}
-    arms = [
-        AccuracyArm(
-            model=model.name,
-            source=model.source,
-            transform="as loaded, normalised by the training split",
-            recipe=recipe.name,
-            recipe_hash=recipe.hash,
-            seed=config.seed,
-            **common,  # type: ignore[arg-type]
-        )
-        for model in fitting
-    ]
-    seeds = [config.seed] * len(arms)
-    baselines = [AccuracyArm(model=name, transform="as loaded", **common) for name in dataset.baselines]  # type: ignore[arg-type]
-    return arms + baselines, seeds + [0] * len(baselines)
-
-
-def with_metrics(task: Task, kept: tuple[Metric, ...]) -> Task:
-    """The same arm with fewer metrics."""
-    return replace(task, metrics=kept)
-
-
-def with_role(task: Task, role: Role) -> Task:
-    """The same arm, taking part for another reason."""
-    return replace(task, role=role)

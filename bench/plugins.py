@@ -108,23 +108,24 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Images with labels in three splits: train, select (carved from train) and test.
+    """Images with labels in three splits: train, select (carved from train where a source has none) and test.
 
-    `load(argument)` returns a `bench.training.splits.Splits`; `argument` is what follows the colon in `--data
-    name:argument`. `image_size` is the size it trains at (None: any). `evaluate` says how `top-1` is got:
-    "recipe" trains under `--recipe`, "weights" evaluates published weights. `baselines` are reference rows that
-    need no network, by name: `baseline(splits) -> predicted test labels`.
+    `open(argument)` returns a `bench.training.splits.Splits`; `argument` is what follows the colon in `--data
+    name:argument`, and `num_classes(argument)` how many classes there are. `check(argument)` raises a UsageError where
+    the data cannot be used. `image_size` is the size it is shown at (None: each model's own). `recipe` is the one it
+    trains under where none is asked for. `published`: its classes are ImageNet's, so published weights can be evaluated
+    on it. `baselines` are reference rows that need no network, by name: `baseline(splits) -> predicted test labels`.
     """
 
     name: str
-    load: Callable[[str], Any]
-    num_classes: int
-    evaluate: Literal["recipe", "weights"]
+    open: Callable[[str], Any]
+    num_classes: Callable[[str], int]
     image_size: int | None = None
     recipe: str | None = None
+    published: bool = False
     baselines: dict[str, Callable[..., Any]] = field(default_factory=dict)
     argument: str = ""
-    check: Callable[[str], None] = lambda argument: None
+    check: Callable[[str], Any] = lambda argument: None
     caveat: str = ""
     summary: str = ""
 

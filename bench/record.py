@@ -11,6 +11,7 @@ Format history
     1   first format
     2   speed arms have a mode; probes; windows carry what the machine did beside them and whether they were repeated;
         rounds name the process they were taken in; runs say why an arm took part
+    3   accuracy arms say how they were tuned, stretched and executed; a policy may leave a choice early
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ import msgspec
 
 from bench.errors import UsageError
 
-FORMAT = 2
+FORMAT = 3
 
 Scalar = str | int | float | bool | None
-Status = Literal["ok", "oom", "failed", "timeout", "unsupported"]
+Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
 Mode = Literal["inference", "training", "capacity"]
 Phase = Literal["measure", "choose", "confirm"]
 MEASURED: tuple[Phase, ...] = ("measure", "choose")
@@ -78,7 +79,7 @@ class ProbeArm(Line, tag="probe", frozen=True, kw_only=True):
 
 
 class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
-    """What a top-1 is measured of. `weights` is a published tag, or None for a training under `recipe`.
+    """What a top-1 is measured of: published `weights`, a `checkpoint`, or a training under `recipe`, with `policy`.
 
     A data set's baseline that is no network has neither. `split` and `transform` say what was evaluated and how.
     """
@@ -92,7 +93,20 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     transform: str
     recipe: str | None = None
     recipe_hash: str | None = None
+    tuning: str | None = None
+    """How the recipe's values were come by: as is, a search, or a trial of one."""
+    learning_rate: float | None = None
+    """Where a search or a trial puts another one in the recipe's place."""
+    equalise: str | None = None
+    """What is equal for all models of a comparison: epochs, macs or seconds."""
+    epochs: float | None = None
+    """To which the schedule was stretched for that, where they are not the recipe's."""
+    policy: str | None = None
     weights: str | None = None
+    checkpoint: str | None = None
+    """Start of the SHA-256 of a file of weights."""
+    labels: str | None = None
+    """Where others than the data set's own were asked."""
     seed: int | None = None
 
 
@@ -197,6 +211,8 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     error: str | None = None
     short: bool = False
     time_budget: float | None = None
+    hopeless: bool = False
+    """It left the choosing of a policy early: another policy of its model was better by far."""
     target_ci: float | None = None
     """Relative half-width of the interval that was aimed at; None: a number of rounds was."""
 

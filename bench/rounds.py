@@ -1,30 +1,43 @@
 """Interleaved rounds over arms that are all ready: the heart of how speeds are measured.
 
-Every round visits every open window once, in an order drawn for that round. At preset looks (rounds 6, 12, 24 ...) an
-arm whose interval is narrow enough is done. Now and then an arm gets a new process, so that what differs between
-processes is in the interval too. Windows beside which others were busy are marked and repeated, a bounded number of
-times. Nothing here knows of files: lines go to each lane's `write`.
+Every round visits every open window once, in an order drawn for that round. At preset looks (rounds 6, 9, 13, 19 ...)
+an arm whose interval is narrow enough is done. Now and then an arm gets a new process, so that what differs between
+processes is in the interval too. Beside a slow model the windows of quick ones are longer: their noise would otherwise
+decide how many of the slow one's calls are needed. Where policies compete, those that are hopeless leave early. Windows
+beside which others were busy are marked and repeated, a bounded number of times.
+Nothing here knows of files: lines go to each lane's `write`.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench import plan
+import msgspec
+
 from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
-from bench.record import Arm, Phase, RoundLine, Sample
+from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.state import State
 from bench.stats import Estimate, median_interval, paired_ratio
+from bench.task import Task
 from bench.worker import Failure, Samples, Window
 
 FIRST_LOOK = 6
-"""The first round after which there is an interval; looks follow at twice as many, and so on."""
+"""The first round after which there is an interval."""
+LOOKS = 1.4
+"""Looks follow at this many times as many rounds, and so on: finer ones would stop at lucky intervals more often,
+doubling spent up to half of the time on what was known."""
+WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
+"""A window lasts at least this share of the slowest arm's call, but no longer than so many seconds."""
+HOPELESS, HOPELESS_AFTER = 2.0, 2
+"""In a choosing phase a policy leaves after this many rounds in each of which another one of its model's was this many
+times as good, in every metric."""
 RENEWALS = 3
 """New processes that an arm gets in a phase at most."""
 RENEWING = 0.12
@@ -96,13 +109,17 @@ class Rounds:
         """Measure until nothing is open or the time is over."""
         self.start = self.now()
         look = FIRST_LOOK
+        slowest = max((float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0)
+        self.least_window = min(LONGEST_WINDOW, WINDOW_SHARE * slowest)
         while windows := list(self._windows()):
             if self.done and self._out_of_time():
                 break
             self._round(windows)
             if self.done == look:
                 self._look()
-                look *= 2
+                look = math.ceil(look * LOOKS)
+            if self.phase == "choose":
+                self._drop_hopeless()
             self._renew()
         self._look()  # the end of the time is no choice of ours: what is narrow enough by then counts as reached
         self.ledger.add("rounds", self.now() - self.start)
@@ -110,7 +127,9 @@ class Rounds:
     def short(self, lane: Lane) -> bool:
         """Whether an arm ended before it had the rounds, or reached the target, that were wanted."""
         return any(lane.wants(metric, self.most) and self.timed(metric) for metric in lane.task.metrics) or (
-            self.target is not None and any(metric.name not in lane.reached for metric in lane.task.metrics if self.timed(metric))
+            self.target is not None
+            and not lane.hopeless
+            and any(metric.name not in lane.reached for metric in lane.task.metrics if self.timed(metric))
         )
 
     @staticmethod
@@ -207,13 +226,36 @@ class Rounds:
         assert lane.worker is not None
         pid = lane.worker.pid
         self.state.begin(pid)
-        samples = lane.worker.take(Window(metric.name, window_of(lane.task, metric)), lambda text: None, self.state.glance)
+        samples = lane.worker.take(Window(metric.name, self._seconds(lane, metric)), lambda text: None, self.state.glance)
         state, disturbed = self.state.end(pid)
         self.ledger.windows += 1
         self.ledger.disturbed += disturbed is not None
         self.ledger.add("windows", samples.seconds)
         self.ledger.add("waking", samples.wake_s)
         return sample_of(metric, samples, state=state, disturbed=disturbed)
+
+    def _seconds(self, lane: Lane, metric: Metric) -> float:
+        """How long a window lasts."""
+        usual = window_of(lane.task, metric)
+        return usual if metric.window is not None or lane.role == "probe" else max(usual, self.least_window)
+
+    def _drop_hopeless(self) -> None:
+        """End the choosing for policies that another one of the same model beats by far, in all rounds and metrics."""
+        for lane in self.lanes:
+            rivals = [one for one in self.lanes if one is not lane and one.contestant and _compete(one.arm, lane.arm)]
+            if lane.alive and lane.contestant and not lane.hopeless and any(self._far_behind(lane, one) for one in rivals):
+                lane.hopeless = True
+
+    def _far_behind(self, lane: Lane, other: Lane) -> bool:
+        """Whether `other` was far better in every one of at least two common rounds of every metric."""
+        metrics = [metric for metric in lane.task.metrics if self.timed(metric)]
+        for metric in metrics:
+            mine, theirs = lane.all_values(metric.name), other.all_values(metric.name)
+            sign = 1 if metric.better == "higher" else -1
+            common = [sign * math.log(theirs[at] / mine[at]) for at in mine if at in theirs]
+            if len(common) < HOPELESS_AFTER or min(common) < math.log(HOPELESS):
+                return False
+        return bool(metrics)
 
     def _look(self) -> None:
         """Close what is known well enough. Only here: stopping whenever a number looks good would bias it."""
@@ -257,8 +299,15 @@ class Rounds:
         self.ledger.add("renewing", self.now() - before)
 
 
-def window_of(task: plan.Task, metric: Metric) -> float:
-    """Seconds of one window."""
+def _compete(left: Arm, right: Arm) -> bool:
+    """Whether two arms are one model, executed in different ways."""
+    if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
+        return False
+    return msgspec.structs.replace(left, policy=right.policy) == right
+
+
+def window_of(task: Task, metric: Metric) -> float:
+    """Seconds of one window, where no slow arm makes it longer."""
     return metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
 
 

@@ -8,6 +8,7 @@ events.
 from __future__ import annotations
 
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,17 +20,20 @@ from typing import Any, Protocol
 from bench import environment, plan, record
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.estimate import REACHED, matmul_rate
 from bench.gpu import Gpu, gpu_for
 from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
-from bench.record import EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
+from bench.task import Task, with_metrics, with_role
+from bench.trainings import hours
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
 
-FINAL = ("ok", "unsupported")
+FINAL = ("ok", "unsupported", "diverged")
 """How an arm may have ended for it to count as finished; the others are tried again."""
 CHOOSING = 0.6
 """Share of the time in which each model's best policy is chosen; the rest measures the chosen ones anew."""
@@ -40,7 +44,7 @@ RESERVE = 512 << 20
 class Observer(Watcher, Protocol):
     """What a run tells while it goes on, its rounds included."""
 
-    def planned(self, machine: Machine, folder: Path, tasks: list[plan.Task], open_tasks: list[plan.Task]) -> None: ...
+    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None: ...
 
     def warn(self, text: str) -> None: ...
 
@@ -95,14 +99,18 @@ class Runner:
 
     def run(self) -> Outcome:
         """Measure what is asked for and not yet finished. Raises Interrupted on Ctrl-C, UsageError on bad input."""
-        tasks = plan.make(self.config, device=self.device)
+        asked = plan.make(self.config, device=self.device)
+        tasks = asked.tasks
         along = plan.companions(self.config, tasks, self.device.partition(":")[0])
         records, damaged = record.load_folder(self.folder)
         if damaged:
             raise damaged[0]
         self.known = {found.head.key: found for found in records}
         lanes = [lane for task in tasks if (lane := self._lane(task))]
-        self.observer.planned(self.machine, self.folder.parent, tasks, [lane.task for lane in lanes])
+        accuracies = asked.accuracies(self._known)
+        trainings = [lane for task in accuracies if (lane := self._lane(task))]
+        self._agreed([lane.task for lane in trainings])
+        self.observer.planned(self.machine, self.folder.parent, [*tasks, *accuracies], [lane.task for lane in [*lanes, *trainings]])
         if self.gpu is not None and (others := self.gpu.others(set())):
             self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
         # Compile times mean something only where the compiler finds nothing in its caches.
@@ -111,29 +119,29 @@ class Runner:
                 self._once("counting parameters and MACs", [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
                 self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
                 self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
-                self._once("top-1", [lane for lane in lanes if lane.task.metrics[0].arm == "accuracy"])
+                accuracies, trained = self._accuracies(asked)
             except KeyboardInterrupt:
                 raise Interrupted(self.ledger.rounds) from None
             finally:
                 for lane in lanes:
                     lane.close()
-        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in [*tasks, *along]))
-        return Outcome(
-            self.folder, [path for path in paths if path.exists()], len(lanes) - self.left, self.ledger, self.left, self.failures
-        )
+        every = [*tasks, *accuracies, *along]
+        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in every))
+        measured = len(lanes) - self.left + trained
+        return Outcome(self.folder, [path for path in paths if path.exists()], measured, self.ledger, self.left, self.failures)
 
     # What is still to be done
 
-    def _lane(self, task: plan.Task) -> Lane | None:
+    def _lane(self, task: Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""
         mine = self._found(task)
         if mine is None or self.config.force:
             return self._new_lane(task, fresh=self.config.force)
         finished = {name for end in mine.ends if self._settles(end) for name in end.metrics}
         kept = tuple(metric for metric in task.metrics if metric.name not in finished)
-        return self._new_lane(plan.with_metrics(task, kept), earlier=mine) if kept else None
+        return self._new_lane(with_metrics(task, kept), earlier=mine) if kept else None
 
-    def _found(self, task: plan.Task) -> Record | None:
+    def _found(self, task: Task) -> Record | None:
         """What this machine, in its present state, has of a task."""
         found = self.known.get(record.key_of(task.arm, task.settings))
         within = found.within(self.machine.fingerprint) if found else None
@@ -146,7 +154,7 @@ class Runner:
         more_time = self.config.time_budget is None or (end.time_budget is not None and self.config.time_budget > end.time_budget)
         return end.status in FINAL and not narrower and not (end.short and more_time)
 
-    def _new_lane(self, task: plan.Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
+    def _new_lane(self, task: Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
         path = record.path_of(self.folder, task.arm, task.settings)
         lane = Lane(task, lambda line: record.append(path, line), fresh=fresh, role=task.role)
         lane.start_anew(earlier, record.MEASURED)
@@ -154,7 +162,7 @@ class Runner:
 
     # Speeds
 
-    def _speeds(self, lanes: list[Lane], tasks: list[plan.Task], along: list[plan.Task]) -> None:
+    def _speeds(self, lanes: list[Lane], tasks: list[Task], along: list[Task]) -> None:
         """All timed arms in interleaved rounds. Where policies compete, each model's best is then measured anew."""
         if not lanes:
             return
@@ -201,7 +209,7 @@ class Runner:
                 return short
             waiting = later
 
-    def _partners(self, lanes: list[Lane], speeds: list[plan.Task], several: bool) -> list[Lane]:
+    def _partners(self, lanes: list[Lane], speeds: list[Task], several: bool) -> list[Lane]:
         """Finished arms that take part again: without them there would be no pairs.
 
         The reference for arms that are compared with it; where the reference itself is open, all that are compared with
@@ -216,7 +224,7 @@ class Runner:
                 continue
             pair = (everybody or task.arm.model == reference) and any(comparable(task.arm, arm) for arm in open_arms)
             if pair or (several and any(task.arm.model == arm.model for arm in open_arms)):
-                found.append(self._new_lane(plan.with_role(task, "reference")))
+                found.append(self._new_lane(with_role(task, "reference")))
         return found
 
     def _open_group(self, shared: list[Lane], waiting: list[Lane]) -> tuple[list[Lane], list[Lane]]:
@@ -255,6 +263,46 @@ class Runner:
             now=self.now,
         )
 
+    # Accuracies
+
+    def _accuracies(self, asked: plan.Plan) -> tuple[list[Task], int]:
+        """Evaluate and train what can be named, and then what can be named after that; returns all, and how many were done."""
+        had: set[record.Arm] = set()
+        done = 0
+        while new := [task for task in asked.accuracies(self._known) if task.arm not in had]:
+            had |= {task.arm for task in new}
+            lanes = [lane for task in new if (lane := self._lane(task))]
+            self._agreed([lane.task for lane in lanes])
+            done += len(lanes)
+            timed = [lane for lane in lanes if _is_timed(lane.arm)]
+            self._speeds(timed, [lane.task for lane in timed], [])
+            self._once("top-1", [lane for lane in lanes if not _is_timed(lane.arm)])
+        return [task for task in asked.accuracies(self._known) if task.arm in had], done
+
+    def _known(self, task: Task) -> float | None:
+        """The value of a finished arm, -1 where it failed for good, None where it is still to be measured."""
+        path = record.path_of(self.folder, task.arm, task.settings)
+        found = record.load(path).within(self.machine.fingerprint) if path.exists() else None
+        if found is None or not found.ends:
+            return None
+        if found.ends[-1].status != "ok":
+            return -1.0
+        values = list(record.per_round(found, task.metrics[0].name).values())
+        return statistics.median(values) if values else None
+
+    def _agreed(self, tasks: list[Task]) -> None:
+        """UsageError where trainings would take long and nobody said yes."""
+        if self.config.yes or not any(isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks):
+            return
+        expected = hours(tasks, REACHED * matmul_rate(self.device))
+        kind = "GPU" if self.gpu is not None else "device"
+        if expected > 1:
+            raise UsageError(
+                f"--recipe: these {len(tasks)} trainings take about {expected:.0f} {kind} hours (from their multiply-adds, right within a "
+                "factor of a few); add --yes to start, or ask for fewer epochs, seeds or models"
+            )
+        self.observer.warn(f"trainings: about {expected:.2g} {kind} hours, from their multiply-adds") if expected > 0.1 else None
+
     # What is done once
 
     def _once(self, name: str, lanes: list[Lane]) -> None:
@@ -287,6 +335,7 @@ class Runner:
         sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
         lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
         self.ledger.rounds += 1
+        Path(self.folder.parent / "checkpoints" / f"{path.stem}.safetensors").unlink(missing_ok=True)  # the record stands now
 
     # Lanes begin and end
 
@@ -296,7 +345,21 @@ class Runner:
         `patient`: out of memory beside others is no verdict on the arm; it is postponed once instead.
         """
         memory = None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9)
-        job = Job(lane.arm, self.device, lane.task.seed, environment.cores(), self.config.timeout, memory, self.cache)
+        path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
+        job = Job(
+            arm=lane.arm,
+            device=self.device,
+            seed=lane.task.seed,
+            threads=environment.cores(),
+            timeout=self.config.timeout,
+            memory=memory,
+            cache=self.cache,
+            folder=str(self.folder.parent),
+            stem=path.stem,
+            fresh=lane.fresh,
+            checkpoint=str(self.config.checkpoint) if self.config.checkpoint else None,
+            spread=self.config.spread,
+        )
         try:
             lane.open(lambda: self.open_worker(job), self.now)
         except Failure as failure:
@@ -352,6 +415,7 @@ class Runner:
                 metrics=[metric.name for metric in lane.task.metrics],
                 error=error,
                 short=short,
+                hopeless=lane.hopeless,
                 time_budget=self.config.time_budget if short else None,
                 target_ci=self.config.target_ci,
             )

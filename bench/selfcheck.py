@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from bench import environment, plan
+from bench import environment
 from bench.errors import UsageError
 from bench.gpu import gpu_for
 from bench.lane import Lane
@@ -26,6 +26,7 @@ from bench.rounds import Rounds
 from bench.state import State
 from bench.stats import Estimate, p_value, paired_logs, paired_ratio
 from bench.subject import SPEED_SETTINGS
+from bench.task import Task
 from bench.worker import Failure, Job, Worker, Workers
 
 SHORT = 0.04
@@ -204,7 +205,7 @@ class SelfCheck:
             model=f"bench.doubled:{what}", image_size=32, num_classes=10, policy="fp32", device=self.kind, batch_size=BATCH[self.kind]
         )
         settings = SPEED_SETTINGS if window is None else {**SPEED_SETTINGS, "window_s": window}
-        task = plan.Task(arm=arm, metrics=(metrics.get("throughput"),), settings=settings, about=About(family="check"), seed=0)
+        task = Task(arm=arm, metrics=(metrics.get("throughput"),), settings=settings, about=About(family="check"), seed=0)
         return Lane(task, lambda line: None)
 
     def _open(self, lane: Lane) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from bench.errors import UsageError
 from bench.record import write_whole
 
 
@@ -18,3 +21,17 @@ def write_arrays(record: Path, run: str, arrays: Mapping[str, object]) -> str:
     path = record.with_name(f"{record.stem}.{run}.npz")
     write_whole(path, buffer.getvalue())
     return path.name
+
+
+def read_arrays(record: Path, name: str) -> dict[str, Any]:
+    """The arrays of a file beside `record`; UsageError where it is missing or damaged. Nothing in it is executed."""
+    import numpy as np
+
+    path = record.with_name(Path(name).name)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise UsageError(
+            f"{path}: cannot be read ({' '.join(str(error).split())[:100]}); restore it from where its record came from"
+        ) from None

@@ -164,6 +164,8 @@ def _marks(rows: list[Row]) -> Iterator[str]:
         yield f"host-bound at batch 1, the host takes over {HOST_BOUND:.0%} of the wall time: {', '.join(bound)}"
     if unsteady := [row.model for row in rows if row.unsteady]:
         yield f"warm-up never settled: {', '.join(unsteady)}"
+    if hopeless := [row.model for row in rows if row.hopeless]:
+        yield f"left after few rounds, another policy of theirs was at least twice as fast in each: {', '.join(hopeless)}"
     if short := [row.model for row in rows if row.short]:
         yield f"ended by the time, a larger --time-budget goes on from here: {', '.join(short)}"
 

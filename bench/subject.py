@@ -21,8 +21,9 @@ from bench.timing import Clock, back_to_back, clock_for, warm_up
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
-    "protocol": 2,
+    "protocol": 3,
     "window_s": 0.15,
+    "window": "at least window_s, and a quarter of the slowest call of the run up to 1 s",
     "wake": "untimed calls for an eighth of the window, where one takes at most half of it",
     "warmup_window_s": 0.15,
     "warmup_agree": 0.05,
@@ -78,7 +79,8 @@ class Subject:
 
     arm: Arm
     device: str
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
+    """The arm's model with random weights; `build(image_size)` at another size."""
     clock: Clock
     seed: int
     gpu: Gpu | None = None
@@ -93,6 +95,8 @@ class Subject:
     """As the latest window left it."""
     replay: Callable[[], Any] | None = None
     """The call captured in a CUDA graph, once somebody asked for it."""
+    job: Any = None
+    """What the worker was told, for those who keep files."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of probes, made once."""
     progress: Callable[[str], None] = lambda text: None
@@ -246,6 +250,6 @@ def check_output(logits: Tensor, arm: SpeedArm) -> None:
         raise ValueError(f"{arm.model} gave an output with NaN or infinity under {arm.policy}")
 
 
-def open_subject(arm: Arm, *, device: str, seed: int, build: Callable[[], nn.Module], progress: Callable[[str], None]) -> Subject:
+def open_subject(arm: Arm, *, device: str, seed: int, build: Callable[..., nn.Module], progress: Callable[[str], None]) -> Subject:
     """A subject with the right clock; speed arms still have to be prepared."""
     return Subject(arm=arm, device=device, build=build, clock=clock_for(device), seed=seed, gpu=gpu_for(device), progress=progress)

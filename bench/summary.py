@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from bench.record import (
     samples,
 )
 from bench.reference import SENTINEL
+from bench.sidecar import read_arrays
 from bench.stats import Estimate, median_interval, proportion
 
 
@@ -61,6 +63,8 @@ class Row:
     """What stands beside the values of each window."""
     trouble: dict[str, str] = field(default_factory=dict)
     short: bool = False
+    hopeless: bool = False
+    """It left the choosing of a policy early, far behind another one."""
     unsteady: bool = False
     """Its warm-up never came to agree with itself."""
     uncounted: dict[str, int] = field(default_factory=dict)
@@ -90,14 +94,32 @@ class Probe:
 
 @dataclass(kw_only=True)
 class Accuracy:
-    """One line of an accuracy table: a share of right answers with its binomial interval, and how it was got."""
+    """One set of weights on one split: a share of right answers with its binomial interval, and how it was got."""
 
     model: str
     about: About
     arm: AccuracyArm
     top1: Estimate | None
-    detail: dict[str, object] = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
     trouble: str | None = None
+    path: Path = Path()
+    arrays_file: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model with what tells its weights from others."""
+        return self.model + (f"@{self.arm.weights}" if self.arm.weights else f" ({self.arm.checkpoint})" if self.arm.checkpoint else "")
+
+    @property
+    def status(self) -> str:
+        """How it ended in a word; no better than guessing is a way to end."""
+        if self.top1 is None:
+            return (self.trouble or "").partition(":")[0]
+        return "at chance" if (self.top1.low or 0) <= 1 / self.arm.num_classes else "ok"
+
+    def arrays(self) -> dict[str, Any]:
+        """Curves and per-image correctness from the file beside the record; empty where there is none."""
+        return read_arrays(self.path, self.arrays_file) if self.arrays_file else {}
 
 
 @dataclass(kw_only=True)
@@ -119,8 +141,9 @@ class Summary:
     notes: list[str]
 
     def accuracy_of(self, model: str, data: str) -> Accuracy | None:
-        """The measured accuracy of a model on a data set."""
-        return next((row for row in self.accuracies if row.model == model and row.arm.data == data and row.top1), None)
+        """A measured accuracy of a model on a data set's test split."""
+        mine = (row for row in self.accuracies if (row.model, row.arm.data, row.arm.split) == (model, data, "test") and row.top1)
+        return next(mine, None)
 
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
@@ -230,6 +253,7 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
         row.calls[quantity] = [value for sample in found for value in sample.values]
         row.details[quantity] = [sample.detail for sample in found]
     row.short |= bool(record.ends) and record.ends[-1].short
+    row.hopeless |= bool(record.ends) and record.ends[-1].hopeless
     row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
     _add_trouble(row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}")
 
@@ -237,6 +261,12 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
     if record.ends and record.ends[-1].status != "ok":
         row.trouble[where] = f"{record.ends[-1].status}: {record.ends[-1].error}"
+
+
+def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
+    """The accuracies among some records, each as its last run's machine measured it."""
+    latest = [record.latest() for record in records if record.runs]
+    return [_accuracy(record, record.arm) for record in latest if isinstance(record.arm, AccuracyArm)]
 
 
 def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
@@ -249,4 +279,6 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
         top1=proportion(found[-1].detail["correct"], found[-1].detail["images"]) if found else None,
         detail=found[-1].detail if found else {},
         trouble=f"{end.status}: {end.error}" if end and end.status != "ok" else None,
+        path=record.path,
+        arrays_file=record.rounds[-1].arrays if record.rounds else None,
     )

@@ -1,15 +1,18 @@
-"""Every table of a report that is not of speeds: accuracy, published ranges, budget matches, listings."""
+"""Every table of a report in its order; and those of published ranges, budget matches, plans and listings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bench import published
+from bench.accuracy_tables import accuracy, training_cost, views
 from bench.speed_tables import best, ceilings, efficiency, percentiles
-from bench.summary import Accuracy, Summary
+from bench.summary import Summary
 from bench.table import MACS_NOTE, Table
-from bench.units import interval, number
+from bench.training.recipe import Recipe, differences, shown
+from bench.units import number
 
 if TYPE_CHECKING:  # imports torch
     from bench.estimate import Estimate
@@ -17,7 +20,10 @@ if TYPE_CHECKING:  # imports torch
 
 def all_tables(summary: Summary) -> list[Table]:
     """Every table of a report, in reading order."""
-    found = [efficiency(summary), best(summary), percentiles(summary), ceilings(summary), accuracy(summary), published_ranges(summary)]
+    found = [
+        *(efficiency(summary), best(summary), percentiles(summary), ceilings(summary)),
+        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary)),
+    ]
     return [table for tables in found for table in tables]
 
 
@@ -47,12 +53,27 @@ def cost(found: Estimate) -> Table:
         f"{number(found.memory / 1e9)} GB while all are alive"
     ]
     if found.trainings:
-        notes.append(f"{found.trainings} accuracy arms come after that and are not estimated")
+        notes.append(
+            f"{found.trainings} accuracy arms come after that; their trainings take very roughly {_duration(3600 * found.training_hours)}"
+        )
     return Table("Plan; nothing was measured", ["arm", "metrics", "set-up s", "s a round", "memory GB", "estimate"], lines, notes)
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def recipe_fields(recipe: Recipe) -> Table:
+    """A recipe, field by field."""
+    hidden = ("name", "summary", "source")
+    lines = [[field.name, shown(getattr(recipe, field.name))] for field in fields(recipe) if field.name not in hidden]
+    return Table(f"{recipe.name} · {recipe.hash}", ["field", "value"], lines, [recipe.summary, f"source: {recipe.source}"])
+
+
+def recipe_differences(left: Recipe, right: Recipe) -> Table:
+    """Where two recipes differ."""
+    lines = [[name, shown(mine), shown(theirs)] for name, mine, theirs in differences(left, right)]
+    return Table(f"{left.name} and {right.name}" + ("" if lines else ": no difference"), ["field", left.name, right.name], lines)
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -76,46 +97,6 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = [column for column in rows[0] if column not in long]
     cells = [[shown(column, row[column]) for column in columns] for row in rows]
     return Table(title, [headers.get(column, column.replace("_", " ")) for column in columns], cells)
-
-
-def accuracy(summary: Summary) -> Iterator[Table]:
-    """One table per data set, recipe and way of evaluating; never two recipes in one."""
-    groups: dict[tuple[str, str | None, str], list[Accuracy]] = {}
-    for row in summary.accuracies:
-        if row.arm.recipe or row.arm.weights:
-            groups.setdefault((row.arm.data, row.arm.recipe and f"{row.arm.recipe} {row.arm.recipe_hash}", row.arm.split), []).append(row)
-    for (data, recipe, split), rows in sorted(groups.items(), key=str):
-        baselines = [row for row in summary.accuracies if row.arm.data == data and not row.arm.recipe and not row.arm.weights]
-        yield _accuracy(data, recipe, split, rows, baselines, summary)
-
-
-def _accuracy(data: str, recipe: str | None, split: str, rows: list[Accuracy], baselines: list[Accuracy], summary: Summary) -> Table:
-    params = {row.model: row.value("params") for row in summary.rows}
-    lines = []
-    for row in sorted(rows, key=lambda row: -(row.top1.value if row.top1 else 0)) + sorted(baselines, key=lambda row: row.model):
-        top1 = interval(row.top1, factor=100, places=1) if row.top1 else (row.trouble or "").partition(":")[0]
-        count = params.get(row.model)
-        trained = row.detail.get("train_s")
-        lines.append(
-            [
-                row.model + (f"@{row.arm.weights}" if row.arm.weights else ""),
-                row.about.family,
-                f"{count.value:,.0f}" if count else "",
-                top1,
-                f"{row.detail['correct']} / {row.detail['images']}" if row.top1 else "",
-                number(float(str(trained))) if trained is not None else "",
-            ]
-        )
-    notes = [note for note in (rows[0].about.caveat, _how(recipe, rows)) if note]
-    notes += [f"{row.model}: {row.trouble}" for row in rows if row.trouble]
-    title = f"Top-1 · {data}, {split} split · " + (f"recipe {recipe}" if recipe else "published weights")
-    return Table(title, ["model", "family", "params", "top-1 % ↑ [95 %]", "right", "training s"], lines, notes)
-
-
-def _how(recipe: str | None, rows: list[Accuracy]) -> str:
-    seeds = sorted({row.arm.seed for row in rows if row.arm.seed is not None})
-    text = "interval: binomial over the test images of one set of weights; seeds add more"
-    return f"{text} (seed {', '.join(map(str, seeds))}; last checkpoint, test labels read once)" if recipe else text
 
 
 def published_ranges(summary: Summary) -> Iterator[Table]:

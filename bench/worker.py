@@ -22,7 +22,7 @@ from multiprocessing.context import ForkServerContext
 from typing import Any, Protocol
 
 from bench import settings
-from bench.errors import UsageError
+from bench.errors import Diverged, UsageError
 from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
 
@@ -45,6 +45,16 @@ class Job:
     """Bytes that the worker may take beyond what it starts with; None: all there are."""
     cache: str | None = None
     """Folder of the compiler's caches."""
+    folder: str | None = None
+    """The machine's folder of results, where a training keeps its checkpoints."""
+    stem: str = ""
+    """Name of the arm's record without its ending."""
+    fresh: bool = False
+    """What an earlier training left is not gone on with."""
+    checkpoint: str | None = None
+    """File of weights to evaluate."""
+    spread: bool = False
+    """Evaluate at neighbouring crops and sizes as well."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,9 @@ class ProcessWorker:
     def __init__(self, job: Job, context: ForkServerContext) -> None:
         self._job = job
         self._mine, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, job), daemon=True, name=job.arm.model)
+        # Daemons may have no children, and images are decoded by some. What reads images is ended by `close` all the same.
+        reads_images = isinstance(job.arm, AccuracyArm)
+        self._process = context.Process(target=serve, args=(theirs, job), daemon=not reads_images, name=job.arm.model)
         self._process.start()
         theirs.close()
 
@@ -221,20 +233,20 @@ def _open(job: Job, pipe: Connection) -> Any:
         settings.tf32(job.arm.precision == "tf32")
     entry = models.get(job.arm.model) if is_network(job.arm) else None
 
-    def build() -> torch.nn.Module:
+    def build(image_size: int | None = None) -> torch.nn.Module:
         assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
         torch.manual_seed(job.seed)
-        return entry.build(image_size=job.arm.image_size, num_classes=job.arm.num_classes)
+        return entry.build(image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
 
     subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
-    subject.memory_limit = job.memory
+    subject.memory_limit, subject.job = job.memory, job
     return subject
 
 
 def is_network(arm: Arm) -> bool:
-    """False for probes, and for the baselines of a data set, which have neither recipe nor weights."""
+    """False for probes, and for the baselines of a data set, which have neither recipe nor weights nor a file of them."""
     if isinstance(arm, AccuracyArm):
-        return arm.recipe is not None or arm.weights is not None
+        return any(how is not None for how in (arm.recipe, arm.weights, arm.checkpoint))
     return not isinstance(arm, ProbeArm)
 
 
@@ -261,6 +273,8 @@ def failure_of(error: Exception) -> Failure:
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
+    if isinstance(error, Diverged):
+        return Failure("diverged", str(error))
     if is_out_of_memory(error):
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):

@@ -61,14 +61,17 @@ class Spec:
 
 
 class Residual(nn.Module):
-    """x + fn(x)."""
+    """x + fn(x). `drop_path` is timm's place for stochastic depth, which trainings fill."""
+
+    drop_path: nn.Module | None = None
 
     def __init__(self, fn: nn.Module) -> None:
         super().__init__()
         self.fn = fn
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fn(x) + x
+        branch = self.fn(x)
+        return (branch if self.drop_path is None else self.drop_path(branch)) + x
 
 
 class ConvMixer(nn.Module):

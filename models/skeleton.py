@@ -201,7 +201,13 @@ MIXERS: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + mlp(norm(x)); without a mixer the first half is left out."""
+    """x + mixer(norm(x)), then x + mlp(norm(x)); without a mixer the first half is left out.
+
+    `drop_path1` and `drop_path2` are timm's places for stochastic depth, which trainings fill.
+    """
+
+    drop_path1: nn.Module | None = None
+    drop_path2: nn.Module | None = None
 
     def __init__(self, spec: Spec, width: int, hidden: int, side: int) -> None:
         super().__init__()
@@ -213,8 +219,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mixer is not None and self.norm1 is not None:
-            x = x + self.mixer(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+            x = x + _kept(self.mixer(self.norm1(x)), self.drop_path1)
+        return x + _kept(self.mlp(self.norm2(x)), self.drop_path2)
+
+
+def _kept(branch: Tensor, drop_path: nn.Module | None) -> Tensor:
+    return branch if drop_path is None else drop_path(branch)
 
 
 def make_stem(spec: Spec, stride: int, width: int) -> nn.Module:

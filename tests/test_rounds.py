@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from bench import plan
 from bench.lane import Lane
 from bench.plugins import metrics
 from bench.record import About, Body, RoundLine, SpeedArm
 from bench.rounds import Rounds
 from bench.state import State
+from bench.task import Task
 from bench.worker import Failure, Job, Window
 
 from .conftest import FakeWorkers, Silent
@@ -19,13 +19,18 @@ from .conftest import FakeWorkers, Silent
 THROUGHPUT = metrics.get("throughput")
 
 
-def arm(model: str) -> SpeedArm:
-    return SpeedArm(model=model, image_size=32, num_classes=10, policy="fp32", device="cpu", batch_size=4)
+def arm(model: str, policy: str = "fp32") -> SpeedArm:
+    return SpeedArm(model=model, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=4)
 
 
-def lane(model: str, lines: list[Body] | None = None, role: Any = "asked") -> Lane:
-    task = plan.Task(
-        arm=arm(model), metrics=(THROUGHPUT,), settings={"window_s": 0.1}, about=About(family=model.split("_")[0]), seed=0, role=role
+def lane(model: str, lines: list[Body] | None = None, role: Any = "asked", policy: str = "fp32") -> Lane:
+    task = Task(
+        arm=arm(model, policy),
+        metrics=(THROUGHPUT,),
+        settings={"window_s": 0.1},
+        about=About(family=model.split("_")[0]),
+        seed=0,
+        role=role,
     )
     return Lane(task, (lines if lines is not None else []).append, role=role)
 
@@ -66,8 +71,8 @@ def test_a_narrow_ratio_ends_at_the_first_look_and_a_wide_one_goes_on_to_the_las
     assert all(wide.short(one) for one in wide.lanes)
 
 
-def test_looks_come_only_at_doubling_rounds() -> None:
-    """The ratio is exact from round 7 on in no time, but nobody looks before round 12."""
+def test_looks_come_only_at_preset_rounds() -> None:
+    """The ratio is exact from round 7 on in no time, but nobody looks before round 9."""
     count = itertools.count()
 
     def script(job: Job, window: Window) -> list[float]:
@@ -75,7 +80,7 @@ def test_looks_come_only_at_doubling_rounds() -> None:
 
     one = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(script), target=0.01)
     one.go()
-    assert one.done in (12, 24, 48, 96)
+    assert one.done in (9, 13, 19, 27, 38)
 
 
 def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_the_others() -> None:
@@ -87,6 +92,37 @@ def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_
     one.go()
     taken = {name: sum(request[0] == name for request in workers.requests) for name in ("vit_a", "mixer_b", "mixer_c")}
     assert taken == {"vit_a": 20, "mixer_b": 6, "mixer_c": 20}
+
+
+def test_a_policy_that_is_far_behind_leaves_the_choosing_after_two_rounds() -> None:
+    speeds = {"fp32": 10.0, "bf16": 4.0, "channels_last": 6.0}
+    seen: list[Any] = []
+
+    def script(job: Job, window: Window) -> list[float]:
+        seen.append(job.arm)
+        return [speeds[job.arm.policy]]  # type: ignore[union-attr]
+
+    lanes = [lane("vit_a", policy=policy) for policy in speeds] + [lane("mixer_b", policy="bf16")]
+    for phase, rounds_of_bf16 in (("choose", 2), ("measure", 8)):
+        for each in lanes:
+            each.start_anew(None, [])
+        seen.clear()
+        one = rounds(lanes, FakeWorkers(script), most=8, phase=phase)
+        one.go()
+        taken = {policy: seen.count(arm("vit_a", policy)) for policy in speeds}
+        assert taken == {"fp32": 8, "channels_last": 8, "bf16": rounds_of_bf16}
+        assert [each.hopeless for each in lanes] == [False, phase == "choose", False, False]
+        assert not any(one.short(each) for each in lanes)
+
+
+def test_windows_are_longer_beside_a_slow_arm() -> None:
+    lanes = [lane("vit_a"), lane("mixer_b")]
+    one = rounds(lanes, FakeWorkers(noisy(0.0)), most=1)
+    for each, seconds in zip(lanes, (0.1, 3.0), strict=True):
+        each.setup = {"seconds_per_call": seconds}
+    one.go()
+    assert one.least_window == 0.75
+    assert one._seconds(lanes[0], THROUGHPUT) == 0.75
 
 
 def test_the_sentinel_takes_part_in_every_third_round_and_ends_with_the_others() -> None:

@@ -1,85 +1,178 @@
-"""Evaluate published weights on an image folder, as timm's own validation does: its transform, its crop, its order."""
+"""Evaluate a model on a split: which images are right, first and among the first five, each image once.
+
+Images on disk go through timm's own evaluation transform, in the folder's order; images in memory are shown as they
+are. An image that cannot be read is named and counted out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import timm
 import torch
-from timm.data import create_dataset, create_transform, resolve_data_config
-from torch import nn
-from torch.utils.data import DataLoader
+from timm.data import create_transform
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
-from bench.errors import UsageError
-from bench.plugins import Model, models
-from bench.record import AccuracyArm
+from bench.training.augment import normalised
+from bench.training.feed import refuse_broken
+from bench.training.recipe import Recipe
+from bench.training.splits import Part, Pictures, Split, Splits
+from bench.training.world import ALONE, World
 
-CLASSES = 1000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """`correct` (n,) bool in the folder's order; `top5_correct` is a count."""
-
-    correct: torch.Tensor
-    top5_correct: int
+BATCH = 64
 
 
-def validation_folder(argument: str) -> Path:
-    """The folder with one sub-folder per class under an ImageNet root; UsageError where there is none."""
-    root = Path(argument)
-    if not argument or not root.is_dir():
-        raise UsageError(f"--data imagenet:{argument}: {argument or 'an empty path'} is not a folder; give the one that holds val/")
-    folder = next((root / name for name in ("validation", "val") if (root / name).is_dir()), root)
-    found = sum(1 for path in folder.iterdir() if path.is_dir())
-    if found != CLASSES:
-        raise UsageError(f"--data imagenet:{argument}: {folder} has {found} class folders; ImageNet has {CLASSES}, named by WordNet id")
-    return folder
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How an image is shown to a model: resized so that the crop of `size` is a share `crop` of its side."""
+
+    size: int
+    crop: float
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_mode: str = "center"
+
+    @property
+    def text(self) -> str:
+        """For records and tables."""
+        return f"crop {self.crop:g}, {self.interpolation}, {self.size} px"
 
 
-def weights(entry: Model) -> dict[str, str]:
-    """Published weights of an architecture that classify ImageNet-1k: tag to timm's full name.
+@dataclass
+class Result:
+    """Per image of a split, in its order, whether the right class came first, and among the first five (n,).
 
-    Tags of another timm name for the same graph carry its word in front: `deit.fb_in1k` for vit_s16.
+    `places` says which images of the split these are, where it is not all of them.
     """
-    found: dict[str, str] = {}
-    own = {"": entry.timm_name} if entry.timm_name else {}
-    for word, architecture in (own | entry.relatives).items():
-        for name in timm.list_pretrained(f"{architecture}.*"):
-            if timm.get_pretrained_cfg(name).num_classes == CLASSES:
-                found[f"{word}.{name.partition('.')[2]}" if word else name.partition(".")[2]] = name
-    return found
+
+    first: Tensor
+    among_five: Tensor
+    places: Tensor | None = None
+    broken: list[str] = field(default_factory=list)
+    """Names of images that could not be read; they are in neither."""
+
+    @property
+    def top1(self) -> float:
+        """The share that is right."""
+        return float(self.first.float().mean())
 
 
-def published(entry: Model, tag: str, **overlay: Any) -> tuple[nn.Module, dict[str, Any]]:
-    """The model with its published weights, and timm's data settings for them.
+def view_of(recipe: Recipe, splits: Splits, size: int) -> View:
+    """The recipe's own way of showing images."""
+    return View(size=size, crop=recipe.eval_crop, interpolation=recipe.eval_interpolation, mean=splits.mean, std=splits.std)
 
-    `overlay` replaces fields of timm's pretrained configuration (`file="x.safetensors"` loads from disk).
-    """
-    source = timm.create_model(weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None)
-    model = entry.build(image_size=entry.image_size, num_classes=CLASSES)
-    model.load_state_dict(source.state_dict(), strict=True)
-    return model.eval(), resolve_data_config({}, model=source)
+
+class Once(Dataset[tuple[Tensor, int]]):
+    """Images through a transform; the second value is 1 where an image could not be read."""
+
+    def __init__(self, pictures: Pictures, view: View) -> None:
+        self.pictures = pictures
+        settings: dict[str, Any] = asdict(view)
+        size, crop = settings.pop("size"), settings.pop("crop")
+        self.transform = create_transform(size, is_training=False, crop_pct=crop, **settings)
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, at: int) -> tuple[Tensor, int]:
+        try:
+            return self.transform(self.pictures.read(at)), 0
+        except Exception:
+            return torch.zeros(3, self.size, self.size), 1
+
+
+def shown(split: Split, view: View) -> Iterator[Tensor]:
+    """Images from memory as a model takes them, in batches."""
+    for images in split.images.split(4 * BATCH):
+        values = images
+        scaled = round(view.size / view.crop)
+        if images.shape[-1] != scaled:
+            resized = F.interpolate(images.float(), size=(scaled, scaled), mode=view.interpolation, antialias=True, align_corners=False)
+            values = resized.round().clamp(0, 255).to(torch.uint8)
+        edge = (scaled - view.size) // 2
+        yield normalised(values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std)
 
 
 @torch.inference_mode()
-def evaluate_weights(
-    arm: AccuracyArm, argument: str, *, device: str, progress: Callable[[str], None], batch_size: int = 64, **overlay: Any
-) -> Evaluation:
-    """Top-1 and top-5 of `arm.weights` on every image of the validation folder."""
-    assert arm.weights is not None
-    model, settings = published(models.get(arm.model), arm.weights, **overlay)
-    model.to(device)
-    dataset = create_dataset("", root=str(validation_folder(argument)), split="validation", search_split=False)
-    dataset.transform = create_transform(**settings, is_training=False)
-    hits: list[np.ndarray] = []
-    for number, (images, labels) in enumerate(loader := DataLoader(dataset, batch_size=batch_size, num_workers=2), start=1):
-        best = model(images.to(device)).topk(5, dim=1).indices.cpu()
-        hits.append((best == labels[:, None]).numpy())
-        progress(f"evaluating, batch {number} of {len(loader)}")
-    correct = np.concatenate(hits)
-    return Evaluation(torch.from_numpy(correct[:, 0].copy()), int(correct.any(axis=1).sum()))
+def evaluate(
+    model: Callable[[Tensor], Tensor],
+    part: Part,
+    view: View,
+    *,
+    device: torch.device,
+    workers: int,
+    world: World = ALONE,
+    contexts: Sequence[Callable[[], AbstractContextManager[Any]]] = (),
+    right: Callable[[Tensor, Tensor], Tensor] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Result:
+    """Every image of `part` once, whatever the number of processes: each takes every n-th, and they are put together.
+
+    `right(best, places)` says which of the five best classes (n, 5) are right for the images at `places`; the labels
+    are asked unless it is given. Raises UsageError where too many images cannot be read.
+    """
+    if isinstance(model, nn.Module):
+        model.eval()
+    places = torch.arange(world.rank, len(part), world.size)
+    mine = part.subset(places) if world.size > 1 else part
+    batches: Any
+    if isinstance(mine, Split):
+        batches = ((images, None) for images in shown(mine.to(device), view))
+    else:
+        assert isinstance(mine, Pictures)
+        batches = DataLoader(Once(mine, view), batch_size=BATCH, num_workers=workers, pin_memory=device.type == "cuda")
+    hits: list[Tensor] = []
+    lost: list[Tensor] = []
+    done = 0
+    for images, unreadable in batches:
+        with ExitStack() as stack:
+            for context in contexts:
+                stack.enter_context(context())
+            logits = model(images.to(device, non_blocking=True)).float()
+        # Fewer than five classes: all of them.
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
+        at = places[done : done + len(best)]
+        hits.append(best == part.labels[at][:, None].cpu() if right is None else right(best, at))
+        lost.append(torch.zeros(len(best)) if unreadable is None else unreadable)
+        done += len(best)
+        progress(done, len(mine))
+    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool()))
+    order = torch.cat([one[0] for one in found]).argsort()
+    correct, broken = torch.cat([one[1] for one in found])[order], torch.cat([one[2] for one in found])[order]
+    names = [part.name(place) for place in broken.nonzero().flatten().tolist()] if isinstance(part, Pictures) else []
+    refuse_broken(names, len(part))
+    kept = correct[~broken]
+    return Result(kept[:, 0].clone(), kept.any(dim=1), (~broken).nonzero().flatten(), names)
+
+
+CROPS = (0.875, 0.9, 0.95, 1.0)
+NEIGHBOURS = (28, 32)
+"""Steps in pixels to the neighbouring sizes: a multiple of the usual patches of 7 and 14, or of 16."""
+
+
+def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]:
+    """The same view at other crops, and at the sizes below and above where the model takes any."""
+    views = [replace(view, crop=crop) for crop in CROPS if crop != view.crop]
+    for sign in (-1, 1):
+        for step in NEIGHBOURS:
+            size = view.size + sign * step
+            if _takes(model, size, device):
+                views.append(replace(view, size=size))
+                break
+    return views
+
+
+@torch.inference_mode()
+def _takes(model: nn.Module, size: int, device: torch.device) -> bool:
+    """Whether a model runs at another image size; transformers with fixed positions do not."""
+    try:
+        model(torch.zeros(1, 3, size, size, device=device))
+    except (RuntimeError, AssertionError, ValueError):
+        return False
+    return True

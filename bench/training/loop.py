@@ -1,108 +1,234 @@
-"""Train one model under one recipe, on splits that fit into memory.
+"""Train one model under one recipe: the loop, and nothing of where images come from or results go.
 
-Only the training split is read here; the test labels are not even passed in.
+Only the training split's feed is read here; the select split is looked at through a function that is passed in, and
+changes nothing. Every random draw is a function of the seed and the step, so the state of a training is its tensors
+and its step: killed and resumed it ends with the weights that it would have had.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import timm.optim
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from bench.errors import Diverged
+from bench.subject import Execution
+from bench.training import checkpoint
+from bench.training.draw import seed_everything
+from bench.training.feed import Feed
+from bench.training.losses import loss_of
 from bench.training.recipe import Recipe
-from bench.training.splits import Split, Splits
+from bench.training.schedule import learning_rate
+from bench.training.world import ALONE, World
+
+LOOKS = 20
+"""How often the select split is looked at, evenly over the steps."""
+SAVING = 0.02
+"""Share of the time that may go into checkpoints."""
+CHECK_EVERY = 25
+"""On a GPU the loss is read only so often, since reading waits for the device."""
 
 
 @dataclass
 class Curve:
-    """What a training looked like: mean loss per epoch, learning rate per step."""
+    """What a training looked like: per step its loss and rate; at some steps, after so many seconds, select accuracy."""
 
     loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
+    select_step: list[int] = field(default_factory=list)
+    select_seconds: list[float] = field(default_factory=list)
+    select_top1: list[float] = field(default_factory=list)
 
 
-class Diverged(RuntimeError):
-    """The loss was not a finite number; the message names the step."""
+@dataclass
+class Watch:
+    """Who follows a training. `step(step, loss, rate, seconds)` after each, `look(step, top1, seconds)` after each look."""
+
+    step: Callable[[int, float, float, float], None] = lambda step, loss, rate, seconds: None
+    look: Callable[[int, float, float], None] = lambda step, top1, seconds: None
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The rate at `step` of `steps`: linear between the corners of the recipe's schedule."""
-    share = step / steps
-    for (left, low), (right, high) in pairwise(recipe.schedule):
-        if share <= right:
-            return recipe.learning_rate * (low + (high - low) * (share - left) / (right - left))
-    raise AssertionError(f"step {step} of {steps}")
+@dataclass(kw_only=True)
+class Training:
+    """One model on its way through `steps` optimizer steps.
 
-
-def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """A random rotation, shift and scale of each image of a batch (n, 3, size, size); zeros come in at the edges."""
-    n = len(images)
-
-    def draw() -> Tensor:
-        return torch.rand(n, generator=generator) * 2 - 1
-
-    angle, size = draw() * math.radians(recipe.rotate), 1 + draw() * recipe.scale
-    cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
-    # affine_grid measures in half image sides, hence the factor 2.
-    rows = [torch.stack([cosine, -sine, draw() * recipe.shift * 2]), torch.stack([sine, cosine, draw() * recipe.shift * 2])]
-    theta = torch.stack(rows).permute(2, 0, 1).to(images.device)
-    return F.grid_sample(images, F.affine_grid(theta, list(images.shape), align_corners=False), align_corners=False)
-
-
-def train(
-    model: nn.Module,
-    splits: Splits,
-    recipe: Recipe,
-    *,
-    seed: int,
-    device: torch.device,
-    progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Curve:
-    """Train `model` in place; `progress(step, steps, loss)` is called after each epoch.
-
-    The last, incomplete batch of an epoch is dropped, so that every batch norm sees `recipe.batch_size` images.
-    Raises `Diverged` where the loss stops being finite.
+    `execution` is how its forward pass runs (precision, layout, compiler), its model is what the optimizer changes.
+    `look` evaluates the select split with a model; `save_to` is where checkpoints go.
     """
-    generator = torch.Generator().manual_seed(seed)
-    images, labels = splits.normalised(splits.train.images).to(device), splits.train.labels.to(device)
-    per_epoch = len(labels) // recipe.batch_size
-    steps, step, curve = per_epoch * recipe.epochs, 0, Curve()
-    assert steps > 0, f"{len(labels)} training images do not fill one batch of {recipe.batch_size}"
-    optimizer = timm.optim.create_optimizer_v2(
-        model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, eps=recipe.epsilon
-    )
-    model.to(device).train()
-    for _ in range(recipe.epochs):
-        order, total = torch.randperm(len(labels), generator=generator).to(device), 0.0
-        for batch in order[: per_epoch * recipe.batch_size].split(recipe.batch_size):
-            rate = learning_rate(recipe, step, steps)
-            curve.learning_rate.append(rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group.get("lr_scale", 1.0)
-            inputs = augment(images[batch], recipe, generator)
-            loss = F.cross_entropy(model(inputs), labels[batch], label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
-            step, total = step + 1, total + loss.item()
-            if not math.isfinite(total):
-                raise Diverged(f"the loss was {loss.item()} at step {step} of {steps} (learning rate {rate:g})")
-        curve.loss.append(total / per_epoch)
-        progress(step, steps, curve.loss[-1])
-    return curve
 
+    model: nn.Module
+    execution: Execution
+    feed: Feed
+    recipe: Recipe
+    steps: int
+    seed: int
+    device: torch.device
+    world: World = ALONE
+    look: Callable[[nn.Module], float] | None = None
+    watch: Watch = field(default_factory=Watch)
+    save_to: Any = None
+    identity: dict[str, Any] = field(default_factory=dict)
+    """What a checkpoint has to say to be one of this training."""
+    now: Callable[[], float] = time.perf_counter
 
-@torch.inference_mode()
-def predict(model: nn.Module, splits: Splits, split: Split, *, device: torch.device, batch_size: int = 256) -> Tensor:
-    """Predicted labels (n,) of the images of `split`."""
-    model.to(device).eval()
-    batches = splits.normalised(split.images).split(batch_size)
-    return torch.cat([model(batch.to(device)).argmax(dim=1).cpu() for batch in batches])
+    def __post_init__(self) -> None:
+        assert self.steps > 0
+        recipe = self.recipe
+        self.optimizer = timm.optim.create_optimizer_v2(
+            self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, eps=recipe.epsilon
+        )
+        self.loss_of = loss_of(recipe)
+        self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay) if recipe.ema_decay is not None else None
+        self.curve = Curve()
+        self.step = 0
+        self.seconds = 0.0
+        """Spent on steps, over all starts; looks and checkpoints not included."""
+        self._unread: list[tuple[int, Tensor]] = []
+        self._saved_at, self._saving_s = self.now(), 0.0
+        self._looks = {round(self.steps * number / LOOKS) for number in range(1, LOOKS + 1)} - {0}
+        self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
+        self._runner: Callable[[Tensor], Tensor] = self.execution.model
+        if self.world.size > 1:
+            # Its hooks average the gradients; the statistics of batch norms stay each process's own until they are needed.
+            assert isinstance(self.execution.model, nn.Module)
+            where = [self.device.index] if self.device.type == "cuda" else None
+            self._runner = nn.parallel.DistributedDataParallel(self.execution.model, device_ids=where, broadcast_buffers=False)
+
+    @property
+    def result(self) -> nn.Module:
+        """The weights that are evaluated: the moving average where the recipe has one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def go(self) -> Curve:
+        """Train to the end, from wherever it is. Raises Diverged where the loss stops being finite."""
+        self.model.train()
+        began = self.now()
+        for batches in self.feed.steps(self.step, self.steps):
+            rate = learning_rate(self.recipe, self.step, self.steps)
+            loss = self._optimize(batches, rate)
+            self._unread.append((self.step, loss))
+            self.curve.learning_rate.append(rate)
+            self.step += 1
+            look = self.step in self._looks or self.step == self.steps
+            if look or self.device.type == "cpu" or len(self._unread) >= CHECK_EVERY:
+                self._read()
+            if look or self._worth_saving():
+                self._wait()
+                self.seconds += self.now() - began
+                if look:
+                    self._look()
+                self.save()
+                began = self.now()
+        return self.curve
+
+    def _optimize(self, batches: list[tuple[Tensor, Tensor]], rate: float) -> Tensor:
+        """One optimizer step over this process's micro-batches; returns their mean loss over all processes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        scaler, total = self.execution.scaler, torch.zeros((), device=self.device)
+        for number, (images, targets) in enumerate(batches):
+            # What is random inside a model (dropped branches) is drawn anew for each micro-batch.
+            seed_everything(self.seed, "forward", self.step, number, self.world.rank)
+            if self._channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            last = number == len(batches) - 1
+            alone = nullcontext() if last or self.world.size == 1 else self._runner.no_sync()  # type: ignore[attr-defined]
+            with alone:
+                with ExitStack() as stack:
+                    for context in self.execution.contexts:
+                        stack.enter_context(context())
+                    logits = self._runner(images)
+                loss = self.loss_of(logits.float(), targets) / len(batches)
+                (scaler.scale(loss) if scaler is not None else loss).backward()
+            total += loss.detach()
+        if self.recipe.clip_norm is not None:
+            if scaler is not None:
+                scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        if scaler is not None:
+            scaler.step(self.optimizer)
+            scaler.update()
+        else:
+            self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return self.world.mean(total)
+
+    def _read(self) -> None:
+        """Take in the losses of the last steps."""
+        for step, tensor in self._unread:
+            loss = float(tensor)
+            if not math.isfinite(loss):
+                rate = self.curve.learning_rate[step]
+                raise Diverged(f"the loss was {loss} at step {step} of {self.steps} (recipe {self.recipe.name}, learning rate {rate:g})")
+            self.curve.loss.append(loss)
+            self.watch.step(step, loss, self.curve.learning_rate[step], self.seconds)
+        self._unread = []
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _look(self) -> None:
+        """Evaluate the select split with the weights as they are."""
+        self.world.average_statistics(self.model)
+        if self.look is None:
+            return
+        top1 = self.look(self.result)
+        self.model.train()
+        self.curve.select_step.append(self.step)
+        self.curve.select_seconds.append(self.seconds)
+        self.curve.select_top1.append(top1)
+        self.watch.look(self.step, top1, self.seconds)
+
+    def _worth_saving(self) -> bool:
+        """Whether a checkpoint now keeps their cost within its share of the time; the leader's word holds for all."""
+        worth = self.save_to is not None and self.now() - self._saved_at > max(1.0, self._saving_s / SAVING)
+        return worth if self.world.size == 1 else self.world.from_leader(worth)
+
+    # What is kept
+
+    def save(self) -> None:
+        """Write everything that the next step depends on."""
+        self._read()
+        if self.save_to is None or not self.world.leads:
+            return
+        before = self.now()
+        moments, optimizer = checkpoint.optimizer_state(self.optimizer)
+        parts = {"model": self.model.state_dict(), "optimizer": moments}
+        if self.ema is not None:
+            parts["ema"] = self.ema.module.state_dict()
+        tensors = {f"{part}/{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
+        scaler = self.execution.scaler.state_dict() if self.execution.scaler is not None else None
+        state = {"identity": self.identity, "step": self.step, "seconds": self.seconds, "optimizer": optimizer, "scaler": scaler}
+        checkpoint.save(self.save_to, tensors, state | {"curve": asdict(self.curve)})
+        self._saved_at, self._saving_s = self.now(), self.now() - before
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, where there is one of this very training; False where there is none."""
+        if self.save_to is None or not self.save_to.exists():
+            return False
+        tensors, state = checkpoint.load(self.save_to)
+        if state.get("identity") != self.identity:
+            return False
+        parts: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            part, _, name = key.partition("/")
+            parts.setdefault(part, {})[name] = tensor
+        self.model.load_state_dict(parts["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(parts["ema"])
+        checkpoint.restore_optimizer(self.optimizer, parts.get("optimizer", {}), state["optimizer"])
+        if self.execution.scaler is not None and state["scaler"] is not None:
+            self.execution.scaler.load_state_dict(state["scaler"])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], Curve(**state["curve"])
+        return True

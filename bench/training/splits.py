@@ -1,16 +1,34 @@
-"""The three splits of a data set that fits into memory."""
+"""The three splits of a data set, in memory or on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+SELECT_SHARE, SELECT_MOST = 0.05, 10_000
+"""How much of the training images becomes the select split where a data set brings none."""
+
+
+class Part(Protocol):
+    """One split: `labels` (n,) int64 and a way to get at the images."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def subset(self, indices: Tensor) -> Any:
+        """The images at `indices`, in that order, as a split of their own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
-    """`images` (n, 3, size, size) float32 in [0, 1]; `labels` (n,) int64."""
+    """A split that is held in memory: `images` (n, 3, size, size) uint8; `labels` (n,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -18,26 +36,79 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def subset(self, indices: Tensor) -> Split:
+        return Split(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> Split:
+        """The same on another device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A split that is read image by image. `opened(i)` gives image i of the source as PIL's in RGB, `called(i)` its name."""
+
+    opened: Callable[[int], Any]
+    called: Callable[[int], str]
+    indices: Sequence[int]
+    """Places in the source, one per image of this split."""
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, at: int) -> Any:
+        """The image at a place of this split; whatever its reader raises where it is damaged."""
+        return self.opened(self.indices[at])
+
+    def name(self, at: int) -> str:
+        """What a message calls the image at a place of this split."""
+        return self.called(self.indices[at])
+
+    def subset(self, indices: Tensor) -> Pictures:
+        return replace(self, indices=[self.indices[at] for at in indices.tolist()], labels=self.labels[indices])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Train, select (carved from train, for every choice) and test (read once, at the end).
+    """Train, select (for every choice) and test (read once, at the end).
 
-    `name` says how the split was made; it is stored in the record. `mean` and `std` are those of the training
-    images, one value per channel.
+    `name` says how the split was made; it is stored in the record. `mean` and `std` are what images in [0, 1] are
+    normalised by, one value per channel. `train` and `select` are None where a source has a test split alone.
     """
 
     name: str
-    train: Split
-    select: Split
-    test: Split
+    train: Any
+    select: Any
+    test: Any
     num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images with the mean and deviation of the training split taken out."""
-        mean = self.train.images.mean(dim=(0, 2, 3), keepdim=True)
-        std = self.train.images.std(dim=(0, 2, 3), keepdim=True)
-        return (images - mean.to(images.device)) / std.to(images.device)
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are held in memory, and hence on the device."""
+        return isinstance(self.test, Split)
+
+
+def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel of uint8 images, as shares of 255; in double precision, in pieces."""
+    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+    for piece in images.split(4096):
+        values = piece.double() / 255
+        total += values.sum(dim=(0, 2, 3))
+        squares += values.square().sum(dim=(0, 2, 3))
+        count += values.numel() // 3
+    mean = total / count
+    return tuple(mean.tolist()), tuple((squares / count - mean.square()).clamp_min(1e-12).sqrt().tolist())
+
+
+def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
+    """Train without select, select, and how that was done: a random draw by `seed`, the same for every model and run."""
+    size = max(1, min(SELECT_MOST, round(SELECT_SHARE * len(train))))
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    kept, selected = order[size:].sort().values, order[:size].sort().values
+    return train.subset(kept), train.subset(selected), f"select {size} of train by seed {seed}"
 
 
 def by_file_order(images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int) -> Splits:
@@ -45,10 +116,13 @@ def by_file_order(images: Tensor, labels: Tensor, *, train: float, select: float
     cuts = (int(len(labels) * train), int(len(labels) * (train + select)))
     parts = zip(torch.tensor_split(images, cuts), torch.tensor_split(labels, cuts), strict=True)
     cut = [Split(*part) for part in parts]
+    mean, std = statistics(cut[0].images)
     return Splits(
         name=f"file-order {len(cut[0])}/{len(cut[1])}/{len(cut[2])}",
         train=cut[0],
         select=cut[1],
         test=cut[2],
         num_classes=num_classes,
+        mean=mean,
+        std=std,
     )

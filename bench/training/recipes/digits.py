@@ -10,10 +10,13 @@ recipes.add(
     Recipe(
         name="digits",
         summary="AdamW, triangular schedule, small random affine; one setting for all families",
+        source="this project",
         epochs=60,
         batch_size=64,
+        micro_batch=64,
         learning_rate=4e-3,
         weight_decay=0.05,
+        clip_norm=1.0,
         schedule=TRIANGULAR,
         label_smoothing=0.1,
         rotate=10.0,

@@ -1,0 +1,35 @@
+"""What a run has to do for one arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bench.plugins import Metric, Model
+from bench.record import About, Arm, Role, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One arm, what is wanted of it, and the settings that with the arm make its key."""
+
+    arm: Arm
+    metrics: tuple[Metric, ...]
+    settings: dict[str, Scalar]
+    about: About
+    seed: int
+    role: Role = "asked"
+
+
+def with_metrics(task: Task, kept: tuple[Metric, ...]) -> Task:
+    """The same arm with fewer metrics."""
+    return replace(task, metrics=kept)
+
+
+def with_role(task: Task, role: Role) -> Task:
+    """The same arm, taking part for another reason."""
+    return replace(task, role=role)
+
+
+def about_of(model: Model, caveat: str = "") -> About:
+    """What the report wants to know of a model."""
+    return About(family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat)

@@ -1,0 +1,86 @@
+"""Augmentation of images that are held in memory, in batches, on the device that they lie on.
+
+One draw per image throughout. Geometry is one resampling; RandAugment's operators are torchvision's, random erasing is
+timm's. Draws are made on the host: the same seed gives the same images on every device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.training.draw import seed_everything
+from bench.training.rand_augment import rand_augment
+from bench.training.recipe import Recipe
+
+
+def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
+    """Everything that is done to uint8 images (n, 3, size, size) before they are normalised; returns uint8."""
+    if (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0)) or recipe.rotate or recipe.shift or recipe.scale:
+        images = resampled(images, recipe, draw)
+    if recipe.flip:
+        flipped = (torch.rand(len(images), generator=draw) < recipe.flip).to(images.device)
+        images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
+    if recipe.rand_augment is not None:
+        images = rand_augment(images, recipe.rand_augment, draw)
+    if recipe.jitter:
+        images = jittered(images, recipe.jitter, draw)
+    return images
+
+
+def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
+    """A random crop, rotation, shift and change of size of each image; black comes in at the edges."""
+    n = len(images)
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=draw)
+
+    area = between(*recipe.crop_scale)
+    ratio = torch.exp(between(math.log(recipe.crop_ratio[0]), math.log(recipe.crop_ratio[1])))
+    wide, high = (area * ratio).sqrt().clamp_max(1.0), (area / ratio).sqrt().clamp_max(1.0)
+    x, y = (1 - wide) * between(-1, 1), (1 - high) * between(-1, 1)
+    angle, size = between(-1, 1) * math.radians(recipe.rotate), 1 + between(-1, 1) * recipe.scale
+    cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
+    # affine_grid measures in half image sides, hence the factor 2. The crop is applied to what is turned and moved.
+    right, down = between(-1, 1) * recipe.shift * 2, between(-1, 1) * recipe.shift * 2
+    rows = [
+        torch.stack([cosine * wide, -sine * high, cosine * x - sine * y + right]),
+        torch.stack([sine * wide, cosine * high, sine * x + cosine * y + down]),
+    ]
+    theta = torch.stack(rows).permute(2, 0, 1).to(images.device)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), grid, align_corners=False).round().to(torch.uint8)
+
+
+def jittered(images: Tensor, strength: float, draw: torch.Generator) -> Tensor:
+    """Brightness, contrast and saturation, each by a factor of its own within 1 +- strength."""
+    values = images.float()
+
+    def factor() -> Tensor:
+        return (1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)).to(images.device)[:, None, None, None]
+
+    luma = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
+    values = (values * factor()).clamp(0, 255)
+    values = torch.lerp((values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True), values, factor()).clamp(0, 255)
+    values = torch.lerp((values * luma).sum(dim=1, keepdim=True), values, factor()).clamp(0, 255)
+    return values.round().to(torch.uint8)
+
+
+def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """uint8 images (n, 3, size, size) as float32 with mean and deviation taken out."""
+    shape = (1, -1, 1, 1)
+    offset = torch.tensor(mean, device=images.device).reshape(shape) * 255
+    factor = torch.tensor(std, device=images.device).reshape(shape) * 255
+    return (images.float() - offset) / factor
+
+
+def erased(images: Tensor, recipe: Recipe, *where: object) -> Tensor:
+    """Normalised images with random rectangles replaced by noise, drawn for this place in the training."""
+    if not recipe.erase:
+        return images
+    seed_everything(*where, "erase")
+    return RandomErasing(probability=recipe.erase, mode="pixel", device=str(images.device))(images)

@@ -1,0 +1,48 @@
+"""Imagenette, ten easy classes of ImageNet (fast.ai): torchvision downloads it, or a folder that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.plugins import Dataset, datasets
+from bench.training.data._cache import cache
+from bench.training.data._pictures import folders
+from bench.training.splits import Splits
+
+
+def load(argument: str) -> Splits:
+    """Images with shorter sides of 160 pixels; `argument` is a folder with train/ and val/, or where they are to go."""
+    flag = "--data imagenette" + (f":{argument}" if argument else "")
+    root = Path(argument) if argument else cache("imagenette")
+    if argument and not root.is_dir():
+        raise UsageError(f"{flag}: {argument} is not a folder; give the one that holds train/ and val/, or nothing to download")
+    if not (root / "train").exists():
+        root = _downloaded(root, flag)
+    return folders(str(root), flag=flag, classes=10)
+
+
+def _downloaded(root: Path, flag: str) -> Path:
+    from torchvision.datasets import Imagenette
+
+    folder = root / "imagenette2-160"
+    try:
+        if not folder.exists():
+            Imagenette(str(root), split="train", size="160px", download=True)
+    except Exception as error:
+        raise UsageError(
+            f"{flag}: it could not be downloaded ({type(error).__name__}: {' '.join(str(error).split())[:120]}); "
+            "imagenette:/path takes a folder with train/ and val/"
+        ) from None
+    return folder
+
+
+datasets.add(
+    Dataset(
+        name="imagenette",
+        open=load,
+        num_classes=lambda argument: 10,
+        argument="[/path]",
+        summary="ten classes of ImageNet at 160 pixels, downloaded where there is a network",
+    )
+)

@@ -1,0 +1,272 @@
+"""From what was asked to accuracy arms: what is evaluated, what is trained, with which seeds, rates and schedules.
+
+Some arms can only be named once others are finished: a searched rate needs its trials, a schedule stretched to equal
+seconds needs the speeds of a training step. `wanted` is therefore asked again and again with what is known; it is a
+function of that alone, so a run that was killed names the same arms again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from bench.config import RunConfig
+from bench.errors import UsageError
+from bench.matching import cost_of
+from bench.plugins import Dataset, Metric, Model, datasets, metrics, policies
+from bench.record import About, AccuracyArm, Arm, Scalar, SpeedArm
+from bench.task import Task, about_of
+from bench.training import search
+from bench.training.recipe import Recipe, recipes
+
+ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 2, "reported": "last checkpoint, or the recipe's moving average; test split read once"}
+TRAIN_POLICY = {"cpu": "fp32", "cuda": "bf16+channels_last", "mps": "fp32"}
+AS_IS = "as is"
+TRIAL = "trial"
+
+Known = Callable[[Task], float | None]
+"""What is known of a task: its value (top-1, or images a second), -1 where it failed, None where it is not finished."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of accuracies: the models with their weight tags, on which device, under which settings."""
+
+    config: RunConfig
+    named: list[tuple[Model, str | None]]
+    asked: tuple[Metric, ...]
+    kind: str
+    speed_settings: dict[str, Scalar]
+
+    @property
+    def dataset(self) -> Dataset:
+        return datasets.get((self.config.data or "").partition(":")[0])
+
+    @property
+    def argument(self) -> str:
+        return (self.config.data or "").partition(":")[2]
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that is trained under; None: weights are evaluated."""
+        if self.config.checkpoint is not None:
+            return None
+        name = self.config.recipe or self.dataset.recipe
+        return recipes.get(name) if name else None
+
+    @property
+    def policy(self) -> str:
+        """How trainings are executed, its switches in their order."""
+        from bench.subject import split_policy
+
+        names = split_policy(self.config.train_policy or TRAIN_POLICY[self.kind])
+        for name in names:
+            if reason := policies.get(name).supports(self.kind):
+                raise UsageError(f"--train-policy: {name} does not run on {self.kind}: {reason}")
+            if policies.get(name).inference_only:
+                raise UsageError(f"--train-policy: {name} is for inference; fp32, bf16, fp16, channels_last and compile train")
+        return "+".join(names)
+
+
+def wanted(wish: Wish, known: Known) -> list[Task]:
+    """Every arm that can be named by now; the same list with nothing new in it once all are finished."""
+    wish.dataset.check(wish.argument)
+    if wish.recipe is None:
+        return list(_evaluations(wish))
+    return list(_trainings(wish, wish.recipe, known))
+
+
+def _evaluations(wish: Wish) -> Iterator[Task]:
+    """Published weights, or a file's."""
+    config, dataset = wish.config, wish.dataset
+    for model, tag in wish.named:
+        arm = AccuracyArm(
+            model=model.name,
+            source=model.source,
+            image_size=config.image_size or dataset.image_size or model.image_size,
+            num_classes=dataset.num_classes(wish.argument),
+            data=config.data or "",
+            split="test",
+            transform="the file's, else crop 0.875" if config.checkpoint else "timm's for these weights",
+            weights=None if config.checkpoint else _tag(wish, model, tag),
+            checkpoint=_digest(config) if config.checkpoint else None,
+            labels=config.labels,
+        )
+        yield _task(wish, arm, about_of(model, dataset.caveat), config.seed)
+
+
+def _tag(wish: Wish, model: Model, tag: str | None) -> str:
+    """The tag of the weights; UsageError where there are none, or several and none was named."""
+    from bench.training.published import weights
+
+    if not wish.dataset.published:
+        raise UsageError(
+            f"--data: there are no published weights for {wish.dataset.name}; "
+            "add --recipe to train (`bench list recipes`), or --checkpoint FILE"
+        )
+    known = list(weights(model))
+    if not known:
+        raise UsageError(
+            f"--data: {model.name} has no published weights to evaluate on {wish.dataset.name}; "
+            "leave it out of --models, or train with --recipe"
+        )
+    if tag is None and len(known) == 1:
+        return known[0]
+    if tag not in known:
+        asked = f"no weights {tag!r}" if tag else "several weights"
+        raise UsageError(f"--models: {model.name} has {asked}; name one: {', '.join(f'{model.name}@{name}' for name in known)}")
+    return tag
+
+
+def _digest(config: RunConfig) -> str:
+    """Sixteen hex digits over a file of weights: another file is another arm."""
+    import hashlib
+
+    assert config.checkpoint is not None
+    try:
+        with config.checkpoint.open("rb") as file:
+            return (
+                hashlib.file_digest(file, "sha256").hexdigest()[:16]
+                if hasattr(hashlib, "file_digest")
+                else hashlib.sha256(file.read()).hexdigest()[:16]
+            )
+    except OSError as error:
+        raise UsageError(f"--checkpoint: {config.checkpoint} cannot be read ({error.strerror})") from None
+
+
+def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
+    config, dataset = wish.config, wish.dataset
+    models = _fitting(wish)
+    stretched: dict[str, float | None] = dict.fromkeys((model.name for model in models), None)
+    if config.equalise == "macs":
+        macs = {
+            model.name: cost_of(model, image_size=_size(wish, model), num_classes=dataset.num_classes(wish.argument)).macs
+            for model in models
+        }
+        stretched = {name: _epochs(recipe, macs[models[0].name] / found) for name, found in macs.items()}
+    elif config.equalise == "seconds":
+        speeds = {model.name: _step_speed(wish, recipe, model) for model in models}
+        yield from speeds.values()
+        found = {name: known(task) for name, task in speeds.items()}
+        if any(value is None or value <= 0 for value in found.values()):
+            return
+        stretched = {name: _epochs(recipe, (value or 1) / (found[models[0].name] or 1)) for name, value in found.items()}
+    for model in models:
+        yield from _trainings_of(wish, recipe, model, stretched[model.name], known)
+    for name in dataset.baselines:
+        arm = AccuracyArm(
+            model=name,
+            image_size=dataset.image_size or 0,
+            num_classes=dataset.num_classes(wish.argument),
+            data=config.data or "",
+            split="test",
+            transform="as loaded",
+        )
+        yield _task(wish, arm, About(family="baseline", summary="no network", caveat=dataset.caveat), 0)
+
+
+def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None, known: Known) -> Iterator[Task]:
+    """One model's trainings: with a search its trials first, then every seed."""
+    config, tuning, rate = wish.config, AS_IS, None
+    common = AccuracyArm(
+        model=model.name,
+        source=model.source,
+        image_size=_size(wish, model),
+        num_classes=wish.dataset.num_classes(wish.argument),
+        data=config.data or "",
+        split="test",
+        transform=f"crop {recipe.eval_crop:g}, {recipe.eval_interpolation}, normalised by the training split",
+        recipe=recipe.name,
+        recipe_hash=recipe.hash,
+        equalise=config.equalise,
+        epochs=epochs,
+        policy=wish.policy,
+    )
+    about = about_of(model, wish.dataset.caveat)
+    if config.lr_search:
+
+        def trial(factor: float) -> Task:
+            arm = msgspec.structs.replace(common, split="select", tuning=TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed)
+            return _task(wish, arm, about, config.seed)
+
+        scores: dict[float, float] = {}
+        for factors in (search.grid(), None):
+            more = factors if factors is not None else search.extension(scores)
+            trials = {factor: trial(factor) for factor in more}
+            yield from trials.values()
+            found = {factor: known(task) for factor, task in trials.items()}
+            if any(value is None for value in found.values()):
+                return
+            scores |= {factor: value for factor, value in found.items() if value is not None}
+        tuning, rate = search.PROTOCOL, _rate(recipe, search.best(scores))
+    for seed in range(config.seed, config.seed + config.seeds):
+        yield _task(wish, msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed), about, seed)
+
+
+def _fitting(wish: Wish) -> list[Model]:
+    """The models that take the data set's images."""
+    models = list({model.name: model for model, _ in wish.named}.values())
+    size = wish.dataset.image_size
+    if size is None:
+        return models
+    fitting = [model for model in models if (wish.config.image_size or model.image_size) == size]
+    if not fitting:
+        raise UsageError(
+            f"--data: {wish.dataset.name} has {size} x {size} images and none of the models takes them; "
+            f"add --image-size {size} or leave --data away"
+        )
+    return fitting
+
+
+def _size(wish: Wish, model: Model) -> int:
+    return wish.dataset.image_size or wish.config.image_size or model.image_size
+
+
+def _rate(recipe: Recipe, factor: float) -> float:
+    """A factor of the recipe's rate, as it is written in records."""
+    return float(f"{recipe.learning_rate * factor:.6g}")
+
+
+def _epochs(recipe: Recipe, ratio: float) -> float | None:
+    """The recipe's epochs stretched; None where they stay."""
+    epochs = float(f"{recipe.epochs * ratio:.6g}")
+    return None if epochs == recipe.epochs else epochs
+
+
+def _step_speed(wish: Wish, recipe: Recipe, model: Model) -> Task:
+    """The arm whose speed says how long a training takes."""
+    arm = SpeedArm(
+        model=model.name,
+        source=model.source,
+        image_size=recipe.image_size or _size(wish, model),
+        num_classes=wish.dataset.num_classes(wish.argument),
+        policy=wish.policy,
+        device=wish.kind,
+        batch_size=recipe.micro_batch,
+        mode="training",
+    )
+    return Task(
+        arm=arm, metrics=(metrics.get("train_throughput"),), settings=wish.speed_settings, about=about_of(model), seed=wish.config.seed
+    )
+
+
+def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
+    return Task(arm=arm, metrics=wish.asked, settings=ACCURACY_SETTINGS, about=about, seed=seed)
+
+
+def hours(tasks: list[Task], rate: float) -> float:
+    """Device hours of trainings, at `rate` multiply-adds per second: three forward passes' worth per image and epoch."""
+    total = 0.0
+    for task in tasks:
+        arm = task.arm
+        if not isinstance(arm, AccuracyArm) or arm.recipe is None:
+            continue
+        from bench.plugins import models
+
+        recipe = recipes.get(arm.recipe)
+        images = len(datasets.get(arm.data.partition(":")[0]).open(arm.data.partition(":")[2]).train)
+        macs = cost_of(models.get(arm.model), image_size=recipe.image_size or arm.image_size, num_classes=arm.num_classes).macs
+        total += 3 * macs * images * (arm.epochs or recipe.epochs) / rate / 3600
+    return total
