@@ -31,7 +31,7 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
         return [{"name": entry.name, "sets": entry.slot, "summary": entry.summary} for entry in plugins.policies.entries()]
     if kind == "datasets":
         return [
-            {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "classes": entry.num_classes, "summary": entry.summary}
+            {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "recipe": entry.recipe, "summary": entry.summary}
             for entry in plugins.datasets.entries()
         ]
     if kind == "families":

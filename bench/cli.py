@@ -211,7 +211,7 @@ def recipe_show(name: str, /) -> int:
     from rich.console import Console
 
     from bench.console import print_tables
-    from bench.tables import recipe_fields
+    from bench.recipe_tables import recipe_fields
     from bench.training.recipe import recipes
 
     print_tables(_console(Console), [recipe_fields(recipes.get(name))])
@@ -232,7 +232,7 @@ def recipe_diff(left: str, right: str, /) -> int:
     from rich.console import Console
 
     from bench.console import print_tables
-    from bench.tables import recipe_differences
+    from bench.recipe_tables import recipe_differences
     from bench.training.recipe import recipes
 
     print_tables(_console(Console), [recipe_differences(recipes.get(left), recipes.get(right))])

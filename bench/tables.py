@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bench import published
@@ -11,7 +10,6 @@ from bench.accuracy_tables import accuracy, training_cost, views
 from bench.speed_tables import best, ceilings, efficiency, percentiles
 from bench.summary import Summary
 from bench.table import MACS_NOTE, Table
-from bench.training.recipe import Recipe, differences, shown
 from bench.units import number
 
 if TYPE_CHECKING:  # imports torch
@@ -61,19 +59,6 @@ def cost(found: Estimate) -> Table:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def recipe_fields(recipe: Recipe) -> Table:
-    """A recipe, field by field."""
-    hidden = ("name", "summary", "source")
-    lines = [[field.name, shown(getattr(recipe, field.name))] for field in fields(recipe) if field.name not in hidden]
-    return Table(f"{recipe.name} · {recipe.hash}", ["field", "value"], lines, [recipe.summary, f"source: {recipe.source}"])
-
-
-def recipe_differences(left: Recipe, right: Recipe) -> Table:
-    """Where two recipes differ."""
-    lines = [[name, shown(mine), shown(theirs)] for name, mine, theirs in differences(left, right)]
-    return Table(f"{left.name} and {right.name}" + ("" if lines else ": no difference"), ["field", left.name, right.name], lines)
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -30,7 +30,7 @@ def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> N
 
 def test_what_was_measured_here_counts(tmp_path: Path) -> None:
     tasks = plan.make(CONFIG, device="cpu")
-    task = next(task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
+    task = next(task for task in tasks.tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
     path = record.create(tmp_path, task.arm, task.settings, task.about)
     setup = {"seconds_per_call": 2.0}
     record.append(path, RunLine(run="r", started="2026", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
@@ -46,7 +46,7 @@ def test_every_suite_can_be_planned(suite: Path) -> None:
     fields = suite_fields(suite.stem)
     config = RunConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
     device = "cuda:0" if config.device == "cuda" else "cpu"
-    tasks = plan.make(config, device=device)
+    tasks = plan.make(config, device=device).tasks
     assert {task.arm.model for task in tasks} >= set(config.models)
     if suite.stem == "gpu":
         speeds = [task.arm for task in tasks if isinstance(task.arm, SpeedArm)]

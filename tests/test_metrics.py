@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,7 +13,6 @@ from bench.metrics.largest_batch import search
 from bench.plugins import Metric, metrics, models, policies
 from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
-from bench.training.recipe import recipes
 
 from .conftest import FakeClock
 
@@ -24,7 +22,7 @@ TINY = "convmixer_16_1_k3_p8"
 def subject(arm: Arm, seed: int = 0) -> Subject:
     entry = models.get(TINY)
 
-    def build() -> torch.nn.Module:
+    def build(image_size: int | None = None) -> torch.nn.Module:
         torch.manual_seed(seed)
         return entry.build(image_size=32, num_classes=10)
 
@@ -184,9 +182,7 @@ def replace_arm(**changes: int) -> SpeedArm:
     return msgspec.structs.replace(speed_arm(), **changes)
 
 
-def test_top1_trains_and_counts_right_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(recipes.get("digits"), epochs=4, name="digits_test")
-    monkeypatch.setattr("bench.metrics.top1.recipes.get", lambda name: short)
+def test_top1_trains_and_counts_right_answers() -> None:
     arm = AccuracyArm(
         model=TINY,
         image_size=32,
@@ -194,12 +190,13 @@ def test_top1_trains_and_counts_right_answers(monkeypatch: pytest.MonkeyPatch) -
         data="digits",
         split="test",
         transform="as loaded",
-        recipe="digits",
+        recipe="digits:epochs=4",
         recipe_hash="x",
         seed=0,
     )
     reading = metrics.get("top1").measure(subject(arm), 0)
     assert reading.values == [reading.detail["correct"] / 360]
     assert reading.arrays["correct"].sum() == reading.detail["correct"]
-    assert len(reading.arrays["loss"]) == 4
+    assert len(reading.arrays["loss"]) == 4 * (1150 // 64)
+    assert len(reading.arrays["select_top1"]) == 20
     assert reading.values[0] > 0.3  # four epochs of a tiny network, far above the chance of 0.1

@@ -158,7 +158,7 @@ def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> N
     ours, theirs = entry.build(image_size=56, num_classes=10).eval(), timm.create_model(entry.timm_name, num_classes=10).eval()
     source, target = (theirs, ours) if direction == "theirs into ours" else (ours, theirs)
     target.load_state_dict(source.state_dict(), strict=True)
-    digits = datasets.get("digits").load("").test.images[:2]
+    digits = datasets.get("digits").open("").test.images[:2].float() / 255
     images = torch.nn.functional.interpolate(digits, size=56, mode="bilinear")
     with torch.inference_mode():
         torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-5)

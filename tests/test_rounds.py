@@ -102,7 +102,7 @@ def test_a_policy_that_is_far_behind_leaves_the_choosing_after_two_rounds() -> N
         seen.append(job.arm)
         return [speeds[job.arm.policy]]  # type: ignore[union-attr]
 
-    lanes = [lane("vit_a", policy=policy) for policy in speeds] + [lane("mixer_b", policy="bf16")]
+    lanes = [lane("vit_a", policy=policy) for policy in speeds] + [lane("mixer_b")]
     for phase, rounds_of_bf16 in (("choose", 2), ("measure", 8)):
         for each in lanes:
             each.start_anew(None, [])

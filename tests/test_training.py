@@ -1,30 +1,165 @@
-"""Schedule, data and loop: exact corners, honest splits, the same seed the same weights."""
+"""The training loop on real small data: exact schedules, nothing read that must not be, the same seed the same weights."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench.plugins import datasets, models
-from bench.training.loop import Diverged, augment, learning_rate, predict, train
-from bench.training.recipe import recipes
+from bench.errors import Diverged, UsageError
+from bench.plugins import datasets, models, policies
+from bench.record import AccuracyArm
+from bench.subject import Execution, split_policy
+from bench.training import session
+from bench.training.feed import feed_of
+from bench.training.loop import Training
+from bench.training.recipe import Recipe, changed, recipes
+from bench.training.schedule import learning_rate
+from bench.training.session import Files, train_and_evaluate
 from bench.training.splits import Split, Splits
+from bench.training.stochastic_depth import drop_paths
+from bench.training.world import ALONE, World
 
-DIGITS = datasets.get("digits").load("")
-RECIPE = recipes.get("digits")
+DIGITS: Splits = datasets.get("digits").open("")
+RECIPE = recipes.get("digits:epochs=1")
 CPU = torch.device("cpu")
 
 
-def tiny(seed: int = 0) -> torch.nn.Module:
+def tiny(seed: int = 0, name: str = "convmixer_16_1_k3_p8") -> torch.nn.Module:
     torch.manual_seed(seed)
-    return models.get("convmixer_16_1_k3_p8").build(image_size=32, num_classes=10)
+    network: torch.nn.Module = models.get(name).build(image_size=32, num_classes=10)
+    return network
 
 
-def test_the_schedule_has_the_authors_corners() -> None:
-    rates = [learning_rate(RECIPE, step, 1000) / RECIPE.learning_rate for step in (0, 200, 400, 600, 800, 900, 1000)]
-    assert rates == pytest.approx([0, 0.5, 1, 0.525, 0.05, 0.025, 0], abs=1e-9)
+def training(
+    recipe: Recipe = RECIPE,
+    *,
+    model: torch.nn.Module | None = None,
+    splits: Splits = DIGITS,
+    seed: int = 0,
+    policy: str = "fp32",
+    **more: Any,
+) -> Training:
+    model = model or tiny()
+    feed = feed_of(splits, recipe, seed=seed, share=ALONE.share(recipe, CPU), device=CPU, image_size=32, workers=0)
+    execution = Execution(model=model, inputs=torch.zeros(2, 3, 32, 32), device="cpu", mode="training")
+    for name in split_policy(policy):
+        policies.get(name).apply(execution)
+    steps = max(1, round(recipe.epochs * feed.steps_per_epoch))
+    return Training(model=model, execution=execution, feed=feed, recipe=recipe, steps=steps, seed=seed, device=CPU, **more)
+
+
+def flat(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([tensor.detach().double().flatten() for tensor in model.state_dict().values()])
+
+
+def arm(recipe: str = "digits:epochs=1", **changes: Any) -> AccuracyArm:
+    common: dict[str, Any] = {"model": "convmixer_16_1_k3_p8", "image_size": 32, "num_classes": 10, "data": "digits", "split": "test"}
+    return AccuracyArm(**(common | {"transform": "", "recipe": recipe, "seed": 0, "policy": "fp32"} | changes))
+
+
+def run(one: AccuracyArm, files: Files | None = None) -> session.Trained:
+    return train_and_evaluate(one, build=lambda size: tiny(0, one.model), device=CPU, seed=one.seed or 0, workers=0, files=files)
+
+
+# Schedules
+
+
+@pytest.mark.parametrize(
+    ("name", "corners"),
+    [
+        ("convmixer_imagenet", {0: 0, 200: 0.5, 400: 1, 600: 0.525, 800: 0.05, 900: 0.025, 1000: 0}),
+        ("convmixer_cifar", {0: 0, 200: 0.5, 400: 1, 600: 0.525, 800: 0.05, 900: 0.025, 1000: 0}),
+        ("digits", {0: 0, 400: 1, 800: 0.05, 1000: 0}),
+        ("deit_cifar", {0: 1e-3, 50: 0.5005, 100: 1, 550: 0.505, 1000: 1e-2}),
+        ("rsb_a3_imagenet", {0: 1e-2, 50: 1, 1000: 1e-4}),
+    ],
+)
+def test_schedules_have_their_corners(name: str, corners: dict[int, float]) -> None:
+    recipe = recipes.get(name)
+    for step, level in corners.items():
+        assert learning_rate(recipe, step, 1000) / recipe.learning_rate == pytest.approx(level, abs=1e-9)
+
+
+def test_a_real_training_takes_the_rates_of_its_schedule() -> None:
+    one = training(changed(RECIPE, epochs=2.0))
+    one.go()
+    steps = one.steps
+    assert steps == 34
+    assert one.curve.learning_rate == [learning_rate(one.recipe, step, steps) for step in range(steps)]
+    assert max(one.curve.learning_rate) <= one.recipe.learning_rate
+    assert len(one.curve.loss) == steps
+
+
+# Recipes
+
+
+def test_the_hash_covers_what_changes_the_training() -> None:
+    assert replace(RECIPE, name="other", summary="x", source="y").hash == RECIPE.hash
+    assert replace(RECIPE, weight_decay=0.1).hash != RECIPE.hash
+    assert replace(RECIPE, micro_batch=32).hash != RECIPE.hash
+
+
+def test_a_changed_recipe_is_spelled_and_says_so() -> None:
+    found = recipes.get("convmixer_cifar:epochs=2:rand_augment=none:clip_norm=none")
+    assert (found.epochs, found.rand_augment, found.clip_norm) == (2, None, None)
+    assert found.name == "convmixer_cifar:clip_norm=none:epochs=2:rand_augment=none"
+    assert recipes.get(found.name) == found
+    assert recipes.get("digits:epochs=60") == recipes.get("digits")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "words"),
+    [
+        ("digits:epoch=2", "no field 'epoch'; did you mean epochs"),
+        ("digits:epochs=two", "is not a number"),
+        ("digits:batch_size=6.5", "is not a whole number"),
+        ("digits:batch_size=100", "no whole number of micro-batches"),
+        ("digits:loss=hinge", "cross_entropy, binary_cross_entropy"),
+        ("digits:schedule=1", "cannot be changed on the command line"),
+        ("digits:epochs=-1", "has to be above 0"),
+        ("digit", "did you mean digits"),
+    ],
+)
+def test_bad_recipes_are_refused(spelling: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        recipes.get(spelling)
+
+
+@pytest.mark.parametrize("recipe", recipes.entries(), ids=lambda recipe: recipe.name)
+def test_every_recipe_trains_a_step_of_every_family_or_says_why_not(recipe: Recipe) -> None:
+    """On images from memory where they have the recipe's size; a few images a batch."""
+    small = changed(recipe, batch_size=8, micro_batch=4, epochs=0.125, image_size=None)
+    if small.rand_augment is not None and small.rand_augment.startswith("rand-"):
+        small = changed(small, rand_augment="ra-n2-m9")
+    few = replace(DIGITS, train=DIGITS.train.subset(torch.arange(128)))
+    for name in ("convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits"):
+        model = tiny(0, name)
+        drop_paths(model, small.drop_path, name=name)
+        one = training(small, model=model, splits=few)
+        before = flat(model)
+        one.go()
+        assert one.steps == 2  # the rate of the first is 0 in some
+        assert torch.isfinite(torch.tensor(one.curve.loss)).all()
+        assert not torch.equal(before, flat(model))
+
+
+def test_stochastic_depth_grows_along_the_blocks_and_is_refused_where_there_is_no_branch() -> None:
+    model = tiny(0, "convmixer_16_3_k3_p8")
+    drop_paths(model, 0.2, name="it")
+    assert [round(module.drop_prob, 3) for module in model.modules() if type(module).__name__ == "DropPath"] == [0, 0.1, 0.2]
+    model.eval()
+    assert torch.equal(model(torch.ones(1, 3, 32, 32)), tiny(0, "convmixer_16_3_k3_p8").eval()(torch.ones(1, 3, 32, 32)))
+    with pytest.raises(UsageError, match="no block whose branch can be dropped"):
+        drop_paths(torch.nn.Linear(2, 2), 0.1, name="linear")
+
+
+# Splits and what may be read
 
 
 def test_the_splits_follow_the_file_order_and_share_nothing() -> None:
@@ -34,7 +169,9 @@ def test_the_splits_follow_the_file_order_and_share_nothing() -> None:
     everything = torch.cat([DIGITS.train.labels, DIGITS.select.labels, DIGITS.test.labels])
     assert everything.tolist() == load_digits().target.tolist()
     assert DIGITS.train.images.shape[1:] == (3, 32, 32)
-    assert 0 <= float(DIGITS.train.images.min()) < float(DIGITS.train.images.max()) <= 1
+    assert DIGITS.train.images.dtype == torch.uint8
+    assert DIGITS.mean == pytest.approx((DIGITS.train.images.float() / 255).mean(dim=(0, 2, 3)).tolist(), abs=1e-5)
+    assert DIGITS.std == pytest.approx((DIGITS.train.images.float() / 255).std(dim=(0, 2, 3)).tolist(), abs=1e-4)
 
 
 def test_the_baselines_are_those_of_the_literature() -> None:
@@ -46,63 +183,177 @@ def test_the_baselines_are_those_of_the_literature() -> None:
     assert found["logistic-regression"] == pytest.approx(0.89, abs=0.015)
 
 
+def poisoned(splits: Splits, *, select: bool) -> Splits:
+    """The same images to train on; the labels of the others are wrong, and their images are noise."""
+
+    def wrong(split: Split) -> Split:
+        noise = torch.randint(256, split.images.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        return Split(noise, (split.labels + 1) % 10)
+
+    return replace(splits, test=wrong(splits.test), select=wrong(splits.select) if select else splits.select)
+
+
+def test_training_reads_neither_test_nor_select() -> None:
+    found = [training(splits=splits) for splits in (DIGITS, poisoned(DIGITS, select=True))]
+    for one in found:
+        one.go()
+    assert torch.equal(flat(found[0].model), flat(found[1].model))
+
+
+def test_poisoned_test_labels_change_no_curve_no_select_score_and_no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The whole session, with trials of a search (split select) as well; only the final test accuracy moves."""
+    found: list[tuple[Any, ...]] = []
+    for name, splits in (("clean", DIGITS), ("poisoned", poisoned(DIGITS, select=False))):
+        monkeypatch.setitem(datasets._entries, "digits", replace(datasets.get("digits"), open=lambda argument, splits=splits: splits))
+        files = Files(tmp_path / name, "arm")
+        trained = run(arm("digits:epochs=3"), files)
+        trial = run(arm("digits:epochs=1", split="select", tuning="trial", learning_rate=0.002))
+        weights = files.weights.read_bytes()
+        found.append((trained.curve.loss, trained.curve.select_top1, trial.result.top1, weights, trained.result.top1))
+    assert found[0][:4] == found[1][:4]
+    assert found[0][4] != found[1][4]
+
+
+# The same again
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
-    short = replace(RECIPE, epochs=1)
-    weights = []
-    for seed in (0, 0, 1):
-        model = tiny()
-        train(model, DIGITS, short, seed=seed, device=CPU)
-        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    found = [training(seed=seed) for seed in (0, 0, 1)]
+    for one in found:
+        one.go()
+    weights = [flat(one.model) for one in found]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_training_reads_neither_test_nor_select_labels() -> None:
-    poisoned = Splits(
-        name="poisoned",
-        train=DIGITS.train,
-        select=Split(DIGITS.select.images, torch.full_like(DIGITS.select.labels, -7)),
-        test=Split(DIGITS.test.images * float("nan"), torch.full_like(DIGITS.test.labels, -7)),
-        num_classes=10,
-    )
-    models_ = [tiny(), tiny()]
-    for model, splits in zip(models_, (DIGITS, poisoned), strict=True):
-        train(model, splits, replace(RECIPE, epochs=1), seed=0, device=CPU)
-    left, right = (model.state_dict() for model in models_)
-    assert all(torch.equal(left[key], right[key]) for key in left)
+@pytest.mark.parametrize("recipe", ["digits:epochs=2", "deit_cifar:epochs=0.3:batch_size=64:micro_batch=32:ema_decay=0.9"])
+def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(recipe: str, tmp_path: Path) -> None:
+    """Batch norm, moving average, dropped branches, augmentation: everything comes back."""
+
+    def one(path: Path | None, **more: Any) -> Training:
+        model = tiny(0, "convmixer_16_2_k3_p8")
+        drop_paths(model, recipes.get(recipe).drop_path, name="it")
+        return training(recipes.get(recipe), model=model, save_to=path, identity={"it": 1}, **more)
+
+    whole = one(None)
+    whole.go()
+    path = tmp_path / "state.safetensors"
+    for stop in (1, 2, whole.steps - 1):
+        path.unlink(missing_ok=True)
+        first = one(path)
+        first._looks = set()
+
+        def interrupt(step: int, loss: float, rate: float, seconds: float, first: Training = first, stop: int = stop) -> None:
+            if step == stop:
+                raise KeyboardInterrupt
+
+        first.watch.step = interrupt
+        first._worth_saving = lambda: True  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            first.go()
+        second = one(path)
+        assert second.resume()
+        assert second.step == stop
+        second.go()
+        assert torch.equal(flat(whole.result), flat(second.result))
+        assert second.curve.loss == whole.curve.loss
+    other = one(path)
+    other.identity = {"it": 2}
+    assert not other.resume()
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step() -> None:
-    with pytest.raises(Diverged, match=r"at step \d+ of"):
-        train(tiny(), DIGITS, replace(RECIPE, epochs=20, learning_rate=1e30, clip_norm=None), seed=0, device=CPU)
+def test_accumulated_micro_batches_are_the_batch_without_batch_norm() -> None:
+    """The gradients of a batch are the mean of its micro-batches'; what they hold does not depend on their number."""
+    still = changed(RECIPE, rotate=0.0, shift=0.0, scale=0.0)
+    losses = []
+    for micro in (64, 16):
+        one = training(changed(still, micro_batch=micro), model=tiny(0, "vit_digits"))
+        losses.append(one.go().loss)
+    assert losses[0] == pytest.approx(losses[1], abs=2e-4)
 
 
-def test_no_augmentation_leaves_images_alone() -> None:
-    still = replace(RECIPE, rotate=0.0, shift=0.0, scale=0.0)
-    images = DIGITS.train.images[:8]
-    torch.testing.assert_close(augment(images, still, torch.Generator().manual_seed(0)), images, atol=1e-5, rtol=0)
-    moved = augment(images, RECIPE, torch.Generator().manual_seed(0))
-    assert float((moved - images).abs().mean()) > 0.01
+def test_processes_share_micro_batches_without_changing_them() -> None:
+    recipe = changed(recipes.get("digits"), batch_size=64, micro_batch=16)
+    whole = feed_of(DIGITS, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=32, workers=0)
+    [alone] = whole.steps(5, 6)
+    parts: list[Any] = []
+    for rank in range(2):
+        share = World(rank, 2).share(recipe, CPU)
+        [mine] = feed_of(DIGITS, recipe, seed=0, share=share, device=CPU, image_size=32, workers=0).steps(5, 6)
+        parts += mine
+    assert len(alone) == len(parts) == 4
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(alone, parts, strict=True))
+    with pytest.raises(UsageError, match="3 processes cannot share evenly; 1, 2, 4 can"):
+        World(0, 3).share(recipe, CPU)
 
 
-def test_a_shift_moves_by_its_share_of_the_image() -> None:
-    image = torch.zeros(1, 3, 32, 32)
-    image[:, :, 16, 16] = 1.0
-    recipe = replace(RECIPE, rotate=0.0, scale=0.0, shift=0.25)
-    for seed in range(20):
-        moved = augment(image, recipe, torch.Generator().manual_seed(seed))[0, 0]
-        row, column = divmod(int(moved.argmax()), 32)
-        assert abs(row - 16) <= 9
-        assert abs(column - 16) <= 9
+# Trouble
 
 
-def test_the_hash_covers_what_changes_the_training() -> None:
-    assert replace(RECIPE, name="other", summary="x").hash == RECIPE.hash
-    assert replace(RECIPE, weight_decay=0.1).hash != RECIPE.hash
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_settings() -> None:
+    one = training(replace(RECIPE, name="wild", epochs=20, learning_rate=1e30, clip_norm=None))
+    with pytest.raises(Diverged, match=r"at step \d+ of 340 \(recipe wild, learning rate"):
+        one.go()
 
 
-def test_predictions_are_in_order() -> None:
-    torch.manual_seed(0)
-    model = tiny()
-    together = predict(model, DIGITS, DIGITS.test, device=CPU, batch_size=360)
-    assert torch.equal(together, predict(model, DIGITS, DIGITS.test, device=CPU, batch_size=7))
+def test_too_few_images_for_a_batch_are_refused() -> None:
+    with pytest.raises(UsageError, match="takes 4096 images a step, and the training split has 1150"):
+        training(changed(RECIPE, batch_size=4096, micro_batch=4096))
+
+
+def test_a_recipe_for_other_images_is_refused() -> None:
+    with pytest.raises(UsageError, match="trains at 224 pixels, and these images have 32"):
+        training(changed(recipes.get("convmixer_imagenet"), batch_size=64, micro_batch=64))
+
+
+# Policies and files
+
+
+@pytest.mark.parametrize("policy", ["bf16", "channels_last", "fp16"])
+def test_policies_train_to_nearly_the_same_losses(policy: str) -> None:
+    plain, other = training(), training(policy=policy)
+    plain.go()
+    other.go()
+    assert other.curve.loss == pytest.approx(plain.curve.loss, rel=0.05)
+
+
+def test_the_log_and_the_weights_of_a_session(tmp_path: Path) -> None:
+    files = Files(tmp_path, "it")
+    trained = run(arm("digits:epochs=2"), files)
+    lines = [json.loads(line) for line in files.log.read_text().splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "step"] == ["start", *["look"] * 20, "end"]
+    assert [line["loss"] for line in lines if line["event"] == "step"] == trained.curve.loss
+    assert lines[-1]["top1"] == trained.result.top1
+    assert lines[-2]["select_top1"] == trained.curve.select_top1[-1]
+    from bench.training.checkpoint import load
+
+    tensors, says = load(files.weights)
+    assert (says["model"], says["image_size"], says["num_classes"]) == ("convmixer_16_1_k3_p8", 32, 10)
+    assert tensors.keys() == tiny().state_dict().keys()
+    assert trained.detail["steps"] == 34
+    assert trained.detail["images_per_s"] > 0
+
+
+def test_equal_epochs_are_stretched_before_training_and_rates_replaced() -> None:
+    found = session.recipe_of(arm("digits", epochs=3.5, learning_rate=0.001))
+    assert (found.epochs, found.learning_rate) == (3.5, 0.001)
+
+
+CONSTANTS: dict[str, Callable[[Recipe], bool]] = {
+    "convmixer_imagenet": lambda r: (
+        (r.batch_size, r.micro_batch, r.learning_rate, r.epsilon, r.weight_decay, r.epochs, r.clip_norm)
+        == (640, 64, 0.01, 1e-3, 2e-5, 150, 1.0)
+        and (r.mixup, r.cutmix, r.erase, r.label_smoothing, r.crop_scale, r.eval_crop) == (0.5, 0.5, 0.25, 0.1, (0.08, 1.0), 0.96)
+    ),
+    "convmixer_cifar": lambda r: (
+        (r.batch_size, r.learning_rate, r.weight_decay, r.epochs, r.rand_augment) == (512, 0.05, 0.005, 25, "ra-n2-m12")
+    ),
+    "convmixer_cifar_100": lambda r: (r.epochs, r.jitter, r.erase) == (100, 0.2, 0.2),
+    "deit_imagenet": lambda r: (r.learning_rate / r.batch_size * 512, r.weight_decay, r.drop_path, r.epochs) == (5e-4, 0.05, 0.1, 300),
+    "rsb_a3_imagenet": lambda r: (r.optimizer, r.loss, r.epochs, r.image_size) == ("lamb", "binary_cross_entropy", 100, 160),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_recipes_hold_the_published_values(name: str) -> None:
+    assert CONSTANTS[name](recipes.get(name))

@@ -162,7 +162,7 @@ def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]
     for sign in (-1, 1):
         for step in NEIGHBOURS:
             size = view.size + sign * step
-            if _takes(model, size, device):
+            if size > 0 and _takes(model, size, device):
                 views.append(replace(view, size=size))
                 break
     return views

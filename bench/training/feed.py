@@ -155,7 +155,7 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
                 broken = place if broken < 0 else broken
                 continue
             seed_everything(self.seed, "picture", epoch, place)
-            return torch.from_numpy(self.transform(picture)), self.labels[index], broken
+            return torch.as_tensor(self.transform(picture)), self.labels[index], broken
         raise OSError(f"{self.pictures.name(place)} and nine others cannot be read")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bench.errors import Diverged
 from bench.subject import Execution
+from bench.timing import clock_for
 from bench.training import checkpoint
 from bench.training.draw import seed_everything
 from bench.training.feed import Feed
@@ -93,6 +94,7 @@ class Training:
         """Spent on steps, over all starts; looks and checkpoints not included."""
         self._unread: list[tuple[int, Tensor]] = []
         self._saved_at, self._saving_s = self.now(), 0.0
+        self._clock = clock_for(str(self.device))
         self._looks = {round(self.steps * number / LOOKS) for number in range(1, LOOKS + 1)} - {0}
         self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
         self._runner: Callable[[Tensor], Tensor] = self.execution.model
@@ -121,7 +123,7 @@ class Training:
             if look or self.device.type == "cpu" or len(self._unread) >= CHECK_EVERY:
                 self._read()
             if look or self._worth_saving():
-                self._wait()
+                self._clock.synchronize()
                 self.seconds += self.now() - began
                 if look:
                     self._look()
@@ -173,10 +175,6 @@ class Training:
             self.curve.loss.append(loss)
             self.watch.step(step, loss, self.curve.learning_rate[step], self.seconds)
         self._unread = []
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     def _look(self) -> None:
         """Evaluate the select split with the weights as they are."""

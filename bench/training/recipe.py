@@ -89,6 +89,7 @@ class Recipe:
     eval_interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", float(self.epochs))  # 25 and 25.0 are one recipe, and have to hash alike
         shares = [share for share, _ in self.schedule]
         assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1, "a schedule runs from 0 to 1"
         for name in ("epochs", "batch_size", "micro_batch", "learning_rate", "eval_crop"):
@@ -153,18 +154,18 @@ CHOICES = {
     "interpolation": ("random", "bilinear", "bicubic"),
     "eval_interpolation": ("bilinear", "bicubic"),
 }
-OPTIONAL: dict[str, type] = {"clip_norm": float, "ema_decay": float, "image_size": int, "rand_augment": str}
 
 
 def _parsed(key: str, text: str, present: Any) -> Any:
-    """A field's value from its text, of the type that it has now."""
+    """A field's value from its text, of the type that the field has."""
     if isinstance(present, tuple):
         raise UsageError(f"--recipe: {key} cannot be changed on the command line; a file in bench/training/recipes/ can")
-    if key in OPTIONAL and text == "none":
+    declared = str(next(field.type for field in fields(Recipe) if field.name == key))
+    if "None" in declared and text == "none":
         return None
     if key in CHOICES and text not in CHOICES[key]:
         raise UsageError(f"--recipe: {key}={text}: there are {', '.join(CHOICES[key])}")
-    kind = OPTIONAL.get(key, type(present))
+    kind = next((kind for kind in (int, float) if declared.startswith(kind.__name__)), str)
     try:
         return kind(text)
     except ValueError:

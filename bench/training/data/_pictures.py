@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections import Counter
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ FITS = 2 << 30
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "validation", "valid"), ("test",)
 
 
-def pictures_of(name: str, root: str | None, split: str, *, flag: str, **more: Any) -> tuple[Pictures, list[str]]:
+def pictures_of(name: str, root: str | None, split: str, *, flag: str) -> tuple[Pictures, list[str]]:
     """A split through timm's factory, and its class names in the order of their numbers; UsageError where it cannot be had."""
     try:
-        found = create_dataset(name, root=root, split=split, search_split=False, **more)
+        with redirect_stdout(io.StringIO()):  # what readers say on the side
+            found = create_dataset(name, root=root, split=split, search_split=False)
     except ImportError as error:
         raise UsageError(f"{flag}: needs a package that is not installed ({_line(error)})") from None
     except Exception as error:
@@ -35,9 +38,9 @@ def pictures_of(name: str, root: str | None, split: str, *, flag: str, **more: A
 
     def opened(at: int) -> Any:
         stream, _ = reader[at]
-        with warnings.catch_warnings():
+        with stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on EXIF data and palettes: what matters is whether the pixels can be read
-            return (stream if isinstance(stream, Image.Image) else Image.open(stream)).convert("RGB")
+            return Image.open(stream).convert("RGB")
 
     def called(at: int) -> str:
         try:
@@ -46,18 +49,18 @@ def pictures_of(name: str, root: str | None, split: str, *, flag: str, **more: A
             return f"image {at} of {split}"
 
     labels = torch.tensor(_labels(reader), dtype=torch.int64)
-    classes = getattr(reader, "class_to_idx", None) or {}
+    classes = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None) or {}
     names = sorted(classes, key=lambda one: classes[one]) or [str(number) for number in range(int(labels.max()) + 1)]
     return Pictures(opened=opened, called=called, indices=range(len(labels)), labels=labels), names
 
 
 def _labels(reader: Any) -> list[int]:
     """Every image's class, without opening the images."""
-    if hasattr(reader, "samples"):
+    if hasattr(reader, "targets"):  # archives
+        return [int(target) for target in reader.targets]
+    if hasattr(reader, "samples"):  # folders
         return [int(sample[1]) for sample in reader.samples]
-    if hasattr(reader, "dataset"):  # the hub's tables
-        return [int(value) for value in reader.dataset[reader.label_key]]
-    return [int(reader[at][1]) for at in range(len(reader))]
+    return [int(value) for value in reader.dataset[reader.label_key]]  # the hub's tables
 
 
 def folders(argument: str, *, flag: str, classes: int | None = None, test_alone: bool = False) -> Splits:

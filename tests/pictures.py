@@ -1,0 +1,32 @@
+"""Small image folders made of real images (scikit-learn's digits), as JPEG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from bench.plugins import datasets
+from bench.training.splits import Splits
+
+DIGITS: Splits = datasets.get("digits").open("")
+
+
+def picture(at: int, side: int) -> Image.Image:
+    """One digit, enlarged."""
+    array = DIGITS.train.images[at % len(DIGITS.train)].permute(1, 2, 0).numpy()
+    return Image.fromarray(array).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: int = 96) -> Path:
+    """`parts` maps the name of a split to its images per class; classes are c0, c1 ... in order of their numbers."""
+    by_class: dict[int, list[int]] = {number: [] for number in range(10)}
+    for at, label in enumerate(DIGITS.train.labels.tolist()):
+        by_class[label].append(at)
+    for part, images in parts.items():
+        for number in range(classes):
+            folder = root / part / f"c{number:04d}"
+            folder.mkdir(parents=True)
+            for place in range(images):
+                picture(by_class[number % 10][place], side).save(folder / f"{part}_{place:05d}.jpg", quality=95)
+    return root
