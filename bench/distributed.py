@@ -25,7 +25,7 @@ from bench.plugins import models
 from bench.record import AccuracyArm, load
 from bench.training.session import Files, train_and_evaluate
 from bench.training.world import World, join, leave
-from bench.worker import Job, Samples, Window, failure_of
+from bench.worker import Job, Samples, Window, Worker, Workers, failure_of
 
 
 def run_together(config: RunConfig) -> int:
@@ -51,9 +51,16 @@ def _lead(config: RunConfig, world: World, device: str) -> int:
     from bench.tables import all_tables
 
     console = Console() if os.isatty(1) else Console(width=160)
+    alone = Workers()
+
+    def open_worker(job: Job) -> Worker:
+        """Trainings are everybody's; weights and baselines are evaluated by the leader's own worker."""
+        trains = isinstance(job.arm, AccuracyArm) and job.arm.recipe is not None
+        return Together(job, world, device) if trains else alone.open(job)
+
     try:
         with Live(console) as live:
-            outcome = Runner(config, live, lambda job: Together(job, world, device)).run()
+            outcome = Runner(config, live, open_worker).run()
     finally:
         world.from_leader(None)  # the others may go
     records = [found for path in outcome.records if (found := load(path)).runs]
@@ -78,8 +85,6 @@ def _do(job: Job, world: World, device: str, tell: Callable[[str], None]) -> Sam
     """One arm, together with the others."""
     arm = job.arm
     assert isinstance(arm, AccuracyArm)
-    if arm.recipe is None:
-        raise UsageError("--data: under torchrun only trainings are shared; evaluate weights with `bench eval` in one process")
 
     def build(image_size: int) -> torch.nn.Module:
         torch.manual_seed(job.seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -102,7 +103,9 @@ class Training:
             # Its hooks average the gradients; the statistics of batch norms stay each process's own until they are needed.
             assert isinstance(self.execution.model, nn.Module)
             where = [self.device.index] if self.device.type == "cuda" else None
-            self._runner = nn.parallel.DistributedDataParallel(self.execution.model, device_ids=where, broadcast_buffers=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # newer torch has another word for broadcast_buffers
+                self._runner = nn.parallel.DistributedDataParallel(self.execution.model, device_ids=where, broadcast_buffers=False)
 
     @property
     def result(self) -> nn.Module:
