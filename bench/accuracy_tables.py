@@ -4,66 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
 
-from bench.record import AccuracyArm
-from bench.stats import Estimate, mean_of_seeds
+from bench.contestants import Contestant, Key, curves, trained_rows
 from bench.summary import Accuracy, Summary
 from bench.table import Table
 from bench.units import interval, number
 
-Key = tuple[str, ...]
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Select accuracies whose cost is told, where a model reaches them."""
-
-
-@dataclass
-class Contestant:
-    """All seeds of one model under one protocol, or one set of weights."""
-
-    name: str
-    rows: list[Accuracy]
-
-    @property
-    def measured(self) -> list[Accuracy]:
-        """The seeds that ended with a number."""
-        return [row for row in self.rows if row.top1]
-
-    @property
-    def top1(self) -> Estimate | None:
-        """Over seeds Student's interval; of one set of weights the binomial one."""
-        found = self.measured
-        if len(found) > 1:
-            over = mean_of_seeds([row.top1.value for row in found if row.top1])
-            return Estimate(over.value, max(0.0, over.low or 0.0), min(1.0, over.high or 0.0), over.n)
-        return found[0].top1 if found else None
-
-    def detail(self, name: str) -> float | None:
-        """The median of what the trainings say of themselves."""
-        values = [float(row.detail[name]) for row in self.measured if row.detail.get(name) is not None]
-        return statistics.median(values) if values else None
-
-
-def protocol(arm: AccuracyArm) -> Key:
-    """What has to be equal for two accuracies to stand in one table."""
-    recipe = f"recipe {arm.recipe} {arm.recipe_hash}" if arm.recipe else "weights as they are"
-    stretched = f"equal {arm.equalise}" if arm.equalise and arm.equalise != "epochs" else ""
-    tuning = arm.tuning if arm.tuning not in (None, "as is") else ""
-    return (arm.data, f"labels {arm.labels}" if arm.labels else "", recipe, tuning or "", stretched)
-
-
-def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
-    """Everything that was tested, by protocol; trials of a search and baselines are not among them."""
-    rows = [row for row in summary.accuracies if row.arm.split == "test" and (row.arm.recipe or row.arm.weights or row.arm.checkpoint)]
-    found: dict[Key, list[Contestant]] = {}
-
-    def order(row: Accuracy) -> tuple[Key, str]:
-        return protocol(row.arm), row.name
-
-    for (key, name), same in groupby(sorted(rows, key=order), key=order):
-        found.setdefault(key, []).append(Contestant(name, sorted(same, key=lambda row: row.arm.seed or 0)))
-    return found
 
 
 def accuracy(summary: Summary) -> Iterator[Table]:
@@ -89,13 +37,14 @@ def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant],
         first = one.rows[0]
         count = params.get(first.model)
         statuses = [row.status for row in one.rows]
-        trouble = ", ".join(f"{statuses.count(word)} {word}" for word in dict.fromkeys(statuses) if word != "ok")
+        words = [word for word in dict.fromkeys(statuses) if word != "ok"]
+        trouble = ", ".join(f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words)
         top1 = interval(one.top1, factor=100, places=1) if one.top1 else ""
         line = [
             one.name,
             first.about.family,
             f"{count.value:,.0f}" if count else "",
-            f"{top1} ({trouble})" if top1 and trouble else top1 or (statuses[0] if len(statuses) == 1 else trouble),
+            f"{top1} ({trouble})" if top1 and trouble else top1 or trouble,
             _share(one, "top5_correct"),
         ]
         if not trained:
@@ -191,12 +140,11 @@ def training_cost(summary: Summary) -> Iterator[Table]:
     for key, contestants in trained_rows(summary).items():
         lines = []
         for one in contestants:
-            curves = [(row, row.arrays()) for row in one.measured if row.arrays_file and row.arm.recipe]
-            curves = [(row, arrays) for row, arrays in curves if len(arrays.get("select_top1", ()))]
+            trainings = curves(one)
             for level in LEVELS:
-                found = [_first(arrays, level, row.detail) for row, arrays in curves]
+                found = [_first(arrays, level, row.detail) for row, arrays in trainings]
                 reached = [one for one in found if one is not None]
-                if not curves or len(reached) <= len(curves) / 2:
+                if not trainings or len(reached) <= len(trainings) / 2:
                     break
                 epochs, seconds = (statistics.median(values) for values in zip(*reached, strict=True))
                 count = macs.get(one.rows[0].model)

@@ -171,10 +171,15 @@ def eval_(
         return 0
     if data is None:
         raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
-    if model is None and checkpoint is not None:
+    from bench.plugins import datasets
+
+    if checkpoint is not None:
         from bench.training.checkpoint import weights_from
 
-        model = weights_from(checkpoint)[1].get("model")
+        says = weights_from(checkpoint)[1]  # before anything else: what is no file of weights is refused at once
+        model = model or says.get("model")
+    elif not datasets.get(data.partition(":")[0]).published:
+        raise UsageError(f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`")
     if model is None:
         raise UsageError(
             "--model: which architecture? NAME@TAG for published weights, NAME with a --checkpoint that does not say it itself"

@@ -149,6 +149,9 @@ class Live:
     def warn(self, text: str) -> None:
         self.console.print(f"warning: {escape(text)}", highlight=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
         left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
         doing = f"{arm}  {self.latest.get(arm, '')}".strip()

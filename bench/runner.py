@@ -48,6 +48,8 @@ class Observer(Watcher, Protocol):
 
     def warn(self, text: str) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
     def failed(self, arm: record.Arm, failure: Failure) -> None: ...
 
 
@@ -301,7 +303,7 @@ class Runner:
                 f"--recipe: these {len(tasks)} trainings take about {expected:.0f} {kind} hours (from their multiply-adds, right within a "
                 "factor of a few); add --yes to start, or ask for fewer epochs, seeds or models"
             )
-        self.observer.warn(f"trainings: about {expected:.2g} {kind} hours, from their multiply-adds") if expected > 0.1 else None
+        self.observer.note(f"training  {len(tasks)} accuracy arms, very roughly {expected:.2g} {kind} hours by their multiply-adds")
 
     # What is done once
 

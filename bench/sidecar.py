@@ -29,7 +29,7 @@ def read_arrays(record: Path, name: str) -> dict[str, Any]:
 
     path = record.with_name(Path(name).name)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise UsageError(

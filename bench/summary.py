@@ -140,11 +140,6 @@ class Summary:
     windows: int
     notes: list[str]
 
-    def accuracy_of(self, model: str, data: str) -> Accuracy | None:
-        """A measured accuracy of a model on a data set's test split."""
-        mine = (row for row in self.accuracies if (row.model, row.arm.data, row.arm.split) == (model, data, "test") and row.top1)
-        return next(mine, None)
-
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
         return next((probe for probe in self.probes if probe.precision == precision), None)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from bench import published
+from bench.contestants import Contestant, trained_rows
 from bench.stats import Estimate
 from bench.summary import Row, Summary
 from bench.units import scale
@@ -33,14 +34,16 @@ class Point:
 
 
 def draw(summary: Summary, metric: str, *, title: str) -> dict[str, Figure]:
-    """One figure per data set that an accuracy is known on, and one per policy where there are several."""
+    """One figure per protocol that an accuracy is known under, and one of what is published."""
     drawn: dict[str, Figure] = {}
-    for data in dict.fromkeys(row.arm.data for row in summary.accuracies if row.top1 and row.about.family != "baseline"):
-        points = _measured(summary, metric, data)
-        if points:
-            name = data.partition(":")[0]
-            caveat = "not a comparison of architectures" if name == "digits" else "measured here"
-            drawn[f"pareto_{metric}_{name}"] = _figure(summary, metric, points, title, f"top-1 on {name}, measured (filled), {caveat}")
+    for key, contestants in trained_rows(summary).items():
+        name = key[0].partition(":")[0]
+        caveat = "not a comparison of architectures" if name == "digits" else "measured here"
+        how = ", ".join(part for part in key[1:] if part)
+        if points := _measured(summary, metric, contestants):
+            stem = f"pareto_{metric}_{name}"
+            stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
+            drawn[stem] = _figure(summary, metric, points, title, f"top-1 on {name}, measured (filled), {how}; {caveat}")
     if points := _published(summary, metric):
         subtitle = "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a teacher)"
         drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, metric, points, title, subtitle)
@@ -56,14 +59,14 @@ def _rows(summary: Summary, metric: str) -> list[Row]:
     return list(first.values())
 
 
-def _measured(summary: Summary, metric: str, data: str) -> list[Point]:
+def _measured(summary: Summary, metric: str, contestants: list[Contestant]) -> list[Point]:
+    """Those whose cost is known too; with their interval over seeds, or over images where there is one set of weights."""
+    top1 = {one.rows[0].model: one.top1 for one in contestants}
     points = []
     for row in _rows(summary, metric):
-        found, x = summary.accuracy_of(row.model, data), row.value(metric)
-        if found and found.top1 and found.top1.low is not None and found.top1.high is not None and x:
-            top1 = found.top1
-            assert top1.low is not None and top1.high is not None
-            points.append(Point(row.model, row.about.family, x, top1.value * 100, top1.low * 100, top1.high * 100, filled=True))
+        y, x = top1.get(row.model), row.value(metric)
+        if x and y and y.low is not None and y.high is not None:
+            points.append(Point(row.model, row.about.family, x, y.value * 100, y.low * 100, y.high * 100, filled=True))
     return points
 
 

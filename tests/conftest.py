@@ -97,12 +97,16 @@ class Silent:
         self.open_tasks: list[object] = []
         self.failures: list[str] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def planned(self, machine: object, folder: object, tasks: list[object], open_tasks: list[object]) -> None:
         self.open_tasks = open_tasks
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def step(self, *_: object) -> None: ...
 

@@ -13,7 +13,7 @@ import torch
 from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.training.data._pictures import folders
-from bench.training.feed import FromDisk, feed_of
+from bench.training.feed import FromDisk, feed_of, host_transform, posterized
 from bench.training.recipe import changed, recipes
 from bench.training.splits import Pictures, Split, Splits, carve
 from bench.training.world import ALONE
@@ -217,3 +217,15 @@ def test_images_from_disk_are_the_same_whoever_reads_them(root: Path) -> None:
     assert alone[0][0][0].shape == (8, 3, 64, 64)
     assert alone[0][0][1].shape == (8, 10)  # mixed targets
     assert not torch.equal(alone[0][0][0], alone[0][1][0])
+
+
+def test_the_strongest_draws_of_rand_augment_can_be_drawn() -> None:
+    """`mstd0.5-inc1` sometimes posterizes to no bits, which newer Pillow refuses and older ones paint black."""
+    transform = host_transform(changed(RECIPE, rand_augment="rand-m10-n12-mstd0.5-inc1"), 64)
+    posterizing = [op for step in transform.transforms for op in getattr(step, "ops", ()) if op.name.startswith("Posterize")]
+    assert posterizing
+    for number in range(30):
+        assert torch.as_tensor(transform(picture(number, 96))).shape == (3, 64, 64)
+    black = posterized(picture(0, 8), 0)
+    assert black.getextrema() == ((0, 0),) * 3
+    assert posterized(picture(0, 8), 1).getextrema() != black.getextrema()

@@ -82,3 +82,25 @@ def test_a_model_against_itself_is_within_one_percent() -> None:
     verdict = SelfCheck(3, "cuda:0", tell=lambda text: None).run()
     assert verdict.enough_covered
     assert verdict.alike.resolvable(180) < 0.01
+
+
+def test_a_training_on_cuda_comes_to_the_accuracy_of_the_cpu(tmp_path: Path) -> None:
+    """bf16 autocast in channels-last, as trained by default there; and resumable like any other."""
+    config = RunConfig(models=("convmixer_digits", "vit_digits"), metrics=("top1",), data="digits", results=tmp_path)
+    outcome = Runner(config, Silent()).run()
+    assert outcome.failures == {}
+    found = {loaded.arm.model: loaded for path in outcome.records if isinstance((loaded := record.load(path)).arm, record.AccuracyArm)}
+    for name in config.models:
+        assert found[name].rounds[-1].samples[0].values[0] > 0.88
+        assert found[name].arm.policy == "bf16+channels_last"  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_micro_batch_over_two_gpus_is_the_undivided_one(tmp_path: Path) -> None:
+    """Synchronised batch norm: the losses of a micro-batch spread over two GPUs are those of one GPU."""
+    from .test_together import in_several, losses
+
+    for processes in (1, 2):
+        in_several(tmp_path / str(processes), "convmixer_digits", "digits:epochs=2", processes, device="cuda", policy="fp32")
+    one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
+    assert max(abs(left - right) for left, right in zip(one[:20], two[:20], strict=True)) < 1e-3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .by_hand.killed import COMMAND, killed, weights
+from .by_hand.killed import killed, weights
 
 
 def losses(results: Path) -> list[float]:
@@ -30,9 +30,11 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(tm
     assert not list((tmp_path / "broken").glob("*/checkpoints/*.safetensors"))
 
 
-def in_two(results: Path, model: str, recipe: str) -> None:
-    arguments = [*COMMAND, "--models", model, "--recipe", recipe, "--results", str(results)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def in_several(results: Path, model: str, recipe: str, processes: int, *, device: str = "cpu", policy: str = "fp32") -> None:
+    """One training in so many processes."""
+    what = ["run", "--metrics", "top1", "--data", "digits", "--device", device, "--train-policy", policy]
+    arguments = [*what, "--models", model, "--recipe", recipe, "--results", str(results)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     found = subprocess.run([*launcher, "-m", "bench", *arguments], capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stderr[-3000:]
     assert "Top-1 · digits" in found.stdout
@@ -43,7 +45,7 @@ def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path
     """Same batch, same micro-batches: without batch norm and with each process's own statistics, equal losses."""
     recipe = "digits:epochs=2:micro_batch=32"
     killed(tmp_path / "one", model, recipe, 0)
-    in_two(tmp_path / "two", model, recipe)
+    in_several(tmp_path / "two", model, recipe, 2)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == len(two) == 34
     assert max(abs(left - right) for left, right in zip(one[:20], two[:20], strict=True)) < 1e-4

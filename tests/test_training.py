@@ -339,6 +339,29 @@ def test_equal_epochs_are_stretched_before_training_and_rates_replaced() -> None
     assert (found.epochs, found.learning_rate) == (3.5, 0.001)
 
 
+def test_trained_at_one_size_and_tested_at_another_or_refused() -> None:
+    """As in ResNet strikes back's A3: convolutions take any size, positions are resampled, an MLP over tokens is tied."""
+    recipe = recipes.get("digits:image_size=32")
+    for name in ("convmixer_16_1_k3_p8", "vit_32_1_p8", "resnet_digits", "mixer_32_1_p8"):
+
+        def build(size: int, name: str = name) -> torch.nn.Module:
+            network: torch.nn.Module = models.get(name).build(image_size=size, num_classes=10)
+            return network
+
+        small = build(32)
+        if name.startswith("mixer"):
+            with pytest.raises(NotImplementedError, match="trained at 32 pixels it cannot be tested at 64"):
+                session.at_test_size(arm(model=name, image_size=64), small, recipe, build)
+            continue
+        large = session.at_test_size(arm(model=name, image_size=64), small, recipe, build).eval()
+        assert large(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+        if name.startswith("vit"):
+            before, after = small.state_dict()["pos_embed"], large.state_dict()["pos_embed"]
+            assert (before.shape[1], after.shape[1]) == (17, 65)
+            torch.testing.assert_close(after[:, 0], before[:, 0])  # the class token's
+            torch.testing.assert_close(after[:, 1:].mean(), before[:, 1:].mean(), atol=2e-3, rtol=0.1)
+
+
 CONSTANTS: dict[str, Callable[[Recipe], bool]] = {
     "convmixer_imagenet": lambda r: (
         (r.batch_size, r.micro_batch, r.learning_rate, r.epsilon, r.weight_decay, r.epochs, r.clip_norm)

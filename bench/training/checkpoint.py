@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,12 @@ def weights_from(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.suffix == ".safetensors":
         return load(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file that is none makes the reader raise
         raise UsageError(
-            f"--checkpoint: {path} is refused: only tensors in plain containers are read, no pickled code ({_line(error)}); "
+            f"--checkpoint: {path} is refused: only tensors in plain containers are read, no pickled code ({type(error).__name__}); "
             "save its state dict alone, or as safetensors"
         ) from None
     for key in ("state_dict_ema", "state_dict", "model_ema", "model"):

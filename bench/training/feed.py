@@ -239,6 +239,10 @@ def host_transform(recipe: Recipe, size: int) -> Any:
         auto_augment=None if recipe.rand_augment is None or recipe.rand_augment.startswith("ra-") else recipe.rand_augment,
         interpolation=recipe.interpolation,
     )
+    for step in transform.transforms:
+        for operator in getattr(step, "ops", ()):
+            if operator.name.startswith("Posterize"):
+                operator.aug_fn = posterized
     if recipe.rand_augment is not None and recipe.rand_augment.startswith("ra-"):
         from torchvision.transforms import RandAugment
 
@@ -248,3 +252,12 @@ def host_transform(recipe: Recipe, size: int) -> Any:
         # Before the last step, which makes an array of the image.
         transform.transforms.insert(len(transform.transforms) - 1, RandAugment(number, strength))
     return transform
+
+
+def posterized(image: Any, bits: int, **_: object) -> Any:
+    """timm's operator down to no bits at all, a black image: its strongest draws ask for that, and newer Pillow refuses."""
+    from PIL import Image, ImageOps
+
+    if bits >= 8:
+        return image
+    return ImageOps.posterize(image, bits) if bits >= 1 else Image.new(image.mode, image.size)

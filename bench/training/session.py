@@ -112,8 +112,16 @@ def train_and_evaluate(
     view = view_of(recipe, splits, size)
 
     def look(result: nn.Module) -> float:
-        found = evaluate(result, splits.select, view, device=device, workers=workers, world=world, contexts=execution.contexts)
-        return found.top1
+        return evaluate(
+            result,
+            splits.select,
+            view,
+            device=device,
+            workers=workers,
+            world=world,
+            contexts=execution.contexts,
+            progress=lambda done, total: tell(f"looking at select, {done} of {total}"),
+        ).top1
 
     training = Training(
         model=model,

@@ -59,7 +59,7 @@ if what == "validate":
             first, five, seen = first + int(hits[:, 0].sum()), five + int(hits.any(1).sum()), seen + len(labels)
     print(json.dumps({"first": first, "five": five, "images_per_s": seen / (time.perf_counter() - start)}))
 else:
-    augmented = dict(auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, interpolation="random")
+    augmented = dict(auto_augment="rand-m7", re_prob=0.25, interpolation="random")
     loader = create_loader(create_dataset("", folder, split="train"), is_training=True, **augmented, **common)
     optimizer, loss_of = create_optimizer_v2(model, opt="adamw", lr=1e-4, weight_decay=2e-5), torch.nn.CrossEntropyLoss(label_smoothing=0.1)
     model.train()
@@ -102,7 +102,7 @@ else:
     from bench.training.recipe import changed, recipes
     from bench.training.world import ALONE
     cpu = torch.device("cpu")
-    small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0, learning_rate=1e-4)
+    small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0, learning_rate=1e-4, rand_augment="rand-m7")
     recipe = changed(recipes.get("convmixer_imagenet"), **small)
     model = build()
     feed = feed_of(splits, recipe, seed=0, share=ALONE.share(recipe, cpu), device=cpu, image_size=224, workers=workers)
@@ -150,7 +150,7 @@ def theirs(what: str, folder: Path, name: str, weights: str, checkout: Path | No
             "--clip-grad",
             "1.0",
             "--aa",
-            "rand-m9-mstd0.5-inc1",
+            "rand-m7",
             "--reprob",
             "0.25",
         ]

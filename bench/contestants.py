@@ -1,0 +1,69 @@
+"""Accuracies put together: all seeds of a model under one protocol, and the protocols apart."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from bench.record import AccuracyArm
+from bench.stats import Estimate, mean_of_seeds
+from bench.summary import Accuracy, Summary
+
+Key = tuple[str, str, str, str, str]
+"""Data, labels, recipe, tuning, what is equal: what two accuracies of one table share."""
+
+
+@dataclass
+class Contestant:
+    """All seeds of one model under one protocol, or one set of weights."""
+
+    name: str
+    rows: list[Accuracy]
+
+    @property
+    def measured(self) -> list[Accuracy]:
+        """The seeds that ended with a number."""
+        return [row for row in self.rows if row.top1]
+
+    @property
+    def top1(self) -> Estimate | None:
+        """Over seeds Student's interval; of one set of weights the binomial one."""
+        found = self.measured
+        if len(found) > 1:
+            over = mean_of_seeds([row.top1.value for row in found if row.top1])
+            return Estimate(over.value, max(0.0, over.low or 0.0), min(1.0, over.high or 0.0), over.n)
+        return found[0].top1 if found else None
+
+    def detail(self, name: str) -> float | None:
+        """The median of what the trainings say of themselves."""
+        values = [float(row.detail[name]) for row in self.measured if row.detail.get(name) is not None]
+        return statistics.median(values) if values else None
+
+
+def protocol(arm: AccuracyArm) -> Key:
+    """What has to be equal for two accuracies to stand in one table."""
+    recipe = f"recipe {arm.recipe} {arm.recipe_hash}" if arm.recipe else "weights as they are"
+    stretched = f"equal {arm.equalise}" if arm.equalise and arm.equalise != "epochs" else ""
+    tuning = arm.tuning if arm.tuning not in (None, "as is") else ""
+    return (arm.data, f"labels {arm.labels}" if arm.labels else "", recipe, tuning or "", stretched)
+
+
+def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
+    """Everything that was tested, by protocol; trials of a search and baselines are not among them."""
+    rows = [row for row in summary.accuracies if row.arm.split == "test" and (row.arm.recipe or row.arm.weights or row.arm.checkpoint)]
+    found: dict[Key, list[Contestant]] = {}
+
+    def order(row: Accuracy) -> tuple[Key, str]:
+        return protocol(row.arm), row.name
+
+    for (key, name), same in groupby(sorted(rows, key=order), key=order):
+        found.setdefault(key, []).append(Contestant(name, sorted(same, key=lambda row: row.arm.seed or 0)))
+    return found
+
+
+def curves(contestant: Contestant) -> list[tuple[Accuracy, dict[str, Any]]]:
+    """The trainings of a contestant that have looks at the select split, with their arrays."""
+    found = [(row, row.arrays()) for row in contestant.measured if row.arrays_file and row.arm.recipe]
+    return [(row, arrays) for row, arrays in found if len(arrays.get("select_top1", ()))]

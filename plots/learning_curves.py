@@ -1,0 +1,63 @@
+"""Select accuracy while training, over epochs and over seconds: within one schedule, so no comparison across budgets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from bench.contestants import Contestant, curves, trained_rows
+from bench.plugins import Figure, figures
+from bench.summary import Summary
+
+from ._labels import place
+from ._style import family, new_figure
+
+LIMIT = "read within one schedule: a shorter training would have had another one"
+
+
+def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
+    """Two figures per protocol: by epochs and by training time. The line is the mean over seeds, the band their range."""
+    drawn: dict[str, matplotlib.figure.Figure] = {}
+    for key, contestants in trained_rows(summary).items():
+        trained = [(one, curves(one)) for one in contestants]
+        trained = [(one, found) for one, found in trained if found]
+        recipe = key[2].split(" ")[1]  # its name without its hash
+        name = re.sub(r"[^a-z0-9]+", "_", "_".join(part for part in (key[0], recipe, *key[3:]) if part).lower()).strip("_")
+        if f"curves_epochs_{name}" in drawn:  # a recipe of the same name that was another one
+            name = f"{name}_{len(drawn)}"
+        for unit, label in (("epochs", "epochs"), ("seconds", "training time in s, this machine")):
+            if trained:
+                subtitle = f"{', '.join(part for part in key if part)} · mean over seeds, band: their range · {LIMIT}"
+                drawn[f"curves_{unit}_{name}"] = _figure(trained, unit, label, subtitle)
+    return drawn
+
+
+def _figure(trained: list[tuple[Contestant, Any]], unit: str, label: str, subtitle: str) -> matplotlib.figure.Figure:
+    figure, axes = new_figure("Select accuracy while training", subtitle)
+    ends = []
+    for one, found in trained:
+        _, colour, marker = family(one.rows[0].about.family)
+        xs = np.mean([_x(row.detail, arrays, unit) for row, arrays in found], axis=0)
+        ys = np.array([arrays["select_top1"] for _, arrays in found]) * 100
+        axes.plot(xs, ys.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.2)
+        axes.fill_between(xs, ys.min(axis=0), ys.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        # Where a line is halfway up its own way its name has the most room.
+        middle = int(np.argmin(np.abs(ys.mean(axis=0) - (ys.mean(axis=0).max() + ys.mean(axis=0).min()) / 2)))
+        ends.append((float(xs[middle]), float(ys.mean(axis=0)[middle]), one.name, colour))
+    axes.set_xlabel(label)
+    axes.set_ylabel("top-1 % on the select split")
+    axes.set_ylim(top=102)
+    figure.draw_without_rendering()
+    place(figure, axes, ends, [])
+    return figure
+
+
+def _x(detail: dict[str, Any], arrays: dict[str, Any], unit: str) -> Any:
+    """Epochs or seconds of every look."""
+    return arrays["select_seconds"] if unit == "seconds" else arrays["select_step"] * (float(detail["epochs"]) / float(detail["steps"]))
+
+
+figures.add(Figure(name="learning_curves", draw=learning_curves, summary="select accuracy over epochs and over time"))
