@@ -149,15 +149,15 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 epochs, seconds = (statistics.median(values) for values in zip(*reached, strict=True))
                 count = macs.get(one.rows[0].model)
                 images = one.rows[0].detail["steps"] / one.rows[0].detail["epochs"] * epochs * _batch(one.rows[0])
-                spent = number(3 * count.value * images * 1e-15) if count else ""
+                spent = number(3 * count.value * images * 1e-12) if count else ""
                 lines.append([one.name, f"{level:.0%}", number(epochs), number(seconds), spent])
         if lines:
             title = " · ".join(part for part in ("Training cost", *key) if part)
             notes = [
                 "medians over the seeds of which more than half got there, read at the 20 looks at the select split",
-                "read within one schedule: stopping there would have been another, worse training; PMACs are 3 forward passes a step",
+                "read within one schedule: stopping there would have been another, worse training; TMACs are 10¹², three forward passes a step",
             ]
-            yield Table(title, ["model", "select top-1", "epochs ↓", "training s ↓", "10¹⁵ MACs ↓"], lines, notes)
+            yield Table(title, ["model", "select top-1", "epochs ↓", "training s ↓", "TMACs ↓"], lines, notes)
 
 
 def _batch(row: Accuracy) -> float:

@@ -274,7 +274,8 @@ class Runner:
         while new := [task for task in asked.accuracies(self._known) if task.arm not in had]:
             had |= {task.arm for task in new}
             lanes = [lane for task in new if (lane := self._lane(task))]
-            self._agreed([lane.task for lane in lanes])
+            if done:  # the first ones were agreed upon before anything was measured
+                self._agreed([lane.task for lane in lanes])
             done += len(lanes)
             timed = [lane for lane in lanes if _is_timed(lane.arm)]
             self._speeds(timed, [lane.task for lane in timed], [])

@@ -105,14 +105,17 @@ def test_several_processes_see_every_image_once(imagenet: Path, size: int, monke
     assert torch.equal(found.first, whole.first)
 
 
-def test_the_spread_over_views_stands_beside(imagenet: Path, tmp_path: Path, file_of_weights: Path) -> None:
-    small = tmp_path / "few"
-    (small / "val").mkdir(parents=True)
-    for folder in sorted((imagenet / "val").iterdir())[:CLASSES]:
-        (small / "val" / folder.name).symlink_to(folder)
-    found = evaluate_weights(
-        arm(small, weights=None, checkpoint="x"), build=build, device=CPU, workers=2, checkpoint=file_of_weights, spread=True
-    )
+def test_the_spread_over_views_stands_beside(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, {"train": 1, "val": 2}, side=180)
+
+    def ten(size: int | None = None) -> torch.nn.Module:
+        network: torch.nn.Module = timm.create_model("test_resnet", num_classes=10)
+        return network
+
+    path = tmp_path / "weights.pth"
+    torch.save(ten().state_dict(), path)
+    one = arm(root, data=f"folder:{root}", num_classes=10, weights=None, checkpoint="x")
+    found = evaluate_weights(one, build=ten, device=CPU, workers=0, checkpoint=path, spread=True)
     views = found.detail["spread"]
     assert [view.split(",")[0] for view in views] == ["crop 0.9", "crop 0.95", "crop 1", "crop 0.875", "crop 0.875"]
     assert [view.split(", ")[2] for view in list(views)[3:]] == ["132 px", "188 px"]

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+PATIENCE = 120.0
+"""Seconds until the first step of a start, at most."""
 COMMAND = ["run", "--metrics", "top1", "--data", "digits", "--device", "cpu"]
 
 
@@ -31,12 +33,12 @@ def steps(results: Path) -> int:
     return sum(path.read_bytes().count(b'"event": "step"') for path in results.glob("*/logs/*.jsonl"))
 
 
-def killed(results: Path, model: str, recipe: str, kills: int, seed: int = 0, patience: float = 120.0) -> list[int]:
+def killed(results: Path, model: str, recipe: str, kills: int, seed: int = 0, longest: float = 4.0) -> list[int]:
     """Run to the end through `kills` interruptions; returns after how many steps of each start they came."""
     draw, moments = random.Random(seed), []
     while True:
         before, run = steps(results), start(results, model, recipe)
-        wait, until = draw.uniform(0.2, 4.0), time.monotonic() + patience
+        wait, until = draw.uniform(0.0, longest), time.monotonic() + PATIENCE
         while run.poll() is None and steps(results) == before and time.monotonic() < until:
             time.sleep(0.02)
         if len(moments) < kills:
