@@ -155,7 +155,8 @@ def training_cost(summary: Summary) -> Iterator[Table]:
             title = " · ".join(part for part in ("Training cost", *key) if part)
             notes = [
                 "medians over the seeds of which more than half got there, read at the 20 looks at the select split",
-                "read within one schedule: stopping there would have been another, worse training; TMACs are 10¹², three forward passes a step",
+                "read within one schedule: stopping there would have been another, worse training",
+                "TMACs are 10¹² multiply-adds, three forward passes a step",
             ]
             yield Table(title, ["model", "select top-1", "epochs ↓", "training s ↓", "TMACs ↓"], lines, notes)
 

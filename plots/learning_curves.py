@@ -12,7 +12,6 @@ from bench.contestants import Contestant, curves, trained_rows
 from bench.plugins import Figure, figures
 from bench.summary import Summary
 
-from ._labels import place
 from ._style import family, new_figure
 
 LIMIT = "read within one schedule: a shorter training would have had another one"
@@ -37,21 +36,16 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 def _figure(trained: list[tuple[Contestant, Any]], unit: str, label: str, subtitle: str) -> matplotlib.figure.Figure:
     figure, axes = new_figure("Select accuracy while training", subtitle)
-    ends = []
     for one, found in trained:
         _, colour, marker = family(one.rows[0].about.family)
         xs = np.mean([_x(row.detail, arrays, unit) for row, arrays in found], axis=0)
         ys = np.array([arrays["select_top1"] for _, arrays in found]) * 100
-        axes.plot(xs, ys.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.2)
+        axes.plot(xs, ys.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.2, label=one.name)
         axes.fill_between(xs, ys.min(axis=0), ys.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-        # Where a line is halfway up its own way its name has the most room.
-        middle = int(np.argmin(np.abs(ys.mean(axis=0) - (ys.mean(axis=0).max() + ys.mean(axis=0).min()) / 2)))
-        ends.append((float(xs[middle]), float(ys.mean(axis=0)[middle]), one.name, colour))
     axes.set_xlabel(label)
     axes.set_ylabel("top-1 % on the select split")
     axes.set_ylim(top=102)
-    figure.draw_without_rendering()
-    place(figure, axes, ends, [])
+    figure.legend(loc="outside lower center", ncols=min(4, len(trained)), frameon=False, fontsize=9)
     return figure
 
 
