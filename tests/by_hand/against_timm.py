@@ -1,7 +1,7 @@
 """Our evaluation and training against timm's own, on the same weights, images and cores, in paired turns.
 
-    python tests/by_hand/against_timm.py counts [--timm ../pytorch-image-models]
-    python tests/by_hand/against_timm.py speed [--timm ../pytorch-image-models] [--turns 6]
+    python -m tests.by_hand.against_timm counts [--timm ../pytorch-image-models]
+    python -m tests.by_hand.against_timm speed [--timm ../pytorch-image-models] [--turns 6]
 
 `counts` makes a folder of a thousand classes and one checkpoint of each family, and compares top-1 and top-5 counts.
 `speed` compares images a second of evaluating JPEG files, and of training on them. timm's validate.py and train.py are

@@ -1,6 +1,6 @@
 """Kill a training again and again at random moments, start it anew each time, and compare its weights with an undisturbed run's.
 
-    python tests/by_hand/killed.py --kills 10
+    python -m tests.by_hand.killed --kills 10
 
 Whole `python -m bench run` commands, their workers included, by SIGKILL. Takes about a quarter of a minute a kill.
 """

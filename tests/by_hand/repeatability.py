@@ -1,6 +1,6 @@
 """How far the ratio of two models moves from run to run, quiet and beside random load; and how far the usual way moves.
 
-    python tests/by_hand/repeatability.py --runs 6 --budget 35
+    python -m tests.by_hand.repeatability --runs 6 --budget 35
 
 Each run is a whole `python -m bench run` in a process and a results folder of its own. Right after it, under the same
 load, the field's common script measures the same two models: one after the other, warm-up, mean of 40 calls (fewer

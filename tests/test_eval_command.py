@@ -1,0 +1,97 @@
+"""`bench eval` and `bench recipe` from the command line."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.cli import main
+from bench.plugins import models
+from bench.training import checkpoint
+
+
+def weights(path: Path) -> Path:
+    """An untrained digits model, with what our own files say of themselves."""
+    torch.manual_seed(0)
+    model = models.get("convmixer_digits").build(image_size=32, num_classes=10)
+    view = {"crop": 1.0, "interpolation": "bicubic", "mean": [0.3] * 3, "std": [0.3] * 3}
+    checkpoint.save(path, model.state_dict(), {"model": "convmixer_digits", "view": view})
+    return path
+
+
+def test_a_file_of_ours_is_evaluated_without_naming_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results"
+    for name in ("one", "two"):
+        path = weights(tmp_path / f"{name}.safetensors")
+        if name == "two":
+            tensors, says = checkpoint.load(path)
+            tensors["head.bias"] = torch.randn(10)
+            checkpoint.save(path, tensors, {key: value for key, value in says.items() if key != "format"})
+        assert main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]) == 0
+        shown = capsys.readouterr().out
+        assert "Top-1 · digits · weights as they are" in shown
+        assert "Top-1 at other views" in shown
+        assert "at chance" in shown
+    assert main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]) == 0
+    assert "nothing to measure" in capsys.readouterr().out
+    names = [record.stem.rpartition(".")[2] for record in (results).glob("*/records/*accuracy*.jsonl")]
+    assert main(["eval", "--compare", *names, "--results", str(results)]) == 0
+    assert "two sets of weights, not two architectures" in capsys.readouterr().out
+
+
+class Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.write_text, (self.path, "executed"))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_malicious_pickle_is_one_line(named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, mark = tmp_path / "evil.pth", tmp_path / "mark"
+    path.write_bytes(pickle.dumps(Malicious(mark)))
+    model = ["--model", "convmixer_digits"] if named else []
+    assert main(["eval", *model, "--checkpoint", str(path), "--data", "digits", "--results", str(tmp_path / "r")]) == 2
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1
+    assert "is refused" in output.err
+    assert "Traceback" not in output.out + output.err
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["eval"], "--data: on which images?"),
+        (["eval", "--data", "digits"], "there are no published weights for digits"),
+        (["eval", "--data", "imagenet:/nowhere"], "--model: which architecture?"),
+        (["eval", "--compare", "a", "b"], "no evaluated weights 'a'; there are none"),
+        (["recipe", "show", "digit"], "did you mean digits"),
+        (["recipe", "diff", "digits", "digits:epoch=3"], "did you mean epochs"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_recipes_are_shown_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "show", "convmixer_imagenet"]) == 0
+    shown = capsys.readouterr().out
+    assert "rand-m9-mstd0.5-inc1" in shown
+    assert "0: 0 → 0.4: 1 → 0.8: 0.05 → 1: 0" in shown
+    assert main(["recipe", "diff", "convmixer_cifar", "convmixer_cifar_100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:] if line] == ["epochs", "jitter", "erase"]
+    assert main(["recipe", "diff", "digits", "digits"]) == 0
+    assert "no difference" in capsys.readouterr().out
