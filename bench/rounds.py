@@ -44,6 +44,8 @@ RENEWING = 0.12
 """Share of the time so far that may have gone into new processes."""
 SENTINEL_EVERY = 3
 """The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
+OVERHEAD = 1.15
+"""What a round takes over what its windows took last."""
 REPEATS = 2
 REPEATING = 0.1
 """A disturbed window is repeated at most `REPEATS` times, and all repetitions are at most this share of all windows."""
@@ -104,6 +106,8 @@ class Rounds:
         self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in contestants) if contestants else ""
         self.done = 0
         self.renewed_s = 0.0
+        self.took: dict[tuple[int, str], float] = {}
+        """Seconds of the last window by lane and metric."""
 
     def go(self) -> None:
         """Measure until nothing is open or the time is over."""
@@ -112,7 +116,7 @@ class Rounds:
         slowest = max((float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0)
         self.least_window = min(LONGEST_WINDOW, WINDOW_SHARE * slowest)
         while windows := list(self._windows()):
-            if self.done and self._out_of_time():
+            if self.done and self._out_of_time(windows):
                 break
             self._round(windows)
             if self.done == look:
@@ -163,12 +167,18 @@ class Rounds:
         """The reference arm that a lane is compared with."""
         return next((one for one in self.lanes if one.arm.model == self.reference and comparable(one.arm, lane.arm)), None)
 
-    def _out_of_time(self) -> bool:
-        """Whether one more round like those so far would overrun the budget."""
+    def _out_of_time(self, windows: list[tuple[Lane, Metric]]) -> bool:
+        """Whether one more round would overrun the budget: by what its windows took last, or by all rounds so far.
+
+        The smaller counts: once hopeless policies have left, rounds are far shorter than they were.
+        """
         if self.time_budget is None:
             return False
         elapsed = self.now() - self.start
-        return elapsed + elapsed / self.done > self.time_budget
+        usual = elapsed / self.done
+        last = [self.took.get((id(lane), metric.name)) for lane, metric in windows]
+        known = sum(seconds or 0.0 for seconds in last) if None not in last else usual
+        return elapsed + min(usual, OVERHEAD * known) > self.time_budget
 
     def _seconds_left(self) -> float | None:
         if not self.done:
@@ -232,6 +242,7 @@ class Rounds:
         self.ledger.disturbed += disturbed is not None
         self.ledger.add("windows", samples.seconds)
         self.ledger.add("waking", samples.wake_s)
+        self.took[id(lane), metric.name] = samples.seconds + samples.wake_s
         return sample_of(metric, samples, state=state, disturbed=disturbed)
 
     def _seconds(self, lane: Lane, metric: Metric) -> float:

@@ -115,6 +115,23 @@ def test_a_policy_that_is_far_behind_leaves_the_choosing_after_two_rounds() -> N
         assert not any(one.short(each) for each in lanes)
 
 
+def test_once_a_hopeless_policy_has_left_the_time_is_for_the_others() -> None:
+    """Its windows took 100 s, theirs 1 s: after two rounds of some 100 s there is time for many more."""
+    workers = FakeWorkers(lambda job, window: [1.0])
+    lanes = [lane("vit_a"), lane("vit_a", policy="bf16"), lane("mixer_b")]
+
+    def script(job: Job, window: Window) -> list[float]:
+        slow = job.arm == arm("vit_a", "bf16")
+        workers.seconds_per_window = 100.0 if slow else 1.0
+        return [1.0 if slow else 10.0]
+
+    workers.script = script
+    one = rounds(lanes, workers, most=100, phase="choose", time_budget=260.0)
+    one.go()
+    assert lanes[1].hopeless
+    assert 15 < one.done < 60
+
+
 def test_windows_are_longer_beside_a_slow_arm() -> None:
     lanes = [lane("vit_a"), lane("mixer_b")]
     one = rounds(lanes, FakeWorkers(noisy(0.0)), most=1)
