@@ -120,3 +120,21 @@ def test_erasing_and_normalising() -> None:
     found = erased(values.clone(), always, 0, 3)
     assert bool((found != values).flatten(1).any(dim=1).all())
     assert torch.equal(found, erased(values.clone(), always, 0, 3))
+
+
+def test_seeding_a_place_is_what_torch_would_seed() -> None:
+    """Without its walk through the stack: the draws are the same."""
+    import random
+
+    import numpy as np
+
+    from bench.training.draw import derive, seed_everything
+
+    seed_everything(3, "here", 4)
+    found = (torch.rand(4).tolist(), np.random.rand(), random.random())
+    torch.manual_seed(derive(3, "here", 4))
+    np.random.seed(derive(3, "here", 4) % 2**32)
+    random.seed(derive(3, "here", 4))
+    assert found == (torch.rand(4).tolist(), np.random.rand(), random.random())
+    seed_everything(3, "here", 5)
+    assert found[0] != torch.rand(4).tolist()
