@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bench.contestants import Contestant, Key, curves, trained_rows
 from bench.summary import Accuracy, Summary
 from bench.table import Table
+from bench.training import search
 from bench.units import interval, number
 
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -17,11 +18,7 @@ LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 def accuracy(summary: Summary) -> Iterator[Table]:
     """One table per protocol; never two recipes or two ways of tuning in one."""
     for key, contestants in trained_rows(summary).items():
-        baselines = [
-            Contestant(row.name, [row])
-            for row in summary.accuracies
-            if row.arm.data == key[0] and not (row.arm.recipe or row.arm.weights or row.arm.checkpoint)
-        ]
+        baselines = [Contestant(row.name, [row]) for row in summary.accuracies if row.arm.data == key[0] and row.arm.baseline]
         yield _table(key, contestants, sorted(baselines, key=lambda one: one.name), summary)
 
 
@@ -56,8 +53,12 @@ def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant],
         memory = one.detail("peak_memory_bytes")
         line += [_figure(one.detail("train_s")), _figure(one.detail("images_per_s")), _figure(memory and memory / 1e9)]
         lines.append(line)
-    title = " · ".join(part for part in ("Top-1", *key) if part)
+    title = _title("Top-1", key)
     return Table(title, columns, lines, list(_notes(contestants, trained, key, summary)))
+
+
+def _title(words: str, key: Key) -> str:
+    return " · ".join(part for part in (words, *key) if part)
 
 
 def _share(one: Contestant, count: str) -> str:
@@ -105,14 +106,15 @@ def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:
         tried = {
             row.arm.learning_rate: row.top1.value if row.top1 else -1.0
             for row in summary.accuracies
-            if row.arm.tuning == "trial" and (row.model, row.arm.data, row.arm.recipe_hash) == (arm.model, arm.data, arm.recipe_hash)
+            if row.arm.tuning == search.TRIAL
+            and row.arm.learning_rate is not None
+            and (row.model, row.arm.data, row.arm.recipe_hash) == (arm.model, arm.data, arm.recipe_hash)
         }
-        rates = sorted(rate for rate in tried if rate is not None)
-        if rates and arm.learning_rate is not None:
-            edge = "; on the edge of what was tried" if arm.learning_rate in (rates[0], rates[-1]) else ""
+        if arm.learning_rate is not None and tried:
+            edge = "; on the edge of what was tried" if search.on_edge(tried) else ""
             failed = sum(score < 0 for score in tried.values())
             yield (
-                f"{one.name}: rate {arm.learning_rate:g} chosen on select among {len(rates)} from {rates[0]:g} to {rates[-1]:g}"
+                f"{one.name}: rate {arm.learning_rate:g} chosen on select among {len(tried)} from {min(tried):g} to {max(tried):g}"
                 f"{f', {failed} of them diverged or failed' if failed else ''}{edge}"
             )
 
@@ -129,7 +131,7 @@ def views(summary: Summary) -> Iterator[Table]:
             values = [*row.detail["spread"].values(), row.top1.value if row.top1 else 0.0]
             cells = [f"{row.detail['spread'][view] * 100:.2f}" if view in row.detail["spread"] else "" for view in seen]
             lines.append([row.name, f"{values[-1] * 100:.2f}", *cells, f"{(max(values) - min(values)) * 100:.2f}"])
-        title = " · ".join(part for part in ("Top-1 at other views", *key) if part)
+        title = _title("Top-1 at other views", key)
         notes = ["the first column is the one that counts: its view was fixed before; the best of these is no result"]
         yield Table(title, ["model", "own view", *seen, "spread, points"], lines, notes)
 
@@ -152,7 +154,7 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 spent = number(3 * count.value * images * 1e-12) if count else ""
                 lines.append([one.name, f"{level:.0%}", number(epochs), number(seconds), spent])
         if lines:
-            title = " · ".join(part for part in ("Training cost", *key) if part)
+            title = _title("Training cost", key)
             notes = [
                 "medians over the seeds of which more than half got there, read at the 20 looks at the select split",
                 "read within one schedule: stopping there would have been another, worse training",

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from bench.config import DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
 from bench.errors import UsageError
+
+if TYPE_CHECKING:  # imports torch
+    from bench.worker import Job, Worker
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "figures"]
@@ -64,11 +68,14 @@ def run(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from bench.distributed import run_together
 
-        return run_together(config)
+        return run_together(config, _measure)
     from bench.worker import Workers
 
-    workers = Workers()
+    return _measure(config, Workers().open)
 
+
+def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
+    """Run, and show what came out."""
     from rich.console import Console
 
     from bench.console import Live, print_ledger, print_tables
@@ -80,7 +87,7 @@ def run(
     console = _console(Console)
     try:
         with Live(console) as live:
-            outcome = Runner(config, live, workers.open).run()
+            outcome = Runner(config, live, open_worker).run()
     except Interrupted as stop:
         console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
         return 130
@@ -171,14 +178,14 @@ def eval_(
         return 0
     if data is None:
         raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
-    from bench.plugins import datasets
+    from bench.plugins import dataset_of
 
     if checkpoint is not None:
         from bench.training.checkpoint import weights_from
 
         says = weights_from(checkpoint)[1]  # before anything else: what is no file of weights is refused at once
         model = model or says.get("model")
-    elif not datasets.get(data.partition(":")[0]).published:
+    elif not dataset_of(data)[0].published:
         raise UsageError(f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`")
     if model is None:
         raise UsageError(

@@ -56,7 +56,7 @@ def compare(left: Accuracy, right: Accuracy) -> Table:
         raise UsageError(
             f"--compare: {spelled(left)} was tested on {left.arm.data} and {spelled(right)} on {right.arm.data}; the same images are needed"
         )
-    mine, theirs = left.arrays().get("correct"), right.arrays().get("correct")
+    mine, theirs = left.arrays.get("correct"), right.arrays.get("correct")
     if mine is None or theirs is None:
         raise UsageError(
             f"--compare: {spelled(left if mine is None else right)} has no per-image answers beside its record; "

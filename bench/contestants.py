@@ -10,6 +10,7 @@ from typing import Any
 from bench.record import AccuracyArm
 from bench.stats import Estimate, mean_of_seeds
 from bench.summary import Accuracy, Summary
+from bench.training import search
 
 Key = tuple[str, str, str, str, str]
 """Data, labels, recipe, tuning, what is equal: what two accuracies of one table share."""
@@ -46,13 +47,13 @@ def protocol(arm: AccuracyArm) -> Key:
     """What has to be equal for two accuracies to stand in one table."""
     recipe = f"recipe {arm.recipe} {arm.recipe_hash}" if arm.recipe else "weights as they are"
     stretched = f"equal {arm.equalise}" if arm.equalise and arm.equalise != "epochs" else ""
-    tuning = arm.tuning if arm.tuning not in (None, "as is") else ""
+    tuning = arm.tuning if arm.tuning not in (None, search.AS_IS) else ""
     return (arm.data, f"labels {arm.labels}" if arm.labels else "", recipe, tuning or "", stretched)
 
 
 def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
     """Everything that was tested, by protocol; trials of a search and baselines are not among them."""
-    rows = [row for row in summary.accuracies if row.arm.split == "test" and (row.arm.recipe or row.arm.weights or row.arm.checkpoint)]
+    rows = [row for row in summary.accuracies if row.arm.split == "test" and not row.arm.baseline]
     found: dict[Key, list[Contestant]] = {}
 
     def order(row: Accuracy) -> tuple[Key, str]:
@@ -65,5 +66,5 @@ def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
 
 def curves(contestant: Contestant) -> list[tuple[Accuracy, dict[str, Any]]]:
     """The trainings of a contestant that have looks at the select split, with their arrays."""
-    found = [(row, row.arrays()) for row in contestant.measured if row.arrays_file and row.arm.recipe]
+    found = [(row, row.arrays) for row in contestant.measured if row.arrays_file and row.arm.recipe]
     return [(row, arrays) for row, arrays in found if len(arrays.get("select_top1", ()))]

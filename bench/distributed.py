@@ -12,7 +12,6 @@ import io
 import os
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,37 +19,26 @@ import torch
 from bench import environment, settings
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.metrics.top1 import reading_of_training
-from bench.plugins import models
-from bench.record import AccuracyArm, load
-from bench.training.session import Files, train_and_evaluate
+from bench.metrics.top1 import train
+from bench.record import AccuracyArm
 from bench.training.world import World, join, leave
-from bench.worker import Job, Samples, Window, Worker, Workers, failure_of
+from bench.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
 
 
-def run_together(config: RunConfig) -> int:
-    """What `bench run` does under `torchrun`; returns the exit code."""
+def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int]) -> int:
+    """What `bench run` does under `torchrun`: the leader measures, the others do as they are told; returns the exit code."""
     if config.metrics != ("top1",):
         raise UsageError("--metrics: under torchrun models are trained together; give --metrics top1 and time them in a run of their own")
     settings.waiting()
-    threads = max(1, environment.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    settings.fix(threads)
+    settings.fix(max(1, environment.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     world, device = join(environment.resolve_device(config.device))
     try:
-        return _lead(config, world, device) if world.leads else _follow(world, device)
+        return _lead(config, measure, world, device) if world.leads else _follow(world, device)
     finally:
         leave()
 
 
-def _lead(config: RunConfig, world: World, device: str) -> int:
-    from rich.console import Console
-
-    from bench.console import Live, print_tables
-    from bench.runner import Runner
-    from bench.summary import summarise
-    from bench.tables import all_tables
-
-    console = Console() if os.isatty(1) else Console(width=160)
+def _lead(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int], world: World, device: str) -> int:
     alone = Workers()
 
     def open_worker(job: Job) -> Worker:
@@ -59,17 +47,9 @@ def _lead(config: RunConfig, world: World, device: str) -> int:
         return Together(job, world, device) if trains else alone.open(job)
 
     try:
-        with Live(console) as live:
-            outcome = Runner(config, live, open_worker).run()
+        return measure(config, open_worker)
     finally:
         world.from_leader(None)  # the others may go
-    records = [found for path in outcome.records if (found := load(path)).runs]
-    if records:
-        print_tables(console, [table for table in all_tables(summarise(records)) if table.title.startswith(("Top-1", "Training"))])
-    console.print(
-        f"\n{outcome.measured} arms measured by {world.size} processes; records in {outcome.folder}", soft_wrap=True, highlight=False
-    )
-    return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
 
 
 def _follow(world: World, device: str) -> int:
@@ -83,21 +63,9 @@ def _follow(world: World, device: str) -> int:
 
 def _do(job: Job, world: World, device: str, tell: Callable[[str], None]) -> Samples:
     """One arm, together with the others."""
-    arm = job.arm
-    assert isinstance(arm, AccuracyArm)
-
-    def build(image_size: int) -> torch.nn.Module:
-        torch.manual_seed(job.seed)
-        network: torch.nn.Module = models.get(arm.model).build(image_size=image_size, num_classes=arm.num_classes)
-        return network
-
-    files = Files(Path(job.folder or "."), job.stem)
-    if job.fresh and world.leads:
-        files.forget()
-    trained = train_and_evaluate(
-        arm, build=build, device=torch.device(device), seed=job.seed, workers=job.threads, files=files, world=world, tell=tell
-    )
-    found = reading_of_training(trained)
+    assert isinstance(job.arm, AccuracyArm)
+    where, build = torch.device(device), builder(job)
+    found = train(job.arm, job, build=build, device=where, seed=job.seed, workers=job.threads, tell=tell, world=world)
     return Samples(found.values, found.detail, found.arrays)
 
 

@@ -7,3 +7,8 @@ class UsageError(ValueError):
 
 class Diverged(RuntimeError):
     """A training whose loss was not a finite number; the message names the step and the settings."""
+
+
+def one_line(error: BaseException, most: int = 120) -> str:
+    """What somebody else's error says, on one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]

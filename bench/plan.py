@@ -11,10 +11,10 @@ import msgspec
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
-from bench.plugins import Metric, Model, metrics, models, policies
+from bench.plugins import Metric, Model, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
-from bench.subject import SPEED_SETTINGS, precision_of, split_policy
+from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.task import Task, about_of
 from bench.trainings import Known, Wish, wanted
 
@@ -52,7 +52,7 @@ def make(config: RunConfig, *, device: str) -> Plan:
     kind = device.partition(":")[0]
     wanted = _metrics(config, kind)
     accuracies = tuple(metric for metric in wanted if metric.arm == "accuracy")
-    wish = Wish(config, named, accuracies, kind, SPEED_SETTINGS) if accuracies and config.data is not None else None
+    wish = Wish(config, named, accuracies, kind) if accuracies and config.data is not None else None
     found = Plan([*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)], wish)
     if not found.tasks and wish is None:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
@@ -180,9 +180,4 @@ def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool
 
 def _policies(config: RunConfig, kind: str) -> list[str]:
     asked = [one for name in config.policies or (DEFAULT_POLICY[kind],) for one in (USUAL[kind] if name == "best" else (name,))]
-    names = ["+".join(split_policy(name)) for name in asked]
-    for name in names:
-        for switch in name.split("+"):
-            if reason := policies.get(switch).supports(kind):
-                raise UsageError(f"--policies: {switch} does not run on {kind}: {reason}")
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(runnable_policy(name, kind, flag="--policies") for name in asked))

@@ -153,3 +153,15 @@ metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--met
 policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
 datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
+
+
+def dataset_of(data: str) -> tuple[Dataset, str]:
+    """The data set and the argument of `--data name:argument`."""
+    name, _, argument = data.partition(":")
+    return datasets.get(name), argument
+
+
+def open_data(data: str) -> Any:
+    """The splits of `--data name:argument`."""
+    dataset, argument = dataset_of(data)
+    return dataset.open(argument)

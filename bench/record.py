@@ -109,6 +109,11 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     """Where others than the data set's own were asked."""
     seed: int | None = None
 
+    @property
+    def baseline(self) -> bool:
+        """Whether this is a reference row of the data set, which is no network."""
+        return self.recipe is None and self.weights is None and self.checkpoint is None
+
 
 Arm = CountArm | SpeedArm | AccuracyArm | ProbeArm
 

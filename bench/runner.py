@@ -30,6 +30,7 @@ from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
 from bench.task import Task, with_metrics, with_role
+from bench.training.files import Files
 from bench.trainings import hours
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
 
@@ -338,7 +339,7 @@ class Runner:
         sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
         lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
         self.ledger.rounds += 1
-        Path(self.folder.parent / "checkpoints" / f"{path.stem}.safetensors").unlink(missing_ok=True)  # the record stands now
+        Files(self.folder.parent, path.stem).checkpoint.unlink(missing_ok=True)  # the record stands now
 
     # Lanes begin and end
 

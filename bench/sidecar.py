@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.record import write_whole
 
 
@@ -32,6 +32,4 @@ def read_arrays(record: Path, name: str) -> dict[str, Any]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UsageError(
-            f"{path}: cannot be read ({' '.join(str(error).split())[:100]}); restore it from where its record came from"
-        ) from None
+        raise UsageError(f"{path}: cannot be read ({one_line(error, 100)}); restore it from where its record came from") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -60,11 +60,17 @@ class Execution:
     scaler: Any = None
     """The gradient scaler of a training in float16."""
 
-    def forward(self) -> Tensor:
-        """One forward pass within the policy's contexts."""
+    @contextlib.contextmanager
+    def within(self) -> Iterator[None]:
+        """The policy's contexts, entered."""
         with contextlib.ExitStack() as stack:
             for context in self.contexts:
                 stack.enter_context(context())
+            yield
+
+    def forward(self) -> Tensor:
+        """One forward pass within the policy's contexts."""
+        with self.within():
             return self.model(self.inputs)
 
     def inference(self) -> Tensor:
@@ -138,6 +144,15 @@ def split_policy(policy: str) -> list[str]:
         if left.slot == right.slot:
             raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {left.slot}; keep one of them")
     return [switch.name for switch in switches if not switch.default] or ["fp32"]
+
+
+def runnable_policy(policy: str, device: str, *, flag: str) -> str:
+    """A policy's one name; UsageError that names the flag where one of its switches does not run on the device."""
+    names = split_policy(policy)
+    for name in names:
+        if reason := policies.get(name).supports(device):
+            raise UsageError(f"{flag}: {name} does not run on {device}: {reason}")
+    return "+".join(names)
 
 
 def precision_of(policy: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ class Accuracy:
             return (self.trouble or "").partition(":")[0]
         return "at chance" if (self.top1.low or 0) <= 1 / self.arm.num_classes else "ok"
 
+    @cached_property
     def arrays(self) -> dict[str, Any]:
         """Curves and per-image correctness from the file beside the record; empty where there is none."""
         return read_arrays(self.path, self.arrays_file) if self.arrays_file else {}

@@ -7,24 +7,26 @@ function of that alone, so a run that was killed names the same arms again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import cost_of
-from bench.plugins import Dataset, Metric, Model, datasets, metrics, policies
+from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.record import About, AccuracyArm, Arm, Scalar, SpeedArm
+from bench.subject import SPEED_SETTINGS, runnable_policy
 from bench.task import Task, about_of
 from bench.training import search
+from bench.training.published import weights
 from bench.training.recipe import Recipe, recipes
 
 ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 2, "reported": "last checkpoint, or the recipe's moving average; test split read once"}
 TRAIN_POLICY = {"cpu": "fp32", "cuda": "bf16+channels_last", "mps": "fp32"}
-AS_IS = "as is"
-TRIAL = "trial"
 
 Known = Callable[[Task], float | None]
 """What is known of a task: its value (top-1, or images a second), -1 where it failed, None where it is not finished."""
@@ -38,15 +40,32 @@ class Wish:
     named: list[tuple[Model, str | None]]
     asked: tuple[Metric, ...]
     kind: str
-    speed_settings: dict[str, Scalar]
+
+    @property
+    def data(self) -> str:
+        """What `--data` says; there is no wish without it."""
+        assert self.config.data is not None
+        return self.config.data
 
     @property
     def dataset(self) -> Dataset:
-        return datasets.get((self.config.data or "").partition(":")[0])
+        return dataset_of(self.data)[0]
 
-    @property
-    def argument(self) -> str:
-        return (self.config.data or "").partition(":")[2]
+    @cached_property
+    def num_classes(self) -> int:
+        """Some data sets have to be opened to know."""
+        dataset, argument = dataset_of(self.data)
+        return dataset.num_classes(argument)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """Sixteen hex digits over the file of weights, where one is given: another file is another arm."""
+        if (path := self.config.checkpoint) is None:
+            return None
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise UsageError(f"--checkpoint: {path} cannot be read ({error.strerror})") from None
 
     @property
     def recipe(self) -> Recipe | None:
@@ -59,20 +78,17 @@ class Wish:
     @property
     def policy(self) -> str:
         """How trainings are executed, its switches in their order."""
-        from bench.subject import split_policy
-
-        names = split_policy(self.config.train_policy or TRAIN_POLICY[self.kind])
-        for name in names:
-            if reason := policies.get(name).supports(self.kind):
-                raise UsageError(f"--train-policy: {name} does not run on {self.kind}: {reason}")
+        policy = runnable_policy(self.config.train_policy or TRAIN_POLICY[self.kind], self.kind, flag="--train-policy")
+        for name in policy.split("+"):
             if policies.get(name).inference_only:
                 raise UsageError(f"--train-policy: {name} is for inference; fp32, bf16, fp16, channels_last and compile train")
-        return "+".join(names)
+        return policy
 
 
 def wanted(wish: Wish, known: Known) -> list[Task]:
     """Every arm that can be named by now; the same list with nothing new in it once all are finished."""
-    wish.dataset.check(wish.argument)
+    dataset, argument = dataset_of(wish.data)
+    dataset.check(argument)
     if wish.recipe is None:
         return list(_evaluations(wish))
     return list(_trainings(wish, wish.recipe, known))
@@ -86,12 +102,12 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
             model=model.name,
             source=model.source,
             image_size=config.image_size or dataset.image_size or model.image_size,
-            num_classes=dataset.num_classes(wish.argument),
-            data=config.data or "",
+            num_classes=wish.num_classes,
+            data=wish.data,
             split="test",
             transform="the file's, else crop 0.875" if config.checkpoint else "timm's for these weights",
             weights=None if config.checkpoint else _tag(wish, model, tag),
-            checkpoint=_digest(config) if config.checkpoint else None,
+            checkpoint=wish.digest,
             labels=config.labels,
         )
         yield _task(wish, arm, about_of(model, dataset.caveat), config.seed)
@@ -99,8 +115,6 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
 
 def _tag(wish: Wish, model: Model, tag: str | None) -> str:
     """The tag of the weights; UsageError where there are none, or several and none was named."""
-    from bench.training.published import weights
-
     if not wish.dataset.published:
         raise UsageError(
             f"--data: there are no published weights for {wish.dataset.name}; "
@@ -120,47 +134,28 @@ def _tag(wish: Wish, model: Model, tag: str | None) -> str:
     return tag
 
 
-def _digest(config: RunConfig) -> str:
-    """Sixteen hex digits over a file of weights: another file is another arm."""
-    import hashlib
-
-    assert config.checkpoint is not None
-    try:
-        with config.checkpoint.open("rb") as file:
-            return (
-                hashlib.file_digest(file, "sha256").hexdigest()[:16]
-                if hasattr(hashlib, "file_digest")
-                else hashlib.sha256(file.read()).hexdigest()[:16]
-            )
-    except OSError as error:
-        raise UsageError(f"--checkpoint: {config.checkpoint} cannot be read ({error.strerror})") from None
-
-
 def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
     config, dataset = wish.config, wish.dataset
-    models = _fitting(wish)
-    stretched: dict[str, float | None] = dict.fromkeys((model.name for model in models), None)
+    fitting = _fitting(wish)
+    stretched: dict[str, float | None] = dict.fromkeys((model.name for model in fitting), None)
     if config.equalise == "macs":
-        macs = {
-            model.name: cost_of(model, image_size=_size(wish, model), num_classes=dataset.num_classes(wish.argument)).macs
-            for model in models
-        }
-        stretched = {name: _epochs(recipe, macs[models[0].name] / found) for name, found in macs.items()}
+        macs = {model.name: cost_of(model, image_size=_size(wish, model), num_classes=wish.num_classes).macs for model in fitting}
+        stretched = {name: _epochs(recipe, macs[fitting[0].name] / found) for name, found in macs.items()}
     elif config.equalise == "seconds":
-        speeds = {model.name: _step_speed(wish, recipe, model) for model in models}
+        speeds = {model.name: _step_speed(wish, recipe, model) for model in fitting}
         yield from speeds.values()
         found = {name: known(task) for name, task in speeds.items()}
         if any(value is None or value <= 0 for value in found.values()):
             return
-        stretched = {name: _epochs(recipe, (value or 1) / (found[models[0].name] or 1)) for name, value in found.items()}
-    for model in models:
+        stretched = {name: _epochs(recipe, (value or 1) / (found[fitting[0].name] or 1)) for name, value in found.items()}
+    for model in fitting:
         yield from _trainings_of(wish, recipe, model, stretched[model.name], known)
     for name in dataset.baselines:
         arm = AccuracyArm(
             model=name,
             image_size=dataset.image_size or 0,
-            num_classes=dataset.num_classes(wish.argument),
-            data=config.data or "",
+            num_classes=wish.num_classes,
+            data=wish.data,
             split="test",
             transform="as loaded",
         )
@@ -169,13 +164,13 @@ def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
 
 def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None, known: Known) -> Iterator[Task]:
     """One model's trainings: with a search its trials first, then every seed."""
-    config, tuning, rate = wish.config, AS_IS, None
+    config, tuning, rate = wish.config, search.AS_IS, None
     common = AccuracyArm(
         model=model.name,
         source=model.source,
         image_size=_size(wish, model),
-        num_classes=wish.dataset.num_classes(wish.argument),
-        data=config.data or "",
+        num_classes=wish.num_classes,
+        data=wish.data,
         split="test",
         transform=f"crop {recipe.eval_crop:g}, {recipe.eval_interpolation}, normalised by the training split",
         recipe=recipe.name,
@@ -188,7 +183,9 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
     if config.lr_search:
 
         def trial(factor: float) -> Task:
-            arm = msgspec.structs.replace(common, split="select", tuning=TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed)
+            arm = msgspec.structs.replace(
+                common, split="select", tuning=search.TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed
+            )
             return _task(wish, arm, about, config.seed)
 
         scores: dict[float, float] = {}
@@ -207,11 +204,11 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
 
 def _fitting(wish: Wish) -> list[Model]:
     """The models that take the data set's images."""
-    models = list({model.name: model for model, _ in wish.named}.values())
+    named = list({model.name: model for model, _ in wish.named}.values())
     size = wish.dataset.image_size
     if size is None:
-        return models
-    fitting = [model for model in models if (wish.config.image_size or model.image_size) == size]
+        return named
+    fitting = [model for model in named if (wish.config.image_size or model.image_size) == size]
     if not fitting:
         raise UsageError(
             f"--data: {wish.dataset.name} has {size} x {size} images and none of the models takes them; "
@@ -241,15 +238,13 @@ def _step_speed(wish: Wish, recipe: Recipe, model: Model) -> Task:
         model=model.name,
         source=model.source,
         image_size=recipe.image_size or _size(wish, model),
-        num_classes=wish.dataset.num_classes(wish.argument),
+        num_classes=wish.num_classes,
         policy=wish.policy,
         device=wish.kind,
         batch_size=recipe.micro_batch,
         mode="training",
     )
-    return Task(
-        arm=arm, metrics=(metrics.get("train_throughput"),), settings=wish.speed_settings, about=about_of(model), seed=wish.config.seed
-    )
+    return Task(arm=arm, metrics=(metrics.get("train_throughput"),), settings=SPEED_SETTINGS, about=about_of(model), seed=wish.config.seed)
 
 
 def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
@@ -259,14 +254,14 @@ def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
 def hours(tasks: list[Task], rate: float) -> float:
     """Device hours of trainings, at `rate` multiply-adds per second: three forward passes' worth per image and epoch."""
     total = 0.0
+    images: dict[str, int] = {}  # opening a data set takes its time, and these mostly share one
     for task in tasks:
         arm = task.arm
         if not isinstance(arm, AccuracyArm) or arm.recipe is None:
             continue
-        from bench.plugins import models
-
+        if arm.data not in images:
+            images[arm.data] = len(open_data(arm.data).train)
         recipe = recipes.get(arm.recipe)
-        images = len(datasets.get(arm.data.partition(":")[0]).open(arm.data.partition(":")[2]).train)
         macs = cost_of(models.get(arm.model), image_size=recipe.image_size or arm.image_size, num_classes=arm.num_classes).macs
-        total += 3 * macs * images * (arm.epochs or recipe.epochs) / rate / 3600
+        total += 3 * macs * images[arm.data] * (arm.epochs or recipe.epochs) / rate / 3600
     return total

@@ -214,9 +214,7 @@ def serve(pipe: Connection, job: Job) -> None:
 
 
 def _open(job: Job, pipe: Connection) -> Any:
-    import torch
 
-    from bench.plugins import models
     from bench.subject import open_subject
 
     settings.fix(job.threads)
@@ -231,22 +229,31 @@ def _open(job: Job, pipe: Connection) -> Any:
         settings.limit_memory(job.memory, job.device)
     if isinstance(job.arm, ProbeArm):
         settings.tf32(job.arm.precision == "tf32")
+    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=builder(job), progress=lambda text: pipe.send(Word(text)))
+    subject.memory_limit, subject.job = job.memory, job
+    return subject
+
+
+def builder(job: Job) -> Callable[..., Any]:
+    """What makes the job's model with its seed, `build(image_size)` at another size; a model that is none is a UsageError now."""
+    from bench.plugins import models
+
     entry = models.get(job.arm.model) if is_network(job.arm) else None
 
-    def build(image_size: int | None = None) -> torch.nn.Module:
+    def build(image_size: int | None = None) -> Any:
+        import torch
+
         assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
         torch.manual_seed(job.seed)
         return entry.build(image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
 
-    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
-    subject.memory_limit, subject.job = job.memory, job
-    return subject
+    return build
 
 
 def is_network(arm: Arm) -> bool:
     """False for probes, and for the baselines of a data set, which have neither recipe nor weights nor a file of them."""
     if isinstance(arm, AccuracyArm):
-        return any(how is not None for how in (arm.recipe, arm.weights, arm.checkpoint))
+        return not arm.baseline
     return not isinstance(arm, ProbeArm)
 
 

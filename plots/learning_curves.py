@@ -23,14 +23,15 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     for key, contestants in trained_rows(summary).items():
         trained = [(one, curves(one)) for one in contestants]
         trained = [(one, found) for one, found in trained if found]
+        if not trained:
+            continue
         recipe = key[2].split(" ")[1]  # its name without its hash
         name = re.sub(r"[^a-z0-9]+", "_", "_".join(part for part in (key[0], recipe, *key[3:]) if part).lower()).strip("_")
         if f"curves_epochs_{name}" in drawn:  # a recipe of the same name that was another one
             name = f"{name}_{len(drawn)}"
         for unit, label in (("epochs", "epochs"), ("seconds", "training time in s, this machine")):
-            if trained:
-                subtitle = f"{', '.join(part for part in key if part)} · mean over seeds, band: their range · {LIMIT}"
-                drawn[f"curves_{unit}_{name}"] = _figure(trained, unit, label, subtitle)
+            subtitle = f"{', '.join(part for part in key if part)} · mean over seeds, band: their range · {LIMIT}"
+            drawn[f"curves_{unit}_{name}"] = _figure(trained, unit, label, subtitle)
     return drawn
 
 

@@ -21,7 +21,7 @@ from bench.record import AccuracyArm
 from bench.training import checkpoint
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.published import CLASSES, timms_view, weights
-from bench.training.weights import evaluate_weights, from_file, labelled, other_labels
+from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, read_real
 from bench.training.world import World
 
 from .pictures import make_folder, picture
@@ -133,17 +133,18 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(imagenet: 
     listed[CLASSES - 1 - 1] = [3]
     path = tmp_path / "real.json"
     path.write_text(json.dumps(listed))
-    right = other_labels(f"real:{path}", part)
+    real = read_real(f"real:{path}", part)
+    right = other_labels(real)
     best = torch.tensor([[7, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
     assert right(best, torch.tensor([0, 1])).tolist() == [[True, False, False, False, False], [False, False, True, False, False]]
     every = torch.ones(CLASSES, dtype=torch.bool)
-    kept, without = labelled(Result(every, every, torch.arange(CLASSES)), f"real:{path}", part)
-    assert (len(kept.first), without) == (2, 998)
+    kept = labelled(Result(every, every, torch.arange(CLASSES)), real)
+    assert (len(kept.first), CLASSES - len(kept.first)) == (2, 998)
     path.write_text(json.dumps([[1]]))
     with pytest.raises(UsageError, match="does not belong to these images"):
-        other_labels(f"real:{path}", part)
+        read_real(f"real:{path}", part)
     with pytest.raises(UsageError, match="cannot be read"):
-        other_labels(f"real:{tmp_path / 'no.json'}", part)
+        read_real(f"real:{tmp_path / 'no.json'}", part)
 
 
 # Files of weights

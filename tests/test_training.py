@@ -17,10 +17,11 @@ from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import session
 from bench.training.feed import feed_of
+from bench.training.files import Files
 from bench.training.loop import Training
 from bench.training.recipe import Recipe, changed, recipes
 from bench.training.schedule import learning_rate
-from bench.training.session import Files, train_and_evaluate
+from bench.training.session import train_and_evaluate
 from bench.training.splits import Split, Splits
 from bench.training.stochastic_depth import drop_paths
 from bench.training.world import ALONE, World
@@ -243,7 +244,7 @@ def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(recipe: s
         first = one(path)
         first._looks = set()
 
-        def interrupt(step: int, loss: float, rate: float, seconds: float, first: Training = first, stop: int = stop) -> None:
+        def interrupt(step: int, loss: float, rate: float, first: Training = first, stop: int = stop) -> None:
             if step == stop:
                 raise KeyboardInterrupt
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bench import environment
-from bench.plugins import Metric, datasets, metrics
+from bench.plugins import Metric, dataset_of, metrics, open_data
 from bench.record import AccuracyArm
 from bench.subject import Reading, Subject
 from bench.training.evaluate import Result
-from bench.training.session import Files, Trained, train_and_evaluate
+from bench.training.files import Files
+from bench.training.session import train_and_evaluate
 from bench.training.weights import evaluate_weights
+from bench.training.world import ALONE, World
+from bench.worker import Job
 
 
 def measure(subject: Subject, window: float) -> Reading:
@@ -22,13 +27,7 @@ def measure(subject: Subject, window: float) -> Reading:
     assert isinstance(arm, AccuracyArm)
     device, workers = torch.device(subject.device), environment.cores()
     if arm.recipe is not None:
-        files = Files(Path(job.folder), job.stem) if job is not None and job.folder else None
-        if files is not None and job.fresh:
-            files.forget()
-        trained = train_and_evaluate(
-            arm, build=subject.build, device=device, seed=subject.seed, workers=workers, files=files, tell=subject.progress
-        )
-        return reading_of_training(trained)
+        return train(arm, job, build=subject.build, device=device, seed=subject.seed, workers=workers, tell=subject.progress)
     if arm.weights is not None or arm.checkpoint is not None:
         checkpoint = Path(job.checkpoint) if job is not None and job.checkpoint else None
         spread = job is not None and job.spread
@@ -36,14 +35,27 @@ def measure(subject: Subject, window: float) -> Reading:
             arm, checkpoint=checkpoint, spread=spread, build=subject.build, device=device, workers=workers, tell=subject.progress
         )
         return reading(found.result, found.detail)
-    name, _, argument = arm.data.partition(":")
-    splits = datasets.get(name).open(argument)
-    right = datasets.get(name).baselines[arm.model](splits) == splits.test.labels
+    splits = open_data(arm.data)
+    right = dataset_of(arm.data)[0].baselines[arm.model](splits) == splits.test.labels
     return reading(Result(right, right), {})
 
 
-def reading_of_training(trained: Trained) -> Reading:
-    """What a training gave, its curves beside the record."""
+def train(
+    arm: AccuracyArm,
+    job: Job | None,
+    *,
+    build: Callable[..., nn.Module],
+    device: torch.device,
+    seed: int,
+    workers: int,
+    tell: Callable[[str], None],
+    world: World = ALONE,
+) -> Reading:
+    """Train and evaluate, with the files that the job has a place for; the curves stand beside the record."""
+    files = Files(Path(job.folder), job.stem) if job is not None and job.folder else None
+    if files is not None and job is not None and job.fresh and world.leads:
+        files.forget()
+    trained = train_and_evaluate(arm, build=build, device=device, seed=seed, workers=workers, files=files, world=world, tell=tell)
     return reading(trained.result, trained.detail, **asdict(trained.curve))
 
 

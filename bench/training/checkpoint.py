@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 
 STATE = "convmixer_bench"
 """The entry of a file's metadata that holds what is no tensor."""
@@ -45,7 +45,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             state = json.loads((file.metadata() or {}).get(STATE, "{}"))
     except (SafetensorError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a whole safetensors file ({_line(error)}); move it away to start anew") from None
+        raise UsageError(f"{path}: not a whole safetensors file ({one_line(error)}); move it away to start anew") from None
     if state and state.get("format") != FORMAT:
         raise UsageError(f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; move it away to start anew")
     return tensors, state
@@ -89,10 +89,6 @@ def fill(model: nn.Module, weights: dict[str, Tensor], *, where: str) -> None:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise UsageError(f"--checkpoint: {where} does not fit the model: it {words} {', '.join(names[:3])}{more}")
     model.load_state_dict(weights)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

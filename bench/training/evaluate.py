@@ -6,8 +6,8 @@ are. An image that cannot be read is named and counted out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -109,14 +109,15 @@ def evaluate(
     device: torch.device,
     workers: int,
     world: World = ALONE,
-    contexts: Sequence[Callable[[], AbstractContextManager[Any]]] = (),
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
     right: Callable[[Tensor, Tensor], Tensor] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
     """Every image of `part` once, whatever the number of processes: each takes every n-th, and they are put together.
 
-    `right(best, places)` says which of the five best classes (n, 5) are right for the images at `places`; the labels
-    are asked unless it is given. Raises UsageError where too many images cannot be read.
+    `within` is what a forward pass runs in, such as autocast. `right(best, places)` says which of the five best classes
+    (n, 5) are right for the images at `places`; the labels are asked unless it is given. Raises UsageError where too
+    many images cannot be read.
     """
     if isinstance(model, nn.Module):
         model.eval()
@@ -132,9 +133,7 @@ def evaluate(
     lost: list[Tensor] = []
     done = 0
     for images, unreadable in batches:
-        with ExitStack() as stack:
-            for context in contexts:
-                stack.enter_context(context())
+        with within():
             logits = model(images.to(device, non_blocking=True)).float()
         # Fewer than five classes: all of them.
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, product
 from typing import Any, Protocol
 
 import torch
@@ -92,10 +93,21 @@ class Common:
         """The images of an epoch, in its order."""
         return torch.randperm(len(self.splits.train), generator=generator(self.seed, "order", epoch))
 
-    def places(self, order: Tensor, at: int, micro: int) -> Tensor:
-        """Which images this process takes as micro-batch `micro` of the epoch's step `at`."""
-        start = at * self.recipe.batch_size + micro * self.recipe.micro_batch + self.share.first
-        return order[start : start + self.share.images]
+    def places(self, first: int, last: int, on: torch.device) -> Iterator[tuple[int, int, Tensor]]:
+        """Step, number and images of every micro-batch that this process takes from step `first` to before `last`."""
+        order, of_epoch = torch.empty(0), -1
+        for step in range(first, last):
+            epoch, at = divmod(step, self.steps_per_epoch)
+            if epoch != of_epoch:
+                order, of_epoch = self.order(epoch).to(on), epoch
+            for micro in self.share.micro_batches:
+                start = at * self.recipe.batch_size + micro * self.recipe.micro_batch + self.share.first
+                yield step, micro, order[start : start + self.share.images]
+
+    def by_step(self, batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+        """One micro-batch after the other, put together to steps."""
+        while found := list(islice(batches, len(self.share.micro_batches))):
+            yield found
 
     def ready(self, images: Tensor, labels: Tensor, step: int, micro: int) -> Batch:
         """Normalised, erased and mixed, on the device."""
@@ -117,18 +129,14 @@ class InMemory:
         self.steps_per_epoch = common.steps_per_epoch
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
-        common, order, of_epoch = self.common, torch.empty(0), -1
-        for step in range(first, last):
-            epoch, at = divmod(step, self.steps_per_epoch)
-            if epoch != of_epoch:
-                order, of_epoch = common.order(epoch).to(common.device), epoch
-            found = []
-            for micro in common.share.micro_batches:
-                places = common.places(order, at, micro)
-                draw = generator(common.seed, step, micro, common.share.first, "augment")
-                images = augment(self.split.images[places], common.recipe, draw)
-                found.append(common.ready(images, self.split.labels[places], step, micro))
-            yield found
+        return self.common.by_step(self._batches(first, last))
+
+    def _batches(self, first: int, last: int) -> Iterator[Batch]:
+        common = self.common
+        for step, micro, places in common.places(first, last, common.device):
+            draw = generator(common.seed, step, micro, common.share.first, "augment")
+            images = augment(self.split.images[places], common.recipe, draw)
+            yield common.ready(images, self.split.labels[places], step, micro)
 
 
 class Shown(Dataset[tuple[Tensor, int, int]]):
@@ -181,35 +189,28 @@ class FromDisk:
             raise UsageError(
                 f"--recipe: {recipe.name} turns and shifts images, which is there for images in memory only; choose another recipe"
             )
-        self.transform = host_transform(recipe, recipe.image_size or image_size)
+        self.transform = host_transform(recipe, image_size)
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
+        return self.common.by_step(self._batches(first, last))
+
+    def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
-        numbers = list(common.share.micro_batches)
         loader = DataLoader(
             Shown(common.splits.train, self.transform, common.seed),
             batch_sampler=Lazily(lambda: self._places(first, last)),
             num_workers=self.workers,
             pin_memory=common.device.type == "cuda",
         )
-        step = first
-        found: list[Batch] = []
-        for images, labels, broken in loader:
+        for (step, micro), (images, labels, broken) in zip(product(range(first, last), common.share.micro_batches), loader, strict=True):
             self._note(broken)
             images, labels = images.to(common.device, non_blocking=True), labels.to(common.device, non_blocking=True)
-            found.append(common.ready(images, labels, step, numbers[len(found)]))
-            if len(found) == len(numbers):
-                yield found
-                step, found = step + 1, []
+            yield common.ready(images, labels, step, micro)
 
     def _places(self, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        order, of_epoch = torch.empty(0), -1
-        for step in range(first, last):
-            epoch, at = divmod(step, self.steps_per_epoch)
-            if epoch != of_epoch:
-                order, of_epoch = self.common.order(epoch), epoch
-            for micro in self.common.share.micro_batches:
-                yield [(epoch, place) for place in self.common.places(order, at, micro).tolist()]
+        """What the workers read: epoch and place of every image."""
+        for step, _, places in self.common.places(first, last, torch.device("cpu")):
+            yield [(step // self.steps_per_epoch, place) for place in places.tolist()]
 
     def _note(self, broken: Tensor) -> None:
         self.broken |= set(broken[broken >= 0].tolist())

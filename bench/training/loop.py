@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,9 +52,9 @@ class Curve:
 
 @dataclass
 class Watch:
-    """Who follows a training. `step(step, loss, rate, seconds)` after each, `look(step, top1, seconds)` after each look."""
+    """Who follows a training. `step(step, loss, rate)` after each, `look(step, top1, seconds)` after each look."""
 
-    step: Callable[[int, float, float, float], None] = lambda step, loss, rate, seconds: None
+    step: Callable[[int, float, float], None] = lambda step, loss, rate: None
     look: Callable[[int, float, float], None] = lambda step, top1, seconds: None
 
 
@@ -148,9 +148,7 @@ class Training:
             last = number == len(batches) - 1
             alone = nullcontext() if last or self.world.size == 1 else self._runner.no_sync()  # type: ignore[attr-defined]
             with alone:
-                with ExitStack() as stack:
-                    for context in self.execution.contexts:
-                        stack.enter_context(context())
+                with self.execution.within():
                     logits = self._runner(images)
                 loss = self.loss_of(logits.float(), targets) / len(batches)
                 (scaler.scale(loss) if scaler is not None else loss).backward()
@@ -176,7 +174,7 @@ class Training:
                 rate = self.curve.learning_rate[step]
                 raise Diverged(f"the loss was {loss} at step {step} of {self.steps} (recipe {self.recipe.name}, learning rate {rate:g})")
             self.curve.loss.append(loss)
-            self.watch.step(step, loss, self.curve.learning_rate[step], self.seconds)
+            self.watch.step(step, loss, self.curve.learning_rate[step])
         self._unread = []
 
     def _look(self) -> None:

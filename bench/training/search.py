@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 LOW, HIGH, NUMBER, MORE = 1 / 32, 3.0, 7, 2
 STEP = (HIGH / LOW) ** (1 / (NUMBER - 1))
+AS_IS, TRIAL = "as is", "trial"
+"""How records call a recipe that nothing was searched for, and a training that the search only tries."""
 PROTOCOL = f"learning rate of {NUMBER}+{MORE} on select"
 
 

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -17,12 +16,13 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from bench import memory
-from bench.plugins import datasets, policies
+from bench.plugins import open_data, policies
 from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import checkpoint
 from bench.training.evaluate import Result, evaluate, view_of
 from bench.training.feed import FromDisk, feed_of
+from bench.training.files import Files
 from bench.training.loop import Curve, Training, Watch
 from bench.training.recipe import Recipe, changed, recipes
 from bench.training.splits import Splits
@@ -31,39 +31,6 @@ from bench.training.world import ALONE, World
 
 LOG_LINES = 20_000
 """Longer trainings log every n-th step, so that no log has more lines of steps than this."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where a training leaves its files: `folder` is the machine's, `stem` that of the arm's record."""
-
-    folder: Path
-    stem: str
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a training that is not finished."""
-        return self.folder / "checkpoints" / f"{self.stem}.safetensors"
-
-    @property
-    def weights(self) -> Path:
-        """What was evaluated, with what `bench eval --checkpoint` needs to know."""
-        return self.folder / "weights" / f"{self.stem}.safetensors"
-
-    @property
-    def log(self) -> Path:
-        """One JSON line per step and look; docs/training.md has the fields."""
-        return self.folder / "logs" / f"{self.stem}.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
-        """TensorBoard's events, where it is installed."""
-        return self.folder / "tensorboard" / self.stem
-
-    def forget(self) -> None:
-        """Remove what an earlier training of the arm left: it is to be trained anew."""
-        for path in (self.checkpoint, self.weights, self.log):
-            path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -95,8 +62,7 @@ def train_and_evaluate(
     tell: Callable[[str], None] = lambda text: None,
 ) -> Trained:
     """Train an arm's model and evaluate it once, on the arm's split. Raises Diverged, UsageError, NotImplementedError."""
-    name, _, argument = arm.data.partition(":")
-    splits: Splits = datasets.get(name).open(argument)
+    splits: Splits = open_data(arm.data)
     recipe = recipe_of(arm)
     size = recipe.image_size or arm.image_size
     model = build(size)
@@ -119,7 +85,7 @@ def train_and_evaluate(
             device=device,
             workers=workers,
             world=world,
-            contexts=execution.contexts,
+            within=execution.within,
             progress=lambda done, total: tell(f"looking at select, {done} of {total}"),
         ).top1
 
@@ -152,7 +118,7 @@ def train_and_evaluate(
             device=device,
             workers=workers,
             world=world,
-            contexts=execution.contexts,
+            within=execution.within,
             progress=lambda done, total: tell(f"evaluating, {done} of {total}"),
         )
         log.end(result)
@@ -264,7 +230,7 @@ class Log:
         """It is evaluated."""
         self._write(event="end", top1=result.top1, images=len(result.first))
 
-    def _step(self, step: int, loss: float, rate: float, seconds: float) -> None:
+    def _step(self, step: int, loss: float, rate: float) -> None:
         if step % max(1, -(-self.steps // LOG_LINES)) == 0:
             self._write(event="step", step=step, epoch=step / self.steps_per_epoch, loss=loss, learning_rate=rate)
             if self.board is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -111,18 +111,16 @@ def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
     return train.subset(kept), train.subset(selected), f"select {size} of train by seed {seed}"
 
 
+def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:
+    """Train, select and test in memory, normalised by their own training images."""
+    train, select, test = parts
+    mean, std = statistics(train.images)
+    return Splits(name=name, train=train, select=select, test=test, num_classes=num_classes, mean=mean, std=std)
+
+
 def by_file_order(images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int) -> Splits:
     """Cut a data set in its file order into train, select and test; `train` and `select` are shares of the whole."""
     cuts = (int(len(labels) * train), int(len(labels) * (train + select)))
     parts = zip(torch.tensor_split(images, cuts), torch.tensor_split(labels, cuts), strict=True)
     cut = [Split(*part) for part in parts]
-    mean, std = statistics(cut[0].images)
-    return Splits(
-        name=f"file-order {len(cut[0])}/{len(cut[1])}/{len(cut[2])}",
-        train=cut[0],
-        select=cut[1],
-        test=cut[2],
-        num_classes=num_classes,
-        mean=mean,
-        std=std,
-    )
+    return held(f"file-order {len(cut[0])}/{len(cut[1])}/{len(cut[2])}", cut, num_classes)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from bench.plugins import datasets, models
+from bench.plugins import models, open_data
 from bench.record import AccuracyArm
 from bench.training import checkpoint as files
 from bench.training.evaluate import Result, View, evaluate, neighbours
@@ -40,15 +40,15 @@ def evaluate_weights(
     **overlay: Any,
 ) -> Evaluated:
     """Top-1 and top-5 of an arm's weights on its test split; `overlay` is for published ones, see `with_weights`."""
-    name, _, argument = arm.data.partition(":")
-    splits: Splits = datasets.get(name).open(argument)
+    splits: Splits = open_data(arm.data)
     if arm.weights is not None:
         model, view = with_weights(models.get(arm.model), arm.weights, **overlay)
     else:
         assert checkpoint is not None
         model, view = from_file(checkpoint, build, splits, arm.image_size)
     model.to(device).eval()
-    right = other_labels(arm.labels, splits.test) if arm.labels else None
+    others = read_real(arm.labels, splits.test) if arm.labels else None
+    right = None if others is None else other_labels(others)
 
     def run(view: View) -> Result:
         return evaluate(
@@ -63,15 +63,14 @@ def evaluate_weights(
 
     found = run(view)
     detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken}
-    if right is not None:
-        found, detail["without_label"] = labelled(found, arm.labels or "", splits.test)
+    if others is not None:
+        images = len(found.first)
+        found = labelled(found, others)
+        detail["without_label"] = images - len(found.first)
     if spread:
-        detail["spread"] = {other.text: _counted(run(other), arm, splits).top1 for other in neighbours(model, view, device)}
+        seen = {other.text: run(other) for other in neighbours(model, view, device)}
+        detail["spread"] = {text: (one if others is None else labelled(one, others)).top1 for text, one in seen.items()}
     return Evaluated(found, detail)
-
-
-def _counted(result: Result, arm: AccuracyArm, splits: Splits) -> Result:
-    return labelled(result, arm.labels, splits.test)[0] if arm.labels else result
 
 
 def from_file(path: Path, build: Callable[..., nn.Module], splits: Splits, image_size: int) -> tuple[nn.Module, View]:
@@ -86,9 +85,8 @@ def from_file(path: Path, build: Callable[..., nn.Module], splits: Splits, image
     return model, replace(usual, crop=view["crop"], interpolation=view["interpolation"], mean=tuple(view["mean"]), std=tuple(view["std"]))
 
 
-def other_labels(spelling: str, part: Part) -> Callable[[Tensor, Tensor], Tensor]:
+def other_labels(labels: list[set[int]]) -> Callable[[Tensor, Tensor], Tensor]:
     """Which of the best classes are right by other labels, for images by their place."""
-    labels = read_real(spelling, part)
 
     def right(best: Tensor, places: Tensor) -> Tensor:
         return torch.tensor([[int(one) in labels[at] for one in row] for row, at in zip(best.tolist(), places.tolist(), strict=True)])
@@ -96,11 +94,11 @@ def other_labels(spelling: str, part: Part) -> Callable[[Tensor, Tensor], Tensor
     return right
 
 
-def labelled(result: Result, spelling: str, part: Part) -> tuple[Result, int]:
-    """The images that have a label at all (ReaL leaves out some), and how many have none."""
+def labelled(result: Result, labels: list[set[int]]) -> Result:
+    """The images that have a label at all: ReaL leaves out some."""
     assert result.places is not None
-    has = torch.tensor([bool(one) for one in read_real(spelling, part)])[result.places]
-    return Result(result.first[has], result.among_five[has], result.places[has], result.broken), int((~has).sum())
+    has = torch.tensor([bool(one) for one in labels])[result.places]
+    return Result(result.first[has], result.among_five[has], result.places[has], result.broken)
 
 
 def read_real(spelling: str, part: Part) -> list[set[int]]:

@@ -14,8 +14,8 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_dataset
 from torch import Tensor
 
-from bench.errors import UsageError
-from bench.training.splits import Pictures, Split, Splits, carve, statistics
+from bench.errors import UsageError, one_line
+from bench.training.splits import Pictures, Split, Splits, carve, held
 
 SMALL = 64
 """Images of at most this many pixels a side, all of one size, are held in memory."""
@@ -29,10 +29,10 @@ def pictures_of(name: str, root: str | None, split: str, *, flag: str) -> tuple[
         with redirect_stdout(io.StringIO()):  # what readers say on the side
             found = create_dataset(name, root=root, split=split, search_split=False)
     except ImportError as error:
-        raise UsageError(f"{flag}: needs a package that is not installed ({_line(error)})") from None
+        raise UsageError(f"{flag}: needs a package that is not installed ({one_line(error, 160)})") from None
     except Exception as error:
         raise UsageError(
-            f"{flag}: the images cannot be had ({type(error).__name__}: {_line(error)}); is there a network, and is the name right?"
+            f"{flag}: the images cannot be had ({type(error).__name__}: {one_line(error, 160)}); is there a network, and is the name right?"
         ) from None
     reader = found.reader
 
@@ -98,8 +98,13 @@ def folders(argument: str, *, flag: str, classes: int | None = None, test_alone:
         if others != names:
             raise UsageError(f"{flag}: {validation.name}/ and {last.name}/ differ in their classes")
         return splits_of(trained, selected, tested, len(names), "as in the folder")
-    kept, selected, how = carve(trained)
-    return splits_of(kept, selected, tested, len(names), how)
+    return carved(trained, tested, len(names))
+
+
+def carved(train: Pictures, test: Pictures, classes: int) -> Splits:
+    """Splits of a source that has two: select is carved from train."""
+    kept, selected, how = carve(train)
+    return splits_of(kept, selected, test, classes, how)
 
 
 def _place(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -131,9 +136,7 @@ def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, c
     sizes = [len(part) if part else 0 for part in (train, select, test)]
     name = f"{how}, {'/'.join(map(str, sizes))}"
     if train is not None and select is not None and _small(train):
-        parts = [_in_memory(part) for part in (train, select, test)]
-        mean, std = statistics(parts[0].images)
-        return Splits(name=name, train=parts[0], select=parts[1], test=parts[2], num_classes=classes, mean=mean, std=std)
+        return held(name, (_in_memory(part) for part in (train, select, test)), classes)
     mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     return Splits(name=name, train=train, select=select, test=test, num_classes=classes, mean=mean, std=std)
 
@@ -173,7 +176,3 @@ def _in_memory(part: Pictures) -> Split:
 def _some(root: Path) -> str:
     names = sorted(path.name for path in root.iterdir())
     return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else "nothing"
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]

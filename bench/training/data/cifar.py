@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.data._cache import cache
 from bench.training.data._pictures import folders
-from bench.training.splits import Split, Splits, carve, statistics
+from bench.training.splits import Split, Splits, carve, held
 
 
 def load(name: str, classes: int, argument: str) -> Splits:
@@ -21,16 +21,7 @@ def load(name: str, classes: int, argument: str) -> Splits:
         return folders(argument, flag=flag, classes=classes)
     parts = [_part(name, split, argument, flag) for split in ("train", "test")]
     kept, selected, how = carve(parts[0])
-    mean, std = statistics(kept.images)
-    return Splits(
-        name=f"{how}, {len(kept)}/{len(selected)}/{len(parts[1])}",
-        train=kept,
-        select=selected,
-        test=parts[1],
-        num_classes=classes,
-        mean=mean,
-        std=std,
-    )
+    return held(f"{how}, {len(kept)}/{len(selected)}/{len(parts[1])}", (kept, selected, parts[1]), classes)
 
 
 def _part(name: str, split: str, argument: str, flag: str) -> Split:
@@ -42,7 +33,7 @@ def _part(name: str, split: str, argument: str, flag: str) -> Split:
     except Exception as error:
         raise UsageError(
             f"{flag}: {root} does not hold it and it could not be downloaded "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:120]}); "
+            f"({type(error).__name__}: {one_line(error)}); "
             f"{name}:/path takes torchvision's files or folders train/ and test/ of images"
         ) from None
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()

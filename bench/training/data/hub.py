@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import pictures_of, splits_of
-from bench.training.splits import Splits, carve
+from bench.training.data._pictures import carved, pictures_of
+from bench.training.splits import Splits
 
 
 def load(argument: str) -> Splits:
@@ -21,8 +21,7 @@ def load(argument: str) -> Splits:
         except UsageError as error:
             trouble = trouble or error
             continue
-        kept, selected, how = carve(train)
-        return splits_of(kept, selected, test, len(names), how)
+        return carved(train, test, len(names))
     assert trouble is not None
     raise trouble
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.data._cache import cache
 from bench.training.data._pictures import folders
@@ -31,7 +31,7 @@ def _downloaded(root: Path, flag: str) -> Path:
             Imagenette(str(root), split="train", size="160px", download=True)
     except Exception as error:
         raise UsageError(
-            f"{flag}: it could not be downloaded ({type(error).__name__}: {' '.join(str(error).split())[:120]}); "
+            f"{flag}: it could not be downloaded ({type(error).__name__}: {one_line(error)}); "
             "imagenette:/path takes a folder with train/ and val/"
         ) from None
     return folder

@@ -14,8 +14,8 @@ from PIL import Image
 
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import splits_of
-from bench.training.splits import Pictures, Splits, carve
+from bench.training.data._pictures import carved
+from bench.training.splits import Pictures, Splits
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".ppm")
 
@@ -30,8 +30,7 @@ def load(argument: str) -> Splits:
         raise UsageError(f"{flag}: {root} lacks {'train*.tar' if not train else 'val*.tar or test*.tar'}")
     trained, tested = shards(train, flag), shards(test, flag)
     classes = int(max(trained.labels.max(), tested.labels.max())) + 1
-    kept, selected, how = carve(trained)
-    return splits_of(kept, selected, tested, classes, how)
+    return carved(trained, tested, classes)
 
 
 def shards(paths: list[Path], flag: str) -> Pictures:
