@@ -95,6 +95,7 @@ class Training:
         """Spent on steps, over all starts; looks and checkpoints not included."""
         self._unread: list[tuple[int, Tensor]] = []
         self._saved_at, self._saving_s = self.now(), 0.0
+        self._share = self.world.share(recipe, self.device)
         self._clock = clock_for(str(self.device))
         self._looks = {round(self.steps * number / LOOKS) for number in range(1, LOOKS + 1)} - {0}
         self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
@@ -141,8 +142,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         scaler, total = self.execution.scaler, torch.zeros((), device=self.device)
         for number, (images, targets) in enumerate(batches):
-            # What is random inside a model (dropped branches) is drawn anew for each micro-batch.
-            seed_everything(self.seed, "forward", self.step, number, self.world.rank)
+            # What is random inside a model (dropped branches) is drawn anew for each micro-batch, whoever has it.
+            seed_everything(self.seed, "forward", self.step, self._share.micro_batches[number], self._share.first)
             if self._channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             last = number == len(batches) - 1
