@@ -47,14 +47,10 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
 
 
 def _model(entry: plugins.Model) -> dict[str, Any]:
-    from bench.matching import Cost, cost_of
+    from bench.matching import cost_in_closed_form
 
     size, classes = entry.image_size, entry.num_classes
-    if entry.shape is not None:
-        counted = entry.shape.counts(size, classes)
-        cost = Cost(params=counted.params, macs=counted.macs, tokens=counted.tokens)
-    else:
-        cost = cost_of(entry, image_size=size, num_classes=classes)
+    cost = cost_in_closed_form(entry, image_size=size, num_classes=classes)
     found = [row.top1 * 100 for row in published.of(entry.timm_name, size)]
     return {
         "name": entry.name,

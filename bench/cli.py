@@ -17,6 +17,8 @@ from bench.errors import UsageError
 if TYPE_CHECKING:  # imports torch
     from bench.worker import Job, Worker
 
+RENDERING_S = 60.0
+"""Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "figures"]
 
@@ -199,7 +201,7 @@ def eval_(
             checkpoint=checkpoint,
             labels=labels,
             spread=spread,
-            image_size=image_size,
+            image_size=() if image_size is None else (image_size,),
             device=device,
             results=results,
             force=force,
@@ -249,6 +251,138 @@ def recipe_diff(left: str, right: str, /) -> int:
 
     print_tables(_console(Console), [recipe_differences(recipes.get(left), recipes.get(right))])
     return 0
+
+
+study = App(name="study", help="Ask the paper's claims of the records.")
+app.command(study)
+
+
+def _studies(name: str) -> list[Any]:
+    """The study of a name, or all."""
+    from bench.plugins import studies
+
+    return studies.entries() if name == "all" else [studies.get(name)]
+
+
+@study.command(name="list")
+def study_list() -> int:
+    """Every study with its question and the claims it asks about."""
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.verdict_tables import catalogue
+
+    print_tables(_console(Console), [catalogue()])
+    return 0
+
+
+@study.command(name="run")
+def study_run(
+    name: str,
+    /,
+    *,
+    data: str = "digits",
+    max_minutes: float | None = None,
+    results: Path = Path("results"),
+    device: str = "auto",
+    seed: int = 0,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Measure what a study lacks, most worth per minute first, and print its verdict; the same command goes on later.
+
+    Parameters
+    ----------
+    name
+        A study of `bench study list`, or all.
+    data
+        What studies that train are asked on: digits, cifar10 or imagenet:/path.
+    max_minutes
+        Begin nothing that would end later; no limit unless given.
+    results
+        Folder of the records.
+    device
+        As for `run`.
+    seed
+        Of the order of rounds and the inputs; trainings have seeds of their own.
+    dry_run
+        Show the queue with what each entry is expected to take, and measure nothing.
+    """
+    import time
+
+    began = time.monotonic()
+    from rich.console import Console
+
+    from bench.console import Live, print_tables
+    from bench.report import folder_of, write
+    from bench.runner import Interrupted
+    from bench.studies._scales import scale_of
+    from bench.study_queue import Queue
+    from bench.verdict_tables import queued
+    from bench.worker import Workers
+
+    if max_minutes is not None and not 0 < max_minutes < float("inf"):
+        raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
+    scale_of(data)
+    named = _studies(name)
+    console = _console(Console)
+    with Live(console) as live:
+        queue = Queue(results, device, data, seed, live, Workers().open)
+        entries = queue.entries(named)
+        if dry_run:
+            print_tables(console, [queued(entries)])
+            return 0
+        # Rendering comes after the last training.
+        limit = None if max_minutes is None else 60 * max_minutes - RENDERING_S - (time.monotonic() - began)
+        try:
+            left = queue.run(entries, limit)
+        except Interrupted as stop:
+            console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
+            return 130
+    folder = folder_of(results, device)
+    if folder is not None:
+        written = write(folder)
+        chosen = [one for one in written.verdicts if one.study in {study.name for study in named}]
+        _print_verdicts(console, chosen)
+        console.print(f"\n{folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
+    if left:
+        console.print(f"{len(left)} entries of the queue are left; the same command goes on with them", highlight=False)
+    return 0
+
+
+@study.command(name="verdict")
+def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> int:
+    """Print verdicts from records alone; measures nothing.
+
+    Parameters
+    ----------
+    name
+        A study of `bench study list`, or all.
+    results
+        Folder with one folder per machine in it.
+    """
+    from rich.console import Console
+
+    from bench.asking import verdicts
+    from bench.record import load_folder
+    from bench.report import machine_folders
+    from bench.summary import summarise
+
+    console, named = _console(Console), _studies(name)
+    for folder in machine_folders(results):
+        records, damaged = load_folder(folder / "records")
+        for error in damaged:
+            print(f"bench: {error}", file=sys.stderr)
+        console.print(f"[bold]{folder.name}[/bold]", highlight=False)
+        _print_verdicts(console, verdicts(summarise(records, of_studies=True), named))
+    return 0
+
+
+def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
+    """The findings of each study, then the overview, which is what one wants to see last."""
+    from bench.console import print_tables
+    from bench.verdict_tables import details, overview
+
+    print_tables(console, [*details(verdicts), *overview(verdicts)])
 
 
 @app.command

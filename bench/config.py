@@ -61,8 +61,8 @@ class RunConfig:
     """auto, cpu, cuda, cuda:N or mps."""
     batch_sizes: Numbers = ()
     """Images per call for throughput and memory, comma separated (latency is always at 1); 2 on a CPU unless given."""
-    image_size: Annotated[int | None, Plain] = None
-    """Side of the images in pixels; each model's own unless given."""
+    image_size: Numbers = ()
+    """Side of the images in pixels, or several, comma separated; each model's own unless given."""
     num_classes: Annotated[int | None, Plain] = None
     """Outputs of the classifier where counts and speeds are measured; each model's own unless given."""
     data: Annotated[str | None, Plain] = None
@@ -110,7 +110,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.batch_sizes):
             raise UsageError(f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work")
-        check_shape(self.image_size, self.num_classes)
+        for size in self.image_size or (None,):
+            check_shape(size, self.num_classes)
+        if len(self.image_size) > 1 and self.data is not None:
+            raise UsageError(
+                f"--image-size: {','.join(map(str, self.image_size))} are several, and --data has images of one size; name one"
+            )
         if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
             raise UsageError(f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work")
         if self.match and not self.reference:
@@ -140,6 +145,11 @@ class RunConfig:
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
             raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
+
+    @property
+    def one_size(self) -> int | None:
+        """The image size that was asked for, where it is one."""
+        return self.image_size[0] if len(self.image_size) == 1 else None
 
     @property
     def most_rounds(self) -> int:

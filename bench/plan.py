@@ -113,7 +113,7 @@ def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
         config.reference,
         config.match,
         budget=config.budget,
-        image_size=config.image_size,
+        image_size=config.one_size,
         num_classes=config.num_classes,
         tolerance=config.tolerance,
         hold=config.hold,
@@ -134,8 +134,13 @@ def _distinct(named: list[tuple[Model, str | None]]) -> list[Model]:
     return list({model.name: model for model, _ in named}.values())
 
 
-def _size(config: RunConfig, model: Model) -> int:
-    return config.image_size or model.image_size
+def _sizes(config: RunConfig, model: Model) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(config.image_size)) or (model.image_size,)
+
+
+def _shown(config: RunConfig, named: list[tuple[Model, str | None]]) -> list[tuple[Model, int]]:
+    """Every model at every image size."""
+    return [(model, size) for model in _distinct(named) for size in _sizes(config, model)]
 
 
 def _classes(config: RunConfig, model: Model) -> int:
@@ -144,25 +149,25 @@ def _classes(config: RunConfig, model: Model) -> int:
 
 def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
-    for model in _distinct(named) if asked else []:
-        arm = CountArm(model=model.name, source=model.source, image_size=_size(config, model), num_classes=_classes(config, model))
+    for model, size in _shown(config, named) if asked else []:
+        arm = CountArm(model=model.name, source=model.source, image_size=size, num_classes=_classes(config, model))
         yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed)
 
 
 def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str) -> Iterator[Task]:
     asked = [metric for metric in wanted if metric.arm == "speed"]
     modes = dict.fromkeys(metric.mode for metric in asked)
-    sizes = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
+    batches = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
     # Policy by policy: a slice of the plan holds arms that can be compared.
-    for policy, model, mode in product(_policies(config, kind), _distinct(named), modes):
-        for batch_size in sorted(size for size in sizes if size is not None):
+    for policy, (model, size), mode in product(_policies(config, kind), _shown(config, named), modes):
+        for batch_size in sorted(batch for batch in batches if batch is not None):
             fitting = tuple(metric for metric in asked if metric.mode == mode and _fits(metric, batch_size, config, kind))
             if not fitting:
                 continue
             arm = SpeedArm(
                 model=model.name,
                 source=model.source,
-                image_size=_size(config, model),
+                image_size=size,
                 num_classes=_classes(config, model),
                 policy=policy,
                 device=kind,

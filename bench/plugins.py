@@ -142,6 +142,37 @@ class Figure:
     summary: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Arms that a study needs, measured together in one run.
+
+    `settings` are fields of `bench.config.RunConfig`; `worth` says how much of an answer waits for it: a study's queue
+    takes what brings most per minute first.
+    """
+
+    what: str
+    settings: dict[str, Any]
+    worth: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question asked of the records.
+
+    `needs(scale, device)` lists what has to be measured on a kind of device (cpu, cuda or mps), `judge(evidence, scale)`
+    yields `bench.verdicts.Finding`s from a `bench.evidence.Evidence`. `scale` is a `bench.studies._scales.Scale` where
+    the study `trains`, else None: speeds are taken of the real models everywhere. `claims` are the numbers of the
+    paper's claims (docs/claims.md) that it asks about.
+    """
+
+    name: str
+    question: str
+    needs: Callable[[Any, str], list[Need]]
+    judge: Callable[[Any, Any], Any]
+    trains: bool
+    claims: tuple[int, ...] = ()
+
+
 def cuda_only(reason: str) -> Callable[[str], str | None]:
     """A `supports` for what NVIDIA GPUs alone have; `reason` is what other devices are told."""
     return lambda device: None if device.startswith("cuda") else reason
@@ -153,6 +184,7 @@ metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--met
 policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
 datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
+studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 
 
 def dataset_of(data: str) -> tuple[Dataset, str]:

@@ -12,6 +12,7 @@ Format history
     2   speed arms have a mode; probes; windows carry what the machine did beside them and whether they were repeated;
         rounds name the process they were taken in; runs say why an arm took part
     3   accuracy arms say how they were tuned, stretched and executed; a policy may leave a choice early
+    4   runs name the studies that they were made for; what format 3 has is still read
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ import msgspec
 
 from bench.errors import UsageError
 
-FORMAT = 3
+FORMAT = 4
+READABLE = (3, 4)
+"""Format 4 only adds."""
 
 Scalar = str | int | float | bool | None
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
@@ -190,6 +193,8 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     """What earlier runs measured of this arm is superseded (`--force`)."""
     role: Role = "asked"
     """Why the arm took part: it was asked for, or came along to be compared with."""
+    studies: dict[str, str] = {}
+    """The studies that this run was made for, each with the hash of its file at that time."""
 
 
 class RoundLine(Line, tag="round", frozen=True, kw_only=True):
@@ -342,8 +347,8 @@ def load(path: Path) -> Record:
 
 def _checked_head(line: bytes) -> ArmLine:
     found = msgspec.json.decode(line)
-    if isinstance(found, dict) and found.get("format", FORMAT) != FORMAT:
-        raise ValueError(f"format {found['format']}, this version reads {FORMAT}")
+    if isinstance(found, dict) and found.get("format", FORMAT) not in READABLE:
+        raise ValueError(f"format {found['format']}, this version reads {' and '.join(map(str, READABLE))}")
     head = _decode_head(line)
     if head.key != key_of(head.arm, head.settings):
         raise ValueError(f"its key {head.key} is not that of its arm and settings")

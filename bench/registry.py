@@ -87,6 +87,11 @@ class Registry(Generic[E]):
                 return entry
         raise UsageError(f"{self.flag}: no {self.kind} named {name!r}{self._hint(name)}")
 
+    def origin(self, name: str) -> Path:
+        """The file that registered `name`, which is listed."""
+        self._load()
+        return Path(self._origins[name])
+
     def _hint(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
         listing = f"`bench list {self.plural}` shows all {len(self._entries)}"

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.asking import verdicts
 from bench.errors import UsageError
 from bench.plugins import Figure, figures
 from bench.record import DamagedRecord, load_folder, write_whole
 from bench.summary import Summary, summarise
 from bench.table import Table
 from bench.tables import all_tables
+from bench.verdict_tables import details, overview
+from bench.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Report:
     tables: list[Table]
     figures: list[Path]
     damaged: list[DamagedRecord]
+    verdicts: list[Verdict]
 
 
 def machine_folders(results: Path) -> list[Path]:
@@ -35,16 +39,27 @@ def machine_folders(results: Path) -> list[Path]:
     return found
 
 
+def folder_of(results: Path, device: str) -> Path | None:
+    """The folder of this machine, where it has records."""
+    from bench import environment
+
+    machine = environment.describe(environment.resolve_device(device), installation=environment.installation(results))
+    folder = results / machine.name
+    return folder if any((folder / "records").glob("*.jsonl")) else None
+
+
 def write(folder: Path) -> Report:
     """Render the records of one machine; damaged ones are left out and named in the result."""
     records, damaged = load_folder(folder / "records")
     if not any(record.runs for record in records):
         raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
     summary = summarise(records)
-    tables = all_tables(summary)
+    everything = summarise(records, of_studies=True)
+    found = verdicts(everything) if everything.studied else []
+    tables = [*all_tables(summary), *overview(found)]
     written = _write_figures(folder, summary)
-    write_whole(folder / "report.md", markdown(summary, tables, written).encode())
-    return Report(folder, summary, tables, written, damaged)
+    write_whole(folder / "report.md", markdown(summary, [*tables, *details(found)], written).encode())
+    return Report(folder, summary, tables, written, damaged, found)
 
 
 def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:

@@ -84,6 +84,10 @@ class Runner:
     open_worker: Callable[[Job], Worker] = field(default_factory=lambda: Workers().open)
     now: Callable[[], float] = time.monotonic
     gpu: Gpu | None = None
+    studies: dict[str, str] = field(default_factory=dict)
+    """What the run is made for, with the hash of each study's file."""
+    until: float | None = None
+    """When, on the clock of `now`, nothing new is begun any more; what was not begun is left."""
     free: Callable[[Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
@@ -102,13 +106,9 @@ class Runner:
 
     def run(self) -> Outcome:
         """Measure what is asked for and not yet finished. Raises Interrupted on Ctrl-C, UsageError on bad input."""
-        asked = plan.make(self.config, device=self.device)
+        asked = self._read()
         tasks = asked.tasks
         along = plan.companions(self.config, tasks, self.device.partition(":")[0])
-        records, damaged = record.load_folder(self.folder)
-        if damaged:
-            raise damaged[0]
-        self.known = {found.head.key: found for found in records}
         lanes = [lane for task in tasks if (lane := self._lane(task))]
         accuracies = asked.accuracies(self._known)
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
@@ -119,6 +119,7 @@ class Runner:
         # Compile times mean something only where the compiler finds nothing in its caches.
         with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
             try:
+                self._claim([*tasks, *accuracies])
                 self._once("counting parameters and MACs", [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
                 self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
                 self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
@@ -135,6 +136,20 @@ class Runner:
 
     # What is still to be done
 
+    def outstanding(self) -> list[Task]:
+        """What a run would do, as far as it can be named before."""
+        asked = self._read()
+        return [task for task in [*asked.tasks, *asked.accuracies(self._known)] if self._lane(task)]
+
+    def _read(self) -> plan.Plan:
+        """The plan, with the records that it is held against."""
+        asked = plan.make(self.config, device=self.device)
+        records, damaged = record.load_folder(self.folder)
+        if damaged:
+            raise damaged[0]
+        self.known = {found.head.key: found for found in records}
+        return asked
+
     def _lane(self, task: Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""
         mine = self._found(task)
@@ -143,6 +158,13 @@ class Runner:
         finished = {name for end in mine.ends if self._settles(end) for name in end.metrics}
         kept = tuple(metric for metric in task.metrics if metric.name not in finished)
         return self._new_lane(with_metrics(task, kept), earlier=mine) if kept else None
+
+    def _claim(self, tasks: list[Task]) -> None:
+        """Say in the records of finished arms that only studies wanted so far that somebody asks for them now."""
+        for task in tasks if not self.studies else ():
+            mine = self._found(task)
+            if mine is not None and all(run.studies for run in mine.runs) and self._lane(task) is None:
+                self._start(self._new_lane(task))
 
     def _found(self, task: Task) -> Record | None:
         """What this machine, in its present state, has of a task."""
@@ -272,7 +294,7 @@ class Runner:
         """Evaluate and train what can be named, and then what can be named after that; returns all, and how many were done."""
         had: set[record.Arm] = set()
         done = 0
-        while new := [task for task in asked.accuracies(self._known) if task.arm not in had]:
+        while not self._late() and (new := [task for task in asked.accuracies(self._known) if task.arm not in had]):
             had |= {task.arm for task in new}
             lanes = [lane for task in new if (lane := self._lane(task))]
             if done:  # the first ones were agreed upon before anything was measured
@@ -312,6 +334,9 @@ class Runner:
     def _once(self, name: str, lanes: list[Lane]) -> None:
         """One arm after the other, one reading per metric."""
         for number, lane in enumerate(lanes):
+            if self._late():
+                self.left += len(lanes) - number
+                return
             model = lane.arm.model
 
             def heard(text: str, number: int = number, model: str = model) -> None:
@@ -322,6 +347,10 @@ class Runner:
                 self._read_once(lane, heard)
                 self._end(lane, "ok")
             lane.close()
+
+    def _late(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self.until is not None and self.now() > self.until
 
     def _read_once(self, lane: Lane, heard: Callable[[str], None]) -> None:
         samples: list[Sample] = []
@@ -395,6 +424,7 @@ class Runner:
                 setup=lane.setup,
                 fresh=lane.fresh,
                 role=lane.role,
+                studies=self.studies,
             )
         )
 

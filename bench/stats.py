@@ -189,3 +189,77 @@ def proportion(correct: int, images: int) -> Estimate:
 
     interval = binomtest(correct, images).proportion_ci(method="wilson")
     return Estimate(correct / images, float(interval.low), float(interval.high), images)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference, or the logarithm of a ratio: its value, standard error and degrees of freedom, `n` observations behind it."""
+
+    value: float
+    error: float
+    freedom: float
+    n: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """With Student's 95 % interval."""
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, self.freedom)) * self.error
+        return Estimate(self.value, self.value - half, self.value + half, self.n)
+
+    def p(self, against: float) -> float:
+        """Two-sided p-value of "it is `against`"."""
+        distance = abs(self.value - against)
+        if self.error == 0:
+            return 0.0 if distance else 1.0
+        from scipy.stats import t
+
+        return float(2 * t.sf(distance / self.error, self.freedom))
+
+    def times(self, factor: float) -> Effect:
+        """In another unit."""
+        return Effect(self.value * factor, self.error * abs(factor), self.freedom, self.n)
+
+
+def effect_of_ratio(ratio: Estimate | None) -> Effect | None:
+    """The logarithm of a paired ratio; None where the ratio has no interval."""
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return None
+    from scipy.stats import t
+
+    half = (math.log(ratio.high) - math.log(ratio.low)) / 2
+    return Effect(math.log(ratio.value), half / float(t.ppf(0.975, ratio.n - 1)), ratio.n - 1, ratio.n)
+
+
+def mean_effect(values: Sequence[float]) -> Effect | None:
+    """The mean of independent values; None below two."""
+    if len(values) < 2:
+        return None
+    return Effect(statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1, len(values))
+
+
+def difference(left: Sequence[float], right: Sequence[float]) -> Effect | None:
+    """Mean of `left` less mean of `right`, whatever their spreads (Welch 1947); None where a side has fewer than two."""
+    if len(left) < 2 or len(right) < 2:
+        return None
+    return contrast([(1.0, left), (-1.0, right)])
+
+
+def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
+    """A weighted sum of the means of groups, each with its own spread; None where a group has fewer than two values.
+
+    Degrees of freedom by Satterthwaite (1946). The main effects and interactions of a factorial are such sums.
+    """
+    if not cells or any(len(values) < 2 for _, values in cells):
+        return None
+    parts = [(weight**2 * statistics.variance(values) / len(values), len(values) - 1) for weight, values in cells]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
+    value = sum(weight * statistics.fmean(values) for weight, values in cells)
+    return Effect(value, math.sqrt(variance), freedom, sum(len(values) for _, values in cells))
+
+
+def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Of the least-squares line through the points."""
+    return statistics.linear_regression(xs, ys).slope

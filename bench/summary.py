@@ -102,6 +102,9 @@ class Accuracy:
     arm: AccuracyArm
     top1: Estimate | None
     detail: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    """The effective receptive fields before and after training, where they were asked for."""
+    fields_file: str | None = None
     trouble: str | None = None
     path: Path = Path()
     arrays_file: str | None = None
@@ -141,14 +144,19 @@ class Summary:
     disturbed: int
     windows: int
     notes: list[str]
+    studied: set[tuple[str, str, str]] = field(default_factory=set)
+    """Study, hash of its file when it was measured, and data set (empty for speeds)."""
 
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
         return next((probe for probe in self.probes if probe.precision == precision), None)
 
 
-def summarise(records: Iterable[Record]) -> Summary:
-    """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note."""
+def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary:
+    """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note.
+
+    `of_studies`: with what was measured for studies alone, which would bury the rest of a report.
+    """
     records = [record for record in records if record.runs]
     assert records, "nothing to summarise"
     newest = max((run for record in records for run in record.runs), key=lambda run: run.started).machine
@@ -157,6 +165,14 @@ def summarise(records: Iterable[Record]) -> Summary:
     if older := sum(1 for record in kept if not record.runs):
         notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
     kept = _newest_of_each([record for record in kept if record.runs])
+    studied = {
+        (study, hash, record.arm.data if isinstance(record.arm, AccuracyArm) else "")
+        for record in kept
+        for run in record.runs
+        for study, hash in run.studies.items()
+    }
+    if not of_studies:
+        kept = [record for record in kept if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)]
     speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
     asked = [record for record in speeds if _was_asked(record)]
     rows = _rows(asked, MEASURED)
@@ -178,6 +194,7 @@ def summarise(records: Iterable[Record]) -> Summary:
         disturbed=sum(sample.disturbed is not None for sample in windows),
         windows=len(windows),
         notes=notes,
+        studied=studied,
     )
 
 
@@ -268,6 +285,7 @@ def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
 
 def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
     found = [sample for _, sample in samples(record, "top1")]
+    fields = [sample for _, sample in samples(record, "receptive_field")]
     end = record.ends[-1] if record.ends else None
     return Accuracy(
         model=arm.model,
@@ -277,5 +295,13 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
         detail=found[-1].detail if found else {},
         trouble=f"{end.status}: {end.error}" if end and end.status != "ok" else None,
         path=record.path,
-        arrays_file=record.rounds[-1].arrays if record.rounds else None,
+        fields=fields[-1].detail if fields else {},
+        fields_file=_file_of(record, "receptive_field"),
+        arrays_file=_file_of(record, "top1"),
     )
+
+
+def _file_of(record: Record, metric: str) -> str | None:
+    """The file of arrays beside the newest round that has a metric."""
+    files = [line.arrays for line in record.rounds if any(sample.metric == metric for sample in line.samples)]
+    return files[-1] if files else None

@@ -16,7 +16,7 @@ import msgspec
 
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.matching import cost_of
+from bench.matching import cost_in_closed_form, cost_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.record import About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.subject import SPEED_SETTINGS, runnable_policy
@@ -101,7 +101,7 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
         arm = AccuracyArm(
             model=model.name,
             source=model.source,
-            image_size=config.image_size or dataset.image_size or model.image_size,
+            image_size=config.one_size or dataset.image_size or model.image_size,
             num_classes=wish.num_classes,
             data=wish.data,
             split="test",
@@ -208,7 +208,7 @@ def _fitting(wish: Wish) -> list[Model]:
     size = wish.dataset.image_size
     if size is None:
         return named
-    fitting = [model for model in named if (wish.config.image_size or model.image_size) == size]
+    fitting = [model for model in named if (wish.config.one_size or model.image_size) == size]
     if not fitting:
         raise UsageError(
             f"--data: {wish.dataset.name} has {size} x {size} images and none of the models takes them; "
@@ -218,7 +218,7 @@ def _fitting(wish: Wish) -> list[Model]:
 
 
 def _size(wish: Wish, model: Model) -> int:
-    return wish.dataset.image_size or wish.config.image_size or model.image_size
+    return wish.dataset.image_size or wish.config.one_size or model.image_size
 
 
 def _rate(recipe: Recipe, factor: float) -> float:
@@ -262,6 +262,7 @@ def hours(tasks: list[Task], rate: float) -> float:
         if arm.data not in images:
             images[arm.data] = len(open_data(arm.data).train)
         recipe = recipes.get(arm.recipe)
-        macs = cost_of(models.get(arm.model), image_size=recipe.image_size or arm.image_size, num_classes=arm.num_classes).macs
-        total += 3 * macs * images[arm.data] * (arm.epochs or recipe.epochs) / rate / 3600
+        entry, size = models.get(arm.model), recipe.image_size or arm.image_size
+        macs = cost_in_closed_form(entry, image_size=size, num_classes=arm.num_classes).macs
+        total += 3 * macs * images[arm.data] * recipe.data_share * (arm.epochs or recipe.epochs) / rate / 3600
     return total

@@ -52,6 +52,11 @@ class Spec:
         switches = [("_relu", self.activation == "relu"), ("_ln", self.norm == "ln"), ("_res", self.pointwise_residual)]
         return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}" + "".join(name for name, on in switches if on)
 
+    @property
+    def field(self) -> int:
+        """Side of the theoretical receptive field in pixels."""
+        return self.patch * (1 + self.depth * (self.kernel - 1))
+
     def counts(self, image_size: int, num_classes: int) -> Counts:
         """In closed form."""
         h, d, k, p = self.width, self.depth, self.kernel, self.patch
@@ -93,9 +98,12 @@ class ConvMixer(nn.Module):
         self.blocks = nn.Sequential(*[block() for _ in range(spec.depth)])
         self.head = nn.Linear(width, num_classes)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last map (batch, width, side, side), before it is averaged."""
+        return self.blocks(self.stem(x))
+
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(self.stem(x))
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(self.forward_features(x).mean(dim=(2, 3)))
 
 
 def build(spec: Spec, *, image_size: int, num_classes: int) -> ConvMixer:

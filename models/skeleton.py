@@ -56,8 +56,8 @@ class Spec:
         at_least_one(self, "width", "depth", "patch", "hidden")
         if self.stem == "pyramid" and self.patch & (self.patch - 1):
             raise UsageError(f"--models: {self.name}: a pyramid halves the image step by step; p has to be a power of two")
-        if self.stages == "staged" and (self.width % 128 or self.patch % 4 or self.depth % 6):
-            raise UsageError(f"--models: {self.name}: four stages need a width in 128s, a depth in 6s and a patch in 4s")
+        if self.stages == "staged" and (self.width % 64 or self.patch % 4 or self.depth % 6):
+            raise UsageError(f"--models: {self.name}: four stages need a width in 64s, a depth in 6s and a patch in 4s")
         if self.mixer == "attention" and self.width % 32:
             raise UsageError(f"--models: {self.name}: attention heads are 32 wide; the width has to be a multiple")
 
@@ -134,18 +134,18 @@ def token_hidden(tokens: int) -> int:
 
 
 class Attention(nn.Module):
-    """Self-attention over the positions of a map, heads 32 wide."""
+    """Self-attention over the positions of a map, heads 32 wide; a narrower stage has one head."""
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
-        self.heads = width // 32
+        self.heads = max(1, width // 32)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, side = x.shape
         tokens = x.flatten(2).transpose(1, 2)
-        query, key, value = self.qkv(tokens).reshape(batch, -1, 3, self.heads, 32).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = self.qkv(tokens).reshape(batch, -1, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(batch, width, height, side)
 
@@ -258,9 +258,12 @@ class Skeleton(nn.Module):
         self.norm = NORMS[spec.norm](width)
         self.head = nn.Linear(width, num_classes)
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last map (batch, width, side, side), before it is averaged."""
+        return self.norm(self.blocks(self.stem(x) + self.position))
+
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.blocks(self.stem(x) + self.position))
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(self.forward_features(x).mean(dim=(2, 3)))
 
 
 def build(spec: Spec, *, image_size: int, num_classes: int) -> Skeleton:

@@ -45,7 +45,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_before_the_next_append(tmp_pat
         (b'"round":1', b'"round":"one"', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[null]', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[]', "line 3 is damaged"),
-        (b'"format":3', b'"format":99', "line 1 is damaged .format 99"),
+        (b'"format":4', b'"format":99', "line 1 is damaged .format 99"),
         (b'"batch_size":4', b'"batch_size":8', "line 1 is damaged .its key"),
         (b'"run":"r1","round":1', b'"run":"r9","round":1', "run 'r9' has no run line"),
         (b'{"type":"run"', b'{"type":"nun"', "line 2 is damaged"),

@@ -19,6 +19,8 @@ from bench.errors import UsageError
 from bench.registry import Registry
 
 Corners = tuple[tuple[float, float], ...]
+LATER: dict[str, Any] = {"data_share": 1.0}
+"""Fields that the first recorded recipes did not have, with what they then were."""
 # The shape of the ConvMixer authors' schedule (locuslab/convmixer, train.py): up over the first two fifths, down to
 # a twentieth at four fifths, then to nothing.
 TRIANGULAR: Corners = ((0.0, 0.0), (0.4, 1.0), (0.8, 0.05), (1.0, 0.0))
@@ -63,6 +65,8 @@ class Recipe:
     ema_decay: float | None = None
     """Of an exponential moving average of the weights, which is then what is evaluated; None: the last weights are."""
 
+    data_share: float = 1.0
+    """Share of the training images that is used at all, the same ones for every model and seed."""
     image_size: int | None = None
     """Side of the training images in pixels; None: the model's own."""
     crop_scale: tuple[float, float] = (1.0, 1.0)
@@ -95,6 +99,8 @@ class Recipe:
         for name in ("epochs", "batch_size", "micro_batch", "learning_rate", "eval_crop"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"--recipe: {self.name}: {name} has to be above 0, not {getattr(self, name):g}")
+        if not 0 < self.data_share <= 1:
+            raise UsageError(f"--recipe: {self.name}: data_share has to be above 0 and at most 1, not {self.data_share:g}")
         if self.batch_size % self.micro_batch:
             raise UsageError(
                 f"--recipe: {self.name}: a batch of {self.batch_size} is no whole number of micro-batches of {self.micro_batch}"
@@ -102,8 +108,12 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over every field that changes the training (not over its name, summary and source)."""
+        """Twelve hex digits over every field that changes the training (not over its name, summary and source).
+
+        Fields that came later do not count while they say what was always so: older records keep their recipe.
+        """
         kept = {key: value for key, value in asdict(self).items() if key not in ("name", "summary", "source")}
+        kept = {key: value for key, value in kept.items() if LATER.get(key, object()) != value}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -125,6 +135,8 @@ def changed(recipe: Recipe, **values: Any) -> Recipe:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(f"{one:g}" for one in value)
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -148,6 +160,7 @@ def spelled(name: str) -> Recipe | None:
     return changed(recipe, **values)
 
 
+RANGES = ("crop_scale", "crop_ratio")
 CHOICES = {
     "decay": ("linear", "cosine"),
     "loss": ("cross_entropy", "binary_cross_entropy"),
@@ -158,6 +171,15 @@ CHOICES = {
 
 def _parsed(key: str, text: str, present: Any) -> Any:
     """A field's value from its text, of the type that the field has."""
+    if key in RANGES:
+        low, dash, high = text.partition("-")
+        try:
+            found = (float(low), float(high if dash else low))
+        except ValueError:
+            raise UsageError(f"--recipe: {key}={text!r} is not a range; 0.5-1 would be") from None
+        if not 0 < found[0] <= found[1]:
+            raise UsageError(f"--recipe: {key}={text}: a range goes up from above 0, such as 0.5-1")
+        return found
     if isinstance(present, tuple):
         raise UsageError(f"--recipe: {key} cannot be changed on the command line; a file in bench/training/recipes/ can")
     declared = str(next(field.type for field in fields(Recipe) if field.name == key))

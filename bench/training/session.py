@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -25,7 +25,7 @@ from bench.training.feed import FromDisk, feed_of
 from bench.training.files import Files
 from bench.training.loop import Curve, Training, Watch
 from bench.training.recipe import Recipe, changed, recipes
-from bench.training.splits import Splits
+from bench.training.splits import Splits, fewer
 from bench.training.stochastic_depth import drop_paths
 from bench.training.world import ALONE, World
 
@@ -62,8 +62,8 @@ def train_and_evaluate(
     tell: Callable[[str], None] = lambda text: None,
 ) -> Trained:
     """Train an arm's model and evaluate it once, on the arm's split. Raises Diverged, UsageError, NotImplementedError."""
-    splits: Splits = open_data(arm.data)
     recipe = recipe_of(arm)
+    splits = fewer(open_data(arm.data), recipe.data_share)
     size = recipe.image_size or arm.image_size
     model = build(size)
     drop_paths(model, recipe.drop_path, name=arm.model)
@@ -146,25 +146,28 @@ def _group(world: World, together: int) -> Any:
 
 
 def at_test_size(arm: AccuracyArm, model: nn.Module, recipe: Recipe, build: Callable[[int], nn.Module]) -> nn.Module:
-    """The trained model at the size it is tested at: itself, or its weights in one built for that size.
+    """The trained model at the size it is tested at: itself, or its weights in one built for that size."""
+    if recipe.image_size in (None, arm.image_size):
+        return model
+    return in_size(model.state_dict(), build, arm.image_size, name=arm.model)
+
+
+def in_size(weights: Mapping[str, torch.Tensor], build: Callable[[int], nn.Module], size: int, *, name: str) -> nn.Module:
+    """Trained weights in a model built for another image size.
 
     Positional embeddings are resampled as timm does it; NotImplementedError where a model is tied to its size otherwise.
     """
-    if recipe.image_size in (None, arm.image_size):
-        return model
-    other, trained = build(arm.image_size), model.state_dict()
+    other, trained = build(size), dict(weights)
     there = other.state_dict()
-    for name in there.keys() & trained.keys():
-        if name.endswith("pos_embed") and there[name].shape != trained[name].shape and there[name].ndim == 3:
-            side = int(there[name].shape[1] ** 0.5)
-            prefix = there[name].shape[1] - side * side
-            trained[name] = resample_abs_pos_embed(trained[name], [side, side], num_prefix_tokens=prefix)
+    for key in there.keys() & trained.keys():
+        if key.endswith("pos_embed") and there[key].shape != trained[key].shape and there[key].ndim == 3:
+            side = int(there[key].shape[1] ** 0.5)
+            prefix = there[key].shape[1] - side * side
+            trained[key] = resample_abs_pos_embed(trained[key], [side, side], num_prefix_tokens=prefix)
     try:
         other.load_state_dict(trained)
     except RuntimeError as error:
-        raise NotImplementedError(
-            f"{arm.model} is tied to its image size: trained at {recipe.image_size} pixels it cannot be tested at {arm.image_size}"
-        ) from error
+        raise NotImplementedError(f"{name} is tied to the image size that it was trained at, and {size} is another") from error
     return other
 
 

@@ -111,6 +111,18 @@ def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
     return train.subset(kept), train.subset(selected), f"select {size} of train by seed {seed}"
 
 
+def fewer(splits: Splits, share: float) -> Splits:
+    """With a share of the training images alone: the first of one fixed order, so that a smaller share lies within a larger.
+
+    Select, test and the normalisation stay those of the whole.
+    """
+    if share == 1:
+        return splits
+    size = max(1, round(share * len(splits.train)))
+    order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
+    return replace(splits, train=splits.train.subset(order[:size].sort().values), name=f"{splits.name}, {size} of train")
+
+
 def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:
     """Train, select and test in memory, normalised by their own training images."""
     train, select, test = parts

@@ -1,0 +1,49 @@
+"""From records to verdicts: every study at every scale that there are records for. Knows no torch, measures nothing."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bench.evidence import Evidence
+from bench.plugins import Study, studies
+from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
+from bench.summary import Summary
+from bench.table import COMMAND
+from bench.verdicts import Outcome, Verdict, judge, overall
+
+
+def hash_of(study: Study) -> str:
+    """Twelve hex digits over the study's file: it goes into the records, so that a later change shows."""
+    return hashlib.sha256(studies.origin(study.name).read_bytes()).hexdigest()[:12]
+
+
+def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
+    """The verdicts of one machine's records, those of studies among them; study by study, scale by scale."""
+    evidence = Evidence(summary)
+    known = dict.fromkeys(one.arm.data for one in summary.accuracies if one.arm.recipe and one.arm.data.partition(":")[0] in SCALES)
+    scales = [scale_of(data) for data in known] or [DIGITS]
+    found = []
+    for study in studies.entries() if named is None else named:
+        for scale in scales if study.trains else [None]:
+            found.append(_verdict(study, evidence, scale))
+    return found
+
+
+def _verdict(study: Study, evidence: Evidence, scale: Scale | None) -> Verdict:
+    judged = judge(list(study.judge(evidence, scale)))
+    outcome: Outcome = overall(judged)
+    if scale is not None and not scale.decisive and outcome != "not measured":
+        outcome = "pipeline check"
+    data = scale.data if scale is not None else ""
+    hashes = {hash for name, hash, of in evidence.summary.studied if (name, of) == (study.name, data)}
+    machine = evidence.summary.machine
+    return Verdict(
+        study=study.name,
+        question=study.question,
+        scale=scale.label if scale is not None else machine.accelerator or machine.cpu,
+        outcome=outcome,
+        findings=judged,
+        claims=study.claims,
+        missing=f"{COMMAND} study run {study.name}" + (f" --data {data}" if data else ""),
+        changed=bool(hashes - {hash_of(study)}),
+    )

@@ -1,0 +1,148 @@
+"""What studies read: one machine's records by what they are of. Knows no torch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.record import AccuracyArm
+from bench.stats import Effect, Estimate, effect_of_ratio, paired_ratio
+from bench.summary import Accuracy, Row, Summary
+from bench.training import search
+from bench.training.recipe import recipes
+
+At = tuple[str, int]
+PLAIN = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
+"""The policy that speeds are compared under where a study does not ask about policies."""
+BATCH = {"cpu": 2, "cuda": 64, "mps": 16}
+"""Images per call where a study asks for throughput."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Whose speed: a model at an image size, under a policy (None: the device's plain one)."""
+
+    model: str
+    image_size: int = 224
+    policy: str | None = None
+
+
+@dataclass
+class Evidence:
+    """The records of one machine, those of studies among them."""
+
+    summary: Summary
+
+    @property
+    def kind(self) -> str:
+        """cpu, cuda or mps."""
+        return self.summary.machine.device.partition(":")[0]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, str], Row]:
+        return {(row.model, row.image_size, row.policy): row for row in self.summary.rows}
+
+    def row(self, of: Speed) -> Row | None:
+        """All that was measured of it."""
+        return self._rows.get((of.model, of.image_size, of.policy or PLAIN[self.kind]))
+
+    def rounds(self, of: Speed, metric: str) -> dict[At, float]:
+        """One value per (run, round); of several batch sizes the largest's. Empty where there is nothing."""
+        row = self.row(of)
+        found = [quantity for quantity in row.fair if quantity.metric == metric] if row else []
+        return row.fair[max(found)] if row and found else {}
+
+    def median(self, of: Speed, metric: str) -> float | None:
+        """Its value without an interval."""
+        row = self.row(of)
+        value = row.value(metric) if row else None
+        return value.value if value else None
+
+    def count(self, model: str, metric: str, image_size: int = 224) -> float | None:
+        """Parameters or MACs."""
+        found = [row.value(metric) for row in self.summary.rows if (row.model, row.image_size) == (model, image_size)]
+        return next((value.value for value in found if value), None)
+
+    def ratio(self, left: Speed, right: Speed, metric: str) -> Estimate | None:
+        """Of two speeds, paired by their common rounds."""
+        return paired_ratio(self.rounds(left, metric), self.rounds(right, metric))
+
+    def effect(self, left: Speed, right: Speed, metric: str) -> Effect | None:
+        """The logarithm of that ratio; None below six common rounds."""
+        return effect_of_ratio(self.ratio(left, right, metric))
+
+    def per_round(self, speeds: Iterable[Speed], metric: str) -> list[list[float]]:
+        """The values of several arms in every round that all of them took part in."""
+        found = [self.rounds(one, metric) for one in speeds]
+        common = set.intersection(*(set(one) for one in found)) if found else set()
+        return [[one[at] for one in found] for at in sorted(common)]
+
+    # Trainings
+
+    def trainings(self, model: str, data: str, recipe: str, *, tuning: str = search.AS_IS, equalise: str = "epochs") -> list[Accuracy]:
+        """Those of a model under a recipe, one per seed, whatever they ended with."""
+        wanted = recipes.get(recipe).hash
+        found: dict[int | None, Accuracy] = {}
+        for one in self.summary.accuracies:
+            arm = one.arm
+            if (arm.model, arm.data, arm.recipe_hash, arm.split) != (model, data, wanted, "test"):
+                continue
+            if (arm.tuning, arm.equalise) == (tuning, equalise):
+                found[arm.seed] = one
+        return [found[seed] for seed in sorted(found, key=lambda seed: seed or 0)]
+
+    def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
+        """Test top-1 in points, one per seed. One that diverged counts as guessing: leaving it out would flatter."""
+        return [_points(one) for one in self.trainings(model, data, recipe, **how) if one.top1 or one.status == "diverged"]
+
+    def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
+        """What the trainings say of themselves, one per seed."""
+        return [float(one.detail[name]) for one in self.trainings(model, data, recipe) if one.detail.get(name) is not None]
+
+    def fields(self, model: str, data: str, recipe: str, when: str, name: str) -> list[float]:
+        """A figure of the effective receptive field `before` or `after` training at the model's own size, one per seed."""
+        found = [one.fields.get(f"{when}_{one.arm.image_size}") for one in self.trainings(model, data, recipe)]
+        return [float(field[name]) for field in found if field]
+
+    def epochs_to(self, model: str, data: str, recipe: str, level: float) -> list[float]:
+        """Epochs at the first look at select with at least `level`, for every seed that got there."""
+        found = []
+        for one in self.trainings(model, data, recipe):
+            if not one.top1 or not one.arrays_file:
+                continue
+            scale = float(one.detail["epochs"]) / float(one.detail["steps"])
+            steps = [step for step, value in zip(one.arrays["select_step"], one.arrays["select_top1"], strict=True) if value >= level]
+            found += [float(steps[0]) * scale] if len(steps) else []
+        return found
+
+
+def _points(one: Accuracy) -> float:
+    arm: AccuracyArm = one.arm
+    return 100 * (one.top1.value if one.top1 else 1 / arm.num_classes)
+
+
+def log_slopes(table: Iterable[list[float]], xs: list[float]) -> list[float]:
+    """Per round the exponent of the values over `xs`: the slope of their logarithms."""
+    from bench.stats import slope
+
+    logs = [math.log(x) for x in xs]
+    return [slope(logs, [math.log(value) for value in values]) for values in table]
+
+
+def crossing(left: list[float], right: list[float], xs: list[float]) -> float | None:
+    """Where two rising curves meet, by straight lines between the logarithms; None where they do not."""
+    gaps = [math.log(a / b) for a, b in zip(left, right, strict=True)]
+    for number in range(len(xs) - 1):
+        before, after = gaps[number], gaps[number + 1]
+        if before == 0 or before * after < 0:
+            share = before / (before - after) if before else 0.0
+            return math.exp(math.log(xs[number]) + share * math.log(xs[number + 1] / xs[number]))
+    return None
+
+
+def middle(values: list[float]) -> float | None:
+    """Their median."""
+    return statistics.median(values) if values else None

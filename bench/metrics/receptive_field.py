@@ -1,0 +1,76 @@
+"""The effective receptive field of a trained model, and of the same model before its training, on two canvases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.plugins import Metric, metrics, models, open_data
+from bench.receptive_field import IMAGES, field_of, gradient_map
+from bench.record import AccuracyArm
+from bench.subject import Reading, Subject
+from bench.training import checkpoint
+from bench.training.augment import normalised
+from bench.training.evaluate import Once, view_of
+from bench.training.files import Files
+from bench.training.session import in_size, recipe_of
+from bench.training.splits import Split, Splits
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """Radius of half the mass after training; details for every canvas before and after, the maps beside the record.
+
+    The images are the first of the select split: the test split is read for accuracies alone.
+    """
+    arm, job = subject.arm, subject.job
+    assert isinstance(arm, AccuracyArm)
+    if arm.recipe is None:
+        raise NotImplementedError("the field before and after a training is of a training; add --recipe")
+    path = Files(Path(job.folder), job.stem).weights
+    if not path.exists():
+        raise NotImplementedError(f"the trained weights are not in {path.parent} any more; --force trains again")
+    weights, _ = checkpoint.weights_from(path)
+    splits, recipe, device = open_data(arm.data), recipe_of(arm), torch.device(subject.device)
+    found: dict[str, dict[str, object]] = {}
+    maps: dict[str, object] = {}
+    for canvas in (arm.image_size, 2 * arm.image_size):
+        try:
+            untrained = subject.build(canvas)
+            trained = in_size(weights, subject.build, canvas, name=arm.model)
+        except (NotImplementedError, ValueError):
+            continue  # a family that is tied to its size has one canvas
+        images = shown(splits, view_of(recipe, splits, arm.image_size), canvas).to(device)
+        for when, model in (("before", untrained), ("after", trained)):
+            gradients, centre = gradient_map(model.to(device), images)
+            found[f"{when}_{canvas}"] = dict(field_of(gradients, centre).values)
+            maps[f"field_{when}_{canvas}"] = gradients.cpu().numpy()
+            subject.progress(f"field {when} training on {canvas} pixels")
+    theory = getattr(models.get(arm.model).shape, "field", None)
+    return Reading([float(str(found[f"after_{arm.image_size}"]["r50"]))], {"theoretical": theory, "images": IMAGES, **found}, maps)
+
+
+def shown(splits: Splits, view: object, canvas: int) -> Tensor:
+    """The first images of the select split as a model sees them (n, 3, canvas, canvas)."""
+    part = splits.select.subset(torch.arange(min(IMAGES, len(splits.select))))
+    if isinstance(part, Split):
+        images = normalised(part.images, splits.mean, splits.std)
+    else:
+        reader = Once(part, view)  # type: ignore[arg-type]
+        images = torch.stack([reader[at][0] for at in range(len(part))])
+    return images if images.shape[-1] == canvas else F.interpolate(images, size=canvas, mode="bilinear", align_corners=False)
+
+
+metrics.add(
+    Metric(
+        name="receptive_field",
+        unit="pixel",
+        better="none",
+        arm="accuracy",
+        measure=measure,
+        on_request=True,
+        summary="effective receptive field: radius of half the gradient's mass, before and after training",
+    )
+)

@@ -1,0 +1,87 @@
+"""The effective receptive field: how far a network really looks, by the gradient of its central output.
+
+After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over channels, with
+respect to the image; here its absolute value, summed over colours and averaged over images before anything is
+normalised, so that no image counts for more than its gradient. Distances are from the centre of that position's cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+IMAGES = 256
+"""Fewer leave single images visible in the map."""
+SATURATED = 0.9
+"""From this share of the canvas on, a larger canvas would have shown a larger field."""
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Field:
+    """Radii in pixels that hold 50 and 90 % of the gradient's mass, and each as a share of the radius that the same part
+    of an even map would have on this canvas. `saturated`: the canvas, not the network, may be what ends the field."""
+
+    canvas: int
+    r50: float
+    r90: float
+    share50: float
+    share90: float
+    saturated: bool
+
+    @property
+    def values(self) -> dict[str, float | bool]:
+        """As a record keeps it."""
+        return asdict(self)
+
+
+def gradient_map(model: nn.Module, images: Tensor) -> tuple[Tensor, float]:
+    """The averaged map (side, side) for normalised images (n, 3, side, side), and the centre of the asked position in pixels.
+
+    NotImplementedError for a model that does not say what its last map is (`forward_features`).
+    """
+    features: Callable[[Tensor], Tensor] | None = getattr(model, "forward_features", None)
+    if features is None:
+        raise NotImplementedError(f"{type(model).__name__} has no forward_features, so its last map cannot be asked")
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    total = torch.zeros(images.shape[-2:], dtype=torch.float64, device=images.device)
+    centre = 0.0
+    for chunk in images.split(CHUNK):
+        chunk = chunk.detach().requires_grad_()
+        rows = _positions(features(chunk), getattr(model, "num_prefix_tokens", 0))
+        side = math.isqrt(rows.shape[1])
+        if side * side != rows.shape[1]:
+            raise NotImplementedError(f"{type(model).__name__}: its last map of {rows.shape[1]} positions is no square")
+        (gradient,) = torch.autograd.grad(rows[:, side // 2 * side + side // 2].sum(), chunk)
+        total += gradient.abs().sum(dim=(0, 1)).double()
+        centre = (side // 2 + 0.5) * images.shape[-1] / side
+    return total / len(images), centre
+
+
+def _positions(features: Tensor, prefix: int) -> Tensor:
+    """A last map as (batch, positions, channels), class tokens left out."""
+    if features.ndim == 4:
+        return features.flatten(2).transpose(1, 2)
+    return features[:, prefix:]
+
+
+def field_of(gradients: Tensor, centre: float) -> Field:
+    """The radii of a map."""
+    side = gradients.shape[-1]
+    at = torch.arange(side, dtype=torch.float64) + 0.5 - centre
+    distance = (at[:, None].square() + at[None, :].square()).sqrt().flatten()
+    order = distance.argsort()
+    found = {}
+    for share in (0.5, 0.9):
+        radii = [
+            float(distance[order][int((mass.cumsum(0) / mass.sum() >= share).nonzero()[0])])
+            for mass in (gradients.detach().cpu().double().flatten()[order], torch.ones(side * side, dtype=torch.float64))
+        ]
+        found[share] = (radii[0], radii[0] / radii[1])
+    return Field(side, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)

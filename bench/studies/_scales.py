@@ -1,0 +1,165 @@
+"""At which scales the studies that train can be asked: on which data, with which models and recipes.
+
+Equal parameters are within 2 % of the family's ConvMixer (a test builds and counts them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.errors import UsageError
+from bench.plugins import Need
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """`family` has a model of equal parameters for each; `recipes` the ones that rankings are compared under, the usual
+    one first. `convmixer` is the width, depth, kernel and patch that variants start from, `skeleton` the controlled
+    network's width, depth and patch, and the MLP's width in its first cell. `decisive`: whether
+    accuracies at this scale say anything of architectures.
+    """
+
+    data: str
+    label: str
+    image_size: tuple[int, ...] = ()
+    """Empty: each model's own."""
+    family: dict[str, str]
+    recipes: dict[str, str]
+    seeds: int
+    replicates: int
+    """Seeds of the factorial, whose many cells repeat each other's effects."""
+    convmixer: tuple[int, int, int, int]
+    patches: tuple[int, ...]
+    skeleton: tuple[int, int, int, int]
+    level: float
+    decisive: bool = True
+    full: str
+    """A recipe with every ingredient that the paper's ablation takes out one by one."""
+    switches: dict[str, str] = field(default_factory=dict)
+    """What that study takes out of it, as changed fields."""
+
+    @property
+    def name(self) -> str:
+        """The data set without its path."""
+        return self.data.partition(":")[0]
+
+    @property
+    def recipe(self) -> str:
+        """The usual one."""
+        return next(iter(self.recipes.values()))
+
+    def variant(self, *, width: int = 0, depth: int = 0, kernel: int = 0, patch: int = 0, more: str = "") -> str:
+        """The name of a ConvMixer that differs from the scale's in what is given."""
+        w, d, k, p = self.convmixer
+        return f"convmixer_{width or w}_{depth or d}_k{kernel or k}_p{patch or p}{more}"
+
+    def changed(self, changes: str) -> str:
+        """The usual recipe with fields changed."""
+        return f"{self.recipe}:{changes}"
+
+    def training(self, models: Iterable[str], recipe: str = "") -> dict[str, Any]:
+        """What `bench run` is asked for to train every model under one recipe."""
+        return {
+            "models": tuple(dict.fromkeys(models)),
+            "metrics": ("top1",),
+            "data": self.data,
+            "recipe": recipe or self.recipe,
+            "image_size": self.image_size,
+        }
+
+    def trained(self, what: str, models: Iterable[str], recipe: str = "", seeds: int = 0, **more: Any) -> list[Need]:
+        """Every model under one recipe, a need for each seed: the first two give an interval, further ones narrow it."""
+        settings = self.training(models, recipe)
+        return [
+            Need(what=f"{what}, seed {seed}", settings=settings | {"seed": seed} | more, worth=1.0 if seed < 2 else 0.5)
+            for seed in range(seeds or self.seeds)
+        ]
+
+
+DIGITS = Scale(
+    data="digits",
+    label="digits, 0.1 M parameters",
+    image_size=(32,),
+    family={"convmixer": "convmixer_digits", "vit": "vit_digits", "mixer": "mixer_digits", "resnet": "resnet_digits"},
+    # The second is the ConvMixer authors' CIFAR-10 optimizer, which is known to leave small transformers at chance.
+    recipes={
+        "small": "digits_small",
+        "the authors' optimizer": "digits_small:epsilon=0.001:learning_rate=0.05:weight_decay=0.005",
+    },
+    seeds=3,
+    replicates=2,
+    convmixer=(64, 4, 5, 4),
+    patches=(4, 8, 16),
+    skeleton=(64, 6, 8, 128),
+    level=0.5,
+    decisive=False,
+    full="digits_small",
+    switches={
+        "no augmentation": "rotate=0:shift=0",
+        "no random scaling": "scale=0",
+        "no clipping": "clip_norm=none",
+        "no label smoothing": "label_smoothing=0",
+    },
+)
+CIFAR10 = Scale(
+    data="cifar10",
+    label="CIFAR-10, 0.6 M parameters",
+    image_size=(32,),
+    family={
+        "convmixer": "convmixer_256_8",
+        "vit": "vit_64_12_p4_h1_m240",
+        "mixer": "mixer_96_7_p4_t48_m408",
+        "resnet": "resnet_10_3-4-6-3_bottleneck_s3",
+    },
+    recipes={"convmixer_cifar": "convmixer_cifar", "deit_cifar": "deit_cifar"},
+    seeds=5,
+    replicates=5,
+    convmixer=(256, 8, 5, 2),
+    patches=(1, 2, 4),
+    skeleton=(128, 6, 4, 512),
+    level=0.8,
+    full="convmixer_cifar:crop_scale=0.75-1:mixup=0.5",
+    switches={
+        "no RandAugment": "rand_augment=none",
+        "no random scaling": "crop_scale=1-1",
+        "no clipping": "clip_norm=none",
+        "no mixup": "mixup=0",
+    },
+)
+IMAGENET = Scale(
+    data="imagenet",
+    label="ImageNet-1k, 21 M parameters",
+    family={
+        "convmixer": "convmixer_768_32",
+        "vit": "vit_384_12_p16_h6_m1440",
+        "mixer": "mixer_544_8_p16_t272_m2176",
+        "resnet": "resnet_58_3-4-6-3_bottleneck_s7",
+    },
+    recipes={"convmixer_imagenet": "convmixer_imagenet", "deit_imagenet": "deit_imagenet", "rsb_a3_imagenet": "rsb_a3_imagenet"},
+    seeds=3,
+    replicates=3,
+    convmixer=(768, 32, 7, 7),
+    patches=(7, 14),
+    skeleton=(384, 12, 16, 1536),
+    level=0.7,
+    full="convmixer_imagenet",
+    switches={
+        "no RandAugment": "rand_augment=none",
+        "no random scaling": "crop_scale=1-1",
+        "no clipping": "clip_norm=none",
+        "no mixup": "mixup=0:cutmix=0",
+    },
+)
+SCALES = {scale.name: scale for scale in (DIGITS, CIFAR10, IMAGENET)}
+
+
+def scale_of(data: str) -> Scale:
+    """The scale of `--data`; UsageError where studies have none for it."""
+    from dataclasses import replace
+
+    name = data.partition(":")[0]
+    if name not in SCALES:
+        raise UsageError(f"--data: studies have no scale for {data!r}; there are {', '.join(SCALES)} (imagenet:/path)")
+    return replace(SCALES[name], data=data)

@@ -1,0 +1,43 @@
+"""Activation, normalisation, residual: is GELU unnecessary, and do layer norm and a second residual hurt?
+
+"Unnecessary" is within half a point of top-1; "hurts" is at least half a point.
+"""
+
+from collections.abc import Iterator
+from math import inf
+
+from bench.evidence import Evidence
+from bench.plugins import Need, Study, studies
+from bench.verdicts import Finding
+
+from ._scales import Scale
+from ._variants import compared, published
+
+INTEREST = 0.5
+ALIKE, WORSE = (-INTEREST, INTEREST), (-inf, -INTEREST)
+CHOICES = {
+    "ReLU for GELU": ("_relu", ALIKE, {}),
+    "layer norm for batch norm": ("_ln", WORSE, {"cifar10": "-1.44"}),
+    "a residual around the pointwise convolution too": ("_res", WORSE, {"cifar10": "-1.10"}),
+}
+
+
+def needs(scale: Scale, device: str) -> list[Need]:
+    return scale.trained("ConvMixer with other blocks", [scale.variant(more=more) for more in ("", *(one[0] for one in CHOICES.values()))])
+
+
+def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
+    for what, (more, region, paper) in CHOICES.items():
+        yield compared(evidence, scale, what, scale.variant(more=more), scale.variant(), region, note=published(scale, paper))
+
+
+studies.add(
+    Study(
+        name="block_choices",
+        question="Is GELU unnecessary, and do layer norm and a second residual hurt?",
+        claims=(7, 10),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
+)

@@ -1,0 +1,65 @@
+"""Does ViT gain more than the convolutional families as data grow?
+
+10, 30 and 100 % of the training images at an equal number of steps: what a family's top-1 gains for ten times the
+data, its slope over the logarithm of the share. "More" is at least a point for ten times the data.
+"""
+
+from collections.abc import Iterator
+from math import inf, log10
+
+from bench.evidence import Evidence
+from bench.plugins import Need, Study, studies
+from bench.stats import difference, mean_effect, slope
+from bench.training.recipe import recipes
+from bench.verdicts import Finding
+
+from ._scales import Scale
+
+INTEREST = 1.0
+SHARES = (0.1, 0.3, 1.0)
+
+
+def recipe(scale: Scale, share: float) -> str:
+    """The usual recipe on a share of the data, its epochs stretched to as many steps."""
+    return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}:epochs={recipes.get(scale.recipe).epochs / share:g}")
+
+
+def needs(scale: Scale, device: str) -> list[Need]:
+    return [
+        need
+        for share in SHARES
+        for need in scale.trained(f"the families on {share:.0%} of the data", scale.family.values(), recipe(scale, share))
+    ]
+
+
+def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
+    slopes = {family: _slopes(evidence, scale, name) for family, name in scale.family.items()}
+    for family in ("convmixer", "resnet"):
+        yield Finding(
+            what=f"points for ten times the data, vit less {family}",
+            unit="points",
+            region=(INTEREST, inf),
+            effect=difference(slopes["vit"], slopes[family]),
+            of="trainings",
+        )
+    for family, values in slopes.items():
+        what = f"{family}: points for ten times the data"
+        yield Finding(what=what, unit="points", region=(INTEREST, inf), effect=mean_effect(values), of="trainings", primary=False)
+
+
+def _slopes(evidence: Evidence, scale: Scale, model: str) -> list[float]:
+    """One per seed that every share has."""
+    by_share = [evidence.top1(model, scale.data, recipe(scale, share)) for share in SHARES]
+    return [slope([log10(share) for share in SHARES], list(values)) for values in zip(*by_share, strict=False)]
+
+
+studies.add(
+    Study(
+        name="data_scaling",
+        question="Does ViT gain more than the convolutional families as data grow?",
+        claims=(13,),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
+)

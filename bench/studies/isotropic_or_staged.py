@@ -1,0 +1,42 @@
+"""Does one grid throughout do as well as four that shrink, at the same budget and with the same blocks?
+
+Asked of the same trainings as patches_or_attention. "Differs" is a point of top-1.
+"""
+
+from collections.abc import Iterator
+from math import inf
+
+from bench.evidence import Evidence
+from bench.plugins import Need, Study, studies
+from bench.verdicts import Finding
+
+from . import _factorial
+from ._scales import Scale
+
+INTEREST = 1.0
+STAGES = {"iso": 1.0, "staged": -1.0}
+
+
+def needs(scale: Scale, device: str) -> list[Need]:
+    return _factorial.needs(scale)
+
+
+def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
+    effect = _factorial.effect(evidence, scale, {"stages": STAGES})
+    yield Finding(what="isotropic less staged", unit="points", region=(-INTEREST, inf), effect=effect, of="trainings")
+    for mixer in _factorial.FACTORS["mixer"]:
+        effect = _factorial.effect(evidence, scale, {"stages": STAGES, "mixer": {mixer: 1.0}})
+        what = f"isotropic less staged, mixer {mixer}"
+        yield Finding(what=what, unit="points", region=(-INTEREST, inf), effect=effect, of="trainings", primary=False)
+
+
+studies.add(
+    Study(
+        name="isotropic_or_staged",
+        question="Does one grid throughout do as well as a pyramid of four, with the same blocks and budget?",
+        claims=(15,),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
+)

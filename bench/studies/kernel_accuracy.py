@@ -1,0 +1,37 @@
+"""Do larger kernels help? From 3 to 9, by at least half a point of top-1."""
+
+from collections.abc import Iterator
+from math import inf
+
+from bench.evidence import Evidence
+from bench.plugins import Need, Study, studies
+from bench.verdicts import Finding
+
+from ._scales import Scale
+from ._variants import compared, published
+
+INTEREST = 0.5
+KERNELS = (3, 5, 7, 9)
+PAPER = {"imagenet": "9 to 3 costs 0.94 points for 1536/20", "cifar10": "93.61, 95.11, 95.72 and 95.88 with 3, 5, 7 and 9"}
+
+
+def needs(scale: Scale, device: str) -> list[Need]:
+    return scale.trained("ConvMixer with kernels of 3 to 9", [scale.variant(kernel=kernel) for kernel in KERNELS])
+
+
+def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
+    small = scale.variant(kernel=KERNELS[0])
+    for kernel in KERNELS[1:]:
+        yield compared(
+            evidence,
+            scale,
+            f"top-1 with kernel {kernel} less kernel 3",
+            scale.variant(kernel=kernel),
+            small,
+            (INTEREST, inf),
+            primary=kernel == KERNELS[-1],
+            note=published(scale, PAPER) if kernel == KERNELS[-1] else "",
+        )
+
+
+studies.add(Study(name="kernel_accuracy", question="Do larger kernels help ConvMixer?", claims=(8,), needs=needs, judge=judge, trains=True))

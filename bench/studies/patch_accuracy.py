@@ -1,0 +1,47 @@
+"""What does a coarser patch cost in accuracy?
+
+The claim is that it costs: at least a point of top-1 for a patch twice as coarse, and more for the next doubling.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import inf
+
+from bench.evidence import Evidence
+from bench.plugins import Need, Study, studies
+from bench.verdicts import Finding
+
+from ._scales import Scale
+from ._variants import compared, published
+
+INTEREST = 1.0
+PAPER = {"imagenet": "7 to 14 costs 2.45 points for 1536/20", "cifar10": "2 costs 0.80 and 4 costs 3.27 points against 1"}
+
+
+def needs(scale: Scale, device: str) -> list[Need]:
+    return scale.trained("ConvMixer with patches of each size", [scale.variant(patch=patch) for patch in scale.patches])
+
+
+def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
+    for fine, coarse in pairwise(scale.patches):
+        yield compared(
+            evidence,
+            scale,
+            f"top-1 with patch {fine} less patch {coarse}",
+            scale.variant(patch=fine),
+            scale.variant(patch=coarse),
+            (INTEREST, inf),
+            note=published(scale, PAPER),
+        )
+
+
+studies.add(
+    Study(
+        name="patch_accuracy",
+        question="Does a coarser patch cost ConvMixer accuracy?",
+        claims=(4, 9),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
+)

@@ -1,0 +1,124 @@
+"""What studies need, as a queue of runs: what brings most per minute comes first, and nothing is measured twice.
+
+Each entry is a run like any other, so a queue that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import environment, plan
+from bench.asking import hash_of
+from bench.config import RunConfig
+from bench.estimate import REACHED, estimate, matmul_rate, records_of
+from bench.plugins import Need, Study
+from bench.record import AccuracyArm, Record, per_round
+from bench.runner import Observer, Runner
+from bench.studies._scales import scale_of
+from bench.task import Task
+from bench.trainings import hours
+from bench.worker import Job, Worker
+
+START_S = 2.5
+"""Seconds that a training takes beside its steps: a process, the data, the looks, the evaluation."""
+LEAST_S = 20.0
+"""A queue begins nothing in the last seconds of its time; its last training may still take as long."""
+
+
+@dataclass
+class Entry:
+    """A run that one or more studies need, what it is worth to them together, and what is open of it."""
+
+    need: Need
+    studies: dict[str, str] = field(default_factory=dict)
+    worth: float = 0.0
+    seconds: float = 0.0
+    tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it may be cut anywhere between two arms."""
+        return "data" in self.need.settings
+
+
+@dataclass
+class Queue:
+    """The entries that have anything open, best first."""
+
+    results: Path
+    device: str
+    data: str
+    seed: int
+    observer: Observer
+    open_worker: Callable[[Job], Worker]
+    now: Callable[[], float] = time.monotonic
+
+    def entries(self, studies: list[Study]) -> list[Entry]:
+        """What the studies lack. Needs that several studies share are one entry."""
+        device = environment.resolve_device(self.device)
+        kind = device.partition(":")[0]
+        merged: dict[str, Entry] = {}
+        for study in studies:
+            for need in study.needs(scale_of(self.data) if study.trains else None, kind):
+                entry = merged.setdefault(json.dumps(need.settings, sort_keys=True), Entry(need))
+                entry.studies[study.name] = hash_of(study)
+                entry.worth += need.worth
+        for entry in merged.values():
+            entry.tasks = self._runner(entry).outstanding()
+        found = [entry for entry in merged.values() if entry.tasks]
+        machine = environment.describe(device, installation=environment.installation(self.results))
+        known = records_of(self.results / machine.name / "records", machine.fingerprint)
+        rate = REACHED * matmul_rate(device)
+        for entry in found:
+            entry.seconds = self._expected(entry, known, rate, kind)
+        return sorted(found, key=lambda entry: -entry.worth / entry.seconds)
+
+    def run(self, entries: list[Entry], seconds: float | None) -> list[Entry]:
+        """Measure entry after entry until all are done or the time is over; returns what was not finished."""
+        until = None if seconds is None else self.now() + seconds
+        left = []
+        for number, entry in enumerate(entries, start=1):
+            remaining = None if until is None else until - self.now()
+            # A training that does not fit waits for the next call; so do timed rounds, which only mean something whole.
+            if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
+                left.append(entry)
+                continue
+            self.observer.note(f"\nqueue {number}/{len(entries)}: {entry.need.what}, for {', '.join(entry.studies)}")
+            runner = self._runner(entry)
+            runner.until = None if until is None else until - LEAST_S
+            if runner.run().left:
+                left.append(entry)
+        return left
+
+    def _runner(self, entry: Entry) -> Runner:
+        settings = {"seed": self.seed, **entry.need.settings}
+        config = RunConfig(**settings, results=self.results, device=self.device, yes=True)
+        return Runner(config, self.observer, self.open_worker, studies=entry.studies)
+
+    def _expected(self, entry: Entry, known: list[Record], rate: float, kind: str) -> float:
+        """Seconds that what is open of an entry takes, by this machine's records where there are some."""
+        config = self._runner(entry).config
+        if not entry.trains:
+            return max(1.0, estimate(config, plan.make(config, device=self.device), known, kind).seconds)
+        trained = [_seconds(task, known, rate) for task in entry.tasks if isinstance(task.arm, AccuracyArm)]
+        # The trainings after a search have the length of its trials.
+        later = statistics.fmean(trained) * config.seeds * len(config.models) if config.lr_search and trained else 0.0
+        return max(1.0, sum(trained) + later)
+
+
+def _seconds(task: Task, known: list[Record], rate: float) -> float:
+    """Of one training: what another one of the same model and recipe took, else by its multiply-adds."""
+    arm = task.arm
+    assert isinstance(arm, AccuracyArm)
+    for one in known:
+        other = one.arm
+        if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (arm.model, arm.data, arm.recipe_hash):
+            found = [line.samples[0].detail.get("train_s") for line in one.rounds if line.samples and per_round(one, "top1")]
+            if found and found[-1] is not None:
+                return START_S + float(found[-1])
+    return START_S + 3600 * hours([task], rate)

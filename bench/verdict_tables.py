@@ -1,0 +1,132 @@
+"""Verdicts as tables: one page of all of them, and each study's findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.plugins import studies
+from bench.table import Table
+from bench.units import interval, number
+from bench.verdicts import Finding, Judged, Verdict
+
+if TYPE_CHECKING:  # imports torch
+    from bench.study_queue import Entry
+
+PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2, "epochs": 1}
+
+
+def overview(verdicts: list[Verdict]) -> Iterator[Table]:
+    """Every study in a line."""
+    if not verdicts:
+        return
+    lines = [
+        [
+            one.study,
+            one.question,
+            _claims(one.claims),
+            one.outcome + (" *" if one.changed else ""),
+            one.scale,
+            _leading(one),
+        ]
+        for one in verdicts
+    ]
+    notes = [
+        "supported: the 95 % interval of every primary effect lies wholly where the claim wants it, beyond the smallest effect "
+        "of interest; contradicted: of one of them wholly elsewhere; both after Holm's correction over the study's findings",
+        "claims are numbered as in docs/claims.md; a verdict holds for the scale that stands beside it and for no other",
+    ]
+    if any(one.outcome == "pipeline check" for one in verdicts):
+        notes.append("pipeline check: the images are too small and too few to say anything of architectures; it shows that the study runs")
+    if any(one.changed for one in verdicts):
+        notes.append("* the study's file was changed after some of its data were measured")
+    for one in verdicts:
+        if one.outcome == "not measured":
+            notes.append(f"{one.study} is not measured: {one.missing}")
+    yield Table("Verdicts", ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"], lines, notes)
+
+
+def _claims(numbers: tuple[int, ...]) -> str:
+    return ", ".join(f"#{number}" for number in numbers)
+
+
+def _leading(verdict: Verdict) -> str:
+    """The first primary finding that has an effect."""
+    found = next((one.finding for one in verdict.findings if one.finding.primary and one.finding.shown), None)
+    return f"{effect(found)} ({found.what})" if found else ""
+
+
+def effect(finding: Finding) -> str:
+    """Its value with interval and unit; empty where it was not measured."""
+    return f"{interval(finding.shown, places=PLACES[finding.unit])} {finding.unit}" if finding.shown else ""
+
+
+def details(verdicts: list[Verdict]) -> Iterator[Table]:
+    """The findings of every study that was measured."""
+    for verdict in verdicts:
+        if all(one.outcome == "not measured" for one in verdict.findings):
+            continue
+        lines = [
+            [one.finding.what, effect(one.finding), region(one.finding), _outcome(one, verdict), _p(one), _behind(one)]
+            for one in verdict.findings
+        ]
+        notes = [verdict.question]
+        notes += [f"{one.finding.what}: {one.finding.note}" for one in verdict.findings if one.finding.note]
+        if any(not one.finding.primary for one in verdict.findings):
+            notes.append("in brackets: stands beside the question and does not decide it")
+        title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
+        yield Table(title, ["effect", "value [95 %]", "claimed", "outcome", "p (Holm)", "observations"], lines, notes)
+
+
+def _outcome(one: Judged, verdict: Verdict) -> str:
+    # At a scale that decides nothing no finding is printed as if it did.
+    text = "pipeline check" if verdict.outcome == "pipeline check" and one.outcome != "not measured" else one.outcome
+    return text if one.finding.primary else f"({text})"
+
+
+def _p(one: Judged) -> str:
+    return "" if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
+
+
+def _behind(one: Judged) -> str:
+    """How many observations there are, and how many would settle it."""
+    if one.finding.effect is None:
+        return "1" if one.finding.value is not None else ""
+    more = f"; about {one.needed} would settle it" if one.needed else ""
+    return f"{one.finding.effect.n} {one.finding.of}{more}"
+
+
+def region(finding: Finding) -> str:
+    """Where the claim wants the effect: `above 1.50`, `-1.00 to 1.00`."""
+    low, high = finding.region
+    below, above = (low == -math.inf or (finding.unit == "×" and low == 0)), high == math.inf
+    if below:
+        return f"below {number(high, places=2)}"
+    return f"above {number(low, places=2)}" if above else f"{number(low, places=2)} to {number(high, places=2)}"
+
+
+def queued(entries: list[Entry]) -> Table:
+    """The queue of a `study run`."""
+    lines = [
+        [
+            one.need.what,
+            ", ".join(one.studies),
+            str(len(one.tasks)),
+            number(one.worth),
+            number(one.seconds / 60),
+            number(one.worth / one.seconds * 60),
+        ]
+        for one in entries
+    ]
+    total = sum(one.seconds for one in entries) / 60
+    notes = [f"about {total:.0f} minutes in all, from records of this machine where it has some, else from multiply-adds"]
+    return Table("Queue; nothing was measured", ["run", "for", "open arms", "worth", "minutes", "worth a minute"], lines, notes)
+
+
+def catalogue() -> Table:
+    """Every study with its question."""
+    lines = [[one.name, one.question, _claims(one.claims), "trains" if one.trains else "no training"] for one in studies.entries()]
+    return Table(
+        f"{len(lines)} studies", ["study", "question", "claim", "needs"], lines, ["python -m bench study run NAME measures what one lacks"]
+    )

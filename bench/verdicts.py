@@ -1,0 +1,135 @@
+"""From effects to verdicts: the rules, and nothing of where effects come from.
+
+A finding says beforehand where its effect would have to lie (its region) for the claim to hold. Supported: the 95 %
+interval lies wholly inside. Contradicted: wholly outside. Both only where it stays so after Holm's correction over the
+study's findings. Otherwise inconclusive, with how many observations would settle it. On data that are too small to
+say anything of architectures an accuracy proves that the pipeline works, whatever it says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.stats import Effect, Estimate, holm
+
+Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check"]
+ALPHA = 0.05
+MOST = 2_000
+"""More observations than this are not proposed."""
+Unit = Literal["×", "points", "exponent", "share", "epochs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One comparison of a study.
+
+    `effect` is in `unit`: points of top-1, an exponent, or for "×" the logarithm of a ratio. `region` is where the claim
+    wants it (for "×" as ratios): its ends are what the smallest effect of interest makes them. `effect` is None where
+    something is missing; `value` then may still be known, without an interval. `primary` findings decide the study.
+    """
+
+    what: str
+    unit: Unit
+    region: tuple[float, float]
+    effect: Effect | None
+    value: float | None = None
+    of: Literal["rounds", "trainings"] = "rounds"
+    primary: bool = True
+    note: str = ""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The region in the effect's own scale."""
+        if self.unit != "×":
+            return self.region
+        low, high = self.region
+        return (math.log(low) if low > 0 else -math.inf, math.log(high) if high < math.inf else math.inf)
+
+    @property
+    def nearest(self) -> float:
+        """The end of the region that is nearest to the effect."""
+        assert self.effect is not None
+        value = self.effect.value
+        return min((bound for bound in self.bounds if math.isfinite(bound)), key=lambda bound: abs(bound - value))
+
+    @property
+    def shown(self) -> Estimate | None:
+        """The effect for people: ratios as ratios."""
+        if self.effect is None:
+            return None if self.value is None else Estimate(self.value)
+        found = self.effect.estimate
+        if self.unit != "×":
+            return found
+        low, high = (math.exp(min(bound, 700)) for bound in (found.low or 0.0, found.high or 0.0))
+        return Estimate(math.exp(found.value), low, high, found.n)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding with its outcome, its p-value after Holm's correction, and the observations that would settle it."""
+
+    finding: Finding
+    outcome: Outcome
+    p: float | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a study says at one scale. `missing`: the command that measures what is not there."""
+
+    study: str
+    question: str
+    scale: str
+    outcome: Outcome
+    findings: list[Judged]
+    claims: tuple[int, ...] = ()
+    missing: str = ""
+    changed: bool = False
+    """The study's file is not the one that its data were measured for."""
+
+
+def judge(findings: Sequence[Finding]) -> list[Judged]:
+    """The outcome of every finding of a study, corrected for how many there are."""
+    decided = {number: one.effect.p(one.nearest) for number, one in enumerate(findings) if one.effect is not None}
+    corrected = holm(decided)
+    return [_judged(one, corrected.get(number)) for number, one in enumerate(findings)]
+
+
+def _judged(finding: Finding, p: float | None) -> Judged:
+    if finding.effect is None or p is None:
+        return Judged(finding, "not measured" if finding.value is None else "inconclusive")
+    found, (low, high) = finding.effect.estimate, finding.bounds
+    assert found.low is not None and found.high is not None
+    if p < ALPHA and low <= found.low and found.high <= high:
+        return Judged(finding, "supported", p)
+    if p < ALPHA and (found.high < low or found.low > high):
+        return Judged(finding, "contradicted", p)
+    return Judged(finding, "inconclusive", p, _needed(finding))
+
+
+def _needed(finding: Finding) -> int | None:
+    """Observations at which an effect of this size and spread would be decided; None where no number is sensible."""
+    assert finding.effect is not None
+    effect, distance = finding.effect, abs(finding.effect.value - finding.nearest)
+    if not distance:
+        return None
+    for more in range(effect.n + 1, MOST):
+        larger = Effect(effect.value, effect.error * math.sqrt(effect.n / more), effect.freedom * more / effect.n, more)
+        if larger.p(finding.nearest) < ALPHA:
+            return more
+    return None
+
+
+def overall(judged: Sequence[Judged]) -> Outcome:
+    """The claim is the conjunction of its primary findings: one that is contradicted contradicts it."""
+    primary = [one.outcome for one in judged if one.finding.primary]
+    if not primary or all(outcome == "not measured" for outcome in primary):
+        return "not measured"
+    for outcome in ("contradicted", "not measured", "inconclusive"):
+        if outcome in primary:
+            return outcome
+    return "supported"
