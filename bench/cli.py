@@ -386,6 +386,32 @@ def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
 
 
 @app.command
+def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "memory"], results: Path = Path("results")) -> int:
+    """Hold one comparison against every condition that was measured or published; exit code 0 only where it is robust.
+
+    Parameters
+    ----------
+    comparison
+        "A > B": A is better than B. Names as for `run --models`, with @TAG for one set of weights.
+    on
+        What is compared; better is a higher top-1 or throughput, a lower latency or memory.
+    results
+        Folder with one folder per machine in it; the figure goes into its folder `claims`.
+    """
+    from rich.console import Console
+
+    from bench.claim import answer
+    from bench.claim_tables import claim_tables, save
+    from bench.console import print_tables
+
+    found = answer(comparison, on, results)
+    console = _console(Console)
+    print_tables(console, claim_tables(found))
+    console.print(f"\n{save(found, results)} written", soft_wrap=True, highlight=False)
+    return 0 if found.verdict == "robust" else 1
+
+
+@app.command
 def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
     """Prove on this machine that its numbers can be believed; writes nothing.
 

@@ -134,11 +134,13 @@ class Dataset:
 class Figure:
     """A figure from records alone.
 
-    `draw(summary)` returns a matplotlib figure, or several by file stem (none where there is nothing to draw).
+    `draw(summary)` returns a matplotlib figure, or several by file stem (none where there is nothing to draw). Figures
+    `of_studies` are given what was measured for studies alone as well.
     """
 
     name: str
     draw: Callable[..., Any]
+    of_studies: bool = False
     summary: str = ""
 
 

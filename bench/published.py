@@ -56,3 +56,54 @@ def tag_to_evaluate(timm_name: str | None) -> str | None:
     found = [row for row in rows() if row.architecture == timm_name and row.tag]
     found.sort(key=lambda row: (row.more_data, row.teacher, -row.top1))
     return found[0].tag if found else None
+
+
+SPEEDS = Path(__file__).parent / "published_throughput.csv"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second of an architecture as timm published it, and the setting as its files spell it."""
+
+    architecture: str
+    images_per_s: float
+    setting: str
+    image_size: int
+    source: str
+
+
+@cache
+def speeds() -> tuple[Speed, ...]:
+    """Every published inference speed; training speeds are left out."""
+    with SPEEDS.open(newline="", encoding="utf-8") as file:
+        rows = [line for line in csv.DictReader(file) if line["timm_name"] and not line["throughput_device"].startswith("TRAIN")]
+    return tuple(
+        Speed(
+            architecture=line["timm_name"].partition(".")[0],
+            images_per_s=float(line["throughput_img_s"]),
+            setting=f"{line['throughput_device']} {line['image_size']} px",
+            image_size=int(line["image_size"]),
+            source=line["source"],
+        )
+        for line in rows
+    )
+
+
+def factors_of(setting: str) -> dict[str, str]:
+    """What a setting such as `amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px` consists of."""
+    spelled, batch, size, _ = (setting.rsplit(" ", 3) + [""] * 4)[:4]
+    parts = spelled.split("-")
+    if len(parts) < 4:  # `RTX4090 AMP fp16 NCHW pt2.4`, the headline setting of one file
+        words = spelled.lower().split()
+        parts = [words[1], words[3], words[4].replace(".", "") + "0", "cu124", words[0]]
+    compiled = parts[-1] == "dynamo"
+    device = "-".join(parts[4 if parts[3].startswith("cu") else 3 : -1 if compiled else None])
+    return {
+        "machine": device.removeprefix("cpu-").removeprefix("rtx"),
+        "precision": parts[0],
+        "layout": parts[1],
+        "execution": "compiled" if compiled else "eager",
+        "torch": parts[2],
+        "batch": batch.removeprefix("bs").removesuffix(".0"),
+        "px": size,
+    }

@@ -27,6 +27,7 @@ class Field:
     of an even map would have on this canvas. `saturated`: the canvas, not the network, may be what ends the field."""
 
     canvas: int
+    centre: float
     r50: float
     r90: float
     share50: float
@@ -84,4 +85,4 @@ def field_of(gradients: Tensor, centre: float) -> Field:
             for mass in (gradients.detach().cpu().double().flatten()[order], torch.ones(side * side, dtype=torch.float64))
         ]
         found[share] = (radii[0], radii[0] / radii[1])
-    return Field(side, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)
+    return Field(side, centre, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)

@@ -57,7 +57,7 @@ def write(folder: Path) -> Report:
     everything = summarise(records, of_studies=True)
     found = verdicts(everything) if everything.studied else []
     tables = [*all_tables(summary), *overview(found)]
-    written = _write_figures(folder, summary)
+    written = _write_figures(folder, summary, everything)
     write_whole(folder / "report.md", markdown(summary, [*tables, *details(found)], written).encode())
     return Report(folder, summary, tables, written, damaged, found)
 
@@ -68,12 +68,12 @@ def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
     return drawn if isinstance(drawn, dict) else {entry.name: drawn}
 
 
-def _write_figures(folder: Path, summary: Summary) -> list[Path]:
+def _write_figures(folder: Path, summary: Summary, everything: Summary) -> list[Path]:
     from matplotlib import rc_context
 
     written: list[Path] = []
     for entry in figures.entries():
-        for stem, figure in drawings(entry, summary).items():
+        for stem, figure in drawings(entry, everything if entry.of_studies else summary).items():
             for suffix in (".png", ".svg"):
                 # Without a date and with a fixed salt the same records give the same SVG.
                 with rc_context({"svg.hashsalt": stem}):

@@ -29,6 +29,7 @@ from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
+from bench.stats import ROUNDS_FOR_INTERVAL
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
 from bench.trainings import hours
@@ -109,7 +110,7 @@ class Runner:
         asked = self._read()
         tasks = asked.tasks
         along = plan.companions(self.config, tasks, self.device.partition(":")[0])
-        lanes = [lane for task in tasks if (lane := self._lane(task))]
+        lanes = self._lanes(tasks)
         accuracies = asked.accuracies(self._known)
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
         self._agreed([lane.task for lane in trainings])
@@ -139,7 +140,8 @@ class Runner:
     def outstanding(self) -> list[Task]:
         """What a run would do, as far as it can be named before."""
         asked = self._read()
-        return [task for task in [*asked.tasks, *asked.accuracies(self._known)] if self._lane(task)]
+        trainings = [task for task in asked.accuracies(self._known) if self._lane(task)]
+        return [*(lane.task for lane in self._lanes(asked.tasks)), *trainings]
 
     def _read(self) -> plan.Plan:
         """The plan, with the records that it is held against."""
@@ -149,6 +151,37 @@ class Runner:
             raise damaged[0]
         self.known = {found.head.key: found for found in records}
         return asked
+
+    def _lanes(self, tasks: list[Task]) -> list[Lane]:
+        """What is still to be done of counts and speeds.
+
+        A study compares each timed arm with each: they are finished once one run had all of them, and until then none is.
+        """
+        if not self.studies:
+            return [lane for task in tasks if (lane := self._lane(task))]
+        timed = [task for task in tasks if _is_timed(task.arm)]
+        others = [lane for task in tasks if task not in timed and (lane := self._lane(task))]
+        return others if self._met(timed) else [*others, *(self._new_lane(task) for task in timed)]
+
+    def _met(self, tasks: list[Task]) -> bool:
+        """Whether a run has enough rounds of every one of these arms, or how it ended for those that have none."""
+        had = []
+        for task in tasks:
+            mine = self._found(task)
+            if mine is None:
+                return False
+            if mine.ends and mine.ends[-1].status in FINAL and mine.ends[-1].status != "ok":
+                continue  # it will not be had
+            names = [metric.name for metric in task.metrics if Rounds.timed(metric)]
+            rounds = [{run for run, _ in record.per_round(mine, name)} for name in names]
+            enough = {
+                run
+                for run in set.intersection(*rounds)
+                if all(sum(at == run for at, _ in record.per_round(mine, name)) >= ROUNDS_FOR_INTERVAL for name in names)
+                or any(end.run == run and end.hopeless for end in mine.ends)
+            }
+            had.append(enough)
+        return bool(set.intersection(*had)) if had else True
 
     def _lane(self, task: Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""

@@ -1,0 +1,253 @@
+"""One comparison under every condition that there is evidence for: does it hold, is it fragile, or reversed?
+
+`A > B` says that A is better than B: a higher top-1 or throughput, a lower latency or memory. A condition is one way in
+which both were measured, or published, alike: a machine, policy, batch and image size; a recipe and tuning protocol; a
+pair of weight tags. Its ratio says how many times better A was. Knows no torch, measures nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from bench import published
+from bench.contestants import trained_rows
+from bench.errors import UsageError
+from bench.names import TIMM_NAMES
+from bench.record import load_folder
+from bench.report import machine_folders
+from bench.stats import Effect, Estimate, difference, paired_ratio
+from bench.summary import Accuracy, Row, Summary, summarise
+
+On = Literal["top1", "throughput", "latency", "memory"]
+Holds = Literal["holds", "fails", "undecided"]
+CLAIM = re.compile(r"\s*([^\s<>]+)\s*([<>])\s*([^\s<>]+)\s*")
+NEAR = 0.05
+"""Without an interval a ratio within this of 1 decides nothing: published speeds come without one."""
+IMAGENET = 50_000
+"""Images behind a published top-1."""
+FACTORS_IN_A_SET = 3
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way of comparing: its factors by name, the ratio (above 1: A is better) and whether it is somebody else's figure."""
+
+    factors: dict[str, str]
+    ratio: Estimate
+    published: bool
+
+    @property
+    def outcome(self) -> Holds:
+        """Whether the claim holds here."""
+        low, high = self.ratio.low, self.ratio.high
+        if low is None or high is None:
+            low, high = self.ratio.value / (1 + NEAR), self.ratio.value * (1 + NEAR)
+        return "holds" if low > 1 else "fails" if high < 1 else "undecided"
+
+    @property
+    def text(self) -> str:
+        """Its factors in a line."""
+        return ", ".join(f"{name} {value}" for name, value in self.factors.items() if value)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What all conditions together say. `flips` are the smallest sets of factors under which the majority is reversed."""
+
+    left: str
+    right: str
+    on: On
+    conditions: list[Condition]
+    flips: list[dict[str, str]]
+
+    def count(self, outcome: Holds) -> int:
+        """How many conditions came out so."""
+        return sum(one.outcome == outcome for one in self.conditions)
+
+    @property
+    def verdict(self) -> str:
+        """robust, fragile, reversed or undecided."""
+        holds, fails = self.count("holds"), self.count("fails")
+        if holds and fails:
+            return "fragile"
+        return "robust" if holds else "reversed" if fails else "undecided"
+
+
+def answer(text: str, on: On, results: Path) -> Answer:
+    """Evaluate a claim such as `convmixer_768_32 > vit_s16`; UsageError where it cannot be read or nothing is known."""
+    if not (match := CLAIM.fullmatch(text)):
+        raise UsageError(f"claim: {text!r} is no comparison; 'convmixer_768_32 > vit_s16' is one")
+    left, sign, right = match.groups()
+    if sign == "<":
+        left, right = right, left
+    summaries = [] if not results.is_dir() else list(_summaries(results))
+    found = sorted(_conditions(left, right, on, summaries), key=lambda one: one.ratio.value)
+    if not found:
+        raise UsageError(_nothing(left, right, on, summaries))
+    return Answer(left, right, on, found, flips(found))
+
+
+def _summaries(results: Path) -> Iterator[Summary]:
+    try:
+        folders = machine_folders(results)
+    except UsageError:
+        return  # published rows are evidence too
+    for folder in folders:
+        records, _ = load_folder(folder / "records")
+        if any(record.runs for record in records):
+            yield summarise(records, of_studies=True)
+
+
+def _nothing(left: str, right: str, on: str, summaries: list[Summary]) -> str:
+    """What to say where no condition has both."""
+    known = {row.model for summary in summaries for row in summary.rows} | set(TIMM_NAMES)
+    known |= {row.model for summary in summaries for row in summary.accuracies} | {row.architecture for row in published.rows()}
+    for name in (left, right):
+        bare = name.partition("@")[0]
+        if bare not in known:
+            close = difflib.get_close_matches(bare, sorted(known), n=1, cutoff=0.5)
+            return f"claim: nothing is recorded or published of {bare!r}" + (f"; did you mean {close[0]}?" if close else "")
+    return f"claim: no condition has the {on} of both {left} and {right}; `bench run --models {left},{right}` measures one"
+
+
+def _conditions(left: str, right: str, on: On, summaries: list[Summary]) -> Iterator[Condition]:
+    for summary in summaries:
+        yield from _measured_top1(left, right, summary) if on == "top1" else _measured_speed(left, right, on, summary)
+    if on == "top1":
+        yield from _published_top1(left, right, summaries)
+    elif on == "throughput":
+        yield from _published_speed(left, right, summaries)
+
+
+# Measured
+
+
+def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator[Condition]:
+    rows: dict[tuple[int, str], dict[str, Row]] = {}
+    for row in summary.rows:
+        rows.setdefault((row.image_size, row.policy), {})[row.model] = row
+    for (size, policy), by_model in rows.items():
+        if left not in by_model or right not in by_model:
+            continue
+        one, other = by_model[left], by_model[right]
+        for quantity in sorted(one.fair.keys() & other.fair.keys()):
+            if quantity.metric != on:
+                continue
+            first, second = (other, one) if quantity.better == "lower" else (one, other)
+            ratio = paired_ratio(first.fair[quantity], second.fair[quantity])
+            if ratio is not None:
+                yield Condition(_where(summary) | {"policy": policy, "batch": str(quantity.batch_size), "px": str(size)}, ratio, False)
+
+
+def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:
+    for (data, labels, recipe, tuning, stretched), contestants in trained_rows(summary).items():
+        rows = {one.name: one.measured for one in contestants}
+        for one, mine in rows.items():
+            for other, theirs in rows.items():
+                if not (_named(left, one) and _named(right, other)) or not mine or not theirs:
+                    continue
+                tags = {f"weights of {name.partition('@')[0]}": name.partition("@")[2] for name in (one, other)}
+                factors = {"data": data, "labels": labels, "recipe": recipe, "tuning": tuning or "as is", "budget": stretched}
+                yield Condition(_where(summary) | factors | tags, _ratio_of(mine, theirs), False)
+
+
+def _named(asked: str, name: str) -> bool:
+    """Whether a name, with or without its tag, is meant."""
+    return name == asked or name.partition("@")[0] == asked
+
+
+def _ratio_of(mine: list[Accuracy], theirs: list[Accuracy]) -> Estimate:
+    """Of two accuracies: over seeds where both have several, else by their images alone."""
+    values = [[one.top1.value for one in side if one.top1] for side in (mine, theirs)]
+    if all(len(side) > 1 for side in values) and all(value > 0 for side in values for value in side):
+        effect = difference(*([math.log(value) for value in side] for side in values))
+        assert effect is not None
+        return _as_ratio(effect)
+    return _binomial(values[0][0], values[1][0], mine[0].detail["images"], theirs[0].detail["images"])
+
+
+def _as_ratio(effect: Effect) -> Estimate:
+    found = effect.estimate
+    return Estimate(math.exp(found.value), math.exp(found.low or 0.0), math.exp(found.high or 0.0), found.n)
+
+
+def _binomial(one: float, other: float, images: int, others: int) -> Estimate:
+    """Of two shares of right answers, by the delta method."""
+    if not one or not other:
+        return Estimate(one / other if other else math.inf)
+    error = math.sqrt((1 - one) / (one * images) + (1 - other) / (other * others))
+    return _as_ratio(Effect(math.log(one / other), error, images + others, 2))
+
+
+def _where(summary: Summary) -> dict[str, str]:
+    return {"source": "measured", "machine": summary.machine.name}
+
+
+# Published
+
+
+def _architecture(name: str, summaries: list[Summary]) -> tuple[str, str]:
+    """timm's name of an architecture, and the weight tag that was asked for."""
+    bare, _, tag = name.partition("@")
+    told = next((row.about.timm_name for summary in summaries for row in summary.rows if row.model == bare and row.about.timm_name), None)
+    return told or TIMM_NAMES.get(bare, bare), tag
+
+
+def _published_top1(left: str, right: str, summaries: list[Summary]) -> Iterator[Condition]:
+    sides = []
+    for name in (left, right):
+        architecture, tag = _architecture(name, summaries)
+        sides.append([row for row in published.rows() if row.architecture == architecture and tag in ("", row.tag)])
+    for one in sides[0]:
+        for other in sides[1]:
+            if one.image_size != other.image_size:
+                continue
+            factors = {"source": "published", "data": "ImageNet-1k", "px": str(one.image_size)}
+            for name, row in ((left, one), (right, other)):
+                bare = name.partition("@")[0]
+                factors[f"weights of {bare}"] = row.tag or row.source
+                factors[f"more data or a teacher for {bare}"] = "yes" if row.more_data or row.teacher else "no"
+            yield Condition(factors, _binomial(one.top1, other.top1, IMAGENET, IMAGENET), True)
+
+
+def _published_speed(left: str, right: str, summaries: list[Summary]) -> Iterator[Condition]:
+    names = [_architecture(name, summaries)[0] for name in (left, right)]
+    by_setting: dict[str, dict[str, float]] = {}
+    for speed in published.speeds():
+        by_setting.setdefault(speed.setting, {})[speed.architecture] = speed.images_per_s
+    for setting, values in by_setting.items():
+        if names[0] in values and names[1] in values:
+            factors = {"source": "published", **published.factors_of(setting)}
+            yield Condition(factors, Estimate(values[names[0]] / values[names[1]]), True)
+
+
+# What turns it
+
+
+def flips(conditions: list[Condition]) -> list[dict[str, str]]:
+    """The smallest sets of factors under which every decided condition goes against the majority; those with the most first."""
+    decided = [one for one in conditions if one.outcome != "undecided"]
+    holds = sum(one.outcome == "holds" for one in decided)
+    minority = "holds" if holds * 2 < len(decided) else "fails"
+    against = [one for one in decided if one.outcome == minority]
+    if not against or len(against) == len(decided):
+        return []
+    for size in range(1, FACTORS_IN_A_SET + 1):
+        found: dict[tuple[tuple[str, str], ...], int] = {}
+        for one in against:
+            for chosen in combinations([item for item in one.factors.items() if item[1]], size):
+                if chosen in found:
+                    continue
+                matching = [other for other in decided if all(other.factors.get(name) == value for name, value in chosen)]
+                found[chosen] = len(matching) if all(other.outcome == minority for other in matching) else 0
+        best = sorted((count, chosen) for chosen, count in found.items() if count)
+        if best:
+            return [dict(chosen) for _, chosen in reversed(best)]
+    return []

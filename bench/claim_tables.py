@@ -1,0 +1,83 @@
+"""A claim's answer as tables, and its figure on disk."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+from pathlib import Path
+
+from bench.claim import NEAR, Answer, Condition
+from bench.errors import UsageError
+from bench.record import write_whole
+from bench.registry import import_room
+from bench.table import Table
+from bench.units import interval, number
+
+FLIPS = 5
+
+
+def claim_tables(found: Answer) -> list[Table]:
+    """The verdict with what turns it, then every condition, from the worst ratio to the best."""
+    return [_verdict(found), _conditions(found)]
+
+
+def _verdict(found: Answer) -> Table:
+    total = len(found.conditions)
+    decided = total - found.count("undecided")
+    lines = [
+        ["verdict", found.verdict],
+        ["holds in", f"{found.count('holds')} of {decided} decided conditions"],
+        ["fails in", f"{found.count('fails')}"],
+        ["undecided", f"{found.count('undecided')} of {total}"],
+        ["worst", _told(found.conditions[0])],
+        ["best", _told(found.conditions[-1])],
+        *(["turned by", _set(flip)] for flip in found.flips[:FLIPS]),
+    ]
+    notes = [
+        "robust: no decided condition is against it; reversed: none is for it; fragile: some are for it and some against it",
+        "decided by the 95 % interval; a published speed has none, and decides where it is more than "
+        f"{NEAR:.0%} off 1; a published top-1 has its images' binomial one",
+    ]
+    if found.flips:
+        notes.append("turned by: under the smallest set of factors like this, every decided condition goes against the majority")
+        notes += [f"{len(found.flips) - FLIPS} more sets of that size turn it"] if len(found.flips) > FLIPS else []
+    return Table(f"Is {found.left} better than {found.right} on {found.on}?", ["", ""], lines, notes)
+
+
+def _set(factors: dict[str, str]) -> str:
+    return " and ".join(f"{name} = {value}" for name, value in factors.items())
+
+
+def _told(one: Condition) -> str:
+    return f"{_ratio(one)} × ({'published' if one.published else 'measured'}: {one.text})"
+
+
+def _ratio(one: Condition) -> str:
+    return interval(one.ratio) if one.ratio.low is not None else number(one.ratio.value)
+
+
+def _conditions(found: Answer) -> Table:
+    names = list(dict.fromkeys(name for one in found.conditions for name, value in one.factors.items() if value))
+    lines = [[_ratio(one), one.outcome, *(one.factors.get(name, "") for name in names)] for one in found.conditions]
+    return Table(f"{len(lines)} conditions", [f"× {found.right} [95 %]", "", *names], lines)
+
+
+def save(found: Answer, results: Path) -> Path:
+    """Draw the figure into `results/claims`; returns the PNG's path. UsageError where that cannot be written."""
+    from matplotlib import rc_context
+
+    plots = import_room("plots")
+    drawn = importlib.import_module(f"{plots.__name__}._claim").draw(found)
+    stem = re.sub(r"[^A-Za-z0-9]+", "_", f"{found.left}_over_{found.right}_{found.on}")[:120].strip("_")
+    folder = results / "claims"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in (".png", ".svg"):
+            buffer = io.BytesIO()
+            with rc_context({"svg.hashsalt": stem}):
+                drawn.savefig(buffer, format=suffix[1:], metadata={"Date": None} if suffix == ".svg" else {})
+            write_whole(folder / f"{stem}{suffix}", buffer.getvalue())
+    except OSError as error:
+        raise UsageError(f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can") from None
+    return folder / f"{stem}.png"

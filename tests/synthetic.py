@@ -1,0 +1,66 @@
+"""Records in memory whose truth is known, for studies and claims."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.record import FORMAT, About, AccuracyArm, Arm, ArmLine, CountArm, EndLine, Record, RoundLine, RunLine, Sample, SpeedArm, key_of
+from bench.training.recipe import recipes
+from bench.training.search import AS_IS
+
+from .conftest import MACHINE
+
+UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower"), "memory": ("B", "lower")}
+
+
+def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str]) -> Record:
+    head = ArmLine(format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family))
+    run = RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies=studies)
+    lines = [RoundLine(run="r1", round=number, samples=samples) for number, samples in enumerate(rounds, start=1)]
+    metrics = [sample.metric for sample in rounds[0]]
+    return Record(path=Path(head.key), head=head, runs=[run], rounds=lines, ends=[EndLine(run="r1", status="ok", metrics=metrics)])
+
+
+def speed(
+    model: str, values: Iterable[float], *, metric: str = "throughput", image_size: int = 224, policy: str = "fp32", family: str = "vit",
+    studies: dict[str, str] | None = None,
+) -> Record:  # fmt: skip
+    """A speed with one value per round."""
+    unit, better = UNITS[metric]
+    batch = 2 if metric == "throughput" else 1
+    arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
+    samples = [[Sample(metric=metric, unit=unit, better=better, values=[value])] for value in values]
+    return _record(arm, samples, family, studies or {})
+
+
+def count(model: str, params: float, macs: float, image_size: int = 224) -> Record:
+    """Exact counts."""
+    samples = [
+        Sample(metric="params", unit="parameter", better="lower", values=[params]),
+        Sample(metric="macs", unit="MAC", better="lower", values=[macs]),
+    ]
+    return _record(CountArm(model=model, image_size=image_size, num_classes=1000), [samples], "vit", {})
+
+
+def training(
+    model: str, seed: int, points: float, *, data: str, recipe: str, tuning: str = AS_IS, family: str = "convmixer",
+    studies: dict[str, str] | None = None,
+) -> Record:  # fmt: skip
+    """One training that ended with so many points of top-1 on 10,000 images."""
+    found = recipes.get(recipe)
+    arm = AccuracyArm(
+        model=model, image_size=32, num_classes=10, data=data, split="test", transform="t", recipe=found.name, recipe_hash=found.hash,
+        tuning=tuning, equalise="epochs", policy="fp32", seed=seed,
+    )  # fmt: skip
+    correct = round(min(max(points, 0.0), 100.0) * 100)
+    detail = {"correct": correct, "images": 10_000, "train_s": 10.0, "peak_memory_bytes": 1e9}
+    return _record(
+        arm, [[Sample(metric="top1", unit="share", better="higher", values=[correct / 10_000], detail=detail)]], family, studies or {}
+    )
+
+
+def noisy(draw: random.Random, middle: float, spread: float, number: int) -> list[float]:
+    """Values around a middle, spread by so many parts of it."""
+    return [middle * 2.718281828 ** draw.gauss(0, spread) for _ in range(number)]

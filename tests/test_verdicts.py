@@ -1,0 +1,192 @@
+"""From effects to verdicts: the rules on hand-made effects, and whole studies on records whose truth is known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from math import inf, log
+
+import pytest
+
+from bench.asking import hash_of, verdicts
+from bench.plugins import studies
+from bench.record import Record
+from bench.stats import Effect, contrast, difference
+from bench.studies import _factorial
+from bench.studies._scales import CIFAR10
+from bench.summary import summarise
+from bench.verdict_tables import details, overview, region
+from bench.verdicts import Finding, Outcome, judge, overall
+
+from . import synthetic
+
+DRAWS = 100
+
+
+def finding(value: float, error: float, where: tuple[float, float], *, unit: str = "points", primary: bool = True) -> Finding:
+    return Finding(what="w", unit=unit, region=where, effect=Effect(value, error, 20, 21), primary=primary)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "where", "outcome"),
+    [
+        (3.0, 0.1, (1.0, inf), "supported"),
+        (0.0, 0.1, (1.0, inf), "contradicted"),
+        (1.1, 0.1, (1.0, inf), "inconclusive"),
+        (0.0, 0.1, (-1.0, 1.0), "supported"),
+        (2.0, 0.1, (-1.0, 1.0), "contradicted"),
+        (0.0, 2.0, (-1.0, 1.0), "inconclusive"),
+        (-2.0, 0.1, (-inf, -0.5), "supported"),
+        (0.0, 0.1, (-inf, -0.5), "contradicted"),
+    ],
+)
+def test_where_the_interval_lies_decides(value: float, error: float, where: tuple[float, float], outcome: Outcome) -> None:
+    [found] = judge([finding(value, error, where)])
+    assert found.outcome == outcome
+    assert (found.needed is not None) == ((outcome == "inconclusive" and value != 0) or (value, error) == (0.0, 2.0))
+
+
+def test_a_ratio_is_judged_by_its_logarithm() -> None:
+    [found] = judge([finding(log(4.0), 0.02, (3.2, 4.8), unit="×")])
+    assert found.outcome == "supported"
+    shown = found.finding.shown
+    assert shown is not None and shown.value == pytest.approx(4.0) and shown.holds(4.0)
+    assert region(found.finding) == "3.20 to 4.80"
+    assert region(finding(0, 1, (0.0, 0.9), unit="×")) == "below 0.90"
+
+
+def test_many_comparisons_have_to_be_surer() -> None:
+    """An interval that just clears its bound decides alone and does not among twenty."""
+    alone = finding(1.25, 0.1, (1.0, inf))
+    assert judge([alone])[0].outcome == "supported"
+    assert judge([alone] + [finding(1.0, 0.1, (1.0, inf)) for _ in range(19)])[0].outcome == "inconclusive"
+
+
+def test_a_study_is_the_conjunction_of_what_decides() -> None:
+    yes, no, open_one = finding(3, 0.1, (1, inf)), finding(0, 0.1, (1, inf)), finding(1, 0.5, (1, inf))
+    missing = Finding(what="w", unit="points", region=(1, inf), effect=None)
+    beside = finding(0, 0.1, (1, inf), primary=False)
+    assert overall(judge([yes, yes, beside])) == "supported"
+    assert overall(judge([yes, no])) == "contradicted"
+    assert overall(judge([yes, open_one])) == "inconclusive"
+    assert overall(judge([yes, missing])) == "not measured"
+    assert overall(judge([missing, beside])) == "not measured"
+
+
+def test_the_number_that_would_settle_it_settles_it() -> None:
+    draw = random.Random(3)
+    left, right = ([draw.gauss(mean, 1.0) for _ in range(4)] for mean in (1.0, 0.0))
+    effect = difference(left, right)
+    assert effect is not None
+    [found] = judge([Finding(what="w", unit="points", region=(0.2, inf), effect=effect)])
+    assert found.outcome == "inconclusive" and found.needed is not None
+    settled = Effect(effect.value, effect.error * (effect.n / found.needed) ** 0.5, effect.freedom * found.needed / effect.n, found.needed)
+    assert judge([Finding(what="w", unit="points", region=(0.2, inf), effect=settled)])[0].outcome != "inconclusive"
+
+
+def test_a_contrast_of_two_groups_is_welchs_test() -> None:
+    from scipy.stats import ttest_ind
+
+    left, right = [91.2, 92.8, 93.1, 90.4], [89.0, 89.9, 91.5]
+    effect = difference(left, right)
+    found = ttest_ind(left, right, equal_var=False)
+    assert effect is not None
+    assert effect.p(0.0) == pytest.approx(found.pvalue)
+    interval = found.confidence_interval()
+    assert (effect.estimate.low, effect.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert contrast([(1.0, [1.0])]) is None
+
+
+# Whole studies on records whose truth is known
+
+
+def patch_speed(draw: random.Random, truth: str) -> list[Record]:
+    ratio, spread = {"present": (4.0, 0.03), "absent": (2.0, 0.03), "noisy": (4.0, 0.9)}[truth]
+    pairs = [("convmixer_1536_20", "convmixer_1536_20_k9_p14"), ("convmixer_768_32", "convmixer_768_32_k7_p14_relu")]
+    drift = synthetic.noisy(draw, 1.0, 0.3, 16)  # what hits both sides of a round alike
+    return [
+        synthetic.speed(name, [value * along for value, along in zip(synthetic.noisy(draw, speed, spread, 16), drift, strict=True)])
+        for fine, coarse in pairs
+        for name, speed in ((fine, 1.0), (coarse, ratio))
+    ]
+
+
+def kernel_accuracy(draw: random.Random, truth: str) -> list[Record]:
+    gain, spread = {"present": (2.3, 0.2), "absent": (0.0, 0.2), "noisy": (0.5, 2.0)}[truth]
+    return [
+        synthetic.training(
+            CIFAR10.variant(kernel=kernel),
+            seed,
+            92 + gain * (kernel - 3) / 6 + draw.gauss(0, spread),
+            data="cifar10",
+            recipe=CIFAR10.recipe,
+        )
+        for kernel in (3, 5, 7, 9)
+        for seed in range(5)
+    ]
+
+
+def patches_or_attention(draw: random.Random, truth: str) -> list[Record]:
+    """Present: the mixer makes no difference. Absent: attention is three points better."""
+    gain, spread = {"present": (0.0, 0.4), "absent": (3.0, 0.4), "noisy": (0.0, 9.0)}[truth]
+    return [
+        synthetic.training(
+            _factorial.name_of(CIFAR10, cell),
+            seed,
+            80 + gain * (cell[0] == "attention") + draw.gauss(0, spread),
+            data="cifar10",
+            recipe=CIFAR10.recipe,
+            family="skeleton",
+        )
+        for cell in _factorial.CELLS
+        for seed in range(3)
+    ]
+
+
+RIGHT = {"present": "supported", "absent": "contradicted", "noisy": "inconclusive"}
+
+
+@pytest.mark.parametrize("truth", list(RIGHT))
+@pytest.mark.parametrize("records", [patch_speed, kernel_accuracy, patches_or_attention])
+def test_the_verdict_is_right(records: Callable[[random.Random, str], list[Record]], truth: str) -> None:
+    study, right = studies.get(records.__name__), 0
+    for number in range(DRAWS):
+        found = verdicts(summarise(records(random.Random(number), truth), of_studies=True), [study])
+        right += found[0].outcome == RIGHT[truth]
+    assert right >= 90
+
+
+def test_digits_decide_nothing() -> None:
+    """Whatever came out, and in every table."""
+    from bench.studies._scales import DIGITS
+
+    records = [
+        synthetic.training(DIGITS.variant(kernel=kernel), seed, 90 + kernel + 0.1 * seed, data="digits", recipe=DIGITS.recipe)
+        for kernel in (3, 5, 7, 9)
+        for seed in range(3)
+    ]
+    found = verdicts(summarise(records, of_studies=True), [studies.get("kernel_accuracy")])
+    assert [one.outcome for one in found] == ["pipeline check"]
+    shown = [cell for table in (*details(found), *overview(found)) for row in table.rows for cell in row]
+    assert "supported" not in shown and "(supported)" not in shown
+
+
+def test_a_study_changed_after_its_data_is_marked() -> None:
+    study = studies.get("patch_speed")
+    for said, changed in ((hash_of(study), False), ("0123456789ab", True)):
+        draw = random.Random(1)
+        names = [name for pair in (("convmixer_1536_20", 1.0), ("convmixer_1536_20_k9_p14", 4.0)) for name in [pair]]
+        records = [synthetic.speed(name, synthetic.noisy(draw, speed, 0.01, 8), studies={study.name: said}) for name, speed in names]
+        [found] = verdicts(summarise(records, of_studies=True), [study])
+        assert found.changed is changed
+        [table] = overview([found])
+        assert ("*" in table.rows[0][3]) is changed
+
+
+def test_what_only_studies_wanted_stays_out_of_other_tables() -> None:
+    records = [
+        synthetic.speed("vit_s16", [10.0] * 8),
+        synthetic.speed("convmixer_1536_20_k9_p14", [4.0] * 8, studies={"patch_speed": "0" * 12}),
+    ]
+    assert [row.model for row in summarise(records).rows] == ["vit_s16"]
+    assert len(summarise(records, of_studies=True).rows) == 2
