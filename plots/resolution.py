@@ -46,21 +46,16 @@ def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 
 def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], metric: str) -> None:
-    label, factor = METRICS[metric]
+    quantity, factor = METRICS[metric]
     lowest = []
     for name, speeds in by_family.items():
         values = [evidence.median(one, metric) for one in speeds]
         points = [(tokens, value * factor) for tokens, value in zip(TOKENS, values, strict=True) if value]
         if points:
             title, colour, marker = family(name)
-            axes.plot(
-                *zip(*points, strict=True),
-                color=colour,
-                marker=marker,
-                markersize=5,
-                linewidth=1.4,
-                label=f"{title}, {speeds[0].model}" if len({one.model for one in speeds}) == 1 else title,
-            )
+            one_model = len({one.model for one in speeds}) == 1
+            label = f"{title}, {speeds[0].model}" if one_model else title
+            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
             lowest.append(points[0][1])
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -70,7 +65,7 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
             axes.plot(TOKENS, [start * (one / TOKENS[0]) ** slope for one in TOKENS], color="#999999", linestyle=style, linewidth=0.9)
     axes.set_xticks(TOKENS, [f"{one:,.0f}" for one in TOKENS])
     axes.minorticks_off()
-    axes.set_ylabel(label, fontsize=8.5)
+    axes.set_ylabel(quantity, fontsize=8.5)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -90,7 +90,7 @@ def test_the_factorial_is_balanced_and_of_one_budget(scale: Scale) -> None:
         cell: cost_in_closed_form(models.get(_factorial.name_of(scale, cell)), image_size=size, num_classes=classes).params
         for cell in _factorial.CELLS
     }
-    assert len(found) == len(set(_factorial.name_of(scale, cell) for cell in _factorial.CELLS)) == 24
+    assert len(found) == len({_factorial.name_of(scale, cell) for cell in _factorial.CELLS}) == 24
     first = found[_factorial.CELLS[0]]
     assert {cell: value / first for cell, value in found.items() if abs(value / first - 1) > 0.02} == {}
 
