@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 from bench.evidence import Evidence
 from bench.plugins import Study, studies
@@ -18,12 +19,12 @@ def hash_of(study: Study) -> str:
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
-    """The verdicts of one machine's records, those of studies among them; study by study, scale by scale."""
+    """The verdicts of one machine's records, those of studies among them; in the order of the claims."""
     evidence = Evidence(summary)
     known = dict.fromkeys(one.arm.data for one in summary.accuracies if one.arm.recipe and one.arm.data.partition(":")[0] in SCALES)
     scales = [scale_of(data) for data in known] or [DIGITS]
     found = []
-    for study in studies.entries() if named is None else named:
+    for study in sorted(studies.entries() if named is None else named, key=lambda study: (study.claims or (math.inf,), study.name)):
         for scale in scales if study.trains else [None]:
             found.append(_verdict(study, evidence, scale))
     return found

@@ -43,6 +43,16 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
         from bench.training.recipe import recipes
 
         return [{"name": entry.name, "hash": entry.hash, "epochs": entry.epochs, "summary": entry.summary} for entry in recipes.entries()]
+    if kind == "studies":
+        return [
+            {
+                "name": entry.name,
+                "claims": ", ".join(f"#{claim}" for claim in entry.claims),
+                "trains": entry.trains,
+                "question": entry.question,
+            }
+            for entry in plugins.studies.entries()
+        ]
     return [{"name": entry.name, "summary": entry.summary} for entry in plugins.figures.entries()]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # imports torch
 RENDERING_S = 60.0
 """Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
-Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "figures"]
+Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"]
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
@@ -267,13 +267,7 @@ def _studies(name: str) -> list[Any]:
 @study.command(name="list")
 def study_list() -> int:
     """Every study with its question and the claims it asks about."""
-    from rich.console import Console
-
-    from bench.console import print_tables
-    from bench.verdict_tables import catalogue
-
-    print_tables(_console(Console), [catalogue()])
-    return 0
+    return list_("studies")
 
 
 @study.command(name="run")
@@ -286,6 +280,8 @@ def study_run(
     results: Path = Path("results"),
     device: str = "auto",
     seed: int = 0,
+    seeds: int | None = None,
+    again: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Measure what a study lacks, most worth per minute first, and print its verdict; the same command goes on later.
@@ -304,6 +300,10 @@ def study_run(
         As for `run`.
     seed
         Of the order of rounds and the inputs; trainings have seeds of their own.
+    seeds
+        Trainings of each model; the scale's own number unless given.
+    again
+        Make the timed runs once more and add their rounds, where a verdict is inconclusive.
     dry_run
         Show the queue with what each entry is expected to take, and measure nothing.
     """
@@ -322,11 +322,13 @@ def study_run(
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
         raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
+    if seeds is not None and not 2 <= seeds <= 1000:
+        raise UsageError(f"--seeds: {seeds} trainings give no interval; 3 do, 5 a good one")
     scale_of(data)
     named = _studies(name)
     console = _console(Console)
     with Live(console) as live:
-        queue = Queue(results, device, data, seed, live, Workers().open)
+        queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again)
         entries = queue.entries(named)
         if dry_run:
             print_tables(console, [queued(entries)])
@@ -526,6 +528,87 @@ def report(*, results: Path = Path("results")) -> int:
 
 
 @app.command
+def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) -> int:
+    """Show what changed between two sets of records, arm by arm.
+
+    Parameters
+    ----------
+    left
+        A results folder, a machine's folder, or FOLDER@COMMIT.
+    right
+        What it is compared with; changes are those from left to right.
+    fail_on_regression
+        Exit with 1 where anything got worse by more than this, beyond chance: 5% or 0.05.
+    """
+    from rich.console import Console
+
+    from bench.change_tables import changes
+    from bench.changes import compare as compared
+    from bench.console import print_tables
+
+    limit = None if fail_on_regression is None else _share(fail_on_regression)
+    found = compared(left, right)
+    console = _console(Console)
+    print_tables(console, [changes(found, left, right)])
+    worse = [] if limit is None else found.regressions(limit)
+    if worse:
+        names = ", ".join(dict.fromkeys(one.name for one in worse))
+        console.print(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}", soft_wrap=True, highlight=False)
+    return 1 if worse else 0
+
+
+def _share(text: str) -> float:
+    """`5%` or `0.05`."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise UsageError(f"--fail-on-regression: {text!r} is no share; 5% or 0.05 would be")
+    return value
+
+
+@app.command
+def pack(file: Path, /, *, results: Path = Path("results")) -> int:
+    """Put all records of a results folder into one file, to be sent to somebody.
+
+    Parameters
+    ----------
+    file
+        The file to write, such as mine.zip.
+    results
+        Folder with one folder per machine in it.
+    """
+    from bench.packing import pack as packed
+
+    print(f"{packed(results, file)} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
+    return 0
+
+
+@app.command
+def verify(file: Path, /) -> int:
+    """Check a pack: hashes, schema, counts against the known ones, the sentinel pair and the canary. Executes nothing of it.
+
+    Parameters
+    ----------
+    file
+        A file that `bench pack` made.
+    """
+    from bench.packing import verify as verified
+
+    found = verified(file)
+    for remark in found.remarks:
+        print(f"note: {remark}")
+    for problem in found.problems:
+        print(f"bench: {file}: {problem}", file=sys.stderr)
+    if found.problems:
+        print(f"bench: {file}: refused for {len(found.problems)} reasons", file=sys.stderr)
+        return 1
+    print(f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed")
+    return 0
+
+
+@app.command
 def describe(name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2) -> int:
     """Show one model layer by layer: shape, parameters, MACs and their share.
 
@@ -569,7 +652,7 @@ def list_(
     Parameters
     ----------
     kind
-        models, weights, families, metrics, policies, datasets, recipes or figures.
+        models, weights, families, metrics, policies, datasets, recipes, studies or figures.
     name
         With `weights`: the model whose published weights are shown.
     family

@@ -102,10 +102,17 @@ class Evidence:
         """What the trainings say of themselves, one per seed."""
         return [float(one.detail[name]) for one in self.trainings(model, data, recipe) if one.detail.get(name) is not None]
 
-    def fields(self, model: str, data: str, recipe: str, when: str, name: str) -> list[float]:
-        """A figure of the effective receptive field `before` or `after` training at the model's own size, one per seed."""
-        found = [one.fields.get(f"{when}_{one.arm.image_size}") for one in self.trainings(model, data, recipe)]
+    def fields(self, model: str, data: str, recipe: str, when: str, name: str, *, canvas: int = 1) -> list[float]:
+        """A figure of the effective receptive field `before` or `after` training, one per seed.
+
+        At the model's own size, or on a canvas so many times as wide.
+        """
+        found = [one.fields.get(f"{when}_{canvas * one.arm.image_size}") for one in self.trainings(model, data, recipe)]
         return [float(field[name]) for field in found if field]
+
+    def theoretical_field(self, model: str, data: str, recipe: str) -> float | None:
+        """Side of the theoretical receptive field in pixels, where the model's shape knows it."""
+        return next((one.fields["theoretical"] for one in self.trainings(model, data, recipe) if one.fields.get("theoretical")), None)
 
     def epochs_to(self, model: str, data: str, recipe: str, level: float) -> list[float]:
         """Epochs at the first look at select with at least `level`, for every seed that got there."""

@@ -1,14 +1,15 @@
 """The effective receptive field: how far a network really looks, by the gradient of its central output.
 
 After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over channels, with
-respect to the image; here its absolute value, summed over colours and averaged over images before anything is
+respect to the image, before the norm that may follow that map; here its absolute value, summed over colours and averaged over images before anything is
 normalised, so that no image counts for more than its gradient. Distances are from the centre of that position's cell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
@@ -51,14 +52,36 @@ def gradient_map(model: nn.Module, images: Tensor) -> tuple[Tensor, float]:
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    with _before_its_norm(model):
+        return _averaged(features, images, getattr(model, "num_prefix_tokens", 0), type(model).__name__)
+
+
+@contextmanager
+def _before_its_norm(model: nn.Module) -> Iterator[None]:
+    """The last map as the last block left it.
+
+    The channels of a layer norm's output sum to a constant, whose gradient is nothing at all before training and what is
+    left of the cancelling after it.
+    """
+    norm = getattr(model, "norm", None)
+    if isinstance(norm, nn.Module):
+        model.norm = nn.Identity()
+    try:
+        yield
+    finally:
+        if isinstance(norm, nn.Module):
+            model.norm = norm
+
+
+def _averaged(features: Callable[[Tensor], Tensor], images: Tensor, prefix: int, name: str) -> tuple[Tensor, float]:
     total = torch.zeros(images.shape[-2:], dtype=torch.float64, device=images.device)
     centre = 0.0
     for chunk in images.split(CHUNK):
         chunk = chunk.detach().requires_grad_()
-        rows = _positions(features(chunk), getattr(model, "num_prefix_tokens", 0))
+        rows = _positions(features(chunk), prefix)
         side = math.isqrt(rows.shape[1])
         if side * side != rows.shape[1]:
-            raise NotImplementedError(f"{type(model).__name__}: its last map of {rows.shape[1]} positions is no square")
+            raise NotImplementedError(f"{name}: its last map of {rows.shape[1]} positions is no square")
         (gradient,) = torch.autograd.grad(rows[:, side // 2 * side + side // 2].sum(), chunk)
         total += gradient.abs().sum(dim=(0, 1)).double()
         centre = (side // 2 + 0.5) * images.shape[-1] / side

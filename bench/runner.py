@@ -87,6 +87,8 @@ class Runner:
     gpu: Gpu | None = None
     studies: dict[str, str] = field(default_factory=dict)
     """What the run is made for, with the hash of each study's file."""
+    again: bool = False
+    """A study's timed arms get another run; its rounds are added to those that there are."""
     until: float | None = None
     """When, on the clock of `now`, nothing new is begun any more; what was not begun is left."""
     free: Callable[[Gpu | None], int | None] = free_memory
@@ -161,7 +163,7 @@ class Runner:
             return [lane for task in tasks if (lane := self._lane(task))]
         timed = [task for task in tasks if _is_timed(task.arm)]
         others = [lane for task in tasks if task not in timed and (lane := self._lane(task))]
-        return others if self._met(timed) else [*others, *(self._new_lane(task) for task in timed)]
+        return others if self._met(timed) and not self.again else [*others, *(self._new_lane(task) for task in timed)]
 
     def _met(self, tasks: list[Task]) -> bool:
         """Whether a run has enough rounds of every one of these arms, or how it ended for those that have none."""

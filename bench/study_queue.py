@@ -56,6 +56,10 @@ class Queue:
     seed: int
     observer: Observer
     open_worker: Callable[[Job], Worker]
+    seeds: int | None = None
+    """Trainings of each model, where others are wanted than the scale has."""
+    again: bool = False
+    """Timed runs are made once more, and their rounds added."""
     now: Callable[[], float] = time.monotonic
 
     def entries(self, studies: list[Study]) -> list[Entry]:
@@ -64,7 +68,7 @@ class Queue:
         kind = device.partition(":")[0]
         merged: dict[str, Entry] = {}
         for study in studies:
-            for need in study.needs(scale_of(self.data) if study.trains else None, kind):
+            for need in study.needs(scale_of(self.data, self.seeds) if study.trains else None, kind):
                 entry = merged.setdefault(json.dumps(need.settings, sort_keys=True), Entry(need))
                 entry.studies[study.name] = hash_of(study)
                 entry.worth += need.worth
@@ -98,7 +102,7 @@ class Queue:
     def _runner(self, entry: Entry) -> Runner:
         settings = {"seed": self.seed, **entry.need.settings}
         config = RunConfig(**settings, results=self.results, device=self.device, yes=True)
-        return Runner(config, self.observer, self.open_worker, studies=entry.studies)
+        return Runner(config, self.observer, self.open_worker, now=self.now, studies=entry.studies, again=self.again and not entry.trains)
 
     def _expected(self, entry: Entry, known: list[Record], rate: float, kind: str) -> float:
         """Seconds that what is open of an entry takes, by this machine's records where there are some."""

@@ -264,5 +264,5 @@ def hours(tasks: list[Task], rate: float) -> float:
         recipe = recipes.get(arm.recipe)
         entry, size = models.get(arm.model), recipe.image_size or arm.image_size
         macs = cost_in_closed_form(entry, image_size=size, num_classes=arm.num_classes).macs
-        total += 3 * macs * images[arm.data] * recipe.data_share * (arm.epochs or recipe.epochs) / rate / 3600
+        total += 3 * macs * images[arm.data] * (arm.epochs or recipe.epochs) / rate / 3600
     return total

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.plugins import studies
 from bench.table import Table
 from bench.units import interval, number
 from bench.verdicts import Finding, Judged, Verdict
@@ -122,11 +121,3 @@ def queued(entries: list[Entry]) -> Table:
     total = sum(one.seconds for one in entries) / 60
     notes = [f"about {total:.0f} minutes in all, from records of this machine where it has some, else from multiply-adds"]
     return Table("Queue; nothing was measured", ["run", "for", "open arms", "worth", "minutes", "worth a minute"], lines, notes)
-
-
-def catalogue() -> Table:
-    """Every study with its question."""
-    lines = [[one.name, one.question, _claims(one.claims), "trains" if one.trains else "no training"] for one in studies.entries()]
-    return Table(
-        f"{len(lines)} studies", ["study", "question", "claim", "needs"], lines, ["python -m bench study run NAME measures what one lacks"]
-    )

@@ -48,13 +48,8 @@ def _figure(verdict: Verdict, shown: list[Judged]) -> matplotlib.figure.Figure:
         _panel(axes, group, verdict)
     changed = " · the study was changed after some of its data" if verdict.changed else ""
     figure.suptitle("\n".join(textwrap.wrap(verdict.question, 92)), fontsize=12, fontweight="bold", x=0.01, ha="left")
-    panels[0].set_title(
-        f"{verdict.outcome} · {verdict.scale}{changed} · shaded: where the claim wants it; filled: decides, hollow: stands beside it",
-        fontsize=8,
-        color="#444444",
-        loc="left",
-        x=-0.6,
-    )
+    caption = f"{verdict.outcome} · {verdict.scale}{changed} · shaded: where the claim wants it; filled: decides, hollow: stands beside it"
+    figure.supxlabel(caption, fontsize=8, color="#444444", x=0.01, ha="left")
     return figure
 
 

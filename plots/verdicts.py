@@ -39,11 +39,11 @@ def _line(axes: matplotlib.axes.Axes, y: float, one: Verdict) -> None:
     axes.text(0.15, y, "\n".join(textwrap.wrap(one.question + claims, 62)), fontsize=8, va="center")
     box = {"boxstyle": "round,pad=0.35", "facecolor": colour(one.outcome), "edgecolor": "none"}
     ink = "#000000" if one.outcome == "not measured" else "#ffffff"
-    axes.text(5.25, y, one.outcome + (" *" if one.changed else ""), fontsize=8, color=ink, va="center", ha="center", bbox=box)
-    axes.text(6.1, y, "\n".join(textwrap.wrap(one.scale, 22)), fontsize=7.5, color="#444444", va="center")
+    axes.text(4.75, y, one.outcome + (" *" if one.changed else ""), fontsize=8, color=ink, va="center", ha="center", bbox=box)
+    axes.text(5.5, y, "\n".join(textwrap.wrap(one.scale, 22)), fontsize=7.5, color="#444444", va="center")
     leading = next((judged.finding for judged in one.findings if judged.finding.primary and judged.finding.shown), None)
-    text = f"{effect(leading)}\n{textwrap.shorten(leading.what, 62, placeholder=' …')}" if leading else "not measured"
-    axes.text(7.75, y, text, fontsize=7.5, va="center")
+    text = f"{effect(leading)}\n{textwrap.shorten(leading.what, 62, placeholder=' …')}" if leading else ""
+    axes.text(7.05, y, text, fontsize=7.5, va="center")
 
 
 figures.add(Figure(name="verdicts", draw=overview, of_studies=True, summary="all verdicts on one page"))

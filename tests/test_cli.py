@@ -136,7 +136,7 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "figures"])
+@pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"])
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert kind in capsys.readouterr().out

@@ -53,6 +53,32 @@ def test_memory_takes_part_in_one_round_only(tmp_path: Path) -> None:
     assert (counted["params"], counted["latency"], counted["throughput"], counted["memory"]) == (3, 12, 12, 3)
 
 
+def test_several_image_sizes_are_arms_of_one_run(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers, models=("vit_digits", "resnet_digits"), image_size=(32, 64), metrics=("latency",))
+    sizes = Counter(
+        (job.arm.model, job.arm.image_size) for job in workers.opened if job.arm.model not in ("vit_s16", "deit_s16", "machine")
+    )
+    assert set(sizes) == {(model, size) for model in ("vit_digits", "resnet_digits") for size in (32, 64)}
+    with pytest.raises(UsageError, match="32,64 are several, and --data has images of one size"):
+        RunConfig(models=("vit_digits",), image_size=(32, 64), data="digits")
+
+
+def test_a_study_has_its_arms_in_one_run(tmp_path: Path) -> None:
+    """An arm that is finished from another run has no rounds in common with the new ones, and is measured again beside them."""
+    start(tmp_path, FakeWorkers(steady), models=THREE[:2], metrics=("throughput",), rounds=6)
+    config = RunConfig(models=THREE, metrics=("throughput",), device="cpu", rounds=6, results=tmp_path)
+
+    def study(workers: FakeWorkers) -> Runner:
+        return Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, studies={"one": "0" * 12})
+
+    workers = FakeWorkers(steady)
+    assert len(study(workers).outstanding()) == 3
+    study(workers).run()
+    assert workers.models() == set(THREE)
+    assert study(FakeWorkers(steady)).outstanding() == []
+
+
 def test_a_second_run_measures_nothing(tmp_path: Path) -> None:
     first, _ = start(tmp_path, FakeWorkers(steady))
     before = {path: path.read_bytes() for path in first.records}

@@ -17,7 +17,7 @@ from bench.plugins import Study, models, studies
 from bench.record import AccuracyArm, load_folder
 from bench.registry import ROOT
 from bench.studies import _factorial
-from bench.studies._scales import CIFAR10, DIGITS, IMAGENET, SCALES, Scale, scale_of
+from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.studies.width_or_depth import shapes
 from bench.study_queue import Queue
 from bench.summary import summarise
@@ -76,6 +76,15 @@ def test_the_families_have_equal_parameters(scale: Scale) -> None:
     params = {name: cost_of(models.get(name), image_size=size, num_classes=classes).params for name in scale.family.values()}
     reference = params[scale.family["convmixer"]]
     assert {name: value for name, value in params.items() if abs(value / reference - 1) > 0.02} == {}
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+def test_half_is_half(scale: Scale) -> None:
+    size, classes = SHAPES[scale.name]
+    half, whole = (
+        cost_of(models.get(name), image_size=size, num_classes=classes).params for name in (scale.half, scale.family["convmixer"])
+    )
+    assert half / whole == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
@@ -182,11 +191,3 @@ def test_a_new_study_is_one_file(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-m", "bench", "study", "list"], cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "Is ResNet-18 about twice as fast?" in found.stdout
-
-
-def test_recipes_on_a_share_of_the_data_take_as_many_steps() -> None:
-    from bench.studies.data_scaling import SHARES, recipe
-
-    for scale in (DIGITS, CIFAR10, IMAGENET):
-        steps = [(found := recipes.get(recipe(scale, share))).epochs * found.data_share for share in SHARES]
-        assert steps == pytest.approx([steps[0]] * 3)

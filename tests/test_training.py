@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.errors import Diverged, UsageError
-from bench.plugins import datasets, models, policies
+from bench.plugins import datasets, models, open_data, policies
 from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import session
@@ -22,7 +22,7 @@ from bench.training.loop import Training
 from bench.training.recipe import Recipe, changed, recipes
 from bench.training.schedule import learning_rate
 from bench.training.session import train_and_evaluate
-from bench.training.splits import Split, Splits
+from bench.training.splits import Split, Splits, fewer
 from bench.training.stochastic_depth import drop_paths
 from bench.training.world import ALONE, World
 
@@ -114,6 +114,29 @@ def test_a_changed_recipe_is_spelled_and_says_so() -> None:
     assert recipes.get("digits:epochs=60") == recipes.get("digits")
 
 
+def test_a_range_is_spelled_by_its_ends() -> None:
+    found = recipes.get("convmixer_cifar:crop_scale=0.75-1:mixup=0.5:crop_scale=0.5-1")
+    assert found.crop_scale == (0.5, 1.0)
+    assert recipes.get(found.name) == found
+
+
+def test_a_field_that_came_later_leaves_older_recipes_as_they_were() -> None:
+    """The hash that the committed records of the digits recipe carry."""
+    assert recipes.get("digits").hash == "732f273b6907"
+    assert recipes.get("digits:data_share=0.5").hash != recipes.get("digits").hash
+
+
+def test_a_share_of_the_data_lies_within_every_larger_one() -> None:
+    whole = open_data("digits")
+    parts = [fewer(whole, share) for share in (0.1, 0.3, 1.0)]
+    assert [len(part.train) for part in parts] == [1150, 1150, 1150]  # an epoch keeps its length
+    rows = [{bytes(image.numpy().tobytes()) for image in part.train.images} for part in parts]
+    assert rows[0] <= rows[1] <= rows[2]
+    assert [len(row) for row in rows] == [115, 345, 1150]
+    assert all(part.test is whole.test and part.select is whole.select and part.mean == whole.mean for part in parts)
+    assert "115 of train" in parts[0].name
+
+
 @pytest.mark.parametrize(
     ("spelling", "words"),
     [
@@ -124,6 +147,9 @@ def test_a_changed_recipe_is_spelled_and_says_so() -> None:
         ("digits:loss=hinge", "cross_entropy, binary_cross_entropy"),
         ("digits:schedule=1", "cannot be changed on the command line"),
         ("digits:epochs=-1", "has to be above 0"),
+        ("digits:crop_scale=wide", "is not a range; 0.5-1 would be"),
+        ("digits:crop_scale=1-0.5", "a range goes up"),
+        ("digits:data_share=0", "has to be above 0 and at most 1"),
         ("digit", "did you mean digits"),
     ],
 )

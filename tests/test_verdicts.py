@@ -112,7 +112,7 @@ def patch_speed(draw: random.Random, truth: str) -> list[Record]:
 
 
 def kernel_accuracy(draw: random.Random, truth: str) -> list[Record]:
-    gain, spread = {"present": (2.3, 0.2), "absent": (0.0, 0.2), "noisy": (0.5, 2.0)}[truth]
+    gain, spread = {"present": (2.3, 0.2), "absent": (0.0, 0.15), "noisy": (0.5, 2.0)}[truth]
     return [
         synthetic.training(
             CIFAR10.variant(kernel=kernel),

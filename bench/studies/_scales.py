@@ -6,7 +6,7 @@ Equal parameters are within 2 % of the family's ConvMixer (a test builds and cou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UsageError
@@ -26,6 +26,9 @@ class Scale:
     image_size: tuple[int, ...] = ()
     """Empty: each model's own."""
     family: dict[str, str]
+    classes: int = 10
+    half: str
+    """A ConvMixer of half their parameters."""
     recipes: dict[str, str]
     seeds: int
     replicates: int
@@ -83,6 +86,7 @@ DIGITS = Scale(
     label="digits, 0.1 M parameters",
     image_size=(32,),
     family={"convmixer": "convmixer_digits", "vit": "vit_digits", "mixer": "mixer_digits", "resnet": "resnet_digits"},
+    half="convmixer_84_4_k3_p8",
     # The second is the ConvMixer authors' CIFAR-10 optimizer, which is known to leave small transformers at chance.
     recipes={
         "small": "digits_small",
@@ -113,6 +117,7 @@ CIFAR10 = Scale(
         "mixer": "mixer_96_7_p4_t48_m408",
         "resnet": "resnet_10_3-4-6-3_bottleneck_s3",
     },
+    half="convmixer_176_8_k5_p2",
     recipes={"convmixer_cifar": "convmixer_cifar", "deit_cifar": "deit_cifar"},
     seeds=5,
     replicates=5,
@@ -131,12 +136,14 @@ CIFAR10 = Scale(
 IMAGENET = Scale(
     data="imagenet",
     label="ImageNet-1k, 21 M parameters",
+    classes=1000,
     family={
         "convmixer": "convmixer_768_32",
         "vit": "vit_384_12_p16_h6_m1440",
         "mixer": "mixer_544_8_p16_t272_m2176",
         "resnet": "resnet_58_3-4-6-3_bottleneck_s7",
     },
+    half="convmixer_528_32_k7_p7_relu",
     recipes={"convmixer_imagenet": "convmixer_imagenet", "deit_imagenet": "deit_imagenet", "rsb_a3_imagenet": "rsb_a3_imagenet"},
     seeds=3,
     replicates=3,
@@ -155,11 +162,10 @@ IMAGENET = Scale(
 SCALES = {scale.name: scale for scale in (DIGITS, CIFAR10, IMAGENET)}
 
 
-def scale_of(data: str) -> Scale:
-    """The scale of `--data`; UsageError where studies have none for it."""
-    from dataclasses import replace
-
+def scale_of(data: str, seeds: int | None = None) -> Scale:
+    """The scale of `--data`, with so many seeds where others are wanted; UsageError where studies have none for it."""
     name = data.partition(":")[0]
     if name not in SCALES:
         raise UsageError(f"--data: studies have no scale for {data!r}; there are {', '.join(SCALES)} (imagenet:/path)")
-    return replace(SCALES[name], data=data)
+    scale = replace(SCALES[name], data=data)
+    return scale if seeds is None else replace(scale, seeds=seeds, replicates=seeds)

@@ -10,7 +10,6 @@ from math import inf, log10
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
 from bench.stats import difference, mean_effect, slope
-from bench.training.recipe import recipes
 from bench.verdicts import Finding
 
 from ._scales import Scale
@@ -20,8 +19,8 @@ SHARES = (0.1, 0.3, 1.0)
 
 
 def recipe(scale: Scale, share: float) -> str:
-    """The usual recipe on a share of the data, its epochs stretched to as many steps."""
-    return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}:epochs={recipes.get(scale.recipe).epochs / share:g}")
+    """The usual recipe on a share of the data, for as many steps."""
+    return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}")
 
 
 def needs(scale: Scale, device: str) -> list[Need]:

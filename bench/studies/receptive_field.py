@@ -52,7 +52,18 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             effect=None,
             value=middle(shares),
             primary=False,
+            note=_beside(evidence, scale, name),
         )
+
+
+def _beside(evidence: Evidence, scale: Scale, model: str) -> str:
+    """The same on a canvas twice as wide, what the architecture could see at most, and whether the canvas ends it."""
+    wider = middle(evidence.fields(model, scale.data, scale.recipe, "after", "share50", canvas=2))
+    saturated = any(evidence.fields(model, scale.data, scale.recipe, "after", "saturated"))
+    theory = evidence.theoretical_field(model, scale.data, scale.recipe)
+    parts = [f"{wider:.2f} on a canvas twice as wide" if wider is not None else "", "saturated at its own size" if saturated else ""]
+    parts.append(f"theoretical field {theory:.0f} pixels" if theory else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _radii(evidence: Evidence, scale: Scale, model: str, when: str) -> list[float]:

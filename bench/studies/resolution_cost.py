@@ -27,7 +27,7 @@ REGIONS = {"vit": (1.5, inf), "convmixer": (0.8, 1.2), "mixer": (0.8, 1.2), "res
 
 def needs(scale: None, device: str) -> list[Need]:
     names = [name.format(patch) for name in BY_PATCH.values() for patch in PATCHES]
-    common: dict[str, Any] = {"metrics": ("latency", "memory"), "batch_sizes": (1,), "time_budget": 100.0, "target_ci": None}
+    common: dict[str, Any] = {"metrics": ("latency", "memory"), "batch_sizes": (1,), "time_budget": 240.0, "target_ci": None}
     return [
         timed("latency and memory over image sizes", BY_IMAGE.values(), device, worth=5.0, image_size=SIZES, **common),
         timed("latency and memory over patch sizes", names, device, worth=4.0, **common),

@@ -20,14 +20,14 @@ INTEREST = 1.1
 def shapes(scale: Scale) -> tuple[str, str]:
     """Wide and deep: half the scale's depth at its width, and its depth at the width that makes them equal."""
     width, depth, kernel, patch = scale.convmixer
-    target = _params(width, depth // 2, kernel, patch)
-    narrow = min(range(8, width, 2), key=lambda one: abs(_params(one, depth, kernel, patch) - target))
+    target = _params(width, depth // 2, kernel, patch, scale.classes)
+    narrow = min(range(8, width, 2), key=lambda one: abs(_params(one, depth, kernel, patch, scale.classes) - target))
     return scale.variant(depth=depth // 2), scale.variant(width=narrow)
 
 
-def _params(width: int, depth: int, kernel: int, patch: int) -> int:
-    """Without the classifier, in the paper's closed form."""
-    return width * (depth * (kernel**2 + width + 6) + 3 * patch**2 + 3)
+def _params(width: int, depth: int, kernel: int, patch: int, classes: int) -> int:
+    """In the closed form of models/convmixer.py."""
+    return width * (depth * (kernel**2 + width + 6) + 3 * patch**2 + classes + 3) + classes
 
 
 def needs(scale: Scale, device: str) -> list[Need]:

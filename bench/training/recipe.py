@@ -66,7 +66,8 @@ class Recipe:
     """Of an exponential moving average of the weights, which is then what is evaluated; None: the last weights are."""
 
     data_share: float = 1.0
-    """Share of the training images that is used at all, the same ones for every model and seed."""
+    """Share of the training images that is used at all, the same ones for every model and seed. An epoch keeps its length
+    in steps, so that another share takes as many."""
     image_size: int | None = None
     """Side of the training images in pixels; None: the model's own."""
     crop_scale: tuple[float, float] = (1.0, 1.0)

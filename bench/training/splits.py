@@ -114,13 +114,16 @@ def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
 def fewer(splits: Splits, share: float) -> Splits:
     """With a share of the training images alone: the first of one fixed order, so that a smaller share lies within a larger.
 
-    Select, test and the normalisation stay those of the whole.
+    They are repeated until there are as many as before, and an epoch has as many steps. Select, test and the normalisation
+    stay those of the whole.
     """
     if share == 1:
         return splits
-    size = max(1, round(share * len(splits.train)))
-    order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
-    return replace(splits, train=splits.train.subset(order[:size].sort().values), name=f"{splits.name}, {size} of train")
+    number = len(splits.train)
+    size = max(1, round(share * number))
+    order = torch.randperm(number, generator=torch.Generator().manual_seed(0))[:size].sort().values
+    repeated = order.repeat(-(-number // size))[:number]
+    return replace(splits, train=splits.train.subset(repeated), name=f"{splits.name}, {size} of train")
 
 
 def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:

@@ -1,0 +1,88 @@
+"""Records as a tidy table: one row per metric and round, ready for pandas.
+
+    import bench
+
+    frame = bench.load("results")
+    speeds = frame[(frame.metric == "throughput") & (frame.phase == "measure") & ~frame.disturbed]
+    speeds.groupby(["machine", "model", "policy", "batch_size"]).value.median()
+
+Values are as stored, in base units (`unit`), the median of their window; nothing is averaged, nothing is left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.errors import UsageError
+from bench.record import EndLine, Record, RoundLine, RunLine, Sample, load_folder
+
+if TYPE_CHECKING:
+    import pandas
+
+ARM = (
+    "model", "image_size", "num_classes", "policy", "device", "batch_size", "mode", "precision", "data", "split", "transform", "recipe",
+    "recipe_hash", "tuning", "learning_rate", "equalise", "epochs", "weights", "checkpoint", "labels", "seed", "source",
+)  # fmt: skip
+"""Fields of arms; a column is empty where a kind of arm has no such field."""
+COLUMNS = (
+    "machine", "kind", "family", *ARM, "metric", "unit", "better", "value", "calls", "low", "high", "run", "round", "phase", "worker",
+    "disturbed", "role", "started", "commit", "status", "key",
+)  # fmt: skip
+
+
+def load(path: str | Path) -> pandas.DataFrame:
+    """All records below a results folder, or a machine's folder, as a DataFrame with the columns `COLUMNS`.
+
+    `value` is the median of a round's window of `calls` values, `low` and `high` their extremes; `status` is how the run
+    ended for the arm, empty where it was killed. UsageError where there are no records or one is damaged.
+    """
+    import pandas
+
+    folder = Path(path)
+    folders = sorted({found.parent for found in folder.glob("**/records/*.jsonl")})
+    if not folders:
+        raise UsageError(f"load: no records below {folder}; `python -m bench run` measures some")
+    rows: list[dict[str, Any]] = []
+    for one in folders:
+        records, damaged = load_folder(one)
+        if damaged:
+            raise damaged[0]
+        rows += [row for record in records for row in _rows(record, one.parent.name)]
+    return pandas.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _rows(record: Record, machine: str) -> Iterator[dict[str, Any]]:
+    arm = msgspec.structs.asdict(record.arm)
+    runs = {run.run: run for run in record.runs}
+    ends = {end.run: end for end in record.ends}
+    common = {"machine": machine, "kind": record.arm.__struct_config__.tag, "family": record.head.about.family, "key": record.head.key}
+    common |= {name: arm.get(name) for name in ARM}
+    for line in record.rounds:
+        for sample in line.samples:
+            yield common | _sample(sample, line, runs[line.run], ends.get(line.run))
+
+
+def _sample(sample: Sample, line: RoundLine, run: RunLine, end: EndLine | None) -> dict[str, Any]:
+    return {
+        "metric": sample.metric,
+        "unit": sample.unit,
+        "better": sample.better,
+        "value": statistics.median(sample.values),
+        "calls": len(sample.values),
+        "low": min(sample.values),
+        "high": max(sample.values),
+        "run": line.run,
+        "round": line.round,
+        "phase": line.phase,
+        "worker": line.worker,
+        "disturbed": sample.disturbed is not None,
+        "role": run.role,
+        "started": run.started,
+        "commit": run.commit,
+        "status": end.status if end else None,
+    }

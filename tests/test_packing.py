@@ -1,0 +1,143 @@
+"""Packs: the same bytes for the same records, accepted untouched, refused by name when anything was changed; nothing escapes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.packing import MANIFEST, pack, verify
+
+from .conftest import MACHINE
+
+
+@pytest.fixture
+def packed(results: Path, tmp_path: Path) -> Path:
+    target = tmp_path / "mine.zip"
+    assert pack(results, target) > 20
+    return target
+
+
+def changed(packed: Path, name_part: str, old: bytes, new: bytes) -> str:
+    """Rewrite one file of a pack; returns its name."""
+    with zipfile.ZipFile(packed) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    [name] = [name for name in contents if name_part in name]
+    assert old in contents[name]
+    contents[name] = contents[name].replace(old, new, 1)
+    with zipfile.ZipFile(packed, "w") as archive:
+        for at, content in contents.items():
+            archive.writestr(at, content)
+    return name
+
+
+def forge(packed: Path) -> None:
+    """Make the manifest fit whatever is in the pack."""
+    from bench.packing import _manifest
+
+    with zipfile.ZipFile(packed) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in {MANIFEST: _manifest(contents), **contents}.items():
+            archive.writestr(name, content)
+
+
+def test_untouched_it_is_accepted(packed: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = verify(packed)
+    assert found.problems == []
+    assert (found.records, found.machines) == (found.files, [MACHINE.name])
+    pack(results, tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+    assert main(["verify", str(packed)]) == 0
+    assert "accepted" in capsys.readouterr().out
+
+
+def test_a_changed_sample_is_named(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = changed(packed, "/vit_s16.count.", b"22050664", b"22050665")
+    assert any(name in problem and "SHA-256" in problem for problem in verify(packed).problems)
+    assert main(["verify", str(packed)]) == 1
+    assert name in capsys.readouterr().err
+
+
+def test_a_count_that_cannot_be_is_refused_even_with_a_fitting_manifest(packed: Path) -> None:
+    changed(packed, "resnet50.count.", b"25557032", b"25557031")
+    forge(packed)
+    [problem] = verify(packed).problems
+    assert "25,557,031 parameters; resnet50 has 25,557,032" in problem
+
+
+def test_an_unequal_sentinel_pair_is_refused_even_with_a_fitting_manifest(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    for name, content in contents.items():
+        if "deit_s16.speed" in name:
+            lines = [json.loads(line) for line in content.splitlines()]
+            for line in lines:
+                for sample in line.get("samples", ()):
+                    sample["values"] = [2 * value for value in sample["values"]]
+            contents[name] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    forge(packed)
+    assert any("sentinel pair" in problem for problem in verify(packed).problems)
+
+
+def test_changed_hashes_and_lists_are_named(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+    first = sorted(manifest["files"])[0]
+    changed(packed, MANIFEST, manifest["files"][first].encode(), b"0" * 64)
+    problems = verify(packed).problems
+    assert any(MANIFEST in problem for problem in problems) and any(first in problem for problem in problems)
+
+
+OUTSIDE = ["../outside.jsonl", "/etc/records/x.jsonl", "a/records/../../x.jsonl", "a/records/x.py", "a\\records/x/y.jsonl", "x.jsonl"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_would_leave_the_folder_is_refused_unread(name: str, packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(name, "x")
+    assert main(["verify", str(packed)]) == 2
+    assert "is refused unread" in capsys.readouterr().err
+
+
+def test_what_is_no_pack_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.zip").write_bytes(b"nothing")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for name in ("no.zip", "empty.zip", "missing.zip"):
+        assert main(["verify", str(tmp_path / name)]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and "Traceback" not in told
+    assert main(["pack", str(tmp_path / "x.zip"), "--results", str(tmp_path / "none")]) == 2
+
+
+def test_a_record_cut_short_is_named(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in contents if "mixer_b16.speed" in name)
+    contents[name] = contents[name][:-20]
+    with zipfile.ZipFile(packed, "w") as archive:
+        for at, content in contents.items():
+            archive.writestr(at, content)
+    forge(packed)
+    assert any(name in problem and "cut short" in problem for problem in verify(packed).problems)
+
+
+def test_records_as_a_frame(results: Path) -> None:
+    import bench
+
+    frame = bench.load(results)
+    speeds = frame[(frame.metric == "throughput") & (frame.phase == "measure") & ~frame.disturbed]
+    medians = speeds.groupby("model").value.median()
+    assert medians["vit_s16"] == pytest.approx(13.2 * 1.01, rel=0.01)
+    assert set(frame.unit[frame.metric == "latency"]) == {"s"}
+    assert set(frame.machine) == {MACHINE.name}
+    assert len(frame[frame.metric == "throughput"]) == 7 * 8
+    with pytest.raises(ValueError, match="no records below"):
+        bench.load(results / "nothing")
