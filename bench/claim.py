@@ -204,7 +204,9 @@ def _published_top1(left: str, right: str, summaries: list[Summary]) -> Iterator
     sides = []
     for name in (left, right):
         architecture, tag = _architecture(name, summaries)
-        sides.append([row for row in published.rows() if row.architecture == architecture and tag in ("", row.tag)])
+        rows = [row for row in published.rows() if row.architecture == architecture and tag in ("", row.tag)]
+        # What papers say without naming weights stands in where no named ones are known.
+        sides.append([row for row in rows if row.tag] or rows)
     for one in sides[0]:
         for other in sides[1]:
             if one.image_size != other.image_size:

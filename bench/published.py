@@ -74,9 +74,11 @@ class Speed:
 
 @cache
 def speeds() -> tuple[Speed, ...]:
-    """Every published inference speed; training speeds are left out."""
+    """Every published inference speed. Training speeds are left out, and the headline setting that repeats one of the others."""
     with SPEEDS.open(newline="", encoding="utf-8") as file:
-        rows = [line for line in csv.DictReader(file) if line["timm_name"] and not line["throughput_device"].startswith("TRAIN")]
+        rows = [
+            line for line in csv.DictReader(file) if line["timm_name"] and not line["throughput_device"].startswith(("TRAIN", "RTX4090 "))
+        ]
     return tuple(
         Speed(
             architecture=line["timm_name"].partition(".")[0],
@@ -91,11 +93,8 @@ def speeds() -> tuple[Speed, ...]:
 
 def factors_of(setting: str) -> dict[str, str]:
     """What a setting such as `amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px` consists of."""
-    spelled, batch, size, _ = (setting.rsplit(" ", 3) + [""] * 4)[:4]
+    spelled, batch, size, _ = setting.split(" ")
     parts = spelled.split("-")
-    if len(parts) < 4:  # `RTX4090 AMP fp16 NCHW pt2.4`, the headline setting of one file
-        words = spelled.lower().split()
-        parts = [words[1], words[3], words[4].replace(".", "") + "0", "cu124", words[0]]
     compiled = parts[-1] == "dynamo"
     device = "-".join(parts[4 if parts[3].startswith("cu") else 3 : -1 if compiled else None])
     return {

@@ -1,8 +1,9 @@
 """The effective receptive field: how far a network really looks, by the gradient of its central output.
 
 After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over channels, with
-respect to the image, before the norm that may follow that map; here its absolute value, summed over colours and averaged over images before anything is
-normalised, so that no image counts for more than its gradient. Distances are from the centre of that position's cell.
+respect to the image, before the norm that may follow that map. Here its absolute value, summed over colours and
+averaged over images before anything is normalised, so that every image counts by its gradient. Distances are from the
+centre of that position's cell.
 """
 
 from __future__ import annotations

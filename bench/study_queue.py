@@ -99,14 +99,18 @@ class Queue:
                 left.append(entry)
         return left
 
-    def _runner(self, entry: Entry) -> Runner:
+    def _config(self, entry: Entry) -> RunConfig:
         settings = {"seed": self.seed, **entry.need.settings}
-        config = RunConfig(**settings, results=self.results, device=self.device, yes=True)
-        return Runner(config, self.observer, self.open_worker, now=self.now, studies=entry.studies, again=self.again and not entry.trains)
+        return RunConfig(**settings, results=self.results, device=self.device, yes=True)
+
+    def _runner(self, entry: Entry) -> Runner:
+        return Runner(
+            self._config(entry), self.observer, self.open_worker, now=self.now, studies=entry.studies, again=self.again and not entry.trains
+        )
 
     def _expected(self, entry: Entry, known: list[Record], rate: float, kind: str) -> float:
         """Seconds that what is open of an entry takes, by this machine's records where there are some."""
-        config = self._runner(entry).config
+        config = self._config(entry)
         if not entry.trains:
             return max(1.0, estimate(config, plan.make(config, device=self.device), known, kind).seconds)
         trained = [_seconds(task, known, rate) for task in entry.tasks if isinstance(task.arm, AccuracyArm)]

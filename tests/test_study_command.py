@@ -1,0 +1,55 @@
+"""`bench study` from the command line: list, dry run, verdicts from records alone, bad input in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.plugins import studies
+
+from .test_layering import modules_loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run", "patch_sped"], "no study named 'patch_sped'; did you mean patch_speed?"),
+        (["verdict", "nothing"], "no study named 'nothing'"),
+        (["run", "all", "--data", "mnist"], "studies have no scale for 'mnist'; there are digits, cifar10, imagenet"),
+        (["run", "all", "--max-minutes", "0"], "--max-minutes: 0 is not a number of minutes above 0"),
+        (["run", "all", "--seeds", "1"], "--seeds: 1 trainings give no interval"),
+        (["verdict", "--results", "nowhere"], "nowhere is not a folder"),
+        (["run", "patch_speed", "--device", "tpu"], "'tpu' is none of auto, cpu"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert complaint in told and told.count("\n") == 1 and "Traceback" not in told
+
+
+def test_the_list_has_every_question(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "list"]) == 0
+    told = capsys.readouterr().out
+    assert all(entry.name in told for entry in studies.entries())
+
+
+def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "run", "kernel_accuracy", "--dry-run", "--results", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "ConvMixer with kernels of 3 to 9, seed 0" in told and "worth a minute" in told
+    assert not list(tmp_path.glob("*/records"))
+
+
+def test_verdicts_come_from_records_alone(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seven models' speeds are not what any study needs in full: what is missing is said with its command."""
+    assert main(["study", "verdict", "--results", str(results)]) == 0
+    told = capsys.readouterr().out
+    assert "not measured" in told and "python -m bench study run inference_cost" in told
+    loaded = modules_loaded("study", "verdict", "--results", str(results), cwd=results)
+    assert not {"torch", "timm"} & loaded
