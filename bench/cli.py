@@ -282,6 +282,7 @@ def study_run(
     seed: int = 0,
     seeds: int | None = None,
     again: Annotated[bool, Parameter(negative=())] = False,
+    force: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Measure what a study lacks, most worth per minute first, and print its verdict; the same command goes on later.
@@ -304,6 +305,8 @@ def study_run(
         Trainings of each model; the scale's own number unless given.
     again
         Make the timed runs once more and add their rounds, where a verdict is inconclusive.
+    force
+        Measure all of it anew; what there was is superseded.
     dry_run
         Show the queue with what each entry is expected to take, and measure nothing.
     """
@@ -328,7 +331,7 @@ def study_run(
     named = _studies(name)
     console = _console(Console)
     with Live(console) as live:
-        queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again)
+        queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again, force=force)
         entries = queue.entries(named)
         if dry_run:
             print_tables(console, [queued(entries)])

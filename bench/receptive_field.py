@@ -3,7 +3,7 @@
 After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over channels, with
 respect to the image, before the norm that may follow that map. Here its absolute value, summed over colours and
 averaged over images before anything is normalised, so that every image counts by its gradient. Distances are from the
-centre of that position's cell.
+map's centre of mass: where a position's cell lies in the image depends on paddings and strides, and differs by family.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Field:
-    """Radii in pixels that hold 50 and 90 % of the gradient's mass, and each as a share of the radius that the same part
-    of an even map would have on this canvas. `saturated`: the canvas, not the network, may be what ends the field."""
+    """Radii in pixels that hold 50 and 90 % of the gradient's mass around its centre (`row`, `column`), and each as a share
+    of the radius that the same part of an even map would have there. `saturated`: the canvas, not the network, may be what
+    ends the field.
+    """
 
     canvas: int
-    centre: float
+    row: float
+    column: float
     r50: float
     r90: float
     share50: float
@@ -42,8 +45,8 @@ class Field:
         return asdict(self)
 
 
-def gradient_map(model: nn.Module, images: Tensor) -> tuple[Tensor, float]:
-    """The averaged map (side, side) for normalised images (n, 3, side, side), and the centre of the asked position in pixels.
+def gradient_map(model: nn.Module, images: Tensor) -> Tensor:
+    """The averaged map (side, side) for normalised images (n, 3, side, side).
 
     NotImplementedError for a model that does not say what its last map is (`forward_features`).
     """
@@ -74,9 +77,8 @@ def _before_its_norm(model: nn.Module) -> Iterator[None]:
             model.norm = norm
 
 
-def _averaged(features: Callable[[Tensor], Tensor], images: Tensor, prefix: int, name: str) -> tuple[Tensor, float]:
+def _averaged(features: Callable[[Tensor], Tensor], images: Tensor, prefix: int, name: str) -> Tensor:
     total = torch.zeros(images.shape[-2:], dtype=torch.float64, device=images.device)
-    centre = 0.0
     for chunk in images.split(CHUNK):
         chunk = chunk.detach().requires_grad_()
         rows = _positions(features(chunk), prefix)
@@ -85,8 +87,7 @@ def _averaged(features: Callable[[Tensor], Tensor], images: Tensor, prefix: int,
             raise NotImplementedError(f"{name}: its last map of {rows.shape[1]} positions is no square")
         (gradient,) = torch.autograd.grad(rows[:, side // 2 * side + side // 2].sum(), chunk)
         total += gradient.abs().sum(dim=(0, 1)).double()
-        centre = (side // 2 + 0.5) * images.shape[-1] / side
-    return total / len(images), centre
+    return total / len(images)
 
 
 def _positions(features: Tensor, prefix: int) -> Tensor:
@@ -96,17 +97,18 @@ def _positions(features: Tensor, prefix: int) -> Tensor:
     return features[:, prefix:]
 
 
-def field_of(gradients: Tensor, centre: float) -> Field:
+def field_of(gradients: Tensor) -> Field:
     """The radii of a map."""
-    side = gradients.shape[-1]
-    at = torch.arange(side, dtype=torch.float64) + 0.5 - centre
-    distance = (at[:, None].square() + at[None, :].square()).sqrt().flatten()
+    side, mass = gradients.shape[-1], gradients.detach().cpu().double()
+    at = torch.arange(side, dtype=torch.float64) + 0.5
+    row, column = (float((mass.sum(dim=other) * at).sum() / mass.sum()) for other in (1, 0))
+    distance = ((at[:, None] - row).square() + (at[None, :] - column).square()).sqrt().flatten()
     order = distance.argsort()
     found = {}
     for share in (0.5, 0.9):
         radii = [
-            float(distance[order][int((mass.cumsum(0) / mass.sum() >= share).nonzero()[0])])
-            for mass in (gradients.detach().cpu().double().flatten()[order], torch.ones(side * side, dtype=torch.float64))
+            float(distance[order][int((one.cumsum(0) / one.sum() >= share).nonzero()[0])])
+            for one in (mass.flatten()[order], torch.ones(side * side, dtype=torch.float64))
         ]
         found[share] = (radii[0], radii[0] / radii[1])
-    return Field(side, centre, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)
+    return Field(side, row, column, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)

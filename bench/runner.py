@@ -163,7 +163,9 @@ class Runner:
             return [lane for task in tasks if (lane := self._lane(task))]
         timed = [task for task in tasks if _is_timed(task.arm)]
         others = [lane for task in tasks if task not in timed and (lane := self._lane(task))]
-        return others if self._met(timed) and not self.again else [*others, *(self._new_lane(task) for task in timed)]
+        if self._met(timed) and not self.again and not self.config.force:
+            return others
+        return [*others, *(self._new_lane(task, fresh=self.config.force) for task in timed)]
 
     def _met(self, tasks: list[Task]) -> bool:
         """Whether a run has enough rounds of every one of these arms, or how it ended for those that have none."""

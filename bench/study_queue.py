@@ -60,11 +60,13 @@ class Queue:
     """Trainings of each model, where others are wanted than the scale has."""
     again: bool = False
     """Timed runs are made once more, and their rounds added."""
+    force: bool = False
+    """All of it is measured anew, and supersedes what there was."""
     now: Callable[[], float] = time.monotonic
 
     def entries(self, studies: list[Study]) -> list[Entry]:
         """What the studies lack. Needs that several studies share are one entry."""
-        device = environment.resolve_device(self.device)
+        device = environment.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
         kind = device.partition(":")[0]
         merged: dict[str, Entry] = {}
         for study in studies:
@@ -101,7 +103,7 @@ class Queue:
 
     def _config(self, entry: Entry) -> RunConfig:
         settings = {"seed": self.seed, **entry.need.settings}
-        return RunConfig(**settings, results=self.results, device=self.device, yes=True)
+        return RunConfig(**settings, results=self.results, device=self.device, yes=True, force=self.force)
 
     def _runner(self, entry: Entry) -> Runner:
         return Runner(

@@ -51,8 +51,7 @@ def _claims(numbers: tuple[int, ...]) -> str:
 
 
 def _leading(verdict: Verdict) -> str:
-    """The first primary finding that has an effect."""
-    found = next((one.finding for one in verdict.findings if one.finding.primary and one.finding.shown), None)
+    found = verdict.leading
     return f"{effect(found)} ({found.what})" if found else ""
 
 

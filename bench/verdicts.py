@@ -91,6 +91,12 @@ class Verdict:
     changed: bool = False
     """The study's file is not the one that its data were measured for."""
 
+    @property
+    def leading(self) -> Finding | None:
+        """The first deciding effect that came out as the whole did, else the first that there is."""
+        shown = [one for one in self.findings if one.finding.primary and one.finding.shown]
+        return next((one.finding for one in shown if one.outcome == self.outcome), shown[0].finding if shown else None)
+
 
 def judge(findings: Sequence[Finding]) -> list[Judged]:
     """The outcome of every finding of a study, corrected for how many there are."""

@@ -65,9 +65,9 @@ def _short(one: Accuracy) -> str:
 def _panel(axes: Axes, field: Any, said: dict[str, Any]) -> None:
     side = field.shape[-1]
     axes.imshow(np.sqrt(field / field.max()), cmap="magma", extent=(0, side, side, 0))
-    centre = said["centre"]
+    centre = (said["column"], said["row"])
     for radius, style in ((said["r50"], "-"), (said["r90"], "--")):
-        axes.add_patch(Circle((centre, centre), radius, fill=False, color="#56B4E9", linewidth=1.2, linestyle=style))
+        axes.add_patch(Circle(centre, radius, fill=False, color="#56B4E9", linewidth=1.2, linestyle=style))
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(f"r50 {said['r50']:.1f} px, {said['share50']:.0%}{' *' if said['saturated'] else ''}", fontsize=7.5)

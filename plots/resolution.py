@@ -56,13 +56,14 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
             one_model = len({one.model for one in speeds}) == 1
             label = f"{title}, {speeds[0].model}" if one_model else title
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
-            lowest.append(points[0][1])
+            lowest += [value for tokens, value in points if tokens == TOKENS[-2]]
     axes.set_xscale("log")
     axes.set_yscale("log")
     if lowest:
-        start = min(lowest) * 0.55
+        start = 0.75 * min(lowest)
         for slope, style in ((1, ":"), (2, "--")):
-            axes.plot(TOKENS, [start * (one / TOKENS[0]) ** slope for one in TOKENS], color="#999999", linestyle=style, linewidth=0.9)
+            ends = [start, start * (TOKENS[-1] / TOKENS[-2]) ** slope]
+            axes.plot(TOKENS[-2:], ends, color="#999999", linestyle=style, linewidth=1.0)
     axes.set_xticks(TOKENS, [f"{one:,.0f}" for one in TOKENS])
     axes.minorticks_off()
     axes.set_ylabel(quantity, fontsize=8.5)

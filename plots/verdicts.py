@@ -41,7 +41,7 @@ def _line(axes: matplotlib.axes.Axes, y: float, one: Verdict) -> None:
     ink = "#000000" if one.outcome == "not measured" else "#ffffff"
     axes.text(4.75, y, one.outcome + (" *" if one.changed else ""), fontsize=8, color=ink, va="center", ha="center", bbox=box)
     axes.text(5.5, y, "\n".join(textwrap.wrap(one.scale, 22)), fontsize=7.5, color="#444444", va="center")
-    leading = next((judged.finding for judged in one.findings if judged.finding.primary and judged.finding.shown), None)
+    leading = one.leading
     text = f"{effect(leading)}\n{textwrap.shorten(leading.what, 62, placeholder=' …')}" if leading else ""
     axes.text(7.05, y, text, fontsize=7.5, va="center")
 

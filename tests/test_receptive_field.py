@@ -30,18 +30,18 @@ class Mean(nn.Module):
 
 
 def test_the_field_of_a_box_is_the_box() -> None:
-    gradients, centre = gradient_map(Mean(5), torch.randn(4, 3, 33, 33))
-    assert centre == 16.5
+    gradients = gradient_map(Mean(5), torch.randn(4, 3, 33, 33))
     assert int((gradients > 0).sum()) == 25
     assert gradients.max() == gradients[gradients > 0].min() == pytest.approx(3.0)  # three colours, weight one
-    field = field_of(gradients, centre)
+    field = field_of(gradients)
+    assert (field.row, field.column) == (16.5, 16.5)
     assert field.r50 == pytest.approx(math.sqrt(2) if field.r50 < 2 else 2.0)
     assert field.r90 == pytest.approx(math.sqrt(5), abs=0.7)
     assert not field.saturated
 
 
 def test_an_even_field_is_all_of_the_canvas() -> None:
-    field = field_of(torch.ones(32, 32), 16.5)
+    field = field_of(torch.ones(32, 32))
     assert field.share50 == field.share90 == pytest.approx(1.0)
     assert field.saturated
 
@@ -54,7 +54,7 @@ def test_images_with_larger_gradients_count_for_more() -> None:
             return x.square()
 
     images = torch.cat([torch.full((1, 3, 3, 3), 1.0), torch.full((1, 3, 3, 3), 3.0)])
-    gradients, _ = gradient_map(Weighted(), images)
+    gradients = gradient_map(Weighted(), images)
     assert gradients[1, 1] == pytest.approx(3 * (2 + 6) / 2)
 
 
@@ -62,19 +62,20 @@ def test_images_with_larger_gradients_count_for_more() -> None:
     "name", ["convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits", "skeleton_64_6_attention_pyramid_p8_m64"]
 )
 def test_every_family_can_be_asked(name: str) -> None:
-    gradients, centre = gradient_map(models.get(name).build(image_size=32, num_classes=10), torch.randn(2, 3, 32, 32))
+    gradients = gradient_map(models.get(name).build(image_size=32, num_classes=10), torch.randn(2, 3, 32, 32))
     assert gradients.shape == (32, 32) and gradients.sum() > 0
-    assert 0 < centre < 32
+    field = field_of(gradients)
+    assert 0 < field.row < 32 and 0 < field.r50 <= field.r90
 
 
 def test_a_convmixer_sees_no_further_than_its_theory() -> None:
     entry = models.get("convmixer_16_2_k3_p2")
     assert entry.shape.field == 2 * (1 + 2 * 2)
     model = entry.build(image_size=64, num_classes=10)
-    gradients, centre = gradient_map(model, torch.randn(4, 3, 64, 64))
+    gradients = gradient_map(model, torch.randn(4, 3, 64, 64))
     rows = (gradients.sum(dim=1) > 0).nonzero().flatten()
     assert int(rows[-1] - rows[0]) + 1 == entry.shape.field
-    assert float(rows.double().mean()) + 0.5 == centre
+    assert float(rows.double().mean()) + 0.5 == pytest.approx(33.0)  # the cell of position 16 of 32
 
 
 def test_a_model_without_a_map_is_refused() -> None:

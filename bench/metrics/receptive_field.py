@@ -44,8 +44,8 @@ def measure(subject: Subject, window: float) -> Reading:
             continue  # a family that is tied to its size has one canvas
         images = shown(splits, view_of(recipe, splits, arm.image_size), canvas).to(device)
         for when, model in (("before", untrained), ("after", trained)):
-            gradients, centre = gradient_map(model.to(device), images)
-            found[f"{when}_{canvas}"] = dict(field_of(gradients, centre).values)
+            gradients = gradient_map(model.to(device), images)
+            found[f"{when}_{canvas}"] = dict(field_of(gradients).values)
             maps[f"field_{when}_{canvas}"] = gradients.cpu().numpy()
             subject.progress(f"field {when} training on {canvas} pixels")
     theory = getattr(models.get(arm.model).shape, "field", None)
