@@ -34,7 +34,7 @@ def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         panels[0][column].set_title(way, fontsize=9, loc="left", color="#444444")
         panels[1][column].set_xlabel("tokens")
     figure.suptitle(
-        "What finer grids cost: lines of slope 1 are linear in tokens, of slope 2 quadratic",
+        "What finer grids cost (dotted: linear in tokens, dashed: quadratic)",
         fontsize=12,
         fontweight="bold",
         x=0.01,
