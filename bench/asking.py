@@ -7,6 +7,7 @@ import math
 
 from bench.evidence import Evidence
 from bench.plugins import Study, studies
+from bench.speed_tables import sentinel
 from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.summary import Summary
 from bench.table import COMMAND
@@ -46,5 +47,6 @@ def _verdict(study: Study, evidence: Evidence, scale: Scale | None) -> Verdict:
         findings=judged,
         claims=study.claims,
         missing=f"{COMMAND} study run {study.name}" + (f" --data {data}" if data else ""),
+        sentinel=sentinel(evidence.summary) if scale is None else None,
         changed=bool(hashes - {hash_of(study)}),
     )

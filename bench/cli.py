@@ -685,10 +685,9 @@ def _console(console: type[Any]) -> Any:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
-    import signal
+    from bench import stopping
 
-    # A scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopping.listen()  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (UsageError, CycloptsError) as error:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from bench import stopping
 from bench.lane import Lane, comparable, label
 from bench.plugins import Metric
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
@@ -116,6 +117,7 @@ class Rounds:
         slowest = max((float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0)
         self.least_window = min(LONGEST_WINDOW, WINDOW_SHARE * slowest)
         while windows := list(self._windows()):
+            stopping.check()
             if self.done and self._out_of_time(windows):
                 break
             self._round(windows)

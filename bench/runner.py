@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import environment, plan, record
+from bench import environment, plan, record, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, matmul_rate
@@ -371,6 +371,7 @@ class Runner:
     def _once(self, name: str, lanes: list[Lane]) -> None:
         """One arm after the other, one reading per metric."""
         for number, lane in enumerate(lanes):
+            stopping.check()
             if self._late():
                 self.left += len(lanes) - number
                 return

@@ -71,6 +71,8 @@ def details(verdicts: list[Verdict]) -> Iterator[Table]:
         ]
         notes = [verdict.question]
         notes += [f"{one.finding.what}: {one.finding.note}" for one in verdict.findings if one.finding.note]
+        if verdict.sentinel is not None:
+            notes.append(f"sentinel deit_s16 : vit_s16 in this machine's runs (one graph, has to be 1) = {interval(verdict.sentinel)}")
         if any(not one.finding.primary for one in verdict.findings):
             notes.append("in brackets: stands beside the question and does not decide it")
         title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"

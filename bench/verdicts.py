@@ -88,6 +88,8 @@ class Verdict:
     findings: list[Judged]
     claims: tuple[int, ...] = ()
     missing: str = ""
+    sentinel: Estimate | None = None
+    """Of speeds: what the same runs make of one graph under two names."""
     changed: bool = False
     """The study's file is not the one that its data were measured for."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -134,6 +135,24 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert "finished rounds are kept; the same command goes on from there" in output
     assert "Traceback" not in output
+
+
+def test_a_swallowed_ctrl_c_is_remembered() -> None:
+    from bench import stopping
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        stopping.listen()
+        stopping.check()
+        with contextlib.suppress(KeyboardInterrupt):  # as a destructor does
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            stopping.check()
+        stopping.listen()
+        stopping.check()
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 @pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"])

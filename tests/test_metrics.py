@@ -53,7 +53,11 @@ def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric
     if metric.arm == "speed" and metric.mode != "capacity":
         prepare(one)
     one.memory_limit = 1 << 30
-    reading = metric.measure(one, 0.02)
+    try:
+        reading = metric.measure(one, 0.02)
+    except NotImplementedError as error:
+        assert metric.arm == "accuracy"  # of a training, where the arm here is a baseline
+        pytest.skip(str(error))
     assert reading.values
     assert all(math.isfinite(value) for value in reading.values)
     assert metric.unit
