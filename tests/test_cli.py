@@ -120,8 +120,11 @@ def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Pa
     for path, content in before.items():
         whole = content[: content.rfind(b"\n") + 1]
         assert path.read_bytes().startswith(whole)
-        if path.name.startswith(("convmixer_digits", "vit_digits")):  # the others came along
-            assert sum(b'"type":"round"' in line for line in path.read_bytes().splitlines()) == 9
+        rounds = sum(b'"type":"round"' in line for line in path.read_bytes().splitlines())
+        if path.name.startswith("convmixer_digits"):
+            assert rounds == 9
+        if path.name.startswith("vit_digits"):  # the reference: killed between two arms of a round it comes along once more
+            assert rounds in (9, 10)
 
 
 def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
