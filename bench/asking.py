@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 
 from bench.evidence import Evidence
 from bench.plugins import Study, studies
-from bench.speed_tables import sentinel
-from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
+from bench.studies._scales import DIGITS, SCALES, scale_of
 from bench.summary import Summary
 from bench.table import COMMAND
 from bench.verdicts import Outcome, Verdict, judge, overall
@@ -21,22 +21,29 @@ def hash_of(study: Study) -> str:
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
     """The verdicts of one machine's records, those of studies among them; in the order of the claims."""
-    evidence = Evidence(summary)
+    evidence = _evidence(summary)
     known = dict.fromkeys(one.arm.data for one in summary.accuracies if one.arm.recipe and one.arm.data.partition(":")[0] in SCALES)
-    scales = [scale_of(data) for data in known] or [DIGITS]
+    scales = list(known) or [DIGITS.data]
     found = []
     for study in sorted(studies.entries() if named is None else named, key=lambda study: (study.claims or (math.inf,), study.name)):
-        for scale in scales if study.trains else [None]:
-            found.append(_verdict(study, evidence, scale))
+        for data in scales if study.trains else [""]:
+            found.append(_verdict(study, evidence, data))
     return found
 
 
-def _verdict(study: Study, evidence: Evidence, scale: Scale | None) -> Verdict:
+@lru_cache(maxsize=2)
+def _evidence(summary: Summary) -> Evidence:
+    return Evidence(summary)
+
+
+@lru_cache(maxsize=256)
+def _verdict(study: Study, evidence: Evidence, data: str) -> Verdict:
+    """Once per summary: the tables and several figures of a report ask for it."""
+    scale = scale_of(data) if data else None
     judged = judge(list(study.judge(evidence, scale)))
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
-    data = scale.data if scale is not None else ""
     hashes = {hash for name, hash, of in evidence.summary.studied if (name, of) == (study.name, data)}
     machine = evidence.summary.machine
     return Verdict(
@@ -47,6 +54,6 @@ def _verdict(study: Study, evidence: Evidence, scale: Scale | None) -> Verdict:
         findings=judged,
         claims=study.claims,
         missing=f"{COMMAND} study run {study.name}" + (f" --data {data}" if data else ""),
-        sentinel=sentinel(evidence.summary) if scale is None else None,
+        sentinel=evidence.sentinel if scale is None else None,
         changed=bool(hashes - {hash_of(study)}),
     )

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bench.changes import Change, Comparison
 from bench.table import Table
-from bench.units import interval
+from bench.units import interval, p_value
 
 
 def changes(found: Comparison, left: str, right: str) -> Table:
     """One line per metric of an arm, the worst first."""
-    lines = [
-        [
-            one.name,
-            one.metric,
-            interval(one.ratio, places=3),
-            _percent(one),
-            one.outcome,
-            _p(one.p),
-            "by rounds" if one.paired else "unpaired",
-        ]
-        for one in sorted(found.changes, key=lambda one: -one.loss)
-    ]
-    counts = {
-        outcome: sum(one.outcome == outcome for one in found.changes) for outcome in ("better", "worse", "no change", "too few rounds")
-    }
+    lines = [_line(one) for one in sorted(found.changes, key=lambda one: -one.loss)]
+    counts = Counter(one.outcome for one in found.changes)
     notes = [
-        ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count),
+        ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())),
         f"ratios are {right} : {left}; p by t-test of the log-ratios, Holm-corrected over all lines; changed where p < 0.05",
     ]
     if any(not one.paired for one in found.changes):
@@ -36,13 +25,9 @@ def changes(found: Comparison, left: str, right: str) -> Table:
 
 def _line(one: Change) -> list[str]:
     how = "by rounds" if one.paired else "unpaired"
-    return [one.name, one.metric, interval(one.ratio, places=3), _percent(one), one.outcome, _p(one.p), how]
+    return [one.name, one.metric, interval(one.ratio, places=3), _percent(one), one.outcome, p_value(one.p), how]
 
 
 def _percent(one: Change) -> str:
     """How much better or worse, whichever direction the metric has."""
     return f"{abs(one.loss) * 100:.1f} % {'worse' if one.loss > 0 else 'better'}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

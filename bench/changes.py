@@ -16,7 +16,7 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.lane import label
-from bench.record import MEASURED, Arm, CountArm, ProbeArm, Record, fair_per_round, load_folder
+from bench.record import MEASURED, Arm, CountArm, ProbeArm, Record, fair_per_round, load_below
 from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, difference, effect_of_ratio, holm, paired_ratio
 
 At = tuple[str, int]
@@ -72,16 +72,10 @@ def compare(left: str, right: str) -> Comparison:
 def records_of(text: str) -> Iterator[Record]:
     """The records of one side."""
     path, _, commit = text.partition("@") if not Path(text).exists() else (text, "", "")
-    folders = sorted({found.parent for found in Path(path).glob("**/records/*.jsonl")})
-    if not folders:
+    records = load_below(Path(path))
+    if not records:
         raise UsageError(f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT")
-    for folder in folders:
-        records, damaged = load_folder(folder)
-        if damaged:
-            raise damaged[0]
-        for record in records:
-            if kept := _at(record, commit):
-                yield kept
+    yield from (kept for record in records if (kept := _at(record, commit)))
 
 
 def _at(record: Record, commit: str) -> Record | None:
@@ -143,8 +137,7 @@ def _ratio(left: Mapping[At, float], right: Mapping[At, float]) -> tuple[Estimat
         return Estimate(math.exp(sum(logs[0]) / len(logs[0]) - sum(logs[1]) / len(logs[1]))), None, False
     effect = difference(*logs)
     assert effect is not None
-    found = effect.estimate
-    return Estimate(math.exp(found.value), math.exp(found.low or 0.0), math.exp(found.high or 0.0), found.n), effect, False
+    return effect.as_ratio, effect, False
 
 
 def _judged(found: list[Found]) -> list[Change]:

@@ -169,13 +169,8 @@ def _ratio_of(mine: list[Accuracy], theirs: list[Accuracy]) -> Estimate:
     if all(len(side) > 1 for side in values) and all(value > 0 for side in values for value in side):
         effect = difference(*([math.log(value) for value in side] for side in values))
         assert effect is not None
-        return _as_ratio(effect)
+        return effect.as_ratio
     return _binomial(values[0][0], values[1][0], mine[0].detail["images"], theirs[0].detail["images"])
-
-
-def _as_ratio(effect: Effect) -> Estimate:
-    found = effect.estimate
-    return Estimate(math.exp(found.value), math.exp(found.low or 0.0), math.exp(found.high or 0.0), found.n)
 
 
 def _binomial(one: float, other: float, images: int, others: int) -> Estimate:
@@ -183,7 +178,7 @@ def _binomial(one: float, other: float, images: int, others: int) -> Estimate:
     if not one or not other:
         return Estimate(one / other if other else math.inf)
     error = math.sqrt((1 - one) / (one * images) + (1 - other) / (other * others))
-    return _as_ratio(Effect(math.log(one / other), error, images + others, 2))
+    return Effect(math.log(one / other), error, images + others, 2).as_ratio
 
 
 def _where(summary: Summary) -> dict[str, str]:

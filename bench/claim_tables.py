@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import io
 import re
 from pathlib import Path
 
 from bench.claim import NEAR, Answer, Condition
 from bench.errors import UsageError
-from bench.record import write_whole
 from bench.registry import import_room
+from bench.report import save_figure
 from bench.table import Table
 from bench.units import interval, number
 
@@ -65,19 +64,12 @@ def _conditions(found: Answer) -> Table:
 
 def save(found: Answer, results: Path) -> Path:
     """Draw the figure into `results/claims`; returns the PNG's path. UsageError where that cannot be written."""
-    from matplotlib import rc_context
-
     plots = import_room("plots")
     drawn = importlib.import_module(f"{plots.__name__}._claim").draw(found)
     stem = re.sub(r"[^A-Za-z0-9]+", "_", f"{found.left}_over_{found.right}_{found.on}")[:120].strip("_")
     folder = results / "claims"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for suffix in (".png", ".svg"):
-            buffer = io.BytesIO()
-            with rc_context({"svg.hashsalt": stem}):
-                drawn.savefig(buffer, format=suffix[1:], metadata={"Date": None} if suffix == ".svg" else {})
-            write_whole(folder / f"{stem}{suffix}", buffer.getvalue())
+        return save_figure(drawn, folder, stem)[0]
     except OSError as error:
         raise UsageError(f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can") from None
-    return folder / f"{stem}.png"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench.config import DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
+from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
 from bench.errors import UsageError
 
 if TYPE_CHECKING:  # imports torch
@@ -316,7 +316,7 @@ def study_run(
     from rich.console import Console
 
     from bench.console import Live, print_tables
-    from bench.report import folder_of, write
+    from bench.report import write
     from bench.runner import Interrupted
     from bench.studies._scales import scale_of
     from bench.study_queue import Queue
@@ -343,8 +343,8 @@ def study_run(
         except Interrupted as stop:
             console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
             return 130
-    folder = folder_of(results, device)
-    if folder is not None:
+    folder = queue.folder
+    if any((folder / "records").glob("*.jsonl")):
         written = write(folder)
         chosen = [one for one in written.verdicts if one.study in {study.name for study in named}]
         _print_verdicts(console, chosen)
@@ -487,7 +487,6 @@ def match(
     where = {}
     if budget == "latency":
         from bench.environment import resolve_device
-        from bench.plan import DEFAULT_POLICY
 
         found_device = resolve_device(device)
         where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}

@@ -17,6 +17,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
+"""How a model is executed on a kind of device where nobody says otherwise."""
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "quick"
 

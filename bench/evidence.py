@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.config import DEFAULT_POLICY
 from bench.record import AccuracyArm
+from bench.speed_tables import sentinel
 from bench.stats import Effect, Estimate, effect_of_ratio, paired_ratio
 from bench.summary import Accuracy, Row, Summary
 from bench.training import search
 from bench.training.recipe import recipes
 
 At = tuple[str, int]
-PLAIN = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
+PLAIN = DEFAULT_POLICY
 """The policy that speeds are compared under where a study does not ask about policies."""
 BATCH = {"cpu": 2, "cuda": 64, "mps": 16}
 """Images per call where a study asks for throughput."""
@@ -30,7 +32,7 @@ class Speed:
     policy: str | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Evidence:
     """The records of one machine, those of studies among them."""
 
@@ -40,6 +42,11 @@ class Evidence:
     def kind(self) -> str:
         """cpu, cuda or mps."""
         return self.summary.machine.device.partition(":")[0]
+
+    @cached_property
+    def sentinel(self) -> Estimate | None:
+        """What this machine's runs make of one graph under two names."""
+        return sentinel(self.summary)
 
     @cached_property
     def _rows(self) -> dict[tuple[str, int, str], Row]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.errors import UsageError
-from bench.record import EndLine, Record, RoundLine, RunLine, Sample, load_folder
+from bench.record import EndLine, Record, RoundLine, RunLine, Sample, load_below
 
 if TYPE_CHECKING:
     import pandas
@@ -43,24 +43,23 @@ def load(path: str | Path) -> pandas.DataFrame:
     """
     import pandas
 
-    folder = Path(path)
-    folders = sorted({found.parent for found in folder.glob("**/records/*.jsonl")})
-    if not folders:
-        raise UsageError(f"load: no records below {folder}; `python -m bench run` measures some")
-    rows: list[dict[str, Any]] = []
-    for one in folders:
-        records, damaged = load_folder(one)
-        if damaged:
-            raise damaged[0]
-        rows += [row for record in records for row in _rows(record, one.parent.name)]
+    records = load_below(Path(path))
+    if not records:
+        raise UsageError(f"load: no records below {path}; `python -m bench run` measures some")
+    rows = [row for record in records for row in _rows(record)]
     return pandas.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(record: Record, machine: str) -> Iterator[dict[str, Any]]:
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
     arm = msgspec.structs.asdict(record.arm)
     runs = {run.run: run for run in record.runs}
     ends = {end.run: end for end in record.ends}
-    common = {"machine": machine, "kind": record.arm.__struct_config__.tag, "family": record.head.about.family, "key": record.head.key}
+    common = {
+        "machine": record.path.parent.parent.name,
+        "kind": record.arm.__struct_config__.tag,
+        "family": record.head.about.family,
+        "key": record.head.key,
+    }
     common |= {name: arm.get(name) for name in ARM}
     for line in record.rounds:
         for sample in line.samples:

@@ -8,7 +8,7 @@ from itertools import product
 
 import msgspec
 
-from bench.config import RunConfig
+from bench.config import DEFAULT_POLICY, RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
 from bench.plugins import Metric, Model, metrics, models
@@ -20,7 +20,6 @@ from bench.trainings import Known, Wish, wanted
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
 PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 1}
-DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
 USUAL = {
     "cpu": ("fp32", "channels_last", "compile", "channels_last+compile", "bf16+channels_last"),
     "cuda": ("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph", "bf16+channels_last+compile+graph"),

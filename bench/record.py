@@ -379,6 +379,17 @@ def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
     return records, damaged
 
 
+def load_below(path: Path) -> list[Record]:
+    """All records anywhere below a folder, machine by machine; DamagedRecord where one cannot be read."""
+    found: list[Record] = []
+    for folder in sorted({one.parent for one in path.glob("**/records/*.jsonl")}):
+        records, damaged = load_folder(folder)
+        if damaged:
+            raise damaged[0]
+        found += records
+    return found
+
+
 def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[tuple[str, int], Sample]]:
     """The samples of one metric with what they are paired by: (run, round). Of a repeated window the last one counts."""
     for line in record.rounds:

@@ -39,15 +39,6 @@ def machine_folders(results: Path) -> list[Path]:
     return found
 
 
-def folder_of(results: Path, device: str) -> Path | None:
-    """The folder of this machine, where it has records."""
-    from bench import environment
-
-    machine = environment.describe(environment.resolve_device(device), installation=environment.installation(results))
-    folder = results / machine.name
-    return folder if any((folder / "records").glob("*.jsonl")) else None
-
-
 def write(folder: Path) -> Report:
     """Render the records of one machine; damaged ones are left out and named in the result."""
     records, damaged = load_folder(folder / "records")
@@ -68,17 +59,22 @@ def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
     return drawn if isinstance(drawn, dict) else {entry.name: drawn}
 
 
-def _write_figures(folder: Path, summary: Summary, everything: Summary) -> list[Path]:
+def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
+    """Write a matplotlib figure as PNG and SVG; without a date and with a fixed salt the same records give the same SVG."""
     from matplotlib import rc_context
 
+    paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
+    for path in paths:
+        with rc_context({"svg.hashsalt": stem}):
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
+    return paths
+
+
+def _write_figures(folder: Path, summary: Summary, everything: Summary) -> list[Path]:
     written: list[Path] = []
     for entry in figures.entries():
         for stem, figure in drawings(entry, everything if entry.of_studies else summary).items():
-            for suffix in (".png", ".svg"):
-                # Without a date and with a fixed salt the same records give the same SVG.
-                with rc_context({"svg.hashsalt": stem}):
-                    figure.savefig(folder / f"{stem}{suffix}", metadata={"Date": None} if suffix == ".svg" else {})
-                written.append(folder / f"{stem}{suffix}")
+            written += save_figure(figure, folder, stem)
     return written
 
 

@@ -11,6 +11,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -176,15 +177,10 @@ class Runner:
                 return False
             if mine.ends and mine.ends[-1].status in FINAL and mine.ends[-1].status != "ok":
                 continue  # it will not be had
-            names = [metric.name for metric in task.metrics if Rounds.timed(metric)]
-            rounds = [{run for run, _ in record.per_round(mine, name)} for name in names]
-            enough = {
-                run
-                for run in set.intersection(*rounds)
-                if all(sum(at == run for at, _ in record.per_round(mine, name)) >= ROUNDS_FOR_INTERVAL for name in names)
-                or any(end.run == run and end.hopeless for end in mine.ends)
-            }
-            had.append(enough)
+            rounds = [Counter(run for run, _ in record.per_round(mine, one.name)) for one in task.metrics if Rounds.timed(one)]
+            hopeless = {end.run for end in mine.ends if end.hopeless}
+            every = set.intersection(*(set(one) for one in rounds))
+            had.append({run for run in every if run in hopeless or all(one[run] >= ROUNDS_FOR_INTERVAL for one in rounds)})
         return bool(set.intersection(*had)) if had else True
 
     def _lane(self, task: Task) -> Lane | None:

@@ -208,6 +208,12 @@ class Effect:
         half = float(t.ppf(0.975, self.freedom)) * self.error
         return Estimate(self.value, self.value - half, self.value + half, self.n)
 
+    @property
+    def as_ratio(self) -> Estimate:
+        """The ratio that this is the logarithm of, with the same interval."""
+        low, value, high = (math.exp(min(bound, 700.0)) for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0))
+        return Estimate(value, low, high, self.n)
+
     def p(self, against: float) -> float:
         """Two-sided p-value of "it is `against`"."""
         distance = abs(self.value - against)
@@ -216,10 +222,6 @@ class Effect:
         from scipy.stats import t
 
         return float(2 * t.sf(distance / self.error, self.freedom))
-
-    def times(self, factor: float) -> Effect:
-        """In another unit."""
-        return Effect(self.value * factor, self.error * abs(factor), self.freedom, self.n)
 
 
 def effect_of_ratio(ratio: Estimate | None) -> Effect | None:

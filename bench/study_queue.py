@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from bench import environment, plan
@@ -17,7 +18,7 @@ from bench.asking import hash_of
 from bench.config import RunConfig
 from bench.estimate import REACHED, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
-from bench.record import AccuracyArm, Record, per_round
+from bench.record import AccuracyArm, Machine, Record, per_round
 from bench.runner import Observer, Runner
 from bench.studies._scales import scale_of
 from bench.task import Task
@@ -66,8 +67,7 @@ class Queue:
 
     def entries(self, studies: list[Study]) -> list[Entry]:
         """What the studies lack. Needs that several studies share are one entry."""
-        device = environment.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
-        kind = device.partition(":")[0]
+        device, kind = self._device, self._device.partition(":")[0]
         merged: dict[str, Entry] = {}
         for study in studies:
             for need in study.needs(scale_of(self.data, self.seeds) if study.trains else None, kind):
@@ -77,8 +77,7 @@ class Queue:
         for entry in merged.values():
             entry.tasks = self._runner(entry).outstanding()
         found = [entry for entry in merged.values() if entry.tasks]
-        machine = environment.describe(device, installation=environment.installation(self.results))
-        known = records_of(self.results / machine.name / "records", machine.fingerprint)
+        known = records_of(self.folder / "records", self._machine.fingerprint)
         rate = REACHED * matmul_rate(device)
         for entry in found:
             entry.seconds = self._expected(entry, known, rate, kind)
@@ -100,6 +99,19 @@ class Queue:
             if runner.run().left:
                 left.append(entry)
         return left
+
+    @cached_property
+    def _device(self) -> str:
+        return environment.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
+
+    @cached_property
+    def _machine(self) -> Machine:
+        return environment.describe(self._device, installation=environment.installation(self.results))
+
+    @property
+    def folder(self) -> Path:
+        """This machine's, in the results folder."""
+        return self.results / self._machine.name
 
     def _config(self, entry: Entry) -> RunConfig:
         settings = {"seed": self.seed, **entry.need.settings}

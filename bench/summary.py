@@ -127,7 +127,7 @@ class Accuracy:
         return read_arrays(self.path, self.arrays_file) if self.arrays_file else {}
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Summary:
     """Everything that a report says about one machine.
 

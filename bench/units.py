@@ -47,6 +47,11 @@ def _two_figures(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
+def p_value(value: float | None) -> str:
+    """`0.012`, `< 0.001`; empty where there is none."""
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) -> str:
     """`0.37 [0.36, 0.38]`."""
     if value is None:

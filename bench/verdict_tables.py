@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.table import Table
-from bench.units import interval, number
+from bench.units import interval, number, p_value
 from bench.verdicts import Finding, Judged, Verdict
 
 if TYPE_CHECKING:  # imports torch
     from bench.study_queue import Entry
 
-PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2, "epochs": 1}
+PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 
 
 def overview(verdicts: list[Verdict]) -> Iterator[Table]:
@@ -66,7 +66,7 @@ def details(verdicts: list[Verdict]) -> Iterator[Table]:
         if all(one.outcome == "not measured" for one in verdict.findings):
             continue
         lines = [
-            [one.finding.what, effect(one.finding), region(one.finding), _outcome(one, verdict), _p(one), _behind(one)]
+            [one.finding.what, effect(one.finding), region(one.finding), _outcome(one, verdict), p_value(one.p), _behind(one)]
             for one in verdict.findings
         ]
         notes = [verdict.question]
@@ -83,10 +83,6 @@ def _outcome(one: Judged, verdict: Verdict) -> str:
     # At a scale that decides nothing no finding is printed as if it did.
     text = "pipeline check" if verdict.outcome == "pipeline check" and one.outcome != "not measured" else one.outcome
     return text if one.finding.primary else f"({text})"
-
-
-def _p(one: Judged) -> str:
-    return "" if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
 
 
 def _behind(one: Judged) -> str:

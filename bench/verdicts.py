@@ -19,7 +19,7 @@ Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "
 ALPHA = 0.05
 MOST = 2_000
 """More observations than this are not proposed."""
-Unit = Literal["×", "points", "exponent", "share", "epochs"]
+Unit = Literal["×", "points", "exponent", "share"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,7 @@ class Finding:
         """The effect for people: ratios as ratios."""
         if self.effect is None:
             return None if self.value is None else Estimate(self.value)
-        found = self.effect.estimate
-        if self.unit != "×":
-            return found
-        low, high = (math.exp(min(bound, 700)) for bound in (found.low or 0.0, found.high or 0.0))
-        return Estimate(math.exp(found.value), low, high, found.n)
+        return self.effect.as_ratio if self.unit == "×" else self.effect.estimate
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ AXES = {
     "points": "points of top-1",
     "exponent": "exponent",
     "share": "share",
-    "epochs": "epochs",
 }
 
 
