@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
 
-from bench.contestants import Contestant, Key, curves, trained_rows
+from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
+from bench.filling import Fill, together
+from bench.stats import difference
 from bench.summary import Accuracy, Summary
-from bench.table import Table
+from bench.table import Cell, Column, Table, marked
 from bench.training import search
 from bench.units import interval, number
 
+MODEL = Column("model", key="model")
+TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Select accuracies whose cost is told, where a model reaches them."""
 
@@ -23,51 +28,90 @@ def accuracy(summary: Summary) -> Iterator[Table]:
 
 
 def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant], summary: Summary) -> Table:
-    params = {row.model: row.value("params") for row in summary.rows}
-    arms = [row.arm for one in contestants for row in one.rows]
-    trained = arms[0].recipe is not None
-    columns = ["model", "family", "params", "top-1 % ↑ [95 %]", "top-5 %"]
-    columns += ["seeds", *(["epochs"] if key[4] else []), *(["rate"] if key[3] else [])] if trained else ["right"]
-    columns += ["training s", "images/s ↑", "peak memory GB ↓"] if trained else []
-    lines = []
-    for one in sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0)) + baselines:
-        first = one.rows[0]
-        count = params.get(first.model)
-        statuses = [row.status for row in one.rows]
-        words = [word for word in dict.fromkeys(statuses) if word != "ok"]
-        trouble = ", ".join(f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words)
-        top1 = interval(one.top1, factor=100, places=1) if one.top1 else ""
-        line = [
-            one.name,
-            first.about.family,
-            f"{count.value:,.0f}" if count else "",
-            f"{top1} ({trouble})" if top1 and trouble else top1 or trouble,
-            _share(one, "top5_correct"),
-        ]
-        if not trained:
-            lines.append([*line, f"{first.detail['correct']:,} / {first.detail['images']:,}" if first.top1 else ""])
-            continue
-        line.append(str(len(one.measured)) if one.rows[0].arm.recipe else "")
-        line += [_figure(one.detail("epochs"))] if key[4] else []
-        line += [_figure(first.arm.learning_rate)] if key[3] else []
-        memory = one.detail("peak_memory_bytes")
-        line += [_figure(one.detail("train_s")), _figure(one.detail("images_per_s")), _figure(memory and memory / 1e9)]
-        lines.append(line)
-    title = _title("Top-1", key)
-    return Table(title, columns, lines, list(_notes(contestants, trained, key, summary)))
+    shown = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0)) + baselines
+    trained = contestants[0].rows[0].arm.recipe is not None
+    rows = [one.rows[0] for one in shown]
+    table = Table(_title("Top-1", key), [MODEL], [[one.name] for one in shown])
+
+    def add(column: Column | str, cells: list[Cell | str]) -> None:
+        table.insert(len(table.columns), column, cells)
+
+    add("family", [row.about.family for row in rows])
+    add(Column("params ↓", "params", "", "lower"), [_params(summary, row) for row in rows])
+    add(TOP1, list(marked([top1_cell(one) for one in shown], _best(contestants))))
+    add(Column("top-5 %", "top5", "%", "higher"), [_share(one, "top5_correct") for one in shown])
+    if trained:
+        add("seeds", [str(len(one.measured)) if one.rows[0].arm.recipe else "" for one in shown])
+        if key[4]:
+            add("epochs", [_figure(one.detail("epochs")) for one in shown])
+        if key[3]:
+            add("rate", [_figure(row.arm.learning_rate) for row in rows])
+        add(Column("training s ↓", "train_s", "s", "lower"), [_figure(one.detail("train_s")) for one in shown])
+        add(Column("images/s ↑", "train_images_per_s", "img/s", "higher"), [_figure(one.detail("images_per_s")) for one in shown])
+        memory = [one.detail("peak_memory_bytes") for one in shown]
+        add(Column("peak memory GB ↓", "train_peak_memory", "GB", "lower"), [_figure(found and found / 1e9) for found in memory])
+    else:
+        add("right", [f"{row.detail['correct']:,} / {row.detail['images']:,}" if row.top1 else "" for row in rows])
+    table.notes = list(_notes(contestants, trained, key, summary))
+    if any(cell.best for line in table.cells for cell in line):
+        table.notes.append("bold: the best, and what cannot be told from it (the 95 % interval of the difference holds 0)")
+    table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
+    return table
+
+
+def _params(summary: Summary, row: Accuracy) -> Cell:
+    if row.arm.baseline:
+        return Cell("")
+    counted = next((found for other in summary.rows if other.model == row.model and (found := other.value("params"))), None)
+    if counted is None:
+        size = () if row.arm.image_size == 224 else ("--image-size", str(row.arm.image_size))
+        return Cell("", fill=Fill(row.model, "params", size, 3.0))
+    return Cell(f"{counted.value:,.0f}", counted.value)
+
+
+def top1_cell(one: Contestant) -> Cell:
+    """With its interval; what became of seeds that gave no number stands beside it."""
+    statuses = [row.status for row in one.rows]
+    words = [word for word in dict.fromkeys(statuses) if word != "ok"]
+    trouble = ", ".join(f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words)
+    if not (found := one.top1):
+        return Cell(trouble)
+    text = interval(found, factor=100, places=1)
+    low, high = (None if end is None else 100 * end for end in (found.low, found.high))
+    return Cell(f"{text} ({trouble})" if trouble else text, 100 * found.value, low, high)
+
+
+def _best(contestants: list[Contestant]) -> set[int]:
+    """Where the best top-1 stands among contestants in falling order, and what cannot be told from it."""
+    ordered = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0))
+    if len([one for one in ordered if one.top1]) < 2:
+        return set()
+    return {place for place, one in enumerate(ordered) if one.top1 and (place == 0 or not _apart(ordered[0], one))}
+
+
+def _apart(left: Contestant, right: Contestant) -> bool:
+    """Whether 0 lies outside the interval of the difference: Welch's over seeds, else Wald's of two shares."""
+    values = [[row.top1.value for row in one.measured if row.top1] for one in (left, right)]
+    if effect := difference(*values):
+        return not effect.estimate.holds(0.0)
+    halves = [one.top1.half_width for one in (left, right) if one.top1]
+    if any(half is None for half in halves):
+        return False
+    return abs(values[0][0] - values[1][0]) > math.hypot(*(half or 0.0 for half in halves))
 
 
 def _title(words: str, key: Key) -> str:
     return " · ".join(part for part in (words, *key) if part)
 
 
-def _share(one: Contestant, count: str) -> str:
+def _share(one: Contestant, count: str) -> Cell:
     shares = [row.detail[count] / row.detail["images"] for row in one.measured if count in row.detail]
-    return f"{statistics.fmean(shares) * 100:.1f}" if shares else ""
+    value = 100 * statistics.fmean(shares) if shares else None
+    return Cell("" if value is None else f"{value:.1f}", value)
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else number(value)
+def _figure(value: float | None) -> Cell:
+    return Cell("" if value is None else number(value), value)
 
 
 def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summary) -> Iterator[str]:
@@ -150,9 +194,9 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                     break
                 epochs, seconds = (statistics.median(values) for values in zip(*reached, strict=True))
                 count = macs.get(one.rows[0].model)
-                images = one.rows[0].detail["steps"] / one.rows[0].detail["epochs"] * epochs * _batch(one.rows[0])
-                spent = number(3 * count.value * images * 1e-12) if count else ""
-                lines.append([one.name, f"{level:.0%}", number(epochs), number(seconds), spent])
+                images = one.rows[0].detail["steps"] / one.rows[0].detail["epochs"] * epochs * images_per_step(one.rows[0])
+                spent = 3 * count.value * images * 1e-12 if count else None
+                lines.append([one.name, Cell(f"{level:.0%}", 100 * level), _figure(epochs), _figure(seconds), _figure(spent)])
         if lines:
             title = _title("Training cost", key)
             notes = [
@@ -160,12 +204,11 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 "read within one schedule: stopping there would have been another, worse training",
                 "TMACs are 10¹² multiply-adds, three forward passes a step",
             ]
-            yield Table(title, ["model", "select top-1", "epochs ↓", "training s ↓", "TMACs ↓"], lines, notes)
-
-
-def _batch(row: Accuracy) -> float:
-    """Images per step."""
-    return float(row.detail["images_per_s"]) * float(row.detail["train_s"]) / float(row.detail["steps"])
+            columns = [
+                *(MODEL, Column("select top-1", "select", "%"), Column("epochs ↓", "epochs", "", "lower")),
+                *(Column("training s ↓", "train_s", "s", "lower"), Column("TMACs ↓", "train_macs", "TMAC", "lower")),
+            ]
+            yield Table(title, columns, lines, notes)
 
 
 def _first(arrays: dict[str, object], level: float, detail: dict[str, object]) -> tuple[float, float] | None:

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from bench.claim import NEAR, Answer, Condition
+from bench.drawing import save_figure
 from bench.errors import UsageError
 from bench.registry import import_room
-from bench.report import save_figure
 from bench.table import Table
 from bench.units import interval, number
 

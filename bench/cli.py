@@ -95,7 +95,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
         return 130
     records = [record for path in outcome.records if (record := load(path)).runs]
     if records:
-        print_tables(console, [table for table in all_tables(summarise(records)) if not table.title.startswith("Published")])
+        print_tables(console, [table for table in all_tables(summarise(records)) if not table.published])
     print_ledger(console, outcome.ledger)
     state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
     console.print(
@@ -502,31 +502,111 @@ def match(
 
 
 @app.command
-def report(*, results: Path = Path("results")) -> int:
-    """Render tables and figures from records; measures nothing.
+def report(
+    *,
+    results: Path = Path("results"),
+    family: Names = (),
+    where: str = "",
+    sort: str = "",
+    columns: Names = (),
+    format: Literal["console", "markdown", "csv", "latex"] = "console",
+    page: bool = True,
+) -> int:
+    """Render tables, figures and the page from records; measures nothing.
 
     Parameters
     ----------
     results
         Folder with one folder per machine in it.
+    family
+        Only these families, comma separated; what is written goes into the folder `selection` of each machine.
+    where
+        Only what meets these conditions, such as "params<30M, latency<=20ms and policy=fp32".
+    sort
+        Order of the rows, the best first: throughput, latency, params, top1 ...; -throughput for the worst first.
+    columns
+        Only these columns, comma separated, in this order.
+    format
+        How tables are printed: console, markdown, csv or latex. All are written to files in any case.
+    page
+        Write report.html, one page for all machines.
     """
     from rich.console import Console
 
+    from bench import formats
     from bench.console import print_tables
-    from bench.report import machine_folders, write
+    from bench.report import write_all
+    from bench.selecting import selection
 
+    chosen = selection(family=family, where=where, sort=sort, columns=columns)
+    reports, between = write_all(results, chosen)
     console, damaged = _console(Console), 0
-    for folder in machine_folders(results):
-        written = write(folder)
-        console.print(f"[bold]{folder.name}[/bold]", highlight=False)
-        print_tables(console, written.tables)
-        console.print(f"\n{folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
-        for note in written.summary.notes:
-            console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
+    spelled = {"markdown": formats.markdown, "csv": formats.csv_text, "latex": formats.latex}
+    for written in reports:
+        tables = [*written.tables, *(between if written is reports[-1] else ())]
+        if format != "console":
+            print("\n\n".join(spelled[format](table) for table in tables))
+        else:
+            console.print(f"[bold]{written.summary.machine.name}[/bold]", highlight=False)
+            print_tables(console, tables)
+            console.print(f"\n{written.folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
+            for note in written.summary.notes:
+                console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
         for error in written.damaged:
             print(f"bench: {error}", file=sys.stderr)
         damaged += len(written.damaged)
+    if page and not chosen.of_rows:
+        from bench.page import write_page
+
+        at = write_page(results, reports)
+        if format == "console":
+            console.print(f"{at} written: open it in a browser", soft_wrap=True, highlight=False)
     return 2 if damaged else 0
+
+
+@app.command(name="import")
+def import_(file: Path, /, *, source: str | None = None, results: Path = Path("results")) -> int:
+    """Put somebody's published table beside the results, as marked reference rows of every later report.
+
+    Parameters
+    ----------
+    file
+        A CSV file in the columns of timm's result files: accuracies or inference speeds.
+    source
+        Where it comes from, to be shown and cited; the file's name unless given.
+    results
+        Folder of the results; the file is kept in its folder `published`.
+    """
+    from bench.exchange import import_csv
+
+    target, rows = import_csv(file, results, source)
+    print(f"{rows} published rows kept in {target}; next: python -m bench report --results {results}")
+    return 0
+
+
+@app.command
+def export(folder: Path, /, *, results: Path = Path("results")) -> int:
+    """Write the results as CSV files in the columns of timm's result files.
+
+    Parameters
+    ----------
+    folder
+        Where the files go; one folder per machine where there are several.
+    results
+        Folder with one folder per machine in it.
+    """
+    from bench.exchange import export as exported
+    from bench.report import machine_folders, read
+
+    machines = [read(one) for one in machine_folders(results)]
+    written = [path for one in machines for path in exported(one.summary, folder / one.folder.name if len(machines) > 1 else folder)]
+    for error in (error for one in machines for error in one.damaged):
+        print(f"bench: {error}", file=sys.stderr)
+    for path in written:
+        print(f"{path} written")
+    if not written:
+        raise UsageError(f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some")
+    return 0
 
 
 @app.command

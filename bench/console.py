@@ -29,10 +29,10 @@ def print_tables(console: Console, tables: list[Table]) -> None:
     for table in tables:
         console.print(f"\n[bold]{escape(table.title)}[/bold]")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-        for place, column in enumerate(table.columns):
+        for place, column in enumerate(table.headers):
             shown.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
-        for row in table.rows:
-            shown.add_row(*(escape(cell) for cell in row))
+        for row in table.cells:
+            shown.add_row(*(f"[bold]{escape(cell.text)}[/bold]" if cell.best else escape(cell.text) for cell in row))
         console.print(shown)
         for note in table.notes:
             console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)

@@ -68,3 +68,8 @@ def curves(contestant: Contestant) -> list[tuple[Accuracy, dict[str, Any]]]:
     """The trainings of a contestant that have looks at the select split, with their arrays."""
     found = [(row, row.arrays) for row in contestant.measured if row.arrays_file and row.arm.recipe]
     return [(row, arrays) for row, arrays in found if len(arrays.get("select_top1", ()))]
+
+
+def images_per_step(row: Accuracy) -> float:
+    """The global batch of a training, from what it says of itself."""
+    return float(row.detail["images_per_s"]) * float(row.detail["train_s"]) / float(row.detail["steps"])

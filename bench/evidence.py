@@ -10,11 +10,11 @@ from functools import cached_property
 
 from bench.config import DEFAULT_POLICY
 from bench.record import AccuracyArm
-from bench.speed_tables import sentinel
 from bench.stats import Effect, Estimate, effect_of_ratio, paired_ratio
 from bench.summary import Accuracy, Row, Summary
 from bench.training import search
 from bench.training.recipe import recipes
+from bench.trust import sentinel
 
 At = tuple[str, int]
 PLAIN = DEFAULT_POLICY

@@ -23,8 +23,8 @@ import numpy as np
 from bench.errors import UsageError, one_line
 from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.record import CountArm, Record, load, per_round, write_whole
-from bench.speed_tables import canary_drift, sentinel
 from bench.summary import summarise
+from bench.trust import canary_drift, sentinel
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -45,9 +46,11 @@ def _row(line: dict[str, str]) -> Published:
     )
 
 
-def of(timm_name: str | None, image_size: int) -> list[Published]:
-    """The rows of one architecture at one image size, best first."""
-    found = [row for row in rows() if row.architecture == timm_name and row.image_size == image_size]
+def of(timm_name: str | None, image_size: int, more: Sequence[Published] = ()) -> list[Published]:
+    """The rows of one architecture at one image size, best first; `more` are imported ones, of which known tags are repetitions."""
+    known = {(row.architecture, row.tag, row.image_size) for row in rows()}
+    new = [row for row in more if (row.architecture, row.tag, row.image_size) not in known]
+    found = [row for row in (*rows(), *new) if row.architecture == timm_name and row.image_size == image_size]
     return sorted(found, key=lambda row: -row.top1)
 
 
@@ -89,6 +92,14 @@ def speeds() -> tuple[Speed, ...]:
         )
         for line in rows
     )
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Reference rows that somebody put beside these results."""
+
+    accuracies: list[Published] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
 
 
 def factors_of(setting: str) -> dict[str, str]:

@@ -1,20 +1,38 @@
-"""Records to a report: `report.md` and figures, beside the records they were made from. Measures nothing."""
+"""Records to a report: tables in every format, figures and what a paper cites, beside the records. Measures nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from bench import citing, formats
 from bench.asking import verdicts
+from bench.drawing import draw_all
 from bench.errors import UsageError
-from bench.plugins import Figure, figures
-from bench.record import DamagedRecord, load_folder, write_whole
+from bench.exchange import imported
+from bench.gap_tables import gaps
+from bench.known_units import foreign
+from bench.record import DamagedRecord, Record, load_folder, write_whole
+from bench.selecting import Selection, arrange, check, select
+from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
 from bench.table import Table
 from bench.tables import all_tables
 from bench.verdict_tables import details, overview
 from bench.verdicts import Verdict
+
+SELECTED = "selection"
+"""Folder, within a machine's, of what was chosen by flags: the whole report beside it stays as it is."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine's records, read: those without what was measured for studies alone, and all of them."""
+
+    folder: Path
+    summary: Summary
+    everything: Summary
+    damaged: list[DamagedRecord]
 
 
 @dataclass(frozen=True)
@@ -39,72 +57,105 @@ def machine_folders(results: Path) -> list[Path]:
     return found
 
 
-def write(folder: Path) -> Report:
-    """Render the records of one machine; damaged ones are left out and named in the result."""
+def read(folder: Path) -> Machine:
+    """The records of one machine; UsageError where none can be read."""
     records, damaged = load_folder(folder / "records")
+    records, strange = _apart(records)
+    damaged += strange
     if not any(record.runs for record in records):
         raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
-    summary = summarise(records)
-    everything = summarise(records, of_studies=True)
-    found = verdicts(everything) if everything.studied else []
-    tables = [*all_tables(summary), *overview(found)]
-    written = _write_figures(folder, summary, everything)
-    write_whole(folder / "report.md", markdown(summary, [*tables, *details(found)], written).encode())
-    return Report(folder, summary, tables, written, damaged, found)
+    more = imported(folder.parent)
+    summaries = (replace(summarise(records, of_studies=all_of_it), imported=more) for all_of_it in (False, True))
+    return Machine(folder, *summaries, damaged)
 
 
-def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
-    """The matplotlib figures of one plug-in by file stem; a single one is called what its plug-in is."""
-    drawn = entry.draw(summary)
-    return drawn if isinstance(drawn, dict) else {entry.name: drawn}
+def _apart(records: list[Record]) -> tuple[list[Record], list[DamagedRecord]]:
+    """The records whose units are those of their metrics, and the others."""
+    strange = {record.path: reason for record in records if (reason := foreign(record))}
+    return [one for one in records if one.path not in strange], [DamagedRecord(f"{path}: {why}") for path, why in strange.items()]
 
 
-def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
-    """Write a matplotlib figure as PNG and SVG; without a date and with a fixed salt the same records give the same SVG."""
-    from matplotlib import rc_context
-
-    paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
-    for path in paths:
-        with rc_context({"svg.hashsalt": stem}):
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return paths
-
-
-def _write_figures(folder: Path, summary: Summary, everything: Summary) -> list[Path]:
-    written: list[Path] = []
-    for entry in figures.entries():
-        for stem, figure in drawings(entry, everything if entry.of_studies else summary).items():
-            written += save_figure(figure, folder, stem)
-    return written
+def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Report], list[Table]]:  # noqa: B008 - frozen
+    """The reports of all machines, and the tables that hold machines against each other."""
+    machines = [read(folder) for folder in machine_folders(results)]
+    check(chosen, [machine.summary for machine in machines])
+    tables = [_tables(machine, chosen) for machine in machines]
+    arrange(chosen, [table for found in tables for table in found])  # a wrong name is told before anything is written
+    reports = [_write(machine, chosen, found) for machine, found in zip(machines, tables, strict=True)]
+    between = list(side_by_side([report.summary for report in reports]))
+    if between and not chosen.of_rows:
+        write_whole(results / "machines.md", ("# Machines side by side\n\n" + "\n\n".join(map(formats.markdown, between)) + "\n").encode())
+    return reports, between
 
 
-def markdown(summary: Summary, tables: list[Table], drawn: list[Path]) -> str:
+def write(folder: Path) -> Report:
+    """The whole report of one machine; damaged records are left out and named in the result."""
+    machine = read(folder)
+    return _write(machine, Selection(), _tables(machine, Selection()))
+
+
+def _verdicts(machine: Machine, chosen: Selection) -> list[Verdict]:
+    """Verdicts are of all that was measured: they have no place in a selection."""
+    return verdicts(machine.everything) if machine.everything.studied and not chosen.of_rows else []
+
+
+def _tables(machine: Machine, chosen: Selection) -> list[Table]:
+    summary = select(chosen, machine.summary)
+    tables = all_tables(summary)
+    return tables if chosen.of_rows else [*tables, *gaps(machine.everything)]
+
+
+def _write(machine: Machine, chosen: Selection, plain: list[Table]) -> Report:
+    summary = select(chosen, machine.summary)
+    everything = select(chosen, machine.everything)
+    found = _verdicts(machine, chosen)
+    tables = [*_arranged(chosen, plain), *(overview(found) if not chosen.columns else ())]
+    into = machine.folder / SELECTED if chosen.of_rows else machine.folder
+    into.mkdir(exist_ok=True)
+    drawn = draw_all(into, summary, everything)
+    _write_tables(into / "tables", tables)
+    write_whole(into / "methods.tex", citing.methods(summary).encode())
+    write_whole(into / "references.bib", citing.bibliography(summary).encode())
+    write_whole(into / "report.md", markdown(summary, [*tables, *details(found)], drawn, chosen).encode())
+    return Report(into, summary, tables, drawn, machine.damaged, found)
+
+
+def _arranged(chosen: Selection, tables: list[Table]) -> list[Table]:
+    """A column that another machine has may be missing here; that it is nowhere was told before."""
+    try:
+        return arrange(chosen, tables)
+    except UsageError:
+        return []
+
+
+def _write_tables(folder: Path, tables: list[Table]) -> None:
+    """Each table as CSV and LaTeX; those of an earlier report that this one lacks are taken away."""
+    folder.mkdir(exist_ok=True)
+    names: set[str] = set()
+    for table in tables:
+        for suffix, text in ((".csv", formats.csv_text(table)), (".tex", formats.latex(table))):
+            path = folder / f"{formats.slug(table.title)}{suffix}"
+            names.add(path.name)
+            write_whole(path, text.encode())
+    for path in folder.iterdir():
+        if path.suffix in (".csv", ".tex") and path.name not in names:
+            path.unlink()
+
+
+def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: Selection = Selection()) -> str:  # noqa: B008 - frozen
     """The report as Markdown."""
-    from tabulate import tabulate
-
     machine = summary.machine
     parts = [
         f"# {machine.name}",
         f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
         + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
     ]
-    for table in tables:
-        parts.append(f"## {_escape(table.title)}")
-        columns = [_escape(column) for column in table.columns]
-        rows = [[_escape(cell) for cell in row] for row in table.rows]
-        right = ("left", *["right"] * (len(columns) - 1))
-        parts.append(tabulate(rows, headers=columns, tablefmt="github", disable_numparse=True, colalign=right))
-        parts.append("\n".join(f"- {_escape(note)}" for note in table.notes))
+    if chosen.of_rows:
+        parts.append(f"A selection: {formats.in_markdown(chosen.described)}. The whole report lies one folder above.")
+    parts += [formats.markdown(table) for table in tables]
     if drawn:
         parts.append("## Figures")
         parts += [f"![{path.stem}]({path.name})" for path in drawn if path.suffix == ".png"]
     if summary.notes:
-        parts += ["## Notes", "\n".join(f"- {_escape(note)}" for note in summary.notes)]
+        parts += ["## Notes", "\n".join(f"- {formats.in_markdown(note)}" for note in summary.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _escape(text: str) -> str:
-    """Names come from strangers: nothing in them may end a cell or open a tag."""
-    for character, replacement in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("\n", " ")):
-        text = text.replace(character, replacement)
-    return text

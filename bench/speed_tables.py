@@ -1,18 +1,19 @@
-"""Tables of speeds: one fixed policy for all, each model's best, percentiles, and the place under the ceilings."""
+"""Tables of speeds: one fixed policy for all, each model's best, and percentiles."""
 
 from __future__ import annotations
 
 import shlex
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bench import published
-from bench.reference import SENTINEL, reference_model
+from bench.filling import missing_count, missing_speed, seconds_per_image, together
+from bench.reference import reference_model
 from bench.stats import Estimate, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
-from bench.summary import Probe, Quantity, Row, Summary
-from bench.table import COMMAND, MACS_NOTE, Table
-from bench.units import estimate, interval, number, scale
+from bench.summary import Quantity, Row, Summary
+from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Table, marked
+from bench.trust import canary_drift, sentinel
+from bench.units import duration, estimate, interval, number, scale
 
 COUNTED = ("params", "macs", "activations")
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
@@ -21,6 +22,8 @@ ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 KNEE = 0.05
 HOST_BOUND = 0.9
+SHARES = (0.5, 0.9, 0.99)
+IMAGENET_IMAGES = 50_000
 
 
 def efficiency(summary: Summary) -> Iterator[Table]:
@@ -47,9 +50,7 @@ def best(summary: Summary) -> Iterator[Table]:
         tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy})
         table = _table(summary, rows, title=f"Best policy of each model · {size} × {size} px on {on}", size=size)
         policies = {row.model: row.policy for row in rows}
-        table.columns.insert(1, "policy")
-        for line in table.rows:
-            line.insert(1, described(policies[line[0]]))
+        table.insert(1, Column("policy", key="policy"), [described(policies[line[0]]) for line in table.rows])
         table.notes.append(f"chosen from {', '.join(tried)}; measured again, in new processes, on rounds that did not choose")
         yield table
 
@@ -60,32 +61,47 @@ def described(policy: str) -> str:
 
 
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
-    rows = sorted(rows, key=_by_speed)
+    rows = sorted(rows, key=by_speed)
     chosen = reference_model((row.model, row.about.family) for row in rows)
     reference = next(row for row in rows if row.model == chosen)
-    quantities = sorted({quantity for row in rows for quantity in row.values}, key=_by_kind)
+    quantities = sorted({quantity for row in rows for quantity in row.values if quantity.better != "none"}, key=_by_kind)
     ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
-    columns = ["model"]
-    for quantity in quantities:
-        columns.append(_header(quantity))
-        if quantity == ratio_of:
-            columns.append(f"× {reference.model}")
+    table = Table(title, [Column("model", key="model")], [[row.model] for row in rows])
     alike = _alike(rows, reference, ratio_of) if ratio_of else set()
-    cells = []
-    for row in rows:
-        line = [row.model]
-        for quantity in quantities:
-            line.append(_cell(row, quantity))
-            if quantity == ratio_of:
-                line.append(_ratio(row, reference, quantity) + (" ≈" if row.model in alike else ""))
-        cells.append(line)
-    notes = list(_notes(summary, rows, size))
+    best = False
+    for quantity in quantities:
+        cells = [_cell(summary, row, quantity) for row in rows]
+        chosen_cells = marked(cells, best_places(rows, quantity))
+        best |= any(cell.best for cell in chosen_cells)
+        table.insert(len(table.columns), _column(quantity), chosen_cells)
+        if quantity == ratio_of:
+            ratios = [_ratio(row, reference, quantity, alike) for row in rows]
+            table.insert(len(table.columns), Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
+    table.notes = list(_notes(summary, rows, size))
+    if best:
+        table.notes.append(BEST_NOTE)
     if alike:
         pairs = len(rows) - 1
-        notes.append(
+        table.notes.append(
             f"≈ cannot be told from {reference.model}: t-test of the paired log-ratios, Holm-corrected over {pairs} pairs, p ≥ 0.05"
         )
-    return Table(title, columns, cells, notes)
+    table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
+    return table
+
+
+def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
+    """Where the best value of a quantity stands, and those whose paired ratio to it cannot be told from 1."""
+    found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values}
+    if len(found) < 2:
+        return set()
+    top = (min if quantity.better == "lower" else max)(found, key=lambda place: found[place])
+    there = rows[top].fair.get(quantity, {})
+
+    def as_good(place: int) -> bool:
+        ratio = paired_ratio(rows[place].fair.get(quantity, {}), there)
+        return found[place] == found[top] or (ratio is not None and ratio.holds(1.0))
+
+    return {place for place in found if as_good(place)}
 
 
 def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[str]:
@@ -96,7 +112,7 @@ def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[str]:
     return {model for model, p in holm(found).items() if p >= 0.05}
 
 
-def _by_speed(row: Row) -> tuple[float, str]:
+def by_speed(row: Row) -> tuple[float, str]:
     speed = row.value("throughput")
     return (-(speed.value if speed else 0.0), row.model)
 
@@ -106,24 +122,42 @@ def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
     return (known, quantity.metric, quantity.batch_size)
 
 
-def _header(quantity: Quantity) -> str:
-    _, unit = scale(quantity.unit)
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(quantity.better, "")
+def _column(quantity: Quantity) -> Column:
+    _, unit = _shown(quantity)
+    arrow = ARROWS[quantity.better]
     at = f" b{quantity.batch_size}" if quantity.batch_size else ""
     name = TITLES.get(quantity.metric, quantity.metric.replace("_", " "))
-    if quantity.metric in ("params", "macs"):
-        return name
-    return f"{unit}{at}{arrow}" if quantity.metric == "throughput" else f"{name} {unit}{at}{arrow}"
+    if quantity.metric == "throughput":
+        name = unit
+    elif quantity.metric not in ("params", "macs"):
+        name = f"{name} {unit}"
+    return Column(f"{name}{at}{arrow}", key=quantity.metric, unit=unit, better=quantity.better)
 
 
-def _cell(row: Row, quantity: Quantity) -> str:
-    value = row.values.get(quantity)
-    details = row.details.get(quantity, [])
-    if value is None:
+def _shown(quantity: Quantity) -> tuple[float, str]:
+    """Factor and unit of a column; parameters are counted out."""
+    return (1.0, "") if quantity.metric == "params" else scale(quantity.unit)
+
+
+def _cell(summary: Summary, row: Row, quantity: Quantity) -> Cell:
+    found = row.values.get(quantity)
+    if found is None:
         where = (
             "largest batch" if quantity.metric == "largest_batch" else f"batch {quantity.batch_size}" if quantity.batch_size else "count"
         )
-        return row.trouble.get(where, "").partition(":")[0]
+        if trouble := row.trouble.get(where, "").partition(":")[0]:
+            return Cell(trouble)
+        counted = quantity.metric in COUNTED
+        return Cell(
+            "", fill=missing_count(row, quantity.metric) if counted else missing_speed(summary, row, quantity.metric, quantity.batch_size)
+        )
+    factor, _ = _shown(quantity)
+    low, high = (None if end is None else end * factor for end in (found.low, found.high))
+    return Cell(_text(row, quantity, found), found.value * factor, low, high)
+
+
+def _text(row: Row, quantity: Quantity, value: Estimate) -> str:
+    details = row.details.get(quantity, [])
     if quantity.metric == "largest_batch":
         return ("≥ " if details[-1].get("at_least") else "") + f"{value.value:,.0f}"
     if quantity.metric == "energy":
@@ -136,10 +170,13 @@ def _cell(row: Row, quantity: Quantity) -> str:
     return estimate(value, quantity.unit)
 
 
-def _ratio(row: Row, reference: Row, quantity: Quantity) -> str:
+def _ratio(row: Row, reference: Row, quantity: Quantity, alike: set[str]) -> Cell:
     if row is reference:
-        return "1"
-    return interval(paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {})))
+        return Cell("1", 1.0)
+    found = paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {}))
+    if found is None:
+        return Cell("")
+    return Cell(interval(found) + (" ≈" if row.model in alike else ""), found.value, found.low, found.high)
 
 
 def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
@@ -218,9 +255,12 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
         return
     names = [f"{row.model}@{tag}" for row in missing if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))]
     if names:
+        each = [seconds_per_image(summary, row) for row in missing]
+        known = [one for one in each if one is not None]
+        about = f" (about {duration(IMAGENET_IMAGES * sum(known))} on this machine)" if len(known) == len(each) else ""
         yield (
             f"top-1 not measured; published weights are evaluated by: {COMMAND} run --metrics top1 --data imagenet:/path "
-            f"--models {shlex.quote(','.join(names))}"
+            f"--models {shlex.quote(','.join(names))}{about}"
         )
     elif size == 32:
         models = shlex.quote(",".join(row.model for row in missing))
@@ -245,97 +285,22 @@ def _method(summary: Summary, rows: list[Row]) -> str:
     return text
 
 
-def sentinel(summary: Summary) -> Estimate | None:
-    """The ratio of the sentinel pair, of the kind of window that has the most rounds."""
-    left, right = ([row for row in summary.sentinels if row.model == name] for name in reversed(SENTINEL))
-    found = [
-        (len(one.fair[quantity].keys() & other.fair[quantity].keys()), quantity.metric, one.fair[quantity], other.fair[quantity])
-        for one in left
-        for other in right
-        if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
-        for quantity in one.fair.keys() & other.fair.keys()
-        if quantity.metric in ("throughput", "latency")
-    ]
-    # Throughput before latency where they have as many rounds.
-    most = max(found, key=lambda one: one[:2], default=None)
-    return paired_ratio(*most[2:]) if most else None
-
-
-def canary_drift(summary: Summary) -> float | None:
-    """How far the canary's rounds spread: from the 5th to the 95th percentile, as a share of the median."""
-    values = sorted(value for probe in summary.probes for value in probe.rounds.get("canary", {}).values())
-    if len(values) < 6:
-        return None
-    return (values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]) / statistics.median(values)
-
-
 def percentiles(summary: Summary) -> Iterator[Table]:
     """What single calls took, as far out as their number tells."""
     lines = []
-    for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, _by_speed(row))):
+    for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
         for quantity, calls in row.calls.items():
             if quantity.metric == "latency" and percentile(calls, 0.9) is not None:
-                shown = [number(found * 1e3) if (found := percentile(calls, share)) else "" for share in (0.5, 0.9, 0.99)]
-                lines.append([row.model, f"{row.image_size}", described(row.policy), *shown, f"{len(calls):,}"])
+                found = [percentile(calls, share) for share in SHARES]
+                shown = [Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found]
+                lines.append([row.model, str(row.image_size), described(row.policy), *shown, Cell(f"{len(calls):,}", len(calls))])
     if lines:
-        columns = ["model", "px", "policy", "p50 ms", "p90 ms", "p99 ms", "calls"]
+        columns = [
+            "model",
+            "px",
+            "policy",
+            *(Column(f"p{share:.0%} ms ↓".replace("%", ""), f"p{share:.0%}".replace("%", ""), "ms", "lower") for share in SHARES),
+            "calls",
+        ]
         notes = ["all calls of all rounds; p90 from 64 calls on, p99 from 662 on, empty below"]
         yield Table("Latency of single calls at batch 1", columns, lines, notes)
-
-
-def ceilings(summary: Summary) -> Iterator[Table]:
-    """Every model held against what this machine did at best in the same runs: its own matrix product and copy."""
-    lines, tops = [], {}
-    for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, _by_speed(row))):
-        precision = next((part for part in row.policy.split("+") if part in BYTES), "fp32")
-        probe = summary.probe(precision)
-        if probe is None or not (place := roofline(row, precision, probe)):
-            continue
-        tops[precision] = f"{precision} {number((probe.median('matmul_ceiling') or 0) / 1e9)} GMAC/s"
-        bandwidth = f"{number((probe.median('copy_ceiling') or 0) / 1e9)} GB/s"
-        lines.append(
-            [
-                row.model,
-                f"{row.image_size}",
-                described(row.policy),
-                f"b{place.batch_size}",
-                f"{100 * place.mfu:.1f}",
-                number(place.intensity),
-                place.bound,
-                f"{100 * place.share:.1f}",
-            ]
-        )
-    if lines:
-        columns = ["model", "px", "policy", "batch", "MFU %", "MAC/byte", "bound by", "% of its bound"]
-        notes = [
-            f"ceilings, the best of a large matrix product and a large copy in the same runs: {', '.join(tops.values())}, {bandwidth}",
-            "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
-            "batch, every output of a convolution or product written once and read once",
-        ]
-        yield Table("Under this machine's ceilings", columns, lines, notes)
-
-
-@dataclass(frozen=True)
-class Place:
-    """A row under the roofline."""
-
-    batch_size: int
-    mfu: float
-    intensity: float
-    bound: str
-    share: float
-
-
-def roofline(row: Row, precision: str, probe: Probe) -> Place | None:
-    """Where a row stands at its fastest batch; None where a count, a speed or a ceiling is missing."""
-    speeds = row.by_batch("throughput")
-    counts = [row.value(name) for name in ("params", "macs", "activations")]
-    matmul, copy = probe.median("matmul_ceiling"), probe.median("copy_ceiling")
-    if not speeds or matmul is None or copy is None or any(count is None for count in counts):
-        return None
-    params, macs, activations = (count.value for count in counts if count)
-    batch = max(speeds, key=lambda size: speeds[size])
-    size = BYTES[precision] * (params / batch + 2 * activations)
-    seconds = {"arithmetic": macs / matmul, "memory": size / copy}
-    bound = max(seconds, key=lambda name: seconds[name])
-    return Place(batch, speeds[batch] * macs / matmul, macs / size, bound, speeds[batch] * seconds[bound])

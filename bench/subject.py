@@ -105,6 +105,8 @@ class Subject:
     """What the worker was told, for those who keep files."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of probes, made once."""
+    kept_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Counts that do not change from window to window."""
     progress: Callable[[str], None] = lambda text: None
 
     def calls_for(self, window: float) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bench.published import Imported
 from bench.record import (
     MEASURED,
     About,
@@ -69,6 +70,8 @@ class Row:
     unsteady: bool = False
     """Its warm-up never came to agree with itself."""
     uncounted: dict[str, int] = field(default_factory=dict)
+    records: list[str] = field(default_factory=list)
+    """The names of the files that it was read from."""
 
     def value(self, metric: str) -> Estimate | None:
         """The estimate of a metric; of several batch sizes the largest's."""
@@ -146,6 +149,10 @@ class Summary:
     notes: list[str]
     studied: set[tuple[str, str, str]] = field(default_factory=set)
     """Study, hash of its file when it was measured, and data set (empty for speeds)."""
+    protocols: set[tuple[str, str]] = field(default_factory=set)
+    """Kind of arm and the measuring protocol that its records carry (docs/METHOD.md)."""
+    imported: Imported = field(default_factory=Imported)
+    """What others measured, put beside these results by `bench import`."""
 
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
@@ -195,6 +202,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary
         windows=len(windows),
         notes=notes,
         studied=studied,
+        protocols={(record.arm.__struct_config__.tag, str(record.head.settings.get("protocol"))) for record in kept},
     )
 
 
@@ -252,6 +260,7 @@ def _add_counts(row: Row, record: Record) -> None:
         for sample in line.samples:
             row.values[_quantity(sample)] = Estimate(sample.values[-1])
             row.uncounted |= sample.detail.get("uncounted", {})
+    row.records.append(record.path.name)
     _add_trouble(row, record, "count")
 
 
@@ -269,6 +278,7 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
     row.short |= bool(record.ends) and record.ends[-1].short
     row.hopeless |= bool(record.ends) and record.ends[-1].hopeless
     row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
+    row.records.append(record.path.name)
     _add_trouble(row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}")
 
 

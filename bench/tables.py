@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import published
 from bench.accuracy_tables import accuracy, training_cost, views
-from bench.speed_tables import best, ceilings, efficiency, percentiles
+from bench.ceilings import ceilings
+from bench.speed_tables import best, efficiency, percentiles
 from bench.summary import Summary
 from bench.table import MACS_NOTE, Table
-from bench.units import number
+from bench.units import duration, number
 
 if TYPE_CHECKING:  # imports torch
     from bench.estimate import Estimate
@@ -20,7 +21,7 @@ def all_tables(summary: Summary) -> list[Table]:
     """Every table of a report, in reading order."""
     found = [
         *(efficiency(summary), best(summary), percentiles(summary), ceilings(summary)),
-        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary)),
+        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary), published_speeds(summary)),
     ]
     return [table for tables in found for table in tables]
 
@@ -47,18 +48,14 @@ def cost(found: Estimate) -> Table:
         for line in found.lines
     ]
     notes = [
-        f"about {_duration(found.seconds)} for {found.rounds} rounds over all arms, set-up and counting included; "
+        f"about {duration(found.seconds)} for {found.rounds} rounds over all arms, set-up and counting included; "
         f"{number(found.memory / 1e9)} GB while all are alive"
     ]
     if found.trainings:
         notes.append(
-            f"{found.trainings} accuracy arms come after that; their trainings take very roughly {_duration(3600 * found.training_hours)}"
+            f"{found.trainings} accuracy arms come after that; their trainings take very roughly {duration(3600 * found.training_hours)}"
         )
     return Table("Plan; nothing was measured", ["arm", "metrics", "set-up s", "s a round", "memory GB", "estimate"], lines, notes)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -90,7 +87,7 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
     sources: dict[str, None] = {}
     shapes = {(row.model, row.image_size): row for row in summary.rows}
     for row in shapes.values():
-        found = published.of(row.about.timm_name, row.image_size)
+        found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
         if not found:
             continue
         plain = [entry for entry in found if not entry.more_data and not entry.teacher]
@@ -101,7 +98,28 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
     if lines:
         columns = ["model", "ImageNet-1k alone, top-1 %", "weight sets", "more data or a teacher, top-1 %", "weight sets", "epochs"]
         notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
-        yield Table("Published ImageNet-1k top-1", columns, lines, notes + [f"source: {source}" for source in sources])
+        notes += [f"source: {source}" for source in sources]
+        yield Table("Published ImageNet-1k top-1", columns, lines, notes, published=True)
+
+
+def published_speeds(summary: Summary) -> Iterator[Table]:
+    """Published inference speeds of the architectures that were measured: ranges over settings, not measurements."""
+    every = [*published.speeds(), *summary.imported.speeds]
+    lines, sources = [], set()
+    for row in {(row.model, row.image_size): row for row in summary.rows}.values():
+        found = sorted(
+            (one for one in every if (one.architecture, one.image_size) == (row.about.timm_name, row.image_size)),
+            key=lambda one: one.images_per_s,
+        )
+        if found:
+            low, high = found[0], found[-1]
+            lines.append([row.model, str(len(found)), number(low.images_per_s), low.setting, number(high.images_per_s), high.setting])
+            sources |= {one.source for one in found}
+    if lines:
+        columns = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
+        notes = ["published, not measured here; devices, precisions and batch sizes differ: no ratio between rows means anything"]
+        notes.append(f"sources: {'; '.join(sorted(sources)[:4])}{f' and {len(sources) - 4} more' if len(sources) > 4 else ''}")
+        yield Table("Published inference speed", columns, lines, notes, published=True)
 
 
 def _span(found: list[published.Published]) -> str:

@@ -60,3 +60,8 @@ def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) ->
     if value.low is None or value.high is None:
         return text
     return f"{text} [{value.low * factor:.{places}f}, {value.high * factor:.{places}f}]"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -11,123 +12,190 @@ from matplotlib.transforms import Bbox
 
 from bench import published
 from bench.contestants import Contestant, trained_rows
-from bench.stats import Estimate
-from bench.summary import Row, Summary
+from bench.fronts import Candidate, front, probabilities
+from bench.stats import Estimate, mean_of_seeds
+from bench.summary import Quantity, Row, Summary
 from bench.units import scale
 
 from ._labels import place
-from ._style import family, new_figure
+from ._style import family, log_ticks, new_figure
+
+TRAINING_TIME = Quantity("training_time", 0, "s", "lower")
+NAMED = 30
+"""With more points than this only those are named that may be on the front."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model: cost, accuracy in percent, low and high end of the accuracy."""
+    """One model: its cost, its accuracy in percent with both ends, and what stands behind them."""
 
     name: str
     family: str
     x: Estimate
-    y: float
-    low: float
-    high: float
+    y: Estimate
     filled: bool
     solid: bool = True
+    rounds: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    seeds: tuple[float, ...] = ()
+
+    @property
+    def low(self) -> float:
+        return self.y.low if self.y.low is not None else self.y.value
+
+    @property
+    def high(self) -> float:
+        return self.y.high if self.y.high is not None else self.y.value
 
 
 def draw(summary: Summary, metric: str, *, title: str) -> dict[str, Figure]:
     """One figure per protocol that an accuracy is known under, and one of what is published."""
     drawn: dict[str, Figure] = {}
+    quantity = TRAINING_TIME if metric == TRAINING_TIME.metric else _quantity(summary, metric)
+    if quantity is None:
+        return drawn
     for key, contestants in trained_rows(summary).items():
         name = key[0].partition(":")[0]
         caveat = "not a comparison of architectures" if name == "digits" else "measured here"
         how = ", ".join(part for part in key[1:] if part)
-        if points := _measured(summary, metric, contestants):
+        if points := _measured(summary, quantity, contestants):
             stem = f"pareto_{metric}_{name}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = _figure(summary, metric, points, title, f"top-1 on {name}, measured (filled), {how}; {caveat}")
-    if points := _published(summary, metric):
+            drawn[stem] = _figure(summary, quantity, points, title, f"top-1 on {name}, measured (filled), {how}; {caveat}")
+    if points := _published(summary, quantity):
         subtitle = "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a teacher)"
-        drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, metric, points, title, subtitle)
+        drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, quantity, points, title, subtitle)
     return drawn
 
 
-def _rows(summary: Summary, metric: str) -> list[Row]:
+def _quantity(summary: Summary, metric: str) -> Quantity | None:
+    """Of several batch sizes the largest."""
+    return max((quantity for row in summary.rows for quantity in row.values if quantity.metric == metric), default=None)
+
+
+def _rows(summary: Summary, quantity: Quantity) -> list[Row]:
     """One row per model: of several policies the first, so that a point is never a mixture."""
     first: dict[str, Row] = {}
     for row in summary.rows:
-        if row.value(metric):
+        if row.value(quantity.metric):
             first.setdefault(row.model, row)
     return list(first.values())
 
 
-def _measured(summary: Summary, metric: str, contestants: list[Contestant]) -> list[Point]:
+def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant]) -> list[Point]:
     """Those whose cost is known too; with their interval over seeds, or over images where there is one set of weights."""
-    top1 = {one.rows[0].model: one.top1 for one in contestants}
+    rows = {row.model: row for row in _rows(summary, quantity)}
     points = []
-    for row in _rows(summary, metric):
-        y, x = top1.get(row.model), row.value(metric)
-        if x and y and y.low is not None and y.high is not None:
-            points.append(Point(row.model, row.about.family, x, y.value * 100, y.low * 100, y.high * 100, filled=True))
+    for one in contestants:
+        first, y = one.rows[0], one.top1
+        row = rows.get(first.model)
+        seconds = [float(seed.detail["train_s"]) for seed in one.measured if seed.detail.get("train_s")]
+        x = (mean_of_seeds(seconds) if seconds else None) if quantity == TRAINING_TIME else row.value(quantity.metric) if row else None
+        if x is None or y is None or y.low is None or y.high is None:
+            continue
+        points.append(
+            Point(
+                name=one.name,
+                family=first.about.family,
+                x=x,
+                y=_percent(y),
+                filled=True,
+                rounds=row.rounds.get(quantity, {}) if row else {},
+                seeds=tuple(100 * seed.top1.value for seed in one.measured if seed.top1),
+            )
+        )
     return points
 
 
-def _published(summary: Summary, metric: str) -> list[Point]:
+def _percent(share: Estimate) -> Estimate:
+    low, high = (None if end is None else 100 * end for end in (share.low, share.high))
+    return Estimate(100 * share.value, low, high, share.n)
+
+
+def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     points = []
-    for row in _rows(summary, metric):
-        found, x = published.of(row.about.timm_name, row.image_size), row.value(metric)
+    for row in _rows(summary, quantity):
+        found, x = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies), row.value(quantity.metric)
         plain = [entry.top1 * 100 for entry in found if not entry.more_data and not entry.teacher]
         values = plain or [entry.top1 * 100 for entry in found]
         if values and x:
-            middle = (min(values) + max(values)) / 2
-            points.append(Point(row.model, row.about.family, x, middle, min(values), max(values), filled=False, solid=bool(plain)))
+            y = Estimate((min(values) + max(values)) / 2, min(values), max(values))
+            points.append(Point(row.model, row.about.family, x, y, filled=False, solid=bool(plain)))
     return points
 
 
-def _figure(summary: Summary, metric: str, points: list[Point], title: str, subtitle: str) -> Figure:
-    quantity = max(quantity for row in summary.rows for quantity in row.values if quantity.metric == metric)
+def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: str, subtitle: str) -> Figure:
     factor, unit = scale(quantity.unit)
-    batch = f", batch {quantity.batch_size}" if quantity.batch_size else ""
-    policy = next((row.policy for row in summary.rows if row.policy), "")
-    machine = summary.machine.accelerator or summary.machine.cpu
-    where = f"{machine}, {policy}{batch}" if quantity.batch_size else "counted"
-    figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {where}")
-    for point in points:
-        _draw_point(axes, point, factor)
-    arrow = {"higher": "more is better", "lower": "less is better"}[quantity.better]
-    axes.set_xlabel(f"{title} in {unit} ({arrow})")
+    if quantity == TRAINING_TIME:
+        factor, unit = 1.0, "s"
+    higher = quantity.better == "higher"
+    places, chances = _front(points, higher=higher)
+    if places:
+        subtitle += "; dashed: the front, % behind a name: probability of being on it"
+    if hidden := len(points) > NAMED:
+        subtitle += "; named: what may be on the front" if places else "; too many to name"
+    figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}")
+    for name in dict.fromkeys(point.family for point in points):
+        _draw_points(axes, [point for point in points if point.family == name], factor)
+    axes.set_xlabel(f"{title} in {unit} ({'more' if higher else 'less'} is better)")
     axes.set_ylabel("top-1 %")
-    _scale(axes, [point.x.value * factor for point in points])
+    log_ticks(axes, "x", [point.x.value * factor for point in points])
     axes.margins(x=0.14, y=0.12)
-    front = _front(axes, points, factor, higher=quantity.better == "higher") if points[0].filled else []
+    steps = [(points[at].x.value * factor, points[at].y.value) for at in places]
+    if steps:
+        axes.plot(*zip(*steps, strict=True), color="#999999", lw=1, ls="--", zorder=0, drawstyle="steps-post", label="front")
     _legend(figure, points)
+    named = [(point, chance) for point, chance in zip(points, chances, strict=True) if not hidden or (chance or 0) >= 0.05]
     figure.draw_without_rendering()
-    bars = [box for point in points for box in _bars(axes, point, factor)] + _steps(axes, front)
-    place(figure, axes, [(point.x.value * factor, point.y, point.name, family(point.family)[1]) for point in points], bars)
+    bars = [box for point, _ in named for box in _bars(axes, point, factor)] + _steps(axes, steps)
+    place(
+        figure,
+        axes,
+        [(point.x.value * factor, point.y.value, _label(point, chance), family(point.family)[1]) for point, chance in named],
+        bars,
+    )
     return figure
 
 
-def _draw_point(axes: Axes, point: Point, factor: float) -> None:
-    _, colour, marker = family(point.family)
-    x = point.x.value * factor
-    if point.filled:
-        axes.vlines(x, point.low, point.high, color=colour, linewidth=1)
-        if point.x.low is not None and point.x.high is not None:
-            axes.hlines(point.y, point.x.low * factor, point.x.high * factor, color=colour, linewidth=1)
-        axes.plot(x, point.y, marker, color=colour, markersize=7)
+def _front(points: list[Point], *, higher: bool) -> tuple[list[int], list[float] | list[None]]:
+    """Places on the front and every point's probability of being there; nothing of the kind for what is published."""
+    if not points[0].filled or len(points) < 2:
+        return [], [None] * len(points)
+    candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
+    return front([(point.x.value, point.y.value) for point in points], higher=higher), probabilities(candidates, higher=higher)
+
+
+def _label(point: Point, chance: float | None) -> str:
+    return point.name if chance is None else f"{point.name} {100 * chance:.0f} %"
+
+
+def _where(summary: Summary, quantity: Quantity) -> str:
+    """What the cost was measured on, and how."""
+    machine = summary.machine.accelerator or summary.machine.cpu
+    if quantity == TRAINING_TIME:
+        return f"{machine}, mean over seeds"
+    if not quantity.batch_size:
+        return "counted"
+    policy = next((row.policy for row in summary.rows if row.policy), "")
+    return f"{machine}, {policy}, batch {quantity.batch_size}"
+
+
+def _draw_points(axes: Axes, points: list[Point], factor: float) -> None:
+    """All points of a family at once: a few artists draw hundreds of points as fast as one."""
+    _, colour, marker = family(points[0].family)
+    xs = [point.x.value * factor for point in points]
+    if points[0].filled:
+        axes.vlines(xs, [point.low for point in points], [point.high for point in points], color=colour, linewidth=1)
+        known = [(point.y.value, point.x.low * factor, point.x.high * factor) for point in points if point.x.low and point.x.high]
+        if known:
+            axes.hlines(*zip(*known, strict=True), color=colour, linewidth=1)
+        axes.plot(xs, [point.y.value for point in points], marker, color=colour, markersize=7)
         return
-    axes.vlines(x, point.low, point.high, color=colour, linewidth=1.4, linestyle="solid" if point.solid else "dotted")
-    for end in {point.low, point.high}:
-        axes.plot(x, end, marker, markerfacecolor="white", markeredgecolor=colour, markersize=6.5)
-
-
-def _front(axes: Axes, points: list[Point], factor: float, *, higher: bool) -> list[tuple[float, float]]:
-    """Steps through the points that no other one beats in both directions; returns their places."""
-    ordered = sorted(points, key=lambda point: (-point.x.value if higher else point.x.value, -point.y))
-    front: list[tuple[float, float]] = []
-    for point in ordered:
-        if not front or point.y > front[-1][1]:
-            front.append((point.x.value * factor, point.y))
-    axes.plot(*zip(*front, strict=True), color="#999999", linewidth=1, linestyle="--", zorder=0, drawstyle="steps-post", label="front")
-    return front
+    for solid, style in ((True, "solid"), (False, "dotted")):
+        of = [(x, point.low, point.high) for x, point in zip(xs, points, strict=True) if point.solid is solid]
+        if of:
+            axes.vlines(*zip(*of, strict=True), color=colour, linewidth=1.4, linestyle=style)
+    ends = [(x, end) for x, point in zip(xs, points, strict=True) for end in sorted({point.low, point.high})]
+    axes.plot(*zip(*ends, strict=True), marker, markerfacecolor="white", markeredgecolor=colour, markersize=6.5)
 
 
 def _legend(figure: Figure, points: list[Point]) -> None:
@@ -141,32 +209,20 @@ def _legend(figure: Figure, points: list[Point]) -> None:
 
 def _bars(axes: Axes, point: Point, factor: float) -> list[Bbox]:
     """The space that a point's intervals take, so that no label is written over them."""
-    place = axes.transData.transform
-    (x, low), (_, high) = place((point.x.value * factor, point.low)), place((point.x.value * factor, point.high))
+    to_display = axes.transData.transform
+    (x, low), (_, high) = to_display((point.x.value * factor, point.low)), to_display((point.x.value * factor, point.high))
     boxes = [Bbox.from_extents(x - 4, low - 8, x + 4, high + 8)]
     if point.x.low is not None and point.x.high is not None:
-        (left, y), (right, _) = place((point.x.low * factor, point.y)), place((point.x.high * factor, point.y))
+        (left, y), (right, _) = (to_display((end * factor, point.y.value)) for end in (point.x.low, point.x.high))
         boxes.append(Bbox.from_extents(left, y - 3, right, y + 3))
     return boxes
 
 
-def _steps(axes: Axes, front: list[tuple[float, float]]) -> list[Bbox]:
+def _steps(axes: Axes, steps: list[tuple[float, float]]) -> list[Bbox]:
     """The space that the drawn front takes."""
-    places = [axes.transData.transform(point) for point in front]
+    places = [axes.transData.transform(point) for point in steps]
     boxes = []
     for (x, y), (next_x, next_y) in pairwise(places):
         boxes.append(Bbox.from_extents(min(x, next_x), y - 3, max(x, next_x), y + 3))
         boxes.append(Bbox.from_extents(next_x - 3, min(y, next_y), next_x + 3, max(y, next_y)))
     return boxes
-
-
-def _scale(axes: Axes, values: list[float]) -> None:
-    """A logarithmic axis with ticks as people write them, or a plain one where the values lie close together."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    if max(values) / min(values) < 4:
-        return
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())

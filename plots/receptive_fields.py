@@ -14,25 +14,20 @@ from bench.plugins import Figure, figures
 from bench.sidecar import read_arrays
 from bench.summary import Accuracy, Summary
 
-from ._style import family
+from ._style import family, family_order
 
 
 def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """One figure per data set: a column per model (its first seed), a row before and one after training."""
     drawn: dict[str, matplotlib.figure.Figure] = {}
     by_data: dict[str, dict[str, Accuracy]] = {}
-    for one in sorted(summary.accuracies, key=lambda one: (_order(one.about.family), one.model, one.arm.seed or 0)):
+    for one in sorted(summary.accuracies, key=lambda one: (family_order(one.about.family), one.model, one.arm.seed or 0)):
         if one.fields and one.fields_file:
             by_data.setdefault(one.arm.data, {}).setdefault(one.model, one)
     for data, models in by_data.items():
         name = data.partition(":")[0]
         drawn[f"receptive_fields_{name}"] = _figure(name, list(models.values()))
     return drawn
-
-
-def _order(name: str) -> int:
-    known = ("convmixer", "vit", "mixer", "resnet")
-    return known.index(name) if name in known else len(known)
 
 
 def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:

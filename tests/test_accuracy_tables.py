@@ -12,10 +12,10 @@ from scipy.stats import t
 from bench import record
 from bench.accuracy_tables import accuracy, training_cost, views
 from bench.comparing import compare, find, rows_of, spelled
+from bench.drawing import drawings
 from bench.errors import UsageError
 from bench.plugins import figures
 from bench.record import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
-from bench.report import drawings
 from bench.sidecar import write_arrays
 from bench.stats import mcnemar, mean_of_seeds
 from bench.summary import Summary, summarise
@@ -85,8 +85,8 @@ def test_protocols_never_share_a_table(tmp_path: Path) -> None:
     tables = list(accuracy(summary(tmp_path)))
     assert len(tables) == 7
     assert all(len(table.rows) == 1 for table in tables)
-    assert "rate" in by_title(tables, "learning rate").columns
-    assert "epochs" in by_title(tables, "equal macs").columns
+    assert "rate" in by_title(tables, "learning rate").headers
+    assert "epochs" in by_title(tables, "equal macs").headers
 
 
 def test_a_search_tells_where_its_choice_lies_and_its_trials_are_no_rows(tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from bench import published, record
+from bench.cli import main
+from bench.drawing import drawings
+from bench.formats import slug
 from bench.plugins import Figure, figures
 from bench.record import EndLine
-from bench.report import drawings, machine_folders, markdown, write
+from bench.report import machine_folders, markdown, write
 from bench.stats import Estimate
 from bench.summary import Summary, summarise
 from bench.tables import Table, all_tables, efficiency
@@ -32,7 +35,7 @@ def table(results: Path, start: str) -> Table:
 
 def test_the_efficiency_table(results: Path) -> None:
     shown = table(results, "Efficiency")
-    assert shown.columns == ["model", "params", "GMACs¹", "latency ms b1 ↓", "img/s b4 ↑", "× vit_s16"]
+    assert shown.headers == ["model", "params ↓", "GMACs¹ ↓", "latency ms b1 ↓", "img/s b4 ↑", "× vit_s16"]
     rows = {row[0]: row[1:] for row in shown.rows}
     assert rows["convmixer_1536_20"][:2] == ["51,625,960", "51.10"]
     assert rows["mixer_b16"][:2] == ["59,880,472", "12.60"]
@@ -180,3 +183,88 @@ def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path)
     )
     [row] = summary_of(tmp_path).rows
     assert row.value("throughput") == Estimate(7.0, 7.0, 7.0, 6)
+
+
+def damage(results: Path) -> dict[str, Path]:
+    """Four records that cannot be used, each in its own way."""
+    folder = results / MACHINE.name / "records"
+    paths = {name: speed_record(folder, name, [1.0] * 6) for name in ("other_format", "cut_short", "nan", "foreign_unit")}
+    text = paths["other_format"].read_text()
+    paths["other_format"].write_text(text.replace('"format":4', '"format":99', 1))
+    paths["cut_short"].write_bytes(paths["cut_short"].read_bytes()[:-40])
+    paths["nan"].write_text(paths["nan"].read_text().replace('"values":[1.0]', '"values":[NaN]', 1))
+    paths["foreign_unit"].write_text(paths["foreign_unit"].read_text().replace('"unit":"image/s"', '"unit":"furlong"'))
+    return paths
+
+
+def test_each_damaged_record_is_named_and_the_rest_is_complete(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [folder] = machine_folders(results)
+    whole = {table.title: table.rows for table in write(folder).tables}
+    paths = damage(results)
+    assert main(["report", "--results", str(results)]) == 2
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
+    for name, path in paths.items():
+        assert path.name in shown.replace("\n", ""), name
+    assert "Traceback" not in shown
+    assert "furlong" in captured.err
+    assert "format 99" in captured.err
+    after = {table.title: table.rows for table in write(folder).tables}
+    for title, rows in whole.items():
+        names = {row[0] for row in after[title]}
+        assert {row[0] for row in rows} <= names, title
+
+
+def test_units_of_the_report_are_those_of_the_metrics() -> None:
+    from bench.known_units import UNITS
+    from bench.plugins import metrics
+
+    assert {entry.name: entry.unit for entry in metrics.entries()} == UNITS
+
+
+def test_every_format_is_written(results: Path) -> None:
+    [folder] = machine_folders(results)
+    report = write(folder)
+    for table in report.tables:
+        for suffix in (".csv", ".tex"):
+            assert (folder / "tables" / f"{slug(table.title)}{suffix}").stat().st_size
+    for name in ("methods.tex", "references.bib", "report.md"):
+        assert (folder / name).stat().st_size
+    (folder / "tables" / "older_table.csv").write_text("x")
+    write(folder)
+    assert not (folder / "tables" / "older_table.csv").exists()
+
+
+def test_the_best_and_what_cannot_be_told_from_it_are_marked(results: Path) -> None:
+    shown = table(results, "Efficiency")
+    place = next(place for place, column in enumerate(shown.columns) if column.key == "throughput")
+    assert [row[0].text for row in shown.cells if row[place].best] == ["vit_s16"]
+    params = next(place for place, column in enumerate(shown.columns) if column.key == "params")
+    assert [row[0].text for row in shown.cells if row[params].best] == ["convmixer_768_32"]
+    assert any(note.startswith("bold: the best") for note in shown.notes)
+
+
+def test_two_that_are_alike_are_both_marked(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / MACHINE.name / "records"
+    drift = [1.0, 1.1, 0.9, 1.05, 0.95, 1.02, 0.98, 1.01]
+    noise = [1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0]
+    speed_record(folder, "one", [10 * value for value in drift])
+    speed_record(folder, "other", [10 * value * more for value, more in zip(drift, noise, strict=True)])
+    speed_record(folder, "slow", [5 * value for value in drift])
+    [shown] = [one for one in all_tables(summary_of(tmp_path / "results")) if one.title.startswith("Efficiency")]
+    assert {row[0].text for row in shown.cells if row[1].best} == {"one", "other"}
+
+
+def test_an_empty_cell_knows_what_fills_it_and_how_long_that_takes(results: Path) -> None:
+    folder = results / MACHINE.name / "records"
+    speed_record(folder, "resnet101", [5.0] * 8, family="resnet")
+    shown = table(results, "Efficiency")
+    [row] = [row for row in shown.cells if row[0].text == "resnet101"]
+    empty = [cell.fill for cell in row if cell.fill]
+    assert {one.metric for one in empty} == {"params", "macs", "latency"}
+    assert empty[-1].command == "python -m bench run --models resnet101 --metrics latency"
+    assert all(one.seconds for one in empty)
+    assert any(
+        note.startswith("empty cells are filled by: python -m bench run --models resnet101 --metrics") and note.endswith("on this machine)")
+        for note in shown.notes
+    )

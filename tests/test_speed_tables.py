@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from bench import record
+from bench.ceilings import ceilings
 from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
-from bench.speed_tables import best, canary_drift, ceilings, efficiency, percentiles, sentinel
+from bench.speed_tables import best, efficiency, percentiles
 from bench.stats import holm, p_value, percentile, smallest_within
 from bench.summary import Summary, summarise
+from bench.trust import canary_drift, sentinel
 
 from .conftest import MACHINE, UNITS, count_record
 

@@ -1,0 +1,118 @@
+"""What a paper needs beside the figures: `methods.tex`, how they came about, and `references.bib`, whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib import resources
+
+from bench import published
+from bench.contestants import trained_rows
+from bench.formats import in_latex
+from bench.summary import Summary
+from bench.trust import canary_drift, sentinel
+from bench.units import interval
+
+SOURCES = (
+    ("WTF-Benchmark", "nauen2023wtf"),
+    ("ResMLP paper", "touvron2021resmlp"),
+    ("MLP-Mixer paper", "tolstikhin2021mixer"),
+    ("2201.09792", "trockman2023patches"),
+    ("mmpretrain", "mmpretrain2023"),
+    ("timm@", "wightman2019timm"),
+)
+"""What a source's text contains, and the entry of it."""
+ALWAYS = ("trockman2023patches", "wightman2019timm", "fvcore")
+
+
+def key_of(source: str) -> str:
+    """The entry that a source is cited by; one that is not known gets an entry of its own."""
+    known = next((key for part, key in SOURCES if part in source), None)
+    return known or f"source{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def sources(summary: Summary) -> list[str]:
+    """Of every published value that the report shows."""
+    shapes = {(row.about.timm_name, row.image_size) for row in summary.rows}
+    accuracies = [one for name, size in shapes for one in published.of(name, size, summary.imported.accuracies)]
+    names = {name for name, _ in shapes}
+    speeds = [one for one in (*published.speeds(), *summary.imported.speeds) if one.architecture in names]
+    return sorted({one.source for one in (*accuracies, *speeds)})
+
+
+def bibliography(summary: Summary) -> str:
+    """BibTeX of what `methods.tex` cites and of every published value's source."""
+    entries = _entries()
+    wanted = dict.fromkeys([*ALWAYS, *_methods_cited(summary)])
+    more = []
+    for source in sources(summary):
+        key = key_of(source)
+        if key in entries:
+            wanted[key] = None
+        else:
+            more.append(f"@misc{{{key},\n  title = {{{in_latex(source)}}},\n  note  = {{source of published values, as recorded}}\n}}")
+    return "\n\n".join([*(entries[key] for key in wanted), *dict.fromkeys(more)]) + "\n"
+
+
+def _entries() -> dict[str, str]:
+    text = (resources.files("bench") / "references.bib").read_text(encoding="utf-8")
+    parts = [part.strip() for part in re.split(r"\n(?=@)", text) if part.strip()]
+    return {re.match(r"@\w+\{([^,]+),", part)[1]: part for part in parts}  # type: ignore[index]
+
+
+def _methods_cited(summary: Summary) -> list[str]:
+    found = ["hesterberg2015bootstrap", "holm1979"] if any(row.rounds for row in summary.rows) else []
+    return [*found, *(["wilson1927"] if summary.accuracies else [])]
+
+
+def methods(summary: Summary) -> str:
+    """A paragraph or three of LaTeX; every figure in it is read from the records."""
+    machine = summary.machine
+    versions = ", ".join(f"{in_latex(name)} {in_latex(version)}" for name, version in machine.versions.items())
+    settings = ", ".join(f"{in_latex(name)} {in_latex(str(value))}" for name, value in sorted(machine.settings.items()))
+    device = in_latex(machine.accelerator or machine.cpu)
+    protocols = ", ".join(f"{kind} {number}" for kind, number in sorted(summary.protocols))
+    cited = sorted({key_of(source) for source in sources(summary)})
+    parts = [
+        "% Written by bench report from records; the protocols are those of docs/METHOD.md.",
+        f"All figures were measured with convmixer-bench (measuring protocols: {in_latex(protocols)}) on {device} "
+        f"({in_latex(machine.cpu)}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f}\\,GB), with {versions}. Settings: {settings}.",
+    ]
+    timed = [row for row in summary.rows if row.rounds]
+    if timed:
+        parts.append(_timing(summary))
+    if any(row.value("macs") for row in summary.rows):
+        parts.append(
+            "Multiply-adds are those of convolutions, linear layers and attention, without normalisation, counted with fvcore~"
+            r"\cite{fvcore} and checked against PyTorch's own counter."
+        )
+    trained = [(key, found) for key, found in trained_rows(summary).items() if found and found[0].rows[0].arm.recipe]
+    for key, contestants in trained:
+        seeds = sorted({len(one.measured) for one in contestants})
+        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        rest = "; ".join(in_latex(part) for part in key[3:] if part)
+        parts.append(
+            f"On {in_latex(key[0])} every model was trained under one recipe ({in_latex(key[2].removeprefix('recipe '))}"
+            f"{'; ' + rest if rest else ''}), {count} seeds each; top-1 is that of the last checkpoint on a test split that nothing "
+            r"else read, with Student's interval over seeds, else Wilson's binomial one~\cite{wilson1927}."
+        )
+    if cited:
+        parts.append(f"Published values are shown apart and were not measured here~\\cite{{{','.join(cited)}}}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _timing(summary: Summary) -> str:
+    timed = [row for row in summary.rows if row.rounds]
+    rounds = [len(values) for row in timed for values in row.rounds.values()]
+    span = str(min(rounds)) if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
+    policies = ", ".join(in_latex(policy) for policy in dict.fromkeys(row.policy for row in timed))
+    text = (
+        f"Models were timed in interleaved rounds ({span} of them), each in a process of its own, in a fresh random order every round, "
+        f"under {policies}; speeds are medians over rounds with 95\\,\\% bootstrap intervals~\\cite{{hesterberg2015bootstrap}}, ratios are "
+        r"paired by round, and comparisons of many pairs are corrected after Holm~\cite{holm1979}."
+    )
+    if pair := sentinel(summary):
+        text += f" Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}."
+    if (drift := canary_drift(summary)) is not None:
+        text += f" A fixed workload varied by {100 * drift:.0f}\\,\\% (5th to 95th percentile) during the runs."
+    return text

@@ -1,0 +1,41 @@
+"""Seconds and multiply-adds of every layer of one call at batch 1: where a model's time goes."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from bench.layers import costs, macs, times
+from bench.plugins import Metric, metrics
+from bench.subject import Reading, Subject
+from bench.timing import back_to_back
+
+
+def measure(subject: Subject, window: float) -> Reading:
+    """The sum over all layers; `detail` has each of them, and what the same call takes unwatched (`plain_s`)."""
+    execution = subject.execution
+    assert execution is not None
+    model = execution.model
+    if execution.finish or not isinstance(model, nn.Module) or type(model).__name__ == "OptimizedModule":
+        raise NotImplementedError("layers can be told apart in eager execution only; leave compile and graph out of the policy")
+    if "macs" not in subject.kept_counts:
+        subject.kept_counts["macs"] = macs(model, execution.forward)
+    calls = subject.calls_for(window / 2)
+    plain = back_to_back(subject.call, subject.clock, calls=calls) / calls
+    layers = costs(model, times(model, subject.call, subject.clock, calls), subject.kept_counts["macs"])
+    listed = [[one.path, one.kind, one.seconds, one.macs] for one in layers]
+    return Reading([sum(one.seconds for one in layers)], {"layers": listed, "plain_s": plain})
+
+
+metrics.add(
+    Metric(
+        name="layer_time",
+        unit="s",
+        better="none",
+        arm="speed",
+        batch=1,
+        rounds=6,
+        on_request=True,
+        measure=measure,
+        summary="time and MACs of every layer of a call at batch 1, eager",
+    )
+)

@@ -1,0 +1,203 @@
+"""What the page knows: machines, points and verdicts as plain data, all numbers in the units that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bench import published
+from bench.accuracy_tables import top1_cell
+from bench.contestants import Contestant, Key, trained_rows
+from bench.filling import described as fill_command
+from bench.filling import missing_count, missing_speed
+from bench.report import Report
+from bench.speed_tables import COUNTED, ORDER, TITLES
+from bench.speed_tables import described as policy_in_words
+from bench.stats import Estimate
+from bench.summary import Quantity, Row, Summary
+from bench.units import estimate, number, scale
+from bench.verdict_tables import effect
+from plots._outcomes import COLOURS
+from plots._style import FAMILIES, OTHER
+
+SAMPLES = 400
+"""Values of a histogram; of more a regular part is taken."""
+PUBLISHED = "top1_published"
+SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "P": "cross", "X": "x"}
+"""matplotlib's markers in plotly's words."""
+
+
+def page_data(reports: Sequence[Report]) -> dict[str, Any]:
+    """Everything for all machines."""
+    axes: dict[str, dict[str, str]] = {}
+    points: list[dict[str, Any]] = []
+    for report in reports:
+        points += _points(report, axes)
+    for number_, one in enumerate(points):
+        one["id"] = number_
+    known = [key for key in _ordered(axes) if any(key in one["values"] for one in points)]
+    return {
+        "machines": [_machine(report) for report in reports],
+        "axes": {key: axes[key] for key in known},
+        "points": points,
+        "families": {name: {"label": label, "colour": colour, "symbol": SYMBOLS[marker]} for name, (label, colour, marker) in _families()},
+        "verdicts": [_verdict(report, one) for report in reports for one in report.verdicts],
+    }
+
+
+def _families() -> Iterator[tuple[str, tuple[str, str, str]]]:
+    yield from FAMILIES.items()
+    yield "", OTHER
+
+
+def _ordered(axes: dict[str, dict[str, str]]) -> list[str]:
+    """Accuracies first, then counts and speeds as in the tables."""
+
+    def place(key: str) -> tuple[int, int, str]:
+        metric = key.partition("|")[0]
+        if metric == "top1":
+            return (0, 0, key)
+        if key == PUBLISHED:
+            return (1, 0, key)
+        return (2, ORDER.index(metric) if metric in ORDER else len(ORDER), key)
+
+    return sorted(axes, key=place)
+
+
+def _machine(report: Report) -> dict[str, Any]:
+    machine = report.summary.machine
+    return {
+        "name": machine.name,
+        "device": machine.accelerator or machine.cpu,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "memory": f"{machine.memory_bytes / 1e9:.0f} GB",
+        "versions": machine.versions,
+        "settings": {name: str(value) for name, value in machine.settings.items()},
+        "notes": report.summary.notes,
+    }
+
+
+def _points(report: Report, axes: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """One point per row; a model whose accuracy alone is known is one too."""
+    summary = report.summary
+    trained = trained_rows(summary)
+    by_model: dict[str, list[tuple[Key, Contestant]]] = {}
+    for key, contestants in trained.items():
+        for one in contestants:
+            by_model.setdefault(one.rows[0].model, []).append((key, one))
+    quantities = sorted({quantity for row in summary.rows for quantity in row.values if quantity.better != "none"})
+    for row in summary.rows:
+        point = _point(report, row.model, row.about.family, row.image_size, row.policy)
+        for quantity in quantities:
+            _add_quantity(point, summary, row, quantity, axes)
+        for key, one in by_model.get(row.model, []):
+            _add_accuracy(point, key, one, axes)
+        _add_published(point, summary, row, axes)
+        point["records"] = row.records
+        point["trouble"] = [f"{where}: {text}" for where, text in row.trouble.items()]
+        yield point
+    seen = {row.model for row in summary.rows}
+    for model, found in by_model.items():
+        if model not in seen:
+            first = found[0][1].rows[0]
+            point = _point(report, model, first.about.family, first.arm.image_size, "")
+            for key, one in found:
+                _add_accuracy(point, key, one, axes)
+            yield point
+
+
+def _point(report: Report, model: str, family: str, size: int, policy: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "family": family,
+        "machine": report.summary.machine.name,
+        "policy": policy_in_words(policy) if policy else "",
+        "px": size,
+        "values": {},
+        "missing": {},
+        "records": [],
+        "trouble": [],
+    }
+
+
+def _add_quantity(point: dict[str, Any], summary: Summary, row: Row, quantity: Quantity, axes: dict[str, dict[str, str]]) -> None:
+    key = f"{quantity.metric}|{quantity.batch_size}" if quantity.batch_size else quantity.metric
+    factor, unit = scale(quantity.unit)
+    name = TITLES.get(quantity.metric, quantity.metric.replace("_", " ")).rstrip("¹")
+    name = {"GMACs": "MACs", "params": "parameters"}.get(name, name)
+    batch = f", batch {quantity.batch_size}" if quantity.batch_size else ""
+    axes.setdefault(key, {"label": f"{name} in {unit}{batch}", "better": quantity.better, "unit": unit})
+    found = row.values.get(quantity)
+    if found is None:
+        counted = quantity.metric in COUNTED
+        fill = missing_count(row, quantity.metric) if counted else missing_speed(summary, row, quantity.metric, quantity.batch_size)
+        point["missing"][key] = fill_command(fill)
+        return
+    point["values"][key] = _value(found, factor, estimate(found, quantity.unit))
+    samples = list(row.rounds.get(quantity, {}).values())
+    if len(samples) > 1:
+        step = max(1, len(samples) // SAMPLES)
+        point["values"][key]["samples"] = [float(f"{value * factor:.5g}") for value in samples[::step]]
+        point["values"][key]["rounds"] = len(samples)
+
+
+def _value(found: Estimate, factor: float, text: str) -> dict[str, Any]:
+    ends = {} if found.low is None or found.high is None else {"low": found.low * factor, "high": found.high * factor}
+    return {"value": found.value * factor, "text": text, **ends}
+
+
+def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[str, dict[str, str]]) -> None:
+    how = ", ".join(part for part in key if part)
+    if one.top1 is None:
+        return
+    name = f"top1|{how}"
+    axes.setdefault(name, {"label": f"top-1 % on {how}", "better": "higher", "unit": "%"})
+    cell = top1_cell(one)
+    point["values"][name] = _value(one.top1, 100.0, cell.text)
+    seeds = [100 * row.top1.value for row in one.measured if row.top1]
+    if len(seeds) > 1:
+        point["values"][name] |= {"samples": seeds, "rounds": len(seeds)}
+    if caveat := one.rows[0].about.caveat:
+        point["values"][name]["caveat"] = caveat
+    seconds = one.detail("train_s")
+    if seconds is not None:
+        axes.setdefault(f"train_s|{how}", {"label": f"training time in s on {how}", "better": "lower", "unit": "s"})
+        point["values"][f"train_s|{how}"] = {"value": seconds, "text": number(seconds)}
+
+
+def _add_published(point: dict[str, Any], summary: Summary, row: Row, axes: dict[str, dict[str, str]]) -> None:
+    """The range over weight sets, which were not measured here: hollow everywhere."""
+    found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
+    plain = [one for one in found if not one.more_data and not one.teacher] or found
+    if not plain:
+        return
+    low, high = (100 * end for end in (min(one.top1 for one in plain), max(one.top1 for one in plain)))
+    axes.setdefault(PUBLISHED, {"label": "top-1 % on ImageNet-1k as published", "better": "higher", "unit": "%"})
+    ends = f"{low:.1f}", f"{high:.1f}"
+    text = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    kind = "" if any(not one.more_data and not one.teacher for one in found) else " (more data or a teacher)"
+    point["values"][PUBLISHED] = {
+        "value": (low + high) / 2,
+        "low": low,
+        "high": high,
+        "text": text + kind,
+        "published": True,
+        "samples": [],
+        "source": "; ".join(sorted({one.source for one in plain})),
+    }
+
+
+def _verdict(report: Report, one: Any) -> dict[str, Any]:
+    leading = one.leading
+    return {
+        "machine": report.summary.machine.name,
+        "study": one.study,
+        "question": one.question,
+        "claims": ", ".join(f"#{claim}" for claim in one.claims),
+        "outcome": one.outcome + (" *" if one.changed else ""),
+        "colour": COLOURS[one.outcome],
+        "scale": one.scale,
+        "effect": f"{effect(leading)} ({leading.what})" if leading else "",
+        "missing": one.missing if one.outcome == "not measured" else "",
+    }

@@ -1,0 +1,78 @@
+"""Several machines beside each other, never averaged: what each of them says of the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.reference import reference_model
+from bench.speed_tables import described
+from bench.stats import paired_ratio
+from bench.summary import Quantity, Row, Summary
+from bench.table import Cell, Column, Table
+from bench.units import estimate, interval, scale
+
+METRICS = ("throughput", "latency")
+
+
+def side_by_side(summaries: list[Summary]) -> Iterator[Table]:
+    """Per image size and metric one table, a column per machine, policy and batch size, where two machines have a model in common."""
+    sizes = sorted({row.image_size for summary in summaries for row in summary.rows}, reverse=True)
+    for size in sizes:
+        for metric in METRICS:
+            yield from _table(summaries, size, metric)
+
+
+def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
+    found: dict[tuple[str, str, Quantity], dict[str, Row]] = {}
+    for summary in summaries:
+        for row in summary.rows:
+            for quantity in row.values if row.image_size == size else ():
+                if quantity.metric == metric:
+                    found.setdefault((summary.machine.name, row.policy, quantity), {})[row.model] = row
+    machines: dict[str, set[str]] = {}
+    for (machine, _, _), rows in found.items():
+        for model in rows:
+            machines.setdefault(model, set()).add(machine)
+    shared = {model for model, names in machines.items() if len(names) > 1}
+    columns = {key: rows for key, rows in sorted(found.items(), key=lambda item: item[0]) if shared & rows.keys()}
+    if len({machine for machine, _, _ in columns}) < 2:
+        return
+    any_rows = next(iter(columns.values()))
+    models = sorted(shared, key=lambda model: (-_speed(any_rows.get(model)), model))
+    table = Table(f"Machines side by side · {metric} · {size} × {size} px", [Column("model", "model")], [[model] for model in models])
+    for (machine, policy, quantity), rows in columns.items():
+        factor, unit = scale(quantity.unit)
+        reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
+        name = f"{machine}, {described(policy)}, {unit} b{quantity.batch_size}"
+        table.insert(
+            len(table.columns), Column(name, metric, unit, quantity.better), [_cell(rows.get(model), quantity, factor) for model in models]
+        )
+        ratios = [_ratio(rows.get(model), reference, quantity) for model in models]
+        table.insert(len(table.columns), Column(f"× {reference.model}", "ratio"), ratios)
+    table.notes = [
+        "medians with 95 % intervals, each machine by itself; speeds of different machines are not averaged, and ratios between machines "
+        "are not formed: they were not measured in the same rounds"
+    ]
+    yield table
+
+
+def _speed(row: Row | None) -> float:
+    found = row.value("throughput") if row else None
+    return found.value if found else 0.0
+
+
+def _cell(row: Row | None, quantity: Quantity, factor: float) -> Cell:
+    found = row.values.get(quantity) if row else None
+    if found is None:
+        return Cell("")
+    low, high = (None if end is None else end * factor for end in (found.low, found.high))
+    return Cell(estimate(found, quantity.unit), found.value * factor, low, high)
+
+
+def _ratio(row: Row | None, reference: Row, quantity: Quantity) -> Cell:
+    if row is None or quantity not in row.values:
+        return Cell("")
+    if row is reference:
+        return Cell("1", 1.0)
+    found = paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {}))
+    return Cell(interval(found), found.value, found.low, found.high) if found else Cell("")

@@ -1,0 +1,33 @@
+"""What a run says of its own measuring: the sentinel pair, which has to be 1, and the canary, which has to stay the same."""
+
+from __future__ import annotations
+
+import statistics
+
+from bench.reference import SENTINEL
+from bench.stats import Estimate, paired_ratio
+from bench.summary import Summary
+
+
+def sentinel(summary: Summary) -> Estimate | None:
+    """The ratio of the sentinel pair, of the kind of window that has the most rounds."""
+    left, right = ([row for row in summary.sentinels if row.model == name] for name in reversed(SENTINEL))
+    found = [
+        (len(one.fair[quantity].keys() & other.fair[quantity].keys()), quantity.metric, one.fair[quantity], other.fair[quantity])
+        for one in left
+        for other in right
+        if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
+        for quantity in one.fair.keys() & other.fair.keys()
+        if quantity.metric in ("throughput", "latency")
+    ]
+    # Throughput before latency where they have as many rounds.
+    most = max(found, key=lambda one: one[:2], default=None)
+    return paired_ratio(*most[2:]) if most else None
+
+
+def canary_drift(summary: Summary) -> float | None:
+    """How far the canary's rounds spread: from the 5th to the 95th percentile, as a share of the median."""
+    values = sorted(value for probe in summary.probes for value in probe.rounds.get("canary", {}).values())
+    if len(values) < 6:
+        return None
+    return (values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]) / statistics.median(values)

@@ -1,0 +1,16 @@
+"""Top-1 against peak memory."""
+
+import matplotlib.figure
+
+from bench.plugins import Figure, figures
+from bench.summary import Summary
+
+from ._pareto import draw
+
+
+def pareto(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
+    """One figure per data set, measured and published apart."""
+    return draw(summary, "memory", title="peak memory")
+
+
+figures.add(Figure(name="pareto_memory", draw=pareto, summary="top-1 against peak memory"))

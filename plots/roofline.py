@@ -1,0 +1,55 @@
+"""Every model under this machine's roofline: multiply-adds per second over multiply-adds per byte."""
+
+from __future__ import annotations
+
+import matplotlib.figure
+
+from bench.ceilings import places
+from bench.plugins import Figure, figures
+from bench.summary import Summary
+
+from ._labels import place
+from ._style import family, log_ticks, new_figure
+
+NAMED = 30
+
+
+def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
+    """One figure per policy and image size."""
+    drawn = {}
+    found = places(summary)
+    for policy, size in dict.fromkeys((one.row.policy, one.row.image_size) for one in found):
+        here = [one for one in found if (one.row.policy, one.row.image_size) == (policy, size)]
+        probe = summary.probe(here[0].precision)
+        assert probe is not None
+        top, bandwidth = (probe.median(name) or 0.0 for name in ("matmul_ceiling", "copy_ceiling"))
+        machine = summary.machine.accelerator or summary.machine.cpu
+        figure, axes = new_figure(
+            "Roofline",
+            f"line: the best of a large matrix product and a large copy in the same runs; points: throughput times MACs, the fewest "
+            f"bytes possible · {policy}, {size} px on {machine}",
+        )
+        points = []
+        for one in here:
+            _, colour, marker = family(one.row.about.family)
+            axes.plot([one.intensity], [one.mfu * top / 1e9], marker=marker, color=colour, ms=6.5, ls="none")
+            points.append((one.intensity, one.mfu * top / 1e9, one.row.model, colour))
+        ridge = top / bandwidth
+        low, high = min([ridge, *(x for x, *_ in points)]) / 2, max([ridge, *(x for x, *_ in points)]) * 2
+        axes.plot([low, ridge, high], [low * bandwidth / 1e9, top / 1e9, top / 1e9], color="#000000", lw=1.2)
+        log_ticks(axes, "x", [low, high])
+        log_ticks(axes, "y", [y for _, y, *_ in points] + [top / 1e9])
+        axes.set_xlabel("multiply-adds per byte (weights once per batch, every output written and read once)")
+        axes.set_ylabel("GMAC/s (more is better)")
+        for name in dict.fromkeys(one.row.about.family for one in here):
+            label, colour, marker = family(name)
+            axes.plot([], [], marker=marker, color=colour, ls="none", label=label)
+        figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+        figure.draw_without_rendering()
+        if len(points) <= NAMED:
+            place(figure, axes, points, [])
+        drawn[f"roofline_{size}_{policy.replace('+', '_')}"] = figure
+    return drawn
+
+
+figures.add(Figure(name="roofline", draw=roofline, summary="every model under this machine's measured ceilings"))

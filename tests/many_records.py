@@ -1,0 +1,50 @@
+"""A results folder with as many records as a large comparison has: python -m tests.many_records FOLDER [RECORDS]."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench.record import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of
+
+from . import synthetic
+from .conftest import MACHINE
+
+FAMILIES = ("convmixer", "vit", "mixer", "resnet")
+
+
+def write(results: Path, records: int = 2000) -> Path:
+    """A quarter each of counts, latencies, throughputs and trainings on digits, of models of four families."""
+    folder = results / MACHINE.name / "records"
+    folder.mkdir(parents=True)
+    draw = random.Random(0)
+    for number in range(records // 4):
+        family = FAMILIES[number % 4]
+        model = f"{family}_{64 + 8 * (number // 16)}_{2 + number % 16}"
+        macs = 1e9 * draw.lognormvariate(1, 1)
+        speed = 60e9 / macs
+        found: list[Record] = [
+            synthetic.count(model, macs / 200, macs),
+            synthetic.speed(model, synthetic.noisy(draw, 1 / speed, 0.05, 12), metric="latency", family=family),
+            synthetic.speed(model, synthetic.noisy(draw, speed, 0.05, 12), family=family),
+            synthetic.training(model, 0, 80 + draw.gauss(0, 5), data="digits", recipe="digits", family=family),
+        ]
+        found[0].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs / 400]))
+        for record in found:
+            _save(folder, record)
+    return results
+
+
+def _save(folder: Path, record: Record) -> None:
+    arm: Arm = record.arm
+    path = path_of(folder, arm, record.head.settings)
+    assert isinstance(arm, (CountArm, SpeedArm)) or record.head.key == key_of(arm, record.head.settings)
+    lines = [record.head, *record.runs, *record.rounds, *record.ends]
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000)

@@ -1,0 +1,147 @@
+"""Every figure, from records that fill it: nothing overlaps, nothing is clipped, no panel is empty."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib.figure
+import pytest
+from matplotlib.text import Annotation, Text
+
+from bench.drawing import drawings
+from bench.plugins import figures
+from bench.record import ProbeArm, Record, Sample, load
+from bench.report import machine_folders, read
+from bench.summary import Summary, summarise
+
+from . import synthetic
+from .conftest import CONTESTANTS, MACHINE
+
+POLICIES = ("fp32", "channels_last", "compile", "channels_last+compile")
+BATCHES = (2, 4, 8, 32)
+
+
+def probe() -> Record:
+    """What this machine does at best."""
+    samples = [
+        Sample(metric="matmul_ceiling", unit="MAC/s", better="higher", values=[120e9]),
+        Sample(metric="copy_ceiling", unit="B/s", better="higher", values=[20e9]),
+    ]
+    return synthetic._record(ProbeArm(precision="fp32", device="cpu"), [samples] * 8, "probe", {})
+
+
+def layered(model: str, family: str) -> Record:
+    """Layer times of an invented network of ten blocks."""
+    kinds = ("depthwise convolution", "activation", "normalisation", "pointwise convolution", "rest")
+    layers = [
+        [f"block.{block}.{place}", kind, 0.001 * (place + 1), 1e7 * (4 - place)] for block in range(10) for place, kind in enumerate(kinds)
+    ]
+    record = synthetic.speed(model, [0.1] * 6, metric="latency", family=family)
+    for line in record.rounds:
+        line.samples.append(Sample(metric="layer_time", unit="s", better="none", values=[0.15], detail={"layers": layers, "plain_s": 0.14}))
+    return record
+
+
+@pytest.fixture(scope="module")
+def full() -> Summary:
+    """Seven models under four policies, four batch sizes, with layers and ceilings."""
+    draw = random.Random(3)
+    records: list[Record] = [probe()]
+    for model, family, params, macs, speed, _ in CONTESTANTS:
+        records.append(synthetic.count(model, params, macs))
+        records[-1].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs / 400]))
+        records.append(layered(model, family))
+        for number, policy in enumerate(POLICIES):
+            values = synthetic.noisy(draw, speed * (1 + 0.3 * number * draw.random()), 0.02, 8)
+            for batch in BATCHES if policy == "fp32" else (2,):
+                factor = 1 - 0.5 / batch
+                record = synthetic.speed(model, [value * factor for value in values], family=family, policy=policy)
+                import msgspec
+
+                arm = msgspec.structs.replace(record.arm, batch_size=batch)  # type: ignore[type-var]
+                record.head = msgspec.structs.replace(record.head, arm=arm)
+                record.path = Path(f"{model}{policy}{batch}")
+                records.append(record)
+    return summarise(records)
+
+
+def of(summary: Summary, name: str) -> dict[str, matplotlib.figure.Figure]:
+    return drawings(figures.get(name), summary)
+
+
+@pytest.mark.parametrize(
+    ("name", "stems"),
+    [
+        ("policies", {"policies_224"}),
+        ("scaling", {"scaling_batch_224", "scaling_size_224"}),
+        ("roofline", {f"roofline_224_{policy.replace('+', '_')}" for policy in POLICIES}),
+        ("layers", {"layers_224_fp32"}),
+    ],
+)
+def test_what_was_measured_is_drawn_whole(full: Summary, name: str, stems: set[str]) -> None:
+    drawn = of(full, name)
+    assert set(drawn) == stems
+    for figure in drawn.values():
+        check(figure)
+
+
+@pytest.mark.parametrize("name", ["policies", "scaling", "roofline", "layers", "pareto_energy", "resolution"])
+def test_what_was_not_measured_is_not_drawn(results: Path, name: str) -> None:
+    drawn = of(read(machine_folders(results)[0]).summary, name)
+    assert set(drawn) <= {"scaling_size_224"}
+
+
+@pytest.mark.parametrize("entry", [entry.name for entry in figures.entries() if entry.name.startswith("pareto")])
+def test_pareto_figures(results: Path, entry: str) -> None:
+    for stem, figure in of(read(machine_folders(results)[0]).summary, entry).items():
+        check(figure)
+        labels = [text.get_text() for text in figure.axes[0].texts if isinstance(text, Annotation) and text.get_text()]
+        assert all(label.endswith(" %") for label in labels) is not stem.endswith("published")
+
+
+def check(figure: matplotlib.figure.Figure) -> None:
+    """Text inside the figure, annotations clear of each other, something drawn in every panel."""
+    figure.draw_without_rendering()
+    box = figure.bbox.padded(1)
+    for text in texts(figure):
+        extent = text.get_window_extent()
+        assert box.x0 <= extent.x0 and extent.x1 <= box.x1, text.get_text()
+        assert box.y0 <= extent.y0 and extent.y1 <= box.y1, text.get_text()
+    for axes in figure.axes:
+        assert axes.lines or axes.patches or axes.collections or axes.images
+        labels = [text for text in axes.texts if isinstance(text, Annotation) and text.get_text()]
+        boxes = [(label.get_text(), label.get_window_extent()) for label in labels]
+        for place, (name, one) in enumerate(boxes):
+            assert not [other for other, there in boxes[:place] if one.overlaps(there)], name
+        written = set(map(id, texts(figure)))
+        ticks = [label.get_window_extent() for label in axes.get_xticklabels() if id(label) in written]
+        assert not any(left.overlaps(right) for left, right in pairwise(ticks))
+
+
+def texts(figure: matplotlib.figure.Figure) -> Iterator[Text]:
+    """Everything written in a figure that is seen; ticks outside the limits are not drawn."""
+    found: list[Text | None] = [*figure.texts, figure._suptitle, figure._supxlabel]  # type: ignore[attr-defined]
+    for legend in figure.legends:
+        found += legend.get_texts()
+    for axes in figure.axes:
+        found += [*axes.texts, axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]  # type: ignore[attr-defined]
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            for label in axis.get_ticklabels():
+                if min(limits) <= label.get_position()[axis is axes.yaxis] <= max(limits):
+                    found.append(label)
+    yield from (text for text in found if text is not None and text.get_visible() and text.get_text().strip())
+
+
+def test_machine_is_named_in_every_speed_figure(full: Summary) -> None:
+    for name in ("policies", "scaling", "roofline", "layers"):
+        for figure in of(full, name).values():
+            assert any(MACHINE.cpu in text.get_text() for text in texts(figure)), name
+
+
+def test_synthetic_records_are_records(results: Path) -> None:
+    """The stand-ins above have the shape of files that were really written."""
+    path = next((results / MACHINE.name / "records").glob("vit_s16.speed.*"))
+    assert type(load(path).rounds[0].samples[0]) is Sample

@@ -1,0 +1,118 @@
+"""`--family --where --sort --columns`: what is kept, in which order, and what a wrong word is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.errors import UsageError
+from bench.report import machine_folders, read, write_all
+from bench.selecting import arrange, check, select, selection
+from bench.summary import Summary
+from bench.tables import all_tables
+
+from .conftest import MACHINE
+
+
+def summary(results: Path) -> Summary:
+    return read(machine_folders(results)[0]).summary
+
+
+def kept(results: Path, **flags: object) -> set[str]:
+    return {row.model for row in select(selection(**flags), summary(results)).rows}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "models"),
+    [
+        ("params<22M", {"convmixer_768_32"}),
+        ("params<=22050664 and macs>4G", {"convmixer_768_32", "vit_s16", "deit_s16"}),
+        ("throughput>=11", {"vit_s16", "deit_s16", "resnet50"}),
+        ("latency<100ms", {"vit_s16", "deit_s16", "resnet50"}),
+        ("latency<0.1s, family!=vit", {"resnet50"}),
+        ("family=mixer", {"mixer_b16"}),
+        ("model==vit_s16", {"vit_s16"}),
+        ("policy=fp32, params>50M", {"convmixer_1536_20", "mixer_b16"}),
+        ("image_size=224, params>55e6", {"mixer_b16"}),
+        ("top1>97%", {"mixer_b16", "resnet50"}),
+    ],
+)
+def test_where(results: Path, where: str, models: set[str]) -> None:
+    assert kept(results, where=where) == models
+
+
+def test_family(results: Path) -> None:
+    assert kept(results, family=("vit", "resnet")) == {"vit_s16", "deit_s16", "resnet50"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"where": "params 30M"}, "--where: 'params 30M' is no condition"),
+        ({"where": "parms<30M"}, "did you mean params"),
+        ({"where": "latency<20"}, None),
+        ({"where": "latency<20px"}, "20ms would work"),
+        ({"where": "params<lots"}, "30M would work"),
+        ({"where": "top1>80points"}, "80% would work"),
+        ({"where": "family<vit"}, "family is text"),
+        ({"where": "params<1"}, "no model in these records meets params < 1"),
+        ({"family": ("swin",)}, "no model of the family 'swin'"),
+    ],
+)
+def test_wrong_words_are_told_what_would_work(results: Path, flags: dict[str, object], message: str | None) -> None:
+    found = [summary(results)]
+    if message is None:
+        with pytest.raises(UsageError, match="20ms would work"):
+            check(selection(**flags), found)  # type: ignore[arg-type]
+        return
+    with pytest.raises(UsageError, match="--") as caught:
+        check(selection(**flags), found)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+def test_sorting_is_best_first_by_the_columns_own_direction(results: Path) -> None:
+    tables = all_tables(summary(results))
+    for key, first in (
+        ("latency", "vit_s16"),
+        ("throughput", "vit_s16"),
+        ("-throughput", "convmixer_1536_20"),
+        ("params", "convmixer_768_32"),
+    ):
+        shown = arrange(selection(sort=key), tables)[0]
+        assert shown.rows[0][0] == first, key
+    assert [row[0] for row in arrange(selection(sort="model"), tables)[0].rows] == sorted(row[0] for row in tables[0].rows)
+
+
+def test_columns_keep_what_says_whose_row_it_is(results: Path) -> None:
+    shown = arrange(selection(columns=("latency", "params")), all_tables(summary(results)))
+    assert shown[0].headers == ["model", "latency ms b1 ↓", "params ↓"]
+    with pytest.raises(UsageError, match="--columns: no table has a column 'latncy'; did you mean latency"):
+        arrange(selection(columns=("latncy",)), all_tables(summary(results)))
+
+
+def test_a_selection_is_written_beside_the_whole_report(results: Path) -> None:
+    write_all(results)
+    whole = (results / MACHINE.name / "report.md").read_bytes()
+    [report], _ = write_all(results, selection(family=("vit",)))
+    assert report.folder == results / MACHINE.name / "selection"
+    assert (results / MACHINE.name / "report.md").read_bytes() == whole
+    text = (report.folder / "report.md").read_text()
+    assert "A selection: family vit" in text
+    assert "mixer_b16" not in text
+
+
+@pytest.mark.parametrize("flags", [["--where", "parms<3"], ["--sort", "sped"], ["--columns", "nope"], ["--family", "swin"]])
+def test_the_command_line_ends_with_one_line(results: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--results", str(results), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"bench: {flags[0]}: ")
+    assert error.count("\n") == 1
+    assert not (results / MACHINE.name / "report.md").exists()
+
+
+@pytest.mark.parametrize(("format", "mark"), [("markdown", "| model"), ("csv", "model,params"), ("latex", r"\toprule")])
+def test_formats_on_standard_output(results: Path, format: str, mark: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--results", str(results), "--format", format, "--no-page"]) == 0
+    assert mark in capsys.readouterr().out
