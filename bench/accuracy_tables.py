@@ -10,7 +10,7 @@ from bench.contestants import Contestant, Key, curves, images_per_step, trained_
 from bench.filling import Fill, together
 from bench.stats import difference
 from bench.summary import Accuracy, Summary
-from bench.table import Cell, Column, Table, marked
+from bench.table import Cell, Column, Line, Table, marked
 from bench.training import search
 from bench.units import interval, number
 
@@ -184,7 +184,7 @@ def training_cost(summary: Summary) -> Iterator[Table]:
     """What it takes to come to given accuracies on the select split, within one schedule."""
     macs = {row.model: row.value("macs") for row in summary.rows}
     for key, contestants in trained_rows(summary).items():
-        lines = []
+        lines: list[Line] = []
         for one in contestants:
             trainings = curves(one)
             for level in LEVELS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.speed_tables import BYTES, by_speed, described
 from bench.summary import Probe, Row, Summary
-from bench.table import Cell, Column, Table
+from bench.table import Cell, Column, Columns, Line, Table
 from bench.units import number
 
 
@@ -46,7 +46,7 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         assert probe is not None
         tops[precision] = f"{precision} {number((probe.median('matmul_ceiling') or 0) / 1e9)} GMAC/s"
         bandwidth = f"{number((probe.median('copy_ceiling') or 0) / 1e9)} GB/s"
-    lines = [
+    lines: list[Line] = [
         [
             *(one.row.model, str(one.row.image_size), described(one.row.policy), f"b{one.batch_size}"),
             Cell(f"{100 * one.mfu:.1f}", 100 * one.mfu),
@@ -56,7 +56,7 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         ]
         for one in found
     ]
-    columns = [
+    columns: Columns = [
         *("model", "px", "policy", "batch", Column("MFU % ↑", "mfu", "%", "higher"), Column("MAC/byte", "intensity", "MAC/byte")),
         *("bound by", Column("% of its bound ↑", "share_of_bound", "%", "higher")),
     ]

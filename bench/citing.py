@@ -37,7 +37,7 @@ def sources(summary: Summary) -> list[str]:
     accuracies = [one for name, size in shapes for one in published.of(name, size, summary.imported.accuracies)]
     names = {name for name, _ in shapes}
     speeds = [one for one in (*published.speeds(), *summary.imported.speeds) if one.architecture in names]
-    return sorted({one.source for one in (*accuracies, *speeds)})
+    return sorted({one.source for one in accuracies} | {one.source for one in speeds})
 
 
 def bibliography(summary: Summary) -> str:
@@ -103,7 +103,9 @@ def methods(summary: Summary) -> str:
 
 def _timing(summary: Summary) -> str:
     timed = [row for row in summary.rows if row.rounds]
-    rounds = [len(values) for row in timed for values in row.rounds.values()]
+    rounds = [len(values) for row in timed for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")] or [
+        1
+    ]
     span = str(min(rounds)) if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
     policies = ", ".join(in_latex(policy) for policy in dict.fromkeys(row.policy for row in timed))
     text = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -35,18 +36,10 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
     return paths
 
 
-def draw_all(folder: Path, summary: Summary, everything: Summary) -> list[Path]:
-    """All figures; those of studies are given `everything`, with what was measured for studies alone."""
-    entries = figures.entries()
-    job = _Job(folder, summary, everything)
-    # The studies' figures are most of all: whoever draws them begins with them.
-    order = sorted(range(len(entries)), key=lambda place: entries[place].name != "studies")
-    found = dict(zip(order, _spread(job, [entries[place] for place in order]), strict=True))
-    return [path for place in range(len(entries)) for path in found[place]]
-
-
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """The figures of one machine and where they go; those of studies are given `everything`, with what studies measured."""
+
     folder: Path
     summary: Summary
     everything: Summary
@@ -57,26 +50,39 @@ class _Job:
         return [path for stem, figure in drawn.items() for path in save_figure(figure, self.folder, stem)]
 
 
-_shared: dict[str, tuple[_Job, list[Figure]]] = {}
+def draw_all(jobs: Sequence[Job]) -> list[list[Path]]:
+    """The files of every job. One process per processor, forked so that nothing is imported or read again."""
+    tasks = [(job, entry) for job in jobs for entry in figures.entries()]
+    # The figures of studies are most of all: whoever draws them begins with them.
+    order = sorted(range(len(tasks)), key=lambda place: (tasks[place][1].name != "studies", place))
+    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
+    if workers < 2:  # or forking is not safe
+        written = {place: _draw(tasks[place]) for place in order}
+    else:
+        written = dict(zip(order, _spread([tasks[place] for place in order], workers), strict=True))
+    return [[path for place, (owner, _) in enumerate(tasks) if owner is job for path in written[place]] for job in jobs]
+
+
+def _draw(task: tuple[Job, Figure]) -> list[Path]:
+    job, entry = task
+    return job.draw(entry)
+
+
+_tasks: list[tuple[Job, Figure]] = []
 """What forked processes find instead of being sent it."""
 
 
-def _spread(job: _Job, entries: list[Figure]) -> list[list[Path]]:
-    """One process per processor, forked so that nothing is imported or read again; one alone where forking is not safe."""
-    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
-    if workers < 2:
-        return [job.draw(entry) for entry in entries]
-    _shared["job"] = (job, entries)
+def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
+    _tasks[:] = tasks
     try:
         with warnings.catch_warnings():
             # Python warns of every fork beside threads. The only ones here are NumPy's, which knows of forks.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-                return list(pool.map(_draw_shared, range(len(entries))))
+                return list(pool.map(_draw_at, range(len(tasks))))
     finally:
-        _shared.clear()
+        _tasks.clear()
 
 
-def _draw_shared(place: int) -> list[Path]:
-    job, entries = _shared["job"]
-    return job.draw(entries[place])
+def _draw_at(place: int) -> list[Path]:
+    return _draw(_tasks[place])

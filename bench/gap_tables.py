@@ -18,7 +18,7 @@ from bench.config import DEFAULT_POLICY
 from bench.evidence import Evidence, Speed
 from bench.stats import Effect, mean_effect
 from bench.summary import Row, Summary
-from bench.table import COMMAND, Cell, Column, Table
+from bench.table import COMMAND, Cell, Column, Columns, Line, Table
 from bench.units import interval
 
 USUAL = 16
@@ -40,7 +40,8 @@ def patch_of(model: str) -> int | None:
 
 def gaps(summary: Summary) -> Iterator[Table]:
     """Of every model that has both transformers beside it in six rounds or more; `summary` with what studies measured."""
-    evidence, lines = Evidence(summary), []
+    evidence = Evidence(summary)
+    lines: list[Line] = []
     rows = [row for row in summary.rows if row.image_size == 224 and row.value("params") and row.value("macs")]
     plain = DEFAULT_POLICY[evidence.kind]
     rows = [row for row in rows if row.policy == plain and row.by_batch("throughput")]
@@ -53,7 +54,7 @@ def gaps(summary: Summary) -> Iterator[Table]:
         if usual and twin and (line := _line(evidence, row, usual, twin)):
             lines.append(line)
     if lines:
-        columns = [
+        columns: Columns = [
             *("model", "transformer", "its twin on the grid", Column("whole × [95 %]", "whole"), Column("grid ×", "grid")),
             *(Column("mixer ×", "mixer"), Column("kernels ×", "kernels"), "their product"),
         ]
@@ -78,7 +79,7 @@ def _count(row: Row, name: str) -> float:
     return value.value
 
 
-def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> list[Cell | str] | None:
+def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> Line | None:
     macs = evidence.count(twin, "macs")
     rounds = evidence.per_round([Speed(row.model), Speed(usual), Speed(twin)], "throughput")
     if not macs or len(rounds) < 6:

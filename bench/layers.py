@@ -1,8 +1,8 @@
 """Where the time and the multiply-adds of a forward pass go: every module by itself, in the order of execution.
 
 A module's own time is what its children do not take: of an attention block that is the attention itself, of a residual
-block the addition. The device is waited for at the end of every module, so small layers look a little dearer than they
-are; `Profile.plain_s` beside `Profile.seconds` says by how much.
+block the addition, of a chain of blocks the freeing of what went between them. The device is waited for at the end of
+every module, so small layers look a little dearer than they are; the metric keeps what the call takes unwatched beside it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def kind_of(module: nn.Module) -> str:
         return "normalisation"
     if "Attention" in name:
         return "attention"
+    if "Pool" in name:
+        return "pooling"
     if isinstance(module, ACTIVATIONS) or name in ("GELUTanh", "QuickGELU", "Swish"):
         return "activation"
     return "rest"

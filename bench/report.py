@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import citing, formats
 from bench.asking import verdicts
-from bench.drawing import draw_all
+from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.exchange import imported
 from bench.gap_tables import gaps
@@ -65,8 +65,8 @@ def read(folder: Path) -> Machine:
     if not any(record.runs for record in records):
         raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
     more = imported(folder.parent)
-    summaries = (replace(summarise(records, of_studies=all_of_it), imported=more) for all_of_it in (False, True))
-    return Machine(folder, *summaries, damaged)
+    summary, everything = (replace(summarise(records, of_studies=all_of_it), imported=more) for all_of_it in (False, True))
+    return Machine(folder, summary, everything, damaged)
 
 
 def _apart(records: list[Record]) -> tuple[list[Record], list[DamagedRecord]]:
@@ -79,9 +79,7 @@ def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Repo
     """The reports of all machines, and the tables that hold machines against each other."""
     machines = [read(folder) for folder in machine_folders(results)]
     check(chosen, [machine.summary for machine in machines])
-    tables = [_tables(machine, chosen) for machine in machines]
-    arrange(chosen, [table for found in tables for table in found])  # a wrong name is told before anything is written
-    reports = [_write(machine, chosen, found) for machine, found in zip(machines, tables, strict=True)]
+    reports = _written(machines, chosen)
     between = list(side_by_side([report.summary for report in reports]))
     if between and not chosen.of_rows:
         write_whole(results / "machines.md", ("# Machines side by side\n\n" + "\n\n".join(map(formats.markdown, between)) + "\n").encode())
@@ -90,8 +88,22 @@ def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Repo
 
 def write(folder: Path) -> Report:
     """The whole report of one machine; damaged records are left out and named in the result."""
-    machine = read(folder)
-    return _write(machine, Selection(), _tables(machine, Selection()))
+    [report] = _written([read(folder)], Selection())
+    return report
+
+
+def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
+    """All tables first, so that a wrong name is told before anything is written; then all figures at once."""
+    tables = [_tables(machine, chosen) for machine in machines]
+    arrange(chosen, [table for found in tables for table in found])
+    found = [_verdicts(machine, chosen) for machine in machines]
+    jobs = []
+    for machine in machines:
+        into = machine.folder / SELECTED if chosen.of_rows else machine.folder
+        into.mkdir(exist_ok=True)
+        jobs.append(Job(into, select(chosen, machine.summary), select(chosen, machine.everything)))
+    drawn = draw_all(jobs)
+    return [_write(*parts, chosen) for parts in zip(machines, jobs, tables, found, drawn, strict=True)]
 
 
 def _verdicts(machine: Machine, chosen: Selection) -> list[Verdict]:
@@ -105,19 +117,13 @@ def _tables(machine: Machine, chosen: Selection) -> list[Table]:
     return tables if chosen.of_rows else [*tables, *gaps(machine.everything)]
 
 
-def _write(machine: Machine, chosen: Selection, plain: list[Table]) -> Report:
-    summary = select(chosen, machine.summary)
-    everything = select(chosen, machine.everything)
-    found = _verdicts(machine, chosen)
+def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
     tables = [*_arranged(chosen, plain), *(overview(found) if not chosen.columns else ())]
-    into = machine.folder / SELECTED if chosen.of_rows else machine.folder
-    into.mkdir(exist_ok=True)
-    drawn = draw_all(into, summary, everything)
-    _write_tables(into / "tables", tables)
-    write_whole(into / "methods.tex", citing.methods(summary).encode())
-    write_whole(into / "references.bib", citing.bibliography(summary).encode())
-    write_whole(into / "report.md", markdown(summary, [*tables, *details(found)], drawn, chosen).encode())
-    return Report(into, summary, tables, drawn, machine.damaged, found)
+    _write_tables(job.folder / "tables", tables)
+    write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
+    write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
+    write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen).encode())
+    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found)
 
 
 def _arranged(chosen: Selection, tables: list[Table]) -> list[Table]:

@@ -114,9 +114,13 @@ def names(summary: Summary) -> list[str]:
     return sorted({*TEXT, "image_size", *measured, *(("top1",) if summary.accuracies else ())})
 
 
+def _families(summary: Summary) -> set[str]:
+    return {row.about.family for row in summary.rows} | {row.about.family for row in summary.accuracies}
+
+
 def check(chosen: Selection, summaries: list[Summary]) -> None:
     """UsageError where a family or name of the selection is in none of the records."""
-    families = sorted({row.about.family for summary in summaries for row in (*summary.rows, *summary.accuracies)} - {"baseline"})
+    families = sorted({family for summary in summaries for family in _families(summary)} - {"baseline"})
     for name in chosen.families:
         if name not in families:
             raise UsageError(f"--family: no model of the family {name!r} in these records; there are {', '.join(families)}")

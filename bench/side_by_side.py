@@ -35,6 +35,12 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
             machines.setdefault(model, set()).add(machine)
     shared = {model for model, names in machines.items() if len(names) > 1}
     columns = {key: rows for key, rows in sorted(found.items(), key=lambda item: item[0]) if shared & rows.keys()}
+    # Where machines were asked the same question (policy and batch size), only that stands here.
+    asked: dict[tuple[str, Quantity], set[str]] = {}
+    for machine, policy, quantity in columns:
+        asked.setdefault((policy, quantity), set()).add(machine)
+    if any(len(names) > 1 for names in asked.values()):
+        columns = {key: rows for key, rows in columns.items() if len(asked[key[1], key[2]]) > 1}
     if len({machine for machine, _, _ in columns}) < 2:
         return
     any_rows = next(iter(columns.values()))

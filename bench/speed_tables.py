@@ -11,7 +11,7 @@ from bench.filling import missing_count, missing_speed, seconds_per_image, toget
 from bench.reference import reference_model
 from bench.stats import Estimate, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
-from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Table, marked
+from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.trust import canary_drift, sentinel
 from bench.units import duration, estimate, interval, number, scale
 
@@ -287,7 +287,7 @@ def _method(summary: Summary, rows: list[Row]) -> str:
 
 def percentiles(summary: Summary) -> Iterator[Table]:
     """What single calls took, as far out as their number tells."""
-    lines = []
+    lines: list[Line] = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
         for quantity, calls in row.calls.items():
             if quantity.metric == "latency" and percentile(calls, 0.9) is not None:
@@ -295,12 +295,7 @@ def percentiles(summary: Summary) -> Iterator[Table]:
                 shown = [Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found]
                 lines.append([row.model, str(row.image_size), described(row.policy), *shown, Cell(f"{len(calls):,}", len(calls))])
     if lines:
-        columns = [
-            "model",
-            "px",
-            "policy",
-            *(Column(f"p{share:.0%} ms ↓".replace("%", ""), f"p{share:.0%}".replace("%", ""), "ms", "lower") for share in SHARES),
-            "calls",
-        ]
+        shares = [f"p{100 * share:.0f}" for share in SHARES]
+        columns: Columns = ["model", "px", "policy", *(Column(f"{name} ms ↓", name, "ms", "lower") for name in shares), "calls"]
         notes = ["all calls of all rounds; p90 from 64 calls on, p99 from 662 on, empty below"]
         yield Table("Latency of single calls at batch 1", columns, lines, notes)

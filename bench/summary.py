@@ -202,7 +202,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary
         windows=len(windows),
         notes=notes,
         studied=studied,
-        protocols={(record.arm.__struct_config__.tag, str(record.head.settings.get("protocol"))) for record in kept},
+        protocols={(str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol"))) for record in kept},
     )
 
 

@@ -43,6 +43,10 @@ class Cell:
     fill: Fill | None = None
 
 
+Columns = list["Column | str"]
+Line = list["Cell | str"]
+
+
 class Table:
     """A title, columns, rows of cells, and lines that belong under it. Plain text may stand for a column or a cell."""
 

@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.claim import Answer, Condition
 
+from ._style import ratio_axis
+
 COLOURS = {"holds": "#009E73", "fails": "#D55E00", "undecided": "#666666"}
 MOST = 48
 """More lines than this cannot be read; the extremes and those around 1 are kept."""
@@ -28,10 +30,9 @@ def draw(found: Answer) -> matplotlib.figure.Figure:
         face = "white" if one.published else colour
         axes.plot([ratio.value], [place], marker="o", markersize=5, color=colour, markerfacecolor=face, linestyle="none")
     axes.axvline(1, color="#000000", linewidth=0.9)
-    axes.set_xscale("log")
     axes.set_yticks(range(len(shown)), [_label(one, common) for one in shown], fontsize=6.5)
     axes.set_ylim(-0.8, len(shown) - 0.2)
-    _ticks(axes, shown)
+    ratio_axis(axes, [bound for one in shown for bound in (one.ratio.low or one.ratio.value, one.ratio.high or one.ratio.value, 1.0)])
     axes.set_xlabel(f"how many times better {found.left} is than {found.right} ({found.on})")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
@@ -67,18 +68,3 @@ def _short(name: str, value: str) -> str:
     if name in ("source", "machine", "execution", "layout", "precision", "policy", "data", "recipe", "torch"):
         return value
     return f"{name.removeprefix('weights of ')} {value}"
-
-
-def _ticks(axes: object, shown: list[Condition]) -> None:
-    """A few round ratios, written out."""
-    ends = [bound for one in shown for bound in (one.ratio.low or one.ratio.value, one.ratio.high or one.ratio.value, 1.0)]
-    low, high = min(ends), max(ends)
-    steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-    if high / low < 4:
-        width = (high - low) or 0.1
-        step = 10 ** math.floor(math.log10(width)) / (2 if width / 10 ** math.floor(math.log10(width)) < 3 else 1)
-        steps = [round(1 + step * number, 6) for number in range(-20, 21) if 1 + step * number > 0]
-    ticks = [step for step in steps if low / 1.05 <= step <= high * 1.05]
-    axes.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)  # type: ignore[attr-defined]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])  # type: ignore[attr-defined]
-    axes.minorticks_off()  # type: ignore[attr-defined]

@@ -41,6 +41,7 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
     for x, y, text, colour in sorted(points, key=lambda point: -point[1]):
         best: tuple[float, float, float, Side] | None = None
         label = axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=7.5, color=colour, va="center")
+        label.set_in_layout(False)
         for dx, dy, ha in OFFSETS:
             cost = _cost(_moved(label, renderer, dx, dy, ha), taken, frame)
             if best is None or cost < best[0]:
@@ -53,6 +54,7 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
             axes.annotate(
                 "", (x, y), xytext=best[1:3], textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5}
             )
+    figure.set_layout_engine("none")  # places were chosen within this arrangement
 
 
 def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: Side) -> Bbox:

@@ -146,7 +146,7 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
     _legend(figure, points)
     named = [(point, chance) for point, chance in zip(points, chances, strict=True) if not hidden or (chance or 0) >= 0.05]
     figure.draw_without_rendering()
-    bars = [box for point, _ in named for box in _bars(axes, point, factor)] + _steps(axes, steps)
+    bars = [box for point in points for box in _bars(axes, point, factor)] + _steps(axes, steps)
     place(
         figure,
         axes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -31,9 +32,9 @@ def family_order(name: str) -> int:
     return list(FAMILIES).index(name) if name in FAMILIES else len(FAMILIES)
 
 
-def log_ticks(axes: Axes, axis: Literal["x", "y"], values: list[float], *, base: int = 10) -> None:
-    """A logarithmic axis with ticks as people write them; a plain one where the values lie close together."""
-    if max(values) / min(values) < 4:
+def log_ticks(axes: Axes, axis: Literal["x", "y"], values: list[float], *, base: int = 10, always: bool = False) -> None:
+    """A logarithmic axis with ticks as people write them; a plain one where the values lie close together, unless `always`."""
+    if max(values) / min(values) < 4 and not always:
         return
     (axes.set_xscale if axis == "x" else axes.set_yscale)("log", base=base)
     of = axes.xaxis if axis == "x" else axes.yaxis
@@ -41,6 +42,27 @@ def log_ticks(axes: Axes, axis: Literal["x", "y"], values: list[float], *, base:
     of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     of.set_minor_locator(NullLocator())
     of.set_minor_formatter(NullFormatter())
+
+
+_COARSE = (0.001, 0.01, 0.1, 1, 10, 100, 1000)
+_USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+_CLOSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10)
+
+
+def ratio_axis(axes: Axes, ends: Sequence[float]) -> None:
+    """A logarithmic x axis around ratios, with a few round ticks written out."""
+    low, high = min(ends), max(ends)
+    room = max((high / low) ** 0.06, 1.01)
+    low, high = low / room, high * room
+    fine = [
+        tuple(round(1 + step * number, 6) for number in range(-40, 41) if 1 + step * number > 0) for step in (0.1, 0.05, 0.02, 0.01, 0.005)
+    ]
+    inside = [[tick for tick in ticks if low <= tick <= high] for ticks in (_COARSE, _USUAL, _CLOSE, *fine)]
+    ticks = next((found for found in inside if 3 <= len(found) <= 9), max(inside[-1:], key=len))
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
 
 
 def new_figure(title: str, subtitle: str) -> tuple[Figure, Axes]:

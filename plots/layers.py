@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,6 +23,7 @@ KINDS = {
     "attention": "#CC79A7",
     "normalisation": "#F0E442",
     "activation": "#E69F00",
+    "pooling": "#000000",
     "rest": "#999999",
 }
 HATCHES = {"depthwise convolution": "///", "attention": "xxx", "normalisation": "...", "activation": "\\\\\\"}
@@ -78,8 +80,8 @@ def _figure(summary: Summary, rows: list[Row], size: int, policy: str) -> matplo
                 if value <= 0:
                     continue
                 width = 100 * value / total
-                edge = {"edgecolor": "white", "linewidth": 0.25 if width > 0.5 else 0.0}
-                axes.barh(place + offset, width, 0.36, left=left, color=KINDS[one.kind], hatch=HATCHES.get(one.kind), **edge)
+                look: dict[str, Any] = {"color": KINDS[one.kind], "hatch": HATCHES.get(one.kind), "edgecolor": "white"}
+                axes.barh(place + offset, width, 0.36, left=left, linewidth=0.25 if width > 0.5 else 0.0, **look)
                 left += width
                 seen.add(one.kind)
         seconds, macs = sum(one.seconds for one in found), sum(one.macs for one in found)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench.config import DEFAULT_POLICY
 from bench.plugins import Figure, figures
 from bench.stats import Estimate, paired_ratio
 from bench.summary import Quantity, Row, Summary
 
-from ._style import family, family_order
+from ._style import family, family_order, ratio_axis
 
 PANELS = 6
 """Policies side by side; more would not be read."""
@@ -61,6 +60,8 @@ def _figure(summary: Summary, found: Ratios, families: dict[str, str], size: int
     for axes, policy in zip(panels, shown, strict=True):
         _panel(axes, found[policy], models, families)
         axes.set_title(policy.replace("+", "\n+ "), fontsize=8.5)
+    ends = [end for policy in shown for one in found[policy].values() for end in (one.low or one.value, one.high or one.value)]
+    ratio_axis(panels[0], [*ends, 1.0])
     panels[0].set_yticks(range(len(models)), models, fontsize=8)
     panels[0].set_ylim(len(models) - 0.4, -0.6)
     plain = DEFAULT_POLICY[summary.machine.device.partition(":")[0]]
@@ -82,11 +83,6 @@ def _panel(axes: Axes, found: dict[str, Estimate], models: list[str], families: 
             axes.plot([ratio.low, ratio.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
         axes.plot([ratio.value], [place], marker=marker, color=colour, markersize=6, linestyle="none")
     axes.axvline(1, color="#000000", linewidth=0.8)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=5))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=7.5)
     axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

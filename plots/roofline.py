@@ -37,8 +37,9 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         ridge = top / bandwidth
         low, high = min([ridge, *(x for x, *_ in points)]) / 2, max([ridge, *(x for x, *_ in points)]) * 2
         axes.plot([low, ridge, high], [low * bandwidth / 1e9, top / 1e9, top / 1e9], color="#000000", lw=1.2)
-        log_ticks(axes, "x", [low, high])
-        log_ticks(axes, "y", [y for _, y, *_ in points] + [top / 1e9])
+        log_ticks(axes, "x", [low, high], always=True)
+        log_ticks(axes, "y", [top / 1e9], always=True)
+        axes.set_ylim(0.5 * min([low * bandwidth / 1e9, *(y for _, y, *_ in points)]), 1.8 * top / 1e9)
         axes.set_xlabel("multiply-adds per byte (weights once per batch, every output written and read once)")
         axes.set_ylabel("GMAC/s (more is better)")
         for name in dict.fromkeys(one.row.about.family for one in here):

@@ -15,6 +15,7 @@ from bench.summary import Summary
 from bench.verdicts import Judged, Verdict
 
 from ._outcomes import COLOURS, colour
+from ._style import ratio_axis
 
 AXES = {
     "×": "ratio",
@@ -86,18 +87,7 @@ def _limits(axes: Axes, group: list[Judged], ratios: bool) -> None:
         room = 0.06 * (max(ends) - min(ends) or 1.0)
         axes.set_xlim(min(ends) - room, max(ends) + room)
         return
-    low, high = max(min(ends), 1e-4), max(ends)
-    axes.set_xscale("log")
-    room = (high / low) ** 0.06
-    axes.set_xlim(low / room, high * room)
-    steps = (
-        [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50]
-        if high / low > 2.5
-        else [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5]
-    )
-    ticks = [step for step in steps if low / room <= step <= high * room]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+    ratio_axis(axes, [max(end, 1e-4) for end in ends])
 
 
 figures.add(Figure(name="studies", draw=studies, of_studies=True, summary="one per study: its effects, their intervals and its claim"))

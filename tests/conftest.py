@@ -185,10 +185,9 @@ CONTESTANTS = [
 ]
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
+def fill(results: Path) -> Path:
     """A results folder with one machine: counts, speeds and digits accuracies of seven models."""
-    folder = tmp_path / "results" / MACHINE.name / "records"
+    folder = results / MACHINE.name / "records"
     for number, (model, family, params, macs, speed, timm) in enumerate(CONTESTANTS):
         count_record(folder, model, params, macs, family=family, timm=timm)
         wobble = [1 + 0.01 * (n % 3) for n in range(8)]
@@ -196,4 +195,16 @@ def results(tmp_path: Path) -> Path:
         speed_record(folder, model, [factor / speed for factor in wobble], metric="latency", family=family, timm=timm)
         accuracy_record(folder, model, 330 + 4 * number, family=family)
     accuracy_record(folder, "logistic-regression", 320, recipe=None, family="baseline")
-    return tmp_path / "results"
+    return results
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A results folder of one test's own."""
+    return fill(tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def shared_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for tests that only read."""
+    return fill(tmp_path_factory.mktemp("shared") / "results")

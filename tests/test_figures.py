@@ -89,14 +89,14 @@ def test_what_was_measured_is_drawn_whole(full: Summary, name: str, stems: set[s
 
 
 @pytest.mark.parametrize("name", ["policies", "scaling", "roofline", "layers", "pareto_energy", "resolution"])
-def test_what_was_not_measured_is_not_drawn(results: Path, name: str) -> None:
-    drawn = of(read(machine_folders(results)[0]).summary, name)
+def test_what_was_not_measured_is_not_drawn(shared_results: Path, name: str) -> None:
+    drawn = of(read(machine_folders(shared_results)[0]).summary, name)
     assert set(drawn) <= {"scaling_size_224"}
 
 
 @pytest.mark.parametrize("entry", [entry.name for entry in figures.entries() if entry.name.startswith("pareto")])
-def test_pareto_figures(results: Path, entry: str) -> None:
-    for stem, figure in of(read(machine_folders(results)[0]).summary, entry).items():
+def test_pareto_figures(shared_results: Path, entry: str) -> None:
+    for stem, figure in of(read(machine_folders(shared_results)[0]).summary, entry).items():
         check(figure)
         labels = [text.get_text() for text in figure.axes[0].texts if isinstance(text, Annotation) and text.get_text()]
         assert all(label.endswith(" %") for label in labels) is not stem.endswith("published")
@@ -141,7 +141,7 @@ def test_machine_is_named_in_every_speed_figure(full: Summary) -> None:
             assert any(MACHINE.cpu in text.get_text() for text in texts(figure)), name
 
 
-def test_synthetic_records_are_records(results: Path) -> None:
+def test_synthetic_records_are_records(shared_results: Path) -> None:
     """The stand-ins above have the shape of files that were really written."""
-    path = next((results / MACHINE.name / "records").glob("vit_s16.speed.*"))
+    path = next((shared_results / MACHINE.name / "records").glob("vit_s16.speed.*"))
     assert type(load(path).rounds[0].samples[0]) is Sample

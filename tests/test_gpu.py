@@ -104,3 +104,17 @@ def test_a_micro_batch_over_two_gpus_is_the_undivided_one(tmp_path: Path) -> Non
         in_several(tmp_path / str(processes), "convmixer_digits", "digits:epochs=2", processes, device="cuda", policy="fp32")
     one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
     assert max(abs(left - right) for left, right in zip(one[:20], two[:20], strict=True)) < 1e-3
+
+
+def test_layers_on_cuda_take_at_least_the_call(tmp_path: Path) -> None:
+    outcome = Runner(RunConfig(models=("vit_digits",), metrics=("layer_time",), rounds=6, results=tmp_path), Silent()).run()
+    assert outcome.failures == {}
+    [found] = [
+        loaded
+        for path in outcome.records
+        if isinstance((loaded := record.load(path)).arm, record.SpeedArm) and loaded.arm.model == "vit_digits"
+    ]
+    for line in found.rounds:
+        [sample] = [sample for sample in line.samples if sample.metric == "layer_time"]
+        assert sample.values[0] > 0.5 * sample.detail["plain_s"]
+        assert any(kind == "linear" and seconds > 0 for _, kind, seconds, _ in sample.detail["layers"])

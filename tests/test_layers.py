@@ -50,6 +50,7 @@ def test_kinds() -> None:
     assert kind_of(nn.Linear(3, 3)) == "linear"
     assert kind_of(nn.BatchNorm2d(3)) == kind_of(nn.LayerNorm(3)) == "normalisation"
     assert kind_of(nn.GELU()) == "activation"
+    assert kind_of(nn.MaxPool2d(2)) == "pooling"
     assert kind_of(nn.Identity()) == "rest"
 
 

@@ -24,9 +24,10 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the p
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def page_file(results: Path) -> Path:
+@pytest.fixture(scope="module")
+def page_file(shared_results: Path) -> Path:
     """The page of seven models and one with a hostile name, which lacks a latency."""
+    results = shared_results
     folder = results / MACHINE.name / "records"
     speed_record(folder, HOSTILE, [3.0 + 0.01 * number for number in range(8)], family="<b>mine</b>")
     count_record(folder, HOSTILE, 1_000_000, 2_000_000_000, family="<b>mine</b>")
@@ -51,8 +52,8 @@ def test_json_cannot_leave_its_element() -> None:
         in_script({"value": float("nan")})
 
 
-def test_the_same_records_give_the_same_page(results: Path) -> None:
-    reports, _ = write_all(results)
+def test_the_same_records_give_the_same_page(shared_results: Path) -> None:
+    reports, _ = write_all(shared_results)
     assert render(reports) == render(reports)
 
 
