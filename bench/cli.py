@@ -775,6 +775,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # A full disk, a folder that nobody may write: the user's to mend, and no traceback says more than the name.
+        if error.filename is None:
+            raise
+        print(f"bench: {error.filename}: {error.strerror}; give a path that can be read and written", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ import re
 
 from tabulate import tabulate
 
-from bench.table import Cell, Table
+from bench.table import Cell, Table, slug
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -17,11 +17,6 @@ _LATEX = {
     "¹": r"\textsuperscript{1}", "·": r"$\cdot$", "…": r"\ldots{}", "²": r"\textsuperscript{2}", "–": "--", "—": "---",
     "µ": r"\textmu{}", "−": "$-$", "→": r"$\rightarrow$",
 }  # fmt: skip
-
-
-def slug(title: str) -> str:
-    """The name of a table's file."""
-    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:100]
 
 
 def markdown(table: Table) -> str:

@@ -16,7 +16,7 @@ from bench.record import DamagedRecord, Record, load_folder, write_whole
 from bench.selecting import Selection, arrange, check, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
-from bench.table import Table
+from bench.table import Table, slug
 from bench.tables import all_tables
 from bench.verdict_tables import details, overview
 from bench.verdicts import Verdict
@@ -140,7 +140,7 @@ def _write_tables(folder: Path, tables: list[Table]) -> None:
     names: set[str] = set()
     for table in tables:
         for suffix, text in ((".csv", formats.csv_text(table)), (".tex", formats.latex(table))):
-            path = folder / f"{formats.slug(table.title)}{suffix}"
+            path = folder / f"{slug(table.title)}{suffix}"
             names.add(path.name)
             write_whole(path, text.encode())
     for path in folder.iterdir():

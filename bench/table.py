@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -43,6 +44,11 @@ class Cell:
     fill: Fill | None = None
 
 
+def slug(text: str) -> str:
+    """In letters, digits and underscores: the name of a table's file, of a column on the command line."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:100]
+
+
 Columns = list["Column | str"]
 Line = list["Cell | str"]
 
@@ -60,7 +66,7 @@ class Table:
         published: bool = False,
     ) -> None:
         self.title = title
-        self.columns = [one if isinstance(one, Column) else Column(one, key=one) for one in columns]
+        self.columns = [one if isinstance(one, Column) else Column(one, key=slug(one)) for one in columns]
         self.cells = [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in cells]
         self.notes = list(notes)
         self.published = published

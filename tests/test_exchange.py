@@ -91,3 +91,11 @@ def test_no_file_and_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     error = capsys.readouterr().err
     assert error.count("\n") == 2
     assert "Traceback" not in error
+
+
+def test_a_place_that_cannot_be_written_is_named(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(tmp_path / "file" / "inside"), "--results", str(results)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"bench: {tmp_path}/file")
+    assert error.count("\n") == 1

@@ -11,12 +11,12 @@ import pytest
 from bench import published, record
 from bench.cli import main
 from bench.drawing import drawings
-from bench.formats import slug
 from bench.plugins import Figure, figures
 from bench.record import EndLine
 from bench.report import machine_folders, markdown, write
 from bench.stats import Estimate
 from bench.summary import Summary, summarise
+from bench.table import slug
 from bench.tables import Table, all_tables, efficiency
 from bench.units import estimate, interval, number
 

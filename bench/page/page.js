@@ -81,7 +81,7 @@ function draw() {
     const hollow = (point) => point.values[x].published || point.values[y].published;
     const { label, colour: shade, symbol } = family(name);
     return {
-      type: "scatter", mode: "markers+text", name: plain(data.families[name] ? label : name),
+      type: "scatter", mode: "markers+text", name: plain(data.families[name] ? label : name), legendgroup: plain(name), showlegend: false,
       x: mine.map((point) => point.values[x].value), y: mine.map((point) => point.values[y].value),
       error_x: { ...bars(mine, x), color: shade }, error_y: { ...bars(mine, y), color: shade },
       text: mine.map((point) => plain(point.model)), textposition: "top right", textfont: { size: 11, color: colour("--ink") },
@@ -92,6 +92,14 @@ function draw() {
       },
     };
   });
+  // The legend has points of its own: it would show a chosen or hollow one otherwise.
+  for (const trace of [...traces]) {
+    const { color: shade } = trace.error_x;
+    traces.push({
+      type: "scatter", mode: "markers", name: trace.name, legendgroup: trace.legendgroup, x: [null], y: [null], hoverinfo: "skip",
+      marker: { symbol: trace.marker.symbol, color: shade, size: 10 },
+    });
+  }
   const steps = x === y ? [] : front(points, x, y);
   if (steps.length > 1) {
     traces.unshift({
