@@ -214,5 +214,5 @@ def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
 
 def _with_columns(table: Table, keys: tuple[str, ...]) -> Table | None:
     """The first column, which says what a row is of, and those that were named, in their order."""
-    places = [place for key in keys for place, column in enumerate(table.columns) if column.key == key and place]
-    return table.only([0, *places]) if places else None
+    places = [place for key in keys for place, column in enumerate(table.columns) if column.key == key]
+    return table.only(list(dict.fromkeys([0, *places]))) if places else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import statistics
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from bench import published
 from bench.filling import missing_count, missing_speed, seconds_per_image, together
 from bench.reference import reference_model
-from bench.stats import Estimate, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
+from bench.stats import Estimate, difference, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.trust import canary_drift, sentinel
@@ -90,7 +91,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
 
 
 def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
-    """Where the best value of a quantity stands, and those whose paired ratio to it cannot be told from 1."""
+    """Where the best value of a quantity stands, and those that cannot be told from it; counts are exact."""
     found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values}
     if len(found) < 2:
         return set()
@@ -98,8 +99,14 @@ def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
     there = rows[top].fair.get(quantity, {})
 
     def as_good(place: int) -> bool:
-        ratio = paired_ratio(rows[place].fair.get(quantity, {}), there)
-        return found[place] == found[top] or (ratio is not None and ratio.holds(1.0))
+        here = rows[place].fair.get(quantity, {})
+        if found[place] == found[top] or not here:
+            return found[place] == found[top]
+        ratio = paired_ratio(here, there)
+        if ratio is None:  # of different runs: by the spread of both
+            apart = difference(*([math.log(value) for value in side.values()] for side in (here, there)))
+            return apart is None or apart.estimate.holds(0.0)
+        return ratio.low is None or ratio.holds(1.0)  # too few rounds for an interval tell nothing apart
 
     return {place for place in found if as_good(place)}
 

@@ -49,8 +49,8 @@ _USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _CLOSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10)
 
 
-def ratio_axis(axes: Axes, ends: Sequence[float]) -> None:
-    """A logarithmic x axis around ratios, with a few round ticks written out."""
+def ratio_axis(axes: Axes, ends: Sequence[float], *, most: int = 9) -> None:
+    """A logarithmic x axis around ratios, with at most so many round ticks, written out."""
     low, high = min(ends), max(ends)
     room = max((high / low) ** 0.06, 1.01)
     low, high = low / room, high * room
@@ -58,7 +58,8 @@ def ratio_axis(axes: Axes, ends: Sequence[float]) -> None:
         tuple(round(1 + step * number, 6) for number in range(-40, 41) if 1 + step * number > 0) for step in (0.1, 0.05, 0.02, 0.01, 0.005)
     ]
     inside = [[tick for tick in ticks if low <= tick <= high] for ticks in (_COARSE, _USUAL, _CLOSE, *fine)]
-    ticks = next((found for found in inside if 3 <= len(found) <= 9), max(inside[-1:], key=len))
+    fitting = [found for found in inside if len(found) <= most]
+    ticks = next((found for found in fitting if len(found) >= 3), max(fitting, key=len, default=[1.0]))
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -61,7 +61,7 @@ def _figure(summary: Summary, found: Ratios, families: dict[str, str], size: int
         _panel(axes, found[policy], models, families)
         axes.set_title(policy.replace("+", "\n+ "), fontsize=8.5)
     ends = [end for policy in shown for one in found[policy].values() for end in (one.low or one.value, one.high or one.value)]
-    ratio_axis(panels[0], [*ends, 1.0])
+    ratio_axis(panels[0], [*ends, 1.0], most=4)
     panels[0].set_yticks(range(len(models)), models, fontsize=8)
     panels[0].set_ylim(len(models) - 0.4, -0.6)
     plain = DEFAULT_POLICY[summary.machine.device.partition(":")[0]]

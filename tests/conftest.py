@@ -204,6 +204,15 @@ def results(tmp_path: Path) -> Path:
     return fill(tmp_path / "results")
 
 
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports draw one figure instead of all, where a test is about something else."""
+    from bench.drawing import figures
+
+    entries = [figures.get("pareto_params")]
+    monkeypatch.setattr(figures, "entries", lambda: entries)
+
+
 @pytest.fixture(scope="module")
 def shared_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for tests that only read."""

@@ -15,6 +15,8 @@ from bench.report import machine_folders, read, write_all
 
 from .conftest import MACHINE
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 ACCURACIES = "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation\n"
 SPEEDS = "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,infer_macts,param_count\n"
 

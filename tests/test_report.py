@@ -153,6 +153,7 @@ def test_names_from_strangers_are_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\|[bold]x\\`" in text
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_damaged_record_is_named_and_the_rest_is_rendered(results: Path) -> None:
     [folder] = machine_folders(results)
     bad = next((folder / "records").glob("mixer_b16.speed.*"))
@@ -197,6 +198,7 @@ def damage(results: Path) -> dict[str, Path]:
     return paths
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_each_damaged_record_is_named_and_the_rest_is_complete(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [folder] = machine_folders(results)
     whole = {table.title: table.rows for table in write(folder).tables}
@@ -222,6 +224,7 @@ def test_units_of_the_report_are_those_of_the_metrics() -> None:
     assert {entry.name: entry.unit for entry in metrics.entries()} == UNITS
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_every_format_is_written(results: Path) -> None:
     [folder] = machine_folders(results)
     report = write(folder)
@@ -268,3 +271,11 @@ def test_an_empty_cell_knows_what_fills_it_and_how_long_that_takes(results: Path
         note.startswith("empty cells are filled by: python -m bench run --models resnet101 --metrics") and note.endswith("on this machine)")
         for note in shown.notes
     )
+
+
+def test_a_few_rounds_tell_nothing_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / MACHINE.name / "records"
+    for model, speed in (("fast", 10.0), ("slow", 9.0)):
+        speed_record(folder, model, [speed] * 3)
+    [shown] = [one for one in all_tables(summary_of(tmp_path / "results")) if one.title.startswith("Efficiency")]
+    assert not any(row[1].best for row in shown.cells)

@@ -15,6 +15,8 @@ from bench.tables import all_tables
 
 from .conftest import MACHINE
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 
 def summary(results: Path) -> Summary:
     return read(machine_folders(results)[0]).summary
@@ -88,6 +90,7 @@ def test_sorting_is_best_first_by_the_columns_own_direction(results: Path) -> No
 def test_columns_keep_what_says_whose_row_it_is(results: Path) -> None:
     shown = arrange(selection(columns=("latency", "params")), all_tables(summary(results)))
     assert shown[0].headers == ["model", "latency ms b1 ↓", "params ↓"]
+    assert arrange(selection(columns=("model",)), all_tables(summary(results)))[0].headers == ["model"]
     with pytest.raises(UsageError, match="--columns: no table has a column 'latncy'; did you mean latency"):
         arrange(selection(columns=("latncy",)), all_tables(summary(results)))
 
