@@ -519,7 +519,7 @@ def report(
     results
         Folder with one folder per machine in it.
     family
-        Only these families, comma separated; what is written goes into the folder `selection` of each machine.
+        Only these families, comma separated. With this or one of the next three flags files go into each machine's `selection`.
     where
         Only what meets these conditions, such as "params<30M, latency<=20ms and policy=fp32".
     sort
@@ -555,7 +555,7 @@ def report(
         for error in written.damaged:
             print(f"bench: {error}", file=sys.stderr)
         damaged += len(written.damaged)
-    if page and not chosen.of_rows:
+    if page and chosen.whole:
         from bench.page import write_page
 
         at = write_page(results, reports)

@@ -13,7 +13,7 @@ from bench.exchange import imported
 from bench.gap_tables import gaps
 from bench.known_units import foreign
 from bench.record import DamagedRecord, Record, load_folder, write_whole
-from bench.selecting import Selection, arrange, check, select
+from bench.selecting import Selection, arrange, check, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
 from bench.table import Table, slug
@@ -79,9 +79,11 @@ def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Repo
     """The reports of all machines, and the tables that hold machines against each other."""
     machines = [read(folder) for folder in machine_folders(results)]
     check(chosen, [machine.summary for machine in machines])
+    if not chosen.whole:
+        machines = [machine for machine in machines if leaves_something(chosen, machine.summary)]
     reports = _written(machines, chosen)
     between = list(side_by_side([report.summary for report in reports]))
-    if between and not chosen.of_rows:
+    if between and chosen.whole:
         write_whole(results / "machines.md", ("# Machines side by side\n\n" + "\n\n".join(map(formats.markdown, between)) + "\n").encode())
     return reports, between
 
@@ -99,7 +101,7 @@ def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
     found = [_verdicts(machine, chosen) for machine in machines]
     jobs = []
     for machine in machines:
-        into = machine.folder / SELECTED if chosen.of_rows else machine.folder
+        into = machine.folder if chosen.whole else machine.folder / SELECTED
         into.mkdir(exist_ok=True)
         jobs.append(Job(into, select(chosen, machine.summary), select(chosen, machine.everything)))
     drawn = draw_all(jobs)
@@ -108,17 +110,17 @@ def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
 
 def _verdicts(machine: Machine, chosen: Selection) -> list[Verdict]:
     """Verdicts are of all that was measured: they have no place in a selection."""
-    return verdicts(machine.everything) if machine.everything.studied and not chosen.of_rows else []
+    return verdicts(machine.everything) if machine.everything.studied and chosen.whole else []
 
 
 def _tables(machine: Machine, chosen: Selection) -> list[Table]:
     summary = select(chosen, machine.summary)
     tables = all_tables(summary)
-    return tables if chosen.of_rows else [*tables, *gaps(machine.everything)]
+    return [*tables, *gaps(machine.everything)] if chosen.whole else tables
 
 
 def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
-    tables = [*_arranged(chosen, plain), *(overview(found) if not chosen.columns else ())]
+    tables = [*_arranged(chosen, plain), *overview(found)]
     _write_tables(job.folder / "tables", tables)
     write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
@@ -156,7 +158,7 @@ def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: S
         f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
         + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
     ]
-    if chosen.of_rows:
+    if not chosen.whole:
         parts.append(f"A selection: {formats.in_markdown(chosen.described)}. The whole report lies one folder above.")
     parts += [formats.markdown(table) for table in tables]
     if drawn:

@@ -67,10 +67,17 @@ class Selection:
         return bool(self.families or self.conditions)
 
     @property
+    def whole(self) -> bool:
+        """Whether it chooses nothing: the report as it is."""
+        return self == Selection()
+
+    @property
     def described(self) -> str:
         """In words, for the head of what was written."""
         parts = [f"family {', '.join(self.families)}"] if self.families else []
         parts += [f"{one.name} {one.operator} {one.value}" for one in self.conditions]
+        parts += [f"sorted by {self.sort}"] if self.sort else []
+        parts += [f"columns {', '.join(self.columns)}"] if self.columns else []
         return "; ".join(parts)
 
 
@@ -97,9 +104,8 @@ def number(condition: Condition, unit: str) -> float:
     """The value of a condition in a stored unit."""
     suffixes = SUFFIXES.get(unit, COUNTING)
     found = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\D*)", condition.value)
-    ending = found[2].removesuffix({"parameter": "", "MAC": "MACs"}.get(unit, "")) if found else ""
     try:
-        return float(found[1] if found else "") * suffixes[ending]
+        return float(found[1] if found else "") * suffixes[found[2] if found else ""]
     except (KeyError, ValueError):
         example = EXAMPLES.get(unit, "30M" if unit in ("parameter", "MAC", "element") else "100")
         raise UsageError(
@@ -130,9 +136,14 @@ def check(chosen: Selection, summaries: list[Summary]) -> None:
             near = get_close_matches(condition.name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise UsageError(f"--where: nothing called {condition.name!r} in these records; {hint}there are {', '.join(known)}")
-    left = [select(chosen, summary) for summary in summaries]
-    if chosen.of_rows and not any(summary.rows or any(not row.arm.baseline for row in summary.accuracies) for summary in left):
+    if chosen.of_rows and not any(leaves_something(chosen, summary) for summary in summaries):
         raise UsageError(f"{'--where' if chosen.conditions else '--family'}: no model in these records meets {chosen.described}")
+
+
+def leaves_something(chosen: Selection, summary: Summary) -> bool:
+    """Whether any model of these records is left."""
+    left = select(chosen, summary)
+    return bool(left.rows) or any(not row.arm.baseline for row in left.accuracies)
 
 
 def select(chosen: Selection, summary: Summary) -> Summary:

@@ -95,6 +95,16 @@ def test_columns_keep_what_says_whose_row_it_is(results: Path) -> None:
         arrange(selection(columns=("latncy",)), all_tables(summary(results)))
 
 
+@pytest.mark.parametrize("flags", [{"sort": "latency"}, {"columns": ("latency",)}])
+def test_an_order_or_columns_leave_the_whole_report_as_it_is(results: Path, flags: dict[str, object]) -> None:
+    write_all(results)
+    folder = results / MACHINE.name
+    before = {path: path.read_bytes() for path in [folder / "report.md", *(folder / "tables").iterdir()]}
+    [report], _ = write_all(results, selection(**flags))  # type: ignore[arg-type]
+    assert report.folder == folder / "selection"
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_a_selection_is_written_beside_the_whole_report(results: Path) -> None:
     write_all(results)
     whole = (results / MACHINE.name / "report.md").read_bytes()
