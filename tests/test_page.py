@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from bench.page import in_script, render, write_page
+from bench.page.data import page_data
 from bench.report import write_all
 
-from .conftest import MACHINE, count_record, speed_record
+from .conftest import MACHINE, accuracy_record, count_record, speed_record
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path: apt-get install chromium")
@@ -44,6 +45,29 @@ def test_no_name_is_markup(page_file: Path) -> None:
     assert found
     data = json.loads(found[1])
     assert HOSTILE in {point["model"] for point in data["points"]}
+
+
+def test_two_sets_of_weights_are_two_points(tmp_path: Path) -> None:
+    import msgspec
+
+    from bench import record
+
+    folder = tmp_path / MACHINE.name / "records"
+    speed_record(folder, "vit_s16", [3.0 + 0.01 * number for number in range(8)])
+    first = accuracy_record(folder, "vit_s16", 300, recipe=None)
+    lines = first.read_text().splitlines()[1:]
+    head = record.load(first).head
+    first.unlink()
+    for tag, correct in (("one", 300), ("other", 330)):
+        arm = msgspec.structs.replace(head.arm, weights=tag)
+        path = record.create(folder, arm, head.settings, head.about)
+        path.write_text(path.read_text() + "\n".join(lines).replace('"correct":300', f'"correct":{correct}') + "\n")
+    reports, _ = write_all(tmp_path)
+    points = page_data(reports)["points"]
+    assert [point["model"] for point in points] == ["vit_s16@one", "vit_s16@other"]
+    values = [next(value["value"] for key, value in point["values"].items() if key.startswith("top1|")) for point in points]
+    assert values == pytest.approx([100 * 300 / 360, 100 * 330 / 360])
+    assert all("throughput|4" in point["values"] for point in points)
 
 
 def test_json_cannot_leave_its_element() -> None:

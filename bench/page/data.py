@@ -79,29 +79,30 @@ def _machine(report: Report) -> dict[str, Any]:
 
 
 def _points(report: Report, axes: dict[str, dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """One point per row; a model whose accuracy alone is known is one too."""
+    """One point per row, or several where sets of weights were evaluated; one for what has an accuracy and no speed."""
     summary = report.summary
-    trained = trained_rows(summary)
-    by_model: dict[str, list[tuple[Key, Contestant]]] = {}
-    for key, contestants in trained.items():
+    # By model, then by name: each set of weights has an accuracy of its own, all have the speed of their architecture.
+    known: dict[str, dict[str, list[tuple[Key, Contestant]]]] = {}
+    for key, contestants in trained_rows(summary).items():
         for one in contestants:
-            by_model.setdefault(one.rows[0].model, []).append((key, one))
+            known.setdefault(one.rows[0].model, {}).setdefault(one.name, []).append((key, one))
     quantities = sorted({quantity for row in summary.rows for quantity in row.values if quantity.better != "none"})
     for row in summary.rows:
-        point = _point(report, row.model, row.about.family, row.image_size, row.policy)
-        for quantity in quantities:
-            _add_quantity(point, summary, row, quantity, axes)
-        for key, one in by_model.get(row.model, []):
-            _add_accuracy(point, key, one, axes)
-        _add_published(point, summary, row, axes)
-        point["records"] = row.records
-        point["trouble"] = [f"{where}: {text}" for where, text in row.trouble.items()]
-        yield point
+        for name, found in known.get(row.model, {row.model: []}).items():
+            point = _point(report, name, row.about.family, row.image_size, row.policy)
+            for quantity in quantities:
+                _add_quantity(point, summary, row, quantity, axes)
+            for key, one in found:
+                _add_accuracy(point, key, one, axes)
+            _add_published(point, summary, row, axes)
+            point["records"] = row.records
+            point["trouble"] = [f"{where}: {text}" for where, text in row.trouble.items()]
+            yield point
     seen = {row.model for row in summary.rows}
-    for model, found in by_model.items():
-        if model not in seen:
+    for model, names in known.items():
+        for name, found in names.items() if model not in seen else ():
             first = found[0][1].rows[0]
-            point = _point(report, model, first.about.family, first.arm.image_size, "")
+            point = _point(report, name, first.about.family, first.arm.image_size, "")
             for key, one in found:
                 _add_accuracy(point, key, one, axes)
             yield point
