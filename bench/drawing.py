@@ -29,10 +29,13 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
     from matplotlib import rc_context
 
     paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
+    if figure.get_layout_engine() is not None:
+        # Arranged once; matplotlib would do it twice for every file.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
     for path in paths:
         with rc_context({"svg.hashsalt": stem}):
             figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
-        figure.set_layout_engine("none")  # what the first drawing arranged stays, and need not be found twice
     return paths
 
 

@@ -54,7 +54,7 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
             axes.annotate(
                 "", (x, y), xytext=best[1:3], textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5}
             )
-    figure.set_layout_engine("none")  # places were chosen within this arrangement
+    figure.set_layout_engine(None)  # places were chosen within this arrangement
 
 
 def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: Side) -> Bbox:
