@@ -7,14 +7,13 @@ import statistics
 from collections.abc import Iterator
 
 from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
-from bench.filling import Fill, together
+from bench.filling import missing_count, together
 from bench.stats import difference
 from bench.summary import Accuracy, Summary
-from bench.table import Cell, Column, Line, Table, marked
+from bench.table import Cell, Column, Columns, Line, Table, marked
 from bench.training import search
 from bench.units import interval, number
 
-MODEL = Column("model", key="model")
 TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Select accuracies whose cost is told, where a model reaches them."""
@@ -31,14 +30,11 @@ def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant],
     shown = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0)) + baselines
     trained = contestants[0].rows[0].arm.recipe is not None
     rows = [one.rows[0] for one in shown]
-    table = Table(_title("Top-1", key), [MODEL], [[one.name] for one in shown])
-
-    def add(column: Column | str, cells: list[Cell | str]) -> None:
-        table.insert(len(table.columns), column, cells)
-
+    table = Table(_title("Top-1", key), ["model"], [[one.name] for one in shown])
+    add = table.add
     add("family", [row.about.family for row in rows])
     add(Column("params ↓", "params", "", "lower"), [_params(summary, row) for row in rows])
-    add(TOP1, list(marked([top1_cell(one) for one in shown], _best(contestants))))
+    add(TOP1, marked([top1_cell(one) for one in shown], _best(contestants)))
     add(Column("top-5 %", "top5", "%", "higher"), [_share(one, "top5_correct") for one in shown])
     if trained:
         add("seeds", [str(len(one.measured)) if one.rows[0].arm.recipe else "" for one in shown])
@@ -64,8 +60,7 @@ def _params(summary: Summary, row: Accuracy) -> Cell:
         return Cell("")
     counted = next((found for other in summary.rows if other.model == row.model and (found := other.value("params"))), None)
     if counted is None:
-        size = () if row.arm.image_size == 224 else ("--image-size", str(row.arm.image_size))
-        return Cell("", fill=Fill(row.model, "params", size, 3.0))
+        return Cell("", fill=missing_count(row.model, row.arm.image_size, "params"))
     return Cell(f"{counted.value:,.0f}", counted.value)
 
 
@@ -77,8 +72,7 @@ def top1_cell(one: Contestant) -> Cell:
     if not (found := one.top1):
         return Cell(trouble)
     text = interval(found, factor=100, places=1)
-    low, high = (None if end is None else 100 * end for end in (found.low, found.high))
-    return Cell(f"{text} ({trouble})" if trouble else text, 100 * found.value, low, high)
+    return Cell.of(f"{text} ({trouble})" if trouble else text, found.times(100.0))
 
 
 def _best(contestants: list[Contestant]) -> set[int]:
@@ -204,8 +198,8 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 "read within one schedule: stopping there would have been another, worse training",
                 "TMACs are 10¹² multiply-adds, three forward passes a step",
             ]
-            columns = [
-                *(MODEL, Column("select top-1", "select", "%"), Column("epochs ↓", "epochs", "", "lower")),
+            columns: Columns = [
+                *("model", Column("select top-1", "select", "%"), Column("epochs ↓", "epochs", "", "lower")),
                 *(Column("training s ↓", "train_s", "s", "lower"), Column("TMACs ↓", "train_macs", "TMAC", "lower")),
             ]
             yield Table(title, columns, lines, notes)

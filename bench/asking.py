@@ -49,7 +49,7 @@ def _verdict(study: Study, evidence: Evidence, data: str) -> Verdict:
     return Verdict(
         study=study.name,
         question=study.question,
-        scale=scale.label if scale is not None else machine.accelerator or machine.cpu,
+        scale=scale.label if scale is not None else machine.hardware,
         outcome=outcome,
         findings=judged,
         claims=study.claims,

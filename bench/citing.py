@@ -10,8 +10,8 @@ from bench import published
 from bench.contestants import trained_rows
 from bench.formats import in_latex
 from bench.summary import Summary
-from bench.trust import canary_drift, sentinel
-from bench.units import interval
+from bench.trust import canary_drift, rounds_behind, sentinel
+from bench.units import interval, span
 
 SOURCES = (
     ("WTF-Benchmark", "nauen2023wtf"),
@@ -70,7 +70,7 @@ def methods(summary: Summary) -> str:
     machine = summary.machine
     versions = ", ".join(f"{in_latex(name)} {in_latex(version)}" for name, version in machine.versions.items())
     settings = ", ".join(f"{in_latex(name)} {in_latex(str(value))}" for name, value in sorted(machine.settings.items()))
-    device = in_latex(machine.accelerator or machine.cpu)
+    device = in_latex(machine.hardware)
     protocols = ", ".join(f"{kind} {number}" for kind, number in sorted(summary.protocols))
     cited = sorted({key_of(source) for source in sources(summary)})
     parts = [
@@ -78,8 +78,7 @@ def methods(summary: Summary) -> str:
         f"All figures were measured with convmixer-bench (measuring protocols: {in_latex(protocols)}) on {device} "
         f"({in_latex(machine.cpu)}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f}\\,GB), with {versions}. Settings: {settings}.",
     ]
-    timed = [row for row in summary.rows if row.rounds]
-    if timed:
+    if rounds_behind(summary.rows):
         parts.append(_timing(summary))
     if any(row.value("macs") for row in summary.rows):
         parts.append(
@@ -88,8 +87,8 @@ def methods(summary: Summary) -> str:
         )
     trained = [(key, found) for key, found in trained_rows(summary).items() if found and found[0].rows[0].arm.recipe]
     for key, contestants in trained:
-        seeds = sorted({len(one.measured) for one in contestants})
-        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        seeds = [len(one.measured) for one in contestants]
+        count = span(min(seeds), max(seeds), places=0)
         rest = "; ".join(in_latex(part) for part in key[3:] if part)
         parts.append(
             f"On {in_latex(key[0])} every model was trained under one recipe ({in_latex(key[2].removeprefix('recipe '))}"
@@ -103,13 +102,11 @@ def methods(summary: Summary) -> str:
 
 def _timing(summary: Summary) -> str:
     timed = [row for row in summary.rows if row.rounds]
-    rounds = [len(values) for row in timed for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")] or [
-        1
-    ]
-    span = str(min(rounds)) if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
+    rounds = rounds_behind(timed)
     policies = ", ".join(in_latex(policy) for policy in dict.fromkeys(row.policy for row in timed))
     text = (
-        f"Models were timed in interleaved rounds ({span} of them), each in a process of its own, in a fresh random order every round, "
+        f"Models were timed in interleaved rounds ({span(min(rounds), max(rounds), places=0)} of them), each in a process of its own, in a "
+        f"fresh random order every round, "
         f"under {policies}; speeds are medians over rounds with 95\\,\\% bootstrap intervals~\\cite{{hesterberg2015bootstrap}}, ratios are "
         r"paired by round, and comparisons of many pairs are corrected after Holm~\cite{holm1979}."
     )

@@ -58,17 +58,11 @@ def draw_all(jobs: Sequence[Job]) -> list[list[Path]]:
     tasks = [(job, entry) for job in jobs for entry in figures.entries()]
     # The figures of studies are most of all: whoever draws them begins with them.
     order = sorted(range(len(tasks)), key=lambda place: (tasks[place][1].name != "studies", place))
-    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
-    if workers < 2:  # or forking is not safe
-        written = {place: _draw(tasks[place]) for place in order}
-    else:
-        written = dict(zip(order, _spread([tasks[place] for place in order], workers), strict=True))
+    ordered = [tasks[place] for place in order]
+    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1  # forking is not safe elsewhere
+    found = _spread(ordered, workers) if workers > 1 else [job.draw(entry) for job, entry in ordered]
+    written = dict(zip(order, found, strict=True))
     return [[path for place, (owner, _) in enumerate(tasks) if owner is job for path in written[place]] for job in jobs]
-
-
-def _draw(task: tuple[Job, Figure]) -> list[Path]:
-    job, entry = task
-    return job.draw(entry)
 
 
 _tasks: list[tuple[Job, Figure]] = []
@@ -88,4 +82,5 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
 
 
 def _draw_at(place: int) -> list[Path]:
-    return _draw(_tasks[place])
+    job, entry = _tasks[place]
+    return job.draw(entry)

@@ -41,7 +41,7 @@ class Evidence:
     @property
     def kind(self) -> str:
         """cpu, cuda or mps."""
-        return self.summary.machine.device.partition(":")[0]
+        return self.summary.machine.kind
 
     @cached_property
     def sentinel(self) -> Estimate | None:

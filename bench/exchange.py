@@ -44,41 +44,43 @@ def imported(results: Path) -> Imported:
 
 def import_csv(path: Path, results: Path, source: str | None = None) -> tuple[Path, int]:
     """Check a CSV file and keep it among the results; returns where, and how many rows it has."""
-    found = read(path, source)
-    rows = len(found.accuracies) + len(found.speeds)
+    columns, lines, _ = _parsed(path, source)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.") or "published"
     target = results / FOLDER / f"{name}.csv"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        content = _text(path)
-        lines = list(csv.DictReader(io.StringIO(content)))
-        write_whole(
-            target, _csv([*lines[0], *(() if "source" in lines[0] else ("source",))], [_sourced(one, path, source) for one in lines])
-        )
+        write_whole(target, _csv(dict.fromkeys([*columns, "source"]), [{**line, "source": _source(line, path, source)} for line in lines]))
     except OSError as error:
         raise UsageError(f"import: {target} cannot be written ({error.strerror}); --results names another folder") from None
-    return target, rows
+    return target, len(lines)
 
 
-def _sourced(line: dict[str, str], path: Path, source: str | None) -> dict[str, str]:
-    return {**line, "source": source or line.get("source") or path.name}
+def _source(line: dict[str, str], path: Path, source: str | None) -> str:
+    """Whoever imports has the first word, then the file."""
+    return source or line.get("source") or path.name
 
 
-def read(path: Path, source: str | None = None) -> Imported:
+def read(path: Path) -> Imported:
     """The rows of a file in timm's columns; UsageError naming file, line and what was expected."""
+    return _parsed(path, None)[2]
+
+
+def _parsed(path: Path, source: str | None) -> tuple[list[str], list[dict[str, str]], Imported]:
+    """The columns of a file, its lines as they are, and what they say."""
     reader = csv.DictReader(io.StringIO(_text(path)))
-    columns = reader.fieldnames or []
+    columns = list(reader.fieldnames or [])
     kind = next((one for one in (ACCURACY, SPEED) if set(one) <= set(columns)), None)
     if kind is None:
         raise UsageError(
             f"import: {path} has the columns {', '.join(columns[:8]) or 'of no table'}; timm's result files have "
             f"{', '.join(ACCURACY)} (accuracy) or {', '.join(SPEED)} (speed)"
         )
-    found = Imported()
+    found, lines = Imported(), []
     for number, line in enumerate(reader, start=2):
         if None in line or any(line.get(name) in (None, "") for name in kind):
             raise UsageError(f"import: {path}, line {number}: {', '.join(kind)} have to be there, and no more fields than the header has")
-        where = source or line.get("source") or path.name
+        where = _source(line, path, source)
+        lines.append(line)
         try:
             if kind is ACCURACY:
                 found.accuracies.append(_accuracy(line, where))
@@ -88,7 +90,7 @@ def read(path: Path, source: str | None = None) -> Imported:
             raise UsageError(f"import: {path}, line {number}: {error}") from None
     if not found.accuracies and not found.speeds:
         raise UsageError(f"import: {path} has a header and no rows")
-    return found
+    return columns, lines, found
 
 
 def _text(path: Path) -> str:

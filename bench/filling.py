@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.config import DEFAULT_POLICY
-from bench.summary import Row, Summary
+from bench.summary import Quantity, Row, Summary
 from bench.table import COMMAND
 from bench.units import duration
 
@@ -20,6 +20,8 @@ START_S = 10.0
 COMPANIONS_S = 30.0
 """Seconds of the sentinel pair and the probes, once a run."""
 WARM_CALLS = 8
+COUNT_S = 3.0
+COUNTED = ("params", "macs", "activations")
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,25 @@ def _about(fills: list[Fill]) -> str:
     return f" (about {duration(COMPANIONS_S + sum(known))} on this machine)" if len(known) == len(fills) else ""
 
 
-def missing_speed(summary: Summary, row: Row, metric: str, batch_size: int) -> Fill:
-    """A metric of a row that has others."""
-    flags = ["--image-size", str(row.image_size)] if row.image_size != 224 else []
-    kind = (row.device or summary.machine.device).partition(":")[0]
-    if batch_size and metric not in ("latency", "graph_latency"):
-        flags += ["--batch-sizes", str(batch_size)]
-    if row.policy and row.policy != DEFAULT_POLICY[kind]:
-        flags += ["--policies", row.policy]
-    return Fill(row.model, metric, tuple(flags), seconds(summary, row, batch_size or 1))
+def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:
+    """What a row lacks that others have."""
+    if quantity.metric in COUNTED:
+        return missing_count(row.model, row.image_size, quantity.metric)
+    flags = _size(row.image_size)
+    if quantity.batch_size and quantity.metric not in ("latency", "graph_latency"):
+        flags += ("--batch-sizes", str(quantity.batch_size))
+    if row.policy and row.policy != DEFAULT_POLICY[summary.machine.kind]:
+        flags += ("--policies", row.policy)
+    return Fill(row.model, quantity.metric, flags, seconds(summary, row, quantity.batch_size or 1))
 
 
-def missing_count(row: Row, metric: str) -> Fill:
+def missing_count(model: str, image_size: int, metric: str) -> Fill:
     """Parameters, MACs or activations, which no policy changes."""
-    return Fill(row.model, metric, ("--image-size", str(row.image_size)) if row.image_size != 224 else (), 3.0)
+    return Fill(model, metric, _size(image_size), COUNT_S)
+
+
+def _size(image_size: int) -> tuple[str, ...]:
+    return () if image_size == 224 else ("--image-size", str(image_size))
 
 
 def seconds(summary: Summary, row: Row, batch_size: int) -> float | None:

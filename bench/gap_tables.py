@@ -101,4 +101,4 @@ def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> Line | None:
 
 def _cell(effect: Effect) -> Cell:
     found = effect.as_ratio
-    return Cell(interval(found), found.value, found.low, found.high)
+    return Cell.of(interval(found), found)

@@ -24,6 +24,11 @@ class Published:
     teacher: bool
     source: str
 
+    @property
+    def plain(self) -> bool:
+        """Whether it was trained on ImageNet-1k alone, without a teacher."""
+        return not self.more_data and not self.teacher
+
 
 @cache
 def rows() -> tuple[Published, ...]:

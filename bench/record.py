@@ -144,6 +144,16 @@ class Machine(Line, tag="machine", frozen=True, kw_only=True):
     settings: dict[str, Scalar]
 
     @property
+    def hardware(self) -> str:
+        """What computed: the accelerator, or the processor where there is none."""
+        return self.accelerator or self.cpu
+
+    @property
+    def kind(self) -> str:
+        """cpu, cuda or mps, whichever of several it was."""
+        return self.device.partition(":")[0]
+
+    @property
     def fingerprint(self) -> str:
         """Twelve hex digits over every field."""
         return _digest(self)[:12]

@@ -13,7 +13,7 @@ from bench.exchange import imported
 from bench.gap_tables import gaps
 from bench.known_units import foreign
 from bench.record import DamagedRecord, Record, load_folder, write_whole
-from bench.selecting import Selection, arrange, check, leaves_something, select
+from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
 from bench.table import Table, slug
@@ -97,7 +97,7 @@ def write(folder: Path) -> Report:
 def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
     """All tables first, so that a wrong name is told before anything is written; then all figures at once."""
     tables = [_tables(machine, chosen) for machine in machines]
-    arrange(chosen, [table for found in tables for table in found])
+    check_columns(chosen, [table for found in tables for table in found])
     found = [_verdicts(machine, chosen) for machine in machines]
     jobs = []
     for machine in machines:
@@ -120,20 +120,12 @@ def _tables(machine: Machine, chosen: Selection) -> list[Table]:
 
 
 def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
-    tables = [*_arranged(chosen, plain), *overview(found)]
+    tables = [*arrange(chosen, plain), *overview(found)]
     _write_tables(job.folder / "tables", tables)
     write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
     write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen).encode())
     return Report(job.folder, job.summary, tables, drawn, machine.damaged, found)
-
-
-def _arranged(chosen: Selection, tables: list[Table]) -> list[Table]:
-    """A column that another machine has may be missing here; that it is nowhere was told before."""
-    try:
-        return arrange(chosen, tables)
-    except UsageError:
-        return []
 
 
 def _write_tables(folder: Path, tables: list[Table]) -> None:
@@ -155,7 +147,7 @@ def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: S
     machine = summary.machine
     parts = [
         f"# {machine.name}",
-        f"{machine.accelerator or machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
+        f"{machine.hardware}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
         + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
     ]
     if not chosen.whole:

@@ -11,20 +11,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from bench.errors import UsageError
 from bench.summary import Accuracy, Row, Summary
 from bench.table import Cell, Table
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-    "=": lambda a, b: a == b,
-}
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "!=": ne, "<": lt, ">": gt, "=": eq}
 TEXT = ("model", "family", "policy", "device")
 COUNTING = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SUFFIXES = {
@@ -177,7 +171,7 @@ def _row_meets(row: Row, condition: Condition) -> bool:
         return condition.holds(getattr(row, condition.name), "")
     if condition.name == "image_size":
         return condition.holds(row.image_size, "px")
-    found = max((quantity for quantity in row.values if quantity.metric == condition.name), default=None)
+    found = row.quantity(condition.name)
     return found is not None and condition.holds(row.values[found].value, found.unit)
 
 
@@ -185,15 +179,20 @@ def _accuracy_meets(row: Accuracy, condition: Condition) -> bool:
     return row.top1 is not None and condition.holds(row.top1.value, "share")
 
 
+def check_columns(chosen: Selection, tables: list[Table]) -> None:
+    """UsageError where no table has what `--sort` or `--columns` ask for."""
+    if chosen.sort:
+        _known("--sort", chosen.sort.removeprefix("-"), tables)
+    for key in chosen.columns:
+        _known("--columns", key, tables)
+
+
 def arrange(chosen: Selection, tables: list[Table]) -> list[Table]:
-    """The tables with the columns that were asked for, in the order that was; UsageError where no table has them."""
+    """The tables with the columns that were asked for, in the order that was; a table that has none of them is left out."""
     if chosen.sort:
         key = chosen.sort.removeprefix("-")
-        _known("--sort", key, tables)
         tables = [_sorted(table, key, reverse=chosen.sort.startswith("-")) for table in tables]
     if chosen.columns:
-        for key in chosen.columns:
-            _known("--columns", key, tables)
         tables = [table for one in tables if (table := _with_columns(one, chosen.columns))]
     return tables
 

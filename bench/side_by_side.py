@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.reference import reference_model
-from bench.speed_tables import described
-from bench.stats import paired_ratio
+from bench.speed_tables import described, ratio_cell, value_cell
 from bench.summary import Quantity, Row, Summary
-from bench.table import Cell, Column, Table
-from bench.units import estimate, interval, scale
+from bench.table import Column, Table
+from bench.units import scale
 
 METRICS = ("throughput", "latency")
 
@@ -45,16 +44,15 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
         return
     any_rows = next(iter(columns.values()))
     models = sorted(shared, key=lambda model: (-_speed(any_rows.get(model)), model))
-    table = Table(f"Machines side by side · {metric} · {size} × {size} px", [Column("model", "model")], [[model] for model in models])
+    table = Table(f"Machines side by side · {metric} · {size} × {size} px", ["model"], [[model] for model in models])
     for (machine, policy, quantity), rows in columns.items():
-        factor, unit = scale(quantity.unit)
+        _, unit = scale(quantity.unit)
         reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
         name = f"{machine}, {described(policy)}, {unit} b{quantity.batch_size}"
-        table.insert(
-            len(table.columns), Column(name, metric, unit, quantity.better), [_cell(rows.get(model), quantity, factor) for model in models]
-        )
-        ratios = [_ratio(rows.get(model), reference, quantity) for model in models]
-        table.insert(len(table.columns), Column(f"× {reference.model}", "ratio"), ratios)
+        measured = [rows.get(model) for model in models]
+        table.add(Column(name, metric, unit, quantity.better), [value_cell(row, quantity) if row else "" for row in measured])
+        ratios = [ratio_cell(row, reference, quantity) if row else "" for row in measured]
+        table.add(Column(f"× {reference.model}", "ratio"), ratios)
     table.notes = [
         "medians with 95 % intervals, each machine by itself; speeds of different machines are not averaged, and ratios between machines "
         "are not formed: they were not measured in the same rounds"
@@ -65,20 +63,3 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
 def _speed(row: Row | None) -> float:
     found = row.value("throughput") if row else None
     return found.value if found else 0.0
-
-
-def _cell(row: Row | None, quantity: Quantity, factor: float) -> Cell:
-    found = row.values.get(quantity) if row else None
-    if found is None:
-        return Cell("")
-    low, high = (None if end is None else end * factor for end in (found.low, found.high))
-    return Cell(estimate(found, quantity.unit), found.value * factor, low, high)
-
-
-def _ratio(row: Row | None, reference: Row, quantity: Quantity) -> Cell:
-    if row is None or quantity not in row.values:
-        return Cell("")
-    if row is reference:
-        return Cell("1", 1.0)
-    found = paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {}))
-    return Cell(interval(found), found.value, found.low, found.high) if found else Cell("")

@@ -8,15 +8,14 @@ import statistics
 from collections.abc import Iterator
 
 from bench import published
-from bench.filling import missing_count, missing_speed, seconds_per_image, together
+from bench.filling import COUNTED, missing, seconds_per_image, together
 from bench.reference import reference_model
 from bench.stats import Estimate, difference, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
-from bench.trust import canary_drift, sentinel
-from bench.units import duration, estimate, interval, number, scale
+from bench.trust import canary_drift, rounds_behind, sentinel
+from bench.units import duration, estimate, interval, number, scale, span
 
-COUNTED = ("params", "macs", "activations")
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
@@ -35,7 +34,7 @@ def efficiency(summary: Summary) -> Iterator[Table]:
     for (size, device, policy), rows in sorted(groups.items()):
         where = f"{-size} × {-size} px"
         if device:
-            where += f" · {described(policy)} on {summary.machine.accelerator or summary.machine.cpu}"
+            where += f" · {described(policy)} on {summary.machine.hardware}"
         yield _table(summary, rows, title=f"Efficiency · {where}", size=-size)
 
 
@@ -47,7 +46,7 @@ def best(summary: Summary) -> Iterator[Table]:
             same = next((one for one in summary.rows if (one.model, one.image_size) == (row.model, size) and one.value("params")), None)
             row.values |= {quantity: value for quantity, value in (same.values if same else {}).items() if quantity.metric in COUNTED}
             row.uncounted |= same.uncounted if same else {}
-        on = summary.machine.accelerator or summary.machine.cpu
+        on = summary.machine.hardware
         tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy})
         table = _table(summary, rows, title=f"Best policy of each model · {size} × {size} px on {on}", size=size)
         policies = {row.model: row.policy for row in rows}
@@ -67,17 +66,17 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     reference = next(row for row in rows if row.model == chosen)
     quantities = sorted({quantity for row in rows for quantity in row.values if quantity.better != "none"}, key=_by_kind)
     ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
-    table = Table(title, [Column("model", key="model")], [[row.model] for row in rows])
+    table = Table(title, ["model"], [[row.model] for row in rows])
     alike = _alike(rows, reference, ratio_of) if ratio_of else set()
     best = False
     for quantity in quantities:
         cells = [_cell(summary, row, quantity) for row in rows]
         chosen_cells = marked(cells, best_places(rows, quantity))
         best |= any(cell.best for cell in chosen_cells)
-        table.insert(len(table.columns), _column(quantity), chosen_cells)
+        table.add(_column(quantity), chosen_cells)
         if quantity == ratio_of:
-            ratios = [_ratio(row, reference, quantity, alike) for row in rows]
-            table.insert(len(table.columns), Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
+            ratios = [ratio_cell(row, reference, quantity, mark=" ≈" if row.model in alike else "") for row in rows]
+            table.add(Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
     table.notes = list(_notes(summary, rows, size))
     if best:
         table.notes.append(BEST_NOTE)
@@ -154,13 +153,14 @@ def _cell(summary: Summary, row: Row, quantity: Quantity) -> Cell:
         )
         if trouble := row.trouble.get(where, "").partition(":")[0]:
             return Cell(trouble)
-        counted = quantity.metric in COUNTED
-        return Cell(
-            "", fill=missing_count(row, quantity.metric) if counted else missing_speed(summary, row, quantity.metric, quantity.batch_size)
-        )
-    factor, _ = _shown(quantity)
-    low, high = (None if end is None else end * factor for end in (found.low, found.high))
-    return Cell(_text(row, quantity, found), found.value * factor, low, high)
+        return Cell("", fill=missing(summary, row, quantity))
+    return value_cell(row, quantity)
+
+
+def value_cell(row: Row, quantity: Quantity) -> Cell:
+    """A value that was measured, in the unit of its column."""
+    found = row.values[quantity]
+    return Cell.of(_text(row, quantity, found), found.times(_shown(quantity)[0]))
 
 
 def _text(row: Row, quantity: Quantity, value: Estimate) -> str:
@@ -177,13 +177,12 @@ def _text(row: Row, quantity: Quantity, value: Estimate) -> str:
     return estimate(value, quantity.unit)
 
 
-def _ratio(row: Row, reference: Row, quantity: Quantity, alike: set[str]) -> Cell:
+def ratio_cell(row: Row, reference: Row, quantity: Quantity, *, mark: str = "") -> Cell:
+    """A speed over the reference's, paired by round; empty where they share none."""
     if row is reference:
         return Cell("1", 1.0)
     found = paired_ratio(row.fair.get(quantity, {}), reference.fair.get(quantity, {}))
-    if found is None:
-        return Cell("")
-    return Cell(interval(found) + (" ≈" if row.model in alike else ""), found.value, found.low, found.high)
+    return Cell.of(interval(found) + mark, found) if found else Cell("")
 
 
 def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
@@ -276,11 +275,10 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
 
 def _method(summary: Summary, rows: list[Row]) -> str:
     """How the figures of a table came about and how much to believe them."""
-    rounds = [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")]
+    rounds = rounds_behind(rows)
     text = "median of interleaved rounds"
     if rounds:
-        span = f"{min(rounds)}" if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
-        text = f"median of {span} interleaved rounds"
+        text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
         text += ", 95 % bootstrap interval" if min(rounds) >= 6 else ", no interval below 6 rounds"
     if pair := sentinel(summary):
         text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"

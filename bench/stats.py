@@ -37,6 +37,11 @@ class Estimate:
         """Half the interval as a share of the value."""
         return None if self.half_width is None or not self.value else self.half_width / abs(self.value)
 
+    def times(self, factor: float) -> Estimate:
+        """In another unit."""
+        low, high = (None if end is None else end * factor for end in (self.low, self.high))
+        return Estimate(self.value * factor, low, high, self.n)
+
     def holds(self, truth: float) -> bool:
         """Whether the interval contains `truth`; False without an interval."""
         return self.low is not None and self.high is not None and self.low <= truth <= self.high

@@ -73,10 +73,14 @@ class Row:
     records: list[str] = field(default_factory=list)
     """The names of the files that it was read from."""
 
+    def quantity(self, metric: str) -> Quantity | None:
+        """What a metric was measured as; of several batch sizes the largest."""
+        return max((quantity for quantity in self.values if quantity.metric == metric), default=None)
+
     def value(self, metric: str) -> Estimate | None:
         """The estimate of a metric; of several batch sizes the largest's."""
-        found = [quantity for quantity in self.values if quantity.metric == metric]
-        return self.values[max(found)] if found else None
+        found = self.quantity(metric)
+        return self.values[found] if found else None
 
     def by_batch(self, metric: str) -> dict[int, float]:
         """The medians of a metric by batch size."""

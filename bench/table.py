@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.filling import Fill
+    from bench.stats import Estimate
 
 COMMAND = "python -m bench"
 MACS_NOTE = (
@@ -42,6 +43,11 @@ class Cell:
     high: float | None = None
     best: bool = False
     fill: Fill | None = None
+
+    @classmethod
+    def of(cls, text: str, found: Estimate) -> Cell:
+        """A number with its interval, in the column's unit."""
+        return cls(text, found.value, found.low, found.high)
 
 
 def slug(text: str) -> str:
@@ -88,11 +94,15 @@ class Table:
         return Table(self.title, [self.columns[place] for place in places], cells, self.notes, published=self.published)
 
     def insert(self, place: int, column: Column | str, cells: Sequence[Cell | str]) -> None:
-        """One more column."""
+        """One more column, before the one at `place`."""
         new = Table("", [column], [[cell] for cell in cells])
         self.columns.insert(place, new.columns[0])
         for row, more in zip(self.cells, new.cells, strict=True):
             row.insert(place, more[0])
+
+    def add(self, column: Column | str, cells: Sequence[Cell | str]) -> None:
+        """One more column, after the others."""
+        self.insert(len(self.columns), column, cells)
 
 
 def marked(cells: list[Cell], best: set[int]) -> list[Cell]:

@@ -9,9 +9,9 @@ from bench import published
 from bench.accuracy_tables import accuracy, training_cost, views
 from bench.ceilings import ceilings
 from bench.speed_tables import best, efficiency, percentiles
-from bench.summary import Summary
+from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
-from bench.units import duration, number
+from bench.units import duration, number, span
 
 if TYPE_CHECKING:  # imports torch
     from bench.estimate import Estimate
@@ -67,8 +67,7 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
         if column == "macs":
             return number(value * 1e-9)
         if isinstance(value, list):
-            low, high = (f"{end:.1f}" for end in value)
-            return low if low == high else f"{low} to {high}"
+            return span(*value)
         if isinstance(value, bool):
             return "yes" if value else "no"
         return f"{value:,}" if column == "params" else f"{value:.1f}" if isinstance(value, float) else str(value)
@@ -81,17 +80,20 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
     return Table(title, [headers.get(column, column.replace("_", " ")) for column in columns], cells)
 
 
+def _shapes(summary: Summary) -> list[Row]:
+    """One row per model and image size, whatever the policy."""
+    return list({(row.model, row.image_size): row for row in summary.rows}.values())
+
+
 def published_ranges(summary: Summary) -> Iterator[Table]:
     """Published ImageNet accuracies of the architectures that were measured: ranges over weight sets, not measurements."""
     lines = []
     sources: dict[str, None] = {}
-    shapes = {(row.model, row.image_size): row for row in summary.rows}
-    for row in shapes.values():
+    for row in _shapes(summary):
         found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
         if not found:
             continue
-        plain = [entry for entry in found if not entry.more_data and not entry.teacher]
-        other = [entry for entry in found if entry.more_data or entry.teacher]
+        plain, other = ([entry for entry in found if entry.plain is kind] for kind in (True, False))
         epochs = sorted({entry.epochs for entry in found if entry.epochs})
         lines.append([row.model, _span(plain), str(len(plain)), _span(other), str(len(other)), ", ".join(map(str, epochs)) or "not said"])
         sources |= dict.fromkeys(entry.source for entry in found)
@@ -106,7 +108,7 @@ def published_speeds(summary: Summary) -> Iterator[Table]:
     """Published inference speeds of the architectures that were measured: ranges over settings, not measurements."""
     every = [*published.speeds(), *summary.imported.speeds]
     lines, sources = [], set()
-    for row in {(row.model, row.image_size): row for row in summary.rows}.values():
+    for row in _shapes(summary):
         found = sorted(
             (one for one in every if (one.architecture, one.image_size) == (row.about.timm_name, row.image_size)),
             key=lambda one: one.images_per_s,
@@ -123,7 +125,4 @@ def published_speeds(summary: Summary) -> Iterator[Table]:
 
 
 def _span(found: list[published.Published]) -> str:
-    if not found:
-        return ""
-    low, high = f"{found[-1].top1 * 100:.1f}", f"{found[0].top1 * 100:.1f}"
-    return low if low == high else f"{low} to {high}"
+    return span(found[-1].top1 * 100, found[0].top1 * 100) if found else ""

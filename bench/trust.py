@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 
 from bench.reference import SENTINEL
 from bench.stats import Estimate, paired_ratio
-from bench.summary import Summary
+from bench.summary import Row, Summary
+
+
+def rounds_behind(rows: Iterable[Row]) -> list[int]:
+    """How many rounds each of their speeds rests on; nothing where nothing was timed."""
+    return [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")]
 
 
 def sentinel(summary: Summary) -> Estimate | None:

@@ -62,6 +62,12 @@ def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) ->
     return f"{text} [{value.low * factor:.{places}f}, {value.high * factor:.{places}f}]"
 
 
+def span(low: float, high: float, *, places: int = 1) -> str:
+    """`76.2 to 80.8`; one number where both ends look the same."""
+    ends = f"{low:.{places}f}", f"{high:.{places}f}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def duration(seconds: float) -> str:
     """`40 s`, `12 min`, `3.5 h`."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

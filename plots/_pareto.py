@@ -97,7 +97,7 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
                 name=one.name,
                 family=first.about.family,
                 x=x,
-                y=_percent(y),
+                y=y.times(100.0),
                 filled=True,
                 rounds=row.rounds.get(quantity, {}) if row else {},
                 seeds=tuple(100 * seed.top1.value for seed in one.measured if seed.top1),
@@ -106,16 +106,11 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
     return points
 
 
-def _percent(share: Estimate) -> Estimate:
-    low, high = (None if end is None else 100 * end for end in (share.low, share.high))
-    return Estimate(100 * share.value, low, high, share.n)
-
-
 def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     points = []
     for row in _rows(summary, quantity):
         found, x = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies), row.value(quantity.metric)
-        plain = [entry.top1 * 100 for entry in found if not entry.more_data and not entry.teacher]
+        plain = [entry.top1 * 100 for entry in found if entry.plain]
         values = plain or [entry.top1 * 100 for entry in found]
         if values and x:
             y = Estimate((min(values) + max(values)) / 2, min(values), max(values))
@@ -170,7 +165,7 @@ def _label(point: Point, chance: float | None) -> str:
 
 def _where(summary: Summary, quantity: Quantity) -> str:
     """What the cost was measured on, and how."""
-    machine = summary.machine.accelerator or summary.machine.cpu
+    machine = summary.machine.hardware
     if quantity == TRAINING_TIME:
         return f"{machine}, mean over seeds"
     if not quantity.batch_size:

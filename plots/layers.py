@@ -95,7 +95,7 @@ def _figure(summary: Summary, rows: list[Row], size: int, policy: str) -> matplo
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the whole, layers from left to right in the order of execution", fontsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
-    machine = summary.machine.accelerator or summary.machine.cpu
+    machine = summary.machine.hardware
     figure.suptitle("Where multiply-adds and time go, layer by layer", fontsize=12, fontweight="bold", x=0.01, ha="left")
     axes.set_title(
         f"upper bar: MACs, lower bar: time at batch 1, the device waited for after every layer · {policy}, {size} px on {machine}",

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from bench.config import DEFAULT_POLICY
 from bench.plugins import Figure, figures
 from bench.stats import Estimate, paired_ratio
-from bench.summary import Quantity, Row, Summary
+from bench.summary import Row, Summary
 
 from ._style import family, family_order, ratio_axis
 
@@ -33,21 +33,17 @@ def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 def ratios(summary: Summary, rows: list[Row]) -> Ratios:
     """By policy and model: throughput over the plain policy's at the same batch size, paired by round."""
-    plain = DEFAULT_POLICY[summary.machine.device.partition(":")[0]]
+    plain = DEFAULT_POLICY[summary.machine.kind]
     base = {row.model: row for row in rows if row.policy == plain}
     found: Ratios = {}
     for row in rows:
-        quantity = _throughput(row)
+        quantity = row.quantity("throughput")
         other = base.get(row.model)
         if row.policy == plain or quantity is None or other is None:
             continue
         if ratio := paired_ratio(row.fair[quantity], other.fair.get(quantity, {})):
             found.setdefault(row.policy, {})[row.model] = ratio
     return found
-
-
-def _throughput(row: Row) -> Quantity | None:
-    return max((quantity for quantity in row.fair if quantity.metric == "throughput"), default=None)
 
 
 def _figure(summary: Summary, found: Ratios, families: dict[str, str], size: int) -> matplotlib.figure.Figure:
@@ -64,8 +60,8 @@ def _figure(summary: Summary, found: Ratios, families: dict[str, str], size: int
     ratio_axis(panels[0], [*ends, 1.0], most=4)
     panels[0].set_yticks(range(len(models)), models, fontsize=8)
     panels[0].set_ylim(len(models) - 0.4, -0.6)
-    plain = DEFAULT_POLICY[summary.machine.device.partition(":")[0]]
-    machine = summary.machine.accelerator or summary.machine.cpu
+    plain = DEFAULT_POLICY[summary.machine.kind]
+    machine = summary.machine.hardware
     figure.suptitle("What each policy does to each model", fontsize=12, fontweight="bold", x=0.01, ha="left")
     figure.supxlabel(
         f"throughput over {plain} eager, log scale, 95 % intervals; right of the line is faster · {size} px, {machine}", fontsize=8

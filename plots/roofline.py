@@ -23,7 +23,7 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         probe = summary.probe(here[0].precision)
         assert probe is not None
         top, bandwidth = (probe.median(name) or 0.0 for name in ("matmul_ceiling", "copy_ceiling"))
-        machine = summary.machine.accelerator or summary.machine.cpu
+        machine = summary.machine.hardware
         figure, axes = new_figure(
             "Roofline",
             f"line: the best of a large matrix product and a large copy in the same runs; points: throughput times MACs, the fewest "

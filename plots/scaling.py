@@ -20,7 +20,7 @@ def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     drawn = {}
     for size in sorted({row.image_size for row in summary.rows}, reverse=True):
         rows = _plain([row for row in summary.rows if row.image_size == size and row.by_batch("throughput")])
-        machine = summary.machine.accelerator or summary.machine.cpu
+        machine = summary.machine.hardware
         swept = [row for row in rows if len(row.by_batch("throughput")) >= BATCHES][:LINES]
         if swept:
             drawn[f"scaling_batch_{size}"] = _over_batches(swept, f"{size} px, {swept[0].policy} on {machine}")

@@ -9,7 +9,7 @@ import pytest
 from bench.cli import main
 from bench.errors import UsageError
 from bench.report import machine_folders, read, write_all
-from bench.selecting import arrange, check, select, selection
+from bench.selecting import arrange, check, check_columns, select, selection
 from bench.summary import Summary
 from bench.tables import all_tables
 
@@ -92,7 +92,7 @@ def test_columns_keep_what_says_whose_row_it_is(results: Path) -> None:
     assert shown[0].headers == ["model", "latency ms b1 ↓", "params ↓"]
     assert arrange(selection(columns=("model",)), all_tables(summary(results)))[0].headers == ["model"]
     with pytest.raises(UsageError, match="--columns: no table has a column 'latncy'; did you mean latency"):
-        arrange(selection(columns=("latncy",)), all_tables(summary(results)))
+        check_columns(selection(columns=("latncy",)), all_tables(summary(results)))
 
 
 @pytest.mark.parametrize("flags", [{"sort": "latency"}, {"columns": ("latency",)}])

@@ -9,13 +9,13 @@ from bench import published
 from bench.accuracy_tables import top1_cell
 from bench.contestants import Contestant, Key, trained_rows
 from bench.filling import described as fill_command
-from bench.filling import missing_count, missing_speed
+from bench.filling import missing
 from bench.report import Report
-from bench.speed_tables import COUNTED, ORDER, TITLES
+from bench.speed_tables import ORDER, TITLES
 from bench.speed_tables import described as policy_in_words
 from bench.stats import Estimate
 from bench.summary import Quantity, Row, Summary
-from bench.units import estimate, number, scale
+from bench.units import estimate, number, scale, span
 from bench.verdict_tables import effect
 from plots._outcomes import COLOURS
 from plots._style import FAMILIES, OTHER
@@ -68,7 +68,7 @@ def _machine(report: Report) -> dict[str, Any]:
     machine = report.summary.machine
     return {
         "name": machine.name,
-        "device": machine.accelerator or machine.cpu,
+        "device": machine.hardware,
         "cpu": machine.cpu,
         "cores": machine.cores,
         "memory": f"{machine.memory_bytes / 1e9:.0f} GB",
@@ -131,11 +131,9 @@ def _add_quantity(point: dict[str, Any], summary: Summary, row: Row, quantity: Q
     axes.setdefault(key, {"label": f"{name} in {unit}{batch}", "better": quantity.better, "unit": unit})
     found = row.values.get(quantity)
     if found is None:
-        counted = quantity.metric in COUNTED
-        fill = missing_count(row, quantity.metric) if counted else missing_speed(summary, row, quantity.metric, quantity.batch_size)
-        point["missing"][key] = fill_command(fill)
+        point["missing"][key] = fill_command(missing(summary, row, quantity))
         return
-    point["values"][key] = _value(found, factor, estimate(found, quantity.unit))
+    point["values"][key] = _value(found.times(factor), estimate(found, quantity.unit))
     samples = list(row.rounds.get(quantity, {}).values())
     if len(samples) > 1:
         step = max(1, len(samples) // SAMPLES)
@@ -143,9 +141,9 @@ def _add_quantity(point: dict[str, Any], summary: Summary, row: Row, quantity: Q
         point["values"][key]["rounds"] = len(samples)
 
 
-def _value(found: Estimate, factor: float, text: str) -> dict[str, Any]:
-    ends = {} if found.low is None or found.high is None else {"low": found.low * factor, "high": found.high * factor}
-    return {"value": found.value * factor, "text": text, **ends}
+def _value(found: Estimate, text: str) -> dict[str, Any]:
+    ends = {} if found.low is None or found.high is None else {"low": found.low, "high": found.high}
+    return {"value": found.value, "text": text, **ends}
 
 
 def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[str, dict[str, str]]) -> None:
@@ -155,7 +153,7 @@ def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[s
     name = f"top1|{how}"
     axes.setdefault(name, {"label": f"top-1 % on {how}", "better": "higher", "unit": "%"})
     cell = top1_cell(one)
-    point["values"][name] = _value(one.top1, 100.0, cell.text)
+    point["values"][name] = _value(one.top1.times(100.0), cell.text)
     seeds = [100 * row.top1.value for row in one.measured if row.top1]
     if len(seeds) > 1:
         point["values"][name] |= {"samples": seeds, "rounds": len(seeds)}
@@ -170,19 +168,17 @@ def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[s
 def _add_published(point: dict[str, Any], summary: Summary, row: Row, axes: dict[str, dict[str, str]]) -> None:
     """The range over weight sets, which were not measured here: hollow everywhere."""
     found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
-    plain = [one for one in found if not one.more_data and not one.teacher] or found
+    plain = [one for one in found if one.plain] or found
     if not plain:
         return
     low, high = (100 * end for end in (min(one.top1 for one in plain), max(one.top1 for one in plain)))
     axes.setdefault(PUBLISHED, {"label": "top-1 % on ImageNet-1k as published", "better": "higher", "unit": "%"})
-    ends = f"{low:.1f}", f"{high:.1f}"
-    text = ends[0] if ends[0] == ends[1] else " to ".join(ends)
-    kind = "" if any(not one.more_data and not one.teacher for one in found) else " (more data or a teacher)"
+    kind = "" if plain[0].plain else " (more data or a teacher)"
     point["values"][PUBLISHED] = {
         "value": (low + high) / 2,
         "low": low,
         "high": high,
-        "text": text + kind,
+        "text": span(low, high) + kind,
         "published": True,
         "samples": [],
         "source": "; ".join(sorted({one.source for one in plain})),
