@@ -28,7 +28,10 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
             for entry in plugins.metrics.entries()
         ]
     if kind == "policies":
-        return [{"name": entry.name, "sets": entry.slot, "summary": entry.summary} for entry in plugins.policies.entries()]
+        return [
+            {"name": entry.name, "sets": ", ".join((entry.slot, *entry.also)), "summary": entry.summary}
+            for entry in plugins.policies.entries()
+        ]
     if kind == "datasets":
         return [
             {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "recipe": entry.recipe, "summary": entry.summary}

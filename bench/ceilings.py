@@ -48,7 +48,7 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         bandwidth = f"{number((probe.median('copy_ceiling') or 0) / 1e9)} GB/s"
     lines: list[Line] = [
         [
-            *(one.row.model, str(one.row.image_size), described(one.row.policy), f"b{one.batch_size}"),
+            *(one.row.name, str(one.row.image_size), described(one.row.policy), f"b{one.batch_size}"),
             Cell(f"{100 * one.mfu:.1f}", 100 * one.mfu),
             Cell(number(one.intensity), one.intensity),
             one.bound,

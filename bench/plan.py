@@ -11,7 +11,7 @@ import msgspec
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
-from bench.plugins import Metric, Model, metrics, models
+from bench.plugins import Metric, Model, for_every_model, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
 from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
@@ -21,8 +21,11 @@ from bench.trainings import Known, Wish, wanted
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
 PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 1}
 USUAL = {
-    "cpu": ("fp32", "channels_last", "compile", "channels_last+compile", "bf16+channels_last"),
-    "cuda": ("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph", "bf16+channels_last+compile+graph"),
+    "cpu": ("fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen", "bf16+channels_last"),
+    "cuda": (
+        *("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph"),
+        *("bf16+channels_last+compile+graph", "bf16+compile_max+graph"),
+    ),
     "mps": ("fp32", "channels_last", "fp16"),
 }
 """What `--policies best` chooses from."""
@@ -73,7 +76,8 @@ def _metrics(config: RunConfig, kind: str) -> list[Metric]:
 def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
     """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
 
-    The pair runs at the image size, batch and policy of the first timed arm, so that it costs what one arm costs.
+    The pair runs at the image size, batch and policy of the first timed arm, so that it costs what one arm costs; where that
+    policy's kernels are not for every model, without them.
     """
     timed = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
     found: list[Task] = []
@@ -84,7 +88,8 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
         for name in SENTINEL:
             model = models.get(name)
             size = first.arm.image_size if first.arm.image_size % 16 == 0 else model.image_size
-            arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes)
+            policy = for_every_model(first.arm.policy)
+            arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes, policy=policy)
             found.append(
                 Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=about_of(model), seed=config.seed, role="sentinel")
             )

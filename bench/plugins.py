@@ -92,16 +92,20 @@ class Policy:
 
     `apply(execution)` changes a `bench.subject.Execution` in place. Switches are applied in the order of `order`,
     whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
-    switches of one slot exclude each other, and `default` is the one that changes nothing. `supports(device)` returns a
-    reason where it cannot run, else None. `inference_only` ones are refused for training steps.
+    switches of one slot exclude each other, `also` names further slots that a switch fills, and `default` is the one that
+    changes nothing. `supports(device)` returns a reason where it cannot run, else None. `inference_only` ones are refused
+    for training steps. A `handwritten` one runs kernels written for some models alone: it is measured beside the others in
+    rows that are marked, never chosen as best, and left out of figures of all models.
     """
 
     name: str
     apply: Callable[..., None]
     order: int
     slot: str
+    also: tuple[str, ...] = ()
     default: bool = False
     inference_only: bool = False
+    handwritten: bool = False
     supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""
 
@@ -187,6 +191,16 @@ policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="p
 datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
+
+
+def handwritten(policy: str) -> bool:
+    """Whether a policy runs kernels written for some models alone."""
+    return any(policies.get(name).handwritten for name in policy.split("+"))
+
+
+def for_every_model(policy: str) -> str:
+    """The policy without its handwritten switches."""
+    return "+".join(name for name in policy.split("+") if not policies.get(name).handwritten) or "fp32"
 
 
 def dataset_of(data: str) -> tuple[Dataset, str]:

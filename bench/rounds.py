@@ -21,7 +21,7 @@ import msgspec
 
 from bench import stopping
 from bench.lane import Lane, comparable, label
-from bench.plugins import Metric
+from bench.plugins import Metric, handwritten
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.state import State
@@ -253,9 +253,13 @@ class Rounds:
         return usual if metric.window is not None or lane.role == "probe" else max(usual, self.least_window)
 
     def _drop_hopeless(self) -> None:
-        """End the choosing for policies that another one of the same model beats by far, in all rounds and metrics."""
-        for lane in self.lanes:
-            rivals = [one for one in self.lanes if one is not lane and one.contestant and _compete(one.arm, lane.arm)]
+        """End the choosing for policies that another one of the same model beats by far, in all rounds and metrics.
+
+        Handwritten ones are not chosen from: they neither leave nor make others leave.
+        """
+        lanes = [lane for lane in self.lanes if not (isinstance(lane.arm, SpeedArm) and handwritten(lane.arm.policy))]
+        for lane in lanes:
+            rivals = [one for one in lanes if one is not lane and one.contestant and _compete(one.arm, lane.arm)]
             if lane.alive and lane.contestant and not lane.hopeless and any(self._far_behind(lane, one) for one in rivals):
                 lane.hopeless = True
 

@@ -24,7 +24,7 @@ from bench.errors import UsageError
 from bench.estimate import REACHED, matmul_rate
 from bench.gpu import Gpu, gpu_for
 from bench.lane import Lane, comparable, label
-from bench.plugins import Metric
+from bench.plugins import Metric, handwritten
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
@@ -495,7 +495,10 @@ def _is_timed(arm: record.Arm) -> bool:
 
 
 def best_policies(lanes: list[Lane]) -> list[Lane]:
-    """Of every model the lanes of the policy that did best: by throughput at its largest batch, else by latency."""
+    """Of every model the lanes of the policy that did best: by throughput at its largest batch, else by latency.
+
+    Handwritten ones take no part in that; they are measured again beside what was chosen.
+    """
     by_model: dict[tuple[str, int, str], list[tuple[Lane, SpeedArm]]] = {}
     for lane in lanes:
         if isinstance(arm := lane.arm, SpeedArm):
@@ -504,7 +507,7 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
     for mine in by_model.values():
         scores: dict[str, tuple[int, int, float]] = {}
         for lane, arm in mine:
-            for metric in lane.task.metrics:
+            for metric in () if handwritten(arm.policy) else lane.task.metrics:
                 values = sorted(lane.all_values(metric.name).values())
                 if not values or metric.rounds is not None:
                     continue
@@ -514,7 +517,7 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
                 scores[arm.policy] = max(scores.get(arm.policy, score), score)
         if scores:
             best = max(scores, key=lambda policy: scores[policy])
-            found += [lane for lane, arm in mine if arm.policy == best]
+            found += [lane for lane, arm in mine if arm.policy == best or handwritten(arm.policy)]
     return found
 
 

@@ -48,7 +48,8 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
     for (machine, policy, quantity), rows in columns.items():
         _, unit = scale(quantity.unit)
         reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
-        name = f"{machine}, {described(policy)}, {unit} b{quantity.batch_size}"
+        mark = " †" if any(row.handwritten for row in rows.values()) else ""
+        name = f"{machine}, {described(policy)}{mark}, {unit} b{quantity.batch_size}"
         measured = [rows.get(model) for model in models]
         table.add(Column(name, metric, unit, quantity.better), [value_cell(row, quantity) if row else "" for row in measured])
         ratios = [ratio_cell(row, reference, quantity) if row else "" for row in measured]

@@ -20,6 +20,10 @@ ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy",
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+HANDWRITTEN_NOTE = (
+    "† kernels written for this model, by this project (docs/fused.md): what its architecture allows, not what libraries make of it; "
+    "never chosen as a best policy"
+)
 KNEE = 0.05
 HOST_BOUND = 0.9
 SHARES = (0.5, 0.9, 0.99)
@@ -47,10 +51,9 @@ def best(summary: Summary) -> Iterator[Table]:
             row.values |= {quantity: value for quantity, value in (same.values if same else {}).items() if quantity.metric in COUNTED}
             row.uncounted |= same.uncounted if same else {}
         on = summary.machine.hardware
-        tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy})
+        tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy and not row.handwritten})
         table = _table(summary, rows, title=f"Best policy of each model · {size} × {size} px on {on}", size=size)
-        policies = {row.model: row.policy for row in rows}
-        table.insert(1, Column("policy", key="policy"), [described(policies[line[0]]) for line in table.rows])
+        table.insert(1, Column("policy", key="policy"), [described(row.policy) for row in sorted(rows, key=by_speed)])
         table.notes.append(f"chosen from {', '.join(tried)}; measured again, in new processes, on rounds that did not choose")
         yield table
 
@@ -63,10 +66,10 @@ def described(policy: str) -> str:
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
     rows = sorted(rows, key=by_speed)
     chosen = reference_model((row.model, row.about.family) for row in rows)
-    reference = next(row for row in rows if row.model == chosen)
+    reference = next((row for row in rows if row.model == chosen and not row.handwritten), rows[0])
     quantities = sorted({quantity for row in rows for quantity in row.values if quantity.better != "none"}, key=_by_kind)
     ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
-    table = Table(title, ["model"], [[row.model] for row in rows])
+    table = Table(title, ["model"], [[row.name] for row in rows])
     alike = _alike(rows, reference, ratio_of) if ratio_of else set()
     best = False
     for quantity in quantities:
@@ -75,7 +78,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
         best |= any(cell.best for cell in chosen_cells)
         table.add(_column(quantity), chosen_cells)
         if quantity == ratio_of:
-            ratios = [ratio_cell(row, reference, quantity, mark=" ≈" if row.model in alike else "") for row in rows]
+            ratios = [ratio_cell(row, reference, quantity, mark=" ≈" if place in alike else "") for place, row in enumerate(rows)]
             table.add(Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
     table.notes = list(_notes(summary, rows, size))
     if best:
@@ -90,8 +93,12 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
 
 
 def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
-    """Where the best value of a quantity stands, and those that cannot be told from it; counts are exact."""
-    found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values}
+    """Where the best value of a quantity stands, and those that cannot be told from it; counts are exact.
+
+    Handwritten rows are no competition for others.
+    """
+    compete = [row for row in rows if not row.handwritten] or rows
+    found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values and row in compete}
     if len(found) < 2:
         return set()
     top = (min if quantity.better == "lower" else max)(found, key=lambda place: found[place])
@@ -110,12 +117,12 @@ def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
     return {place for place in found if as_good(place)}
 
 
-def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[str]:
-    """The models whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
+def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
+    """The places of those whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
     there = reference.fair.get(quantity, {})
-    logs = {row.model: paired_logs(row.fair.get(quantity, {}), there) for row in rows if row is not reference}
-    found = {model: p for model, pairs in logs.items() if (p := p_value(pairs)) is not None}
-    return {model for model, p in holm(found).items() if p >= 0.05}
+    logs = {place: paired_logs(row.fair.get(quantity, {}), there) for place, row in enumerate(rows) if row is not reference}
+    found = {place: p for place, pairs in logs.items() if (p := p_value(pairs)) is not None}
+    return {place for place, p in holm(found).items() if p >= 0.05}
 
 
 def by_speed(row: Row) -> tuple[float, str]:
@@ -201,6 +208,8 @@ def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
 
 def _marks(rows: list[Row]) -> Iterator[str]:
     """What the reader has to know of single models."""
+    if any(row.handwritten for row in rows):
+        yield HANDWRITTEN_NOTE
     if knees := [f"{row.model} {knee}" for row in rows if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))]:
         yield f"knee, the smallest batch within {KNEE:.0%} of the best throughput: {', '.join(knees)}"
     if bound := [row.model for row in rows if _host_bound(row)]:
@@ -298,7 +307,7 @@ def percentiles(summary: Summary) -> Iterator[Table]:
             if quantity.metric == "latency" and percentile(calls, 0.9) is not None:
                 found = [percentile(calls, share) for share in SHARES]
                 shown = [Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found]
-                lines.append([row.model, str(row.image_size), described(row.policy), *shown, Cell(f"{len(calls):,}", len(calls))])
+                lines.append([row.name, str(row.image_size), described(row.policy), *shown, Cell(f"{len(calls):,}", len(calls))])
     if lines:
         shares = [f"p{100 * share:.0f}" for share in SHARES]
         columns: Columns = ["model", "px", "policy", *(Column(f"{name} ms ↓", name, "ms", "lower") for name in shares), "calls"]

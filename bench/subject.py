@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench import memory, settings
 from bench.errors import UsageError
 from bench.gpu import Gpu, gpu_for
-from bench.plugins import policies
+from bench.plugins import handwritten, policies
 from bench.record import Arm, Mode, Scalar, SpeedArm
 from bench.timing import Clock, back_to_back, clock_for, warm_up
 
@@ -59,6 +59,8 @@ class Execution:
     finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(default_factory=list)
     scaler: Any = None
     """The gradient scaler of a training in float16."""
+    notes: dict[str, Scalar] = field(default_factory=dict)
+    """What a policy has to say of this execution, for the record: what it chose, for instance."""
 
     @contextlib.contextmanager
     def within(self) -> Iterator[None]:
@@ -142,9 +144,9 @@ def split_policy(policy: str) -> list[str]:
     Switches that change nothing (fp32, eager) are left out where others say how the model is run.
     """
     switches = sorted({policies.get(part.strip()) for part in policy.split("+")}, key=lambda switch: (switch.order, switch.name))
-    for left, right in pairwise(switches):
-        if left.slot == right.slot:
-            raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {left.slot}; keep one of them")
+    for left, right in combinations(switches, 2):
+        if both := [slot for slot in (left.slot, *left.also) if slot in (right.slot, *right.also)]:
+            raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {both[0]}; keep one of them")
     return [switch.name for switch in switches if not switch.default] or ["fp32"]
 
 
@@ -198,6 +200,8 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         "warmup_windows": len(warmed.medians),
         "steady": warmed.steady,
         "seconds_per_call": subject.seconds_per_call,
+        **({"handwritten": True} if handwritten(arm.policy) else {}),
+        **execution.notes,
         **settings.current(),
     }
     return subject.setup

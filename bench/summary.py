@@ -65,6 +65,8 @@ class Row:
     """What stands beside the values of each window."""
     trouble: dict[str, str] = field(default_factory=dict)
     short: bool = False
+    handwritten: bool = False
+    """It ran kernels written for some models alone."""
     hopeless: bool = False
     """It left the choosing of a policy early, far behind another one."""
     unsteady: bool = False
@@ -72,6 +74,11 @@ class Row:
     uncounted: dict[str, int] = field(default_factory=dict)
     records: list[str] = field(default_factory=list)
     """The names of the files that it was read from."""
+
+    @property
+    def name(self) -> str:
+        """The model, marked where its kernels are handwritten."""
+        return f"{self.model} †" if self.handwritten else self.model
 
     def quantity(self, metric: str) -> Quantity | None:
         """What a metric was measured as; of several batch sizes the largest."""
@@ -138,7 +145,8 @@ class Accuracy:
 class Summary:
     """Everything that a report says about one machine.
 
-    `best` has one row per model: its chosen policy, measured on rounds that did not choose it. `sentinels` are the rows
+    `best` has one row per model: its chosen policy, measured on rounds that did not choose it, and beside it the
+    handwritten ones that were measured in those rounds. `sentinels` are the rows
     of the sentinel pair, whether or not somebody asked for them.
     """
 
@@ -210,6 +218,14 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary
     )
 
 
+def of_one_policy(rows: list[Row]) -> list[Row]:
+    """Rows that can stand in one figure: those of the policy that most were measured under, and of no handwritten one."""
+    plain = [row for row in rows if not row.handwritten]
+    policies = [row.policy for row in plain]
+    most = max(dict.fromkeys(policies), key=policies.count, default="")
+    return [row for row in plain if row.policy == most]
+
+
 def _was_asked(record: Record) -> bool:
     """Whether somebody wanted this arm for itself."""
     return any(run.role in ("asked", "reference") for run in record.runs)
@@ -228,10 +244,10 @@ def _rows(records: list[Record], phases: Sequence[str]) -> list[Row]:
 
 
 def _chosen(rows: list[Row]) -> list[Row]:
-    """Of rows that were measured to confirm a choice the newest choice of each model."""
-    newest: dict[tuple[str, int], Row] = {}
+    """Of rows that were measured to confirm a choice the newest choice of each model; handwritten ones are no choice."""
+    newest: dict[tuple[str, int, str], Row] = {}
     for row in sorted((row for row in rows if row.rounds), key=lambda row: max(at for values in row.rounds.values() for at in values)):
-        newest[row.model, row.image_size] = row
+        newest[row.model, row.image_size, row.policy if row.handwritten else ""] = row
     return list(newest.values())
 
 
@@ -281,6 +297,7 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
         row.details[quantity] = [sample.detail for sample in found]
     row.short |= bool(record.ends) and record.ends[-1].short
     row.hopeless |= bool(record.ends) and record.ends[-1].hopeless
+    row.handwritten |= any(run.setup.get("handwritten") is True for run in record.runs)
     row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
     row.records.append(record.path.name)
     _add_trouble(row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench import published
 from bench.accuracy_tables import accuracy, training_cost, views
 from bench.ceilings import ceilings
+from bench.handwritten_tables import handwritten
 from bench.speed_tables import best, efficiency, percentiles
 from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # imports torch
 def all_tables(summary: Summary) -> list[Table]:
     """Every table of a report, in reading order."""
     found = [
-        *(efficiency(summary), best(summary), percentiles(summary), ceilings(summary)),
+        *(efficiency(summary), best(summary), handwritten(summary), percentiles(summary), ceilings(summary)),
         *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary), published_speeds(summary)),
     ]
     return [table for tables in found for table in tables]

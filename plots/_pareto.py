@@ -14,7 +14,7 @@ from bench import published
 from bench.contestants import Contestant, trained_rows
 from bench.fronts import Candidate, front, probabilities
 from bench.stats import Estimate, mean_of_seeds
-from bench.summary import Quantity, Row, Summary
+from bench.summary import Quantity, Row, Summary, of_one_policy
 from bench.units import scale
 
 from ._labels import place
@@ -73,11 +73,11 @@ def _quantity(summary: Summary, metric: str) -> Quantity | None:
 
 
 def _rows(summary: Summary, quantity: Quantity) -> list[Row]:
-    """One row per model: of several policies the first, so that a point is never a mixture."""
+    """One row per model; what depends on how a model is executed, of one policy for all."""
     first: dict[str, Row] = {}
-    for row in summary.rows:
-        if row.value(quantity.metric):
-            first.setdefault(row.model, row)
+    rows = [row for row in summary.rows if row.value(quantity.metric)]
+    for row in of_one_policy(rows) if quantity.batch_size else rows:
+        first.setdefault(row.model, row)
     return list(first.values())
 
 
@@ -170,7 +170,7 @@ def _where(summary: Summary, quantity: Quantity) -> str:
         return f"{machine}, mean over seeds"
     if not quantity.batch_size:
         return "counted"
-    policy = next((row.policy for row in summary.rows if row.policy), "")
+    policy = next((row.policy for row in _rows(summary, quantity) if row.policy), "")
     return f"{machine}, {policy}, batch {quantity.batch_size}"
 
 

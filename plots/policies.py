@@ -32,7 +32,7 @@ def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 
 def ratios(summary: Summary, rows: list[Row]) -> Ratios:
-    """By policy and model: throughput over the plain policy's at the same batch size, paired by round."""
+    """By policy (handwritten ones marked †) and model: throughput over the plain policy's, paired by round."""
     plain = DEFAULT_POLICY[summary.machine.kind]
     base = {row.model: row for row in rows if row.policy == plain}
     found: Ratios = {}
@@ -42,7 +42,7 @@ def ratios(summary: Summary, rows: list[Row]) -> Ratios:
         if row.policy == plain or quantity is None or other is None:
             continue
         if ratio := paired_ratio(row.fair[quantity], other.fair.get(quantity, {})):
-            found.setdefault(row.policy, {})[row.model] = ratio
+            found.setdefault(row.policy + (" †" if row.handwritten else ""), {})[row.model] = ratio
     return found
 
 

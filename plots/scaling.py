@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.figure
 
 from bench.plugins import Figure, figures
-from bench.summary import Row, Summary
+from bench.summary import Row, Summary, of_one_policy
 
 from ._labels import place
 from ._style import family, family_order, log_ticks, new_figure
@@ -19,7 +19,7 @@ def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Per image size: one figure over batch sizes, one over parameters; each only where it has a line."""
     drawn = {}
     for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        rows = _plain([row for row in summary.rows if row.image_size == size and row.by_batch("throughput")])
+        rows = of_one_policy([row for row in summary.rows if row.image_size == size and row.by_batch("throughput")])
         machine = summary.machine.hardware
         swept = [row for row in rows if len(row.by_batch("throughput")) >= BATCHES][:LINES]
         if swept:
@@ -32,13 +32,6 @@ def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
             batch = max(rows[0].by_batch("throughput"))
             drawn[f"scaling_size_{size}"] = _over_sizes(families, f"{size} px, batch {batch}, {rows[0].policy} on {machine}")
     return drawn
-
-
-def _plain(rows: list[Row]) -> list[Row]:
-    """One policy for all: that of most rows."""
-    policies = [row.policy for row in rows]
-    most = max(dict.fromkeys(policies), key=policies.count, default="")
-    return [row for row in rows if row.policy == most]
 
 
 def _params(row: Row) -> float:

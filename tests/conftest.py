@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
 
 from bench import record
 from bench.record import About, AccuracyArm, CountArm, EndLine, Machine, RoundLine, RunLine, Sample, SpeedArm

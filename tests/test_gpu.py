@@ -44,14 +44,18 @@ def test_out_of_memory_is_a_status(tmp_path: Path) -> None:
     assert record.load(outcome.records[0]).ends[-1].status == "oom"
 
 
-@pytest.mark.parametrize("policy", ["fp32", "tf32", "bf16", "fp16", "bf16+channels_last", "bf16+compile", "bf16+graph"])
-def test_every_policy_computes_the_same_function_on_cuda(policy: str) -> None:
+FOR_ALL = ["fp32", "tf32", "bf16", "fp16", "bf16+channels_last", "bf16+compile", "bf16+compile_frozen", "bf16+graph"]
+CASES = [("vit_digits", policy) for policy in FOR_ALL] + [("convmixer_digits", f"{one}+fused") for one in ("fp32", "tf32", "bf16", "fp16")]
+
+
+@pytest.mark.parametrize(("model", "policy"), CASES)
+def test_every_policy_computes_the_same_function_on_cuda(model: str, policy: str) -> None:
     def logits(name: str) -> torch.Tensor:
-        arm = record.SpeedArm(model="vit_digits", image_size=32, num_classes=10, policy=name, device="cuda", batch_size=8)
+        arm = record.SpeedArm(model=model, image_size=32, num_classes=10, policy=name, device="cuda", batch_size=8)
 
         def build() -> torch.nn.Module:
             torch.manual_seed(0)
-            return models.get("vit_digits").build(image_size=32, num_classes=10)
+            return models.get(model).build(image_size=32, num_classes=10)
 
         one = open_subject(arm, device="cuda:0", seed=0, build=build, progress=lambda text: None)
         prepare(one)

@@ -246,6 +246,29 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
     assert len(workers.requests) == before
 
 
+def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(tmp_path: Path) -> None:
+    workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 1.5, "fused": 9.0}))
+    outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",), policies=("fp32", "channels_last", "fused"))
+    phases = {}
+    for path in outcome.records:
+        loaded = record.load(path)
+        if isinstance(loaded.arm, record.SpeedArm):
+            phases[loaded.arm.model, loaded.arm.policy] = dict(Counter(line.phase for line in loaded.rounds))
+            assert not any(end.hopeless for end in loaded.ends)
+    assert phases[THREE[0], "fp32"] == {"choose": 4}
+    assert phases[THREE[0], "channels_last"] == phases[THREE[0], "fused"] == {"choose": 4, "confirm": 4}
+
+
+def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
+    outcome, _ = start(tmp_path, FakeWorkers(steady), models=THREE[:1], metrics=("throughput",), policies=("bf16+fused",))
+    arms = [record.load(path).arm for path in outcome.records]
+    assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, record.SpeedArm)} == {
+        (THREE[0], "bf16+fused"),
+        ("vit_s16", "bf16"),
+        ("deit_s16", "bf16"),
+    }
+
+
 def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",))

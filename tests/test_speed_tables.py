@@ -9,19 +9,21 @@ import pytest
 
 from bench import record
 from bench.ceilings import ceilings
+from bench.handwritten_tables import handwritten
 from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
 from bench.speed_tables import best, efficiency, percentiles
 from bench.stats import holm, p_value, percentile, smallest_within
-from bench.summary import Summary, summarise
+from bench.summary import Summary, of_one_policy, summarise
 from bench.trust import canary_drift, sentinel
 
 from .conftest import MACHINE, UNITS, count_record
 
+MARK = {"handwritten": True}
 WOBBLE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
 
 
 def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> None:
-    """One speed record. `phase`, `role`, `batch`, `policy`, `metric`, `state`, `detail` and `calls` change what is in it."""
+    """One speed record. `phase`, `role`, `batch`, `policy`, `metric`, `state`, `detail`, `setup`, `calls` change it."""
     metric = changes.get("metric", "throughput")
     unit, better = {**UNITS, "energy": ("J", "lower"), "largest_batch": ("image", "higher")}[metric]
     arm = SpeedArm(
@@ -35,8 +37,10 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
     )
     path = record.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
     if not record.load(path).runs:
-        role = changes.get("role", "asked")
-        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role))
+        role, setup = changes.get("role", "asked"), changes.get("setup", {})
+        record.append(
+            path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role, setup=setup)
+        )
     start = len(record.load(path).rounds)
     for number, value in enumerate(values, start=start + 1):
         sample = Sample(
@@ -96,6 +100,23 @@ def test_the_best_table_rests_on_confirming_rounds_alone(tmp_path: Path) -> None
     assert set(fixed) == {"fp32 eager on Test CPU", "channels_last on Test CPU"}
     assert "90.0" in fixed["channels_last on Test CPU"].rows[0][1]
     assert any("rounds that did not choose" in note for note in table.notes)
+
+
+def test_handwritten_rows_are_marked_and_compete_with_nobody(tmp_path: Path) -> None:
+    for phase in ("choose", "confirm"):
+        speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE], phase=phase)
+        speeds(tmp_path, "convmixer_a", [4 * one for one in WOBBLE], phase=phase, family="convmixer")
+        speeds(tmp_path, "convmixer_a", [12 * one for one in WOBBLE], phase=phase, family="convmixer", policy="fused", setup=MARK)
+    found = summary(tmp_path)
+    [table] = best(found)
+    assert [row[:2] for row in table.rows] == [["convmixer_a †", "fused"], ["vit_s16", "fp32 eager"], ["convmixer_a", "fp32 eager"]]
+    assert [cells[2].best for cells in table.cells] == [False, True, False]
+    assert any("chosen from fp32;" in note for note in table.notes)
+    assert any(note.startswith("† kernels written for this model") for note in table.notes)
+    [beside] = handwritten(found)
+    assert beside.rows[0][:2] + beside.rows[0][3:4] == ["convmixer_a", "fused", "fp32 eager"]
+    assert beside.rows[0][5] == "3.00 [3.00, 3.00]"
+    assert {row.policy for row in of_one_policy(found.rows)} == {"fp32"}
 
 
 def test_ratios_hold_each_window_against_what_was_left_to_it(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def _points(report: Report, axes: dict[str, dict[str, str]]) -> Iterator[dict[st
     for row in summary.rows:
         for name, found in known.get(row.model, {row.model: []}).items():
             point = _point(report, name, row.about.family, row.image_size, row.policy)
+            if row.handwritten:  # never the first view, and always said
+                point |= {"handwritten": True, "policy": f"{row.policy} † handwritten"}
             for quantity in quantities:
                 _add_quantity(point, summary, row, quantity, axes)
             for key, one in found:

@@ -1,0 +1,217 @@
+"""The two Triton kernels: a depthwise convolution and a matrix product, each with everything that follows it.
+
+Both end alike: `scale * activation(sum + bias) + shift`, plus a residual where there is one, summed in float32 and
+written once. Maps are channels-last in memory, (image, row, column, channel). Only what the Triton language itself
+offers is used, so that Triton's interpreter runs them without a GPU.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _finish(total, bias, scale, shift, ACTIVATION: tl.constexpr):
+    """What follows a sum; per-channel vectors are broadcast over the other axis."""
+    total += bias[None, :]
+    if ACTIVATION == "relu":
+        total = tl.maximum(total, 0.0)
+    if ACTIVATION == "gelu":
+        total = 0.5 * total * (1.0 + tl.erf(total * 0.7071067811865476))
+    return total * scale[None, :] + shift[None, :]
+
+
+@triton.jit
+def _store(out, residual, place, mask, value, RESIDUAL: tl.constexpr):
+    if RESIDUAL:
+        value += tl.load(residual + place, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out + place, value.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def depthwise(
+    x,
+    weight,
+    bias,
+    scale,
+    shift,
+    residual,
+    out,
+    height,
+    width,
+    channels,
+    KERNEL: tl.constexpr,
+    BEFORE: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    PAIRS: tl.constexpr,
+):
+    """A depthwise KERNEL x KERNEL convolution of stride 1 with BEFORE zeros above and to the left.
+
+    x, residual, out: (image, height, width, channels). weight: (KERNEL, KERNEL, channels), float32. A program makes
+    ROWS x COLUMNS positions (4 or 8 columns) of CHANNELS channels. Along a row the window slides: a value is read once
+    for all columns, and a weight once for the values that it meets one after another. The columns are written out:
+    the language has no arrays in registers. PAIRS reads bfloat16 two channels at a time, an even number of them: the
+    upper half of such a word is a float32 but for its last bits, the lower half is one after a shift.
+    """
+    tile = tl.program_id(0)
+    tiles_across = (width + COLUMNS - 1) // COLUMNS
+    tiles_down = (height + ROWS - 1) // ROWS
+    across = tile % tiles_across
+    down = (tile // tiles_across) % tiles_down
+    image = (tile // (tiles_across * tiles_down)).to(tl.int64) * height * width * channels
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    there = channel < channels
+    top = down * ROWS
+    left = across * COLUMNS
+    lines = tl.arange(0, ROWS)
+
+    sum0 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum1 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum2 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum3 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum4 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum5 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum6 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    sum7 = tl.zeros((ROWS, CHANNELS), dtype=tl.float32)
+    for i in range(KERNEL):
+        row = top + lines + (i - BEFORE)
+        line = image + (row[:, None] * width + (left - BEFORE)) * channels
+        inside = ((row >= 0) & (row < height))[:, None]
+        if PAIRS:
+            pair = tl.program_id(1) * (CHANNELS // 2) + tl.arange(0, CHANNELS // 2)
+            inside = inside & (pair < channels // 2)[None, :]  # in this form whole vectors are known to be inside
+            values = x.to(tl.pointer_type(tl.int32)) + (line // 2 + pair[None, :])
+        else:
+            inside = inside & there[None, :]
+            values = x + (line + channel[None, :])
+        weights = weight + i * (KERNEL * channels) + channel
+        # The weights of this column and of those before it, newest first.
+        tap0 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap1 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap2 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap3 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap4 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap5 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap6 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        tap7 = tl.zeros((CHANNELS,), dtype=tl.float32)
+        for j in tl.static_range(KERNEL + COLUMNS - 1):
+            column = left + (j - BEFORE)
+            if PAIRS:
+                both = tl.load(values, mask=inside & (column >= 0) & (column < width), other=0)
+                value = tl.interleave((both << 16).to(tl.float32, bitcast=True), (both & -65536).to(tl.float32, bitcast=True))
+                values += channels // 2
+            else:
+                value = tl.load(values, mask=inside & (column >= 0) & (column < width), other=0.0).to(tl.float32)
+                values += channels
+            tap7 = tap6
+            tap6 = tap5
+            tap5 = tap4
+            tap4 = tap3
+            tap3 = tap2
+            tap2 = tap1
+            tap1 = tap0
+            if j < KERNEL:
+                tap0 = tl.load(weights, mask=there, other=0.0)
+                weights += channels
+                sum0 += value * tap0[None, :]
+            if j >= 1 and j - 1 < KERNEL:
+                sum1 += value * tap1[None, :]
+            if j >= 2 and j - 2 < KERNEL:
+                sum2 += value * tap2[None, :]
+            if j >= 3 and j - 3 < KERNEL:
+                sum3 += value * tap3[None, :]
+            if COLUMNS == 8:
+                if j >= 4 and j - 4 < KERNEL:
+                    sum4 += value * tap4[None, :]
+                if j >= 5 and j - 5 < KERNEL:
+                    sum5 += value * tap5[None, :]
+                if j >= 6 and j - 6 < KERNEL:
+                    sum6 += value * tap6[None, :]
+                if j >= 7 and j - 7 < KERNEL:
+                    sum7 += value * tap7[None, :]
+
+    b = tl.load(bias + channel, mask=there, other=0.0)
+    a = tl.load(scale + channel, mask=there, other=0.0)
+    s = tl.load(shift + channel, mask=there, other=0.0)
+    row = top + lines
+    inside = (row < height)[:, None] & there[None, :]
+    place = image + (row[:, None] * width + left) * channels + channel[None, :]
+    _store(out, residual, place, inside, _finish(sum0, b, a, s, ACTIVATION), RESIDUAL)
+    _store(out, residual, place + channels, inside & (left + 1 < width), _finish(sum1, b, a, s, ACTIVATION), RESIDUAL)
+    _store(out, residual, place + 2 * channels, inside & (left + 2 < width), _finish(sum2, b, a, s, ACTIVATION), RESIDUAL)
+    _store(out, residual, place + 3 * channels, inside & (left + 3 < width), _finish(sum3, b, a, s, ACTIVATION), RESIDUAL)
+    if COLUMNS == 8:
+        _store(out, residual, place + 4 * channels, inside & (left + 4 < width), _finish(sum4, b, a, s, ACTIVATION), RESIDUAL)
+        _store(out, residual, place + 5 * channels, inside & (left + 5 < width), _finish(sum5, b, a, s, ACTIVATION), RESIDUAL)
+        _store(out, residual, place + 6 * channels, inside & (left + 6 < width), _finish(sum6, b, a, s, ACTIVATION), RESIDUAL)
+        _store(out, residual, place + 7 * channels, inside & (left + 7 < width), _finish(sum7, b, a, s, ACTIVATION), RESIDUAL)
+
+
+@triton.jit
+def product(
+    x,
+    weight,
+    bias,
+    scale,
+    shift,
+    residual,
+    out,
+    rows,
+    outputs,
+    inputs: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WIDEN: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    ROWS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+    INPUTS: tl.constexpr,
+    GROUP: tl.constexpr,
+):
+    """x (rows, inputs) times the transpose of weight (outputs, inputs); residual and out: (rows, outputs).
+
+    A program makes ROWS x OUTPUTS values. Programs next to each other share GROUP blocks of rows, so that blocks of
+    the weight are read from the L2 cache. WIDEN multiplies in float32: Triton's interpreter has no bfloat16 product.
+    """
+    program = tl.program_id(0)
+    down = (rows + ROWS - 1) // ROWS
+    across = (outputs + OUTPUTS - 1) // OUTPUTS
+    group = program // (GROUP * across)
+    first = group * GROUP
+    members = tl.minimum(down - first, GROUP)
+    block = first + (program % (GROUP * across)) % members
+    row = block * ROWS + tl.arange(0, ROWS)
+    output = (program % (GROUP * across)) // members * OUTPUTS + tl.arange(0, OUTPUTS)
+    here, there = row < rows, output < outputs
+
+    step = tl.arange(0, INPUTS)
+    left = x + row.to(tl.int64)[:, None] * inputs
+    right = weight + output[None, :] * inputs
+    total = tl.zeros((ROWS, OUTPUTS), dtype=tl.float32)
+    for start in range(0, inputs, INPUTS):
+        at = start + step
+        if inputs % INPUTS == 0:
+            a = tl.load(left + at[None, :], mask=here[:, None], other=0.0)
+            b = tl.load(right + at[:, None], mask=there[None, :], other=0.0)
+        else:
+            known = at < inputs
+            a = tl.load(left + at[None, :], mask=here[:, None] & known[None, :], other=0.0)
+            b = tl.load(right + at[:, None], mask=known[:, None] & there[None, :], other=0.0)
+        if WIDEN:
+            a, b = a.to(tl.float32), b.to(tl.float32)
+        total = tl.dot(a, b, total, input_precision=PRECISION)
+
+    value = _finish(
+        total,
+        tl.load(bias + output, mask=there, other=0.0),
+        tl.load(scale + output, mask=there, other=0.0),
+        tl.load(shift + output, mask=there, other=0.0),
+        ACTIVATION,
+    )
+    place = row.to(tl.int64)[:, None] * outputs + output[None, :]
+    _store(out, residual, place, here[:, None] & there[None, :], value, RESIDUAL)

@@ -1,0 +1,169 @@
+"""From tensors to kernel launches: what a kernel does not do is refused, block sizes are chosen by timing them on a GPU.
+
+Triton is imported with the first launch: models are recognised without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+KERNELS = range(3, 16)
+"""Sides of depthwise filters that the kernel is tested for."""
+GROUP = 8
+Blocks = Mapping[str, int]
+
+# Rows, columns and channels of a tile, and warps. Sums live in registers, rows * columns * channels / (32 * warps) a thread:
+# 64 are what a multiprocessor of today can hold beside the weights (tests/by_hand/fused_compiled.py).
+DEPTHWISE = [
+    *((16, 8, 64, 4), (16, 8, 32, 2), (8, 8, 64, 2), (8, 8, 64, 4), (4, 8, 64, 2)),
+    *((32, 4, 32, 2), (16, 4, 64, 4), (8, 4, 64, 4), (8, 4, 32, 2)),
+]
+# Rows, outputs and inputs of a block, warps, and blocks in flight.
+PRODUCT = [
+    *((128, 256, 64, 8, 3), (128, 256, 64, 8, 4), (128, 128, 64, 4, 4), (128, 128, 64, 8, 3), (256, 128, 64, 8, 3)),
+    *((64, 128, 64, 4, 4), (64, 64, 32, 4, 4), (32, 64, 64, 4, 4), (128, 64, 32, 4, 4)),
+]
+# The interpreter's time goes by the number of its steps: few and large blocks.
+INTERPRETED = {
+    "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 256},
+    "product": {"ROWS": 64, "OUTPUTS": 128, "INPUTS": 128, "GROUP": GROUP},
+}
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What follows a sum, by channel: `scale * activation(sum + bias) + shift`, all float32; activation: "", relu or gelu."""
+
+    bias: Tensor
+    scale: Tensor
+    shift: Tensor
+    activation: str
+
+
+def depthwise(
+    x: Tensor, weight: Tensor, finish: Finish, *, residual: Tensor | None = None, out: Tensor | None = None, blocks: Blocks | None = None
+) -> Tensor:
+    """A depthwise convolution with "same" padding, and what follows it.
+
+    x, residual and the result: (batch, height, width, channels); weight: (kernel, kernel, channels), float32.
+    The residual is added last; `out` is written to where it is given; `blocks` are sizes to use instead of tuned ones.
+    NotImplementedError for what the kernel does not do.
+    """
+    batch, height, width, channels = x.shape
+    kernel = weight.shape[0]
+    if kernel not in KERNELS:
+        raise NotImplementedError(f"fused: a depthwise filter of side {kernel}; the kernel does {KERNELS[0]} to {KERNELS[-1]}")
+
+    def grid(blocks: Blocks) -> tuple[int, int]:
+        tiles = -(-height // blocks["ROWS"]) * -(-width // blocks["COLUMNS"])
+        return batch * tiles, -(-channels // blocks["CHANNELS"])
+
+    out = torch.empty_like(x) if out is None else out
+    pairs = x.dtype == torch.bfloat16 and channels % 2 == 0 and x.data_ptr() % 4 == 0
+    constants = {"KERNEL": kernel, "BEFORE": (kernel - 1) // 2, "PAIRS": pairs}
+    _launch("depthwise", grid, Operands(x, weight, torch.float32, finish, residual, out), (height, width, channels), constants, blocks)
+    return out
+
+
+def product(
+    x: Tensor, weight: Tensor, finish: Finish, *, residual: Tensor | None = None, out: Tensor | None = None, blocks: Blocks | None = None
+) -> Tensor:
+    """A matrix product and what follows it; float32 is multiplied as TF32 where PyTorch's matrix products may be.
+
+    x: (rows, inputs); weight: (outputs, inputs), of x's dtype; residual and the result: (rows, outputs). `out` and
+    `blocks` as above.
+    """
+    rows, inputs = x.shape
+    outputs = weight.shape[0]
+
+    def grid(blocks: Blocks) -> tuple[int]:
+        return (-(-rows // blocks["ROWS"]) * -(-outputs // blocks["OUTPUTS"]),)
+
+    out = x.new_empty(rows, outputs) if out is None else out
+    constants = {"PRECISION": "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee", "WIDEN": interpreted()}
+    _launch("product", grid, Operands(x, weight, x.dtype, finish, residual, out), (rows, outputs, inputs), constants, blocks)
+    return out
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What both kernels read and write; NotImplementedError where they would read something else than they should."""
+
+    x: Tensor
+    weight: Tensor
+    weights: torch.dtype
+    """What the weight has to be in."""
+    finish: Finish
+    residual: Tensor | None
+    out: Tensor
+
+    def __post_init__(self) -> None:
+        dtype = self.x.dtype
+        if dtype not in DTYPES:
+            raise NotImplementedError(f"fused: maps in {dtype}; the kernels do float32, bfloat16 and float16")
+        if self.residual is not None and self.residual.shape != self.out.shape:
+            raise NotImplementedError(f"fused: a residual of {tuple(self.residual.shape)} for an output of {tuple(self.out.shape)}")
+        for one, expected in ((self.x, dtype), (self.weight, self.weights), (self.residual, dtype), (self.out, dtype)):
+            if one is not None and (one.dtype != expected or not one.is_contiguous()):
+                raise NotImplementedError(f"fused: a tensor in {one.dtype} with strides {one.stride()}; expected {expected}, contiguous")
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """In the kernels' order; where there is no residual its pointer is any."""
+        finish = self.finish
+        return self.x, self.weight, finish.bias, finish.scale, finish.shift, self.x if self.residual is None else self.residual, self.out
+
+
+def _launch(
+    name: str,
+    grid: Callable[[Blocks], tuple[int, ...]],
+    operands: Operands,
+    sizes: tuple[int, ...],
+    constants: dict[str, Any],
+    blocks: Blocks | None,
+) -> None:
+    constants |= {"ACTIVATION": operands.finish.activation, "RESIDUAL": operands.residual is not None}
+    if interpreted():
+        blocks = blocks or INTERPRETED[name]
+    kernel = _written(name) if blocks else _tuned(name)
+    with torch.cuda.device(operands.x.device) if operands.x.is_cuda else nullcontext():
+        kernel[grid](*operands.tensors(), *sizes, **constants, **(blocks or {}))
+
+
+def interpreted() -> bool:
+    """Whether Triton interprets its kernels (TRITON_INTERPRET=1) instead of compiling them for a GPU."""
+    import triton
+
+    return not isinstance(_written("depthwise"), triton.JITFunction)
+
+
+def _written(name: str) -> Any:
+    """A kernel as it stands in its file."""
+    from bench.fused import kernels
+
+    return getattr(kernels, name)
+
+
+@cache
+def _tuned(name: str) -> Any:
+    """A kernel whose block sizes are timed once for every shape and type."""
+    import triton
+
+    if name == "depthwise":
+        blocks = [
+            triton.Config({"ROWS": rows, "COLUMNS": columns, "CHANNELS": channels}, num_warps=warps)
+            for rows, columns, channels, warps in DEPTHWISE
+        ]
+        return triton.autotune(blocks, key=["height", "width", "channels", "KERNEL"])(_written(name))
+    blocks = [
+        triton.Config({"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": GROUP}, num_warps=warps, num_stages=stages)
+        for rows, outputs, inputs, warps, stages in PRODUCT
+    ]
+    return triton.autotune(blocks, key=["rows", "inputs", "outputs"])(_written(name))

@@ -1,0 +1,82 @@
+"""Each handwritten kernel by itself on an NVIDIA GPU, against its own limit and against what PyTorch does.
+
+    python -m tests.by_hand.fused_kernels [--batch 64] [--dtype bfloat16]
+
+Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger of arithmetic and
+memory time, docs/fused.md), what PyTorch's own operator takes in its better memory format, and the blocks that were
+chosen. Limits are the device's: float32 multiply-adds from its processors and highest clock, products and copies as the
+fastest that PyTorch does here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from collections.abc import Callable
+
+import torch
+import triton.testing
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.fused import launch
+
+SHAPES = {"convmixer_1536_20": (1536, 9, 32), "convmixer_768_32": (768, 7, 32), "convmixer_1024_20": (1024, 9, 16)}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The median of one call."""
+    return float(triton.testing.do_bench(call, return_mode="median")) / 1e3
+
+
+def limits(dtype: torch.dtype) -> tuple[float, float, float]:
+    """Multiply-adds a second of float32 units and of products, bytes a second."""
+    device = torch.cuda.get_device_properties(0)
+    lanes = 64 if (device.major, device.minor) == (8, 0) else 128  # float32 multiply-adds a cycle and multiprocessor
+    asked = ["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits", "--id=0"]
+    highest = 1e6 * float(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    square = torch.randn(8192, 8192, dtype=dtype, device="cuda")
+    large = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
+    other = torch.empty_like(large)
+    return (
+        device.multi_processor_count * lanes * highest,
+        8192**3 / seconds(lambda: square @ square),
+        2 * large.numel() / seconds(lambda: other.copy_(large)),
+    )
+
+
+def shown(name: str, took: float, limit: float, torchs: float, kernel: str) -> None:
+    chosen = getattr(launch._tuned(kernel), "best_config", "")
+    print(f"{name:40s} {took * 1e6:9.1f} us  {limit / took:6.1%} of its limit  PyTorch {torchs * 1e6:9.1f} us  {chosen}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], default="bfloat16")
+    chosen = parser.parse_args()
+    dtype = getattr(torch, chosen.dtype)
+    vector, matrix, memory = limits(dtype)
+    print(f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, memory {memory / 1e12:.2f} TB/s")
+    for name, (width, kernel, side) in SHAPES.items():
+        x = torch.randn(chosen.batch, side, side, width, dtype=dtype, device="cuda")
+        finish = launch.Finish(*(torch.randn(width, device="cuda") for _ in range(3)), "gelu")
+        filters = torch.randn(kernel, kernel, width, dtype=dtype, device="cuda")
+        weight = torch.randn(width, width, dtype=dtype, device="cuda")
+        moved = 2 * x.numel() * x.element_size() / memory
+
+        rows, images, theirs = x.flatten(0, 2), x.permute(0, 3, 1, 2), filters.permute(2, 0, 1)[:, None].contiguous()
+
+        def depthwise(images: Tensor, theirs: Tensor = theirs, width: int = width) -> Tensor:
+            return F.conv2d(images, theirs, padding="same", groups=width)
+
+        better = min(seconds(lambda one=one: depthwise(one)) for one in (images, images.contiguous()))  # type: ignore[misc]
+        took = seconds(lambda x=x, f=filters, e=finish: launch.depthwise(x, f, e, residual=x))  # type: ignore[misc]
+        shown(f"{name} depthwise", took, max(x.numel() * kernel**2 / vector, moved), better, "depthwise")
+        better = seconds(lambda rows=rows, w=weight: rows @ w.T)  # type: ignore[misc]
+        took = seconds(lambda rows=rows, w=weight, e=finish: launch.product(rows, w, e))  # type: ignore[misc]
+        shown(f"{name} product", took, max(rows.numel() * width / matrix, moved), better, "product")
+
+
+if __name__ == "__main__":
+    main()

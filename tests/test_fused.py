@@ -1,0 +1,267 @@
+"""The handwritten kernels against float64, and the models lowered to them. Interpreted where there is no GPU."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.errors import UsageError
+from bench.plugins import models, open_data, policies
+from bench.record import SpeedArm
+from bench.registry import ROOT
+from bench.subject import Execution, open_subject, prepare, split_policy
+
+pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA, on Linux alone")
+
+from bench.fused import launch
+from bench.fused.lowering import lower
+from bench.fused.modules import Fused
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
+BATCHES, SHAPES = 13, 8
+"""Groups of random shapes and how many each has, for each of the two kernels."""
+MARGIN = 64
+
+
+def poisoned(generator: torch.Generator, shape: tuple[int, ...], dtype: torch.dtype, *, empty: bool = False) -> tuple[Tensor, Tensor]:
+    """A tensor in the middle of NaNs, and the whole; `empty` ones are NaN themselves."""
+    size = int(torch.Size(shape).numel())
+    whole = torch.full((size + 2 * MARGIN,), float("nan"), dtype=dtype, device=DEVICE)
+    inner = whole[MARGIN : MARGIN + size].view(shape)
+    if not empty:
+        inner.copy_(torch.randn(shape, generator=generator))
+    return inner, whole
+
+
+def untouched(whole: Tensor) -> bool:
+    return bool(whole[:MARGIN].isnan().all() and whole[-MARGIN:].isnan().all())
+
+
+def finishes(generator: torch.Generator, channels: int, activation: str) -> launch.Finish:
+    return launch.Finish(*(poisoned(generator, (channels,), torch.float32)[0] for _ in range(3)), activation)
+
+
+def finished(total: Tensor, finish: launch.Finish, residual: Tensor | None) -> Tensor:
+    """In float64, channels last."""
+    total = total + finish.bias.double()
+    total = {"": lambda x: x, "relu": F.relu, "gelu": F.gelu}[finish.activation](total)
+    total = total * finish.scale.double() + finish.shift.double()
+    return total if residual is None else total + residual.double()
+
+
+def error(made: Tensor, expected: Tensor) -> float:
+    return float((made.double() - expected).norm() / expected.norm())
+
+
+def drawn(seed: int) -> Iterator[tuple[random.Random, torch.Generator, torch.dtype, str, bool]]:
+    for number in range(SHAPES):
+        choose = random.Random(f"{seed} {number}")
+        generator = torch.Generator().manual_seed(choose.randrange(2**31))
+        yield choose, generator, choose.choice(list(TOLERANCE)), choose.choice(["", "relu", "gelu"]), choose.random() < 0.5
+
+
+@pytest.mark.parametrize("seed", range(BATCHES))
+def test_the_depthwise_kernel_at_random_shapes(seed: int) -> None:
+    for choose, generator, dtype, activation, with_residual in drawn(seed):
+        kernel = choose.choice([3, 4, 5, 6, 7, 8, 9, 9, 11, 13, 15])
+        # The interpreter takes its time by filter taps and programs: large filters meet small maps more often.
+        side = 11 if kernel < 8 else 6
+        shape = (choose.randint(1, 2), choose.randint(1, side), choose.randint(1, side), choose.choice([1, 3, 8, 17, 24, 24]))
+        x, _ = poisoned(generator, shape, dtype)
+        weight, _ = poisoned(generator, (kernel, kernel, shape[-1]), torch.float32)
+        residual = poisoned(generator, shape, dtype)[0] if with_residual else None
+        finish = finishes(generator, shape[-1], activation)
+        out, whole = poisoned(generator, shape, dtype, empty=True)
+        blocks = {"ROWS": choose.choice([4, 8, 16]), "COLUMNS": choose.choice([4, 8]), "CHANNELS": choose.choice([16, 32])}
+        made = launch.depthwise(x, weight, finish, residual=residual, out=out, blocks=blocks)
+        images, filters = x.double().permute(0, 3, 1, 2), weight.double().permute(2, 0, 1)[:, None]
+        before, after = (kernel - 1) // 2, kernel // 2
+        total = F.conv2d(F.pad(images, (before, after, before, after)), filters, groups=shape[-1]).permute(0, 2, 3, 1)
+        told = f"kernel {kernel}, {shape}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        assert made.data_ptr() == out.data_ptr()
+        assert error(made, finished(total, finish, residual)) < TOLERANCE[dtype], told
+        assert untouched(whole), told
+
+
+@pytest.mark.parametrize("seed", range(BATCHES))
+def test_the_product_kernel_at_random_shapes(seed: int) -> None:
+    for choose, generator, dtype, activation, with_residual in drawn(seed):
+        rows, inputs, outputs = choose.randint(1, 150), choose.randint(1, 150), choose.randint(1, 150)
+        x, _ = poisoned(generator, (rows, inputs), dtype)
+        weight, _ = poisoned(generator, (outputs, inputs), dtype)
+        residual = poisoned(generator, (rows, outputs), dtype)[0] if with_residual else None
+        finish = finishes(generator, outputs, activation)
+        out, whole = poisoned(generator, (rows, outputs), dtype, empty=True)
+        blocks = {name: choose.choice([16, 32, 64]) for name in ("ROWS", "OUTPUTS", "INPUTS")} | {"GROUP": choose.choice([1, 3, 8])}
+        launch.product(x, weight, finish, residual=residual, out=out, blocks=blocks)
+        told = f"{rows} x {inputs} x {outputs}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        assert error(out, finished(x.double() @ weight.double().T, finish, residual)) < TOLERANCE[dtype], told
+        assert untouched(whole), told
+
+
+def built(name: str, *, image_size: int, num_classes: int = 10) -> nn.Module:
+    """A model whose batch norms have something to do."""
+    torch.manual_seed(0)
+    model = models.get(name).build(image_size=image_size, num_classes=num_classes).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+    return model.to(DEVICE)
+
+
+RUNS = {
+    "convmixer_digits": 32,
+    "convmixer_24_2_k8_p4_res": 32,
+    "convmixer_16_2_k15_p4_relu": 20,
+    "convmixer_16_2_k5_p4_relu_ln": 32,
+    "timm:convmixer_768_32": 21,
+    "skeleton_32_2_depthwise_p8_m64": 32,
+    "skeleton_32_2_depthwise_bn_p8_m64": 32,
+    "skeleton_64_6_depthwise_staged_p8_m64": 32,
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_lowered_model_is_the_same_function(name: str) -> None:
+    model = built(name, image_size=RUNS[name])
+    images = torch.randn(2, 3, RUNS[name], RUNS[name], device=DEVICE)
+    with torch.inference_mode():
+        made = lower(model)(images)
+        assert error(made, model.double()(images.double())) < 1e-5
+
+
+def test_every_convolution_is_in_a_kernel_and_every_norm_of_a_convmixer_too() -> None:
+    lowered = lower(built("convmixer_digits", image_size=32))
+    kinds = {type(module) for module in lowered.modules()}
+    assert not kinds & {nn.Conv2d, nn.BatchNorm2d, nn.GELU}
+    assert sum(isinstance(module, Fused) for module in lowered.modules()) == 1 + 2 * 4
+
+
+REFUSED = {
+    "vit_digits": "PatchEmbed",
+    "mixer_digits": "PatchEmbed",
+    "resnet_digits": r"conv1, Conv2d\(3, 8, kernel_size=\(3, 3\)",
+    "skeleton_32_2_pooling_p8_m64": "avg_pool2d",
+    "skeleton_32_2_depthwise_pyramid_p8_m64": r"stem\.0, Conv2d",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_it_cannot_run_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"fused: no kernel for {REFUSED[name]}"):
+        lower(built(name, image_size=32))
+
+
+def test_what_the_kernels_cannot_run_is_refused_with_the_reason() -> None:
+    finish = launch.Finish(*(torch.ones(8, device=DEVICE) for _ in range(3)), "")
+    x = torch.ones(1, 4, 4, 8, device=DEVICE)
+    with pytest.raises(NotImplementedError, match="side 17; the kernel does 3 to 15"):
+        launch.depthwise(x, torch.ones(17, 17, 8, device=DEVICE), finish)
+    with pytest.raises(NotImplementedError, match="float64"):
+        launch.depthwise(x.double(), torch.ones(3, 3, 8, device=DEVICE).double(), finish)
+    with pytest.raises(NotImplementedError, match="a residual of"):
+        launch.depthwise(x, torch.ones(3, 3, 8, device=DEVICE), finish, residual=x[:, :1, :1])
+    with pytest.raises(NotImplementedError, match="side 1; "):
+        launch.depthwise(x, torch.ones(1, 1, 8, device=DEVICE), finish)
+
+
+def prepared(name: str, policy: str, model: nn.Module, *, image_size: int) -> Execution:
+    """A policy's execution of a model, as a worker makes it, for two images."""
+    arm = SpeedArm(model=name, image_size=image_size, num_classes=10, policy=policy, device=DEVICE, batch_size=2)
+    one = open_subject(arm, device=DEVICE, seed=0, build=lambda: model, progress=lambda text: None)
+    prepare(one)
+    assert one.execution is not None
+    return one.execution
+
+
+def learned(name: str) -> nn.Module:
+    """A model that has seen some digits: what nobody trained decides for one class whatever it sees."""
+    splits = open_data("digits")
+    torch.manual_seed(0)
+    model = models.get(name).build(image_size=32, num_classes=10).to(DEVICE)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(60):
+        batch = slice(16 * step, 16 * step + 16)
+        nn.functional.cross_entropy(model(shown(splits.train.images[batch])), splits.train.labels[batch].to(DEVICE)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.eval()
+
+
+def shown(images: Tensor) -> Tensor:
+    return images.to(DEVICE).float() / 127.5 - 1
+
+
+@pytest.mark.parametrize("name", ["convmixer_digits", "skeleton_32_2_depthwise_p8_m64"])
+def test_top1_decisions_on_the_digits_are_eagers(name: str) -> None:
+    model = learned(name)
+    images = shown(open_data("digits").test.images[:200])
+    with torch.inference_mode():
+        eager = model(images)
+    fused = prepared(name, "fused", copy.deepcopy(model), image_size=32)
+    found = []
+    for pair in images.split(2):  # what is compiled or captured is for two images
+        fused.inputs.copy_(pair)
+        found.append(fused.inference().clone())
+    assert len(eager.argmax(1).unique()) > 5
+    assert torch.equal(torch.cat(found).argmax(1), eager.argmax(1))
+    with torch.inference_mode():
+        assert torch.equal(lower(model)(images[:24]).argmax(1), eager[:24].argmax(1))
+
+
+PUBLISHED = ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_policy_gives_the_published_convmixers_logits(name: str) -> None:
+    model = built(name, image_size=56)
+    fused = prepared(name, "fused", copy.deepcopy(model), image_size=56)
+    with torch.inference_mode():
+        expected = model(fused.inputs)
+    assert error(fused.inference(), expected.double()) < 1e-5
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_kernels_give_the_published_convmixers_logits(name: str) -> None:
+    model = built(name, image_size=56)
+    images = torch.randn(1, 3, 56, 56, device=DEVICE)
+    with torch.inference_mode():
+        expected = model(images)
+        assert error(lower(model)(images), expected.double()) < 1e-5
+
+
+def test_the_policy_refuses_other_families_and_combinations() -> None:
+    with pytest.raises(NotImplementedError, match="fused: no kernel for PatchEmbed"):
+        prepared("vit_digits", "fused", built("vit_digits", image_size=32), image_size=32)
+    for other in ("compile", "channels_last", "fold_bn", "graph"):
+        with pytest.raises(UsageError, match=f"{other} and fused both set the|fused and {other} both set the"):
+            split_policy(f"fused+{other}")
+    assert split_policy("fused+bf16") == ["bf16", "fused"]
+    assert "NVIDIA" in (policies.get("fused").supports("mps") or "")
+
+
+def test_the_limits_in_the_docs_are_the_formulas() -> None:
+    """Of an H200: 4.8 TB/s, 989 TFLOPS bfloat16, 67 TFLOPS float32; docs/fused.md says what is counted."""
+    text = (ROOT / "docs" / "fused.md").read_text(encoding="utf-8")
+    lines = text.partition("<!-- limits -->")[2].partition("<!-- /limits -->")[0].strip().splitlines()[2:]
+    assert [line.split()[1] for line in lines] == ["convmixer_1536_20", "convmixer_768_32", "convmixer_1024_20"]
+    for line in lines:
+        name, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+        shape = models.get(name).shape
+        values = (224 // shape.patch) ** 2 * shape.width
+        memory = 4 * values / 4.8e12
+        spatial, channels = shape.kernel**2 * values / 33.5e12, shape.width * values / 494.5e12
+        blocks = shape.depth * (max(spatial, memory) + max(channels, memory))
+        micro = [f"{1e6 * one:.2f}" for one in (spatial, memory, channels, memory)]
+        assert figures == [*micro, f"{1e6 * blocks:.0f}", f"{1 / blocks:,.0f}"]
