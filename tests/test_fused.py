@@ -20,7 +20,7 @@ from bench.subject import Execution, open_subject, prepare, split_policy
 pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA, on Linux alone")
 
 from bench.fused import launch
-from bench.fused.lowering import lower
+from bench.fused.lowering import on_kernels
 from bench.fused.modules import Fused
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -137,12 +137,12 @@ def test_a_lowered_model_is_the_same_function(name: str) -> None:
     model = built(name, image_size=RUNS[name])
     images = torch.randn(2, 3, RUNS[name], RUNS[name], device=DEVICE)
     with torch.inference_mode():
-        made = lower(model)(images)
+        made = on_kernels(model)(images)
         assert error(made, model.double()(images.double())) < 1e-5
 
 
 def test_every_convolution_is_in_a_kernel_and_every_norm_of_a_convmixer_too() -> None:
-    lowered = lower(built("convmixer_digits", image_size=32))
+    lowered = on_kernels(built("convmixer_digits", image_size=32))
     kinds = {type(module) for module in lowered.modules()}
     assert not kinds & {nn.Conv2d, nn.BatchNorm2d, nn.GELU}
     assert sum(isinstance(module, Fused) for module in lowered.modules()) == 1 + 2 * 4
@@ -160,7 +160,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_it_cannot_run_is_refused_with_the_reason(name: str) -> None:
     with pytest.raises(NotImplementedError, match=f"fused: no kernel for {REFUSED[name]}"):
-        lower(built(name, image_size=32))
+        on_kernels(built(name, image_size=32))
 
 
 def test_what_the_kernels_cannot_run_is_refused_with_the_reason() -> None:
@@ -217,7 +217,7 @@ def test_top1_decisions_on_the_digits_are_eagers(name: str) -> None:
     assert len(eager.argmax(1).unique()) > 5
     assert torch.equal(torch.cat(found).argmax(1), eager.argmax(1))
     with torch.inference_mode():
-        assert torch.equal(lower(model)(images[:24]).argmax(1), eager[:24].argmax(1))
+        assert torch.equal(on_kernels(model)(images[:24]).argmax(1), eager[:24].argmax(1))
 
 
 PUBLISHED = ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"]
@@ -238,7 +238,7 @@ def test_the_kernels_give_the_published_convmixers_logits(name: str) -> None:
     images = torch.randn(1, 3, 56, 56, device=DEVICE)
     with torch.inference_mode():
         expected = model(images)
-        assert error(lower(model)(images), expected.double()) < 1e-5
+        assert error(on_kernels(model)(images), expected.double()) < 1e-5
 
 
 def test_the_policy_refuses_other_families_and_combinations() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from timm.layers import LayerNorm2d, SelectAdaptivePool2d
 from torch import fx, nn
 from torch.nn import functional as F
 
+from bench.fused.loops import Loop
 from bench.fused.modules import Depthwise, Fused, Patches, Pointwise
 
 KEPT_MODULES = (LayerNorm2d, nn.BatchNorm2d, nn.Linear, nn.AdaptiveAvgPool2d, SelectAdaptivePool2d, nn.Flatten, nn.Identity, nn.Dropout)
@@ -36,7 +36,10 @@ class Step:
 
     node: fx.Node
     last: fx.Node
-    make: Callable[[], Fused]
+    kind: type[Fused]
+    convolution: nn.Conv2d
+    activation: str
+    norm: nn.BatchNorm2d | None
     residual: fx.Node | None
 
 
@@ -60,15 +63,24 @@ def recognise(model: nn.Module) -> tuple[fx.GraphModule, list[Step]]:
     return traced, steps
 
 
-def lower(model: nn.Module) -> fx.GraphModule:
-    """The same function of images with fused steps, on the device and in the precision of the model.
+def on_kernels(model: nn.Module) -> fx.GraphModule:
+    """The same function of images on the handwritten kernels, on the device and in the precision of the model."""
+    lowered = _lowered(model, lambda step: step.kind(step.convolution, step.activation, step.norm))
+    # Positions that are added to a map: in its own order, else every addition would run through memory in strides.
+    return lowered.to(memory_format=torch.channels_last)
 
-    NotImplementedError names what cannot be fused.
-    """
+
+def in_loops(model: nn.Module) -> fx.GraphModule:
+    """The same function of images with one compiled loop after each convolution."""
+    return _lowered(model, lambda step: Loop(step.convolution, step.activation, step.norm))
+
+
+def _lowered(model: nn.Module, fused: Callable[[Step], nn.Module]) -> fx.GraphModule:
+    """The model's graph with its steps replaced; NotImplementedError names what cannot be."""
     traced, steps = recognise(model)
     made_of: dict[fx.Node, fx.Node] = {}
     for number, step in enumerate(steps):
-        traced.add_module(f"fused_{number}", step.make())
+        traced.add_module(f"fused_{number}", fused(step))
         residual = () if step.residual is None else (made_of.get(step.residual, step.residual),)
         with traced.graph.inserting_after(step.last):
             made = traced.graph.call_module(f"fused_{number}", (*step.node.args, *residual))
@@ -77,8 +89,7 @@ def lower(model: nn.Module) -> fx.GraphModule:
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
-    # Positions that are added to a map: in its own order, else every addition would run through memory in strides.
-    return traced.to(memory_format=torch.channels_last)
+    return traced
 
 
 def _module(modules: dict[str, nn.Module], node: fx.Node) -> nn.Module | None:
@@ -103,10 +114,10 @@ def _step(modules: dict[str, nn.Module], node: fx.Node) -> tuple[Step, list[fx.N
         if len(others) == 1 and isinstance(others[0], fx.Node) and others[0].op != "get_attr":
             taken.append(after)
             residual = others[0]
-    return Step(node, taken[-1], partial(kind, convolution, activation, norm), residual), taken
+    return Step(node, taken[-1], kind, convolution, activation, norm, residual), taken
 
 
-def _kind(convolution: nn.Conv2d, name: str) -> Callable[[nn.Conv2d, str, nn.BatchNorm2d | None], Fused]:
+def _kind(convolution: nn.Conv2d, name: str) -> type[Fused]:
     """Which fused step a convolution is."""
     (height, width), (down, across) = convolution.kernel_size, convolution.stride
     square, steps = height == width and down == across, down

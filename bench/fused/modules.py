@@ -1,4 +1,4 @@
-"""The fused steps as modules. Maps between them are (batch, channels, height, width), channels-last in memory."""
+"""The fused steps on a GPU. Maps between them are (batch, channels, height, width), channels-last in memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,8 @@ class Fused(nn.Module):
     def __init__(self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None) -> None:
         super().__init__()
         weight = convolution.weight.detach()
-        zeros = torch.zeros(convolution.out_channels, dtype=torch.float32, device=weight.device)
-        bias = zeros if convolution.bias is None else convolution.bias.detach().float()
-        scale, shift = torch.ones_like(zeros), zeros
-        if norm is not None:
-            if norm.running_mean is None or norm.running_var is None:
-                raise NotImplementedError("fused: a batch norm without running statistics")
-            scale = torch.rsqrt(norm.running_var.float() + norm.eps)
-            if norm.affine:
-                scale = scale * norm.weight.detach().float()
-                shift = norm.bias.detach().float()
-            shift = shift - norm.running_mean.float() * scale
+        scale, shift = affine(norm, like=weight)
+        bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.detach().float()
         self.register_buffer("weight", self.arranged(weight).contiguous())
         self.finish = launch.Finish(bias.contiguous(), scale.contiguous(), shift.contiguous(), activation)
 
@@ -86,6 +77,23 @@ class Patches(Fused):
         rows = x.new_zeros(batch * down * across, self.weight.shape[1])
         rows[:, : side * side * channels] = patches.reshape(len(rows), -1)
         return self.multiplied(rows, residual, (batch, down, across))
+
+
+def affine(norm: nn.BatchNorm2d | None, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """What a batch norm does in evaluation: a factor and a shift by channel, float32; 1 and 0 without one.
+
+    `like` is the weight before it: (channels, ...), on the device that is wanted.
+    """
+    if norm is None:
+        zeros = torch.zeros(len(like), dtype=torch.float32, device=like.device)
+        return torch.ones_like(zeros), zeros
+    if norm.running_mean is None or norm.running_var is None:
+        raise NotImplementedError("fused: a batch norm without running statistics")
+    scale = torch.rsqrt(norm.running_var.float() + norm.eps)
+    if not norm.affine:
+        return scale, -norm.running_mean.float() * scale
+    scale = scale * norm.weight.detach().float()
+    return scale, norm.bias.detach().float() - norm.running_mean.float() * scale
 
 
 def _lines(x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 
 from bench.plugins import Policy, policies
-from bench.policies.compile import compiled
 from bench.subject import Execution, module_of
 from bench.timing import capture
 
@@ -13,17 +12,16 @@ from bench.timing import capture
 def apply(execution: Execution) -> None:
     """Replace the model by its fused steps; NotImplementedError names what there is no kernel for.
 
-    On a CPU the same models are accepted, and nothing is written by hand there: oneDNN's convolutions with weights in
-    the order they are read in, and one compiled loop for what follows each (docs/fused.md has what else was tried).
+    On a CPU the same models are accepted, and nothing is written by hand there: oneDNN's convolutions, and one compiled
+    loop for what follows each (docs/fused.md has what else was tried).
     """
-    from bench.fused.lowering import lower, recognise
+    from bench.fused.lowering import in_loops, on_kernels
 
     model = module_of(execution)
     if execution.device == "cpu":
-        recognise(model)
-        compiled(options={"freezing": True})(execution)
+        execution.model = in_loops(model)
         return
-    execution.model = lower(model)
+    execution.model = on_kernels(model)
     execution.finish.append(lambda call: capture(call, execution.device))
 
 
@@ -46,6 +44,6 @@ policies.add(
         supports=supports,
         inference_only=True,
         handwritten=True,
-        summary="ConvMixers alone: own kernels and a graph on a GPU, frozen compiling on a CPU (docs/fused.md)",
+        summary="ConvMixers alone: own kernels and a graph on a GPU, oneDNN and compiled loops on a CPU (docs/fused.md)",
     )
 )
