@@ -78,8 +78,9 @@ def test_every_policy_computes_the_same_function(policy: str) -> None:
     torch.testing.assert_close(other.call().float(), reference.call(), rtol=0.05, atol=0.05)
 
 
-def test_compile() -> None:
-    one = subject(speed_arm("channels_last+compile"))
+@pytest.mark.parametrize("policy", ["channels_last+compile", "compile_frozen"])
+def test_compile(policy: str) -> None:
+    one = subject(speed_arm(policy))
     assert one.execution is None
     setup = prepare(one)
     assert isinstance(setup["first_call_s"], float)

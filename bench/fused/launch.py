@@ -33,8 +33,8 @@ PRODUCT = [
 ]
 # The interpreter's time goes by the number of its steps: few and large blocks.
 INTERPRETED = {
-    "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 256},
-    "product": {"ROWS": 64, "OUTPUTS": 128, "INPUTS": 128, "GROUP": GROUP},
+    "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 1024},
+    "product": {"ROWS": 64, "OUTPUTS": 512, "INPUTS": 512, "GROUP": GROUP},
 }
 
 

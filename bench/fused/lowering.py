@@ -7,7 +7,6 @@ Anything else is refused: a model that runs under this name has none of its conv
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,6 @@ from timm.layers import LayerNorm2d, SelectAdaptivePool2d
 from torch import fx, nn
 from torch.nn import functional as F
 
-from bench.fused.loops import Loop
 from bench.fused.modules import Depthwise, Fused, Patches, Pointwise
 
 KEPT_MODULES = (LayerNorm2d, nn.BatchNorm2d, nn.Linear, nn.AdaptiveAvgPool2d, SelectAdaptivePool2d, nn.Flatten, nn.Identity, nn.Dropout)
@@ -65,22 +63,10 @@ def recognise(model: nn.Module) -> tuple[fx.GraphModule, list[Step]]:
 
 def on_kernels(model: nn.Module) -> fx.GraphModule:
     """The same function of images on the handwritten kernels, on the device and in the precision of the model."""
-    lowered = _lowered(model, lambda step: step.kind(step.convolution, step.activation, step.norm))
-    # Positions that are added to a map: in its own order, else every addition would run through memory in strides.
-    return lowered.to(memory_format=torch.channels_last)
-
-
-def in_loops(model: nn.Module) -> fx.GraphModule:
-    """The same function of images with one compiled loop after each convolution."""
-    return _lowered(model, lambda step: Loop(step.convolution, step.activation, step.norm))
-
-
-def _lowered(model: nn.Module, fused: Callable[[Step], nn.Module]) -> fx.GraphModule:
-    """The model's graph with its steps replaced; NotImplementedError names what cannot be."""
     traced, steps = recognise(model)
     made_of: dict[fx.Node, fx.Node] = {}
     for number, step in enumerate(steps):
-        traced.add_module(f"fused_{number}", fused(step))
+        traced.add_module(f"fused_{number}", step.kind(step.convolution, step.activation, step.norm))
         residual = () if step.residual is None else (made_of.get(step.residual, step.residual),)
         with traced.graph.inserting_after(step.last):
             made = traced.graph.call_module(f"fused_{number}", (*step.node.args, *residual))
@@ -89,7 +75,8 @@ def _lowered(model: nn.Module, fused: Callable[[Step], nn.Module]) -> fx.GraphMo
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
-    return traced
+    # Positions that are added to a map: in its own order, else every addition would run through memory in strides.
+    return traced.to(memory_format=torch.channels_last)
 
 
 def _module(modules: dict[str, nn.Module], node: fx.Node) -> nn.Module | None:

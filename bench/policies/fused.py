@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from bench.plugins import Policy, policies
+from bench.policies.compile import compiled
 from bench.subject import Execution, module_of
 from bench.timing import capture
 
@@ -12,14 +13,15 @@ from bench.timing import capture
 def apply(execution: Execution) -> None:
     """Replace the model by its fused steps; NotImplementedError names what there is no kernel for.
 
-    On a CPU the same models are accepted, and nothing is written by hand there: oneDNN's convolutions, and one compiled
-    loop for what follows each (docs/fused.md has what else was tried).
+    On a CPU the same models are accepted, and nothing is written by hand there: the compiler is told to leave maps in
+    plain NCHW order, in which large depthwise filters are fast (docs/fused.md has what else was tried).
     """
-    from bench.fused.lowering import in_loops, on_kernels
+    from bench.fused.lowering import on_kernels, recognise
 
     model = module_of(execution)
     if execution.device == "cpu":
-        execution.model = in_loops(model)
+        recognise(model)
+        compiled(options={"layout_optimization": False})(execution)
         return
     execution.model = on_kernels(model)
     execution.finish.append(lambda call: capture(call, execution.device))
@@ -44,6 +46,6 @@ policies.add(
         supports=supports,
         inference_only=True,
         handwritten=True,
-        summary="ConvMixers alone: own kernels and a graph on a GPU, oneDNN and compiled loops on a CPU (docs/fused.md)",
+        summary="ConvMixers alone: own kernels and a graph on a GPU, compiled in NCHW order on a CPU (docs/fused.md)",
     )
 )
