@@ -59,8 +59,6 @@ class Execution:
     finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(default_factory=list)
     scaler: Any = None
     """The gradient scaler of a training in float16."""
-    notes: dict[str, Scalar] = field(default_factory=dict)
-    """What a policy has to say of this execution, for the record: what it chose, for instance."""
 
     @contextlib.contextmanager
     def within(self) -> Iterator[None]:
@@ -201,7 +199,6 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         "steady": warmed.steady,
         "seconds_per_call": subject.seconds_per_call,
         **({"handwritten": True} if handwritten(arm.policy) else {}),
-        **execution.notes,
         **settings.current(),
     }
     return subject.setup
