@@ -248,6 +248,8 @@ class Runner:
 
     def _in_groups(self, lanes: list[Lane], companions: list[Lane], phase: Phase, budget: float | None) -> set[int]:
         """Rounds over all lanes, in as many groups as memory needs, each with the reference; returns which fell short."""
+        if not lanes:  # none of those that were to be chosen from is left
+            return set()
         reference = reference_model((lane.arm.model, lane.task.about.family) for lane in lanes)
         shared = [lane for lane in lanes if lane.arm.model == reference] + companions
         waiting = [lane for lane in lanes if lane not in shared]
@@ -506,8 +508,8 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
     found: list[Lane] = []
     for mine in by_model.values():
         scores: dict[str, tuple[int, int, float]] = {}
-        for lane, arm in mine:
-            for metric in () if handwritten(arm.policy) else lane.task.metrics:
+        for lane, arm in [(lane, arm) for lane, arm in mine if not handwritten(arm.policy)]:
+            for metric in lane.task.metrics:
                 values = sorted(lane.all_values(metric.name).values())
                 if not values or metric.rounds is not None:
                     continue
@@ -515,9 +517,8 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
                 sign = 1 if metric.better == "higher" else -1
                 score = (sign, arm.batch_size, sign * values[len(values) // 2])
                 scores[arm.policy] = max(scores.get(arm.policy, score), score)
-        if scores:
-            best = max(scores, key=lambda policy: scores[policy])
-            found += [lane for lane, arm in mine if arm.policy == best or handwritten(arm.policy)]
+        best = max(scores, key=lambda policy: scores[policy], default=None)
+        found += [lane for lane, arm in mine if arm.policy == best or handwritten(arm.policy)]
     return found
 
 

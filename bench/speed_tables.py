@@ -21,8 +21,8 @@ TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 HANDWRITTEN_NOTE = (
-    "† kernels written for this model, by this project (docs/fused.md): what its architecture allows, not what libraries make of it; "
-    "never chosen as a best policy"
+    "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
+    "make of it by themselves; never chosen as a best policy"
 )
 KNEE = 0.05
 HOST_BOUND = 0.9
@@ -210,15 +210,15 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     """What the reader has to know of single models."""
     if any(row.handwritten for row in rows):
         yield HANDWRITTEN_NOTE
-    if knees := [f"{row.model} {knee}" for row in rows if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))]:
+    if knees := [f"{row.name} {knee}" for row in rows if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))]:
         yield f"knee, the smallest batch within {KNEE:.0%} of the best throughput: {', '.join(knees)}"
-    if bound := [row.model for row in rows if _host_bound(row)]:
+    if bound := [row.name for row in rows if _host_bound(row)]:
         yield f"host-bound at batch 1, the host takes over {HOST_BOUND:.0%} of the wall time: {', '.join(bound)}"
-    if unsteady := [row.model for row in rows if row.unsteady]:
+    if unsteady := [row.name for row in rows if row.unsteady]:
         yield f"warm-up never settled: {', '.join(unsteady)}"
-    if hopeless := [row.model for row in rows if row.hopeless]:
+    if hopeless := [row.name for row in rows if row.hopeless]:
         yield f"left after few rounds, another policy of theirs was at least twice as fast in each: {', '.join(hopeless)}"
-    if short := [row.model for row in rows if row.short]:
+    if short := [row.name for row in rows if row.short]:
         yield f"ended by the time, a larger --time-budget goes on from here: {', '.join(short)}"
 
 
@@ -265,7 +265,7 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
     """What is missing and the command that measures it."""
     # At 224 pixels the question is ImageNet; a small data set does not answer it.
     measured = {row.model for row in summary.accuracies if row.top1 and (size != 224 or row.arm.data.startswith("imagenet"))}
-    missing = [row for row in rows if row.model not in measured]
+    missing = list({row.model: row for row in rows if row.model not in measured}.values())
     if not missing:
         return
     names = [f"{row.model}@{tag}" for row in missing if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))]

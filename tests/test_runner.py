@@ -259,6 +259,22 @@ def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was
     assert phases[THREE[0], "channels_last"] == phases[THREE[0], "fused"] == {"choose": 4, "confirm": 4}
 
 
+def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
+    """Handwritten kernels alone are measured in both phases; where every policy failed there is nothing to confirm."""
+    what: Any = {"models": THREE[:1], "metrics": ("throughput",), "policies": ("fused", "bf16+fused")}
+    outcome, _ = start(tmp_path / "alone", FakeWorkers(steady), **what)
+    arms = [record.load(path) for path in outcome.records if record.load(path).arm.model == THREE[0]]
+    assert [Counter(line.phase for line in one.rounds) for one in arms] == [{"choose": 4, "confirm": 4}] * 2
+
+    def refuses(job: Job, window: Window) -> list[float]:
+        if job.arm.model == THREE[0]:
+            raise Failure("unsupported", "no kernel")
+        return [1.0]
+
+    outcome, _ = start(tmp_path / "none", FakeWorkers(refuses), **what)
+    assert len(outcome.failures) == 2
+
+
 def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, FakeWorkers(steady), models=THREE[:1], metrics=("throughput",), policies=("bf16+fused",))
     arms = [record.load(path).arm for path in outcome.records]

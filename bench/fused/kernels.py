@@ -12,21 +12,17 @@ import triton.language as tl
 
 
 @triton.jit
-def _finish(total, bias, scale, shift, ACTIVATION: tl.constexpr):
-    """What follows a sum; per-channel vectors are broadcast over the other axis."""
+def _finish(total, bias, scale, shift, residual, out, place, mask, ACTIVATION: tl.constexpr, RESIDUAL: tl.constexpr):
+    """Write what follows a sum; per-channel vectors are broadcast over the other axis."""
     total += bias[None, :]
     if ACTIVATION == "relu":
         total = tl.maximum(total, 0.0)
     if ACTIVATION == "gelu":
         total = 0.5 * total * (1.0 + tl.erf(total * 0.7071067811865476))
-    return total * scale[None, :] + shift[None, :]
-
-
-@triton.jit
-def _store(out, residual, place, mask, value, RESIDUAL: tl.constexpr):
+    total = total * scale[None, :] + shift[None, :]
     if RESIDUAL:
-        value += tl.load(residual + place, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + place, value.to(out.dtype.element_ty), mask=mask)
+        total += tl.load(residual + place, mask=mask, other=0.0).to(tl.float32)
+    tl.store(out + place, total.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -141,15 +137,15 @@ def depthwise(
     row = top + lines
     inside = (row < height)[:, None] & there[None, :]
     place = image + (row[:, None] * width + left) * channels + channel[None, :]
-    _store(out, residual, place, inside, _finish(sum0, b, a, s, ACTIVATION), RESIDUAL)
-    _store(out, residual, place + channels, inside & (left + 1 < width), _finish(sum1, b, a, s, ACTIVATION), RESIDUAL)
-    _store(out, residual, place + 2 * channels, inside & (left + 2 < width), _finish(sum2, b, a, s, ACTIVATION), RESIDUAL)
-    _store(out, residual, place + 3 * channels, inside & (left + 3 < width), _finish(sum3, b, a, s, ACTIVATION), RESIDUAL)
+    _finish(sum0, b, a, s, residual, out, place, inside, ACTIVATION, RESIDUAL)
+    _finish(sum1, b, a, s, residual, out, place + channels, inside & (left + 1 < width), ACTIVATION, RESIDUAL)
+    _finish(sum2, b, a, s, residual, out, place + 2 * channels, inside & (left + 2 < width), ACTIVATION, RESIDUAL)
+    _finish(sum3, b, a, s, residual, out, place + 3 * channels, inside & (left + 3 < width), ACTIVATION, RESIDUAL)
     if COLUMNS == 8:
-        _store(out, residual, place + 4 * channels, inside & (left + 4 < width), _finish(sum4, b, a, s, ACTIVATION), RESIDUAL)
-        _store(out, residual, place + 5 * channels, inside & (left + 5 < width), _finish(sum5, b, a, s, ACTIVATION), RESIDUAL)
-        _store(out, residual, place + 6 * channels, inside & (left + 6 < width), _finish(sum6, b, a, s, ACTIVATION), RESIDUAL)
-        _store(out, residual, place + 7 * channels, inside & (left + 7 < width), _finish(sum7, b, a, s, ACTIVATION), RESIDUAL)
+        _finish(sum4, b, a, s, residual, out, place + 4 * channels, inside & (left + 4 < width), ACTIVATION, RESIDUAL)
+        _finish(sum5, b, a, s, residual, out, place + 5 * channels, inside & (left + 5 < width), ACTIVATION, RESIDUAL)
+        _finish(sum6, b, a, s, residual, out, place + 6 * channels, inside & (left + 6 < width), ACTIVATION, RESIDUAL)
+        _finish(sum7, b, a, s, residual, out, place + 7 * channels, inside & (left + 7 < width), ACTIVATION, RESIDUAL)
 
 
 @triton.jit
@@ -206,12 +202,8 @@ def product(
             a, b = a.to(tl.float32), b.to(tl.float32)
         total = tl.dot(a, b, total, input_precision=PRECISION)
 
-    value = _finish(
-        total,
-        tl.load(bias + output, mask=there, other=0.0),
-        tl.load(scale + output, mask=there, other=0.0),
-        tl.load(shift + output, mask=there, other=0.0),
-        ACTIVATION,
-    )
+    b = tl.load(bias + output, mask=there, other=0.0)
+    a = tl.load(scale + output, mask=there, other=0.0)
+    s = tl.load(shift + output, mask=there, other=0.0)
     place = row.to(tl.int64)[:, None] * outputs + output[None, :]
-    _store(out, residual, place, here[:, None] & there[None, :], value, RESIDUAL)
+    _finish(total, b, a, s, residual, out, place, here[:, None] & there[None, :], ACTIVATION, RESIDUAL)
