@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
-from bench.errors import UsageError
+from bench.errors import UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
     from bench.worker import Job, Worker
 
+BEGAN = time.monotonic()
+"""When this command began."""
 RENDERING_S = 60.0
 """Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
@@ -89,7 +92,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     console = _console(Console)
     try:
         with Live(console) as live:
-            outcome = Runner(config, live, open_worker).run()
+            outcome = Runner(config, live, open_worker, began=BEGAN).run()
     except Interrupted as stop:
         console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
         return 130
@@ -115,16 +118,26 @@ def _dry_run(config: RunConfig) -> int:
     from rich.console import Console
 
     from bench import environment, plan
-    from bench.console import print_tables
-    from bench.estimate import estimate, records_of
-    from bench.tables import cost
+    from bench.console import Live, print_tables
+    from bench.cost_tables import cost
+    from bench.costs import read
+    from bench.estimate import REACHED, estimate, matmul_rate, records_of
+    from bench.runner import Runner
+
+    def nothing(job: Job) -> Worker:
+        raise AssertionError("a dry run opens no worker")
 
     device = environment.resolve_device(config.device)
-    known = []
+    asked = plan.make(config, device=device)
+    tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
+    known, costs, open_tasks = [], [], tasks
     if (config.results / ".installation").exists():
-        machine = environment.describe(device, installation=environment.installation(config.results))
-        known = records_of(config.results / machine.name / "records", machine.fingerprint)
-    print_tables(_console(Console), [cost(estimate(config, plan.make(config, device=device), known, device.partition(":")[0]))])
+        runner = Runner(config, Live(_console(Console)), nothing)
+        known, costs = records_of(runner.folder, runner.machine.fingerprint), read(runner.folder.parent)
+        open_tasks = runner.outstanding()
+    rate = REACHED * matmul_rate(device)
+    whole, left = (estimate(config, chosen, known, device, costs, rate) for chosen in (tasks, open_tasks))
+    print_tables(_console(Console), [cost(whole, left, device)])
     return 0
 
 
@@ -310,17 +323,14 @@ def study_run(
     dry_run
         Show the queue with what each entry is expected to take, and measure nothing.
     """
-    import time
-
-    began = time.monotonic()
     from rich.console import Console
 
     from bench.console import Live, print_tables
+    from bench.cost_tables import queued
     from bench.report import write
     from bench.runner import Interrupted
     from bench.studies._scales import scale_of
     from bench.study_queue import Queue
-    from bench.verdict_tables import queued
     from bench.worker import Workers
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
@@ -334,10 +344,10 @@ def study_run(
         queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again, force=force)
         entries = queue.entries(named)
         if dry_run:
-            print_tables(console, [queued(entries)])
+            print_tables(console, [queued(entries, queue.device)])
             return 0
         # Rendering comes after the last training.
-        limit = None if max_minutes is None else 60 * max_minutes - RENDERING_S - (time.monotonic() - began)
+        limit = None if max_minutes is None else 60 * max_minutes - RENDERING_S - (time.monotonic() - BEGAN)
         try:
             left = queue.run(entries, limit)
         except Interrupted as stop:
@@ -376,7 +386,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     for folder in machine_folders(results):
         records, damaged = load_folder(folder / "records")
         for error in damaged:
-            print(f"bench: {error}", file=sys.stderr)
+            _complain(error)
         console.print(f"[bold]{folder.name}[/bold]", highlight=False)
         _print_verdicts(console, verdicts(summarise(records, of_studies=True), named))
     return 0
@@ -553,7 +563,7 @@ def report(
             for note in written.summary.notes:
                 console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
         for error in written.damaged:
-            print(f"bench: {error}", file=sys.stderr)
+            _complain(error)
         damaged += len(written.damaged)
     if page and chosen.whole:
         from bench.page import write_page
@@ -601,7 +611,7 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     machines = [read(one) for one in machine_folders(results)]
     written = [path for one in machines for path in exported(one.summary, folder / one.folder.name if len(machines) > 1 else folder)]
     for error in (error for one in machines for error in one.damaged):
-        print(f"bench: {error}", file=sys.stderr)
+        _complain(error)
     for path in written:
         print(f"{path} written")
     if not written:
@@ -682,9 +692,9 @@ def verify(file: Path, /) -> int:
     for remark in found.remarks:
         print(f"note: {remark}")
     for problem in found.problems:
-        print(f"bench: {file}: {problem}", file=sys.stderr)
+        _complain(f"{file}: {problem}")
     if found.problems:
-        print(f"bench: {file}: refused for {len(found.problems)} reasons", file=sys.stderr)
+        _complain(f"{file}: refused for {len(found.problems)} reasons")
         return 1
     print(f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed")
     return 0
@@ -718,6 +728,30 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
     tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=num_classes or entry.num_classes)
     print_layers(_console(Console), tree, depth=depth)
     return 0
+
+
+@app.command
+def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: float = 10.0) -> int:
+    """Examine this machine: versions, what is missing and how to get it, free disk and memory, other users, noise.
+
+    Parameters
+    ----------
+    device
+        As for `run`.
+    results
+        Folder whose disk is looked at.
+    seconds
+        How long the noise is read.
+    """
+    from rich.console import Console
+
+    from bench.console import print_tables
+    from bench.doctor import examination, examine
+
+    device = RunConfig(device=device).device  # which refuses what is none
+    findings = list(examine(device=device, results=results, seconds=seconds))
+    print_tables(_console(Console), [examination(findings)])
+    return 1 if any(finding.status == "wrong" for finding in findings) else 0
 
 
 @app.command(name="list")
@@ -762,24 +796,33 @@ def _console(console: type[Any]) -> Any:
     return console() if sys.stdout.isatty() else console(width=160)
 
 
+def _complain(what: object) -> None:
+    """One line on standard error, whatever is in it."""
+    print(f"bench: {visible(' '.join(str(what).split()))}", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
     from bench import stopping
+    from bench.disk import unwritable
 
     stopping.listen()  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (UsageError, CycloptsError) as error:
-        print(f"bench: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(error)
         return 2
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except OSError as error:
         # A full disk, a folder that nobody may write: the user's to mend, and no traceback says more than the name.
+        if line := unwritable(error):
+            _complain(line)
+            return 2
         if error.filename is None:
             raise
-        print(f"bench: {error.filename}: {error.strerror}; give a path that can be read and written", file=sys.stderr)
+        _complain(f"{error.filename}: {error.strerror}; give a path that can be read and written")
         return 2
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)

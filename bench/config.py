@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -98,6 +99,12 @@ class RunConfig:
     slice: Annotated[int | None, Plain] = None
     """Timed arms that one call measures at most; the same command goes on with the next ones. All at once unless given;
     in slices no best policy is chosen."""
+    shard: Annotated[str | None, Plain] = None
+    """Measure the i-th of n parts, such as 1/3; each arm is in one of them, all timed arms in the same. For array jobs."""
+    launcher: str = "local"
+    """local, or ray: trainings and evaluations as tasks of a Ray cluster (extra [scale])."""
+    address: Annotated[str | None, Plain] = None
+    """Ray cluster to join, such as auto; one of this machine alone is begun unless given."""
     timeout: float = 600.0
     """Seconds after which an arm that gives no sign of life counts as hung."""
     worker_memory: Annotated[float | None, Plain] = None
@@ -130,6 +137,14 @@ class RunConfig:
             raise UsageError(f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick")
         if self.slice is not None and self.slice < 1:
             raise UsageError(f"--slice: {self.slice} arms are none; 40 are about ten minutes on a GPU")
+        if self.shard is not None:
+            found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard, re.ASCII)
+            if found is None or not 1 <= int(found[1]) <= int(found[2]):
+                raise UsageError(f"--shard: {self.shard!r} is no shard; 1/3, 2/3 and 3/3 are the shards of three")
+        if self.address is not None and self.launcher != "ray":
+            raise UsageError(f"--address: {self.address} is a Ray cluster's; add --launcher ray")
+        if self.shard is not None and self.launcher != "local":
+            raise UsageError("--shard: a launcher spreads the arms itself; keep --shard or --launcher")
         if not 0 < self.timeout < float("inf"):
             raise UsageError(f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual")
         if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):

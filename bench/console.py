@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as without_markup
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
 from rich.tree import Tree
 
+from bench.errors import visible
 from bench.table import Table
 from bench.units import interval, number, scale
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.selfcheck import Verdict
     from bench.task import Task
     from bench.worker import Failure
+
+
+def escape(text: str) -> str:
+    """Text from anywhere as it is shown: neither markup nor anything that a terminal obeys."""
+    return without_markup(visible(text))
 
 
 def print_tables(console: Console, tables: list[Table]) -> None:

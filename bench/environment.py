@@ -11,8 +11,9 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench import disk
 from bench.errors import UsageError
-from bench.record import Machine, Scalar, write_whole
+from bench.record import Machine, Scalar
 from bench.registry import ROOT
 from bench.settings import waiting
 
@@ -89,7 +90,7 @@ def installation(results: Path) -> str:
     """
     path = results / ".installation"
     if not path.exists():
-        write_whole(path, f"{uuid.uuid4().hex[:4]}\n".encode())
+        disk.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())  # the first of several that begin together names it
     return path.read_text().strip()
 
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.contestants import Contestant, trained_rows
+from bench.disk import write_whole
 from bench.errors import UsageError
 from bench.published import Imported, Published, Speed
-from bench.record import write_whole
 from bench.summary import Row, Summary
 
 FOLDER = "published"

@@ -11,18 +11,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from lzma import LZMAError
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from bench.disk import write_whole
 from bench.errors import UsageError, one_line
 from bench.golden import GOLDEN, TOLERANCE_GMACS
-from bench.record import CountArm, Record, load, per_round, write_whole
+from bench.record import CountArm, Record, load, per_round
 from bench.summary import summarise
 from bench.trust import canary_drift, sentinel
 
@@ -121,16 +125,18 @@ def _opened(path: Path) -> dict[str, bytes]:
             if len(set(names)) < len(names):
                 raise UsageError(f"verify: {path} has two files of one name; no pack does")
             return {info.filename: archive.read(info) for info in infos}
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"verify: {path} is no pack ({one_line(error, 100)}); `python -m bench pack FILE` makes one") from None
 
 
+PACKED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)", re.ASCII)
+"""How records and their arrays are named by this program; nothing else is taken out of a pack."""
+
+
 def _safe(path: Path, name: str) -> None:
-    parts = PurePosixPath(name).parts
-    record = len(parts) == 3 and parts[1] == "records" and ".." not in parts and not name.startswith("/")
-    if name != MANIFEST and not (record and name.endswith((".jsonl", ".npz")) and "\\" not in name and "\0" not in name):
+    if name != MANIFEST and not PACKED.fullmatch(name):
         raise UsageError(f"verify: {path} holds {name[:80]!r}, which is neither a record nor its arrays; it is refused unread")
 
 

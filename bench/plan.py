@@ -11,9 +11,10 @@ import msgspec
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.errors import UsageError
 from bench.matching import siblings
-from bench.plugins import Metric, Model, for_every_model, metrics, models
+from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
+from bench.sharing import Part, everything, part_of
 from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.task import Task, about_of
 from bench.trainings import Known, Wish, wanted
@@ -38,14 +39,28 @@ class Plan:
 
     tasks: list[Task]
     wish: Wish | None
+    part: Part = everything
+    """Which of all arms are this program's."""
 
     def accuracies(self, known: Known) -> list[Task]:
         """The accuracy arms that can be named by now, and the training steps that have to be timed for them."""
-        return wanted(self.wish, known) if self.wish else []
+        return self.part(wanted(self.wish, known)) if self.wish else []
+
+    def others(self, known: Known) -> int:
+        """How many arms that somebody else measures are still open, as far as they can be named."""
+        if self.wish is None or self.part is everything:
+            return 0
+        every = wanted(self.wish, known)
+        mine = [task.arm for task in self.part(every)]
+        return sum(task.arm not in mine and known(task) is None for task in every)
 
 
-def make(config: RunConfig, *, device: str) -> Plan:
-    """What a run on `device` (a torch device string) does; UsageError where something asked for does not exist."""
+def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
+    """What a run on `device` (a torch device string) does; UsageError where something asked for does not exist.
+
+    Of it only `part`; the shard of the configuration unless given.
+    """
+    launchers.get(config.launcher)
     named = [_named(name) for name in dict.fromkeys(asked_for(config, device))]
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
@@ -55,8 +70,10 @@ def make(config: RunConfig, *, device: str) -> Plan:
     wanted = _metrics(config, kind)
     accuracies = tuple(metric for metric in wanted if metric.arm == "accuracy")
     wish = Wish(config, named, accuracies, kind) if accuracies and config.data is not None else None
-    found = Plan([*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)], wish)
-    if not found.tasks and wish is None:
+    part = part or part_of(config.shard)
+    tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
+    found = Plan(part(tasks), wish, part)
+    if not tasks and wish is None:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
     found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
     return found

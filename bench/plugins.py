@@ -9,7 +9,7 @@ Nothing here imports torch: the report asks these registries too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -184,12 +184,38 @@ def cuda_only(reason: str) -> Callable[[str], str | None]:
     return lambda device: None if device.startswith("cuda") else reason
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """An accuracy arm that was measured elsewhere: by its key, on which machine, with what value or failure.
+
+    `refused` is what the user has to mend before anything can be measured there.
+    """
+
+    key: str
+    where: str
+    value: float | None = None
+    failure: str | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launcher:
+    """A way to spread accuracy arms. `spread(config, keys)` measures the arms of these keys in the results folder that all
+    share, and yields each as it is finished; None: the runner does it, one after the other.
+    """
+
+    name: str
+    spread: Callable[[Any, list[str]], Iterator[Arrived]] | None
+    summary: str = ""
+
+
 models: Registry[Model] = Registry("model", room="models", flag="--models")
 families: Registry[Family] = Registry("family", room="models", plural="families", flag="--match")
 metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--metrics")
 policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
 datasets: Registry[Dataset] = Registry("dataset", room="bench.training.data", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
+launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 
 

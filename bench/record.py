@@ -4,8 +4,9 @@ A file holds, in this order and any number of runs: one `arm` line (format, key,
 `run` line (machine, versions, seed), one `round` line per finished round (raw samples with unit and direction), and
 an `end` line (how it ended). A run that was killed has no `end` line; its rounds count all the same.
 
-A finished round is appended and synced at once, so a kill loses the round in flight at most. A torn last line is cut
-off before the next append and reported on reading; any other damage is a `DamagedRecord` naming file and line.
+A finished round is appended and synced at once, so a kill loses the round in flight at most. A torn last line is void:
+it is reported on reading and marked before the next append; any other damage is a `DamagedRecord` naming file and line.
+Lines are only ever added at the end, each in one step, so that several programs may write beside each other.
 
 Format history
     1   first format
@@ -13,6 +14,8 @@ Format history
         rounds name the process they were taken in; runs say why an arm took part
     3   accuracy arms say how they were tuned, stretched and executed; a policy may leave a choice early
     4   runs name the studies that they were made for; what format 3 has is still read
+    5   every line ends with a checksum (`crc`: CRC-32 of the line without it), and a torn one is closed by the character
+        CAN instead of being cut off; what formats 3 and 4 have is still read
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import math
 import os
 import re
 import statistics
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +33,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from bench import disk
 from bench.errors import UsageError
 
-FORMAT = 4
-READABLE = (3, 4)
-"""Format 4 only adds."""
+FORMAT = 5
+READABLE = (3, 4, 5)
+"""Formats 4 and 5 only add."""
+SEALED = 5
+"""From this format on every line has a checksum."""
+SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
+VOID = b"\x18"
+"""The character CAN at the end of a line: its writer was killed in the middle of it. JSON has no such character."""
 
 Scalar = str | int | float | bool | None
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
@@ -300,58 +310,64 @@ def path_of(folder: Path, arm: Arm, settings: dict[str, Scalar]) -> Path:
 def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) -> Path:
     """Make sure the record of an arm exists and ends with a whole line; returns its path."""
     path = path_of(folder, arm, settings)
-    if path.exists():
-        _cut_torn_line(path)
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk.named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     head = ArmLine(format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about)
-    write_whole(path, _encode(head) + b"\n")
+    if not path.exists() and disk.create(path, _sealed(head)):
+        return path
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                # Not cut off: another writer may just be in the middle of its line, which then ends before the mark.
+                disk.append(path, VOID + b"\n")
     return path
 
 
 def append(path: Path, line: Body) -> None:
     """Append one line and wait until it is on disk."""
-    with path.open("ab") as file:
-        file.write(_encode(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    disk.append(path, _sealed(line))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part: temporary file, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _sealed(line: Line) -> bytes:
+    """A line as it is written: JSON whose last field is a checksum of the rest."""
+    text = _encode(line)
+    return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
 
 
-def _cut_torn_line(path: Path) -> None:
-    content = path.read_bytes()
-    if not content.endswith(b"\n"):
-        with path.open("rb+") as file:
-            file.truncate(content.rfind(b"\n") + 1)
+def _opened(line: bytes, *, needed: bool) -> bytes:
+    """A line without its checksum; ValueError where that does not fit, or is missing and `needed`."""
+    found = SEAL.search(line)
+    if found is None:
+        if needed:
+            raise ValueError("it has no checksum")
+        return line
+    text = line[: found.start()] + b"}"
+    if b"%08x" % zlib.crc32(text) != found[1]:
+        raise ValueError("its checksum is another: a byte of it was changed")
+    return text
 
 
 def load(path: Path) -> Record:
     """Read one record; `DamagedRecord` where anything but a torn last line is wrong."""
     lines = path.read_bytes().split(b"\n")
     torn = lines.pop() != b""
-    if not lines:
-        raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
     record: Record | None = None
     for number, line in enumerate(lines, start=1):
+        if line.endswith(VOID):
+            continue
         try:
             if record is None:
                 record = Record(path=path, head=_checked_head(line), torn=torn)
             else:
-                _file(record, _decode_body(line))
+                _file(record, _decode_body(_opened(line, needed=record.head.format >= SEALED)))
         except (msgspec.MsgspecError, ValueError) as error:
             raise DamagedRecord(
                 f"{path}: line {number} is damaged ({error}); restore the file or move it away, the other records are untouched"
             ) from error
-    assert record is not None
+    if record is None:
+        raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
     return record
 
 
@@ -359,6 +375,7 @@ def _checked_head(line: bytes) -> ArmLine:
     found = msgspec.json.decode(line)
     if isinstance(found, dict) and found.get("format", FORMAT) not in READABLE:
         raise ValueError(f"format {found['format']}, this version reads {' and '.join(map(str, READABLE))}")
+    line = _opened(line, needed=isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] >= SEALED)
     head = _decode_head(line)
     if head.key != key_of(head.arm, head.settings):
         raise ValueError(f"its key {head.key} is not that of its arm and settings")

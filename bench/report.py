@@ -7,12 +7,13 @@ from pathlib import Path
 
 from bench import citing, formats
 from bench.asking import verdicts
+from bench.disk import write_whole
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.exchange import imported
 from bench.gap_tables import gaps
 from bench.known_units import foreign
-from bench.record import DamagedRecord, Record, load_folder, write_whole
+from bench.record import DamagedRecord, Record, load_folder
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise

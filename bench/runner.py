@@ -12,22 +12,23 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import environment, plan, record, stopping
+from bench import costs, environment, plan, record, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.estimate import REACHED, matmul_rate
+from bench.estimate import REACHED, estimate, matmul_rate
 from bench.gpu import Gpu, gpu_for
 from bench.lane import Lane, comparable, label
-from bench.plugins import Metric, handwritten
+from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
+from bench.sharing import Part
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
 from bench.stats import ROUNDS_FOR_INTERVAL
@@ -36,6 +37,8 @@ from bench.training.files import Files
 from bench.trainings import hours
 from bench.worker import Failure, Job, Samples, Window, Worker, Workers
 
+COUNTING, TOP1 = "counting parameters and MACs", "top-1"
+"""What is done once, as it is called while it goes on and in the ledger."""
 FINAL = ("ok", "unsupported", "diverged")
 """How an arm may have ended for it to count as finished; the others are tried again."""
 CHOOSING = 0.6
@@ -92,9 +95,14 @@ class Runner:
     """A study's timed arms get another run; its rounds are added to those that there are."""
     until: float | None = None
     """When, on the clock of `now`, nothing new is begun any more; what was not begun is left."""
+    began: float | None = None
+    """When the command began, on the clock of `now`; unless given, when this was made."""
+    part: Part | None = None
+    """Which arms are measured; those of the configuration's shard unless given."""
     free: Callable[[Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
+        self.began = self.now() if self.began is None else self.began
         self.device = environment.resolve_device(self.config.device)
         self.gpu = self.gpu or gpu_for(self.device)
         self.results = usable_folder(self.config.results)
@@ -107,6 +115,8 @@ class Runner:
         self.ledger = Ledger()
         self.left = 0
         self.failures: dict[str, str] = {}
+        self.arrived: dict[str, float] = {}
+        """Values that were measured on other machines, by key."""
 
     def run(self) -> Outcome:
         """Measure what is asked for and not yet finished. Raises Interrupted on Ctrl-C, UsageError on bad input."""
@@ -117,6 +127,7 @@ class Runner:
         accuracies = asked.accuracies(self._known)
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
         self._agreed([lane.task for lane in trainings])
+        expected = self._expected([lane.task for lane in [*lanes, *trainings]])
         self.observer.planned(self.machine, self.folder.parent, [*tasks, *accuracies], [lane.task for lane in [*lanes, *trainings]])
         if self.gpu is not None and (others := self.gpu.others(set())):
             self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
@@ -124,7 +135,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
             try:
                 self._claim([*tasks, *accuracies])
-                self._once("counting parameters and MACs", [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
+                self._once(COUNTING, [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
                 self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
                 self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
                 accuracies, trained = self._accuracies(asked)
@@ -136,7 +147,37 @@ class Runner:
         every = [*tasks, *accuracies, *along]
         paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in every))
         measured = len(lanes) - self.left + trained
+        if measured and not self.left:
+            self._account(expected, lanes, trained)
         return Outcome(self.folder, [path for path in paths if path.exists()], measured, self.ledger, self.left, self.failures)
+
+    def _expected(self, tasks: list[Task]) -> float | None:
+        """Seconds that the estimate gives, for the next one to be held against; None where models would have to be built for it."""
+        named = [task.arm.model for task in tasks if isinstance(task.arm, SpeedArm | AccuracyArm)]
+        if not tasks or not all(is_known(name) for name in named):
+            return None
+        known = [mine for one in self.known.values() if (mine := one.within(self.machine.fingerprint)).runs]
+        return estimate(self.config, tasks, known, self.device, costs.read(self.folder.parent)).seconds
+
+    def _account(self, expected: float | None, lanes: list[Lane], trained: int) -> None:
+        """What this run took."""
+        assert self.began is not None
+        spent = self.ledger.seconds
+        timed = [lane for lane in lanes if _is_timed(lane.arm)]
+        line = costs.Cost(
+            run=self.run_id,
+            took=self.now() - self.began,
+            expected=expected,
+            counts=sum(lane.task.metrics[0].arm == "count" for lane in lanes),
+            counting=spent.get(COUNTING, 0.0),
+            setups=len(timed),
+            setting_up=spent.get("set-up", 0.0),
+            windows=spent.get("windows", 0.0),
+            rounds=spent.get("rounds", 0.0),
+            accuracies=trained,
+            accuracy=spent.get(TOP1, 0.0),
+        )
+        costs.append(self.folder.parent, line)
 
     # What is still to be done
 
@@ -148,7 +189,7 @@ class Runner:
 
     def _read(self) -> plan.Plan:
         """The plan, with the records that it is held against."""
-        asked = plan.make(self.config, device=self.device)
+        asked = plan.make(self.config, device=self.device, part=self.part)
         records, damaged = record.load_folder(self.folder)
         if damaged:
             raise damaged[0]
@@ -337,11 +378,20 @@ class Runner:
             done += len(lanes)
             timed = [lane for lane in lanes if _is_timed(lane.arm)]
             self._speeds(timed, [lane.task for lane in timed], [])
-            self._once("top-1", [lane for lane in lanes if not _is_timed(lane.arm)])
+            rest = [lane for lane in lanes if not _is_timed(lane.arm)]
+            spread = launchers.get(self.config.launcher).spread
+            if spread is None:
+                self._once(TOP1, rest)
+            elif rest:
+                self._elsewhere(spread, rest)
+        if (waiting := asked.others(self._known)) and (self.config.lr_search or self.config.equalise == "seconds"):
+            self.observer.note(f"{waiting} arms of other shards are open; what depends on them is measured by this command later")
         return [task for task in asked.accuracies(self._known) if task.arm in had], done
 
     def _known(self, task: Task) -> float | None:
         """The value of a finished arm, -1 where it failed for good, None where it is still to be measured."""
+        if (key := record.key_of(task.arm, task.settings)) in self.arrived:
+            return self.arrived[key]
         path = record.path_of(self.folder, task.arm, task.settings)
         found = record.load(path).within(self.machine.fingerprint) if path.exists() else None
         if found is None or not found.ends:
@@ -350,6 +400,23 @@ class Runner:
             return -1.0
         values = list(record.per_round(found, task.metrics[0].name).values())
         return statistics.median(values) if values else None
+
+    def _elsewhere(self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]) -> None:
+        """Accuracy arms by a launcher; their records are written where they are measured."""
+        before = self.now()
+        names = {record.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
+        self.observer.step(TOP1, f"{len(lanes)} arms handed to {self.config.launcher}", 0, len(lanes), None)
+        for number, one in enumerate(spread(self.config, list(names))):
+            if one.refused:
+                raise UsageError(one.refused)
+            stopping.check()
+            if one.failure is not None:
+                self.failures[f"{names[one.key]} {one.key}"] = one.failure
+                self.observer.note(f"{names[one.key]}: {one.failure}")
+            self.arrived[one.key] = -1.0 if one.value is None else one.value
+            self.ledger.rounds += one.value is not None
+            self.observer.step(TOP1, f"{names[one.key]} on {one.where}", number, len(lanes), None)
+        self.ledger.add(TOP1, self.now() - before)
 
     def _agreed(self, tasks: list[Task]) -> None:
         """UsageError where trainings would take long and nobody said yes."""
@@ -373,7 +440,7 @@ class Runner:
             if self._late():
                 self.left += len(lanes) - number
                 return
-            model = lane.arm.model
+            model, before = lane.arm.model, self.now()
 
             def heard(text: str, number: int = number, model: str = model) -> None:
                 self.observer.step(name, f"{model} {text}".rstrip(), number, len(lanes), None)
@@ -383,6 +450,7 @@ class Runner:
                 self._read_once(lane, heard)
                 self._end(lane, "ok")
             lane.close()
+            self.ledger.add(name, self.now() - before)
 
     def _late(self) -> bool:
         """Whether nothing new is to be begun."""
@@ -494,6 +562,11 @@ class Runner:
 
 def _is_timed(arm: record.Arm) -> bool:
     return isinstance(arm, SpeedArm) and arm.mode != "capacity"
+
+
+def is_known(name: str) -> bool:
+    """Whether the costs of an arm can be told without building its model; a data set's baseline has none."""
+    return ":" not in name and (name not in models.names() or models.get(name).shape is not None)
 
 
 def best_policies(lanes: list[Lane]) -> list[Lane]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.disk import write_whole
 from bench.errors import UsageError, one_line
-from bench.record import write_whole
 
 
 def write_arrays(record: Path, run: str, arrays: Mapping[str, object]) -> str:

@@ -21,7 +21,7 @@ TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 HANDWRITTEN_NOTE = (
-    "† kernels written for this model, by this project, or on a CPU the compiler told what suits its filters (docs/fused.md): not what libraries "
+    "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
     "make of it by themselves; never chosen as a best policy"
 )
 KNEE = 0.05

@@ -16,17 +16,15 @@ from pathlib import Path
 from bench import environment, plan
 from bench.asking import hash_of
 from bench.config import RunConfig
-from bench.estimate import REACHED, estimate, matmul_rate, records_of
+from bench.costs import Cost, habits, read
+from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
-from bench.record import AccuracyArm, Machine, Record, per_round
+from bench.record import AccuracyArm, Machine, Record
 from bench.runner import Observer, Runner
 from bench.studies._scales import scale_of
 from bench.task import Task
-from bench.trainings import hours
 from bench.worker import Job, Worker
 
-START_S = 2.5
-"""Seconds that a training takes beside its steps: a process, the data, the looks, the evaluation."""
 LEAST_S = 20.0
 """A queue begins nothing in the last seconds of its time; its last training may still take as long."""
 
@@ -40,6 +38,7 @@ class Entry:
     worth: float = 0.0
     seconds: float = 0.0
     tasks: list[Task] = field(default_factory=list)
+    cost: Estimate | None = None
 
     @property
     def trains(self) -> bool:
@@ -79,8 +78,9 @@ class Queue:
         found = [entry for entry in merged.values() if entry.tasks]
         known = records_of(self.folder / "records", self._machine.fingerprint)
         rate = REACHED * matmul_rate(device)
+        costs = read(self.folder)
         for entry in found:
-            entry.seconds = self._expected(entry, known, rate, kind)
+            self._expect(entry, known, rate, costs)
         return sorted(found, key=lambda entry: -entry.worth / entry.seconds)
 
     def run(self, entries: list[Entry], seconds: float | None) -> list[Entry]:
@@ -122,25 +122,12 @@ class Queue:
             self._config(entry), self.observer, self.open_worker, now=self.now, studies=entry.studies, again=self.again and not entry.trains
         )
 
-    def _expected(self, entry: Entry, known: list[Record], rate: float, kind: str) -> float:
-        """Seconds that what is open of an entry takes, by this machine's records where there are some."""
+    def _expect(self, entry: Entry, known: list[Record], rate: float, costs: list[Cost]) -> None:
+        """What is open of an entry costs so much, by this machine's records where there are some."""
         config = self._config(entry)
-        if not entry.trains:
-            return max(1.0, estimate(config, plan.make(config, device=self.device), known, kind).seconds)
-        trained = [_seconds(task, known, rate) for task in entry.tasks if isinstance(task.arm, AccuracyArm)]
+        tasks = entry.tasks if entry.trains else plan.make(config, device=self._device).tasks  # timed arms meet all together
+        entry.cost = found = estimate(config, tasks, known, self._device, costs, rate)
         # The trainings after a search have the length of its trials.
+        trained = [line.once for line, task in zip(found.lines, tasks, strict=False) if isinstance(task.arm, AccuracyArm)]
         later = statistics.fmean(trained) * config.seeds * len(config.models) if config.lr_search and trained else 0.0
-        return max(1.0, sum(trained) + later)
-
-
-def _seconds(task: Task, known: list[Record], rate: float) -> float:
-    """Of one training: what another one of the same model and recipe took, else by its multiply-adds."""
-    arm = task.arm
-    assert isinstance(arm, AccuracyArm)
-    for one in known:
-        other = one.arm
-        if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (arm.model, arm.data, arm.recipe_hash):
-            found = [line.samples[0].detail.get("train_s") for line in one.rounds if line.samples and per_round(one, "top1")]
-            if found and found[-1] is not None:
-                return START_S + float(found[-1])
-    return START_S + 3600 * hours([task], rate)
+        entry.seconds = max(1.0, found.seconds + later - habits(costs).start)  # a queue begins once

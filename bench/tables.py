@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import published
 from bench.accuracy_tables import accuracy, training_cost, views
@@ -12,10 +12,7 @@ from bench.handwritten_tables import handwritten
 from bench.speed_tables import best, efficiency, percentiles
 from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
-from bench.units import duration, number, span
-
-if TYPE_CHECKING:  # imports torch
-    from bench.estimate import Estimate
+from bench.units import number, span
 
 
 def all_tables(summary: Summary) -> list[Table]:
@@ -40,23 +37,6 @@ def matches(
         mark = "" if within else ", out of tolerance: the nearest there is"
         lines.append([name, f"{params:,}", number(macs * 1e-9), str(tokens or ""), f"{miss * 100:.2f} %{mark}", rule])
     return Table(f"Equal {budget}", ["model", "params", "GMACs", "tokens", "miss", "chosen by"], lines, [MACS_NOTE.replace("¹ ", "MACs: ")])
-
-
-def cost(found: Estimate) -> Table:
-    """What a run would measure and what that would take."""
-    lines = [
-        [line.name, line.metrics, f"{line.setup:.1f}", number(line.each_round), number(line.memory / 1e9), line.basis]
-        for line in found.lines
-    ]
-    notes = [
-        f"about {duration(found.seconds)} for {found.rounds} rounds over all arms, set-up and counting included; "
-        f"{number(found.memory / 1e9)} GB while all are alive"
-    ]
-    if found.trainings:
-        notes.append(
-            f"{found.trainings} accuracy arms come after that; their trainings take very roughly {duration(3600 * found.training_hours)}"
-        )
-    return Table("Plan; nothing was measured", ["arm", "metrics", "set-up s", "s a round", "memory GB", "estimate"], lines, notes)
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -11,7 +11,7 @@ from bench.units import interval, number, p_value
 from bench.verdicts import Finding, Judged, Verdict
 
 if TYPE_CHECKING:  # imports torch
-    from bench.study_queue import Entry
+    pass
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 
@@ -100,21 +100,3 @@ def region(finding: Finding) -> str:
     if below:
         return f"below {number(high, places=2)}"
     return f"above {number(low, places=2)}" if above else f"{number(low, places=2)} to {number(high, places=2)}"
-
-
-def queued(entries: list[Entry]) -> Table:
-    """The queue of a `study run`."""
-    lines = [
-        [
-            one.need.what,
-            ", ".join(one.studies),
-            str(len(one.tasks)),
-            number(one.worth),
-            number(one.seconds / 60),
-            number(one.worth / one.seconds * 60),
-        ]
-        for one in entries
-    ]
-    total = sum(one.seconds for one in entries) / 60
-    notes = [f"about {total:.0f} minutes in all, from records of this machine where it has some, else from multiply-adds"]
-    return Table("Queue; nothing was measured", ["run", "for", "open arms", "worth", "minutes", "worth a minute"], lines, notes)

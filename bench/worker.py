@@ -11,17 +11,20 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import Any, Protocol
 
 from bench import settings
+from bench.disk import unwritable
 from bench.errors import Diverged, UsageError
 from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
@@ -142,7 +145,9 @@ class ProcessWorker:
         return self._ask(window, heard, glance)
 
     def close(self) -> None:
+        below = descendants(self.pid) if self.pid else []  # readers of images that hang would stay for ever
         self._process.kill()
+        kill(below)
         self._process.join()
         self._mine.close()
 
@@ -194,6 +199,7 @@ class Workers:
 
 def serve(pipe: Connection, job: Job) -> None:
     """The worker's life: answer requests until the pipe closes."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what ends
     subject: Any = None
     while True:
@@ -211,6 +217,37 @@ def serve(pipe: Connection, job: Job) -> None:
         except Exception as error:
             answer = failure_of(error)
         pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Wait until the program that wanted this worker has ended, however it did, and end at once.
+
+    A training in the middle of its steps would otherwise go on by itself, beside the one that resumes it.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    kill(descendants(os.getpid()))
+    os._exit(1)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, as far as the system tells (Linux)."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            below = [int(child) for child in children.read_text().split()]
+        except OSError:
+            continue  # the thread has just ended
+        found += [one for child in below for one in (child, *descendants(child))]
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    """SIGKILL to each that is still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _open(job: Job, pipe: Connection) -> Any:
@@ -280,6 +317,8 @@ def failure_of(error: Exception) -> Failure:
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
+    if isinstance(error, OSError) and (line := unwritable(error)):
+        return Failure("failed", str(line), usage=True)  # it would fail for every arm
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
     if is_out_of_memory(error):

@@ -41,11 +41,16 @@ def timm_model(name: str) -> Model | None:
         close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
         hint = f"; did you mean timm:{close[0]}?" if close else f"; `timm.list_models()` lists {len(timm.list_models())}"
         raise UsageError(f"--models: timm {timm.__version__} has no model {architecture!r}{hint}")
+    try:
+        size = default_size(architecture)
+    except RuntimeError:  # timm's word for a tag that does not exist
+        plain, _, tag = architecture.partition(".")
+        raise UsageError(f"--models: timm {timm.__version__} has no weights {tag!r} of {plain}; timm:{plain} would work") from None
     return Model(
         name=name,
         family=FAMILIES.get(architecture.partition("_")[0].rstrip("0123456789"), "other"),
         build=partial(build, architecture),
-        image_size=default_size(architecture),
+        image_size=size,
         timm_name=architecture.partition(".")[0],
         summary="timm's own",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,12 @@ from bench import record
 from bench.record import About, AccuracyArm, CountArm, EndLine, Machine, RoundLine, RunLine, Sample, SpeedArm
 from bench.timing import Times
 from bench.worker import Failure, Job, Samples, Window
+
+
+def resealed(content: bytes) -> bytes:
+    """A record whose lines were changed, with checksums that fit them again."""
+    lines = [record.SEAL.sub(b"}", line) for line in content.splitlines()]
+    return b"".join(line[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(line) for line in lines)
 
 
 @dataclass

@@ -19,13 +19,13 @@ CONFIG = RunConfig(models=("convmixer_digits", "vit_digits"), device="cpu", metr
 
 def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> None:
     tasks = plan.make(CONFIG, device="cpu")
-    found = estimate(CONFIG, tasks, [], "cpu")
+    found = estimate(CONFIG, tasks.tasks, [], "cpu")
     mine = [line for line in found.lines if line.name.startswith(("convmixer_digits", "vit_digits"))]
     assert {line.basis for line in mine} == {"from its MACs"}
     assert found.rounds == 10
     assert found.seconds > 10 * sum(line.each_round for line in mine)
     budgeted = RunConfig(models=CONFIG.models, device="cpu", metrics=("throughput",), time_budget=4.0)
-    assert 1 <= estimate(budgeted, tasks, [], "cpu").rounds < 64
+    assert 1 <= estimate(budgeted, tasks.tasks, [], "cpu").rounds < 64
 
 
 def test_what_was_measured_here_counts(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_what_was_measured_here_counts(tmp_path: Path) -> None:
     path = record.create(tmp_path, task.arm, task.settings, task.about)
     setup = {"seconds_per_call": 2.0}
     record.append(path, RunLine(run="r", started="2026", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
-    found = estimate(CONFIG, tasks, [record.load(path)], "cpu")
+    found = estimate(CONFIG, tasks.tasks, [record.load(path)], "cpu")
     line = next(line for line in found.lines if line.name.startswith("vit_digits"))
     assert (line.basis, line.each_round) == ("measured here before", 2.0)
 

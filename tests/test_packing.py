@@ -11,7 +11,7 @@ import pytest
 from bench.cli import main
 from bench.packing import MANIFEST, pack, verify
 
-from .conftest import MACHINE
+from .conftest import MACHINE, resealed
 
 
 @pytest.fixture
@@ -35,11 +35,12 @@ def changed(packed: Path, name_part: str, old: bytes, new: bytes) -> str:
 
 
 def forge(packed: Path) -> None:
-    """Make the manifest fit whatever is in the pack."""
+    """Make the manifest and all checksums fit whatever is in the pack."""
     from bench.packing import _manifest
 
     with zipfile.ZipFile(packed) as archive:
         contents = {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
+    contents = {name: resealed(content) if name.endswith(".jsonl") else content for name, content in contents.items()}
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in {MANIFEST: _manifest(contents), **contents}.items():
             archive.writestr(name, content)

@@ -9,7 +9,7 @@ import pytest
 from bench import record
 from bench.record import About, DamagedRecord, EndLine, RoundLine, RunLine, Sample, SpeedArm
 
-from .conftest import MACHINE, speed_record
+from .conftest import MACHINE, resealed, speed_record
 
 ARM = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
 
@@ -24,7 +24,7 @@ def test_what_is_written_is_read_back_unrounded(tmp_path: Path) -> None:
     assert loaded.runs[0].machine == MACHINE
 
 
-def test_a_torn_last_line_is_left_out_and_cut_off_before_the_next_append(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_left_out_and_void_after_the_next_append(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     whole = path.read_bytes()
     for length in range(len(whole) - 1, whole.rstrip(b"\n").rfind(b"\n") + 1, -7):
@@ -45,7 +45,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_before_the_next_append(tmp_pat
         (b'"round":1', b'"round":"one"', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[null]', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[]', "line 3 is damaged"),
-        (b'"format":4', b'"format":99', "line 1 is damaged .format 99"),
+        (b'"format":5', b'"format":99', "line 1 is damaged .format 99"),
         (b'"batch_size":4', b'"batch_size":8', "line 1 is damaged .its key"),
         (b'"run":"r1","round":1', b'"run":"r9","round":1', "run 'r9' has no run line"),
         (b'{"type":"run"', b'{"type":"nun"', "line 2 is damaged"),
@@ -55,10 +55,29 @@ def test_any_other_damage_names_file_and_line(tmp_path: Path, old: bytes, new: b
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     content = path.read_bytes()
     assert old in content
-    path.write_bytes(content.replace(old, new))
+    path.write_bytes(resealed(content.replace(old, new)))
     with pytest.raises(DamagedRecord, match=complaint) as caught:
         record.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_changed_value_is_noticed_even_where_it_could_be_one(tmp_path: Path) -> None:
+    path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
+    path.write_bytes(path.read_bytes().replace(b'"values":[1.0]', b'"values":[1.5]'))
+    with pytest.raises(DamagedRecord, match=r"line 3 is damaged .its checksum is another"):
+        record.load(path)
+
+
+def test_records_of_formats_without_checksums_are_read(tmp_path: Path) -> None:
+    path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
+    lines = [record.SEAL.sub(b"}", line).replace(b'"format":5', b'"format":4') for line in path.read_bytes().splitlines()]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    assert len(record.load(path).rounds) == 2
+    record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+    assert len(record.load(path).ends) == 2
+    path.write_bytes(path.read_bytes().replace(b'"format":4', b'"format":5'))
+    with pytest.raises(DamagedRecord, match=r"line 1 is damaged .it has no checksum"):
+        record.load(path)
 
 
 def test_the_folder_gives_the_whole_records_and_names_the_damaged(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from bench.disk import write_whole
 from bench.errors import UsageError
 from bench.page.data import page_data
-from bench.record import write_whole
 from bench.report import Report
 
 NAME = "report.html"

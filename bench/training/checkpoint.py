@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file with every tensor of a training and its other state as JSON. No pickles.
 
-A file is written whole under another name, synced and renamed: a reader sees the old one or the new one. Foreign
+A file is written whole under another name, synced and renamed: a reader sees the old one or the new one. It carries a
+checksum of its tensors, since safetensors has none: a flipped bit in a weight would go unseen otherwise. Foreign
 checkpoints are read with torch's weights-only loader, which builds tensors and plain containers and calls nothing.
 """
 
@@ -8,32 +9,49 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench import disk
 from bench.errors import UsageError, one_line
 
 STATE = "convmixer_bench"
 """The entry of a file's metadata that holds what is no tensor."""
+CHECKSUM = "crc"
+"""Field of the state; files of before it have none."""
 FORMAT = 1
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write tensors by name and JSON state beside them, whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name a process: what a killed one left behind is overwritten by its successor's, not collected.
-    temporary = path.with_name(f".{path.name}.tmp")
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(whole, temporary, metadata={STATE: json.dumps({"format": FORMAT, **state})})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    disk.sweep(path)
+    mine = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    says = {"format": FORMAT, CHECKSUM: checksum(mine), **state}
+    with disk.whole(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(mine, temporary, metadata={STATE: json.dumps(says)})
+        except SafetensorError as error:
+            if number := re.search(r"os error (\d+)", str(error)):  # the library's own error has no errno
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+            raise
+
+
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """Eight hex digits over names and bytes of tensors."""
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -46,6 +64,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             state = json.loads((file.metadata() or {}).get(STATE, "{}"))
     except (SafetensorError, ValueError, OSError) as error:
         raise UsageError(f"{path}: not a whole safetensors file ({one_line(error)}); move it away to start anew") from None
+    if not isinstance(state, dict):
+        raise UsageError(f"{path}: what it says of itself is no object; move it away to start anew")
+    if state.get(CHECKSUM) not in (None, checksum(tensors)):
+        raise UsageError(f"{path}: a byte of it was changed (its checksum is another); move it away to start anew")
     if state and state.get("format") != FORMAT:
         raise UsageError(f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; move it away to start anew")
     return tensors, state

@@ -1,0 +1,126 @@
+"""Files that a reader finds whole or not at all, whoever else writes beside; and one clear line where a disk is full.
+
+Nothing here takes a lock: a name is given to a file that is complete (rename), or to the first who asks (link). Both are
+one step on local and on network file systems.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.errors import UsageError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+LEFT_BEHIND = 3600.0
+"""Seconds after which a temporary file counts as one that a killed program left."""
+
+
+class Unwritable(UsageError):
+    """A file that cannot be written; the message says what remains and what to do."""
+
+
+def unwritable(error: OSError, path: Path | None = None) -> Unwritable | None:
+    """The line for an error of the file system that the user can mend; None for any other error."""
+    where = path or error.filename or "a temporary file"
+    if error.errno in NO_ROOM:
+        return Unwritable(f"{where}: {error.strerror}; what was finished is kept: make room, and the same command goes on from there")
+    if error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):
+        return Unwritable(f"{where}: {error.strerror}; what was finished is kept: allow writing there, and the same command goes on")
+    return None
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors of the file system that the user can mend, as one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if line := unwritable(error, path):
+            raise line from None
+        raise
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` once it is complete and on disk. A reader sees the old file or the new.
+
+    Each writer has a name of its own, so that several may write the same file: the last one's stays.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    with named(path):
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole: see `whole`."""
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Write a file whole unless there is one already; False where somebody else was first. Theirs is untouched."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    with named(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK) or not temporary.exists():
+                raise
+            return _create_without_links(path, content)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_without_links(path: Path, content: bytes) -> bool:
+    """The same where a file system knows no hard links: exclusive, but a reader may see it grow."""
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append in one step, at the end as it is then, and wait until it is on disk."""
+    with named(path):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            written = os.write(file, content)
+            if written < len(content):  # the disk became full in the middle: this says so, and the torn line is void
+                os.write(file, content[written:])
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def sweep(path: Path) -> None:
+    """Remove temporary files of `path` that killed programs left long ago; large ones would fill the disk."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        try:
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                left.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue  # its writer has just finished

@@ -1,0 +1,56 @@
+"""One accuracy arm measured on whatever machine this is, by a run of its own in the shared results folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench import record
+from bench.config import RunConfig
+from bench.plugins import Arrived
+from bench.record import Arm, Machine, Sample
+from bench.runner import Runner
+from bench.sharing import Only
+from bench.task import Task
+from bench.worker import Failure
+
+
+@dataclass
+class Quiet:
+    """Nobody is watching here; what failed is told to whoever asked."""
+
+    failure: str | None = None
+
+    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+
+    def figure(self, arm: Arm, sample: Sample) -> None: ...
+
+    def failed(self, arm: Arm, failure: Failure) -> None:
+        self.failure = f"{failure.status}: {failure.error}"
+
+
+def measure(config: RunConfig, key: str, *, folder: str, installation: str) -> Arrived:
+    """Measure the arm of `key` here. `folder` is where the asking program was started, `installation` its results folder's name."""
+    where = platform.node()
+    if Path(folder).is_dir():  # user models may be named from there
+        os.chdir(folder)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    here = config.results / ".installation"
+    if not here.exists() or here.read_text().strip() != installation:
+        return Arrived(key, where, refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it")
+    quiet = Quiet()
+    runner = Runner(replace(config, launcher="local", yes=True), quiet, part=Only(frozenset({key})))
+    runner.run()
+    found = [record.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
+    values = [value for one in found for value in record.per_round(one, "top1").values()]
+    return Arrived(key, where, value=values[-1] if values and quiet.failure is None else None, failure=quiet.failure)

@@ -1,0 +1,150 @@
+"""A run in parts: shards that agree without a word, Ray's workers, torchrun's processes; and what a lost one leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import plan, record
+from bench.cli import main
+from bench.config import RunConfig
+from bench.errors import UsageError
+from bench.record import SpeedArm, key_of
+from bench.worker import descendants
+
+SWEEP = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "top1", "--device", "cpu"]
+TRAININGS = [*SWEEP, "--data", "digits", "--recipe", "digits:epochs=1", "--seeds", "3"]
+
+
+def keys(results: Path) -> list[str]:
+    """The keys of all records, each as often as it is there."""
+    return sorted(path.name.split(".")[-2] for path in results.glob("*/records/*.jsonl"))
+
+
+def planned(**more: object) -> list[str]:
+    """The keys that a part of a run names before anything is measured."""
+    names = ("convmixer_digits", "vit_digits", "resnet_digits")
+    config = RunConfig(models=names, data="digits", seeds=3, device="cpu", **more)  # type: ignore[arg-type]
+    asked = plan.make(config, device="cpu")
+    return [key_of(task.arm, task.settings) for task in [*asked.tasks, *asked.accuracies(lambda task: None)]]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 7, 40])
+def test_every_arm_is_in_one_shard_and_timed_ones_in_the_same(number: int) -> None:
+    shards = [planned(shard=f"{part}/{number}") for part in range(1, number + 1)]
+    assert sorted(key for part in shards for key in part) == sorted(planned())
+    config = RunConfig(models=("convmixer_digits", "vit_digits"), device="cpu", policies=("fp32", "channels_last"), batch_sizes=(1, 2))
+    timed = {key_of(task.arm, task.settings) for task in plan.make(config, device="cpu").tasks if isinstance(task.arm, SpeedArm)}
+    homes = 0
+    for part in range(1, number + 1):
+        shard = RunConfig(**{**vars(config), "shard": f"{part}/{number}"})
+        mine = {key_of(task.arm, task.settings) for task in plan.make(shard, device="cpu").tasks}
+        assert mine & timed in (set(), timed)
+        homes += bool(mine & timed)
+    assert homes == 1
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "x", "1", "1/3/4", "-1/3", "1.5/3", "", "١/٣"])
+def test_what_is_no_shard_is_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--shard: .* is no shard; 1/3"):
+        RunConfig(shard=text)
+
+
+def test_flags_that_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--address: auto is a Ray cluster's; add --launcher ray"):
+        RunConfig(address="auto")
+    with pytest.raises(UsageError, match="--shard: a launcher spreads"):
+        RunConfig(shard="1/2", launcher="ray")
+    with pytest.raises(UsageError, match="--launcher: no launcher named 'rey'; did you mean ray"):
+        plan.make(RunConfig(models=("vit_digits",), launcher="rey", device="cpu"), device="cpu")
+
+
+def test_an_empty_shard_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    what = ["run", "--models", "vit_digits", "--metrics", "params", "--device", "cpu", "--results", str(tmp_path)]
+    assert [main([*what, "--shard", f"{part}/9"]) for part in range(1, 10)] == [0] * 9
+    assert len(keys(tmp_path)) == 1
+
+
+def test_shards_that_run_together_share_a_folder(tmp_path: Path) -> None:
+    """Three programs at the same time, in a folder that none of them has made yet."""
+    what = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "params,macs", "--device", "cpu"]
+    command = [sys.executable, "-m", "bench", "run", *what, "--results", str(tmp_path / "r")]
+    parts = [subprocess.Popen([*command, "--shard", f"{part}/3"], stdout=subprocess.DEVNULL) for part in (1, 2, 3)]
+    assert [part.wait(120) for part in parts] == [0, 0, 0]
+    assert len(keys(tmp_path / "r")) == len(set(keys(tmp_path / "r"))) == 4
+    assert len(list((tmp_path / "r").glob("*/records"))) == 1
+
+
+def test_twelve_trainings_under_ray_with_a_worker_killed(tmp_path: Path) -> None:
+    """All twelve, none twice, the keys of the other ways to run them; a lost worker's training is begun again by Ray."""
+    pytest.importorskip("ray")
+    command = [sys.executable, "-m", "bench", "run", *TRAININGS, "--launcher", "ray", "--results", str(tmp_path)]
+    with (tmp_path / "out.txt").open("w") as out:
+        run = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        until = time.monotonic() + 240
+        while len(keys(tmp_path)) < 4 and run.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        victims = [pid for pid in descendants(run.pid) if _command(pid).startswith("ray::bench")]
+        assert victims, (tmp_path / "out.txt").read_text()
+        os.kill(victims[0], signal.SIGKILL)
+        assert run.wait(400) == 0, (tmp_path / "out.txt").read_text()
+    trained = [path for path in tmp_path.glob("*/records/*.jsonl") if '"recipe":"digits' in path.read_text().split("\n")[0]]
+    expected = RunConfig(**_fields(tmp_path))
+    named = plan.make(expected, device="cpu").accuracies(lambda task: None)
+    assert keys(tmp_path) == sorted(key_of(task.arm, task.settings) for task in named)
+    assert len(trained) == 12
+    for path in trained:
+        found = record.load(path)
+        assert [end.status for end in found.ends] == ["ok"]
+        assert len(found.rounds) == 1
+    assert main(["run", *TRAININGS, "--results", str(tmp_path)]) == 0  # nothing is left to do
+    assert all(len(record.load(path).rounds) == 1 for path in trained)
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def _fields(results: Path) -> dict[str, object]:
+    models = ("convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits")
+    return {"models": models, "metrics": ("top1",), "device": "cpu", "data": "digits", "recipe": "digits:epochs=1", "seeds": 3}
+
+
+def test_a_folder_that_is_not_shared_is_one_line(tmp_path: Path) -> None:
+    from bench.launchers._one import measure
+
+    (tmp_path / ".installation").write_text("0000\n")
+    found = measure(RunConfig(results=tmp_path, models=("vit_digits",)), "0" * 16, folder=str(Path.cwd()), installation="ffff")
+    assert found.refused is not None and "share it" in found.refused
+
+
+def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
+    """The launcher begins both again; they go on from the checkpoint and count every image of the test split once."""
+    recipe = "digits:epochs=12:micro_batch=32"
+    what = ["run", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--models", "vit_digits", "--recipe", recipe]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
+    with (tmp_path / "out.txt").open("w") as out:
+        run = subprocess.Popen([*launcher, "-m", "bench", *what, "--results", str(tmp_path)], stdout=out, stderr=subprocess.STDOUT)
+        until = time.monotonic() + 120
+        while not list(tmp_path.glob("*/checkpoints/*.safetensors")) and run.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        workers = [pid for pid in descendants(run.pid) if "bench\0run" in _command(pid)]
+        assert len(workers) >= 2, (tmp_path / "out.txt").read_text()
+        os.kill(workers[1], signal.SIGKILL)
+        assert run.wait(240) == 0, (tmp_path / "out.txt").read_text()
+    [log] = tmp_path.glob("*/logs/*.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    starts = [event["step"] for event in events if event["event"] == "start"]
+    assert len(starts) == 2 and starts[1] > 0
+    [path] = tmp_path.glob("*/records/vit_digits.*.jsonl")
+    found = record.load(path)
+    assert [end.status for end in found.ends] == ["ok"]
+    detail = found.rounds[-1].samples[0].detail
+    assert (detail["processes"], detail["images"]) == (2, 360)
