@@ -77,6 +77,7 @@ def test_an_unequal_sentinel_pair_is_refused_even_with_a_fitting_manifest(packed
         if "deit_s16.speed" in name:
             lines = [json.loads(line) for line in content.splitlines()]
             for line in lines:
+                line.pop("crc")
                 for sample in line.get("samples", ()):
                     sample["values"] = [2 * value for value in sample["values"]]
             contents[name] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)

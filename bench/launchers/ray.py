@@ -37,8 +37,7 @@ def spread(config: RunConfig, keys: list[str]) -> Iterator[Arrived]:
         from bench.launchers._one import measure
 
         shared = replace(config, results=config.results.resolve(), checkpoint=config.checkpoint and config.checkpoint.resolve())
-        # A process of its own for each: what a model leaves behind on a device goes with it.
-        remote = ray.remote(max_retries=RETRIES, max_calls=1, **wanted)(measure)
+        remote = ray.remote(max_retries=RETRIES, **wanted)(measure)
         home = {"folder": os.getcwd(), "installation": environment.installation(config.results)}
         open_ones = {remote.options(name=f"bench {key}").remote(shared, key, **home): key for key in keys}
         while open_ones:
