@@ -6,6 +6,7 @@ from typing import Any
 
 from bench import plugins, published
 from bench.errors import UsageError
+from bench.registry import Registry
 
 
 def catalogue(kind: str, *, family: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
@@ -56,7 +57,8 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
             }
             for entry in plugins.studies.entries()
         ]
-    return [{"name": entry.name, "summary": entry.summary} for entry in plugins.figures.entries()]
+    rooms: dict[str, Registry[Any]] = {"launchers": plugins.launchers, "figures": plugins.figures}
+    return [{"name": entry.name, "summary": entry.summary} for entry in rooms[kind].entries()]
 
 
 def _model(entry: plugins.Model) -> dict[str, Any]:

@@ -23,7 +23,7 @@ BEGAN = time.monotonic()
 RENDERING_S = 60.0
 """Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
-Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"]
+Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "launchers", "figures"]
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
@@ -745,12 +745,12 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
     """
     from rich.console import Console
 
-    from bench.console import print_tables
-    from bench.doctor import examination, examine
+    from bench.console import print_findings
+    from bench.doctor import examine, verdict
 
-    device = RunConfig(device=device).device  # which refuses what is none
-    findings = list(examine(device=device, results=results, seconds=seconds))
-    print_tables(_console(Console), [examination(findings)])
+    device, console = RunConfig(device=device).device, _console(Console)  # the first refuses what is none
+    findings = print_findings(console, examine(device=device, results=results, seconds=seconds))
+    console.print(f"\n{verdict(findings)}")
     return 1 if any(finding.status == "wrong" for finding in findings) else 0
 
 
@@ -768,7 +768,7 @@ def list_(
     Parameters
     ----------
     kind
-        models, weights, families, metrics, policies, datasets, recipes, studies or figures.
+        models, weights, families, metrics, policies, datasets, recipes, studies, launchers or figures.
     name
         With `weights`: the model whose published weights are shown.
     family

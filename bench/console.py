@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,21 @@ from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Layer
+    from bench.doctor import Finding
     from bench.record import Arm, Machine, Sample
     from bench.rounds import Ledger
     from bench.selfcheck import Verdict
     from bench.task import Task
     from bench.worker import Failure
+
+
+STYLES = {
+    "ok": "[green]ok     [/green]",
+    "note": "[yellow]note   [/yellow]",
+    "missing": "[yellow]missing[/yellow]",
+    "wrong": "[bold red]WRONG  [/bold red]",
+}
+"""How a finding is introduced."""
 
 
 def escape(text: str) -> str:
@@ -64,6 +75,16 @@ def print_layers(console: Console, root: Layer, *, depth: int) -> None:
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
     console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
+
+
+def print_findings(console: Console, findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding as soon as it is there, with what would mend it; returns them all."""
+    found = []
+    for one in findings:
+        found.append(one)
+        remedy = f"  [dim]→ {escape(one.remedy)}[/dim]" if one.remedy else ""
+        console.print(f"{STYLES[one.status]}  {escape(one.what):<26}{escape(one.found)}{remedy}", highlight=False, soft_wrap=True)
+    return found
 
 
 def print_ledger(console: Console, ledger: Ledger) -> None:

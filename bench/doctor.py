@@ -23,7 +23,6 @@ from bench import environment, settings
 from bench.errors import UsageError, one_line
 from bench.gpu import gpu_for
 from bench.state import State, free_memory
-from bench.table import Table
 
 Status = Literal["ok", "note", "missing", "wrong"]
 NEEDED = ("torch", "torchvision", "timm", "fvcore")
@@ -197,15 +196,13 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
     return Finding(
         "noise",
         status,
-        f"{word}: {len(speeds)} windows of a matrix product, nine tenths of them within {spread:.1%} of their median, "
+        f"{word}: {len(speeds)} windows of a matrix product, nine tenths of them in a range of {spread:.1%} of the median, "
         f"{disturbed} disturbed by others; {statistics.median(speeds) / 1e9:.0f} GMAC/s",
         "" if status == "ok" else "close other programs; `python -m bench selfcheck` says what can still be told apart here",
     )
 
 
-def examination(findings: list[Finding]) -> Table:
-    """All of it as a table, with a verdict under it."""
-    lines = [[one.what, one.status, one.found, one.remedy] for one in findings]
+def verdict(findings: list[Finding]) -> str:
+    """The last line of an examination."""
     wrong = [one.what for one in findings if one.status == "wrong"]
-    notes = [f"nothing can be measured before this is mended: {', '.join(wrong)}" if wrong else "ready to measure"]
-    return Table("Examination", ["", "", "found", "what to do"], lines, notes)
+    return f"nothing can be measured before this is mended: {', '.join(wrong)}" if wrong else "ready to measure"

@@ -313,7 +313,7 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
     with disk.named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     head = ArmLine(format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about)
-    if not path.exists() and disk.create(path, _sealed(head)):
+    if not path.exists() and disk.create(path, sealed(head)):
         return path
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
@@ -327,10 +327,10 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
 
 def append(path: Path, line: Body) -> None:
     """Append one line and wait until it is on disk."""
-    disk.append(path, _sealed(line))
+    disk.append(path, sealed(line))
 
 
-def _sealed(line: Line) -> bytes:
+def sealed(line: Line) -> bytes:
     """A line as it is written: JSON whose last field is a checksum of the rest."""
     text = _encode(line)
     return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)

@@ -6,9 +6,7 @@ import random
 import sys
 from pathlib import Path
 
-import msgspec
-
-from bench.record import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of
+from bench.record import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of, sealed
 
 from . import synthetic
 from .conftest import MACHINE
@@ -43,7 +41,7 @@ def _save(folder: Path, record: Record) -> None:
     path = path_of(folder, arm, record.head.settings)
     assert isinstance(arm, (CountArm, SpeedArm)) or record.head.key == key_of(arm, record.head.settings)
     lines = [record.head, *record.runs, *record.rounds, *record.ends]
-    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    path.write_bytes(b"".join(sealed(line) for line in lines))
 
 
 if __name__ == "__main__":

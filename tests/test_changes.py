@@ -13,7 +13,7 @@ from bench.changes import compare
 from bench.cli import main
 from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 
-from .conftest import MACHINE
+from .conftest import MACHINE, resealed
 
 MODELS = [f"model_{number}" for number in range(10)]
 
@@ -118,7 +118,7 @@ def test_several_machines_on_one_side_have_to_be_named(tmp_path: Path) -> None:
     write(tmp_path / "a", random.Random(1), rounds=range(6))
     shutil.copytree(tmp_path / "a" / "results" / MACHINE.name, tmp_path / "a" / "results" / "other")
     for path in (tmp_path / "a" / "results" / "other" / "records").glob("*.jsonl"):
-        path.write_text(path.read_text().replace(f'"name":"{MACHINE.name}"', '"name":"other"'))
+        path.write_bytes(resealed(path.read_bytes().replace(f'"name":"{MACHINE.name}"'.encode(), b'"name":"other"')))
     with pytest.raises(ValueError, match=f"holds several machines .other, {MACHINE.name}"):
         compare(str(tmp_path / "a"), str(tmp_path / "a"))
     one, other = (str(tmp_path / "a" / "results" / name) for name in (MACHINE.name, "other"))

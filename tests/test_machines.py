@@ -15,7 +15,7 @@ from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
 
 from . import synthetic
-from .conftest import MACHINE, speed_record
+from .conftest import MACHINE, resealed, speed_record
 
 
 def on(machine: str, records: list[Record]) -> Summary:
@@ -53,7 +53,7 @@ def test_the_report_writes_them(results: Path) -> None:
     for path in (results / MACHINE.name / "records").glob("*.jsonl"):
         target = results / other.name / "records" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(path.read_text().replace(MACHINE.name, other.name))
+        target.write_bytes(resealed(path.read_bytes().replace(MACHINE.name.encode(), other.name.encode())))
     _, between = write_all(results)
     assert len(between) == 2
     text = (results / "machines.md").read_text()

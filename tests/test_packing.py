@@ -40,7 +40,7 @@ def forge(packed: Path) -> None:
 
     with zipfile.ZipFile(packed) as archive:
         contents = {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
-    contents = {name: resealed(content) if name.endswith(".jsonl") else content for name, content in contents.items()}
+    contents = {name: resealed(content) if content.endswith(b"}\n") else content for name, content in contents.items()}
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in {MANIFEST: _manifest(contents), **contents}.items():
             archive.writestr(name, content)

@@ -18,7 +18,7 @@ from bench.page import in_script, render, write_page
 from bench.page.data import page_data
 from bench.report import write_all
 
-from .conftest import MACHINE, accuracy_record, count_record, speed_record
+from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 
 BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path: apt-get install chromium")
@@ -61,7 +61,8 @@ def test_two_sets_of_weights_are_two_points(tmp_path: Path) -> None:
     for tag, correct in (("one", 300), ("other", 330)):
         arm = msgspec.structs.replace(head.arm, weights=tag)
         path = record.create(folder, arm, head.settings, head.about)
-        path.write_text(path.read_text() + "\n".join(lines).replace('"correct":300', f'"correct":{correct}') + "\n")
+        text = path.read_text() + "\n".join(lines).replace('"correct":300', f'"correct":{correct}') + "\n"
+        path.write_bytes(resealed(text.encode()))
     reports, _ = write_all(tmp_path)
     points = page_data(reports)["points"]
     assert [point["model"] for point in points] == ["vit_s16@one", "vit_s16@other"]

@@ -20,7 +20,7 @@ from bench.table import slug
 from bench.tables import Table, all_tables, efficiency
 from bench.units import estimate, interval, number
 
-from .conftest import MACHINE, count_record, speed_record
+from .conftest import MACHINE, count_record, resealed, speed_record
 
 
 def summary_of(results: Path) -> Summary:
@@ -53,7 +53,7 @@ def test_the_efficiency_table(results: Path) -> None:
 def test_an_uncounted_convolution_is_shouted(tmp_path: Path) -> None:
     folder = tmp_path / MACHINE.name / "records"
     path = count_record(folder, "x", 1, 1)
-    path.write_bytes(path.read_bytes().replace(b"aten::add", b"aten::_convolution_mode"))
+    path.write_bytes(resealed(path.read_bytes().replace(b"aten::add", b"aten::_convolution_mode")))
     speed_record(folder, "x", [1.0])
     assert "UNCOUNTED: aten::_convolution_mode" in "\n".join(next(efficiency(summary_of(tmp_path))).notes)
 
@@ -179,9 +179,8 @@ def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path)
     arm = msgspec.structs.replace(head.arm, source="edited")
     new = record.create(folder, arm, head.settings, head.about)
     lines = old.read_text().splitlines()[1:]
-    new.write_text(
-        new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]') + "\n"
-    )
+    text = new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]')
+    new.write_bytes(resealed(text.encode()))
     [row] = summary_of(tmp_path).rows
     assert row.value("throughput") == Estimate(7.0, 7.0, 7.0, 6)
 
@@ -190,12 +189,16 @@ def damage(results: Path) -> dict[str, Path]:
     """Four records that cannot be used, each in its own way."""
     folder = results / MACHINE.name / "records"
     paths = {name: speed_record(folder, name, [1.0] * 6) for name in ("other_format", "cut_short", "nan", "foreign_unit")}
-    text = paths["other_format"].read_text()
-    paths["other_format"].write_text(text.replace('"format":4', '"format":99', 1))
+    edit(paths["other_format"], b'"format":5', b'"format":99')
     paths["cut_short"].write_bytes(paths["cut_short"].read_bytes()[:-40])
-    paths["nan"].write_text(paths["nan"].read_text().replace('"values":[1.0]', '"values":[NaN]', 1))
-    paths["foreign_unit"].write_text(paths["foreign_unit"].read_text().replace('"unit":"image/s"', '"unit":"furlong"'))
+    edit(paths["nan"], b'"values":[1.0]', b'"values":[NaN]')
+    edit(paths["foreign_unit"], b'"unit":"image/s"', b'"unit":"furlong"')
     return paths
+
+
+def edit(path: Path, old: bytes, new: bytes) -> None:
+    """Change a record, with checksums that fit: what is wrong with it is what is said here."""
+    path.write_bytes(resealed(path.read_bytes().replace(old, new)))
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -126,7 +126,7 @@ def test_a_folder_that_is_not_shared_is_one_line(tmp_path: Path) -> None:
 
 def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
     """The launcher begins both again; they go on from the checkpoint and count every image of the test split once."""
-    recipe = "digits:epochs=12:micro_batch=32"
+    recipe = "digits:epochs=6:micro_batch=32"
     what = ["run", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--models", "vit_digits", "--recipe", recipe]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
     with (tmp_path / "out.txt").open("w") as out:

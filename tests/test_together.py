@@ -22,7 +22,7 @@ def losses(results: Path) -> list[float]:
 
 def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
     """Twice here; tests/by_hand/killed.py does it as often as one likes."""
-    recipe = "digits:epochs=8"
+    recipe = "digits:epochs=5"
     assert killed(tmp_path / "whole", "convmixer_digits", recipe, 0) == []
     assert len(killed(tmp_path / "broken", "convmixer_digits", recipe, 2, seed=3, longest=1.5)) == 2
     assert weights(tmp_path / "whole") == weights(tmp_path / "broken")
@@ -40,7 +40,7 @@ def in_several(results: Path, model: str, recipe: str, processes: int, *, device
     assert "Top-1 · digits" in found.stdout
 
 
-@pytest.mark.parametrize("model", ["vit_digits", "convmixer_digits"])
+@pytest.mark.parametrize("model", [pytest.param("vit_digits", marks=pytest.mark.exhaustive), "convmixer_digits"])
 def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path) -> None:
     """Same batch, same micro-batches: without batch norm and with each process's own statistics, equal losses."""
     recipe = "digits:drop_path=0.2:epochs=2:micro_batch=32"  # what is dropped belongs to the micro-batch, not to the process

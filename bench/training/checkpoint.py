@@ -35,7 +35,7 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
     disk.sweep(path)
     mine = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    says = {"format": FORMAT, CHECKSUM: checksum(mine), **state}
+    says = {**state, "format": FORMAT, CHECKSUM: checksum(mine)}
     with disk.whole(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -16,6 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from bench import memory
+from bench.errors import UsageError
 from bench.plugins import open_data, policies
 from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
@@ -105,6 +106,8 @@ def train_and_evaluate(
     memory_before = memory.before(str(device))
     memory.reset_peak(str(device))
     resumed = training.resume()
+    if len(set(world.gather(training.step))) > 1:
+        raise UsageError(f"--results: not every process sees {training.save_to}; trainings of several machines need a shared folder")
     with Log(files if world.leads else None, steps, recipe, feed.steps_per_epoch, tell) as log:
         log.start(arm, training.step if resumed else 0, splits.name, world)
         training.watch = log.watch
