@@ -83,7 +83,6 @@ def reliability(found: Estimate) -> str:
         return (
             f"{basis}; no estimate has been held against a run here yet, and from multiply-adds alone it is right within a factor of a few"
         )
-    middle = past[len(past) // 2]
-    return (
-        f"{basis}; the last {len(past)} runs here took {past[0]:.2f} to {past[-1]:.2f} times what was expected, {middle:.2f} in the middle"
-    )
+    runs = "the last run here" if len(past) == 1 else f"the last {len(past)} runs here"
+    took = f"{past[0]:.2f}" if len(past) == 1 else f"{past[0]:.2f} to {past[-1]:.2f}"
+    return f"{basis}; {runs} took {took} times what was expected"

@@ -8,6 +8,7 @@ import pytest
 
 from bench import plan, record
 from bench.config import SUITES, RunConfig
+from bench.costs import Cost, append, habits, read
 from bench.errors import UsageError
 from bench.estimate import estimate
 from bench.record import RunLine, SpeedArm
@@ -61,3 +62,41 @@ def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
         plan.make(RunConfig(models=("vit_digits",), device="cpu", policies=("tf32",)), device="cpu")
     with pytest.raises(UsageError, match="--metrics: canary comes along"):
         plan.make(RunConfig(models=("vit_digits",), device="cpu", metrics=("canary",)), device="cpu")
+
+
+def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_path: Path) -> None:
+    from bench.cost_tables import cost
+    from bench.formats import markdown
+
+    tasks = plan.make(CONFIG, device="cpu").tasks
+    first = estimate(CONFIG, tasks, [], "cpu", rate=1e9)
+    assert first.past == []
+    for took in (110.0, 90.0):
+        append(tmp_path, Cost(run="r", took=took, expected=100.0, windows=40.0, rounds=60.0, counts=2, counting=10.0))
+    with (tmp_path / "costs.jsonl").open("a") as file:
+        file.write('{"run": "torn')
+    costs = read(tmp_path)
+    assert [one.took for one in costs] == [110.0, 90.0]
+    here = habits(costs)
+    assert (here.spent, here.count, here.start) == (1.5, 5.0, 30.0)
+    second = estimate(CONFIG, tasks, [], "cpu", costs, rate=1e9)
+    assert second.past == [1.1, 0.9]
+    each = sum(line.each_round for line in second.lines)
+    assert second.seconds == pytest.approx(30.0 + sum(line.setup for line in second.lines) + 10 * 1.5 * each)
+    text = markdown(cost(second, second, "cpu"))
+    assert "the last 2 runs here took 0.90 to 1.10 times what was expected" in text
+    assert "GPU hours" in markdown(cost(second, second, "cuda:0"))
+    assert read(tmp_path / "nowhere") == []
+
+
+def test_a_run_writes_what_it_took(tmp_path: Path) -> None:
+    from bench.cli import main
+
+    what = ["run", "--models", "vit_digits", "--metrics", "throughput", "--rounds", "2", "--device", "cpu", "--results", str(tmp_path)]
+    assert main(what) == 0
+    [machine] = {path.parent for path in tmp_path.glob("*/costs.jsonl")}
+    [first] = read(machine)
+    assert first.took > first.rounds > first.windows > 0
+    assert first.expected is not None and first.setups == 1
+    assert main(what) == 0  # nothing is left to do, and nothing is written
+    assert len(read(machine)) == 1
