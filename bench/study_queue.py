@@ -6,7 +6,6 @@ Each entry is a run like any other, so a queue that was stopped goes on where it
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from bench.config import RunConfig
 from bench.costs import Cost, habits, read
 from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
-from bench.record import AccuracyArm, Machine, Record
+from bench.record import Machine, Record
 from bench.runner import Observer, Runner
 from bench.studies._scales import scale_of
 from bench.task import Task
@@ -128,6 +127,6 @@ class Queue:
         tasks = entry.tasks if entry.trains else plan.make(config, device=self._device).tasks  # timed arms meet all together
         entry.cost = found = estimate(config, tasks, known, self._device, costs, rate)
         # The trainings after a search have the length of its trials.
-        trained = [line.once for line, task in zip(found.lines, tasks, strict=False) if isinstance(task.arm, AccuracyArm)]
-        later = statistics.fmean(trained) * config.seeds * len(config.models) if config.lr_search and trained else 0.0
+        each = found.training_seconds / max(1, found.trainings)
+        later = each * config.seeds * len(config.models) if config.lr_search else 0.0
         entry.seconds = max(1.0, found.seconds + later - habits(costs).start)  # a queue begins once

@@ -59,6 +59,7 @@ def _join(ray: Any, address: str | None) -> None:
     # Ray's workers import this project from where it lies here; on other machines it has to be installed.
     paths = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
+    # What Ray will do by itself in a later version, and warns about until then: tasks without a GPU still see them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         if address is None:
