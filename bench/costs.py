@@ -36,11 +36,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Habits:
-    """What runs here take beside what models take: to begin and end, for a count, for a process, and in rounds over windows."""
+    """What runs here take beside what models take: to begin and end, for a count, and in rounds over windows."""
 
     start: float = 12.0
     count: float = 2.0
-    process: float = 1.0
     spent: float = 1.2
     """Seconds of rounds for a second of windows: waking, new processes, looks."""
 
@@ -78,7 +77,6 @@ def habits(costs: list[Cost]) -> Habits:
     return Habits(
         start=median([seconds for seconds in rest if seconds > 0], usual.start),
         count=median([cost.counting / cost.counts for cost in costs if cost.counts], usual.count),
-        process=usual.process,
         spent=median([cost.rounds / cost.windows for cost in costs if cost.windows > 0], usual.spent),
     )
 

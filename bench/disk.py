@@ -53,7 +53,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     Each writer has a name of its own, so that several may write the same file: the last one's stays.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = _beside(path)
     with named(path):
         try:
             yield temporary
@@ -72,32 +72,39 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def create(path: Path, content: bytes) -> bool:
     """Write a file whole unless there is one already; False where somebody else was first. Theirs is untouched."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = _beside(path)
     with named(path):
         try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(temporary, content)
             os.link(temporary, path)
         except FileExistsError:
             return False
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK) or not temporary.exists():
                 raise
-            return _create_without_links(path, content)
+            return _create_without_links(path, content)  # where a file system knows no hard links
         finally:
             temporary.unlink(missing_ok=True)
     return True
 
 
+def _beside(path: Path) -> Path:
+    """A name for what becomes `path`, which no other writer has."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Make a file that is not there yet, and wait until it is on disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _create_without_links(path: Path, content: bytes) -> bool:
-    """The same where a file system knows no hard links: exclusive, but a reader may see it grow."""
+    """As `create`, but a reader may see the file grow."""
     try:
-        with path.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(path, content)
     except FileExistsError:
         return False
     return True

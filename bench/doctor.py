@@ -78,9 +78,7 @@ def _packages() -> Iterator[Finding]:
     for name in NEEDED:
         try:
             importlib.import_module(name)
-            yield Finding(name, "ok", version(name))
-        except PackageNotFoundError:
-            yield Finding(name, "ok", "version unknown")
+            yield Finding(name, "ok", _version(name))
         except ImportError as error:
             yield Finding(name, "wrong", one_line(error), f"pip install --upgrade torch torchvision {name}")
         except Exception as error:  # a torchvision that was built for another torch fails in its own ways

@@ -26,6 +26,8 @@ REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""
 WORKER = 0.25e9
 """Bytes of a worker before it has a model: torch and timm, shared with its siblings as far as the system can."""
+PROCESS_S = 1.0
+"""Seconds that a worker takes before it builds its model."""
 SETUP_CALLS = 8
 """Calls until an arm is warm: the first one counts for several."""
 ROUND_BYTES = 800
@@ -137,11 +139,11 @@ def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits) ->
     if runs:
         last = {name: float(value or 0) for name, value in runs[-1].setup.items() if name.endswith("_s") or name == "seconds_per_call"}
         seconds, basis = last.pop("seconds_per_call"), MEASURED
-        setup = here.process + (sum(last.values()) if last else SETUP_CALLS * seconds)
+        setup = PROCESS_S + (sum(last.values()) if last else SETUP_CALLS * seconds)
     else:
         macs = cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes).macs
         seconds, basis = arm.batch_size * macs * (3 if arm.mode == "training" else 1) / rate, "from its MACs"
-        setup = here.process + SETUP_CALLS * seconds
+        setup = PROCESS_S + SETUP_CALLS * seconds
     windows = _windows(task, found, seconds)
     if task.role == "sentinel":
         windows /= SENTINEL_EVERY
@@ -207,5 +209,9 @@ def _memory(arm: SpeedArm, entry: Model, found: Record | None) -> float:
 
 def records_of(folder: Path, fingerprint: str) -> list[Record]:
     """What this machine in its present state has measured."""
-    found, _ = record.load_folder(folder)
-    return [mine for one in found if (mine := one.within(fingerprint)).runs]
+    return of_machine(record.load_folder(folder)[0], fingerprint)
+
+
+def of_machine(records: Iterable[Record], fingerprint: str) -> list[Record]:
+    """Of each record the runs that were made on one machine in one state; records that have none are left out."""
+    return [mine for one in records if (mine := one.within(fingerprint)).runs]

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from bench import costs, environment, plan, record, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.estimate import REACHED, estimate, matmul_rate
+from bench.estimate import REACHED, estimate, matmul_rate, of_machine
 from bench.gpu import Gpu, gpu_for
 from bench.lane import Lane, comparable, label
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
@@ -152,11 +152,12 @@ class Runner:
         return Outcome(self.folder, [path for path in paths if path.exists()], measured, self.ledger, self.left, self.failures)
 
     def _expected(self, tasks: list[Task]) -> float | None:
-        """Seconds that the estimate gives, for the next one to be held against; None where models would have to be built for it."""
+        """Seconds that the estimate gives, for the next one to be held against; None where that takes a model or a GPU."""
         named = [task.arm.model for task in tasks if isinstance(task.arm, SpeedArm | AccuracyArm)]
-        if not tasks or not all(is_known(name) for name in named):
+        # Its matrix product would leave this process on a GPU for as long as arms are measured there.
+        if not tasks or self.device != "cpu" or not all(is_known(name) for name in named):
             return None
-        known = [mine for one in self.known.values() if (mine := one.within(self.machine.fingerprint)).runs]
+        known = of_machine(self.known.values(), self.machine.fingerprint)
         return estimate(self.config, tasks, known, self.device, costs.read(self.folder.parent)).seconds
 
     def _account(self, expected: float | None, lanes: list[Lane], trained: int) -> None:

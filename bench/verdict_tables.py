@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from bench.table import Table
 from bench.units import interval, number, p_value
 from bench.verdicts import Finding, Judged, Verdict
-
-if TYPE_CHECKING:  # imports torch
-    pass
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 
