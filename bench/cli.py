@@ -806,9 +806,9 @@ def main(arguments: list[str] | None = None) -> int:
     from bench import stopping
     from bench.disk import unwritable
 
-    stopping.listen()  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
     try:
-        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+        with stopping.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
+            return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (UsageError, CycloptsError) as error:
         _complain(error)
         return 2

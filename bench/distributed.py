@@ -11,18 +11,21 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import torch
 
 from bench import environment, settings
 from bench.config import RunConfig
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.metrics.top1 import train
 from bench.record import AccuracyArm
 from bench.training.world import World, join, leave
 from bench.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
+
+PRESENT = ()
+"""Passed instead of a job, to learn whether all are still there."""
 
 
 def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int]) -> int:
@@ -49,16 +52,29 @@ def _lead(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worke
     try:
         return measure(config, open_worker)
     finally:
-        world.from_leader(None)  # the others may go
+        with suppress(RuntimeError):  # they are gone already
+            world.from_leader(None)  # the others may go
 
 
 def _follow(world: World, device: str) -> int:
-    while (job := world.from_leader(None)) is not None:
+    while (job := _together(world, None)) is not None:
         try:
-            _do(job, world, device, lambda text: None)
+            if job != PRESENT:
+                _do(job, world, device, lambda text: None)
         except Exception:  # the leader fails alike, and it is the one who reports
             continue
     return 0
+
+
+def _together(world: World, value: Any) -> Any:
+    """What the leader passed; UsageError where one of the processes is no more, which says nothing of the model."""
+    try:
+        return world.from_leader(value)
+    except RuntimeError as error:
+        raise UsageError(
+            f"torchrun: one of the {world.size} processes was lost ({one_line(error)}); the same command goes on from the last checkpoint, "
+            "and torchrun --max-restarts N gives it by itself"
+        ) from error
 
 
 def _do(job: Job, world: World, device: str, tell: Callable[[str], None]) -> Samples:
@@ -80,11 +96,12 @@ class Together:
         return {}
 
     def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = lambda: None) -> Samples:
-        self.world.from_leader(self.job)
+        _together(self.world, self.job)
         try:
             with redirect_stdout(io.StringIO()):
                 return _do(self.job, self.world, self.device, heard)
         except Exception as error:
+            _together(self.world, PRESENT)
             raise failure_of(error) from error
 
     def close(self) -> None: ...

@@ -7,17 +7,25 @@ garbage collector. They are therefore remembered too, and asked for between wind
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 _asked = False
 
 
-def listen() -> None:
-    """From now on both signals raise KeyboardInterrupt and are remembered."""
+@contextmanager
+def listening() -> Iterator[None]:
+    """Inside, both signals raise KeyboardInterrupt and are remembered; afterwards they do what they did before, since
+    while Python itself ends, nothing is left that could catch an exception."""
     global _asked
     _asked = False
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _heard)
+    before = {number: signal.signal(number, _heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
 
 
 def _heard(number: int, frame: FrameType | None) -> None:

@@ -144,18 +144,15 @@ def test_a_swallowed_ctrl_c_is_remembered() -> None:
     from bench import stopping
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        stopping.listen()
+    with stopping.listening():
         stopping.check()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             stopping.check()
-        stopping.listen()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    with stopping.listening():
         stopping.check()
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
 
 
 @pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"])

@@ -7,11 +7,15 @@ number and size, and with them what a batch norm sees, never depend on how many 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from bench.errors import UsageError
 from bench.training.recipe import Recipe
@@ -93,6 +97,9 @@ class Share:
 
 ALONE = World()
 
+PATIENCE = 300
+"""Seconds that the leader waits for the others, as long as they wait for it: a store's own timeout."""
+
 
 def launched() -> bool:
     """Whether `torchrun` started this process beside others."""
@@ -101,12 +108,40 @@ def launched() -> bool:
 
 def join(device: str) -> tuple[World, str]:
     """Meet the other processes; returns this one's place and its device."""
-    rank, size, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device.startswith("cuda"):
-        device = f"cuda:{local}"
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    store, rank, size = next(rendezvous("env://"))
+    store = PrefixStore(attempt(store, rank, size), store)
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     return World(rank, size), device
+
+
+def attempt(store: Store, rank: int, size: int) -> str:
+    """A name on which all `size` processes agree, and that no earlier start of them had.
+
+    `torchrun` begins lost processes again on the store of the first start, in which the lost ones' addresses still stand:
+    who comes before the leader would read the dead leader's and be refused. So each process asks by a name that it has
+    just drawn. The leader may first see names of processes that are gone, and answers these in vain; it goes on until all
+    have said that they heard.
+    """
+    mine = uuid4().hex
+    if rank != 0:
+        store.set(f"here/{rank}", mine)
+        agreed = store.get(f"attempt/{mine}").decode()
+        store.set(f"heard/{agreed}/{rank}", "")
+        return agreed
+    silent = list(range(1, size))
+    until = time.monotonic() + PATIENCE
+    while silent := [other for other in silent if not store.check([f"heard/{mine}/{other}"])]:
+        if time.monotonic() > until:
+            raise RuntimeError(f"processes {', '.join(map(str, silent))} of {size} did not come within {PATIENCE} s")
+        for other in silent:
+            if store.check([f"here/{other}"]):
+                store.set(f"attempt/{store.get(f'here/{other}').decode()}", mine)
+        time.sleep(0.05)
+    return mine
 
 
 def leave() -> None:
