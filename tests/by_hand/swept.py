@@ -62,9 +62,17 @@ def finished(results: Path) -> dict[str, int]:
 
 
 def survivors(pid: int) -> list[int]:
-    """Processes that a killed command's session still has."""
-    found = subprocess.run(["ps", "-o", "pid=", "--sid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(one) for one in found]
+    """Processes that a killed command's session still has; those that ended and were not yet buried do not count."""
+    found = subprocess.run(["ps", "-o", "pid=,stat=", "--sid", str(pid)], capture_output=True, text=True).stdout.splitlines()
+    return [int(line.split()[0]) for line in found if not line.split()[1].startswith("Z")]
+
+
+def left_after(pid: int, seconds: float) -> int:
+    """How many of a killed command's processes outlive it by so many seconds."""
+    until = time.monotonic() + seconds
+    while (left := survivors(pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return len(left)
 
 
 def main() -> None:
@@ -89,8 +97,7 @@ def main() -> None:
                 else:
                     run.kill()
                 run.wait()
-                time.sleep(1.0)
-                orphans += len(survivors(run.pid))
+                orphans += left_after(run.pid, 5.0)
             after, still = lines_of(results), finished(results)
             lost = [name for name, had in lines.items() if after.get(name, [])[: len(had)] != had]
             again = [name for name, runs in done.items() if still.get(name) != runs]
