@@ -68,8 +68,9 @@ class Metric:
     image size), "accuracy" (model, recipe or weights, data) or "probe" (the machine itself). `measure(subject, window)`
     takes one window of about `window` seconds and returns a `bench.subject.Reading`; `window` here overrides the usual
     length. `batch` restricts a speed metric to one batch size, `mode` says what a call does; `rounds` says in how many
-    rounds it takes part where not in all. A metric `on_request` is measured only where it is named. `supports(device)`
-    returns a reason where it cannot be measured, else None.
+    rounds it takes part where not in all; a `cold` one needs the compiler's cache empty in every process. A metric
+    `on_request` is measured only where it is named. `supports(device)` returns a reason where it cannot be measured,
+    else None.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Metric:
     mode: Literal["inference", "training", "capacity"] = "inference"
     window: float | None = None
     rounds: int | None = None
+    cold: bool = False
     on_request: bool = False
     supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""

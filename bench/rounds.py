@@ -107,6 +107,8 @@ class Rounds:
         self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in contestants) if contestants else ""
         self.done = 0
         self.renewed_s = 0.0
+        self.renewals: dict[int, int] = {}
+        """New processes in this phase, by lane."""
         self.took: dict[tuple[int, str], float] = {}
         """Seconds of the last window by lane and metric."""
 
@@ -303,15 +305,16 @@ class Rounds:
 
     def _renew(self) -> None:
         """A new process for the arm whose process is oldest, where the time spent on that stays small."""
-        waiting = [lane for lane in self.lanes if lane.alive and lane.process <= RENEWALS]
+        waiting = [lane for lane in self.lanes if lane.alive and self.renewals.get(id(lane), 0) < RENEWALS]
         if not waiting:
             return
-        lane = min(waiting, key=lambda one: (one.process, one.born))
-        if self.renewed_s + lane.setup_s > self.renewing * (self.now() - self.start):
+        lane = min(waiting, key=lambda one: (self.renewals.get(id(one), 0), one.born))
+        if self.renewed_s + lane.renewal_s > self.renewing * (self.now() - self.start):
             return
         before = self.now()
         lane.close()
         self.open_lane(lane)
+        self.renewals[id(lane)] = self.renewals.get(id(lane), 0) + 1
         self.renewed_s += self.now() - before
         self.ledger.add("renewing", self.now() - before)
 

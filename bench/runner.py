@@ -7,6 +7,7 @@ events.
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import tempfile
@@ -131,7 +132,8 @@ class Runner:
         self.observer.planned(self.machine, self.folder.parent, [*tasks, *accuracies], [lane.task for lane in [*lanes, *trainings]])
         if self.gpu is not None and (others := self.gpu.others(set())):
             self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
-        # Compile times mean something only where the compiler finds nothing in its caches.
+        # What the compiler keeps is the run's own, and in it each arm's: of two arms with one graph the second would
+        # otherwise take no time to compile.
         with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
             try:
                 self._claim([*tasks, *accuracies])
@@ -491,7 +493,7 @@ class Runner:
             threads=environment.cores(),
             timeout=self.config.timeout,
             memory=memory,
-            cache=self.cache,
+            cache=os.path.join(self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem),
             folder=str(self.folder.parent),
             stem=path.stem,
             fresh=lane.fresh,

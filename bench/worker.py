@@ -47,7 +47,7 @@ class Job:
     memory: int | None = None
     """Bytes that the worker may take beyond what it starts with; None: all there are."""
     cache: str | None = None
-    """Folder of the compiler's caches."""
+    """Folder of the compiler's caches, for this arm alone."""
     folder: str | None = None
     """The machine's folder of results, where a training keeps its checkpoints."""
     stem: str = ""

@@ -60,6 +60,7 @@ class FakeWorkers:
     clock: FakeClock = field(default_factory=FakeClock)
     seconds_per_window: float = 1.0
     seconds_to_open: float = 50.0
+    setup: dict[str, float] = field(default_factory=lambda: {"first_call_s": 0.5})
     opened: list[Job] = field(default_factory=list)
     requests: list[tuple[str, int, str]] = field(default_factory=list)
     alive: int = 0
@@ -89,7 +90,7 @@ class FakeWorker:
         self.pool.clock.spend(self.pool.seconds_to_open)
         if failure := self.pool.broken.get(self.job.arm.model):
             raise failure
-        return {"first_call_s": 0.5}
+        return dict(self.pool.setup)
 
     def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = lambda: None) -> Samples:
         batch = getattr(self.job.arm, "batch_size", 0)

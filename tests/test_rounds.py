@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from bench.lane import Lane
 from bench.plugins import metrics
 from bench.record import About, Body, RoundLine, SpeedArm
-from bench.rounds import Rounds
+from bench.rounds import RENEWALS, Rounds
 from bench.state import State
 from bench.task import Task
 from bench.worker import Failure, Job, Window
 
 from .conftest import FakeWorkers, Silent
 
-THROUGHPUT = metrics.get("throughput")
+THROUGHPUT, FIRST_CALL = metrics.get("throughput"), metrics.get("first_call")
 
 
 def arm(model: str, policy: str = "fp32") -> SpeedArm:
@@ -37,11 +38,7 @@ def lane(model: str, lines: list[Body] | None = None, role: Any = "asked", polic
 
 def rounds(lanes: list[Lane], workers: FakeWorkers, **changes: Any) -> Rounds:
     def open_lane(one: Lane) -> bool:
-        before = workers.clock.now()
-        one.worker = workers.open(Job(one.arm, "cpu", 0, 1))
-        one.setup = one.worker.ready()
-        one.setup_s, one.born = workers.clock.now() - before, workers.clock.now()
-        one.process += 1
+        one.open(lambda: workers.open(Job(one.arm, "cpu", 0, 1)), workers.clock.now)
         return True
 
     def fail(one: Lane, failure: Failure) -> None:
@@ -173,6 +170,33 @@ def test_processes_are_renewed_while_that_costs_little_and_rounds_name_them() ->
     dear = FakeWorkers(noisy(0.0), seconds_to_open=1000.0)
     rounds([lane("vit_a"), lane("mixer_b")], dear, most=60).go()
     assert len(dear.opened) == 2
+
+
+def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> None:
+    """100 s to open, 96 of them compiling: 52 s again at most, but 100 s where the compiler's cache has to be empty."""
+
+    def opened(cold: bool) -> int:
+        workers = FakeWorkers(noisy(0.0), seconds_to_open=100.0, setup={"first_call_s": 98.0, "seconds_per_call": 2.0})
+        lanes = [lane("vit_a"), lane("mixer_b")]
+        for each in lanes:
+            each.task = replace(each.task, metrics=(replace(THROUGHPUT, cold=cold),))
+        rounds(lanes, workers, most=100, renewing=0.3).go()
+        return len(workers.opened)
+
+    assert FIRST_CALL.cold and not THROUGHPUT.cold
+    assert opened(cold=False) == 3
+    assert opened(cold=True) == 2
+
+
+def test_renewals_are_counted_by_phase() -> None:
+    workers = FakeWorkers(noisy(0.0), seconds_to_open=1.0)
+    lanes = [lane("vit_a"), lane("mixer_b")]
+    for phase in ("choose", "confirm"):
+        before = len(workers.opened)
+        for each in lanes:
+            each.start_anew(None, [])
+        rounds(lanes, workers, most=150, phase=phase).go()
+        assert len(workers.opened) - before == 2 + 2 * RENEWALS
 
 
 def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -> None:

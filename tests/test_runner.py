@@ -227,6 +227,17 @@ def by_policy(speeds: dict[str, float]) -> Any:
     return lambda job, window: [speeds.get(getattr(job.arm, "policy", ""), 1.0)]
 
 
+def test_every_arm_compiles_into_a_folder_of_its_own_and_where_that_is_measured_every_process(tmp_path: Path) -> None:
+    workers = FakeWorkers(steady)
+    start(tmp_path, workers, metrics=("throughput",), policies=("fp32", "channels_last"), rounds=8)
+    caches = {(job.arm, job.cache) for job in workers.opened}
+    assert len({arm for arm, _ in caches}) == len(caches) == len({cache for _, cache in caches}) < len(workers.opened)
+    workers = FakeWorkers(steady)
+    start(tmp_path / "other", workers, metrics=("throughput", "first_call"), policies=("fp32", "channels_last"), rounds=8)
+    caches_of_asked = [job.cache for job in workers.opened if job.arm.model in THREE]
+    assert len(caches_of_asked) > 6 and len(set(caches_of_asked)) == len(caches_of_asked)
+
+
 def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_not_choose(tmp_path: Path) -> None:
     workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 1.5}))
     outcome, _ = start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))

@@ -7,7 +7,7 @@ from bench.subject import Reading, Subject
 
 
 def measure(subject: Subject, window: float) -> Reading:
-    """Seconds, from the preparation of this process; the compiler's disk cache was empty when the run began."""
+    """Seconds, from the preparation of this process; the compiler's cache on disk was empty then."""
     first = float(subject.setup["first_call_s"] or 0)
     return Reading([max(0.0, first - float(subject.setup["seconds_per_call"] or 0))], {"build_s": subject.setup["build_s"]})
 
@@ -19,6 +19,7 @@ metrics.add(
         better="lower",
         arm="speed",
         rounds=1,
+        cold=True,
         on_request=True,
         measure=measure,
         summary="time of the first call over a warm one: compiling, autotuning, loading",
