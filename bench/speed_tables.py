@@ -13,7 +13,7 @@ from bench.reference import reference_model
 from bench.stats import Estimate, difference, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
-from bench.trust import canary_drift, rounds_behind, sentinel
+from bench.trust import canary_drift, in_one_process, rounds_behind, sentinel
 from bench.units import duration, estimate, interval, number, scale, span
 
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
@@ -289,6 +289,8 @@ def _method(summary: Summary, rows: list[Row]) -> str:
     if rounds:
         text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
         text += ", 95 % bootstrap interval" if min(rounds) >= 6 else ", no interval below 6 rounds"
+        if single := in_one_process(rows):
+            text += f" (without what differs between processes where there was one alone: {single} of {len(rows)} rows)"
     if pair := sentinel(summary):
         text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"
     text += f"; {summary.disturbed} of {summary.windows} windows disturbed by others"

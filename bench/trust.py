@@ -9,10 +9,24 @@ from bench.reference import SENTINEL
 from bench.stats import Estimate, paired_ratio
 from bench.summary import Row, Summary
 
+TIMED = ("latency", "throughput")
+
 
 def rounds_behind(rows: Iterable[Row]) -> list[int]:
     """How many rounds each of their speeds rests on; nothing where nothing was timed."""
-    return [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in ("latency", "throughput")]
+    return [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in TIMED]
+
+
+def in_one_process(rows: Iterable[Row]) -> int:
+    """How many of them have an interval of rounds in one process alone."""
+    return sum(
+        any(
+            row.values[quantity].low is not None and len(found) == 1
+            for quantity, found in row.processes.items()
+            if quantity.metric in TIMED
+        )
+        for row in rows
+    )
 
 
 def sentinel(summary: Summary) -> Estimate | None:
@@ -24,7 +38,7 @@ def sentinel(summary: Summary) -> Estimate | None:
         for other in right
         if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
         for quantity in one.fair.keys() & other.fair.keys()
-        if quantity.metric in ("throughput", "latency")
+        if quantity.metric in TIMED
     ]
     # Throughput before latency where they have as many rounds.
     most = max(found, key=lambda one: one[:2], default=None)
