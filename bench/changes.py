@@ -16,8 +16,9 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.lane import label
+from bench.paired import paired_ratio
 from bench.record import MEASURED, Arm, CountArm, ProbeArm, Record, fair_per_round, load_below
-from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, difference, effect_of_ratio, holm, paired_ratio
+from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, difference, effect_of_ratio, holm
 
 At = tuple[str, int]
 Outcome = Literal["better", "worse", "no change", "too few rounds"]

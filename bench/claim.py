@@ -20,9 +20,10 @@ from bench import published
 from bench.contestants import trained_rows
 from bench.errors import UsageError
 from bench.names import TIMM_NAMES
+from bench.paired import paired_ratio
 from bench.record import load_folder
 from bench.report import machine_folders
-from bench.stats import Effect, Estimate, difference, paired_ratio
+from bench.stats import Effect, Estimate, difference
 from bench.summary import Accuracy, Row, Summary, summarise
 
 On = Literal["top1", "throughput", "latency", "memory"]

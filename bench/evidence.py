@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.config import DEFAULT_POLICY
+from bench.paired import paired_ratio
 from bench.record import AccuracyArm
-from bench.stats import Effect, Estimate, effect_of_ratio, paired_ratio
+from bench.stats import Effect, Estimate, effect_of_ratio
 from bench.summary import Accuracy, Row, Summary
 from bench.training import search
 from bench.training.recipe import recipes

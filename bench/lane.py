@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bench.plugins import Metric
-from bench.record import Arm, Body, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
+from bench.record import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
 from bench.task import Task
 from bench.worker import Worker
 
@@ -85,7 +85,7 @@ class Lane:
 
     def note(self, at: At, sample: Sample) -> None:
         """Remember one window."""
-        self.values.setdefault(sample.metric, {})[at] = fair(sample)
+        self.values.setdefault(sample.metric, {})[at] = InProcess(fair(sample), (at[0], self.process))
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """Whether this metric still needs a round."""

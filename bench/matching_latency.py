@@ -12,9 +12,10 @@ from typing import Any
 
 from bench import environment
 from bench.matching import Match, cost_of, usual_patch
+from bench.paired import paired_ratio
 from bench.plugins import Family, Model, models
 from bench.record import SpeedArm
-from bench.stats import Estimate, paired_ratio
+from bench.stats import Estimate
 from bench.units import interval
 from bench.worker import Failure, Job, Window, Worker, Workers
 

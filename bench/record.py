@@ -417,6 +417,17 @@ def load_below(path: Path) -> list[Record]:
     return found
 
 
+class InProcess(float):
+    """A round's value that knows which process gave it, by run and number."""
+
+    process: tuple[str, int]
+
+    def __new__(cls, value: float, process: tuple[str, int]) -> InProcess:
+        made = super().__new__(cls, value)
+        made.process = process
+        return made
+
+
 def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[tuple[str, int], Sample]]:
     """The samples of one metric with what they are paired by: (run, round). Of a repeated window the last one counts."""
     for line in record.rounds:
@@ -432,8 +443,9 @@ def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> 
 
 
 def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
-    """One value per round for comparing with others' of the same round: see `fair`."""
-    return {at: fair(sample) for at, sample in samples(record, metric, phases)}
+    """One value per round for comparing with others' of the same round: see `fair`. Each knows its process."""
+    workers = {(line.run, line.round): line.worker for line in record.rounds}
+    return {at: InProcess(fair(sample), (at[0], workers[at])) for at, sample in samples(record, metric, phases)}
 
 
 def fair(sample: Sample) -> float:

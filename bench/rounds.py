@@ -21,11 +21,12 @@ import msgspec
 
 from bench import stopping
 from bench.lane import Lane, comparable, label
+from bench.paired import paired_ratio
 from bench.plugins import Metric, handwritten
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
 from bench.reference import reference_model
 from bench.state import State
-from bench.stats import Estimate, median_interval, paired_ratio
+from bench.stats import Estimate, median_interval
 from bench.task import Task
 from bench.worker import Failure, Samples, Window
 

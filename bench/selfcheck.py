@@ -20,11 +20,12 @@ from bench import environment
 from bench.errors import UsageError
 from bench.gpu import gpu_for
 from bench.lane import Lane
+from bench.paired import p_value, paired_ratio
 from bench.plugins import metrics
 from bench.record import About, Arm, Sample, SpeedArm
 from bench.rounds import Rounds
 from bench.state import State
-from bench.stats import Estimate, p_value, paired_logs, paired_ratio
+from bench.stats import Estimate
 from bench.subject import SPEED_SETTINGS
 from bench.task import Task
 from bench.worker import Failure, Job, Worker, Workers
@@ -159,9 +160,9 @@ class SelfCheck:
                 for lane in lanes:
                     self._open(lane)
                 for _ in range(2):
-                    logs = self._rounds(lanes, most=ROUNDS)
+                    self._rounds(lanes, most=ROUNDS)
                     found.ratios.append(_ratio(lanes))
-                    found.p_values.append(p_value(logs) or 0.0)
+                    found.p_values.append(p_value(*(lane.all_values("throughput") for lane in lanes)) or 0.0)
             finally:
                 for lane in lanes:
                     lane.close()
@@ -180,7 +181,7 @@ class SelfCheck:
                 lane.close()
         return _ratio(lanes)
 
-    def _rounds(self, lanes: list[Lane], *, most: int, seconds: float | None = None) -> list[float]:
+    def _rounds(self, lanes: list[Lane], *, most: int, seconds: float | None = None) -> None:
         self.runs += 1
         for lane in lanes:
             lane.start_anew(None, [])
@@ -198,7 +199,6 @@ class SelfCheck:
             now=self.now,
         )
         rounds.go()
-        return paired_logs(lanes[0].all_values("throughput"), lanes[1].all_values("throughput"))
 
     def _lane(self, what: str, window: float | None = None) -> Lane:
         arm = SpeedArm(

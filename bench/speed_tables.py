@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from bench import published
 from bench.filling import COUNTED, missing, seconds_per_image, together
+from bench.paired import p_value, paired_ratio
 from bench.reference import reference_model
-from bench.stats import Estimate, difference, holm, p_value, paired_logs, paired_ratio, percentile, smallest_within
+from bench.stats import Estimate, difference, holm, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.trust import canary_drift, in_one_process, rounds_behind, sentinel
@@ -120,8 +121,8 @@ def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
 def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
     """The places of those whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
     there = reference.fair.get(quantity, {})
-    logs = {place: paired_logs(row.fair.get(quantity, {}), there) for place, row in enumerate(rows) if row is not reference}
-    found = {place: p for place, pairs in logs.items() if (p := p_value(pairs)) is not None}
+    each = {place: p_value(row.fair.get(quantity, {}), there) for place, row in enumerate(rows) if row is not reference}
+    found = {place: p for place, p in each.items() if p is not None}
     return {place for place, p in holm(found).items() if p >= 0.05}
 
 

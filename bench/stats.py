@@ -1,6 +1,7 @@
 """Medians, ratios and their intervals: pure functions of numbers.
 
 The unit of replication is the round. A window may hold thousands of calls; they are one observation, its median.
+(Ratios of arms that were measured together are in bench/paired.py.)
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     n: int = 1
+    freedom: float | None = None
+    """Degrees of freedom of the Student's distribution behind the interval, where these are not n - 1."""
 
     @property
     def half_width(self) -> float | None:
@@ -40,7 +43,7 @@ class Estimate:
     def times(self, factor: float) -> Estimate:
         """In another unit."""
         low, high = (None if end is None else end * factor for end in (self.low, self.high))
-        return Estimate(self.value * factor, low, high, self.n)
+        return Estimate(self.value * factor, low, high, self.n, self.freedom)
 
     def holds(self, truth: float) -> bool:
         """Whether the interval contains `truth`; False without an interval."""
@@ -49,7 +52,7 @@ class Estimate:
 
 def median_interval(values: Sequence[float]) -> Estimate:
     """Median of one value per round, with a 95 % bootstrap interval from six rounds on."""
-    return _bootstrapped(tuple(values), _median)
+    return bootstrapped(tuple(values), _median)
 
 
 def _median(values: Any, axis: int = -1) -> Any:
@@ -58,17 +61,8 @@ def _median(values: Any, axis: int = -1) -> Any:
     return np.median(values, axis=axis)
 
 
-def _middle(values: Any, axis: int = -1) -> Any:
-    """Mean of what is left without the highest and the lowest fifth."""
-    import numpy as np
-
-    ordered = np.sort(values, axis=axis)
-    cut = int(0.2 * ordered.shape[axis])
-    return np.take(ordered, range(cut, ordered.shape[axis] - cut), axis=axis).mean(axis=axis)
-
-
 @lru_cache(maxsize=65536)  # a report asks for the same ratio in its tables, its figures and its studies
-def _bootstrapped(values: tuple[float, ...], statistic: Callable[..., Any]) -> Estimate:
+def bootstrapped(values: tuple[float, ...], statistic: Callable[..., Any]) -> Estimate:
     """A statistic and its 95 % interval by expanded percentiles (Hesterberg 2015, arXiv 1411.5279, 4.4).
 
     The plain percentile interval of few values is too narrow: of medians of 6 to 48 values it held the truth in 93 of
@@ -114,39 +108,6 @@ def _beyond(distance: float, freedom: float) -> float:
     from scipy.special import stdtr
 
     return float(2 * stdtr(freedom, -distance))
-
-
-def paired_ratio(values: Mapping[K, float], reference: Mapping[K, float]) -> Estimate | None:
-    """The ratio of `values` to `reference`, paired by their common keys (run and round); None without a pair.
-
-    Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1. Their middle three
-    fifths are averaged: as safe from single bad rounds as a median, and a third fewer rounds for the same interval.
-    """
-    pairs = paired_logs(values, reference)
-    if not pairs:
-        return None
-    logs = _bootstrapped(tuple(pairs), _middle)
-    low, high = (None if bound is None else math.exp(bound) for bound in (logs.low, logs.high))
-    return Estimate(math.exp(logs.value), low, high, logs.n)
-
-
-def paired_logs(values: Mapping[K, float], reference: Mapping[K, float]) -> list[float]:
-    """Logarithms of the ratios of all pairs."""
-    return [math.log(values[key] / reference[key]) for key in values if key in reference]
-
-
-def p_value(logs: Sequence[float]) -> float | None:
-    """Two-sided p-value of "the ratio is 1" by a t-test of its logarithms; None below six pairs.
-
-    Ranks would be the usual choice beside medians, but with six pairs no rank test can fall below 0.03, and nothing
-    could be told apart once several pairs are corrected for.
-    """
-    if len(logs) < ROUNDS_FOR_INTERVAL:
-        return None
-    mean, spread = statistics.fmean(logs), statistics.stdev(logs)
-    if spread == 0:
-        return 0.0 if mean else 1.0
-    return _beyond(abs(mean) / (spread / math.sqrt(len(logs))), len(logs) - 1)
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:
@@ -243,7 +204,7 @@ class Effect:
     def as_ratio(self) -> Estimate:
         """The ratio that this is the logarithm of, with the same interval."""
         low, value, high = (math.exp(min(bound, 700.0)) for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0))
-        return Estimate(value, low, high, self.n)
+        return Estimate(value, low, high, self.n, self.freedom)
 
     def p(self, against: float) -> float:
         """Two-sided p-value of "it is `against`"."""
@@ -258,7 +219,8 @@ def effect_of_ratio(ratio: Estimate | None) -> Effect | None:
     if ratio is None or ratio.low is None or ratio.high is None:
         return None
     half = (math.log(ratio.high) - math.log(ratio.low)) / 2
-    return Effect(math.log(ratio.value), half / student(ratio.n - 1), ratio.n - 1, ratio.n)
+    freedom = ratio.freedom or ratio.n - 1
+    return Effect(math.log(ratio.value), half / student(freedom), freedom, ratio.n)
 
 
 def mean_effect(values: Sequence[float]) -> Effect | None:

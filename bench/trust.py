@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
+from bench.paired import paired_ratio
 from bench.reference import SENTINEL
-from bench.stats import Estimate, paired_ratio
+from bench.stats import Estimate
 from bench.summary import Row, Summary
 
 TIMED = ("latency", "throughput")

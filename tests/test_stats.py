@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.stats import ROUNDS_FOR_INTERVAL, median_interval, paired_ratio, proportion
+from bench.stats import ROUNDS_FOR_INTERVAL, median_interval, proportion
 
 
 def test_no_interval_below_six_rounds() -> None:
@@ -22,25 +22,6 @@ def test_the_median_interval_covers_the_truth_about_as_often_as_it_says() -> Non
         assert found.high is not None
         covered += found.low <= 10 <= found.high
     assert 0.88 <= covered / 200 <= 0.995
-
-
-def test_ratios_are_paired_by_round_so_common_drift_drops_out() -> None:
-    rng = np.random.default_rng(2)
-    drift = np.exp(rng.normal(0, 0.5, size=12))
-    left = {("r", n): float(2.0 * drift[n]) for n in range(12)}
-    right = {("r", n): float(drift[n]) for n in range(12)}
-    found = paired_ratio(left, right)
-    assert found is not None
-    assert found.value == pytest.approx(2.0)
-    assert found.low == pytest.approx(2.0)
-    assert found.high == pytest.approx(2.0)
-
-
-def test_rounds_without_a_partner_are_no_pair() -> None:
-    assert paired_ratio({("a", 1): 1.0}, {("b", 1): 1.0}) is None
-    found = paired_ratio({("a", 1): 4.0, ("a", 2): 100.0}, {("a", 1): 2.0})
-    assert found is not None
-    assert (found.value, found.n) == (pytest.approx(2.0), 1)
 
 
 def test_wilson_interval_of_a_proportion() -> None:
@@ -75,7 +56,8 @@ def test_what_is_written_out_is_scipys() -> None:
     """scipy.stats takes a second to import, which `bench claim` would wait for."""
     from scipy.stats import binomtest, t, trim_mean
 
-    from bench.stats import Effect, _middle, proportion, student
+    from bench.paired import _middle
+    from bench.stats import Effect, proportion, student
 
     for freedom in (1, 2.5, 5, 40):
         assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-9)
