@@ -18,9 +18,8 @@ DIFFERENT = 0.1
 """Processes are held to differ where chance alone would make them differ as much in less than this share of cases. Simulated
 with staggered renewals, the interval then holds the truth in 95 to 97 of 100 draws where processes do not differ, in 93 to 96
 of 100 where four on each side differ as much as rounds do (by rounds alone: 61); in 83 to 89 with two on each side."""
-
-PROCESSES = 4
-"""With fewer, of both sides together, the spread of processes is not known well enough to say anything of it."""
+FREEDOM = 2
+"""With fewer degrees of freedom (four processes on both sides together, three runs) their spread is not known well enough."""
 EXACT = 1e-24
 """Squares of logarithms below this are the last digits of floats."""
 
@@ -72,9 +71,11 @@ def _by_process(logs: tuple[float, ...], here: tuple[Any, ...], there: tuple[Any
 
     Every pair is the effect of one process of each side and noise (two-way analysis of variance; the order of renewals
     crosses them). Whether the effects are more than noise is asked by an F-test. The spread of effects is taken to be
-    that of both sides together, so that a side with a single process has one too.
+    that of both sides together, so that a side with a single process has one too. Effects of processes that were never
+    paired with others', as those of several runs, cannot be told apart; the smallest ones that explain the pairs are
+    taken, whose spread is then that of the runs.
     """
-    if len(logs) < ROUNDS_FOR_INTERVAL or None in (*here, *there) or len(set(here)) + len(set(there)) < PROCESSES:
+    if len(logs) < ROUNDS_FOR_INTERVAL or None in (*here, *there) or len(set(here)) + len(set(there)) < FREEDOM + 2:
         return None
     import numpy as np
     from scipy.special import fdtrc
@@ -87,13 +88,13 @@ def _by_process(logs: tuple[float, ...], here: tuple[Any, ...], there: tuple[Any
     effects, _, rank, _ = np.linalg.lstsq(design, data, rcond=None)
     noise = float(((data - design @ effects) ** 2).sum())
     explained = float(((data - data.mean()) ** 2).sum()) - noise
-    if n <= rank or noise + explained < EXACT:
+    freedom = int(rank) - 1  # what the processes of one run and those of another have in common, the run, counts once
+    if freedom < FREEDOM or n <= rank or noise + explained < EXACT:
         return None
-    chance = float(fdtrc(rank - 1, n - rank, explained / (rank - 1) / max(noise / (n - rank), EXACT)))
+    chance = float(fdtrc(freedom, n - rank, explained / freedom / max(noise / (n - rank), EXACT)))
     if chance >= DIFFERENT:
         return None
     sides = effects[: len(mine)], effects[len(mine) :]
-    freedom = sum(len(side) - 1 for side in sides)
     spread = sum(float(((side - side.mean()) ** 2).sum()) for side in sides) / freedom
     error = math.sqrt(spread * sum(1 / len(side) for side in sides))
     return Effect(float(sides[0].mean() - sides[1].mean()), error, freedom, n)

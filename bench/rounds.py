@@ -42,8 +42,9 @@ HOPELESS, HOPELESS_AFTER = 2.0, 2
 times as good, in every metric."""
 RENEWALS = 3
 """New processes that an arm gets in a phase at most."""
-RENEWING = 0.12
-"""Share of the time so far that may have gone into new processes."""
+RENEWING: dict[Phase, float] = {"measure": 0.12, "choose": 0.12, "confirm": 0.3}
+"""Share of the time so far that may have gone into new processes, by phase. What is confirmed is compared with its likes, often
+compiled from the same graph: there the processes are what differs."""
 SENTINEL_EVERY = 3
 """The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
 OVERHEAD = 1.15
@@ -97,8 +98,8 @@ class Rounds:
     phase: Phase = "measure"
     time_budget: float | None = None
     target: float | None = None
-    renewing: float = RENEWING
-    """Share of the time that may go into new processes."""
+    renewing: float | None = None
+    """Share of the time that may go into new processes, where it is not the phase's."""
     state: State = field(default_factory=State)
     ledger: Ledger = field(default_factory=Ledger)
     now: Callable[[], float] = time.monotonic
@@ -310,7 +311,8 @@ class Rounds:
         if not waiting:
             return
         lane = min(waiting, key=lambda one: (self.renewals.get(id(one), 0), one.born))
-        if self.renewed_s + lane.renewal_s > self.renewing * (self.now() - self.start):
+        share = RENEWING[self.phase] if self.renewing is None else self.renewing
+        if self.renewed_s + lane.renewal_s > share * (self.now() - self.start):
             return
         before = self.now()
         lane.close()

@@ -86,6 +86,22 @@ def test_the_interval_holds_the_truth_though_processes_differ(
         assert plain / 300 < 0.75  # what rounds alone would make of it
 
 
+def test_runs_with_a_process_each_count_as_runs() -> None:
+    rng = np.random.default_rng(6)
+    held = 0
+    for _ in range(300):
+        left, right = {}, {}
+        for run in ("a", "b", "c", "d"):
+            apart = rng.normal(0, 0.08)
+            for number in range(9):
+                left[run, number] = InProcess(math.exp(apart + rng.normal(0, 0.03)), (run, 1))
+                right[run, number] = InProcess(1.0, (run, 1))
+        found = paired_ratio(left, right)
+        assert found is not None
+        held += found.holds(1.0)
+    assert 0.92 <= held / 300 <= 0.99
+
+
 def test_one_process_on_each_side_is_one_of_rounds() -> None:
     left, right = drawn(np.random.default_rng(4), rounds=20, processes=(1, 1), differ=0.1, noise=0.05)
     bare = [{at: float(value) for at, value in side.items()} for side in (left, right)]

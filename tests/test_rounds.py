@@ -188,6 +188,15 @@ def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> No
     assert opened(cold=True) == 2
 
 
+def test_more_time_goes_into_processes_where_the_chosen_are_confirmed() -> None:
+    def opened(phase: Any) -> int:
+        workers = FakeWorkers(noisy(0.0), seconds_to_open=10.0)
+        rounds([lane("vit_a"), lane("mixer_b")], workers, most=100, phase=phase).go()
+        return len(workers.opened)
+
+    assert (opened("measure"), opened("choose"), opened("confirm")) == (4, 4, 8)
+
+
 def test_renewals_are_counted_by_phase() -> None:
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1.0)
     lanes = [lane("vit_a"), lane("mixer_b")]
