@@ -109,7 +109,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     if outcome.left:
         console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
     if outcome.failures:
-        console.print(f"{len(outcome.failures)} arms failed; their records say why, and the same command tries them again", highlight=False)
+        console.print(f"{len(outcome.failures)} arms failed for the reasons above; the same command tries them again", highlight=False)
     return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
 
 

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import stdev
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,6 +120,19 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
         assert len(found.rounds) == 1
     assert main(["run", *trainings, "--results", str(tmp_path)]) == 0  # nothing is left to do
     assert all(len(record.load(path).rounds) == 1 for path in trained)
+
+
+@pytest.mark.parametrize(
+    ("address", "line"), [(None, "--launcher: Ray could not begin here"), ("auto", "--address: no Ray cluster at auto")]
+)
+def test_a_ray_that_cannot_be_joined_is_one_line(address: str | None, line: str) -> None:
+    from bench.launchers.ray import _join
+
+    def refuse(**_: object) -> None:
+        raise RuntimeError("no\nroom")
+
+    with pytest.raises(UsageError, match=rf"{line}.*no room"):
+        _join(SimpleNamespace(init=refuse), address)
 
 
 def undisturbed(model: str, recipe: str, seed: int) -> float:

@@ -67,6 +67,8 @@ def _join(ray: Any, address: str | None) -> None:
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
+        if address is None:
+            raise UsageError(f"--launcher: Ray could not begin here ({one_line(error)}); --launcher local needs none") from None
         raise UsageError(f"--address: no Ray cluster at {address} ({one_line(error)}); `ray start --head` begins one") from None
 
 
