@@ -90,19 +90,18 @@ def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
-def test_the_main_job_in_small(tmp_path: Path) -> None:
-    """Run, run again, report: from the command line, with real workers."""
+def test_the_main_job_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run, run again, report: with real workers, first from the command line."""
     (tmp_path / "small.toml").write_text('models = ["convmixer_digits", "vit_digits"]\nrounds = 6\n')
     arguments = ["run", "--suite", "small.toml", "--device", "cpu", "--time-budget", "60"]
     first = bench(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "99,466" in first.stdout
     assert "median of 6 interleaved rounds, 95 % bootstrap interval" in first.stdout
-    again = bench(*arguments, cwd=tmp_path)
-    assert again.returncode == 0
-    assert "nothing to measure: all 6 arms are finished" in again.stdout
-    report = bench("report", cwd=tmp_path)
-    assert report.returncode == 0, report.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    assert "nothing to measure: all 6 arms are finished" in capsys.readouterr().out
+    assert main(["report"]) == 0
     [text] = (tmp_path / "results").glob("*/report.md")
     assert "convmixer_digits" in text.read_text()
 
