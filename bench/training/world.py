@@ -136,7 +136,8 @@ def attempt(store: Store, rank: int, size: int) -> str:
     until = time.monotonic() + PATIENCE
     while silent := [other for other in silent if not store.check([f"heard/{mine}/{other}"])]:
         if time.monotonic() > until:
-            raise RuntimeError(f"processes {', '.join(map(str, silent))} of {size} did not come within {PATIENCE} s")
+            missing = ", ".join(map(str, silent))
+            raise UsageError(f"torchrun: processes {missing} of {size} did not come within {PATIENCE} s; start them too, or ask for fewer")
         for other in silent:
             if store.check([f"here/{other}"]):
                 store.set(f"attempt/{store.get(f'here/{other}').decode()}", mine)
