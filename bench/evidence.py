@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,7 +57,7 @@ class Evidence:
         """All that was measured of it."""
         return self._rows.get((of.model, of.image_size, of.policy or PLAIN[self.kind]))
 
-    def rounds(self, of: Speed, metric: str) -> dict[At, float]:
+    def rounds(self, of: Speed, metric: str) -> Mapping[At, float]:
         """One value per (run, round); of several batch sizes the largest's. Empty where there is nothing."""
         row = self.row(of)
         found = [quantity for quantity in row.fair if quantity.metric == metric] if row else []

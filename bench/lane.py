@@ -23,7 +23,7 @@ class Lane:
 
     task: Task
     write: Callable[[Body], None]
-    earlier: dict[str, dict[At, float]] = field(default_factory=dict)
+    earlier: dict[str, dict[At, InProcess]] = field(default_factory=dict)
     fresh: bool = False
     role: Role = "asked"
     worker: Worker | None = None
@@ -34,7 +34,7 @@ class Lane:
     renewal_s: float = 0.0
     """What a further process is expected to cost."""
     born: float = 0.0
-    values: dict[str, dict[At, float]] = field(default_factory=dict)
+    values: dict[str, dict[At, InProcess]] = field(default_factory=dict)
     """One value per round of the phase that goes on, by metric, as it is compared with others'."""
     reached: set[str] = field(default_factory=set)
     """Metrics whose interval is as narrow as was aimed at."""
@@ -75,7 +75,7 @@ class Lane:
             compiling = float(self.setup.get("first_call_s") or 0) - float(self.setup.get("seconds_per_call") or 0)
             self.renewal_s -= (1 - RELOADING) * max(0.0, compiling)
 
-    def all_values(self, metric: str) -> dict[At, float]:
+    def all_values(self, metric: str) -> dict[At, InProcess]:
         """One value per round, of this run and of former ones."""
         return self.earlier.get(metric, {}) | self.values.get(metric, {})
 

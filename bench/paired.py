@@ -30,19 +30,15 @@ def paired_ratio(values: Mapping[K, float], reference: Mapping[K, float]) -> Est
     Ratios are taken as logarithms, so that twice as fast and half as fast are equally far from 1. Their middle three
     fifths are averaged: as safe from single bad rounds as a median, and a third fewer rounds for the same interval.
     """
-    logs = tuple(paired_logs(values, reference))
+    pairs = _pairs(values, reference)
+    logs = pairs[0]
     if not logs:
         return None
-    if (by_process := _by_process(logs, *_processes(values, reference))) is not None:
+    if (by_process := _by_process(*pairs)) is not None:
         return by_process.as_ratio
     found = bootstrapped(logs, _middle)
     low, high = (None if bound is None else math.exp(bound) for bound in (found.low, found.high))
     return Estimate(math.exp(found.value), low, high, found.n)
-
-
-def paired_logs(values: Mapping[K, float], reference: Mapping[K, float]) -> list[float]:
-    """Logarithms of the ratios of all pairs."""
-    return [math.log(values[key] / reference[key]) for key in values if key in reference]
 
 
 def p_value(values: Mapping[K, float], reference: Mapping[K, float]) -> float | None:
@@ -51,18 +47,20 @@ def p_value(values: Mapping[K, float], reference: Mapping[K, float]) -> float | 
     Ranks would be the usual choice beside medians, but with six pairs no rank test can fall below 0.03, and nothing
     could be told apart once several pairs are corrected for.
     """
-    logs = paired_logs(values, reference)
-    if len(logs) < ROUNDS_FOR_INTERVAL:
+    pairs = _pairs(values, reference)
+    if len(pairs[0]) < ROUNDS_FOR_INTERVAL:
         return None
-    found = _by_process(tuple(logs), *_processes(values, reference)) or mean_effect(logs)
+    found = _by_process(*pairs) or mean_effect(pairs[0])
     return found.p(0.0) if found else None
 
 
-def _processes(values: Mapping[K, float], reference: Mapping[K, float]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Which process gave each half of every pair (`bench.record.InProcess`); None where that is not known."""
+def _pairs(values: Mapping[K, float], reference: Mapping[K, float]) -> tuple[tuple[float, ...], tuple[Any, ...], tuple[Any, ...]]:
+    """Of every pair the logarithm of its ratio, and which process gave either half (`bench.record.InProcess`), None where that
+    is not known."""
     common = [key for key in values if key in reference]
+    logs = tuple(math.log(values[key] / reference[key]) for key in common)
     here, there = (tuple(getattr(side[key], "process", None) for key in common) for side in (values, reference))
-    return here, there
+    return logs, here, there
 
 
 @lru_cache(maxsize=65536)

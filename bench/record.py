@@ -428,24 +428,24 @@ class InProcess(float):
         return made
 
 
-def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[tuple[str, int], Sample]]:
-    """The samples of one metric with what they are paired by: (run, round). Of a repeated window the last one counts."""
+def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[RoundLine, Sample]]:
+    """The samples of one metric with the rounds that they are of. Of a repeated window the last one counts."""
     for line in record.rounds:
         if line.phase in phases:
             last = {sample.metric: sample for sample in line.samples}
             if metric in last:
-                yield (line.run, line.round), last[metric]
+                yield line, last[metric]
 
 
 def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
     """One value per round as measured, the median of its window, by (run, round)."""
-    return {at: statistics.median(sample.values) for at, sample in samples(record, metric, phases)}
+    return {(line.run, line.round): statistics.median(sample.values) for line, sample in samples(record, metric, phases)}
 
 
-def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
+def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], InProcess]:
     """One value per round for comparing with others' of the same round: see `fair`. Each knows its process."""
-    workers = {(line.run, line.round): line.worker for line in record.rounds}
-    return {at: InProcess(fair(sample), (at[0], workers[at])) for at, sample in samples(record, metric, phases)}
+    found = samples(record, metric, phases)
+    return {(line.run, line.round): InProcess(fair(sample), (line.run, line.worker)) for line, sample in found}
 
 
 def fair(sample: Sample) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -109,7 +110,7 @@ class Rounds:
         self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in contestants) if contestants else ""
         self.done = 0
         self.renewed_s = 0.0
-        self.renewals: dict[int, int] = {}
+        self.renewals: Counter[int] = Counter()
         """New processes in this phase, by lane."""
         self.took: dict[tuple[int, str], float] = {}
         """Seconds of the last window by lane and metric."""
@@ -307,17 +308,17 @@ class Rounds:
 
     def _renew(self) -> None:
         """A new process for the arm whose process is oldest, where the time spent on that stays small."""
-        waiting = [lane for lane in self.lanes if lane.alive and self.renewals.get(id(lane), 0) < RENEWALS]
+        waiting = [lane for lane in self.lanes if lane.alive and self.renewals[id(lane)] < RENEWALS]
         if not waiting:
             return
-        lane = min(waiting, key=lambda one: (self.renewals.get(id(one), 0), one.born))
+        lane = min(waiting, key=lambda one: (self.renewals[id(one)], one.born))
         share = RENEWING[self.phase] if self.renewing is None else self.renewing
         if self.renewed_s + lane.renewal_s > share * (self.now() - self.start):
             return
         before = self.now()
         lane.close()
         self.open_lane(lane)
-        self.renewals[id(lane)] = self.renewals.get(id(lane), 0) + 1
+        self.renewals[id(lane)] += 1
         self.renewed_s += self.now() - before
         self.ledger.add("renewing", self.now() - before)
 

@@ -22,6 +22,7 @@ from bench.record import (
     AccuracyArm,
     Arm,
     CountArm,
+    InProcess,
     Machine,
     ProbeArm,
     Record,
@@ -57,12 +58,10 @@ class Row:
     device: str
     values: dict[Quantity, Estimate] = field(default_factory=dict)
     rounds: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
-    fair: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
+    fair: dict[Quantity, dict[tuple[str, int], InProcess]] = field(default_factory=dict)
     """The same, each held against what others left of the processors to its window: what ratios are taken of."""
     calls: dict[Quantity, list[float]] = field(default_factory=dict)
     """Every single value of every window: what percentiles of a latency are taken from."""
-    processes: dict[Quantity, set[tuple[str, int]]] = field(default_factory=dict)
-    """The processes that it was measured in: run, and number within that run."""
     details: dict[Quantity, list[dict[str, Any]]] = field(default_factory=dict)
     """What stands beside the values of each window."""
     trouble: dict[str, str] = field(default_factory=dict)
@@ -296,9 +295,6 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
         row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
         row.values[quantity] = median_interval(list(row.rounds[quantity].values()))
         row.calls[quantity] = [value for sample in found for value in sample.values]
-        row.processes[quantity] = {
-            (line.run, line.worker) for line in lines if any(sample.metric == quantity.metric for sample in line.samples)
-        }
         row.details[quantity] = [sample.detail for sample in found]
     row.short |= bool(record.ends) and record.ends[-1].short
     row.hopeless |= bool(record.ends) and record.ends[-1].hopeless

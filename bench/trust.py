@@ -22,8 +22,8 @@ def in_one_process(rows: Iterable[Row]) -> int:
     """How many of them have an interval of rounds in one process alone."""
     return sum(
         any(
-            row.values[quantity].low is not None and len(found) == 1
-            for quantity, found in row.processes.items()
+            row.values[quantity].low is not None and len({value.process for value in values.values()}) == 1
+            for quantity, values in row.fair.items()
             if quantity.metric in TIMED
         )
         for row in rows

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import stdev
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -22,12 +21,11 @@ from bench import environment, plan, record
 from bench.cli import main
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.plugins import models
 from bench.record import AccuracyArm, SpeedArm, key_of
 from bench.training import world
 from bench.training.session import train_and_evaluate
 from bench.training.world import attempt
-from bench.worker import descendants
+from bench.worker import Job, builder, descendants
 
 SWEEP = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "top1", "--device", "cpu"]
 TRAININGS = [*SWEEP, "--data", "digits", "--recipe", "digits:epochs=1"]
@@ -141,23 +139,13 @@ def undisturbed(model: str, recipe: str, seed: int) -> float:
         model=model, image_size=32, num_classes=10, data="digits", split="test", transform="", recipe=recipe, seed=seed, policy="fp32"
     )
 
-    def build(image_size: int) -> torch.nn.Module:
-        torch.manual_seed(seed)
-        network: torch.nn.Module = models.get(model).build(image_size=image_size, num_classes=10)
-        return network
-
-    before = torch.get_num_threads()
+    before, build = torch.get_num_threads(), builder(Job(arm, "cpu", seed, 1))
     torch.set_num_threads(max(1, environment.cores() // 2))  # as each of two processes has
     try:
         found = train_and_evaluate(arm, build=build, device=torch.device("cpu"), seed=seed, workers=0, files=None)
     finally:
         torch.set_num_threads(before)
     return float(found.detail["final_loss"])
-
-
-def trained(path: Path) -> dict[str, Any]:
-    """What the record of a training says beside its accuracy."""
-    return record.load(path).rounds[-1].samples[0].detail
 
 
 def _command(pid: int) -> str:
@@ -213,7 +201,7 @@ def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
     [path] = tmp_path.glob("*/records/vit_digits.*.jsonl")
     found = record.load(path)
     assert [end.status for end in found.ends] == ["ok"]
-    detail = trained(path)
+    detail = found.rounds[-1].samples[0].detail
     assert (detail["processes"], detail["images"]) == (2, 360)
     losses = [undisturbed("vit_digits", recipe, seed) for seed in range(3)]
     assert abs(detail["final_loss"] - losses[0]) < stdev(losses)  # to the bit where it was tried; other sums, other last digits
