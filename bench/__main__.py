@@ -1,8 +1,6 @@
 """`python -m bench`."""
 
-import sys
-
-from bench.cli import main
+from bench.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -4,7 +4,7 @@ Every round visits every open window once, in an order drawn for that round. At 
 an arm whose interval is narrow enough is done. Now and then an arm gets a new process, so that what differs between
 processes is in the interval too. Beside a slow model the windows of quick ones are longer: their noise would otherwise
 decide how many of the slow one's calls are needed. Where policies compete, those that are hopeless leave early. Windows
-beside which others were busy are marked and repeated, a bounded number of times.
+beside which others were busy are marked and, where a quiet one can be hoped for, repeated a bounded number of times.
 Nothing here knows of files: lines go to each lane's `write`.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -53,6 +53,10 @@ OVERHEAD = 1.15
 REPEATS = 2
 REPEATING = 0.1
 """A disturbed window is repeated at most `REPEATS` times, and all repetitions are at most this share of all windows."""
+RECENT, RESTLESS = 10, 0.5
+"""No window is repeated while more than this share of the last so many were disturbed: the next would be no better, and
+its time is worth more as another round. (Beside two programs on two cores that came and went, seven windows in ten were, and
+repetitions took an eighth of the time.)"""
 
 
 @dataclass
@@ -112,6 +116,8 @@ class Rounds:
         self.renewed_s = 0.0
         self.renewals: Counter[int] = Counter()
         """New processes in this phase, by lane."""
+        self.recent: deque[bool] = deque(maxlen=RECENT)
+        """Whether each of the last windows was disturbed."""
         self.took: dict[tuple[int, str], float] = {}
         """Seconds of the last window by lane and metric."""
 
@@ -234,7 +240,12 @@ class Rounds:
     def _take(self, lane: Lane, metric: Metric) -> list[Sample]:
         """One window, and its repetitions where it was disturbed; the last one counts."""
         found = [self._window(lane, metric)]
-        while found[-1].disturbed and len(found) <= REPEATS and self.ledger.repeated < REPEATING * self.ledger.windows:
+        while (
+            found[-1].disturbed
+            and len(found) <= REPEATS
+            and self.ledger.repeated < REPEATING * self.ledger.windows
+            and sum(self.recent) <= RESTLESS * RECENT
+        ):
             self.ledger.repeated += 1
             found.append(self._window(lane, metric))
         return found
@@ -247,6 +258,7 @@ class Rounds:
         state, disturbed = self.state.end(pid)
         self.ledger.windows += 1
         self.ledger.disturbed += disturbed is not None
+        self.recent.append(disturbed is not None)
         self.ledger.add("windows", samples.seconds)
         self.ledger.add("waking", samples.wake_s)
         self.took[id(lane), metric.name] = samples.seconds + samples.wake_s

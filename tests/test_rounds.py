@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from bench.lane import Lane
 from bench.plugins import metrics
 from bench.record import About, Body, RoundLine, SpeedArm
-from bench.rounds import RENEWALS, Rounds
+from bench.rounds import RECENT, RENEWALS, REPEATING, Rounds
 from bench.state import State
 from bench.task import Task
 from bench.worker import Failure, Job, Window
@@ -208,23 +208,42 @@ def test_renewals_are_counted_by_phase() -> None:
         assert len(workers.opened) - before == 2 + 2 * RENEWALS
 
 
-def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -> None:
-    # 100 ticks a window, 60 of them busy, 20 by the worker itself: others take 40 %.
-    now = itertools.count()
+def busy_beside(disturbed: Callable[[int], bool]) -> State:
+    """Others take 40 % of the processors from every window, counted from 0, for which `disturbed` says so."""
+    looks = itertools.count()
+    last = (0, 0, 0, 0)
 
     def read(pid: int) -> tuple[int, int, int, int]:
-        at = next(now)
-        return 100 * at, 60 * at, 0, 20 * at
+        nonlocal last
+        number, end = divmod(next(looks), 2)
+        if end:  # 100 ticks a window, 20 of them by the worker itself
+            last = tuple(a + b for a, b in zip(last, (100, 60 if disturbed(number) else 20, 0, 20), strict=True))  # type: ignore[assignment]
+        return last
 
+    return State(read=read)
+
+
+def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -> None:
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
-    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=State(read=read))
+    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=busy_beside(lambda number: number % 4 == 0))
     one.go()
     samples = [sample for line in lines if isinstance(line, RoundLine) for sample in line.samples]
-    assert all(sample.disturbed == "40% of the processors taken, most by other programs" for sample in samples)
-    assert {sample.state["left"] for sample in samples} == {0.6}
-    assert one.ledger.disturbed == one.ledger.windows == 100 + one.ledger.repeated
+    disturbed = [sample for sample in samples if sample.disturbed]
+    assert {sample.disturbed for sample in disturbed} == {"40% of the processors taken, most by other programs"}
+    assert {sample.state["left"] for sample in disturbed} == {0.6}
+    assert all("left" not in sample.state for sample in samples if not sample.disturbed)
+    assert one.ledger.windows == 100 + one.ledger.repeated
     assert 0 < one.ledger.repeated <= 0.1 * one.ledger.windows + 1
+
+
+def test_beside_lasting_load_windows_are_not_repeated_for_nothing() -> None:
+    one = rounds(
+        [lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1e6), most=50, state=busy_beside(lambda number: True)
+    )
+    one.go()
+    assert one.ledger.disturbed == one.ledger.windows == 100 + one.ledger.repeated
+    assert one.ledger.repeated <= RECENT * REPEATING
 
 
 def test_the_ledger_knows_what_share_lay_inside_windows() -> None:
