@@ -15,7 +15,7 @@ from bench import disk
 from bench.errors import UsageError
 from bench.record import Machine, Scalar
 from bench.registry import ROOT
-from bench.settings import waiting
+from bench.settings import allocation, waiting
 
 
 def resolve_device(wanted: str) -> str:
@@ -62,7 +62,7 @@ def describe(device: str, *, installation: str) -> Machine:
     versions |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     if cuda:
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
-    settings: dict[str, Scalar] = {"threads": cores(), **waiting(), "installation": installation}
+    settings: dict[str, Scalar] = {"threads": cores(), **waiting(), **allocation(), "installation": installation}
     cpu = cpu_name()
     name = re.sub(r"[^a-z0-9]+", "-", (accelerator or f"{cpu} {cores()}t").lower()).strip("-")
     return Machine(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -145,6 +148,37 @@ def test_how_openmp_waits_is_set_unless_the_user_has() -> None:
     mine = {"OMP_WAIT_POLICY": "passive"}
     assert settings.waiting(mine) == {"omp_wait_policy": "passive"}
     assert mine == {"OMP_WAIT_POLICY": "passive"}
+
+
+def test_freed_memory_is_kept_unless_the_user_says_how() -> None:
+    kept = {"freed_memory": "kept"} if platform.libc_ver()[0] == "glibc" else {}
+    assert settings.allocation({}) == kept
+    assert settings.allocation({"MALLOC_TRIM_THRESHOLD_": "65536"}) == {"malloc_trim_threshold_": "65536"}
+    assert settings.allocation({"LD_PRELOAD": "/home/me/lib/libjemalloc.so.2"}) == {"ld_preload": "libjemalloc.so.2"} | kept
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt(3) is glibc's")
+def test_a_call_that_frees_what_it_took_takes_no_new_pages() -> None:
+    """In a process of its own: what is kept stays kept."""
+    program = """
+import resource, sys, torch
+from bench import settings
+if sys.argv[1] == "fixed":
+    settings.fix(1)
+def call():
+    return sum(torch.ones(count << 20).sum() for count in (3, 5, 12))  # 12 to 48 MB
+for _ in range(3):
+    call()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+call()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in settings.ALLOCATION}
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", program, how], env=environment, check=True, capture_output=True, text=True).stdout)
+        for how in ("fixed", "default")
+    }
+    assert faults["fixed"] < 100 < 10_000 < faults["default"]
 
 
 def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
