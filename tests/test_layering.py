@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,14 @@ def test_report_loads_neither_torch_nor_timm(results: Path) -> None:
     loaded = modules_loaded("report", "--results", str(results), cwd=results)
     assert not {"torch", "timm", "fvcore"} & loaded
     assert "matplotlib" in loaded
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "by_hand").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_what_is_run_by_hand_finds_what_it_imports(path: Path) -> None:
+    """Nothing else runs them in CI, and a function that moved would be noticed years later."""
+    missing = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("bench", "models", "plots", "tests"):
+            module = importlib.import_module(node.module)
+            missing += [f"{node.module}.{one.name}" for one in node.names if not hasattr(module, one.name)]
+    assert not missing

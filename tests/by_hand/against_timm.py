@@ -22,8 +22,8 @@ from pathlib import Path
 import timm
 import torch
 
+from bench.paired import paired_ratio
 from bench.plugins import models
-from bench.stats import paired_ratio
 from bench.units import interval
 from tests.pictures import make_folder
 

@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.paired import paired_ratio
 from bench.record import SpeedArm, fair_per_round, load_folder
 from bench.selfcheck import programs
-from bench.stats import Estimate, paired_ratio
+from bench.stats import Estimate
 from bench.units import interval
 
 COMMON = """
