@@ -46,7 +46,8 @@ def allocation(environment: Mapping[str, str] | None = None) -> dict[str, Scalar
     said: dict[str, Scalar] = {name.lower(): environment[name] for name in ALLOCATION if name in environment}
     if loaded := environment.get("LD_PRELOAD"):
         said["ld_preload"] = " ".join(sorted(os.path.basename(path) for path in loaded.replace(":", " ").split()))
-    if platform.libc_ver()[0] == "glibc" and not any(name in environment for name in ALLOCATION):
+    others = "malloc" in str(said.get("ld_preload"))  # jemalloc, tcmalloc, mimalloc: theirs is what holds
+    if platform.libc_ver()[0] == "glibc" and not others and not any(name in environment for name in ALLOCATION):
         said["freed_memory"] = "kept"
     return said
 
