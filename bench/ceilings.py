@@ -65,6 +65,8 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
         "batch, every output of a convolution or product written once and read once",
     ]
+    if any(one.share > 1 for one in found):
+        notes.append("over 100: the machine was slower while its ceiling was timed, in few windows, than while the model was")
     yield Table("Under this machine's ceilings", columns, lines, notes)
 
 
