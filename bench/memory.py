@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from pathlib import Path
+
+from bench import allocator
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -38,14 +39,8 @@ def before(device: str) -> int:
         return 0  # a worker of its own: whatever its allocator holds later, the model brought
     if not STATUS.exists():
         return _peak_of_life()
-    _give_back()
+    allocator.give_back()
     return of_process("VmRSS")
-
-
-def _give_back() -> None:
-    """Have glibc return what is freed to the system, once: what it keeps for later is no need of anybody's."""
-    if STATUS.exists() and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 def _peak_of_life() -> int:
@@ -62,7 +57,7 @@ def reset_peak(device: str) -> str:
 
         torch.cuda.reset_peak_memory_stats(device)
         return "window"
-    _give_back()
+    allocator.give_back()
     try:
         CLEAR.write_text("5")  # proc(5): resets the peak resident set size
     except OSError:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 
-from bench import memory
+from bench import allocator, memory
 from bench.record import Scalar
 
 SPINS = "10000"
@@ -17,16 +16,6 @@ work (ViT-S/16 at batch 4 on two cores beside two busy processes: 1.6 times slow
 once (OMP_WAIT_POLICY=passive) cost a quiet machine up to 60 % on small models; this value cost 0 to 5 %.
 """
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Parameters of glibc's mallopt(3)."""
-ALLOCATION = (
-    "GLIBC_TUNABLES",
-    "MALLOC_MMAP_MAX_",
-    "MALLOC_MMAP_THRESHOLD_",
-    "MALLOC_TRIM_THRESHOLD_",
-    "MALLOC_TOP_PAD_",
-)
-"""With these a user says how glibc keeps memory (mallopt(3))."""
 
 
 def waiting(environment: MutableMapping[str, str] | None = None) -> dict[str, Scalar]:
@@ -37,36 +26,6 @@ def waiting(environment: MutableMapping[str, str] | None = None) -> dict[str, Sc
     return {name.lower(): environment[name] for name in WAITING if name in environment}
 
 
-def allocation(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]:
-    """How memory that is freed is kept in a measured process: what the user set, else that glibc keeps it, else nothing.
-
-    A library that is loaded before all others, such as jemalloc, is named: it may bring an allocator of its own.
-    """
-    environment = os.environ if environment is None else environment
-    said: dict[str, Scalar] = {name.lower(): environment[name] for name in ALLOCATION if name in environment}
-    if loaded := environment.get("LD_PRELOAD"):
-        said["ld_preload"] = " ".join(sorted(os.path.basename(path) for path in loaded.replace(":", " ").split()))
-    others = "malloc" in str(said.get("ld_preload"))  # jemalloc, tcmalloc, mimalloc: theirs is what holds
-    if platform.libc_ver()[0] == "glibc" and not others and not any(name in environment for name in ALLOCATION):
-        said["freed_memory"] = "kept"
-    return said
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for what comes next.
-
-    By default it gives the end of its heap back to the system, and every call pays for fresh pages again: how many is an
-    accident of what lies where. ResNet-50 at batch 4 took 28,000 to 32,000 of them a call on two cores, a fifth of its
-    time, ViT-S/16 1,700 to 12,000 from run to run.
-    """
-    if allocation().get("freed_memory") == "kept":
-        import ctypes
-
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
-        libc.mallopt(M_MMAP_MAX, 0)
-
-
 def fix(threads: int) -> None:
     """Set in this process what PyTorch and libc would otherwise decide: threads, TF32 off everywhere, cuDNN's search on,
     freed memory kept.
@@ -75,7 +34,7 @@ def fix(threads: int) -> None:
     """
     import torch
 
-    _keep_freed_memory()
+    allocator.keep_freed()
     torch.set_num_threads(threads)
     tf32(False)
     torch.backends.cudnn.benchmark = True

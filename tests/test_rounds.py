@@ -238,12 +238,15 @@ def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -
 
 
 def test_beside_lasting_load_windows_are_not_repeated_for_nothing() -> None:
-    one = rounds(
-        [lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1e6), most=50, state=busy_beside(lambda number: True)
-    )
+    lines: list[Body] = []
+    workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
+    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=busy_beside(lambda number: True))
     one.go()
+    samples = [sample for line in lines if isinstance(line, RoundLine) for sample in line.samples]
+    assert all(sample.disturbed == "40% of the processors taken, most by other programs" for sample in samples)
+    assert {sample.state["left"] for sample in samples} == {0.6}
     assert one.ledger.disturbed == one.ledger.windows == 100 + one.ledger.repeated
-    assert one.ledger.repeated <= RECENT * REPEATING
+    assert 0 < one.ledger.repeated <= RECENT * REPEATING
 
 
 def test_the_ledger_knows_what_share_lay_inside_windows() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import settings
+from bench import allocator, settings
 from bench.gpu import NvmlGpu, gpu_for
 from bench.metrics import energy
 from bench.record import SpeedArm
@@ -152,10 +152,10 @@ def test_how_openmp_waits_is_set_unless_the_user_has() -> None:
 
 def test_freed_memory_is_kept_unless_the_user_says_how() -> None:
     kept = {"freed_memory": "kept"} if platform.libc_ver()[0] == "glibc" else {}
-    assert settings.allocation({}) == kept
-    assert settings.allocation({"MALLOC_TRIM_THRESHOLD_": "65536"}) == {"malloc_trim_threshold_": "65536"}
-    assert settings.allocation({"LD_PRELOAD": "/home/me/lib/libjemalloc.so.2"}) == {"ld_preload": "libjemalloc.so.2"}
-    assert settings.allocation({"LD_PRELOAD": "/usr/lib/libiomp5.so"}) == {"ld_preload": "libiomp5.so"} | kept
+    assert allocator.described({}) == kept
+    assert allocator.described({"MALLOC_TRIM_THRESHOLD_": "65536"}) == {"malloc_trim_threshold_": "65536"}
+    assert allocator.described({"LD_PRELOAD": "/home/me/lib/libjemalloc.so.2"}) == {"ld_preload": "libjemalloc.so.2"}
+    assert allocator.described({"LD_PRELOAD": "/usr/lib/libiomp5.so"}) == {"ld_preload": "libiomp5.so"} | kept
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt(3) is glibc's")
@@ -174,7 +174,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 call()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-    environment = {name: value for name, value in os.environ.items() if name not in settings.ALLOCATION}
+    environment = {name: value for name, value in os.environ.items() if name not in allocator.SAID}
     faults = {
         how: int(subprocess.run([sys.executable, "-c", program, how], env=environment, check=True, capture_output=True, text=True).stdout)
         for how in ("fixed", "default")
