@@ -1,6 +1,6 @@
 """ConvMixer-256/8 trained on a CPU: images a second against the original script's way, and whether the losses stay the same.
 
-    python -m tests.by_hand.training_speed [--batch 512] [--rounds 8] [--steps 12] [--seeds 4]
+    python -m tests.by_hand.training_speed [--batch 256] [--rounds 8] [--steps 12] [--seeds 4]
 
 The original's way is float32, eager, contiguous, in a process that changes nothing of what PyTorch and libc do by default.
 The others are what the bench does to a measured process (`bench.settings.fix`), with policies. Each lives in a process of its
@@ -131,7 +131,7 @@ def losses(batch: int, steps: int, seeds: int) -> None:
 def main() -> None:
     """Speeds, then losses with small batches."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--batch", type=int, default=512, help="of the speeds; the original's is 512")
+    parser.add_argument("--batch", type=int, default=256, help="of the speeds; three trainings at the original's 512 need more than 24 GB")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=12, help="of each curve of losses, at batch 64")
     parser.add_argument("--seeds", type=int, default=4)
