@@ -61,7 +61,7 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         *("bound by", Column("% of its bound ↑", "share_of_bound", "%", "higher")),
     ]
     notes = [
-        f"ceilings, the best of a large matrix product and a large copy in the same runs: {', '.join(tops.values())}, {bandwidth}",
+        f"ceilings, medians of a large matrix product and a large copy in the same runs: {', '.join(tops.values())}, {bandwidth}",
         "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
         "batch, every output of a convolution or product written once and read once",
     ]

@@ -254,6 +254,8 @@ def _open(job: Job, pipe: Connection) -> Any:
 
     from bench.subject import open_subject
 
+    if isinstance(job.arm, SpeedArm | ProbeArm):
+        settings.go_first()
     settings.fix(job.threads)
     if job.cache is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache

@@ -26,7 +26,7 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         machine = summary.machine.hardware
         figure, axes = new_figure(
             "Roofline",
-            f"line: the best of a large matrix product and a large copy in the same runs; points: throughput times MACs, the fewest "
+            f"line: a large matrix product and a large copy in the same runs, medians; points: throughput times MACs, the fewest "
             f"bytes possible · {policy}, {size} px on {machine}",
         )
         points = []
