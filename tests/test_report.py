@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def test_the_efficiency_table(results: Path) -> None:
     assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 0.99" in notes
     assert "--data imagenet:/path" in notes
     assert "convmixer_1024_20@in1k" in notes
+
+
+def test_a_renamed_folder_is_called_by_its_name(results: Path, tmp_path: Path) -> None:
+    kept = tmp_path / f"{MACHINE.name}-before"
+    shutil.copytree(results / MACHINE.name / "records", kept / "records")
+    assert (write(kept).folder / "report.md").read_text().startswith(f"# {MACHINE.name}-before\n")
 
 
 def test_an_uncounted_convolution_is_shouted(tmp_path: Path) -> None:
