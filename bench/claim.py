@@ -103,7 +103,7 @@ def _summaries(results: Path) -> Iterator[Summary]:
     for folder in folders:
         records, _ = load_folder(folder / "records")
         if any(record.runs for record in records):
-            yield summarise(records, of_studies=True)
+            yield summarise(records, of_studies=True, name=folder.name)
 
 
 def _nothing(left: str, right: str, on: str, summaries: list[Summary]) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from bench import citing, formats
 from bench.asking import verdicts
 from bench.disk import write_whole
@@ -61,18 +59,15 @@ def machine_folders(results: Path) -> list[Path]:
 
 
 def read(folder: Path) -> Machine:
-    """The records of one machine; UsageError where none can be read.
-
-    A folder that somebody has renamed, to keep one state of a machine beside another, is called what it is called.
-    """
+    """The records of one machine; UsageError where none can be read."""
     records, damaged = load_folder(folder / "records")
     records, strange = _apart(records)
     damaged += strange
     if not any(record.runs for record in records):
         raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
     more = imported(folder.parent)
-    found = [summarise(records, of_studies=all_of_it) for all_of_it in (False, True)]
-    summary, everything = (replace(one, imported=more, machine=msgspec.structs.replace(one.machine, name=folder.name)) for one in found)
+    found = [summarise(records, of_studies=all_of_it, name=folder.name) for all_of_it in (False, True)]
+    summary, everything = (replace(one, imported=more) for one in found)
     return Machine(folder, summary, everything, damaged)
 
 

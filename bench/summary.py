@@ -172,10 +172,11 @@ class Summary:
         return next((probe for probe in self.probes if probe.precision == precision), None)
 
 
-def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary:
+def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str | None = None) -> Summary:
     """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note.
 
-    `of_studies`: with what was measured for studies alone, which would bury the rest of a report.
+    `of_studies`: with what was measured for studies alone, which would bury the rest of a report. `name`: what to call the
+    machine, where its folder was renamed, as to keep one of its states beside another.
     """
     records = [record for record in records if record.runs]
     assert records, "nothing to summarise"
@@ -205,7 +206,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False) -> Summary
                 _add_counts(row, record)
     windows = [sample for record in speeds for line in record.rounds for sample in line.samples]
     return Summary(
-        machine=newest,
+        machine=msgspec.structs.replace(newest, name=name or newest.name),
         rows=rows,
         best=_chosen(_rows(asked, ("confirm",))),
         sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),

@@ -36,6 +36,7 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
     try:
         setup = worker.ready()
         assert set(setup) >= {"build_s", "first_call_s", "warmup_windows", "steady"}
+        assert setup["niceness"] == (settings.NICENESS if MAY_GO_FIRST else settings.niceness())
         samples = worker.take(Window("throughput", 0.05), lambda text: None)
         assert samples.values[0] > 0
         assert worker.take(Window("memory", 0.0), lambda text: None).detail["since"] == "window"
