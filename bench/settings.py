@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 from contextlib import suppress
 
-from bench import allocator, memory
+from bench import allocator, memory, placement
 from bench.record import Scalar
 
 SPINS = "10000"
@@ -82,6 +82,7 @@ def current() -> dict[str, Scalar]:
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "niceness": niceness(),
+        "cores_of_main_thread": placement.cores(),
     }
 
 
