@@ -11,7 +11,7 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import allocator, disk, placement
+from bench import allocator, disk, scheduling
 from bench.errors import UsageError
 from bench.record import Machine, Scalar
 from bench.registry import ROOT
@@ -62,7 +62,13 @@ def describe(device: str, *, installation: str) -> Machine:
     versions |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     if cuda:
         versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
-    settings: dict[str, Scalar] = {"threads": cores(), **waiting(), **allocator.described(), **placement.described(), "installation": installation}
+    settings: dict[str, Scalar] = {
+        "threads": cores(),
+        **waiting(),
+        **allocator.described(),
+        **scheduling.described(),
+        "installation": installation,
+    }
     cpu = cpu_name()
     name = re.sub(r"[^a-z0-9]+", "-", (accelerator or f"{cpu} {cores()}t").lower()).strip("-")
     return Machine(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from contextlib import suppress
 
-from bench import allocator, memory, placement
+from bench import allocator, memory, scheduling
 from bench.record import Scalar
 
 SPINS = "10000"
@@ -18,11 +17,6 @@ once (OMP_WAIT_POLICY=passive) cost a quiet machine up to 60 % on small models; 
 same way: with 300 a quiet machine ran MobileNetV3-Small at batch 1 at 0.40 of the speed of this value, ResNet-50 at batch 4
 at 0.90, while beside two busy processes it was 3.5 and 1.2 times as fast. The quiet machine decides.
 """
-NICENESS = -20
-"""With this the scheduler gives a thread 99 of 100 parts of a core that it shares with one of niceness 0, as those want who
-measure by hand with `nice -n -20`. Beside two busy processes the ratio of ViT-S/16 to ResNet-50 had an interval half as wide
-as without (4 instead of 8 % either way in 41 s). With -10, nine tenths of the core, ResNet-50 still lost 5 % more than
-ViT-S/16: where work is cut into short parallel parts, all threads wait for one that lost its turn."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -49,21 +43,6 @@ def fix(threads: int) -> None:
     torch.backends.cudnn.deterministic = False
 
 
-def go_first() -> None:
-    """Have the system prefer this process to others, where it lets us and nobody has said otherwise (`nice`).
-
-    Has to come before threads start, which take it from the one that starts them (Linux).
-    """
-    if hasattr(os, "setpriority") and niceness() == 0:
-        with suppress(PermissionError):  # only root and those it allows may; the record says what holds
-            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-
-
-def niceness() -> int | None:
-    """What the scheduler makes of this thread: -20 comes first, 19 last; None where there is no such thing."""
-    return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None
-
-
 def tf32(on: bool) -> None:
     """Allow or forbid TF32, for matrix products and convolutions alike."""
     import torch
@@ -81,8 +60,8 @@ def current() -> dict[str, Scalar]:
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "niceness": niceness(),
-        "cores_of_main_thread": placement.cores(),
+        "niceness": scheduling.niceness(),
+        "cores_of_main_thread": scheduling.cores(),
     }
 
 

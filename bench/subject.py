@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench import memory, placement, settings
+from bench import memory, scheduling, settings
 from bench.errors import UsageError
 from bench.gpu import Gpu, gpu_for
 from bench.plugins import handwritten, policies
@@ -181,7 +181,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
     first = clock.now()
     check_output(output, arm)
     if subject.device == "cpu":
-        placement.settle()  # now that whatever compiles, compiled
+        scheduling.settle()  # now that whatever compiles, compiled
     rules = SPEED_SETTINGS
     warmed = warm_up(
         subject.call,

@@ -23,7 +23,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import placement, settings
+from bench import scheduling, settings
 from bench.disk import unwritable
 from bench.errors import Diverged, UsageError
 from bench.memory import is_out_of_memory
@@ -190,18 +190,18 @@ class Workers:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
         # At once: it imports torch while the caller does the same.
-        with placement.asked_for():
+        with scheduling.asked_for():
             forkserver.ensure_running()
 
     def open(self, job: Job) -> Worker:
         """Fork a worker that will hold `job`."""
-        with placement.asked_for():  # the server is started anew where it has ended
+        with scheduling.asked_for():  # the server is started anew where it has ended
             return ProcessWorker(job, self._context)
 
 
 def serve(pipe: Connection, job: Job) -> None:
     """The worker's life: answer requests until the pipe closes."""
-    placement.release()
+    scheduling.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what ends
     subject: Any = None
@@ -258,7 +258,7 @@ def _open(job: Job, pipe: Connection) -> Any:
     from bench.subject import open_subject
 
     if isinstance(job.arm, SpeedArm | ProbeArm):
-        settings.go_first()
+        scheduling.go_first()
     settings.fix(job.threads)
     if job.cache is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache
@@ -272,7 +272,7 @@ def _open(job: Job, pipe: Connection) -> Any:
     if isinstance(job.arm, ProbeArm):
         settings.tf32(job.arm.precision == "tf32")
         if job.device == "cpu":
-            placement.settle()
+            scheduling.settle()
     subject = open_subject(job.arm, device=job.device, seed=job.seed, build=builder(job), progress=lambda text: pipe.send(Word(text)))
     subject.memory_limit, subject.job = job.memory, job
     return subject

@@ -182,37 +182,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     assert faults["fixed"] < 100 < 10_000 < faults["default"]
 
 
-@pytest.mark.parametrize(("before", "allowed", "after"), [(0, True, settings.NICENESS), (0, False, 0), (5, True, 5), (-3, True, -3)])
-def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
-    before: int, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [before]
-
-    def ask(which: int, who: int, value: int) -> None:
-        if not allowed:
-            raise PermissionError
-        now[0] = value
-
-    monkeypatch.setattr(os, "getpriority", lambda which, who: now[0])
-    monkeypatch.setattr(os, "setpriority", ask)
-    settings.go_first()
-    assert settings.niceness() == settings.current()["niceness"] == after
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a thread takes its niceness from the one that starts it on Linux alone")
-def test_the_threads_that_compute_go_first_too() -> None:
-    program = """
-import os, torch
-from bench import settings
-settings.go_first()
-settings.fix(2)
-torch.randn(512, 512) @ torch.randn(512, 512)
-print(*{os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")}, settings.niceness())
-"""
-    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-    assert len(set(found)) == 1  # of all threads, whatever the system allowed
-
-
 def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
     before = settings.current()
     try:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import settings
+from bench import scheduling
 from bench.record import CountArm, SpeedArm
 from bench.worker import Failure, Job, Window, Workers, failure_of
 
-GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {settings.NICENESS})"
+GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {scheduling.NICENESS})"
 MAY_GO_FIRST = subprocess.run([sys.executable, "-c", GO_FIRST], capture_output=True).returncode == 0
 
 
@@ -36,7 +36,7 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
     try:
         setup = worker.ready()
         assert set(setup) >= {"build_s", "first_call_s", "warmup_windows", "steady"}
-        assert setup["niceness"] == (settings.NICENESS if MAY_GO_FIRST else settings.niceness())
+        assert setup["niceness"] == (scheduling.NICENESS if MAY_GO_FIRST else scheduling.niceness())
         samples = worker.take(Window("throughput", 0.05), lambda text: None)
         assert samples.values[0] > 0
         assert worker.take(Window("memory", 0.0), lambda text: None).detail["since"] == "window"

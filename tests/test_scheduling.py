@@ -1,0 +1,153 @@
+"""Timed processes come before others and have a core for each thread, where they may and nobody has said otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import environment, scheduling, settings
+from bench.record import SpeedArm
+from bench.worker import Job, Window, Workers
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own")
+
+
+@pytest.fixture(autouse=True)
+def nobody_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in scheduling.SAID:
+        monkeypatch.delenv(name, raising=False)
+
+
+def cores_of_threads(pid: int) -> dict[int, set[int]]:
+    """The cores that each thread of a process may run on."""
+    return {int(task.name): os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("before", "allowed", "after"), [(0, True, scheduling.NICENESS), (0, False, 0), (5, True, 5), (-3, True, -3), (-20, False, -20)]
+)
+def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
+    before: int, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [before]
+
+    def ask(which: int, who: int, value: int) -> None:
+        if not allowed:
+            raise PermissionError
+        now[0] = value
+
+    monkeypatch.setattr(os, "getpriority", lambda which, who: now[0])
+    monkeypatch.setattr(os, "setpriority", ask)
+    scheduling.go_first()
+    assert scheduling.niceness() == settings.current()["niceness"] == after
+    assert scheduling.may_go_first() is (after == scheduling.NICENESS)
+
+
+def test_the_threads_that_compute_go_first_too() -> None:
+    program = """
+import os, torch
+from bench import scheduling, settings
+scheduling.go_first()
+settings.fix(2)
+torch.randn(512, 512) @ torch.randn(512, 512)
+print(*{os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")}, scheduling.niceness())
+"""
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert len(set(found)) == 1  # of all threads, whatever the system allowed
+
+
+@pytest.fixture
+def first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where processes may come before others."""
+    monkeypatch.setattr(scheduling, "may_go_first", lambda: True)
+
+
+@pytest.mark.usefixtures("first")
+def test_what_the_user_says_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scheduling.described({}) == {"threads_placed": "one a core"}
+    assert scheduling.described({"OMP_PROC_BIND": "false"}) == {"omp_proc_bind": "false"}
+    monkeypatch.setenv("GOMP_CPU_AFFINITY", "0")
+    with scheduling.asked_for():
+        assert "OMP_PROC_BIND" not in os.environ and "OMP_PLACES" not in os.environ
+
+
+def test_who_may_not_go_first_may_leave_his_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "may_go_first", lambda: False)
+    assert scheduling.described({}) == {}
+    assert scheduling.described({"OMP_PLACES": "cores"}) == {"omp_places": "cores"}
+
+
+@pytest.mark.usefixtures("first")
+def test_only_what_is_started_within_is_asked() -> None:
+    everywhere = sorted(os.sched_getaffinity(0))
+    with scheduling.asked_for():
+        assert os.environ["OMP_PLACES"] == ",".join(f"{{{core}}}" for core in everywhere)
+        assert os.environ["OMP_PROC_BIND"] == "close"
+    assert not set(scheduling.SAID) & set(os.environ)
+    assert sorted(os.sched_getaffinity(0)) == everywhere
+
+
+def test_a_timed_process_has_each_thread_on_a_core_of_its_own() -> None:
+    arm = SpeedArm(model="convmixer_64_2_k3_p4", image_size=64, num_classes=10, policy="fp32", device="cpu", batch_size=8)
+    everywhere, cores = os.sched_getaffinity(0), environment.cores()
+    worker = Workers().open(Job(arm, "cpu", seed=0, threads=cores))
+    try:
+        assert worker.ready()["cores_of_main_thread"] == (1 if scheduling.may_go_first() else cores)
+        worker.take(Window("throughput", 0.05), lambda text: None)
+        found = cores_of_threads(worker.pid)
+    finally:
+        worker.close()
+    main = found.pop(worker.pid)
+    alone = [next(iter(mask)) for mask in found.values() if len(mask) == 1]
+    if scheduling.may_go_first():
+        assert len(main) == 1
+        assert cores == 1 or sorted([*main, *alone]) == sorted(everywhere)
+
+
+RELEASED = """
+import json, os, sys
+from pathlib import Path
+from bench import scheduling
+everywhere = os.sched_getaffinity(0)
+scheduling.may_go_first = lambda: True
+with scheduling.asked_for():
+    import torch
+    first = os.sched_getaffinity(0)
+    scheduling.release()
+released, said = os.sched_getaffinity(0), sorted(set(scheduling.SAID) & set(os.environ))
+if sys.argv[1:]:
+    scheduling.MAPS = Path(sys.argv[1])
+scheduling.settle()
+print(json.dumps([len(everywhere), len(first), released == everywhere, said, scheduling.cores()]))
+"""
+
+
+def released(*arguments: str, **said: str) -> list[object]:
+    """Cores there are, of the first place and after settling; in a process of its own, since OpenMP reads its variables once."""
+    done = subprocess.run([sys.executable, "-c", RELEASED, *arguments], env=os.environ | said, check=True, capture_output=True, text=True)
+    return list(json.loads(done.stdout))
+
+
+def test_a_process_may_go_everywhere_until_it_settles() -> None:
+    cores = environment.cores()
+    assert released() == [cores, 1, True, [], 1]
+
+
+def test_a_second_openmp_keeps_the_main_thread_from_settling(tmp_path: Path) -> None:
+    """Its threads would all inherit the one core."""
+    maps = tmp_path / "maps"
+    maps.write_text(
+        "".join(f"7f00-7f01 r-xp 00000000 fe:00 1   {path}\n" for path in ("/a/libgomp.so.1", "/a/libgomp.so.1", "/b/libiomp5.so"))
+    )
+    cores = environment.cores()
+    assert released(str(maps)) == [cores, 1, True, [], cores]
+
+
+def test_who_wants_no_places_gets_none() -> None:
+    cores = environment.cores()
+    assert released(OMP_PROC_BIND="false") == [cores, cores, True, ["OMP_PROC_BIND"], cores]
