@@ -10,6 +10,9 @@ from bench.summary import Probe, Row, Summary
 from bench.table import Cell, Column, Columns, Line, Table
 from bench.units import number
 
+FAR_OVER = 1.5
+"""A share of the ceiling that drift does not explain."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -65,7 +68,12 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
         "batch, every output of a convolution or product written once and read once",
     ]
-    if any(one.share > 1 for one in found):
+    if slow := sorted({one.precision for one in found if one.share > FAR_OVER}):
+        notes.append(
+            f"far over 100: in {', '.join(slow)} the large matrix product is slower here than the models' own operators, as on "
+            "processors without instructions for it: no ceiling"
+        )
+    if any(1 < one.share <= FAR_OVER for one in found):
         notes.append("over 100: the machine was slower while its ceiling was timed, in few windows, than while the model was")
     yield Table("Under this machine's ceilings", columns, lines, notes)
 

@@ -46,6 +46,9 @@ RENEWALS = 3
 RENEWING: dict[Phase, float] = {"measure": 0.12, "choose": 0.12, "confirm": 0.3}
 """Share of the time so far that may have gone into new processes, by phase. What is confirmed is compared with its likes, often
 compiled from the same graph: there the processes are what differs."""
+ROUNDS_OF_A_PROCESS = 3
+"""A new process comes only where so many rounds are left for it. Processes are averaged with equal weight: one of a single round
+moved the mean by its noise, and widened the interval of a ratio of 2 from 3 to 40 % either way."""
 SENTINEL_EVERY = 3
 """The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
 OVERHEAD = 1.15
@@ -200,6 +203,14 @@ class Rounds:
         by_rounds = elapsed / self.done * (self.most - self.done)
         return by_rounds if self.time_budget is None else min(by_rounds, self.time_budget - elapsed)
 
+    def _rounds_after(self, seconds: float) -> float:
+        """How many rounds are left once `seconds` have gone into something else."""
+        left = float(self.most - self.done)
+        if self.time_budget is None:
+            return left
+        elapsed = self.now() - self.start
+        return min(left, (self.time_budget - elapsed - seconds) / (elapsed / self.done))
+
     def _round(self, windows: list[tuple[Lane, Metric]]) -> None:
         """One round: each window once, in an order drawn for this round."""
         left = self._seconds_left()
@@ -325,7 +336,7 @@ class Rounds:
             return
         lane = min(waiting, key=lambda one: (self.renewals[id(one)], one.born))
         share = RENEWING[self.phase] if self.renewing is None else self.renewing
-        if self.renewed_s + lane.renewal_s > share * (self.now() - self.start):
+        if self.renewed_s + lane.renewal_s > share * (self.now() - self.start) or self._rounds_after(lane.renewal_s) < ROUNDS_OF_A_PROCESS:
             return
         before = self.now()
         lane.close()

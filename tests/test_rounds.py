@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bench.lane import Lane
 from bench.plugins import metrics
 from bench.record import About, Body, RoundLine, SpeedArm
@@ -170,6 +172,20 @@ def test_processes_are_renewed_while_that_costs_little_and_rounds_name_them() ->
     dear = FakeWorkers(noisy(0.0), seconds_to_open=1000.0)
     rounds([lane("vit_a"), lane("mixer_b")], dear, most=60).go()
     assert len(dear.opened) == 2
+
+
+@pytest.mark.parametrize("left", [0, 2, 3, 20])
+def test_no_process_is_renewed_for_fewer_than_three_rounds(left: int) -> None:
+    """The first renewal can be paid after 9 rounds of 2 s: whether it comes depends on what is left then, of rounds or of time."""
+
+    def opened(**limits: Any) -> int:
+        workers = FakeWorkers(noisy(0.0), seconds_to_open=2.0)
+        one = rounds([lane("vit_a"), lane("mixer_b")], workers, **limits, renewing=0.1)
+        one.go()
+        return len(workers.opened)
+
+    assert (opened(most=9 + left) > 2) is (left >= 3)
+    assert (opened(most=1000, time_budget=18.0 + 1.75 + 2.0 * left + 0.1) > 2) is (left >= 3)
 
 
 def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> None:
