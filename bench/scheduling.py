@@ -31,6 +31,8 @@ as without (4 instead of 8 % either way in 41 s). With -10, nine tenths of the c
 ViT-S/16: where work is cut into short parallel parts, all threads wait for one that lost its turn."""
 SAID = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 """What a user may have said; it holds then."""
+OURS = "BENCH_CORES"
+"""Tells those who are started with our places which cores there are; absent where the places are the user's."""
 RUNTIMES = ("libgomp", "libiomp", "libomp")
 MAPS = Path("/proc/self/maps")
 
@@ -77,9 +79,10 @@ def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]
 @contextmanager
 def asked_for() -> Iterator[None]:
     """What is started within has OpenMP place its threads, unless the user has said otherwise."""
-    ours = (
-        {"OMP_PLACES": ",".join(f"{{{core}}}" for core in _allowed()), "OMP_PROC_BIND": "close"} if "threads_placed" in described() else {}
-    )
+    ours: dict[str, str] = {}
+    if "threads_placed" in described():
+        cores = [str(core) for core in _allowed()]
+        ours = {OURS: ",".join(cores), "OMP_PLACES": ",".join(f"{{{core}}}" for core in cores), "OMP_PROC_BIND": "close"}
     os.environ.update(ours)
     try:
         yield
@@ -93,11 +96,10 @@ def release() -> None:
 
     Compilers and processes that load images would otherwise all be on the first core.
     """
-    places = os.environ.get("OMP_PLACES", "")
-    if sys.platform != "linux" or not places.startswith("{"):
+    if (allowed := os.environ.pop(OURS, None)) is None:
         return
     _first.update(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {int(place.strip("{}")) for place in places.split(",")})
+    os.sched_setaffinity(0, {int(core) for core in allowed.split(",")})
     del os.environ["OMP_PLACES"], os.environ["OMP_PROC_BIND"]
 
 

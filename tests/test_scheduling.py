@@ -151,3 +151,12 @@ def test_a_second_openmp_keeps_the_main_thread_from_settling(tmp_path: Path) -> 
 def test_who_wants_no_places_gets_none() -> None:
     cores = environment.cores()
     assert released(OMP_PROC_BIND="false") == [cores, cores, True, ["OMP_PROC_BIND"], cores]
+
+
+def test_places_of_the_user_are_left_alone() -> None:
+    """Also where they look like ours, or are written as OpenMP allows and we do not."""
+    first = min(os.sched_getaffinity(0))
+    for places in (f"{{{first}}}", f"{{{first}}}:1"):
+        left = released(OMP_PLACES=places)
+        assert left[3] == ["OMP_PLACES"]
+        assert left[1] == left[4]
