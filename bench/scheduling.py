@@ -55,6 +55,16 @@ def niceness() -> int | None:
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None
 
 
+def be_as_nice_as(asking: int | None) -> None:
+    """Undo, where the system lets us, the niceness that a launcher gave this thread and nobody asked for (Ray: 15).
+
+    `asking` is that of the program which began the run: what its user said with `nice` holds here too.
+    """
+    if asking is not None and niceness() != asking:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, asking)
+
+
 def may_go_first() -> bool:
     """Whether `go_first` will have its way in the processes to come, tried on a thread of its own (Linux)."""
     found = [False]

@@ -48,6 +48,23 @@ def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
     assert scheduling.may_go_first() is (after == scheduling.NICENESS)
 
 
+@pytest.mark.parametrize(("asking", "allowed", "after"), [(0, True, 0), (0, False, 15), (5, True, 5), (None, True, 15)])
+def test_a_launchers_niceness_gives_way_to_that_of_who_asked(
+    asking: int | None, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [15]
+
+    def ask(which: int, who: int, value: int) -> None:
+        if not allowed:
+            raise PermissionError
+        now[0] = value
+
+    monkeypatch.setattr(os, "getpriority", lambda which, who: now[0])
+    monkeypatch.setattr(os, "setpriority", ask)
+    scheduling.be_as_nice_as(asking)
+    assert now == [after]
+
+
 def test_the_threads_that_compute_go_first_too() -> None:
     program = """
 import os, torch

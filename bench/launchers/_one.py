@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import record
+from bench import record, scheduling
 from bench.config import RunConfig
 from bench.plugins import Arrived
 from bench.record import Arm, Machine, Sample
@@ -38,9 +38,13 @@ class Quiet:
         self.failure = f"{failure.status}: {failure.error}"
 
 
-def measure(config: RunConfig, key: str, *, folder: str, installation: str) -> Arrived:
-    """Measure the arm of `key` here. `folder` is where the asking program was started, `installation` its results folder's name."""
+def measure(config: RunConfig, key: str, *, folder: str, installation: str, niceness: int | None) -> Arrived:
+    """Measure the arm of `key` here, as the asking program would.
+
+    `folder` is where that was started, `installation` its results folder's name, `niceness` what the scheduler makes of it.
+    """
     where = platform.node()
+    scheduling.be_as_nice_as(niceness)
     if Path(folder).is_dir():  # user models may be named from there
         os.chdir(folder)
         if folder not in sys.path:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import environment
+from bench import environment, scheduling
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.plugins import Arrived, Launcher, launchers
@@ -38,7 +38,11 @@ def spread(config: RunConfig, keys: list[str]) -> Iterator[Arrived]:
 
         shared = replace(config, results=config.results.resolve(), checkpoint=config.checkpoint and config.checkpoint.resolve())
         remote = ray.remote(max_retries=RETRIES, **wanted)(measure)
-        home = {"folder": os.getcwd(), "installation": environment.installation(config.results)}
+        home: dict[str, Any] = {
+            "folder": os.getcwd(),
+            "installation": environment.installation(config.results),
+            "niceness": scheduling.niceness(),
+        }
         open_ones = {remote.options(name=f"bench {key}").remote(shared, key, **home): key for key in keys}
         while open_ones:
             [ready], _ = ray.wait(list(open_ones), num_returns=1)
