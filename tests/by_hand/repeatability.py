@@ -1,11 +1,12 @@
 """How far the ratio of two models moves from run to run, quiet and beside random load; and how far the usual way moves.
 
-    python -m tests.by_hand.repeatability --runs 6 --budget 35
+    python -m tests.by_hand.repeatability --runs 6 --quiet 3 --budget 41
 
 Each run is a whole `python -m bench run` in a process and a results folder of its own. Right after it, under the same
 load, the field's common script measures the same two models: one after the other, warm-up, mean of 40 calls (fewer
 here, to the same seconds). Prints every ratio, the largest over the smallest, and whether all intervals overlap the
-quiet machine's. Takes about two minutes a pair of runs; not part of CI, since it needs the machine for itself.
+quiet machine's. Quiet runs lie among the loaded ones: a machine with neighbours changes within half an hour, and what
+came of that would else pass for the load's doing. About two minutes a pair of runs; needs the machine for itself.
 """
 
 from __future__ import annotations
@@ -60,27 +61,31 @@ def common_way() -> float:
     return float(subprocess.run([sys.executable, "-c", COMMON], check=True, capture_output=True, text=True).stdout)
 
 
+def order(quiet: int, loaded: int) -> list[str]:
+    """Each kind as often as asked, the quiet runs at even distances."""
+    places = [(number / max(1, quiet - 1), "quiet") for number in range(quiet)]
+    places += [((number + 0.5) / loaded, "loaded") for number in range(loaded)]
+    return [kind for _, kind in sorted(places)]
+
+
 def main() -> None:
-    """Quiet runs, then runs beside load."""
+    """Quiet runs spread evenly among runs beside load."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=6)
-    parser.add_argument("--quiet", type=int, default=2)
-    parser.add_argument("--budget", type=float, default=35.0)
+    parser.add_argument("--quiet", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=41.0)
     parser.add_argument("--models", default="vit_s16,resnet50")
     arguments = parser.parse_args()
     models = arguments.models.split(",")
     found: dict[str, list[Estimate]] = {"quiet": [], "loaded": []}
     usual: dict[str, list[float]] = {"quiet": [], "loaded": []}
-    for kind, runs in (("quiet", arguments.quiet), ("loaded", arguments.runs)):
+    for kind in order(arguments.quiet, arguments.runs):
         with programs(2 if kind == "loaded" else 0):
-            for number in range(runs):
-                ratio, took = one_run(models, arguments.budget)
-                found[kind].append(ratio)
-                usual[kind].append(common_way())
-                print(
-                    f"{kind} {number + 1}: {interval(ratio, places=3)} in {took:.0f} s, n {ratio.n}; usual way {usual[kind][-1]:.3f}",
-                    flush=True,
-                )
+            ratio, took = one_run(models, arguments.budget)
+            found[kind].append(ratio)
+            usual[kind].append(common_way())
+        times = f"in {took:.0f} s, n {ratio.n}; usual way {usual[kind][-1]:.3f}"
+        print(f"{kind} {len(found[kind])}: {interval(ratio, places=3)} {times}", flush=True)
     for kind in found:
         values = [ratio.value for ratio in found[kind]]
         print(f"{kind}: max/min {max(values) / min(values):.3f}; usual way {max(usual[kind]) / min(usual[kind]):.3f}")
