@@ -60,7 +60,7 @@ def be_as_nice_as(asking: int | None) -> None:
 
     `asking` is that of the program which began the run: what its user said with `nice` holds here too.
     """
-    if asking is not None and niceness() != asking:
+    if asking is not None and niceness() not in (asking, None):
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, asking)
 
