@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from bench import environment, plan, record, scheduling
+from bench import environment, plan, record
 from bench.cli import main
 from bench.config import RunConfig
 from bench.errors import UsageError
@@ -156,8 +156,8 @@ def test_a_folder_that_is_not_shared_is_one_line(tmp_path: Path) -> None:
     from bench.launchers._one import measure
 
     (tmp_path / ".installation").write_text("0000\n")
-    home = {"folder": str(Path.cwd()), "niceness": scheduling.niceness()}
-    found = measure(RunConfig(results=tmp_path, models=("vit_digits",)), "0" * 16, installation="ffff", **home)  # type: ignore[arg-type]
+    config = RunConfig(results=tmp_path, models=("vit_digits",))
+    found = measure(config, "0" * 16, folder=str(Path.cwd()), installation="ffff", niceness=None)
     assert found.refused is not None and "share it" in found.refused
 
 
