@@ -1,0 +1,102 @@
+"""The program as a user starts it: `python -m bench` in a process of its own, from a folder of its own, with a time limit.
+
+    ended = bench("run", "--models", "./net.py:build", "--metrics", "params", cwd=tmp_path)
+    assert ended.code == 0, ended
+
+Importing torch twice makes a start of `run` about five seconds: one start can show several things.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a start of the program ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """All that a user sees."""
+        return self.out + self.err
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment, with the checkout that is tested in front of whatever is installed.
+
+    What pytest's workers set for themselves is left out: a user has none of it.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "TRITON_INTERPRET")}
+    own = {name: value for name, value in own.items() if not name.startswith("PYTEST")}
+    return {**own, "PYTHONPATH": str(ROOT), **more}
+
+
+def bench(*arguments: str | Path, cwd: Path, limit: float = 120, env: Mapping[str, str] | None = None) -> Ended:
+    """One command, to its end; the test fails with subprocess.TimeoutExpired where it has not ended after `limit` seconds."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=limit,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def start(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """One command that goes on beside the test, as the leader of a process group of its own (as in a terminal)."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every path below a folder with a digest of what is there (the target of a link, not what lies behind it)."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"link to {os.readlink(path)}"
+        elif path.is_file():
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            found[name] = "folder"
+    return found
+
+
+def assert_one_line(ended: Ended, *words: str, code: int = 2) -> None:
+    """Bad input: one line on standard error that says all of `words`, no traceback, this exit code."""
+    assert ended.code == code, ended
+    lines = ended.err.strip().splitlines()
+    assert len(lines) == 1, ended
+    assert lines[0].startswith("bench: "), ended
+    assert "Traceback" not in ended.text, ended
+    for word in words:
+        assert word in lines[0], (word, lines[0])
