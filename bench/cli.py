@@ -17,6 +17,7 @@ from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, Names, RunConfig, check_
 from bench.errors import UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
+    from bench.console import Terminal
     from bench.worker import Job, Worker
 
 BEGAN = time.monotonic()
@@ -82,15 +83,13 @@ def run(
 
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     """Run, and show what came out."""
-    from rich.console import Console
-
     from bench.console import Live, print_ledger, print_tables
     from bench.record import load
     from bench.runner import Interrupted, Runner
     from bench.summary import summarise
     from bench.tables import all_tables
 
-    console = _console(Console)
+    console = _console()
     try:
         with Live(console) as live:
             outcome = Runner(config, live, open_worker, began=BEGAN).run()
@@ -116,8 +115,6 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
 
 def _dry_run(config: RunConfig) -> int:
     """The plan of a run as a table."""
-    from rich.console import Console
-
     from bench import environment, plan
     from bench.console import Live, print_tables
     from bench.cost_tables import cost
@@ -133,12 +130,12 @@ def _dry_run(config: RunConfig) -> int:
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     known, costs, open_tasks = [], [], tasks
     if (config.results / ".installation").exists():
-        runner = Runner(config, Live(_console(Console)), nothing)
+        runner = Runner(config, Live(_console()), nothing)
         known, costs = records_of(runner.folder, runner.machine.fingerprint), read(runner.folder.parent)
         open_tasks = runner.outstanding()
     rate = REACHED * matmul_rate(device)
     whole, left = (estimate(config, chosen, known, device, costs, rate) for chosen in (tasks, open_tasks))
-    print_tables(_console(Console), [cost(whole, left, device)])
+    print_tables(_console(), [cost(whole, left, device)])
     return 0
 
 
@@ -181,8 +178,6 @@ def eval_(
     force
         Evaluate again what is already finished.
     """
-    from rich.console import Console
-
     from bench.console import print_tables
 
     if compare is not None:
@@ -190,7 +185,7 @@ def eval_(
         from bench.comparing import find, rows_of
 
         rows = rows_of(results, data)
-        print_tables(_console(Console), [compared(*(find(name, rows) for name in compare))])
+        print_tables(_console(), [compared(*(find(name, rows) for name in compare))])
         return 0
     if data is None:
         raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
@@ -236,13 +231,11 @@ def recipe_show(name: str, /) -> int:
     name
         A recipe of `bench list recipes`; fields are changed by NAME:field=value.
     """
-    from rich.console import Console
-
     from bench.console import print_tables
     from bench.recipe_tables import recipe_fields
     from bench.training.recipe import recipes
 
-    print_tables(_console(Console), [recipe_fields(recipes.get(name))])
+    print_tables(_console(), [recipe_fields(recipes.get(name))])
     return 0
 
 
@@ -257,13 +250,11 @@ def recipe_diff(left: str, right: str, /) -> int:
     right
         Another one.
     """
-    from rich.console import Console
-
     from bench.console import print_tables
     from bench.recipe_tables import recipe_differences
     from bench.training.recipe import recipes
 
-    print_tables(_console(Console), [recipe_differences(recipes.get(left), recipes.get(right))])
+    print_tables(_console(), [recipe_differences(recipes.get(left), recipes.get(right))])
     return 0
 
 
@@ -324,8 +315,6 @@ def study_run(
     dry_run
         Show the queue with what each entry is expected to take, and measure nothing.
     """
-    from rich.console import Console
-
     from bench.console import Live, print_tables
     from bench.cost_tables import queued
     from bench.report import write
@@ -340,7 +329,7 @@ def study_run(
         raise UsageError(f"--seeds: {seeds} trainings give no interval; 3 do, 5 a good one")
     scale_of(data)
     named = _studies(name)
-    console = _console(Console)
+    console = _console()
     with Live(console) as live:
         queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again, force=force)
         entries = queue.entries(named)
@@ -376,19 +365,17 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     results
         Folder with one folder per machine in it.
     """
-    from rich.console import Console
-
     from bench.asking import verdicts
     from bench.record import load_folder
     from bench.report import machine_folders
     from bench.summary import summarise
 
-    console, named = _console(Console), _studies(name)
+    console, named = _console(), _studies(name)
     for folder in machine_folders(results):
         records, damaged = load_folder(folder / "records")
         for error in damaged:
             _complain(error)
-        console.print(f"[bold]{folder.name}[/bold]", highlight=False)
+        console.print(folder.name, style="bold", highlight=False)
         _print_verdicts(console, verdicts(summarise(records, of_studies=True), named))
     return 0
 
@@ -414,14 +401,12 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     results
         Folder with one folder per machine in it; the figure goes into its folder `claims`.
     """
-    from rich.console import Console
-
     from bench.claim import answer
     from bench.claim_tables import claim_tables, save
     from bench.console import print_tables
 
     found = answer(comparison, on, results)
-    console = _console(Console)
+    console = _console()
     print_tables(console, claim_tables(found))
     console.print(f"\n{save(found, results)} written", soft_wrap=True, highlight=False)
     return 0 if found.verdict == "robust" else 1
@@ -438,13 +423,11 @@ def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
     device
         As for `run`.
     """
-    from rich.console import Console
-
     from bench.console import print_verdict
     from bench.selfcheck import SelfCheck
     from bench.worker import Workers
 
-    console = _console(Console)
+    console = _console()
     verdict = SelfCheck(minutes, device, tell=console.print, open_worker=Workers().open).run()
     print_verdict(console, verdict)
     return 0 if verdict.believable else 1
@@ -488,8 +471,6 @@ def match(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from bench.console import print_tables
     from bench.matching import siblings
     from bench.tables import matches
@@ -508,7 +489,7 @@ def match(
         print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
         return 0
     lines = [(one.name, one.cost.params, one.cost.macs, one.cost.tokens, one.miss, one.within, one.rule) for one in found]
-    print_tables(_console(Console), [matches(entry.name, (cost.params, cost.macs, cost.tokens), lines, budget=budget)])
+    print_tables(_console(), [matches(entry.name, (cost.params, cost.macs, cost.tokens), lines, budget=budget)])
     return 0
 
 
@@ -542,8 +523,6 @@ def report(
     page
         Write report.html, one page for all machines.
     """
-    from rich.console import Console
-
     from bench import formats
     from bench.console import print_tables
     from bench.report import write_all
@@ -551,18 +530,18 @@ def report(
 
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
     reports, between = write_all(results, chosen)
-    console, damaged = _console(Console), 0
+    console, damaged = _console(), 0
     spelled = {"markdown": formats.markdown, "csv": formats.csv_text, "latex": formats.latex}
     for written in reports:
         tables = [*written.tables, *(between if written is reports[-1] else ())]
         if format != "console":
             print("\n\n".join(spelled[format](table) for table in tables))
         else:
-            console.print(f"[bold]{written.summary.machine.name}[/bold]", highlight=False)
+            console.print(written.summary.machine.name, style="bold", highlight=False)
             print_tables(console, tables)
             console.print(f"\n{written.folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
             for note in written.summary.notes:
-                console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
+                console.print(f"note: {note}", soft_wrap=True, highlight=False)
         for error in written.damaged:
             _complain(error)
         damaged += len(written.damaged)
@@ -633,15 +612,13 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     fail_on_regression
         Exit with 1 where anything got worse by more than this, beyond chance: 5% or 0.05.
     """
-    from rich.console import Console
-
     from bench.change_tables import changes
     from bench.changes import compare as compared
     from bench.console import print_tables
 
     limit = None if fail_on_regression is None else _share(fail_on_regression)
     found = compared(left, right)
-    console = _console(Console)
+    console = _console()
     print_tables(console, [changes(found, left, right)])
     worse = [] if limit is None else found.regressions(limit)
     if worse:
@@ -716,8 +693,6 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
     depth
         Levels of modules to show.
     """
-    from rich.console import Console
-
     from bench.console import print_layers
     from bench.describe import describe as layers_of
     from bench.plugins import models
@@ -727,7 +702,7 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
         raise UsageError(f"--depth: {depth} shows nothing; 1 or more does")
     entry = models.get(name)
     tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=num_classes or entry.num_classes)
-    print_layers(_console(Console), tree, depth=depth)
+    print_layers(_console(), tree, depth=depth)
     return 0
 
 
@@ -744,12 +719,10 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
     seconds
         How long the noise is read.
     """
-    from rich.console import Console
-
     from bench.console import print_findings
     from bench.doctor import examine, verdict
 
-    device, console = RunConfig(device=device).device, _console(Console)  # the first refuses what is none
+    device, console = RunConfig(device=device).device, _console()  # the first refuses what is none
     findings = print_findings(console, examine(device=device, results=results, seconds=seconds))
     console.print(f"\n{verdict(findings)}")
     return 1 if any(finding.status == "wrong" for finding in findings) else 0
@@ -783,18 +756,18 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    from rich.console import Console
-
     from bench.console import print_tables
     from bench.tables import listing
 
-    print_tables(_console(Console), [listing(f"{len(rows)} {kind}", rows)])
+    print_tables(_console(), [listing(f"{len(rows)} {kind}", rows)])
     return 0
 
 
-def _console(console: type[Any]) -> Any:
+def _console() -> Terminal:
     """A terminal's own width; in a file or a pipe wide enough that tables keep their lines."""
-    return console() if sys.stdout.isatty() else console(width=160)
+    from bench.console import Terminal
+
+    return Terminal() if sys.stdout.isatty() else Terminal(width=160)
 
 
 def _complain(what: object) -> None:

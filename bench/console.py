@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape as without_markup
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 from rich.tree import Tree
 
 from bench.errors import visible
@@ -27,43 +27,51 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.worker import Failure
 
 
-STYLES = {
-    "ok": "[green]ok     [/green]",
-    "note": "[yellow]note   [/yellow]",
-    "missing": "[yellow]missing[/yellow]",
-    "wrong": "[bold red]WRONG  [/bold red]",
-}
+STYLES = {"ok": "green", "note": "yellow", "missing": "yellow", "wrong": "bold red"}
 """How a finding is introduced."""
 
 
-def escape(text: str) -> str:
-    """Text from anywhere as it is shown: neither markup nor anything that a terminal obeys."""
-    return without_markup(visible(text))
+class Terminal(Console):
+    """Where strings are text: no markup, no codes for pictures, and what a terminal would obey is spelled out."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(width=width, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every string that is printed comes through here, cells and headers too."""
+        return super().render_str(visible(text), **options)
 
 
-def print_tables(console: Console, tables: list[Table]) -> None:
-    """Each table with its notes under it; nothing in a cell is read as markup."""
+def styled(text: str, style: str = "") -> Text:
+    """Text from anywhere, in a style of ours."""
+    return Text(visible(text), style=style)
+
+
+def print_tables(console: Terminal, tables: list[Table]) -> None:
+    """Each table with its notes under it."""
     for table in tables:
-        console.print(f"\n[bold]{escape(table.title)}[/bold]")
+        console.print()
+        console.print(table.title, style="bold")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
         for place, column in enumerate(table.headers):
-            shown.add_column(escape(column), justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
+            shown.add_column(column, justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
         for row in table.cells:
-            shown.add_row(*(f"[bold]{escape(cell.text)}[/bold]" if cell.best else escape(cell.text) for cell in row))
+            shown.add_row(*(styled(cell.text, "bold" if cell.best else "") for cell in row))
         console.print(shown)
         for note in table.notes:
-            console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
+            console.print(note, style="dim", soft_wrap=True, highlight=False)
 
 
-def print_layers(console: Console, root: Layer, *, depth: int) -> None:
+def print_layers(console: Terminal, root: Layer, *, depth: int) -> None:
     """A tree of modules; runs of equal ones are shown once with how many they are."""
 
-    def line(layer: Layer, times: int, copies: int) -> str:
+    def line(layer: Layer, times: int, copies: int) -> Text:
         name = f"{layer.name} … ×{times}" if times > 1 else layer.name
         shape = " × ".join(map(str, layer.shape)) if layer.shape else ""
         share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
         counts = f"{layer.params:,} params, {layer.macs / 1e9:.4g} GMACs"
-        return f"[bold]{escape(name)}[/bold] {layer.kind}  [dim]{shape}[/dim]  {counts}  [cyan]{share}[/cyan]"
+        parts = (styled(name, "bold"), styled(f" {layer.kind}  "), styled(shape, "dim"), f"  {counts}  ", styled(share, "cyan"))
+        return Text.assemble(*parts)
 
     def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
         if left:
@@ -74,20 +82,23 @@ def print_layers(console: Console, root: Layer, *, depth: int) -> None:
     tree = Tree(line(root, 1, 1))
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
-    console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
+    notes = "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together"
+    console.print(notes, style="dim")
 
 
-def print_findings(console: Console, findings: Iterable[Finding]) -> list[Finding]:
+def print_findings(console: Terminal, findings: Iterable[Finding]) -> list[Finding]:
     """Each finding as soon as it is there, with what would mend it; returns them all."""
     found = []
     for one in findings:
         found.append(one)
-        remedy = f"  [dim]→ {escape(one.remedy)}[/dim]" if one.remedy else ""
-        console.print(f"{STYLES[one.status]}  {escape(one.what):<26}{escape(one.found)}{remedy}", highlight=False, soft_wrap=True)
+        word = one.status.upper() if one.status == "wrong" else one.status
+        remedy = styled(f"  → {one.remedy}" if one.remedy else "", "dim")
+        line = Text.assemble(styled(f"{word:<7}", STYLES[one.status]), styled(f"  {one.what:<26}{one.found}"), remedy)
+        console.print(line, highlight=False, soft_wrap=True)
     return found
 
 
-def print_ledger(console: Console, ledger: Ledger) -> None:
+def print_ledger(console: Terminal, ledger: Ledger) -> None:
     """Where the time of the timed part went."""
     if ledger.share is None:
         return
@@ -103,7 +114,7 @@ def print_ledger(console: Console, ledger: Ledger) -> None:
     )
 
 
-def print_verdict(console: Console, verdict: Verdict) -> None:
+def print_verdict(console: Terminal, verdict: Verdict) -> None:
     """What a self-check found out."""
 
     def line(right: bool, text: str) -> None:
@@ -135,14 +146,14 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
 class Live:
     """Progress of a run: what is going on, the latest figure of it, and the time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self.console = console
         self.latest: dict[str, str] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[doing]}"),
-            TextColumn("[dim]{task.fields[left]}"),
+            TextColumn("{task.fields[doing]}", markup=False),
+            TextColumn("{task.fields[left]}", style="dim", markup=False),
             console=console,
             transient=True,
         )
@@ -158,7 +169,7 @@ class Live:
     def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None:
         versions = f"torch {machine.versions['torch']} · timm {machine.versions['timm']}"
         where = machine.accelerator or f"{machine.cpu}, {machine.cores} threads · no GPU"
-        self.console.print(f"machine   {escape(where)} · {versions}", highlight=False)
+        self.console.print(f"machine   {where} · {versions}", highlight=False)
         models = len({task.arm.model for task in tasks})
         names = ", ".join(dict.fromkeys(metric.name for task in tasks for metric in task.metrics))
         done = len(tasks) - len(open_tasks)
@@ -174,10 +185,10 @@ class Live:
             self._progress.start()
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {escape(text)}", highlight=False, soft_wrap=True)
+        self.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
         left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
@@ -187,7 +198,7 @@ class Live:
             description=f"{name} {min(done + (name != 'round'), total)}/{total}",
             completed=done,
             total=total,
-            doing=escape(doing),
+            doing=visible(doing),
             left=left,
             visible=True,
         )
@@ -209,4 +220,4 @@ class Live:
     def failed(self, arm: Arm, failure: Failure) -> None:
         from bench.lane import label
 
-        self.console.print(f"{escape(label(arm))}: {failure.status}: {escape(failure.error)}", highlight=False)
+        self.console.print(f"{label(arm)}: {failure.status}: {failure.error}", highlight=False)
