@@ -34,9 +34,10 @@ def key_of(source: str) -> str:
 def sources(summary: Summary) -> list[str]:
     """Of every published value that the report shows."""
     shapes = {(row.about.timm_name, row.image_size) for row in summary.rows}
-    accuracies = [one for name, size in shapes for one in published.of(name, size, summary.imported.accuracies)]
+    more = summary.imported.accuracies
+    accuracies = [one for name, size in shapes for one in (*published.of(name, size, more), *published.elsewhere(name, size, more))]
     names = {name for name, _ in shapes}
-    speeds = [one for one in (*published.speeds(), *summary.imported.speeds) if one.architecture in names]
+    speeds = [one for one in (*published.speeds(), *summary.imported.speeds, *summary.imported.trainings) if one.architecture in names]
     return sorted({one.source for one in accuracies} | {one.source for one in speeds})
 
 

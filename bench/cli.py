@@ -545,6 +545,10 @@ def report(
         for error in written.damaged:
             _complain(error)
         damaged += len(written.damaged)
+    problems = reports[0].summary.imported.problems if reports else []
+    for problem in problems:
+        _complain(problem)
+    damaged += len(problems)
     if page and chosen.whole:
         from bench.page import write_page
 
@@ -555,22 +559,27 @@ def report(
 
 
 @app.command(name="import")
-def import_(file: Path, /, *, source: str | None = None, results: Path = Path("results")) -> int:
+def import_(file: Path, /, *, source: str | None = None, dataset: str | None = None, results: Path = Path("results")) -> int:
     """Put somebody's published table beside the results, as marked reference rows of every later report.
 
     Parameters
     ----------
     file
-        A CSV file in the columns of timm's result files: accuracies or inference speeds.
+        A CSV file in the columns of timm's result files: accuracies, inference speeds or training speeds.
     source
         Where it comes from, to be shown and cited; the file's name unless given.
+    dataset
+        What accuracies are of: imagenet, imagenet-real, imagenet-v2, imagenet-a, imagenet-r, imagenet-sketch or a name of
+        your own. Needed unless the file is called as timm's are, such as results-imagenet-a.csv.
     results
         Folder of the results; the file is kept in its folder `published`.
     """
-    from bench.exchange import import_csv
+    from bench.importing import import_csv
 
-    target, rows = import_csv(file, results, source)
-    print(f"{rows} published rows kept in {target}; next: python -m bench report --results {results}")
+    kept = import_csv(file, results, source, dataset)
+    _say(f"{kept.rows} published rows kept in {kept.path}: {kept.of}; next: python -m bench report --results {results}")
+    if kept.left_out:
+        _complain(f"{file}: {kept.left_out}")
     return 0
 
 
@@ -593,7 +602,7 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     for error in (error for one in machines for error in one.damaged):
         _complain(error)
     for path in written:
-        print(f"{path} written")
+        _say(f"{path} written")
     if not written:
         raise UsageError(f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some")
     return 0
@@ -651,7 +660,7 @@ def pack(file: Path, /, *, results: Path = Path("results")) -> int:
     """
     from bench.packing import pack as packed
 
-    print(f"{packed(results, file)} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
+    _say(f"{packed(results, file)} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
     return 0
 
 
@@ -668,13 +677,13 @@ def verify(file: Path, /) -> int:
 
     found = verified(file)
     for remark in found.remarks:
-        print(f"note: {remark}")
+        _say(f"note: {remark}")
     for problem in found.problems:
         _complain(f"{file}: {problem}")
     if found.problems:
         _complain(f"{file}: refused for {len(found.problems)} reasons")
         return 1
-    print(f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed")
+    _say(f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed")
     return 0
 
 
@@ -768,6 +777,11 @@ def _console() -> Terminal:
     from bench.console import Terminal
 
     return Terminal() if sys.stdout.isatty() else Terminal(width=160)
+
+
+def _say(text: str) -> None:
+    """One line on standard output, whatever is in it."""
+    print(visible(text))
 
 
 def _complain(what: object) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +20,17 @@ from bench.errors import UsageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
 LEFT_BEHIND = 3600.0
 """Seconds after which a temporary file counts as one that a killed program left."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+"""How `_beside` names what is not complete yet."""
 
 
 class Unwritable(UsageError):
@@ -34,6 +45,33 @@ def unwritable(error: OSError, path: Path | None = None) -> Unwritable | None:
     if error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):
         return Unwritable(f"{where}: {error.strerror}; what was finished is kept: allow writing there, and the same command goes on")
     return None
+
+
+def regular(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, None where there is none; UsageError for a folder, pipe or device of that name.
+
+    Opening a pipe would wait for a writer that never comes, and renaming onto a device would replace it.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((word for is_kind, word in KINDS if is_kind(found.st_mode)), "not a file")
+        raise UsageError(f"{path} is {kind}, and a file is needed there")
+    return found
+
+
+def read(path: Path) -> bytes:
+    """Return what a file contains; UsageError where it is no regular file, OSError where it cannot be read."""
+    regular(path)
+    with open(path, "rb", opener=_without_waiting) as file:
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that took its place a moment ago is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -55,6 +93,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     temporary = _beside(path)
     with named(path):
+        regular(path)
         try:
             yield temporary
             with temporary.open("rb") as file:
@@ -110,10 +149,19 @@ def _create_without_links(path: Path, content: bytes) -> bool:
     return True
 
 
+def no_link(path: Path) -> Path:
+    """Return the path of a file that is continued, or will be; UsageError where it is a link, a folder, a pipe or a device."""
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link, and records and logs are not continued behind links; put the file itself there")
+    regular(path)
+    return path
+
+
 def append(path: Path, content: bytes) -> None:
-    """Append in one step, at the end as it is then, and wait until it is on disk."""
+    """Append in one step, at the end as it is then, and wait until it is on disk. A link is not followed."""
+    no_link(path)
     with named(path):
-        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         try:
             written = os.write(file, content)
             if written < len(content):  # the disk became full in the middle: this says so, and the torn line is void
@@ -125,9 +173,19 @@ def append(path: Path, content: bytes) -> None:
 
 def sweep(path: Path) -> None:
     """Remove temporary files of `path` that killed programs left long ago; large ones would fill the disk."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+    _sweep(path.parent.glob(f".{path.name}.*.tmp"))
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove temporary files of any name in a folder that killed programs left long ago."""
+    _sweep(left for left in folder.glob(".*.tmp") if TEMPORARY.fullmatch(left.name))
+
+
+def _sweep(paths: Iterable[Path]) -> None:
+    for left in paths:
         try:
-            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+            found = left.lstat()
+            if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > LEFT_BEHIND:
                 left.unlink(missing_ok=True)
         except FileNotFoundError:
             continue  # its writer has just finished

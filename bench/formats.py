@@ -8,6 +8,7 @@ import re
 
 from tabulate import tabulate
 
+from bench.errors import visible
 from bench.table import Cell, Table, slug
 
 _LATEX = {
@@ -33,14 +34,27 @@ def markdown_grid(table: Table) -> str:
 
 
 def _notes(table: Table) -> str:
-    return "\n".join(f"- {in_markdown(note)}" for note in table.notes)
+    return "\n".join(f"- {in_item(note)}" for note in table.notes)
+
+
+MARKED = re.compile(
+    r"[\\|`*~$]"  # ends a cell or code, opens code, stress or mathematics
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # stress; inside a word an underscore is one
+    r"|\](?=[(\[:])"  # a link or the definition of one
+)
 
 
 def in_markdown(text: str) -> str:
     """Nothing may end a cell, open a tag or a link, or change the type."""
-    for character, replacement in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`"), ("\n", " "), ("\r", " ")):
+    text = MARKED.sub(r"\\\g<0>", visible(" ".join(text.splitlines())))
+    for character, replacement in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(character, replacement)
-    return re.sub(r"\*|\](?=\()", r"\\\g<0>", text)
+    return text
+
+
+def in_item(text: str) -> str:
+    """As `in_markdown`, at the beginning of a line: it is no heading and no list either."""
+    return re.sub(r"^(\s*(?:\d+(?=[.)])|(?=[#+=-])))", r"\1\\", in_markdown(text))
 
 
 def csv_text(table: Table) -> str:
@@ -77,10 +91,30 @@ def _has_interval(table: Table, place: int) -> bool:
 
 
 def _value(cell: Cell) -> str:
-    """A number as such; text that a spreadsheet would take for a formula gets a quote in front."""
+    """A number as such, anything else as text."""
     if cell.value is not None:
         return repr(int(cell.value)) if float(cell.value).is_integer() and abs(cell.value) < 1e15 else repr(cell.value)
-    return f"'{cell.text}" if cell.text[:1] in ("=", "+", "-", "@", "\t", "\r") else cell.text
+    return in_csv(cell.text)
+
+
+FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+"""What a spreadsheet takes for the beginning of a formula, also in the full width that East Asian keyboards type."""
+
+
+def in_csv(text: str) -> str:
+    """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number."""
+    text = visible(text)
+    if text.lstrip()[:1] not in tuple(FORMULA) or _is_number(text):
+        return text
+    return f"'{text}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def latex(table: Table) -> str:
@@ -108,4 +142,4 @@ def latex(table: Table) -> str:
 
 def in_latex(text: str) -> str:
     """Every character that would be a command is shown instead."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in visible(" ".join(text.split())))

@@ -1,4 +1,8 @@
-"""ImageNet-1k accuracies as published, one row per weight set: reference rows, never measurements of ours."""
+"""Accuracies and speeds as published, one row per weight set: reference rows, never measurements of ours.
+
+The tables that come with the project are of ImageNet-1k. Their column `macs_G` is as timm gives it, without ConvMixer's
+depthwise convolutions, and not read; counts are our own (docs/METHOD.md).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,19 @@ from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "published_accuracy.csv"
+IMAGENET = "imagenet"
+DATASETS = {
+    IMAGENET: "ImageNet-1k",
+    "imagenet-real": "ImageNet-1k, reassessed labels",
+    "imagenet-v2": "ImageNetV2, matched frequency",
+    "imagenet-a": "ImageNet-A (200 classes)",
+    "imagenet-a-clean": "ImageNet-1k, the 200 classes of ImageNet-A",
+    "imagenet-r": "ImageNet-R (200 classes)",
+    "imagenet-r-clean": "ImageNet-1k, the 200 classes of ImageNet-R",
+    "imagenet-sketch": "ImageNet-Sketch",
+    "": "a data set that its file does not say",
+}
+"""Test sets for ImageNet's classes by the name that `bench import --dataset` takes, and how they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +40,8 @@ class Published:
     more_data: bool
     teacher: bool
     source: str
+    dataset: str = IMAGENET
+    """What it was tested on: a name of `DATASETS` or of somebody's own; empty where nothing says it."""
 
     @property
     def plain(self) -> bool:
@@ -52,10 +71,19 @@ def _row(line: dict[str, str]) -> Published:
 
 
 def of(timm_name: str | None, image_size: int, more: Sequence[Published] = ()) -> list[Published]:
-    """The rows of one architecture at one image size, best first; `more` are imported ones, of which known tags are repetitions."""
+    """The ImageNet-1k rows of one architecture at one image size, best first.
+
+    `more` are imported ones: those of other data sets are left out, and known tags are repetitions.
+    """
     known = {(row.architecture, row.tag, row.image_size) for row in rows()}
-    new = [row for row in more if (row.architecture, row.tag, row.image_size) not in known]
+    new = [row for row in more if row.dataset == IMAGENET and (row.architecture, row.tag, row.image_size) not in known]
     found = [row for row in (*rows(), *new) if row.architecture == timm_name and row.image_size == image_size]
+    return sorted(found, key=lambda row: -row.top1)
+
+
+def elsewhere(timm_name: str | None, image_size: int, imported: Sequence[Published]) -> list[Published]:
+    """The imported rows of one architecture at one image size that were tested on other data than ImageNet-1k, best first."""
+    found = [row for row in imported if row.dataset != IMAGENET and row.architecture == timm_name and row.image_size == image_size]
     return sorted(found, key=lambda row: -row.top1)
 
 
@@ -105,6 +133,11 @@ class Imported:
 
     accuracies: list[Published] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
+    """Of inference."""
+    trainings: list[Speed] = field(default_factory=list)
+    """Of training."""
+    problems: list[str] = field(default_factory=list)
+    """Files and rows that could not be read, a line each."""
 
 
 def factors_of(setting: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from bench.asking import verdicts
 from bench.disk import write_whole
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
-from bench.exchange import imported
 from bench.gap_tables import gaps
+from bench.importing import imported
 from bench.known_units import foreign
 from bench.record import DamagedRecord, Record, load_folder
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select

@@ -19,7 +19,8 @@ def all_tables(summary: Summary) -> list[Table]:
     """Every table of a report, in reading order."""
     found = [
         *(efficiency(summary), best(summary), handwritten(summary), percentiles(summary), ceilings(summary)),
-        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary), published_speeds(summary)),
+        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary), published_elsewhere(summary)),
+        published_speeds(summary),
     ]
     return [table for tables in found for table in tables]
 
@@ -85,9 +86,32 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
         yield Table("Published ImageNet-1k top-1", columns, lines, notes, published=True)
 
 
+def published_elsewhere(summary: Summary) -> Iterator[Table]:
+    """Imported accuracies on other data than ImageNet-1k, one table per data set."""
+    lines: dict[str, list[list[str]]] = {}
+    sources: dict[str, dict[str, None]] = {}
+    for row in _shapes(summary):
+        every = published.elsewhere(row.about.timm_name, row.image_size, summary.imported.accuracies)
+        for dataset in dict.fromkeys(one.dataset for one in every):
+            found = [one for one in every if one.dataset == dataset]
+            plain, other = ([one for one in found if one.plain is kind] for kind in (True, False))
+            line = [row.model, _span(plain), str(len(plain)), _span(other), str(len(other))]
+            lines.setdefault(dataset, []).append(line)
+            sources.setdefault(dataset, {}).update(dict.fromkeys(one.source for one in found))
+    columns = ["model", "trained on ImageNet-1k alone, top-1 %", "weight sets", "more data or a teacher, top-1 %", "weight sets"]
+    for dataset in sorted(lines):
+        notes = ["published, not measured here; not comparable with top-1 on any other data set"]
+        notes += [f"source: {source}" for source in sources[dataset]]
+        yield Table(f"Published top-1 · {published.DATASETS.get(dataset, dataset)}", columns, lines[dataset], notes, published=True)
+
+
 def published_speeds(summary: Summary) -> Iterator[Table]:
-    """Published inference speeds of the architectures that were measured: ranges over settings, not measurements."""
-    every = [*published.speeds(), *summary.imported.speeds]
+    """Published speeds of the architectures that were measured: ranges over settings, not measurements."""
+    yield from _speeds(summary, "inference", [*published.speeds(), *summary.imported.speeds])
+    yield from _speeds(summary, "training", summary.imported.trainings)
+
+
+def _speeds(summary: Summary, kind: str, every: list[published.Speed]) -> Iterator[Table]:
     lines, sources = [], set()
     for row in _shapes(summary):
         found = sorted(
@@ -102,7 +126,7 @@ def published_speeds(summary: Summary) -> Iterator[Table]:
         columns = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
         notes = ["published, not measured here; devices, precisions and batch sizes differ: no ratio between rows means anything"]
         notes.append(f"sources: {'; '.join(sorted(sources)[:4])}{f' and {len(sources) - 4} more' if len(sources) > 4 else ''}")
-        yield Table("Published inference speed", columns, lines, notes, published=True)
+        yield Table(f"Published {kind} speed", columns, lines, notes, published=True)
 
 
 def _span(found: list[published.Published]) -> str:
