@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 
 from bench.claim import NEAR, Answer, Condition
-from bench.drawing import save_figure
+from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
+from bench.paths import inside, stem
 from bench.registry import import_room
 from bench.table import Table
 from bench.units import interval, number
@@ -65,11 +65,12 @@ def _conditions(found: Answer) -> Table:
 def save(found: Answer, results: Path) -> Path:
     """Draw the figure into `results/claims`; returns the PNG's path. UsageError where that cannot be written."""
     plots = import_room("plots")
-    drawn = importlib.import_module(f"{plots.__name__}._claim").draw(found)
-    stem = re.sub(r"[^A-Za-z0-9]+", "_", f"{found.left}_over_{found.right}_{found.on}")[:120].strip("_")
-    folder = results / "claims"
+    module = importlib.import_module(f"{plots.__name__}._claim")
+    with names_are_text():
+        drawn = module.draw(found)
+    folder = inside(results, results / "claims")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return save_figure(drawn, folder, stem)[0]
+        return save_figure(drawn, folder, stem(f"{found.left}_over_{found.right}_{found.on}"))[0]
     except OSError as error:
         raise UsageError(f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can") from None

@@ -544,6 +544,8 @@ def report(
                 console.print(f"note: {note}", soft_wrap=True, highlight=False)
         for error in written.damaged:
             _complain(error)
+        if written.unknown:
+            _complain(f"note: {_unlisted(written.unknown)}")
         damaged += len(written.damaged)
     problems = reports[0].summary.imported.problems if reports else []
     for problem in problems:
@@ -556,6 +558,12 @@ def report(
         if format == "console":
             console.print(f"{at} written: open it in a browser", soft_wrap=True, highlight=False)
     return 2 if damaged else 0
+
+
+def _unlisted(paths: list[Path]) -> str:
+    """Tables that no list of files accounts for."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0]}{more}: not of this report, and left alone; delete by hand what an earlier version left there"
 
 
 @app.command(name="import")
@@ -595,10 +603,14 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
         Folder with one folder per machine in it.
     """
     from bench.exchange import export as exported
+    from bench.paths import inside
     from bench.report import machine_folders, read
 
     machines = [read(one) for one in machine_folders(results)]
-    written = [path for one in machines for path in exported(one.summary, folder / one.folder.name if len(machines) > 1 else folder)]
+    several = len(machines) > 1
+    written = []
+    for one in machines:
+        written += exported(one.summary, inside(folder, folder / one.folder.name) if several else folder)
     for error in (error for one in machines for error in one.damaged):
         _complain(error)
     for path in written:

@@ -54,7 +54,7 @@ def append(folder: Path, cost: Cost) -> None:
 def read(folder: Path) -> list[Cost]:
     """The runs of a machine's folder; a line that is torn or none is left out."""
     try:
-        lines = (folder / NAME).read_bytes().splitlines()
+        lines = disk.read(folder / NAME).splitlines()
     except FileNotFoundError:
         return []
     found = []

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
+from bench.disk import whole
+from bench.errors import visible
+from bench.paths import stems
 from bench.plugins import Figure, figures
 from bench.summary import Summary
 
 MOST_PROCESSES = 8
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent has ended."""
+
+
+@contextlib.contextmanager
+def names_are_text() -> Iterator[None]:
+    """Names come from records: a dollar sign in one is a dollar sign, and a character without a glyph is shown as a box."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
     """The matplotlib figures of one plug-in by file stem; a single one is called what its plug-in is."""
-    drawn = entry.draw(summary)
-    return drawn if isinstance(drawn, dict) else {entry.name: drawn}
+    with names_are_text():
+        drawn = entry.draw(summary)
+    found = drawn if isinstance(drawn, dict) else {entry.name: drawn}
+    return dict(zip(stems(found), found.values(), strict=True))
 
 
 def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
@@ -29,14 +49,31 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
     from matplotlib import rc_context
 
     paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
-    if figure.get_layout_engine() is not None:
-        # Arranged once; matplotlib would do it twice for every file.
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)
-    for path in paths:
-        with rc_context({"svg.hashsalt": stem}):
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
+    with names_are_text(), rc_context({"svg.hashsalt": stem}):
+        _spell_out(figure)
+        if figure.get_layout_engine() is not None:
+            # Arranged once; matplotlib would do it twice for every file.
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
+        for path in paths:
+            kind = path.suffix[1:]
+            with whole(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else {})
     return paths
+
+
+def _spell_out(figure: Any) -> None:
+    """Control characters in texts and tick labels are spelled out: SVG files repeat each text as it is."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter
+
+    for axes in figure.axes:
+        for formatter in (axes.xaxis.get_major_formatter(), axes.yaxis.get_major_formatter()):
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = [visible(str(label)) for label in formatter.seq]
+    for text in figure.findobj(Text):
+        if (shown := visible(text.get_text())) != text.get_text():
+            text.set_text(shown)
 
 
 @dataclass(frozen=True)
@@ -71,14 +108,33 @@ _tasks: list[tuple[Job, Figure]] = []
 
 def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
     _tasks[:] = tasks
+    before = set(active_children())
     try:
         with warnings.catch_warnings():
             # Python warns of every fork beside threads. The only ones here are NumPy's, which knows of forks.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-            with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-                return list(pool.map(_draw_at, range(len(tasks))))
+            with ProcessPoolExecutor(
+                workers, mp_context=get_context("fork"), initializer=_end_with_parent, initargs=(os.getpid(),)
+            ) as pool:
+                try:
+                    return list(pool.map(_draw_at, range(len(tasks))))
+                except BaseException:
+                    # Leaving the pool waits for its processes, and nobody wants the rest of the figures now.
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    for process in set(active_children()) - before:
+                        process.kill()
+                    raise
     finally:
         _tasks.clear()
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, however that ends; Ctrl-C is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before it could be asked for
+        os._exit(1)
 
 
 def _draw_at(place: int) -> list[Path]:

@@ -92,12 +92,16 @@ def installation(results: Path) -> str:
     """Four hex digits that name this results folder on this machine, made on first use.
 
     Two machines of one kind would otherwise share a name, and records that somebody else measured and committed
-    would pass for this machine's own. The file is never committed.
+    would pass for this machine's own. The file is never committed. What it says becomes part of a folder's name, so
+    anything but a short name in it is refused.
     """
     path = results / ".installation"
     if not path.exists():
         disk.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())  # the first of several that begin together names it
-    return path.read_text().strip()
+    found = disk.read(path).decode(errors="replace").strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", found):
+        raise UsageError(f"{path} says {found[:60]!r}; it has to be a short name such as 3f9a. Without the file a new one is made")
+    return found
 
 
 def project_version() -> str:

@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.disk import write_whole
+from bench.disk import read, write_whole
 from bench.errors import UsageError, one_line
 from bench.golden import GOLDEN, TOLERANCE_GMACS
+from bench.paths import inside
 from bench.record import CountArm, Record, load, per_round
 from bench.summary import summarise
 from bench.trust import canary_drift, sentinel
@@ -52,13 +53,16 @@ class Checked:
 
 
 def pack(results: Path, target: Path) -> int:
-    """Write every record below `results`, with its arrays, into one file; returns how many files are in it."""
+    """Write every record below `results`, with its arrays, into one file; returns how many files are in it.
+
+    UsageError where a link leads out of `results`: what lies there is nobody's to send.
+    """
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     paths = sorted(path for path in results.glob("*/records/*") if path.suffix in (".jsonl", ".npz"))
     if not paths:
         raise UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
-    contents = {path.relative_to(results).as_posix(): path.read_bytes() for path in paths}
+    contents = {path.relative_to(results).as_posix(): read(inside(results, path)) for path in paths}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {MANIFEST: _manifest(contents), **contents}.items():

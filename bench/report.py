@@ -7,20 +7,22 @@ from pathlib import Path
 
 from bench import citing, formats
 from bench.asking import verdicts
-from bench.disk import write_whole
+from bench.disk import sweep_folder, write_whole
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.gap_tables import gaps
 from bench.importing import imported
 from bench.known_units import foreign
+from bench.paths import inside, stems
 from bench.record import DamagedRecord, Record, load_folder
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
-from bench.table import Table, slug
+from bench.table import Table
 from bench.tables import all_tables
 from bench.verdict_tables import details, overview
 from bench.verdicts import Verdict
+from bench.written import TABLES, settle
 
 SELECTED = "selection"
 """Folder, within a machine's, of what was chosen by flags: the whole report beside it stays as it is."""
@@ -46,15 +48,19 @@ class Report:
     figures: list[Path]
     damaged: list[DamagedRecord]
     verdicts: list[Verdict]
+    unknown: list[Path]
+    """Tables that lay there before reports kept a list of their files; they are left alone."""
 
 
 def machine_folders(results: Path) -> list[Path]:
-    """The folders below `results` that hold records; UsageError where there are none."""
+    """The folders below `results` that hold records; UsageError where there are none, or where a link leads out."""
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     found = sorted(path.parent for path in results.glob("*/records") if any(path.glob("*.jsonl")))
     if not found:
         raise UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
+    for folder in found:
+        inside(results, folder / "records")
     return found
 
 
@@ -101,13 +107,22 @@ def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
     tables = [_tables(machine, chosen) for machine in machines]
     check_columns(chosen, [table for found in tables for table in found])
     found = [_verdicts(machine, chosen) for machine in machines]
-    jobs = []
-    for machine in machines:
-        into = machine.folder if chosen.whole else machine.folder / SELECTED
-        into.mkdir(exist_ok=True)
-        jobs.append(Job(into, select(chosen, machine.summary), select(chosen, machine.everything)))
+    folders = [machine.folder if chosen.whole else machine.folder / SELECTED for machine in machines]
+    for machine, folder in zip(machines, folders, strict=True):
+        _prepare(machine.folder, folder)
+    jobs = [
+        Job(folder, select(chosen, machine.summary), select(chosen, machine.everything))
+        for machine, folder in zip(machines, folders, strict=True)
+    ]
     drawn = draw_all(jobs)
     return [_write(*parts, chosen) for parts in zip(machines, jobs, tables, found, drawn, strict=True)]
+
+
+def _prepare(machine: Path, folder: Path) -> None:
+    """Make the folders of a report; UsageError where a link leads out of the machine's."""
+    for one in (folder, folder / TABLES):
+        inside(machine, one).mkdir(exist_ok=True)
+        sweep_folder(one)
 
 
 def _verdicts(machine: Machine, chosen: Selection) -> list[Verdict]:
@@ -123,34 +138,34 @@ def _tables(machine: Machine, chosen: Selection) -> list[Table]:
 
 def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
     tables = [*arrange(chosen, plain), *overview(found)]
-    _write_tables(job.folder / "tables", tables)
+    written = _write_tables(job.folder / TABLES, tables)
     write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
     write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen).encode())
-    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found)
+    unknown = settle(job.folder, [*written, *drawn])
+    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found, unknown)
 
 
-def _write_tables(folder: Path, tables: list[Table]) -> None:
-    """Each table as CSV and LaTeX; those of an earlier report that this one lacks are taken away."""
-    folder.mkdir(exist_ok=True)
-    names: set[str] = set()
-    for table in tables:
+def _write_tables(folder: Path, tables: list[Table]) -> list[Path]:
+    """Each table as CSV and LaTeX."""
+    written = []
+    for table, stem in zip(tables, stems(table.title for table in tables), strict=True):
         for suffix, text in ((".csv", formats.csv_text(table)), (".tex", formats.latex(table))):
-            path = folder / f"{slug(table.title)}{suffix}"
-            names.add(path.name)
+            path = folder / f"{stem}{suffix}"
             write_whole(path, text.encode())
-    for path in folder.iterdir():
-        if path.suffix in (".csv", ".tex") and path.name not in names:
-            path.unlink()
+            written.append(path)
+    return written
 
 
 def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: Selection = Selection()) -> str:  # noqa: B008 - frozen
     """The report as Markdown."""
     machine = summary.machine
     parts = [
-        f"# {machine.name}",
-        f"{machine.hardware}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
-        + ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+        f"# {formats.in_markdown(machine.name)}",
+        formats.in_item(
+            f"{machine.hardware}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
+            + ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+        ),
     ]
     if not chosen.whole:
         parts.append(f"A selection: {formats.in_markdown(chosen.described)}. The whole report lies one folder above.")
@@ -159,5 +174,5 @@ def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: S
         parts.append("## Figures")
         parts += [f"![{path.stem}]({path.name})" for path in drawn if path.suffix == ".png"]
     if summary.notes:
-        parts += ["## Notes", "\n".join(f"- {formats.in_markdown(note)}" for note in summary.notes)]
+        parts += ["## Notes", "\n".join(f"- {formats.in_item(note)}" for note in summary.notes)]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -25,6 +25,7 @@ from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
 from bench.gpu import Gpu, gpu_for
 from bench.lane import Lane, comparable, label
+from bench.paths import inside
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
 from bench.reference import reference_model
@@ -109,6 +110,8 @@ class Runner:
         self.results = usable_folder(self.config.results)
         self.machine = environment.describe(self.device, installation=environment.installation(self.results))
         self.folder = self.results / self.machine.name / "records"
+        for folder in (self.folder, *Files.folders(self.folder.parent)):
+            inside(self.results, folder)
         started = datetime.now(timezone.utc)
         self.run_id = f"{started:%Y%m%dT%H%M%S}-{random.SystemRandom().randrange(16**4):04x}"
         self.started = started.isoformat(timespec="seconds")

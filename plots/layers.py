@@ -49,8 +49,7 @@ def layers(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
             (row for row in found if (row.image_size, row.policy) == (size, policy)),
             key=lambda row: (family_order(row.about.family), row.model),
         )
-        name = "_".join(policy.split("+"))
-        drawn[f"layers_{size}_{name}"] = _figure(summary, rows[:MODELS], size, policy)
+        drawn[f"layers_{size}_{policy}"] = _figure(summary, rows[:MODELS], size, policy)
     return drawn
 
 

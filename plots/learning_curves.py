@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import matplotlib.figure
@@ -32,7 +31,7 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         if not trained:
             continue
         recipe = key[2].split(" ")[1]  # its name without its hash
-        name = re.sub(r"[^a-z0-9]+", "_", "_".join(part for part in (key[0], recipe, *key[3:]) if part).lower()).strip("_")
+        name = "_".join(part for part in (key[0], recipe, *key[3:]) if part)
         if f"curves_epochs_{name}" in drawn:  # a recipe of the same name that was another one
             name = f"{name}_{len(drawn)}"
         for unit, label in UNITS.items():

@@ -11,7 +11,7 @@ from bench.plugins import Figure, figures
 from bench.studies.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
 from bench.summary import Summary
 
-from ._style import family
+from ._style import family, log_ticks
 
 WAYS = {
     "images of 112 to 896 pixels, patches of 16": {name: [Speed(model, size) for size in SIZES] for name, model in BY_IMAGE.items()},
@@ -47,7 +47,8 @@ def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], metric: str) -> None:
     quantity, factor = METRICS[metric]
-    lowest = []
+    lowest: list[float] = []
+    shown: list[float] = []
     for name, speeds in by_family.items():
         values = [evidence.median(one, metric) for one in speeds]
         points = [(tokens, value * factor) for tokens, value in zip(TOKENS, values, strict=True) if value]
@@ -56,9 +57,11 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
             one_model = len({one.model for one in speeds}) == 1
             label = f"{title}, {speeds[0].model}" if one_model else title
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
+            shown += [value for _, value in points]
             lowest += [value for tokens, value in points if tokens == TOKENS[-2]]
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    if shown:
+        log_ticks(axes, "y", shown, always=True)
     if lowest:
         start = 0.75 * min(lowest)
         for slope, style in ((1, ":"), (2, "--")):

@@ -49,7 +49,7 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         figure.draw_without_rendering()
         if len(points) <= NAMED:
             place(figure, axes, points, [])
-        drawn[f"roofline_{size}_{policy.replace('+', '_')}"] = figure
+        drawn[f"roofline_{size}_{policy}"] = figure
     return drawn
 
 

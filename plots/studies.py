@@ -31,8 +31,7 @@ def studies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     for verdict in verdicts(summary) if summary.studied else []:
         shown = [one for one in verdict.findings if one.finding.shown is not None]
         if shown:
-            scale = verdict.scale.partition(",")[0].lower().replace(" ", "_").replace("-", "_")
-            drawn[f"study_{verdict.study}_{scale}"] = _figure(verdict, shown)
+            drawn[f"study_{verdict.study}_{verdict.scale.partition(',')[0]}"] = _figure(verdict, shown)
     return drawn
 
 

@@ -243,9 +243,13 @@ def test_every_format_is_written(results: Path) -> None:
             assert (folder / "tables" / f"{slug(table.title)}{suffix}").stat().st_size
     for name in ("methods.tex", "references.bib", "report.md"):
         assert (folder / name).stat().st_size
-    (folder / "tables" / "older_table.csv").write_text("x")
-    write(folder)
-    assert not (folder / "tables" / "older_table.csv").exists()
+    (folder / "tables" / "mine.csv").write_text("x")
+    for path in (folder / "records").glob("*.accuracy.*"):
+        path.unlink()
+    fewer = write(folder)
+    gone = {slug(table.title) for table in report.tables} - {slug(table.title) for table in fewer.tables}
+    assert gone
+    assert {path.stem for path in (folder / "tables").iterdir()} == {slug(table.title) for table in fewer.tables} | {"mine"}
 
 
 def test_the_best_and_what_cannot_be_told_from_it_are_marked(results: Path) -> None:

@@ -16,6 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from bench import memory
+from bench.disk import no_link
 from bench.errors import UsageError
 from bench.plugins import open_data, policies
 from bench.record import AccuracyArm
@@ -207,7 +208,7 @@ class Log:
     def __enter__(self) -> Log:
         if self.files is not None:
             self.files.log.parent.mkdir(parents=True, exist_ok=True)
-            self.file = self.files.log.open("a", encoding="utf-8")
+            self.file = no_link(self.files.log).open("a", encoding="utf-8")
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:

@@ -1,0 +1,65 @@
+"""The list of files that a report wrote into a folder, so that the next report can take away those that it lacks.
+
+Nothing else in the folder is ever deleted: no file that is not on the list, and none that was changed since. A list may
+come from a stranger too, so it can only name tables and figures, where reports put them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from bench import disk
+from bench.errors import UsageError
+from bench.paths import inside
+
+NAME = "report-files.json"
+TABLES = "tables"
+PLACE = re.compile(rf"{TABLES}/[a-z0-9_-]{{1,120}}\.(csv|tex)|[a-z0-9_-]{{1,120}}\.(png|svg)")
+"""Where a report puts tables and figures, in its folder."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """SHA-256 of every file, by its path in the folder."""
+
+    files: dict[str, str]
+
+
+def settle(folder: Path, written: Iterable[Path]) -> list[Path]:
+    """Delete what an earlier report wrote and this one did not, and keep the new list.
+
+    Returns the tables that were there before any list was kept: nobody can say whose they are, so they stay.
+    """
+    new = {path.relative_to(folder).as_posix(): _digest(path) for path in written}
+    old = _read(folder)
+    for name, digest in (old or {}).items():
+        if name not in new and PLACE.fullmatch(name):
+            _delete(folder, folder / name, digest)
+    disk.write_whole(folder / NAME, msgspec.json.format(msgspec.json.encode(Written(dict(sorted(new.items())))), indent=1) + b"\n")
+    if old is not None:
+        return []
+    tables = (path for path in (folder / TABLES).iterdir() if path.suffix in (".csv", ".tex"))
+    return sorted(path for path in tables if path.relative_to(folder).as_posix() not in new)
+
+
+def _read(folder: Path) -> dict[str, str] | None:
+    """The list of the earlier report; None where there is none that can be read."""
+    try:
+        return msgspec.json.decode(disk.read(folder / NAME), type=Written).files
+    except (OSError, UsageError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _delete(folder: Path, path: Path, digest: str) -> None:
+    """Delete a file that is still as it was written."""
+    inside(folder, path.parent)
+    if path.is_file() and not path.is_symlink() and _digest(path) == digest:
+        path.unlink()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
