@@ -351,7 +351,11 @@ def _opened(line: bytes, *, needed: bool) -> bytes:
 
 def load(path: Path) -> Record:
     """Read one record; `DamagedRecord` where anything but a torn last line is wrong."""
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = disk.read(path).split(b"\n")
+    except (OSError, UsageError) as error:  # a folder, a pipe, or nobody's to read
+        why = getattr(error, "strerror", None) or error
+        raise DamagedRecord(f"{path}: it cannot be read ({why}); move it away, the other records are untouched") from None
     torn = lines.pop() != b""
     record: Record | None = None
     for number, line in enumerate(lines, start=1):

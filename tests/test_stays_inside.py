@@ -70,10 +70,11 @@ def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
     (machine / "tables" / "my_notes.tex").write_text("mine")
     (hostile / "published").mkdir()
     os.mkfifo(hostile / "published" / "pipe.csv")
+    os.mkfifo(machine / "records" / "pipe.jsonl")
     before = apart_from(hostile, tmp_path)
     ended = bench("report", "--results", hostile, cwd=tmp_path)
     assert ended.code == 2, ended
-    assert "pipe.csv is a pipe" in ended.err
+    assert "pipe.csv is a pipe" in ended.err and "pipe.jsonl is a pipe" in ended.err
     assert "my_notes.tex: not of this report, and left alone" in ended.err
     assert "Traceback" not in ended.text and "Warning" not in ended.text, ended
     assert apart_from(hostile, tmp_path) == before
@@ -143,6 +144,25 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     link.unlink()
     os.mkfifo(tmp_path / "mine.zip")
     assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe")
+
+
+def test_pipes_and_folders_in_place_of_files_hold_nothing_up(tmp_path: Path) -> None:
+    """Of records, of published tables, of what is imported: named in a line, and the rest is used."""
+    results = tmp_path / "results"
+    folder = results / conftest.MACHINE.name / "records"
+    for model in ("resnet50", "deit_s16"):
+        speed_record(folder, model, [1.0] * 8)
+    (results / "published").mkdir()
+    os.mkfifo(results / "published" / "pipe.csv")
+    (folder / "folder.jsonl").mkdir()
+    os.mkfifo(folder / "pipe.jsonl")
+    ended = bench("export", "out", "--results", results, cwd=tmp_path)
+    assert "pipe.jsonl is a pipe" in ended.err and "folder.jsonl is a folder" in ended.err, ended
+    assert len(list((tmp_path / "out").glob("benchmark-infer-*.csv"))) == 1
+    ended = bench("claim", "resnet50 > deit_s16", "--on", "throughput", "--results", results, cwd=tmp_path)
+    assert ended.code in (0, 1, 2) and "measured" in ended.out and "Traceback" not in ended.text, ended
+    assert_one_line(bench("import", results / "published" / "pipe.csv", cwd=tmp_path), "pipe.csv is a pipe")
+    assert_one_line(bench("import", results / "published", cwd=tmp_path), "published is a folder")
 
 
 def test_an_installation_is_a_name(tmp_path: Path) -> None:
