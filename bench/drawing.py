@@ -116,11 +116,12 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
             with ProcessPoolExecutor(
                 workers, mp_context=get_context("fork"), initializer=_end_with_parent, initargs=(os.getpid(),)
             ) as pool:
+                futures = [pool.submit(_draw_at, place) for place in range(len(tasks))]
                 try:
-                    return list(pool.map(_draw_at, range(len(tasks))))
+                    return [future.result() for future in futures]
                 except BaseException:
-                    # Leaving the pool waits for its processes, and nobody wants the rest of the figures now.
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    # Leaving the pool waits for its processes, and nobody wants the rest of the figures now. The futures
+                    # are not cancelled: the pool's own thread fails over cancelled ones of processes that are gone.
                     for process in set(active_children()) - before:
                         process.kill()
                     raise

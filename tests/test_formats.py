@@ -70,6 +70,19 @@ def test_no_text_opens_a_tag_or_ends_a_cell_in_markdown(text: str) -> None:
     assert not re.search(r"(?<!\\)\]\(", shown)
 
 
+@given(st.text(alphabet="\\|`*_$~[](:<a1 \x1b\x00\u202e\n=+-@", max_size=20))
+def test_no_text_escapes_its_cell(text: str) -> None:
+    """Whatever stands before it, and in all formats: a backslash of the text does not undo the one in front of a mark."""
+    shown = in_markdown(text)
+    left = re.sub(r"\\[\\|`*_$~\]]", "", shown)  # what is escaped, from the left as a reader of Markdown does
+    assert not re.search(r"[\\|`*$~]|\](?=[(\[:])", left.replace("\\x", "").replace("\\u", ""))
+    table = Table(text, ["model", text], [[text, Cell("1", 1.0)]], [text])
+    for rendered in (markdown(table), csv_text(table), latex(table)):
+        assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", rendered)
+    cell = next(csv.reader(csv_text(table).splitlines()[1:]), [""])[0] if "\n" not in text else ""
+    assert cell.strip()[:1] not in ("=", "@")
+
+
 @pytest.mark.parametrize("title", ["../../etc/passwd", "a/b\\c", "Top-1 · digits · recipe digits 732f"])
 def test_a_title_is_no_path(title: str) -> None:
     assert re.fullmatch(r"[a-z0-9_]+", slug(title))

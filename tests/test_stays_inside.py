@@ -217,7 +217,7 @@ def test_who_draws_ends_with_the_report(number: int, tmp_path: Path) -> None:
             figures = list(results.glob("*/*.png"))
             time.sleep(0.05)
         assert len(drawing) >= 2 and process.poll() is None
-        os.kill(process.pid, number)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # a terminal sends Ctrl-C to all
         _, complaint = process.communicate(timeout=60)
         assert "Traceback" not in complaint
         until = time.monotonic() + 60
