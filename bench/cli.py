@@ -585,7 +585,8 @@ def import_(file: Path, /, *, source: str | None = None, dataset: str | None = N
     from bench.importing import import_csv
 
     kept = import_csv(file, results, source, dataset)
-    _say(f"{kept.rows} published rows kept in {kept.path}: {kept.of}; next: python -m bench report --results {results}")
+    rows = "1 published row" if kept.rows == 1 else f"{kept.rows} published rows"
+    _say(f"{rows} kept in {kept.path}: {kept.of}; next: python -m bench report --results {results}")
     if kept.left_out:
         _complain(f"{file}: {kept.left_out}")
     return 0

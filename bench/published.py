@@ -127,6 +127,12 @@ def speeds() -> tuple[Speed, ...]:
     )
 
 
+def with_more_speeds(imported: Sequence[Speed]) -> list[Speed]:
+    """Every published inference speed and the imported ones; those of a known architecture and setting are repetitions."""
+    known = {(one.architecture, one.setting.replace(".0 ", " ")) for one in speeds()}
+    return [*speeds(), *(one for one in imported if (one.architecture, one.setting) not in known)]
+
+
 @dataclass(frozen=True)
 class Imported:
     """Reference rows that somebody put beside these results."""

@@ -107,7 +107,7 @@ def published_elsewhere(summary: Summary) -> Iterator[Table]:
 
 def published_speeds(summary: Summary) -> Iterator[Table]:
     """Published speeds of the architectures that were measured: ranges over settings, not measurements."""
-    yield from _speeds(summary, "inference", [*published.speeds(), *summary.imported.speeds])
+    yield from _speeds(summary, "inference", published.with_more_speeds(summary.imported.speeds))
     yield from _speeds(summary, "training", summary.imported.trainings)
 
 

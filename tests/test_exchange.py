@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,12 @@ def test_a_published_file_that_cannot_be_read_is_named_and_the_rest_is_shown(
     assert [part in told.err for part in ("a.csv", "b.csv is a folder", "d.csv: 1 of 2 rows left out")] == [True] * 3
     assert told.err.count("\n") == 3
     assert "Published top-1 · a data set that its file does not say" in told.out
+
+
+def test_a_known_speed_is_not_counted_twice() -> None:
+    known = [replace(one, setting=one.setting.replace(".0 ", " "), source="somebody") for one in published.speeds()]
+    new = replace(known[0], setting="mine bs1 224 px")
+    assert published.with_more_speeds([*known, new]) == [*published.speeds(), new]
 
 
 def test_no_source_names_a_file_that_nobody_has() -> None:
