@@ -1,6 +1,46 @@
-"""`python -m bench`."""
+"""The program: `python -m bench`, and the installed command `convmixer-bench`.
 
-from bench.cli import script
+Everything else is imported once Ctrl-C is heard, so that one during the imports is a single line as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+
+
+def script() -> None:
+    """Run one command and end the process with its exit code."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _at_once)
+    from bench import stopping, terminal
+
+    stopping.listen()
+    try:
+        terminal.prepare()
+        from bench.cli import main
+
+        code = main()
+    except KeyboardInterrupt:
+        code = terminal.interrupted()
+    except Exception:
+        if not stopping.asked():
+            raise
+        code = terminal.interrupted()  # what an import raises that Ctrl-C broke off is no error of its own
+    finally:
+        stopping.deaf()
+    gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command
+    lost = terminal.flush()
+    sys.exit(code if code or lost is None else terminal.lost(lost))
+
+
+def _at_once(*_: object) -> None:
+    """Ctrl-C before there is anything to close."""
+    os.write(2, b"bench: interrupted\n")
+    os._exit(130)
+
 
 if __name__ == "__main__":
     script()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -45,11 +45,21 @@ def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     Dict(content, use_commands_as_keys=False, source=f"suite {name or DEFAULT_SUITE}")(app, commands, arguments)
 
 
+def _version() -> str:
+    """This program, and what its numbers depend on most."""
+    from bench.environment import project_version, versions
+
+    parts = [f"convmixer-bench {project_version()}", *(f"{name} {found}" for name, found in versions("torch", "timm").items())]
+    return ", ".join([*parts, f"Python {platform.python_version()}"])
+
+
 app = App(
     name="bench",
     help="ConvMixer, ViT, MLP-Mixer and ResNet on one bench: counts, speed, memory and accuracy, measured alike.",
     config=_suite,
+    version=_version,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # it would end here without a word
 )
 
 
@@ -78,7 +88,8 @@ def run(
         return run_together(config, _measure)
     from bench.worker import Workers
 
-    return _measure(config, Workers().open)
+    with Workers() as workers:
+        return _measure(config, workers.open)
 
 
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
@@ -94,8 +105,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
         with Live(console) as live:
             outcome = Runner(config, live, open_worker, began=BEGAN).run()
     except Interrupted as stop:
-        console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
-        return 130
+        return _interrupted(console, stop.rounds)
     records = [record for path in outcome.records if (record := load(path)).runs]
     if records:
         print_tables(console, [table for table in all_tables(summarise(records)) if not table.published])
@@ -111,6 +121,15 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     if outcome.failures:
         console.print(f"{len(outcome.failures)} arms failed for the reasons above; the same command tries them again", highlight=False)
     return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
+
+
+def _interrupted(console: Terminal, rounds: int) -> int:
+    """Say what is kept; returns the exit code."""
+    from bench import stopping
+
+    stopping.deaf()  # it ends now: another Ctrl-C would only break that off
+    console.print(f"interrupted: {rounds} finished rounds are kept; the same command goes on from there", highlight=False)
+    return 130
 
 
 def _dry_run(config: RunConfig) -> int:
@@ -330,8 +349,8 @@ def study_run(
     scale_of(data)
     named = _studies(name)
     console = _console()
-    with Live(console) as live:
-        queue = Queue(results, device, data, seed, live, Workers().open, seeds=seeds, again=again, force=force)
+    with Workers() as workers, Live(console) as live:
+        queue = Queue(results, device, data, seed, live, workers.open, seeds=seeds, again=again, force=force)
         entries = queue.entries(named)
         if dry_run:
             print_tables(console, [queued(entries, queue.device)])
@@ -341,8 +360,7 @@ def study_run(
         try:
             left = queue.run(entries, limit)
         except Interrupted as stop:
-            console.print(f"interrupted: {stop.rounds} finished rounds are kept; the same command goes on from there")
-            return 130
+            return _interrupted(console, stop.rounds)
     folder = queue.folder
     if any((folder / "records").glob("*.jsonl")):
         written = write(folder)
@@ -428,7 +446,8 @@ def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
     from bench.worker import Workers
 
     console = _console()
-    verdict = SelfCheck(minutes, device, tell=console.print, open_worker=Workers().open).run()
+    with Workers() as workers:
+        verdict = SelfCheck(minutes, device, workers.open, tell=console.print).run()
     print_verdict(console, verdict)
     return 0 if verdict.believable else 1
 
@@ -804,7 +823,7 @@ def _complain(what: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
-    from bench import stopping
+    from bench import stopping, terminal
     from bench.disk import unwritable
 
     try:
@@ -813,10 +832,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (UsageError, CycloptsError) as error:
         _complain(error)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except OSError as error:
+        if stopping.asked():  # the terminal was closed, and there is none to write to
+            return terminal.interrupted()
+        lost = terminal.flush()
+        if lost or isinstance(error, BrokenPipeError):
+            return terminal.lost(lost or error)
         # A full disk, a folder that nobody may write: the user's to mend, and no traceback says more than the name.
         if line := unwritable(error):
             _complain(line)
@@ -826,12 +847,4 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(f"{error.filename}: {error.strerror}; give a path that can be read and written")
         return 2
     except KeyboardInterrupt:
-        print("bench: interrupted", file=sys.stderr)
-        return 130
-
-
-def script() -> None:
-    """The program: `python -m bench`, and the installed command `convmixer-bench`."""
-    code = main()
-    gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command
-    sys.exit(code)
+        return terminal.interrupted()

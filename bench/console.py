@@ -41,6 +41,10 @@ class Terminal(Console):
         """Every string that is printed comes through here, cells and headers too."""
         return super().render_str(visible(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Leave the BrokenPipeError to `main`; rich would exit with 1."""
+        raise
+
 
 def styled(text: str, style: str = "") -> Text:
     """Text from anywhere, in a style of ours."""

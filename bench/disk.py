@@ -39,7 +39,7 @@ class Unwritable(UsageError):
 
 def unwritable(error: OSError, path: Path | None = None) -> Unwritable | None:
     """The line for an error of the file system that the user can mend; None for any other error."""
-    where = path or error.filename or "a temporary file"
+    where = path or error.filename or "standard output or a temporary file"
     if error.errno in NO_ROOM:
         return Unwritable(f"{where}: {error.strerror}; what was finished is kept: make room, and the same command goes on from there")
     if error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):

@@ -42,15 +42,14 @@ def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job]
 
 
 def _lead(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int], world: World, device: str) -> int:
-    alone = Workers()
-
     def open_worker(job: Job) -> Worker:
         """Trainings are everybody's; weights and baselines are evaluated by the leader's own worker."""
         trains = isinstance(job.arm, AccuracyArm) and job.arm.recipe is not None
         return Together(job, world, device) if trains else alone.open(job)
 
     try:
-        return measure(config, open_worker)
+        with Workers() as alone:
+            return measure(config, open_worker)
     finally:
         with suppress(RuntimeError):  # they are gone already
             world.from_leader(None)  # the others may go

@@ -132,7 +132,8 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
 def _end_with_parent(parent: int) -> None:
     """Let the kernel kill this process when its parent ends, however that ends; Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before it could be asked for
         os._exit(1)

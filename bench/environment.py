@@ -58,10 +58,10 @@ def describe(device: str, *, installation: str) -> Machine:
 
     cuda = device.startswith("cuda")
     accelerator = torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
-    versions = {name: version(name) for name in ("torch", "torchvision", "timm", "fvcore", "numpy")}
-    versions |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
+    found = versions("torch", "torchvision", "timm", "fvcore", "numpy")
+    found |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
     if cuda:
-        versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
+        found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
     settings: dict[str, Scalar] = {
         "threads": cores(),
         **waiting(),
@@ -78,7 +78,7 @@ def describe(device: str, *, installation: str) -> Machine:
         cores=cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         accelerator=accelerator,
-        versions=versions,
+        versions=found,
         settings=settings,
     )
 
@@ -104,12 +104,25 @@ def installation(results: Path) -> str:
     return found
 
 
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of packages, which are not imported for it."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
 def project_version() -> str:
-    """This project's version."""
+    """This project's version; that of the checkout where nothing is installed (PYTHONPATH)."""
     try:
         return version("convmixer-bench")
     except PackageNotFoundError:
-        return "not installed"
+        project = ROOT / "pyproject.toml"
+        said = re.search(r'^version = "(.+)"', project.read_text(encoding="utf-8"), re.MULTILINE) if project.exists() else None
+        return said[1] if said else "not installed"
 
 
 def commit() -> str | None:

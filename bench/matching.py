@@ -212,14 +212,13 @@ def siblings(
         ]
         return entry, cost, found
     from bench.matching_latency import match_latency
+    from bench.worker import Workers
 
     if hold is not None:
         raise UsageError(f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling")
     for family in wanted:
         if family.candidates is None:
             raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
-    measured = [
-        match_latency(entry, family, image_size=size, num_classes=classes, tolerance=allowed, device=device, policy=policy)
-        for family in wanted
-    ]
-    return entry, cost, measured
+    measure = functools.partial(match_latency, entry, image_size=size, num_classes=classes, tolerance=allowed, device=device, policy=policy)
+    with Workers() as workers:
+        return entry, cost, [measure(family, open_worker=workers.open) for family in wanted]

@@ -17,7 +17,7 @@ from bench.plugins import Family, Model, models
 from bench.record import SpeedArm
 from bench.stats import Estimate
 from bench.units import interval
-from bench.worker import Failure, Job, Window, Worker, Workers
+from bench.worker import Failure, Job, Window, Worker
 
 ROUNDS = 6
 SECONDS = 0.2
@@ -34,18 +34,17 @@ def match_latency(
     tolerance: float,
     device: str,
     policy: str,
-    open_worker: Callable[[Job], Worker] | None = None,
+    open_worker: Callable[[Job], Worker],
 ) -> Match:
     """The shape of `family` whose latency at batch 1 is nearest the reference's. The rule in the result carries the ratio."""
-    start = open_worker or Workers().open
     scaling = _scaling(family, image_size, num_classes)
-    here = _ready(start, reference, image_size, num_classes, device, policy)
+    here = _ready(open_worker, reference, image_size, num_classes, device, policy)
     tried: dict[str, Estimate] = {}
     low, high = 0, len(scaling) - 1
     try:
         while low <= high and len(tried) < STEPS:
             middle = (low + high) // 2
-            there = _ready(start, models.get(scaling[middle]), image_size, num_classes, device, policy)
+            there = _ready(open_worker, models.get(scaling[middle]), image_size, num_classes, device, policy)
             try:
                 ratio = _ratio(there, here)
             finally:

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import costs, environment, plan, record, stopping
+from bench import costs, environment, plan, record, stopping, temporary
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
@@ -37,7 +37,7 @@ from bench.stats import ROUNDS_FOR_INTERVAL
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
 from bench.trainings import hours
-from bench.worker import Failure, Job, Samples, Window, Worker, Workers
+from bench.worker import Failure, Job, Samples, Window, Worker
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"
 """What is done once, as it is called while it goes on and in the ledger."""
@@ -84,11 +84,11 @@ class Interrupted(Exception):
 
 @dataclass
 class Runner:
-    """One run. `open_worker`, `now`, `gpu` and `free` are what tests replace."""
+    """One run. Whoever gives `open_worker` ends what it opens; `now`, `gpu` and `free` are what tests replace."""
 
     config: RunConfig
     observer: Observer
-    open_worker: Callable[[Job], Worker] = field(default_factory=lambda: Workers().open)
+    open_worker: Callable[[Job], Worker]
     now: Callable[[], float] = time.monotonic
     gpu: Gpu | None = None
     studies: dict[str, str] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Runner:
             self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
         # What the compiler keeps is the run's own, and in it each arm's: of two arms with one graph the second would
         # otherwise take no time to compile.
-        with tempfile.TemporaryDirectory(prefix="bench-compiler-") as self.cache:
+        with tempfile.TemporaryDirectory(prefix="compiler-", dir=temporary.folder()) as self.cache:
             try:
                 self._claim([*tasks, *accuracies])
                 self._once(COUNTING, [lane for lane in lanes if lane.task.metrics[0].arm == "count"])

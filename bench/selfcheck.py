@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from bench import environment
+from bench import environment, stopping
 from bench.errors import UsageError
 from bench.gpu import gpu_for
 from bench.lane import Lane
@@ -28,7 +28,7 @@ from bench.state import State
 from bench.stats import Estimate
 from bench.subject import SPEED_SETTINGS
 from bench.task import Task
-from bench.worker import Failure, Job, Worker, Workers
+from bench.worker import Failure, Job, Worker
 
 SHORT = 0.04
 ROUNDS = 12
@@ -41,9 +41,9 @@ REPEATS = 3
 COVERED = 0.90
 """Share of the repetitions whose interval has to hold 1: of 100 whose true share is 0.95, 90 or more do in 98 of 100 cases."""
 BUSY = """
-import random, sys, time
-draw = random.Random(int(sys.argv[1]))
-while True:
+import os, random, sys, time
+draw, parent = random.Random(int(sys.argv[1])), os.getppid()
+while os.getppid() == parent:
     end = time.monotonic() + draw.uniform(0.5, 4)
     while time.monotonic() < end:
         pass
@@ -123,9 +123,9 @@ class SelfCheck:
     """One check of one device. `open_worker`, `busy` and `now` are what tests replace."""
 
     minutes: float
-    device: str = "auto"
+    device: str
+    open_worker: Callable[[Job], Worker]
     tell: Callable[[str], None] = print
-    open_worker: Callable[[Job], Worker] = field(default_factory=lambda: Workers().open)
     busy: Callable[[int], contextlib.AbstractContextManager[None]] | None = None
     now: Callable[[], float] = time.monotonic
 
@@ -228,8 +228,11 @@ def _fail(lane: Lane, failure: Failure) -> None:
 @contextlib.contextmanager
 def programs(number: int) -> Iterator[None]:
     """So many programs that are busy and idle by turns, for random times."""
-    running = [subprocess.Popen([sys.executable, "-c", BUSY, str(seed)]) for seed in range(number)]
+    running: list[subprocess.Popen[bytes]] = []
     try:
+        for seed in range(number):
+            with stopping.deaf_children():
+                running.append(subprocess.Popen([sys.executable, "-c", BUSY, str(seed)]))
         yield
     finally:
         for process in running:

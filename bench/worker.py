@@ -6,6 +6,7 @@ time, when told: make ready, or take one window of one metric, and answer with r
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import multiprocessing
@@ -14,16 +15,16 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import scheduling, settings
+from bench import scheduling, settings, stopping, temporary
 from bench.disk import unwritable
 from bench.errors import Diverged, UsageError
 from bench.memory import is_out_of_memory
@@ -31,6 +32,8 @@ from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
 
 GLANCE = 0.05
 """Seconds between two looks at the machine while a window runs."""
+PATIENCE = 5.0
+"""Seconds that a killed worker may take to be gone (freeing much memory takes a while)."""
 PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
 
 
@@ -123,16 +126,20 @@ def look_away() -> None:
 
 
 class ProcessWorker:
-    """A worker in a forked process."""
+    """A worker in a forked process, from `start` on; `close` ends it at any time, and with it what it has started."""
 
     def __init__(self, job: Job, context: ForkServerContext) -> None:
         self._job = job
-        self._mine, theirs = context.Pipe()
-        # Daemons may have no children, and images are decoded by some. What reads images is ended by `close` all the same.
+        self._mine, self._theirs = context.Pipe()
+        # Daemons may have no children, and images are decoded by some.
         reads_images = isinstance(job.arm, AccuracyArm)
-        self._process = context.Process(target=serve, args=(theirs, job), daemon=not reads_images, name=job.arm.model)
+        self._process = context.Process(target=serve, args=(self._theirs, job), daemon=not reads_images, name=job.arm.model)
+        self.closed = False
+
+    def start(self) -> None:
+        """Fork the process."""
         self._process.start()
-        theirs.close()
+        self._theirs.close()
 
     @property
     def pid(self) -> int:
@@ -145,11 +152,16 @@ class ProcessWorker:
         return self._ask(window, heard, glance)
 
     def close(self) -> None:
-        below = descendants(self.pid) if self.pid else []  # readers of images that hang would stay for ever
-        self._process.kill()
-        kill(below)
-        self._process.join()
+        self.kill()
+        if self.pid:
+            self._process.join(PATIENCE)
         self._mine.close()
+        self.closed = True
+
+    def kill(self) -> None:
+        """End the process and what it has started (image loaders, compilers), without waiting for that."""
+        if self.pid and not self.closed:
+            kill_tree(self.pid)
 
     def _ask(self, request: Window | None, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
         try:
@@ -183,33 +195,74 @@ def exit_text(code: int | None) -> str:
 
 
 class Workers:
-    """The server that workers are forked from. Started with the first worker; it ends with this process."""
+    """Every worker of a run: `with Workers() as workers` ends all that it opened, however it is left.
+
+    They are forked from a server, which is started here and ends with this process.
+    """
 
     def __init__(self) -> None:
         settings.waiting()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
+        self._opened: list[ProcessWorker] = []
+        atexit.unregister(end_server)
+        atexit.register(end_server)
         # At once: it imports torch while the caller does the same.
-        with scheduling.asked_for():
+        with _serving():
             forkserver.ensure_running()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def open(self, job: Job) -> Worker:
         """Fork a worker that will hold `job`."""
-        with scheduling.asked_for():  # the server is started anew where it has ended
-            return ProcessWorker(job, self._context)
+        worker = ProcessWorker(job, self._context)
+        self._opened = [*(one for one in self._opened if not one.closed), worker]
+        with _serving():  # the server is started anew where it has ended
+            worker.start()
+        return worker
+
+    def close(self) -> None:
+        """End every worker that is still open."""
+        for worker in self._opened:
+            worker.kill()
+        for worker in self._opened:
+            worker.close()
+
+
+@contextmanager
+def _serving() -> Iterator[None]:
+    """How the server of workers is started: its threads placed, deaf to Ctrl-C, its temporary files where they are removed."""
+    resource_tracker.ensure_running()  # older Pythons have it unblock Ctrl-C
+    with scheduling.asked_for(), stopping.deaf_children(), temporary.used():
+        yield
+
+
+def end_server() -> None:
+    """End the server and whatever is left below it: in the middle of its imports it would outlive this process by seconds."""
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # there is no public name for it
+    if server is not None:
+        kill_tree(server)
+        with suppress(ChildProcessError):
+            os.waitpid(server, 0)
 
 
 def serve(pipe: Connection, job: Job) -> None:
     """The worker's life: answer requests until the pipe closes."""
     scheduling.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner decides what ends
+    with suppress(EOFError, ConnectionError):  # the runner has ended, or does not want this worker any more
+        _answer(pipe, job)
+
+
+def _answer(pipe: Connection, job: Job) -> None:
+    """Answer requests for ever. Raises EOFError or ConnectionError where nobody asks any more."""
     subject: Any = None
     while True:
-        try:
-            request = pipe.recv()
-        except EOFError:
-            return
+        request = pipe.recv()
         answer: Samples | Failure
         try:
             # What a model prints would tear the progress display apart.
@@ -246,11 +299,17 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def kill(pids: list[int]) -> None:
-    """SIGKILL to each that is still there."""
+def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to each that is still there."""
     for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+def kill_tree(pid: int) -> None:
+    """End a process and all below it; stopped first, so that it starts nothing while its children are looked up."""
+    kill([pid], signal.SIGSTOP)
+    kill([*descendants(pid), pid])
 
 
 def _open(job: Job, pipe: Connection) -> Any:

@@ -243,23 +243,26 @@ def test_a_hung_worker_is_a_failure_and_its_children_end_with_it(tmp_path: Path)
     """As a reader of images that hangs: the worker has a child, and neither answers."""
     (tmp_path / "slow.py").write_text(SLEEPER)
     arm = SpeedArm(model=f"{tmp_path}/slow.py:build", image_size=32, num_classes=10, policy="fp32", device="cpu", batch_size=1)
-    worker = Workers().open(Job(arm, "cpu", 0, 1, timeout=20.0))
-    with pytest.raises(Failure, match="no answer within 20 s"):
-        worker.ready()
-    below = descendants(worker.pid)
-    assert below
-    worker.close()
+    with Workers() as workers:
+        worker = workers.open(Job(arm, "cpu", 0, 1, timeout=20.0))
+        with pytest.raises(Failure, match="no answer within 20 s"):
+            worker.ready()
+        below = descendants(worker.pid)
+        assert below
+    until = time.monotonic() + 10
+    while any(_alive(pid) for pid in below) and time.monotonic() < until:
+        time.sleep(0.05)
     assert not [pid for pid in below if _alive(pid)]
 
 
 def test_a_worker_that_is_killed_is_said_to_be(tmp_path: Path) -> None:
     arm = SpeedArm(model="vit_digits", image_size=8, num_classes=10, policy="fp32", device="cpu", batch_size=1)
-    worker = Workers().open(Job(arm, "cpu", 0, 1))
-    worker.ready()
-    os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(Failure, match="SIGKILL"):
-        worker.take(Window("throughput", 0.1), lambda text: None)
-    worker.close()
+    with Workers() as workers:
+        worker = workers.open(Job(arm, "cpu", 0, 1))
+        worker.ready()
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(Failure, match="SIGKILL"):
+            worker.take(Window("throughput", 0.1), lambda text: None)
 
 
 def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:

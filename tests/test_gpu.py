@@ -10,18 +10,24 @@ import torch
 from bench import record
 from bench.config import RunConfig
 from bench.plugins import models
-from bench.runner import Runner
+from bench.runner import Outcome, Runner
 from bench.selfcheck import SelfCheck
 from bench.subject import open_subject, prepare
+from bench.worker import Workers
 
 from .conftest import Silent
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
+def measured(config: RunConfig) -> Outcome:
+    with Workers() as workers:
+        return Runner(config, Silent(), workers.open).run()
+
+
 def test_the_default_run_on_cuda(tmp_path: Path) -> None:
     config = RunConfig(models=("convmixer_digits", "vit_digits"), batch_sizes=(1, 64), rounds=6, results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     assert outcome.failures == {}
     for path in outcome.records:
         loaded = record.load(path)
@@ -33,14 +39,14 @@ def test_the_default_run_on_cuda(tmp_path: Path) -> None:
 
 def test_memory_is_the_allocators(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("memory",), batch_sizes=(1,), results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     [(_, sample)] = record.samples(record.load(outcome.records[0]), "memory")
     assert 88e6 < sample.values[0] < 1e9  # at least the float32 weights
 
 
 def test_out_of_memory_is_a_status(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("throughput",), batch_sizes=(10_000_000,), results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     assert record.load(outcome.records[0]).ends[-1].status == "oom"
 
 
@@ -66,7 +72,7 @@ def test_every_policy_computes_the_same_function_on_cuda(model: str, policy: str
 
 def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("energy", "graph_latency", "latency"), batch_sizes=(64,), rounds=2, results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     assert outcome.failures == {}
     found = {sample.metric: sample for path in outcome.records for line in record.load(path).rounds for sample in line.samples}
     assert found["energy"].values[0] > 0
@@ -77,13 +83,14 @@ def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
 
 def test_the_largest_batch_on_cuda(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("largest_batch",), worker_memory=4.0, results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     [(_, sample)] = record.samples(record.load(outcome.records[0]), "largest_batch")
     assert sample.values[0] > 32
 
 
 def test_a_model_against_itself_is_within_one_percent() -> None:
-    verdict = SelfCheck(3, "cuda:0", tell=lambda text: None).run()
+    with Workers() as workers:
+        verdict = SelfCheck(3, "cuda:0", workers.open, tell=lambda text: None).run()
     assert verdict.enough_covered
     assert verdict.alike.resolvable(180) < 0.01
 
@@ -91,7 +98,7 @@ def test_a_model_against_itself_is_within_one_percent() -> None:
 def test_a_training_on_cuda_comes_to_the_accuracy_of_the_cpu(tmp_path: Path) -> None:
     """bf16 autocast in channels-last, as trained by default there; and resumable like any other."""
     config = RunConfig(models=("convmixer_digits", "vit_digits"), metrics=("top1",), data="digits", results=tmp_path)
-    outcome = Runner(config, Silent()).run()
+    outcome = measured(config)
     assert outcome.failures == {}
     found = {loaded.arm.model: loaded for path in outcome.records if isinstance((loaded := record.load(path)).arm, record.AccuracyArm)}
     for name in config.models:
@@ -111,7 +118,7 @@ def test_a_micro_batch_over_two_gpus_is_the_undivided_one(tmp_path: Path) -> Non
 
 
 def test_layers_on_cuda_take_at_least_the_call(tmp_path: Path) -> None:
-    outcome = Runner(RunConfig(models=("vit_digits",), metrics=("layer_time",), rounds=6, results=tmp_path), Silent()).run()
+    outcome = measured(RunConfig(models=("vit_digits",), metrics=("layer_time",), rounds=6, results=tmp_path))
     assert outcome.failures == {}
     [found] = [
         loaded

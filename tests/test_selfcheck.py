@@ -33,7 +33,7 @@ def check(speed: Callable[[str, bool], float]) -> Verdict:
         return [speed(job.arm.model, loaded[0])]
 
     workers = FakeWorkers(script, seconds_per_window=0.05, seconds_to_open=0.5)
-    return SelfCheck(3, "cpu", tell=lambda text: None, open_worker=workers.open, busy=busy, now=workers.clock.now).run()
+    return SelfCheck(3, "cpu", workers.open, tell=lambda text: None, busy=busy, now=workers.clock.now).run()
 
 
 def noisy(draw: random.Random, value: float) -> float:
@@ -68,7 +68,7 @@ def test_a_ratio_that_moves_with_the_load_is_not_believed() -> None:
 
 def test_no_time_is_a_clear_line() -> None:
     with pytest.raises(UsageError, match="--minutes: 0 is not a time"):
-        SelfCheck(0, "cpu")
+        SelfCheck(0, "cpu", FakeWorkers(lambda job, window: []).open)
 
 
 def test_twice_is_the_same_network_run_two_times() -> None:

@@ -23,7 +23,8 @@ MAY_GO_FIRST = subprocess.run([sys.executable, "-c", GO_FIRST], capture_output=T
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    yield Workers()
+    with Workers() as found:
+        yield found
 
 
 def job(model: str, **changes: int) -> Job:

@@ -15,7 +15,7 @@ from bench.record import Arm, Machine, Sample
 from bench.runner import Runner
 from bench.sharing import Only
 from bench.task import Task
-from bench.worker import Failure
+from bench.worker import Failure, Workers
 
 
 @dataclass
@@ -53,8 +53,9 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
     if not here.exists() or here.read_text().strip() != installation:
         return Arrived(key, where, refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it")
     quiet = Quiet()
-    runner = Runner(replace(config, launcher="local", yes=True), quiet, part=Only(frozenset({key})))
-    runner.run()
+    with Workers() as workers:
+        runner = Runner(replace(config, launcher="local", yes=True), quiet, workers.open, part=Only(frozenset({key})))
+        runner.run()
     found = [record.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
     values = [value for one in found for value in record.per_round(one, "top1").values()]
     return Arrived(key, where, value=values[-1] if values and quiet.failure is None else None, failure=quiet.failure)

@@ -1,0 +1,285 @@
+"""How the program ends: by an error, by Ctrl-C as a terminal sends it, by a closed pipe; and that nothing of it is left then.
+
+Each case is a process of its own with a session of its own: whatever it starts is in that session, whoever its parent is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bench import stopping, temporary
+from bench.plugins import models
+from bench.training import checkpoint
+
+from .program import ROOT, environment, start
+
+TRAINING = ["run", "--models", "convmixer_digits", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--yes"]
+LONG = 120.0
+"""Seconds until something that takes a few on a quiet machine."""
+
+
+def session(pid: int) -> list[str]:
+    """The processes of a session that are still there, by their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, owner = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            command = (path / "cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            continue
+        if int(owner) == pid and state not in "ZX" and command:  # one without a command is on its way out
+            found.append(f"{path.name} {command[:100]}")
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = LONG) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition()
+
+
+def finished(process: subprocess.Popen[str], limit: float = LONG) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a process that ends by itself, with all that it started."""
+    try:
+        out, err = process.communicate(timeout=limit)
+        until(lambda: not session(process.pid), 10)
+    finally:
+        if left := session(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            pytest.fail(f"still there: {left}")
+    assert "Traceback" not in out + err, err
+    return process.returncode, out, err
+
+
+# An error
+
+
+def folders(root: Path, test: str) -> None:
+    """Two classes to train on, and two to be tested on."""
+    for place in (root / "train" / "a", root / "train" / "b", root / "val" / "a", root / "val" / test):
+        place.mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (40, 40), (number, 0, 0)).save(place / f"{number}.png")
+
+
+def other_architecture(folder: Path) -> tuple[list[str], str]:
+    net = models.get("vit_digits").build(image_size=32, num_classes=10)
+    checkpoint.save(folder / "vit.safetensors", net.state_dict(), {})
+    return ["eval", "--checkpoint", "vit.safetensors", "--model", "convmixer_digits", "--data", "digits"], "does not fit the model"
+
+
+def too_large_a_batch(folder: Path) -> tuple[list[str], str]:
+    return [*TRAINING, "--recipe", "digits:batch_size=100000"], "batch"
+
+
+def full_disk(folder: Path) -> tuple[list[str], str]:
+    return [*TRAINING, "--recipe", "digits:epochs=3"], "make room"
+
+
+def other_classes(folder: Path) -> tuple[list[str], str]:
+    folders(folder / "d", "c")
+    return [*TRAINING[:5], "--data", "folder:d", "--recipe", "digits"], "differ in their classes: b in train/ alone, c in val/ alone"
+
+
+def no_archive(folder: Path) -> tuple[list[str], str]:
+    folders(folder / "d", "b")
+    for path in (folder / "d" / "val").rglob("*"):
+        path.is_file() and path.unlink()
+    (folder / "d" / "val").rename(folder / "elsewhere")
+    (folder / "d" / "val.tar").write_bytes(b"junk" * 1000)
+    return [*TRAINING[:5], "--data", "folder:d", "--recipe", "digits"], "--data folder:d"
+
+
+@pytest.mark.parametrize("case", [other_architecture, too_large_a_batch, full_disk, other_classes, no_archive])
+def test_the_error_line_is_the_end(case: Callable[[Path], tuple[list[str], str]], tmp_path: Path) -> None:
+    """One line, exit code 2 right after it, and no worker, image loader or server that lives on."""
+    arguments, words = case(tmp_path)
+    limit = "ulimit -f 200; " if case is full_disk else ""  # no file above 200 kB
+    process = subprocess.Popen(
+        ["bash", "-c", f'{limit}exec "$@"', "-", sys.executable, "-m", "bench", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    code, _, more = finished(process, 20)  # it waited for ever; a quiet machine needs less than 2 s
+    assert (code, more) == (2, ""), (line, more)
+    assert line.startswith("bench: ") and words in line
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_three_times_in_a_training_is_one_line(tmp_path: Path) -> None:
+    """The whole group gets it: the worker, what it started, and their server too."""
+    process = start(*TRAINING, "--recipe", "digits:epochs=5000", cwd=tmp_path)
+    until(lambda: any(path.read_bytes().count(b'"event": "step"') > 5 for path in tmp_path.glob("results/*/logs/*.jsonl")))
+    for _ in range(3):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    code, out, err = finished(process)
+    assert (code, err) == (130, "")
+    assert out.count("interrupted: 0 finished rounds are kept; the same command goes on from there") == 1
+
+
+def test_ctrl_c_while_workers_are_made_ready_is_one_line(tmp_path: Path) -> None:
+    """Their server is in the middle of its imports."""
+    process = start(*TRAINING, "--recipe", "digits", cwd=tmp_path)
+    until(lambda: any("forkserver" in line for line in session(process.pid)))
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert finished(process) == (130, "", "bench: interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_during_the_imports_is_one_line(number: int, tmp_path: Path) -> None:
+    """A slow import stands in front of the real one. What it makes of the interruption is its own affair."""
+    (tmp_path / "cyclopts.py").write_text(
+        "import time\nopen('here', 'w').close()\n"
+        "try:\n    time.sleep(100)\nexcept BaseException:\n    raise ImportError('broken') from None\n"
+    )
+    process = start("--help", cwd=tmp_path)
+    until((tmp_path / "here").exists)
+    os.killpg(process.pid, number)
+    assert finished(process) == (130, "", "bench: interrupted\n")
+
+
+def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
+    """As under `nohup`, or beside others in a script."""
+    (tmp_path / "cyclopts.py").write_text("import time\nopen('here', 'w').close()\ntime.sleep(1)\n")
+    code = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    command = [sys.executable, "-c", f"{code}os.execv(sys.executable, [sys.executable, '-m', 'bench', '--help'])"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until((tmp_path / "here").exists)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        process.send_signal(number)
+    _, err = process.communicate(timeout=LONG)
+    assert process.returncode == 1 and "ImportError" in err  # of the module that stood in the way: it came to its end
+
+
+def test_a_second_ctrl_c_does_not_break_off_what_the_first_began() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), stopping.listening():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            done.append("closed")
+    assert done == ["closed"]
+
+
+class Destroyed:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_python_ignores_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a word: it is raised in a destructor, where Python prints what it ignores."""
+    with stopping.listening():
+        one = Destroyed()
+        del one
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(20)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+# Output
+
+
+def test_other_encodings_and_closed_pipes(results: Path, tmp_path: Path) -> None:
+    """One line of shell each; the mark of a footnote never looks like a digit."""
+
+    def shell(command: str, **more: str) -> tuple[int, str, str]:
+        bench = f"{sys.executable} -m bench"
+        done = subprocess.run(
+            ["bash", "-c", "set -o pipefail; " + command.replace("bench", bench, 1)],
+            cwd=tmp_path,
+            env=environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+            errors="replace",
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    for env in ({"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):
+        code, out, err = shell(f"bench study verdict --results {results}", **env)
+        assert (code, err) == (0, "")
+        assert "is not measured" in out
+    code, out, err = shell(f"bench report --no-page --results {results}", PYTHONIOENCODING="ascii")
+    assert (code, err) == (0, "")
+    assert "+-" in out and "x vit_s16" in out and "[1]" in out
+    assert shell("bench list models | head -1")[0::2] == (141, "")
+    code, out, err = shell("bench list models >&-")
+    assert (code, err) == (0, "")
+    if Path("/dev/full").exists():
+        code, out, err = shell("bench list models > /dev/full")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "standard output" in err and "No space left" in err
+
+
+# Version
+
+
+def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
+    """From a checkout that is not installed, too."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition('\nversion = "')[2].partition('"')[0]
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.metadata as metadata\nfound = metadata.version\n"
+        "def version(name):\n    if name == 'convmixer-bench':\n        raise metadata.PackageNotFoundError(name)\n    return found(name)\n"
+        "metadata.version = version\n"
+    )
+    for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "--version"], env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=LONG
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"convmixer-bench {project}, torch {torch.__version__.partition('+')[0]}")
+        assert "timm" in done.stdout and done.stdout.count("\n") == 1
+
+
+# Temporary files
+
+
+def test_temporary_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path) -> None:
+    """Those of a program that still runs stay, and so does what a link leads to."""
+    (tmp_path / "victim").mkdir()
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:  # sockets have short names only
+        (Path(place) / f"{temporary.PREFIX}link").symlink_to(tmp_path / "victim")
+
+        def next_one() -> None:
+            code = "from bench import temporary; temporary.folder()"
+            subprocess.run([sys.executable, "-c", code], env=environment(TMPDIR=place), check=True, timeout=LONG)
+
+        def left() -> list[Path]:
+            return [path for path in Path(place).iterdir() if not path.name.endswith("link") and any(path.iterdir())]
+
+        arguments = ["run", "--models", "convmixer_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "100000"]
+        run = start(*arguments, cwd=tmp_path, env={"TMPDIR": place})
+        until(lambda: any(b'"round":2,' in path.read_bytes() for path in tmp_path.glob("results/*/records/*.jsonl")))
+        next_one()
+        assert len(left()) == 1
+        os.killpg(run.pid, signal.SIGKILL)
+        finished(run)
+        next_one()
+        assert left() == []
+        assert (tmp_path / "victim").exists()
