@@ -35,8 +35,12 @@ def listening() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
+        _restore(before)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
 
 
 def listen() -> None:
@@ -45,6 +49,16 @@ def listen() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)
     sys.unraisablehook = _again(sys.unraisablehook)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """What a library makes of the signals inside does not last."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        _restore(before)
 
 
 def deaf() -> None:

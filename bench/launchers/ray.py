@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import environment, scheduling
+from bench import environment, scheduling, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.plugins import Arrived, Launcher, launchers
 
 RETRIES = 3
 """How often a task begins anew after its worker was lost."""
+REACHING_S = 5.0
+ANSWERING_S = 60.0
+"""Seconds until something listens at a cluster's address, and until it has answered as Ray does (which imports Ray first)."""
+JOINING = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 
 def spread(config: RunConfig, keys: list[str]) -> Iterator[Arrived]:
@@ -65,15 +72,40 @@ def _join(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": {"PYTHONPATH": paths}}}
     # What Ray will do by itself in a later version, and warns about until then: tasks without a GPU still see them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address is not None:
+        _reach(address)
     try:
-        if address is None:
-            ray.init(address="local", num_cpus=environment.cores(), include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
+        with stopping.kept():  # Ray would have SIGTERM end this process without a word
+            if address is None:
+                ray.init(address="local", num_cpus=environment.cores(), include_dashboard=False, **quiet)
+            else:
+                ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address is None:
             raise UsageError(f"--launcher: Ray could not begin here ({one_line(error)}); --launcher local needs none") from None
         raise UsageError(f"--address: no Ray cluster at {address} ({one_line(error)}); `ray start --head` begins one") from None
+
+
+def _reach(address: str) -> None:
+    """UsageError unless a cluster answers: `ray.init` would wait for minutes, silent and deaf to Ctrl-C."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    wrong = f"--address: no Ray cluster at {address}"
+    if port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACHING_S).close()
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"{wrong} ({one_line(error)}); `ray start --head` begins one, and prints its address") from None
+    command = [sys.executable, "-c", JOINING, address]
+    try:
+        joined = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=ANSWERING_S)
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"{wrong}: something listens there, and did not answer as Ray does within {ANSWERING_S:.0f} s; "
+            "`ray start --head` prints the address to give"
+        ) from None
+    if joined.returncode:
+        said = joined.stderr.strip().splitlines() or ["it said nothing"]
+        raise UsageError(f"{wrong} ({said[-1][:120]}); `ray start --head` begins one, and prints its address")
 
 
 launchers.add(Launcher(name="ray", spread=spread, summary="trainings and evaluations as Ray tasks (extra [scale])"))
