@@ -51,14 +51,15 @@ def bounds() -> list[str]:
     """NAME==VERSION for every lower bound of a dependency in pyproject.toml, but those that are left out."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = text.partition("\ndependencies = [")[2].partition("\n]")[0]
-    found = re.findall(r'^ +"([\w-]+)>=([\d.]+)', dependencies, re.MULTILINE)
+    found = re.findall(r'^ +"([\w-]+)>=([\w.]+)', dependencies, re.MULTILINE)
     return [f"{name}=={version}" for name, version in found if name not in LEFT_OUT]
 
 
-def install(requirements: list[str], folder: Path) -> None:
-    """Put packages, without what they need themselves, into a folder."""
+def install(requirements: list[str], folder: Path) -> str | None:
+    """Put packages, without what they need themselves, into a folder; returns what pip says where it can't."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
-    subprocess.run([*command, *requirements], check=True, timeout=LIMIT)
+    done = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=LIMIT)
+    return f"cannot be installed: {done.stderr.strip().splitlines()[-1]}" if done.returncode else None
 
 
 def failing(requirements: list[str]) -> str | None:
@@ -67,7 +68,8 @@ def failing(requirements: list[str]) -> str | None:
         packages, folder = Path(place, "packages"), Path(place, "folder")
         folder.mkdir()
         (folder / "published.csv").write_text(PUBLISHED)
-        install(requirements, packages)
+        if refused := install(requirements, packages):
+            return refused
         env = {**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"}
         for command in COMMANDS:
             done = subprocess.run(
