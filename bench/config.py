@@ -187,6 +187,8 @@ def check_shape(image_size: int | None, num_classes: int | None) -> None:
 def suite_fields(name: str) -> dict[str, Any]:
     """The fields of a suite: a name from `bench/suites/` or a TOML file; UsageError where it cannot be read."""
     path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--suite: {path} is a folder, a pipe or a device; a TOML file is needed")
     if not path.is_file():
         known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
         raise UsageError(f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml")

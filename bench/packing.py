@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.disk import read, write_whole
+from bench.disk import read, regular, write_whole
 from bench.errors import UsageError, one_line
 from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.paths import inside
@@ -82,6 +82,7 @@ def _manifest(contents: dict[str, bytes]) -> bytes:
 
 def verify(path: Path) -> Checked:
     """Everything that can be held against a pack; UsageError where it is none. Nothing in it is executed or written outside."""
+    regular(path)
     contents = _opened(path)
     manifest = _read_manifest(path, contents.pop(MANIFEST, None))
     found = Checked(files=len(contents), records=0, machines=[])

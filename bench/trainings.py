@@ -14,6 +14,7 @@ from functools import cached_property
 
 import msgspec
 
+from bench import disk
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import cost_in_closed_form, cost_of
@@ -63,7 +64,7 @@ class Wish:
         if (path := self.config.checkpoint) is None:
             return None
         try:
-            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            return hashlib.sha256(disk.read(path)).hexdigest()[:16]
         except OSError as error:
             raise UsageError(f"--checkpoint: {path} cannot be read ({error.strerror})") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,12 @@ import torch
 from PIL import Image
 
 from bench import stopping, temporary
+from bench.cli import main
+from bench.errors import UsageError
 from bench.plugins import models
 from bench.training import checkpoint
+from bench.training.splits import Pictures
+from bench.training.weights import read_real
 
 from .program import ROOT, environment, start
 
@@ -283,3 +288,87 @@ def test_temporary_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path)
         next_one()
         assert left() == []
         assert (tmp_path / "victim").exists()
+
+
+# What was typed is not there, or is something else
+
+
+COMMANDS = [
+    ["report", "--no-page", "--results", "{}"],
+    ["study", "verdict", "--results", "{}"],
+    ["claim", "a > b", "--on", "top1", "--results", "{}"],
+    ["export", "out", "--results", "{}"],
+    ["pack", "out.zip", "--results", "{}"],
+    ["eval", "--compare", "a", "b", "--results", "{}"],
+    ["compare", "{}", "{}"],
+    ["verify", "{}"],
+    ["import", "{}"],
+    ["run", "--suite", "{}.toml"],
+    ["eval", "--checkpoint", "{}", "--model", "vit_digits", "--data", "digits"],
+    ["eval", "--checkpoint", "{}.safetensors", "--model", "vit_digits", "--data", "digits"],
+    ["describe", "./{}.py:build"],
+    ["match", "--reference", "./{}.py:build"],
+    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "folder:{}"],
+    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "imagenet:{}"],
+    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "wds:{}"],
+]
+ENDINGS = ("", ".toml", ".safetensors", ".py")
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty file", "empty folder", "pipe", "/dev/zero"])
+def test_every_command_says_in_a_line_what_it_did_not_find(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None waits for a pipe's other end, reads a device for ever or ends in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    make = {
+        "empty file": Path.touch,
+        "empty folder": Path.mkdir,
+        "pipe": os.mkfifo,
+        "/dev/zero": lambda path: path.symlink_to("/dev/zero"),
+    }
+    for ending in ENDINGS if kind != "missing" else ():
+        make[kind](Path(f"given{ending}"))
+    before = sorted(tmp_path.rglob("*"))
+
+    def hangs(*_: object) -> None:
+        raise AssertionError(f"hangs: {arguments}")
+
+    signal.signal(signal.SIGALRM, hangs)
+    try:
+        for command in COMMANDS:
+            arguments = [part.format("given") for part in command]
+            signal.alarm(60)
+            code = main(arguments)
+            err = capsys.readouterr().err
+            assert (code, err.count("\n")) == (2, 1), (arguments, err)
+            assert err.startswith("bench: "), (arguments, err)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path not in before}
+    assert left <= {"results"}
+
+
+def test_labels_from_a_pipe_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "real.json")
+    part = Pictures(opened=Image.open, called=str, indices=range(1), labels=torch.zeros(1))
+    with pytest.raises(UsageError, match=r"real\.json is a pipe"):
+        read_real(f"real:{tmp_path}/real.json", part)
+
+
+# A cluster that does not answer
+
+
+def test_an_address_without_a_cluster_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens; somebody does and says nothing. Ray waits for more than two minutes for either, and hears no Ctrl-C."""
+    pytest.importorskip("ray")
+    from bench.launchers import ray
+
+    monkeypatch.setattr(ray, "ANSWERING_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = somebody.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, and did not answer"):
+            ray.reach(f"127.0.0.1:{port}")
+    with pytest.raises(UsageError, match=r"no Ray cluster at .*refused"):
+        ray.reach(f"127.0.0.1:{port}")

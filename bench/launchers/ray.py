@@ -73,7 +73,7 @@ def _join(ray: Any, address: str | None) -> None:
     # What Ray will do by itself in a later version, and warns about until then: tasks without a GPU still see them.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address is not None:
-        _reach(address)
+        reach(address)
     try:
         with stopping.kept():  # Ray would have SIGTERM end this process without a word
             if address is None:
@@ -86,7 +86,7 @@ def _join(ray: Any, address: str | None) -> None:
         raise UsageError(f"--address: no Ray cluster at {address} ({one_line(error)}); `ray start --head` begins one") from None
 
 
-def _reach(address: str) -> None:
+def reach(address: str) -> None:
     """UsageError unless a cluster answers: `ray.init` would wait for minutes, silent and deaf to Ctrl-C."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     wrong = f"--address: no Ray cluster at {address}"

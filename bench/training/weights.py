@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import disk
 from bench.errors import UsageError
 from bench.plugins import models, open_data
 from bench.record import AccuracyArm
@@ -107,11 +108,13 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
     if not isinstance(part, Pictures):
         raise UsageError(f"--labels: {spelling} is for ImageNet's validation images on disk")
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
-        return [{int(one) for one in listed[number - 1]} for number in numbers]
+        content = disk.read(path)
     except OSError as error:
         raise UsageError(f"--labels: {path} cannot be read ({error.strerror}); ReaL's real.json is needed") from None
+    try:
+        listed = json.loads(content)
+        numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
+        return [{int(one) for one in listed[number - 1]} for number in numbers]
     except (ValueError, TypeError, IndexError):
         raise UsageError(
             f"--labels: {path} does not belong to these images: a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
