@@ -31,7 +31,7 @@ def places(summary: Summary) -> list[Place]:
     """Every row whose counts, speed and ceilings are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        precision = next((part for part in row.policy.split("+") if part in BYTES), "fp32")
+        precision = next((part for name in row.policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES), "fp32")
         probe = summary.probe(precision)
         if probe is not None and (place := _place(row, precision, probe)):
             found.append(place)

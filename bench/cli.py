@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
-from bench.errors import UsageError, visible
+from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
     from bench.console import Terminal
@@ -120,7 +120,9 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
         console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
     if outcome.failures:
         console.print(f"{len(outcome.failures)} arms failed for the reasons above; the same command tries them again", highlight=False)
-    return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
+    # Out of memory or unsupported is a result; a model whose code failed is a fault that somebody has to mend.
+    at_fault = any(text.startswith("failed") for text in outcome.failures.values())
+    return 1 if at_fault or (outcome.measured and len(outcome.failures) == outcome.measured) else 0
 
 
 def _interrupted(console: Terminal, rounds: int) -> int:
@@ -829,7 +831,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopping.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
             return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
-    except (UsageError, CycloptsError) as error:
+    except (UsageError, ModelFault, CycloptsError) as error:
         _complain(error)
         return 2
     except OSError as error:

@@ -7,6 +7,10 @@ class UsageError(ValueError):
     """Bad input. The message names the flag or file, what was found and what would work."""
 
 
+class ModelFault(RuntimeError):
+    """A model that can't be measured as it was asked for; the message is one line that says what to do."""
+
+
 class Diverged(RuntimeError):
     """A training whose loss was not a finite number; the message names the step and the settings."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import environment
 from bench.matching import Match, cost_of, usual_patch
+from bench.own_models import source_of
 from bench.paired import paired_ratio
 from bench.plugins import Family, Model, models
 from bench.record import SpeedArm
@@ -74,7 +75,7 @@ def _scaling(family: Family, image_size: int, classes: int) -> list[str]:
 def _ready(start: Callable[[Job], Worker], entry: Model, image_size: int, num_classes: int, device: str, policy: str) -> Worker:
     arm = SpeedArm(
         model=entry.name,
-        source=entry.source,
+        source=source_of(entry, image_size=image_size, num_classes=num_classes),
         image_size=image_size,
         num_classes=num_classes,
         policy=policy,

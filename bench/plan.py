@@ -10,7 +10,9 @@ import msgspec
 
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.errors import UsageError
+from bench.identity import Use
 from bench.matching import siblings
+from bench.own_models import source_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
@@ -171,7 +173,9 @@ def _classes(config: RunConfig, model: Model) -> int:
 def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
     for model, size in _shown(config, named) if asked else []:
-        arm = CountArm(model=model.name, source=model.source, image_size=size, num_classes=_classes(config, model))
+        classes = _classes(config, model)
+        source = source_of(model, image_size=size, num_classes=classes)
+        arm = CountArm(model=model.name, source=source, image_size=size, num_classes=classes)
         yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed)
 
 
@@ -185,11 +189,13 @@ def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
             fitting = tuple(metric for metric in asked if metric.mode == mode and _fits(metric, batch_size, config, kind))
             if not fitting:
                 continue
+            classes = _classes(config, model)
+            use: Use = "training" if mode == "training" else "inference"
             arm = SpeedArm(
                 model=model.name,
-                source=model.source,
+                source=source_of(model, image_size=size, num_classes=classes, use=use),
                 image_size=size,
-                num_classes=_classes(config, model),
+                num_classes=classes,
                 policy=policy,
                 device=kind,
                 batch_size=batch_size,

@@ -27,7 +27,9 @@ class Model:
     `timm_name` is timm's name of the same architecture; published accuracies are looked up by it. `relatives` are
     timm's other names of the same graph by a short word: their weight tags are spelled `vit_s16@deit.fb_in1k`.
     `shape`, where it is known, has `counts(image_size, num_classes)`: params, macs and tokens in closed form.
-    `source` is a hash of the code for models whose code is the user's, so that an edited file is a new arm.
+    `load()` imports what `build` needs, where looking the name up does not. `users` says that the code is not of the file
+    that registered the entry, but the user's own: what it builds is looked at, so that an edited model is a new arm (see
+    `bench/identity.py`).
     """
 
     name: str
@@ -37,7 +39,8 @@ class Model:
     num_classes: int = 1000
     timm_name: str | None = None
     relatives: dict[str, str] = field(default_factory=dict, hash=False)
-    source: str | None = None
+    load: Callable[[], object] = lambda: None
+    users: bool = False
     shape: Any = None
     summary: str = ""
 

@@ -17,6 +17,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, Protocol, TypeVar
@@ -88,9 +89,12 @@ class Registry(Generic[E]):
         raise UsageError(f"{self.flag}: no {self.kind} named {name!r}{self._hint(name)}")
 
     def origin(self, name: str) -> Path:
-        """The file that registered `name`, which is listed."""
+        """The file that registered `name`, or the function that resolves it."""
         self._load()
-        return Path(self._origins[name])
+        if name in self._origins:
+            return Path(self._origins[name])
+        resolver = next(resolve for resolve in self._resolvers if resolve(name) is not None)
+        return Path(resolver.__code__.co_filename)
 
     def _hint(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
@@ -103,10 +107,19 @@ class Registry(Generic[E]):
         package = import_room(self.room)
         for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
             if not module.name.startswith("_"):
-                importlib.import_module(f"{package.__name__}.{module.name}")
+                self._import(
+                    f"{package.__path__[0]}/{module.name}.py", partial(importlib.import_module, f"{package.__name__}.{module.name}")
+                )
         for point in importlib.metadata.entry_points(group=f"convmixer_bench.{self.plural}"):
-            point.load()
+            self._import(f"{point.value} (entry point {point.name})", point.load)
         self._loaded = True
+
+    def _import(self, what: str, load: Callable[[], object]) -> None:
+        """A file that ends the program ends it with an error: nothing was measured, and that is no success."""
+        try:
+            load()
+        except SystemExit as end:
+            raise UsageError(f"{what} registers a {self.kind} and called sys.exit({end.code!r}); take that out of it") from end
 
 
 def import_room(room: str) -> ModuleType:

@@ -12,9 +12,10 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench import memory, scheduling, settings
-from bench.errors import UsageError
+from bench import held, memory, scheduling, settings
+from bench.errors import ModelFault, UsageError
 from bench.gpu import Gpu, gpu_for
+from bench.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.plugins import handwritten, policies
 from bench.record import Arm, Mode, Scalar, SpeedArm
 from bench.timing import Clock, back_to_back, clock_for, warm_up
@@ -59,6 +60,10 @@ class Execution:
     finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(default_factory=list)
     scaler: Any = None
     """The gradient scaler of a training in float16."""
+    auxiliary: int = 0
+    """How many heads a training step found beside the one that is evaluated."""
+    classes: int | None = None
+    """How many logits an image has; None: as many as come."""
 
     @contextlib.contextmanager
     def within(self) -> Iterator[None]:
@@ -71,7 +76,12 @@ class Execution:
     def forward(self) -> Tensor:
         """One forward pass within the policy's contexts."""
         with self.within():
-            return self.model(self.inputs)
+            return logits_of(self.model(self.inputs), len(self.inputs), self.classes)
+
+    def heads(self) -> list[Tensor]:
+        """The logits of every head in one forward pass, those that are evaluated first."""
+        with self.within():
+            return heads(self.model(self.inputs), len(self.inputs), self.classes)
 
     def inference(self) -> Tensor:
         """One forward pass without gradients."""
@@ -105,6 +115,10 @@ class Subject:
     """What the worker was told, for those who keep files."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of probes, made once."""
+    held: held.Values = field(default_factory=lambda: held.now())
+    """The settings of this process that have to hold until the last window."""
+    set_back: dict[str, str] = field(default_factory=dict)
+    """Settings that the model's code changed while it was imported, built or called first, and that were set back."""
     kept_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """Counts that do not change from window to window."""
     progress: Callable[[str], None] = lambda text: None
@@ -159,7 +173,7 @@ def runnable_policy(policy: str, device: str, *, flag: str) -> str:
 
 def precision_of(policy: str) -> str:
     """The precision that a policy computes in: fp32 unless a switch says otherwise."""
-    return next((name for name in policy.split("+") if policies.get(name).slot == "precision"), "fp32")
+    return next((name.removesuffix("_autocast") for name in policy.split("+") if policies.get(name).slot == "precision"), "fp32")
 
 
 def prepare(subject: Subject) -> dict[str, Scalar]:
@@ -179,6 +193,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
     output = subject.call()
     clock.synchronize()
     first = clock.now()
+    subject.set_back |= held.set_back(subject.held)
     check_output(output, arm)
     if subject.device == "cpu":
         scheduling.settle()  # now that whatever compiles, compiled
@@ -192,6 +207,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         cap=float(rules["warmup_cap_s"] or 0),
         frequency=subject.gpu.clock if subject.gpu else lambda: None,
     )
+    held.check(subject.held, "while it was called again")
     subject.seconds_per_call = max(warmed.medians[-1], 1e-9)
     subject.setup = {
         "build_s": built - start,
@@ -201,9 +217,19 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         "steady": warmed.steady,
         "seconds_per_call": subject.seconds_per_call,
         **({"handwritten": True} if handwritten(arm.policy) else {}),
+        **({"auxiliary_heads": execution.auxiliary} if execution.auxiliary else {}),
         **settings.current(),
+        **settings_said(subject),
     }
     return subject.setup
+
+
+def settings_said(subject: Subject) -> dict[str, Scalar]:
+    """What holds of the settings that a model's code could change, and what was set back of them, for the record."""
+    said: dict[str, Scalar] = {f"held_{name}": value for name, value in subject.held.items()}
+    if subject.set_back:
+        said["set_back"] = ", ".join(f"{name} {values}" for name, values in subject.set_back.items())
+    return said
 
 
 def _execution(subject: Subject, arm: SpeedArm) -> Execution:
@@ -211,27 +237,33 @@ def _execution(subject: Subject, arm: SpeedArm) -> Execution:
     model = subject.build().train(arm.mode == "training").to(subject.device)
     generator = torch.Generator().manual_seed(subject.seed)
     inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(subject.device)
-    execution = Execution(model=model, inputs=inputs, device=subject.device, mode=arm.mode)
+    execution = Execution(model=model, inputs=inputs, device=subject.device, mode=arm.mode, classes=arm.num_classes)
     for name in split_policy(arm.policy):
         switch = policies.get(name)
         if arm.mode != "inference" and switch.inference_only:
             raise NotImplementedError(f"{name} is for inference; a {arm.mode} arm cannot use it")
         switch.apply(execution)
+    subject.held = held.now()
     return execution
 
 
 def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
-    """Forward, cross-entropy, backward, AdamW; the labels are fixed and on the device."""
+    """Forward, cross-entropy of every head, backward, AdamW; the labels are fixed and on the device."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(arm.num_classes, (arm.batch_size,), generator=generator).to(execution.device)
     parameters = [parameter for parameter in module_of(execution).parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ModelFault(f"{arm.model} has no parameters to train; leave out the metrics of a training step")
     optimizer = torch.optim.AdamW(parameters, lr=1e-6)
     scaler = execution.scaler
 
     def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        logits = execution.forward()
+        logits, *others = execution.heads()
+        execution.auxiliary = len(others)
         loss = nn.functional.cross_entropy(logits.float(), labels)
+        for other in others:
+            loss = loss + AUXILIARY_WEIGHT * nn.functional.cross_entropy(other.float(), labels)
         if scaler is None:
             loss.backward()
             optimizer.step()
@@ -265,7 +297,9 @@ def check_output(logits: Tensor, arm: SpeedArm) -> None:
     """Raise where the output is not finite logits of the right shape: a speed of wrong results is worth nothing."""
     expected = (arm.batch_size, arm.num_classes)
     if tuple(logits.shape) != expected:
-        raise ValueError(f"{arm.model} gave an output of shape {tuple(logits.shape)}, expected {expected}")
+        fits = logits.ndim == 2 and len(logits) == arm.batch_size
+        hint = f"; --num-classes {logits.shape[1]} would fit" if fits else "; a classifier is needed"
+        raise ModelFault(f"{arm.model} gave an output of shape {tuple(logits.shape)}, expected {expected}{hint}")
     if not torch.isfinite(logits).all():
         raise ValueError(f"{arm.model} gave an output with NaN or infinity under {arm.policy}")
 

@@ -18,6 +18,7 @@ from bench import disk
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.matching import cost_in_closed_form, cost_of
+from bench.own_models import source_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.record import About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.subject import SPEED_SETTINGS, runnable_policy
@@ -99,10 +100,11 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
     """Published weights, or a file's."""
     config, dataset = wish.config, wish.dataset
     for model, tag in wish.named:
+        size = config.one_size or dataset.image_size or model.image_size
         arm = AccuracyArm(
             model=model.name,
-            source=model.source,
-            image_size=config.one_size or dataset.image_size or model.image_size,
+            source=source_of(model, image_size=size, num_classes=wish.num_classes),
+            image_size=size,
             num_classes=wish.num_classes,
             data=wish.data,
             split="test",
@@ -168,7 +170,7 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
     config, tuning, rate = wish.config, search.AS_IS, None
     common = AccuracyArm(
         model=model.name,
-        source=model.source,
+        source=source_of(model, image_size=recipe.image_size or _size(wish, model), num_classes=wish.num_classes, use="training"),
         image_size=_size(wish, model),
         num_classes=wish.num_classes,
         data=wish.data,
@@ -235,10 +237,11 @@ def _epochs(recipe: Recipe, ratio: float) -> float | None:
 
 def _step_speed(wish: Wish, recipe: Recipe, model: Model) -> Task:
     """The arm whose speed says how long a training takes."""
+    size = recipe.image_size or _size(wish, model)
     arm = SpeedArm(
         model=model.name,
-        source=model.source,
-        image_size=recipe.image_size or _size(wish, model),
+        source=source_of(model, image_size=size, num_classes=wish.num_classes, use="training"),
+        image_size=size,
         num_classes=wish.num_classes,
         policy=wish.policy,
         device=wish.kind,
@@ -264,6 +267,9 @@ def hours(tasks: list[Task], rate: float) -> float:
             images[arm.data] = len(open_data(arm.data).train)
         recipe = recipes.get(arm.recipe)
         entry, size = models.get(arm.model), recipe.image_size or arm.image_size
-        macs = cost_in_closed_form(entry, image_size=size, num_classes=arm.num_classes).macs
+        try:
+            macs = cost_in_closed_form(entry, image_size=size, num_classes=arm.num_classes).macs
+        except Exception:  # somebody's model that can't be built without memory; its arm says so if it can't be built at all
+            continue
         total += 3 * macs * images[arm.data] * (arm.epochs or recipe.epochs) / rate / 3600
     return total

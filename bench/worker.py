@@ -22,13 +22,14 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bench import scheduling, settings, stopping, temporary
+from bench.advice import advised
 from bench.disk import unwritable
-from bench.errors import Diverged, UsageError
+from bench.errors import Diverged, ModelFault, UsageError
 from bench.memory import is_out_of_memory
-from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
+from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
 
 GLANCE = 0.05
 """Seconds between two looks at the machine while a window runs."""
@@ -69,6 +70,17 @@ class Window:
 
     metric: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Identify:
+    """Say what the job's model is; see `bench/identity.py`."""
+
+    use: Literal["inference", "training"]
+
+
+Request = Window | Identify | None
+"""None: make ready."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,10 @@ class ProcessWorker:
     def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = look_away) -> Samples:
         return self._ask(window, heard, glance)
 
+    def identify(self, request: Identify) -> str:
+        """What the job's model is, in a few hex digits. Raises Failure."""
+        return str(self._ask(request, lambda text: None, look_away).detail["identity"])
+
     def close(self) -> None:
         self.kill()
         if self.pid:
@@ -163,7 +179,7 @@ class ProcessWorker:
         if self.pid and not self.closed:
             kill_tree(self.pid)
 
-    def _ask(self, request: Window | None, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
+    def _ask(self, request: Request, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
         try:
             self._mine.send(request)
             while True:
@@ -217,7 +233,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self, job: Job) -> Worker:
+    def open(self, job: Job) -> ProcessWorker:
         """Fork a worker that will hold `job`."""
         worker = ProcessWorker(job, self._context)
         self._opened = [*(one for one in self._opened if not one.closed), worker]
@@ -266,13 +282,22 @@ def _answer(pipe: Connection, job: Job) -> None:
         answer: Samples | Failure
         try:
             # What a model prints would tear the progress display apart.
-            with redirect_stdout(io.StringIO()):
-                if subject is None:
-                    subject = _open(job, pipe)
-                answer = _do(subject, request)
-        except Exception as error:
-            answer = failure_of(error)
+            with redirect_stdout(Unread()):
+                if isinstance(request, Identify):
+                    answer = _identified(job, request)
+                else:
+                    subject = subject or _open(job, pipe)
+                    answer = _do(subject, request)
+        except BaseException as error:  # sys.exit() in a model's code ends nothing but its arm
+            answer = failure_of(advised(error, job.arm))
         pipe.send(answer)
+
+
+class Unread(io.TextIOBase):
+    """A place for text that nobody reads."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def _end_with_parent() -> None:
@@ -332,25 +357,48 @@ def _open(job: Job, pipe: Connection) -> Any:
         settings.tf32(job.arm.precision == "tf32")
         if job.device == "cpu":
             scheduling.settle()
-    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=builder(job), progress=lambda text: pipe.send(Word(text)))
-    subject.memory_limit, subject.job = job.memory, job
+    changed: dict[str, str] = {}
+    build = builder(job, changed)
+    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
+    subject.memory_limit, subject.job, subject.set_back = job.memory, job, changed
     return subject
 
 
-def builder(job: Job) -> Callable[..., Any]:
-    """What makes the job's model with its seed, `build(image_size)` at another size; a model that is none is a UsageError now."""
+def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., Any]:
+    """What makes the job's model with its seed, `build(image_size)` at another size; a model that is none is a UsageError now.
+
+    Settings of the bench that the model's code changes are set back, and added to `changed`.
+    """
+    import torch
+
+    from bench import building, held
     from bench.plugins import models
 
-    entry = models.get(job.arm.model) if is_network(job.arm) else None
+    changed = {} if changed is None else changed
+
+    torch.manual_seed(job.seed)  # a module that is made when its file is imported draws its weights then
+    with held.kept(changed):
+        entry = models.get(job.arm.model) if is_network(job.arm) else None
+        if entry is not None:
+            entry.load()
 
     def build(image_size: int | None = None) -> Any:
-        import torch
-
         assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
         torch.manual_seed(job.seed)
-        return entry.build(image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
+        with held.kept(changed):
+            return building.build(entry, image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
 
     return build
+
+
+def _identified(job: Job, request: Identify) -> Samples:
+    from bench.identity import identify
+
+    assert isinstance(job.arm, CountArm)
+    arm = job.arm
+    settings.fix(job.threads)
+    found = identify(arm.model, image_size=arm.image_size, num_classes=arm.num_classes, use=request.use)
+    return Samples(detail={"identity": found})
 
 
 def is_network(arm: Arm) -> bool:
@@ -361,6 +409,7 @@ def is_network(arm: Arm) -> bool:
 
 
 def _do(subject: Any, request: Window | None) -> Samples:
+    from bench import held
     from bench.plugins import metrics
     from bench.subject import prepare
 
@@ -371,6 +420,8 @@ def _do(subject: Any, request: Window | None) -> Samples:
     subject.wake(request.seconds)
     awake = time.perf_counter()
     reading = metrics.get(request.metric).measure(subject, request.seconds)
+    if not isinstance(subject.arm, AccuracyArm):  # a training looks itself, and its policy sets some of them
+        held.check(subject.held, "in a window")
     return Samples(reading.values, reading.detail, reading.arrays, seconds=time.perf_counter() - awake, wake_s=awake - start)
 
 
@@ -378,8 +429,11 @@ UNSUPPORTED = ("not implemented for", "not supported", "unsupported")
 """How PyTorch says that an operator does not exist in a precision or layout."""
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """The status and one line for an exception in a worker."""
+    if not isinstance(error, Exception):
+        what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
+        return Failure("failed", f"the model's code {what}{_where(error)}; take that out of it")
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
@@ -387,12 +441,18 @@ def failure_of(error: Exception) -> Failure:
         return Failure("failed", str(line), usage=True)  # it would fail for every arm
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
+    if isinstance(error, ModelFault):
+        return Failure("failed", " ".join(str(error).split())[:500])
     if is_out_of_memory(error):
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):
         return Failure("unsupported", text)
     if isinstance(error, RuntimeError) and any(word in text for word in UNSUPPORTED):
         return Failure("unsupported", text)
+    return Failure("failed", text + _where(error))
+
+
+def _where(error: BaseException) -> str:
+    """File and line in which an exception was raised."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    return Failure("failed", text + where)
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""

@@ -52,5 +52,6 @@ def timm_model(name: str) -> Model | None:
         build=partial(build, architecture),
         image_size=size,
         timm_name=architecture.partition(".")[0],
+        users=not timm.models.model_entrypoint(architecture).__module__.startswith("timm."),  # registered by somebody else's package
         summary="timm's own",
     )

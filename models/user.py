@@ -1,11 +1,13 @@
 """A user's own model: `./net.py:build` or `package.module:build`.
 
-The function is called as `build(image_size=..., num_classes=...)` with those of the two arguments that it takes, and
-returns a torch module. Naming a file or module this way runs its code: that is what it is for.
+What is named is a function, a class or a ready module. A function or class is called as `build(image_size=...,
+num_classes=...)` with those of the two arguments that it takes, and gives a torch module. Measuring a name like this
+runs its code: that is what it is for. Looking the name up does not.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -20,18 +22,32 @@ from typing import Any
 
 from torch import nn
 
-from bench.errors import UsageError
+from bench.errors import ModelFault, UsageError
 from bench.plugins import Model, models
 
 SPELLING = re.compile(r"(?P<where>.+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
+OFFERED = ("image_size", "num_classes")
 
 
-def build(name: str, function: Callable[..., Any], *, image_size: int, num_classes: int) -> nn.Module:
-    """Call the user's function; UsageError where it returns something else than a torch module."""
-    model = function(**_accepted(name, function, {"image_size": image_size, "num_classes": num_classes}))
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"--models: {name} returned a {type(model).__name__}; it has to return a torch.nn.Module")
-    return model
+def build(name: str, *, image_size: int, num_classes: int) -> Any:
+    """What the user's function gives; a module that is named itself is copied."""
+    function = named(name)
+    if isinstance(function, nn.Module):
+        return copy.deepcopy(function)
+    accepted = _accepted(name, function, {"image_size": image_size, "num_classes": num_classes})
+    while True:
+        try:
+            return function(**accepted)
+        except TypeError as error:
+            # `**kwargs` may be handed on to something that takes less, as torchvision's builders do.
+            refused = [key for key in accepted if _refuses(error, key) and key not in inspect.signature(function).parameters]
+            if not refused:
+                raise
+            accepted = {key: value for key, value in accepted.items() if key not in refused}
+
+
+def _refuses(error: TypeError, key: str) -> bool:
+    return f"unexpected keyword argument '{key}'" in str(error) or f"multiple values for keyword argument '{key}'" in str(error)
 
 
 def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) -> dict[str, int]:
@@ -46,6 +62,23 @@ def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) 
     return accepted
 
 
+def named(name: str) -> Any:
+    """The function, class or module that a name stands for; runs the user's file. UsageError where there is none."""
+    match = SPELLING.fullmatch(name)
+    assert match is not None
+    try:
+        module = module_of(name, match["where"])
+    except SystemExit as end:
+        raise ModelFault(f"{match['where']} ended the program while it was imported: sys.exit({end.code!r}); take that out of it") from end
+    function = getattr(module, match["function"], None)
+    if not callable(function):
+        found = "nothing" if function is None else f"a {type(function).__name__}"
+        raise UsageError(f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed")
+    if not isinstance(function, nn.Module):
+        _accepted(name, function, dict.fromkeys(OFFERED, 1))
+    return function
+
+
 def module_of(name: str, where: str) -> ModuleType:
     """Import the user's file or module. The folder of the command comes first, as in `python -m`."""
     if not where.endswith(".py"):
@@ -57,16 +90,31 @@ def module_of(name: str, where: str) -> ModuleType:
             if error.name and where.startswith(error.name):
                 raise UsageError(f"--models: {name}: there is no module {error.name!r}") from error
             raise
+    path = _file(name, where)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    # Its content is part of the name: a file that was edited is imported anew.
+    digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
+    alias = f"convmixer_bench_user_{path.stem}_{digest}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    spec = importlib.util.spec_from_file_location(alias, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module  # dataclasses, pickle and torch.jit.script look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
+
+
+def _file(name: str, where: str) -> Path:
     path = Path(where)
     if not path.is_file():
         raise UsageError(f"--models: {name}: there is no file {where}")
-    if str(path.resolve().parent) not in sys.path:
-        sys.path.insert(0, str(path.resolve().parent))
-    spec = importlib.util.spec_from_file_location(f"convmixer_bench_user_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return path.resolve()
 
 
 @models.resolver
@@ -74,12 +122,7 @@ def user_model(name: str) -> Model | None:
     """`./net.py:build` or `package.module:build`."""
     if name.startswith("timm:") or not (match := SPELLING.fullmatch(name)):
         return None
-    module = module_of(name, match["where"])
-    function = getattr(module, match["function"], None)
-    if not callable(function):
-        found = "nothing" if function is None else f"a {type(function).__name__}"
-        raise UsageError(f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed")
-    _accepted(name, function, {"image_size": 224, "num_classes": 1000})
-    file = getattr(module, "__file__", None)
-    source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None
-    return Model(name=name, family="user", build=partial(build, name, function), source=source, summary="your own")
+    if match["where"].endswith(".py"):
+        _file(name, match["where"])
+    load = partial(named, name)
+    return Model(name=name, family="user", build=partial(build, name), load=load, users=True, summary="your own")

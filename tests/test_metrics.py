@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import torch
 
-from bench.errors import UsageError
+from bench.errors import ModelFault, UsageError
 from bench.metrics.largest_batch import search
 from bench.plugins import Metric, metrics, models, policies
 from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
@@ -173,7 +173,7 @@ def test_throughput_is_images_over_seconds() -> None:
 
 def test_wrong_output_is_not_timed() -> None:
     arm = replace_arm(num_classes=11)
-    with pytest.raises(ValueError, match=r"shape \(1, 10\), expected \(1, 11\)"):
+    with pytest.raises(ModelFault, match=r"shape \(1, 10\), expected \(1, 11\); --num-classes 10 would fit"):
         prepare(subject(arm))
     broken = subject(speed_arm())
     model = broken.build()

@@ -132,21 +132,6 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
     assert "99,466" in run.stdout  # and ours beside it
 
 
-def test_what_is_no_torch_module_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text("def build():\n    return 3\nvalue = 4\n")
-    with pytest.raises(UsageError, match="returned a int"):
-        models.get(f"{tmp_path}/net.py:build").build(image_size=32, num_classes=10)
-    with pytest.raises(UsageError, match="a function is needed"):
-        models.get(f"{tmp_path}/net.py:value")
-
-
-def test_an_edited_file_is_another_arm(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text("def build():\n    pass\n")
-    before = models.get(f"{tmp_path}/net.py:build").source
-    (tmp_path / "net.py").write_text("def build():\n    return 1\n")
-    assert models.get(f"{tmp_path}/net.py:build").source != before
-
-
 @pytest.mark.parametrize("name", ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"])
 @pytest.mark.parametrize("direction", ["theirs into ours", "ours into theirs"])
 def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> None:

@@ -1,7 +1,8 @@
 """Precision: float32, TF32, bfloat16, float16.
 
 Inference casts weights and images once, as people deploy it (and as timm's benchmark script does); a training keeps
-float32 weights under autocast, and scales float16's gradients.
+float32 weights under autocast, and scales float16's gradients. Models that compute with float32 tensors of their own
+cannot be cast: for them there is autocast in inference too, which casts the weights anew at every call.
 """
 
 from __future__ import annotations
@@ -29,12 +30,22 @@ def cast(dtype: torch.dtype) -> Callable[[Execution], None]:
 
     def apply(execution: Execution) -> None:
         if execution.mode == "training":
-            kind = torch.device(execution.device).type
-            execution.contexts.append(lambda: torch.autocast(kind, dtype=dtype))
-            execution.scaler = torch.amp.GradScaler(kind) if dtype == torch.float16 else None
+            autocast(dtype)(execution)
             return
         module_of(execution).to(dtype)
         execution.inputs = execution.inputs.to(dtype)
+
+    return apply
+
+
+def autocast(dtype: torch.dtype) -> Callable[[Execution], None]:
+    """A switch to autocast in `dtype`, weights and images in float32."""
+
+    def apply(execution: Execution) -> None:
+        kind = torch.device(execution.device).type
+        execution.contexts.append(lambda: torch.autocast(kind, dtype=dtype))
+        if execution.mode == "training" and dtype == torch.float16:
+            execution.scaler = torch.amp.GradScaler(kind)
 
     return apply
 
@@ -53,3 +64,6 @@ policies.add(
 )
 policies.add(Policy(name="bf16", apply=cast(torch.bfloat16), order=10, slot=SLOT, summary="bfloat16 weights and images"))
 policies.add(Policy(name="fp16", apply=cast(torch.float16), order=10, slot=SLOT, summary="float16 weights and images"))
+for _name, _dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+    _summary = f"{str(_dtype).removeprefix('torch.')} by autocast, weights and images in float32"
+    policies.add(Policy(name=f"{_name}_autocast", apply=autocast(_dtype), order=10, slot=SLOT, summary=_summary))

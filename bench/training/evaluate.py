@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from bench.outputs import logits_of
 from bench.training.augment import normalised
 from bench.training.feed import refuse_broken
 from bench.training.recipe import Recipe
@@ -102,7 +103,7 @@ def shown(split: Split, view: View) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def evaluate(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[[Tensor], Any],
     part: Part,
     view: View,
     *,
@@ -134,7 +135,7 @@ def evaluate(
     done = 0
     for images, unreadable in batches:
         with within():
-            logits = model(images.to(device, non_blocking=True)).float()
+            logits = logits_of(model(images.to(device, non_blocking=True)), len(images)).float()
         # Fewer than five classes: all of them.
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
         at = places[done : done + len(best)]

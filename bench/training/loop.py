@@ -20,7 +20,9 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from bench import held
 from bench.errors import Diverged
+from bench.outputs import AUXILIARY_WEIGHT, heads
 from bench.subject import Execution
 from bench.timing import clock_for
 from bench.training import checkpoint
@@ -93,13 +95,16 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         """Spent on steps, over all starts; looks and checkpoints not included."""
+        self.auxiliary = 0
+        """Heads that are trained beside the one that is evaluated."""
+        self._settings = held.now()
         self._unread: list[tuple[int, Tensor]] = []
         self._saved_at, self._saving_s = self.now(), 0.0
         self._share = self.world.share(recipe, self.device)
         self._clock = clock_for(str(self.device))
         self._looks = {round(self.steps * number / LOOKS) for number in range(1, LOOKS + 1)} - {0}
         self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
-        self._runner: Callable[[Tensor], Tensor] = self.execution.model
+        self._runner: Callable[[Tensor], Any] = self.execution.model
         if self.world.size > 1:
             # Its hooks average the gradients; the statistics of batch norms stay each process's own until they are needed.
             assert isinstance(self.execution.model, nn.Module)
@@ -150,8 +155,12 @@ class Training:
             alone = nullcontext() if last or self.world.size == 1 else self._runner.no_sync()  # type: ignore[attr-defined]
             with alone:
                 with self.execution.within():
-                    logits = self._runner(images)
-                loss = self.loss_of(logits.float(), targets) / len(batches)
+                    logits, *others = heads(self._runner(images), len(images), self.execution.classes)
+                self.auxiliary = len(others)
+                loss = self.loss_of(logits.float(), targets)
+                for other in others:
+                    loss = loss + AUXILIARY_WEIGHT * self.loss_of(other.float(), targets)
+                loss = loss / len(batches)
                 (scaler.scale(loss) if scaler is not None else loss).backward()
             total += loss.detach()
         if self.recipe.clip_norm is not None:
@@ -168,7 +177,8 @@ class Training:
         return self.world.mean(total)
 
     def _read(self) -> None:
-        """Take in the losses of the last steps."""
+        """Take in the losses of the last steps; by now the bench's settings have to be what they were."""
+        held.check(self._settings, f"by step {self.step}")
         for step, tensor in self._unread:
             loss = float(tensor)
             if not math.isfinite(loss):

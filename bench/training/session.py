@@ -18,6 +18,7 @@ from torch import nn
 from bench import memory
 from bench.disk import no_link
 from bench.errors import UsageError
+from bench.outputs import AUXILIARY_WEIGHT
 from bench.plugins import open_data, policies
 from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
@@ -73,7 +74,9 @@ def train_and_evaluate(
     feed = feed_of(splits, recipe, seed=seed, share=(share := world.share(recipe, device)), device=device, image_size=size, workers=workers)
     if share.together is not None:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model, _group(world, share.together))
-    execution = Execution(model=model, inputs=torch.zeros(2, 3, size, size, device=device), device=str(device), mode="training")
+    execution = Execution(
+        model=model, inputs=torch.zeros(2, 3, size, size, device=device), device=str(device), mode="training", classes=arm.num_classes
+    )
     for switch in split_policy(arm.policy or "fp32"):
         policies.get(switch).apply(execution)
     steps = max(1, round(recipe.epochs * feed.steps_per_epoch))
@@ -138,6 +141,7 @@ def train_and_evaluate(
         "final_loss": curve.loss[-1],
         "split": splits.name,
         "processes": world.size,
+        **({"auxiliary_heads": training.auxiliary, "auxiliary_weight": AUXILIARY_WEIGHT} if training.auxiliary else {}),
         "unreadable": result.broken + ([splits.train.name(at) for at in sorted(feed.broken)] if isinstance(feed, FromDisk) else []),
     }
     return Trained(result, curve, detail)
