@@ -16,6 +16,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -115,11 +116,18 @@ class Registry(Generic[E]):
         self._loaded = True
 
     def _import(self, what: str, load: Callable[[], object]) -> None:
-        """A file that ends the program ends it with an error: nothing was measured, and that is no success."""
+        """Import a plug-in. UsageError with its own error where that fails, or where it ends the program: that is no success."""
         try:
             load()
+        except UsageError:
+            raise
         except SystemExit as end:
-            raise UsageError(f"{what} registers a {self.kind} and called sys.exit({end.code!r}); take that out of it") from end
+            raise UsageError(f"{what} is a plug-in and called sys.exit({end.code!r}); take that out of it") from end
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            raise UsageError(
+                f"{what} can't be imported: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+            ) from error
 
 
 def import_room(room: str) -> ModuleType:

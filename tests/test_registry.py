@@ -89,5 +89,10 @@ def test_a_model_a_metric_and_a_figure_are_one_new_file_each(tmp_path: Path) -> 
 
 def test_a_plug_in_that_fails_to_import_stops_the_command_with_its_own_error(tmp_path: Path) -> None:
     run = in_copy(tmp_path, {"models/broken.py": "import no_such_package_xyz\n"}, "list", "models")
-    assert run.returncode != 0
-    assert "no_such_package_xyz" in run.stderr
+    assert run.returncode == 2
+    assert "broken.py can't be imported: ModuleNotFoundError: No module named 'no_such_package_xyz'" in run.stderr
+    assert "Traceback" not in run.stderr
+    (tmp_path / "models" / "broken.py").write_text("import sys\nsys.exit(0)\n")
+    run = subprocess.run([sys.executable, "-m", "bench", "list", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 2
+    assert "broken.py is a plug-in and called sys.exit(0)" in run.stderr

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import Diverged, UsageError
+from bench.errors import Diverged, ModelFault, UsageError
 from bench.plugins import datasets, models, open_data, policies
 from bench.record import AccuracyArm
 from bench.subject import Execution, split_policy
@@ -315,6 +315,43 @@ def test_processes_share_micro_batches_without_changing_them() -> None:
 
 
 # Trouble
+
+
+class TwoHeads(torch.nn.Module):
+    """Two heads in training, one in evaluation, as distilled transformers and GoogLeNet have."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        super().__init__()
+        self.one, self.two, self.threads = torch.nn.Linear(3072, 10), torch.nn.Linear(3072, 10), threads
+        self.two.load_state_dict(self.one.state_dict())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return (self.one(x.flatten(1)), self.two(x.flatten(1))) if self.training else self.one(x.flatten(1))
+
+
+def test_every_head_is_trained_the_further_ones_with_less_weight() -> None:
+    torch.manual_seed(0)
+    two = training(changed(RECIPE, epochs=1.0), model=TwoHeads())
+    before = flat(two.model.two)
+    two.go()
+    torch.manual_seed(0)
+    single = training(changed(RECIPE, epochs=1.0), model=torch.nn.Sequential(torch.nn.Flatten(), TwoHeads().one))
+    single.go()
+    assert two.auxiliary == 1
+    assert not torch.equal(flat(two.model.two), before)
+    assert two.curve.loss[0] == pytest.approx(1.3 * single.curve.loss[0], rel=1e-5)
+
+
+def test_a_training_whose_model_changes_the_benchs_settings_ends() -> None:
+    threads = torch.get_num_threads()
+    one = training(changed(RECIPE, epochs=1.0), model=TwoHeads(threads + 1))
+    try:
+        with pytest.raises(ModelFault, match=f"threads {threads}, now {threads + 1}: .* by step 1"):
+            one.go()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step_and_settings() -> None:
