@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,8 @@ import msgspec
 from bench.errors import UsageError
 from bench.lane import label
 from bench.paired import paired_ratio
-from bench.record import MEASURED, Arm, CountArm, ProbeArm, Record, fair_per_round, load_below
+from bench.reading import read_below
+from bench.record import MEASURED, Arm, CountArm, DamagedRecord, ProbeArm, Record, fair_per_round
 from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, difference, effect_of_ratio, holm
 
 At = tuple[str, int]
@@ -48,6 +49,7 @@ class Comparison:
 
     changes: list[Change]
     refused: list[str]
+    damaged: list[DamagedRecord] = field(default_factory=list)
 
     def regressions(self, share: float) -> list[Change]:
         """What got worse by more than a share, beyond chance."""
@@ -56,7 +58,9 @@ class Comparison:
 
 def compare(left: str, right: str) -> Comparison:
     """Two sides, such as two folders; UsageError where a side has no records or they have no arm in common."""
-    sides = [_arms(text, list(records_of(text))) for text in (left, right)]
+    read = [records_of(text) for text in (left, right)]
+    damaged = list({str(error): error for _, errors in read for error in errors}.values())
+    sides = [_arms(text, records) for text, (records, _) in zip((left, right), read, strict=True)]
     refused, found = [], []
     for arm in sides[0].keys() & sides[1].keys():
         one, other = sides[0][arm], sides[1][arm]
@@ -66,17 +70,19 @@ def compare(left: str, right: str) -> Comparison:
         found += list(_changes(arm, one, other))
     if not found:
         why = f": {'; '.join(sorted(refused)[:3])}" if refused else ": no arm with rounds is on both sides"
+        why += f"; left out: {damaged[0]}" if damaged else ""
         raise UsageError(f"compare: {left} and {right} have nothing to compare{why}")
-    return Comparison(_judged(sorted(found, key=lambda change: (change[0], change[1]))), sorted(refused))
+    return Comparison(_judged(sorted(found, key=lambda change: (change[0], change[1]))), sorted(refused), damaged)
 
 
-def records_of(text: str) -> Iterator[Record]:
-    """The records of one side."""
+def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
+    """The records of one side, and those that cannot be read."""
     path, _, commit = text.partition("@") if not Path(text).exists() else (text, "", "")
-    records = load_below(Path(path))
+    records, damaged = read_below(Path(path))
     if not records:
-        raise UsageError(f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT")
-    yield from (kept for record in records if (kept := _at(record, commit)))
+        nothing = UsageError(f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT")
+        raise damaged[0] if damaged else nothing
+    return [kept for record in records if (kept := _at(record, commit))], damaged
 
 
 def _at(record: Record, commit: str) -> Record | None:

@@ -11,7 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,9 @@ from bench.contestants import trained_rows
 from bench.errors import UsageError
 from bench.names import TIMM_NAMES
 from bench.paired import paired_ratio
-from bench.record import load_folder
-from bench.report import machine_folders
+from bench.report import Machine, machine_folders, read_each
 from bench.stats import Effect, Estimate, difference
-from bench.summary import Accuracy, Row, Summary, summarise
+from bench.summary import Accuracy, Row, Summary
 
 On = Literal["top1", "throughput", "latency", "memory"]
 Holds = Literal["holds", "fails", "undecided"]
@@ -67,6 +66,8 @@ class Answer:
     on: On
     conditions: list[Condition]
     flips: list[dict[str, str]]
+    damaged: list[UsageError] = field(default_factory=list)
+    """Records that were left out."""
 
     def count(self, outcome: Holds) -> int:
         """How many conditions came out so."""
@@ -88,22 +89,20 @@ def answer(text: str, on: On, results: Path) -> Answer:
     left, sign, right = match.groups()
     if sign == "<":
         left, right = right, left
-    summaries = [] if not results.is_dir() else list(_summaries(results))
+    machines, damaged = _machines(results)
+    summaries = [machine.everything for machine in machines]
     found = sorted(_conditions(left, right, on, summaries), key=lambda one: one.ratio.value)
     if not found:
-        raise UsageError(_nothing(left, right, on, summaries))
-    return Answer(left, right, on, found, flips(found))
+        raise UsageError(_nothing(left, right, on, summaries) + (f"; left out: {damaged[0]}" if damaged else ""))
+    return Answer(left, right, on, found, flips(found), damaged)
 
 
-def _summaries(results: Path) -> Iterator[Summary]:
-    try:
-        folders = machine_folders(results)
-    except UsageError:
-        return  # published rows are evidence too
-    for folder in folders:
-        records, _ = load_folder(folder / "records")
-        if any(record.runs for record in records):
-            yield summarise(records, of_studies=True, name=folder.name)
+def _machines(results: Path) -> tuple[list[Machine], list[UsageError]]:
+    """All machines below a folder and what was left out; none where there is no record: published rows are evidence too."""
+    if not any(results.glob("*/records/*.jsonl")):
+        return [], []
+    machines, damaged = read_each(machine_folders(results))
+    return machines, [*damaged, *(error for machine in machines for error in machine.damaged)]
 
 
 def _nothing(left: str, right: str, on: str, summaries: list[Summary]) -> str:

@@ -205,9 +205,11 @@ def eval_(
         from bench.comparing import compare as compared
         from bench.comparing import find, rows_of
 
-        rows = rows_of(results, data)
+        rows, damaged = rows_of(results, data)
+        for error in damaged:
+            _complain(error)
         print_tables(_console(), [compared(*(find(name, rows) for name in compare))])
-        return 0
+        return 2 if damaged else 0
     if data is None:
         raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
     from bench.plugins import dataset_of
@@ -376,7 +378,7 @@ def study_run(
 
 @study.command(name="verdict")
 def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> int:
-    """Print verdicts from records alone; measures nothing.
+    """Print verdicts from records alone; measures nothing. Exit code 2 where a record is damaged and left out.
 
     Parameters
     ----------
@@ -386,18 +388,17 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
         Folder with one folder per machine in it.
     """
     from bench.asking import verdicts
-    from bench.record import load_folder
-    from bench.report import machine_folders
-    from bench.summary import summarise
+    from bench.report import read_all
 
     console, named = _console(), _studies(name)
-    for folder in machine_folders(results):
-        records, damaged = load_folder(folder / "records")
-        for error in damaged:
-            _complain(error)
-        console.print(folder.name, style="bold", highlight=False)
-        _print_verdicts(console, verdicts(summarise(records, of_studies=True), named))
-    return 0
+    machines = read_all(results)
+    damaged = [error for machine in machines for error in machine.damaged]
+    for error in damaged:
+        _complain(error)
+    for machine in machines:
+        console.print(machine.folder.name, style="bold", highlight=False)
+        _print_verdicts(console, verdicts(machine.everything, named))
+    return 2 if damaged else 0
 
 
 def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
@@ -411,6 +412,8 @@ def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
 @app.command
 def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "memory"], results: Path = Path("results")) -> int:
     """Hold one comparison against every condition that was measured or published; exit code 0 only where it is robust.
+
+    A damaged record is named and left out, with exit code 2: the answer then rests on the others alone.
 
     Parameters
     ----------
@@ -426,10 +429,12 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     from bench.console import print_tables
 
     found = answer(comparison, on, results)
+    for error in found.damaged:
+        _complain(error)
     console = _console()
     print_tables(console, claim_tables(found))
     console.print(f"\n{save(found, results)} written", soft_wrap=True, highlight=False)
-    return 0 if found.verdict == "robust" else 1
+    return 2 if found.damaged else 0 if found.verdict == "robust" else 1
 
 
 @app.command
@@ -626,20 +631,21 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     """
     from bench.exchange import export as exported
     from bench.paths import inside
-    from bench.report import machine_folders, read
+    from bench.report import read_all
 
-    machines = [read(one) for one in machine_folders(results)]
+    machines = read_all(results)
     several = len(machines) > 1
     written = []
     for one in machines:
         written += exported(one.summary, inside(folder, folder / one.folder.name) if several else folder)
-    for error in (error for one in machines for error in one.damaged):
+    damaged = [error for one in machines for error in one.damaged]
+    for error in damaged:
         _complain(error)
     for path in written:
         _say(f"{path} written")
     if not written:
         raise UsageError(f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some")
-    return 0
+    return 2 if damaged else 0
 
 
 @app.command
@@ -661,13 +667,15 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
 
     limit = None if fail_on_regression is None else _share(fail_on_regression)
     found = compared(left, right)
+    for error in found.damaged:
+        _complain(error)
     console = _console()
     print_tables(console, [changes(found, left, right)])
     worse = [] if limit is None else found.regressions(limit)
     if worse:
         names = ", ".join(dict.fromkeys(one.name for one in worse))
         console.print(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}", soft_wrap=True, highlight=False)
-    return 1 if worse else 0
+    return 2 if found.damaged else 1 if worse else 0
 
 
 def _share(text: str) -> float:
@@ -683,7 +691,7 @@ def _share(text: str) -> float:
 
 @app.command
 def pack(file: Path, /, *, results: Path = Path("results")) -> int:
-    """Put all records of a results folder into one file, to be sent to somebody.
+    """Put all records of a results folder into one file, to be sent to somebody. A damaged one is named and left out.
 
     Parameters
     ----------
@@ -694,8 +702,11 @@ def pack(file: Path, /, *, results: Path = Path("results")) -> int:
     """
     from bench.packing import pack as packed
 
-    _say(f"{packed(results, file)} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
-    return 0
+    files, damaged = packed(results, file)
+    for error in damaged:
+        _complain(error)
+    _say(f"{files} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
+    return 2 if damaged else 0
 
 
 @app.command

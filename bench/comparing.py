@@ -5,23 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.record import Record, load_folder
+from bench.reading import read_below
+from bench.record import DamagedRecord
 from bench.stats import Paired, mcnemar
 from bench.summary import Accuracy, accuracies_of
 from bench.table import Table
 from bench.units import interval
 
 
-def rows_of(results: Path, data: str | None) -> list[Accuracy]:
-    """Every finished accuracy below a results folder, or on one data set."""
-    found: list[Record] = []
-    for folder in sorted(results.glob("*/records")):
-        records, damaged = load_folder(folder)
-        if damaged:
-            raise damaged[0]
-        found += records
+def rows_of(results: Path, data: str | None) -> tuple[list[Accuracy], list[DamagedRecord]]:
+    """Every finished accuracy below a results folder, or on one data set, and the records that cannot be read."""
+    found, damaged = read_below(results)
     rows = [row for row in accuracies_of(found) if row.top1 and row.arm.split == "test"]
-    return [row for row in rows if data is None or row.arm.data == data]
+    return [row for row in rows if data is None or row.arm.data == data], damaged
 
 
 def spelled(row: Accuracy) -> str:

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from bench import limits
 from bench.errors import UsageError
+from bench.refusing import content_of, refusing
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +24,8 @@ DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
 """How a model is executed on a kind of device where nobody says otherwise."""
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "quick"
+LARGEST = 1 << 20
+"""Bytes of a suite file."""
 
 
 def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
@@ -119,6 +123,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.batch_sizes):
             raise UsageError(f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work")
+        if any(size > limits.BATCH for size in self.batch_sizes):
+            raise UsageError(f"--batch-sizes: {_short(max(self.batch_sizes))} is too many; sizes up to {limits.BATCH:,} are taken")
         for size in self.image_size or (None,):
             check_shape(size, self.num_classes)
         if len(self.image_size) > 1 and self.data is not None:
@@ -178,10 +184,17 @@ class RunConfig:
 
 def check_shape(image_size: int | None, num_classes: int | None) -> None:
     """UsageError where a size or a number of classes is none."""
-    if image_size is not None and image_size < 1:
-        raise UsageError(f"--image-size: {image_size} is not a size in pixels; 224 would work")
+    if image_size is not None and not 1 <= image_size <= limits.IMAGE_SIZE:
+        raise UsageError(f"--image-size: {_short(image_size)} is not a size in pixels; 224 would work")
     if num_classes is not None and num_classes < 1:
         raise UsageError(f"--num-classes: a classifier with {num_classes} classes decides nothing; 1000 would work")
+    if num_classes is not None and num_classes > limits.CLASSES:
+        raise UsageError(f"--num-classes: {_short(num_classes)} is too many; up to {limits.CLASSES:,} are taken")
+
+
+def _short(number: int) -> str:
+    """A whole number, however long it is: Python writes none of more than 4,300 digits."""
+    return str(number) if abs(number) < 10**15 else f"a number of about {number.bit_length() * 3 // 10} digits"
 
 
 def suite_fields(name: str) -> dict[str, Any]:
@@ -192,12 +205,13 @@ def suite_fields(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
         raise UsageError(f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--suite: {path} is not valid TOML: {error}") from error
+    read = content_of(path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})"))
+    with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
+        content = tomllib.loads(read.decode())
     known_fields = [field.name for field in fields(RunConfig)]
-    for key in content:
+    for key, value in content.items():
         if key.replace("-", "_") not in known_fields:
-            raise UsageError(f"--suite: {path} has an unknown field {key!r}; there are {', '.join(known_fields)}")
+            raise UsageError(f"--suite: {path} has an unknown field {key[:80]!r}; there are {', '.join(known_fields)}")
+        if any(isinstance(one, dict | list) for one in (value if isinstance(value, list) else [value])):
+            raise UsageError(f"--suite: {path}: {key} is a table or a list of lists; a value or a list of values is needed")
     return content

@@ -8,30 +8,37 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from bench import disk
+from bench.errors import UsageError
+from bench.refusing import content_of, refusing
 
 NAME = "costs.jsonl"
+LARGEST = 8 << 20
+"""Bytes that are read of it."""
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """One finished run; seconds."""
 
     run: str
-    took: float
+    took: Seconds
     """From the command's start to its tables."""
-    expected: float | None = None
+    expected: Seconds | None = None
     """What the estimate had said for the same arms; None where it had nothing to go by."""
-    counts: int = 0
-    counting: float = 0.0
-    setups: int = 0
-    setting_up: float = 0.0
-    windows: float = 0.0
-    rounds: float = 0.0
-    accuracies: int = 0
-    accuracy: float = 0.0
+    counts: Count = 0
+    counting: Seconds = 0.0
+    setups: Count = 0
+    setting_up: Seconds = 0.0
+    windows: Seconds = 0.0
+    rounds: Seconds = 0.0
+    accuracies: Count = 0
+    accuracy: Seconds = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,15 @@ def append(folder: Path, cost: Cost) -> None:
 def read(folder: Path) -> list[Cost]:
     """The runs of a machine's folder; a line that is torn or none is left out."""
     try:
-        lines = disk.read(folder / NAME).splitlines()
-    except FileNotFoundError:
+        lines = content_of(folder / NAME, LARGEST, UsageError).splitlines()
+    except UsageError:
         return []
     found = []
     for line in lines:
         try:
-            found.append(msgspec.json.decode(line, type=Cost))
-        except msgspec.MsgspecError:
+            with refusing(UsageError):
+                found.append(msgspec.json.decode(line, type=Cost))
+        except UsageError:
             continue
     return found
 

@@ -12,6 +12,7 @@ Values are as stored, in base units (`unit`), the median of their window; nothin
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.errors import UsageError
-from bench.record import EndLine, Record, RoundLine, RunLine, Sample, load_below
+from bench.reading import read_below
+from bench.record import EndLine, Record, RoundLine, RunLine, Sample
 
 if TYPE_CHECKING:
     import pandas
@@ -39,13 +41,16 @@ def load(path: str | Path) -> pandas.DataFrame:
     """All records below a results folder, or a machine's folder, as a DataFrame with the columns `COLUMNS`.
 
     `value` is the median of a round's window of `calls` values, `low` and `high` their extremes; `status` is how the run
-    ended for the arm, empty where it was killed. UsageError where there are no records or one is damaged.
+    ended for the arm, empty where it was killed. A damaged record is left out with a warning that names it. UsageError
+    where there are no records, or none that can be read.
     """
     import pandas
 
-    records = load_below(Path(path))
+    records, damaged = read_below(Path(path))
     if not records:
-        raise UsageError(f"load: no records below {path}; `python -m bench run` measures some")
+        raise damaged[0] if damaged else UsageError(f"load: no records below {path}; `python -m bench run` measures some")
+    for error in damaged:
+        warnings.warn(f"left out: {error}", stacklevel=2)
     rows = [row for record in records for row in _rows(record)]
     return pandas.DataFrame(rows, columns=list(COLUMNS))
 

@@ -13,29 +13,31 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from lzma import LZMAError
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
+import msgspec
 
-from bench.disk import read, regular, write_whole
-from bench.errors import UsageError, one_line
+from bench import limits
+from bench.disk import read, write_whole
+from bench.errors import UsageError
 from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.paths import inside
-from bench.record import CountArm, Record, load, per_round
+from bench.reading import read_below
+from bench.record import CountArm, DamagedRecord, Record, parse, per_round, values_in
+from bench.refusing import content_of, refusing
+from bench.sidecar import arrays_in, check
 from bench.summary import summarise
 from bench.trust import canary_drift, sentinel
+from bench.unpacking import unpacked
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1
-LARGEST = 512 << 20
+LARGEST = 256 << 20
 """Bytes that a pack may have unpacked; what claims to be larger is not opened."""
-MOST_FILES = 100_000
+MOST_FILES = 50_000
 DRIFT = 1.0
 """A canary that varied by more than its own median belongs to a machine that was doing something else."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -52,115 +54,147 @@ class Checked:
     remarks: list[str] = field(default_factory=list)
 
 
-def pack(results: Path, target: Path) -> int:
-    """Write every record below `results`, with its arrays, into one file; returns how many files are in it.
-
-    UsageError where a link leads out of `results`: what lies there is nobody's to send.
-    """
+def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
+    """Write every sound record below `results`, with its arrays, into one file; returns how many files are in it, and what
+    was left out. UsageError where there is nothing to write, or more than `verify` would read."""
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
-    paths = sorted(path for path in results.glob("*/records/*") if path.suffix in (".jsonl", ".npz"))
-    if not paths:
-        raise UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
+    records, damaged = read_below(results)
+    if not records:
+        raise damaged[0] if damaged else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
+    paths = sorted(path for record in records for path in _files(record) if path.parent.parent.parent == results)
     contents = {path.relative_to(results).as_posix(): read(inside(results, path)) for path in paths}
+    if sum(map(len, contents.values())) > LARGEST or values(contents) > limits.VALUES or len(contents) > MOST_FILES:
+        most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
+        raise UsageError(f"pack: {results} has more than the {most} of one pack; pack fewer machines")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {MANIFEST: _manifest(contents), **contents}.items():
+        for name, content in {MANIFEST: make_manifest(contents), **contents}.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)  # the same records, the same bytes
     try:
         write_whole(target, buffer.getvalue())
     except OSError as error:
         raise UsageError(f"pack: {target} cannot be written ({error.strerror}); give a path that can") from None
-    return len(contents)
+    return len(contents), damaged
 
 
-def _manifest(contents: dict[str, bytes]) -> bytes:
+def _files(record: Record) -> list[Path]:
+    """A record and the arrays beside it."""
+    names = dict.fromkeys(line.arrays for line in record.rounds if line.arrays)
+    return [record.path, *(record.path.with_name(name) for name in names)]
+
+
+def values(contents: dict[str, bytes]) -> int:
+    """About how many values the records among some files have together."""
+    return sum(values_in(content) for name, content in contents.items() if name.endswith(".jsonl"))
+
+
+def make_manifest(contents: dict[str, bytes]) -> bytes:
+    """The list of a pack's files, with its own hash."""
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     whole = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return json.dumps({"format": PACK_FORMAT, "files": files, "sha256": whole}, indent=1).encode()
 
 
 def verify(path: Path) -> Checked:
-    """Everything that can be held against a pack; UsageError where it is none. Nothing in it is executed or written outside."""
-    regular(path)
+    """Everything that can be held against a pack; UsageError where it is none. Nothing in it is executed or written."""
     contents = _opened(path)
     manifest = _read_manifest(path, contents.pop(MANIFEST, None))
     found = Checked(files=len(contents), records=0, machines=[])
     found.problems += _hashes(manifest, contents)
-    with TemporaryDirectory(prefix="bench-verify-") as folder:
-        machines: dict[str, list[Record]] = {}
-        for name, content in contents.items():
-            at = Path(folder) / name
-            at.parent.mkdir(parents=True, exist_ok=True)
-            at.write_bytes(content)
-        for name in sorted(contents):
-            if not name.endswith(".jsonl"):
-                found.problems += _arrays(name, contents[name])
-                continue
-            try:
-                record = load(Path(folder) / name)
-            except UsageError as error:
-                found.problems.append(str(error).replace(f"{folder}/", ""))
-                continue
-            found.records += 1
-            machines.setdefault(name.split("/")[0], []).append(record)
-            found.problems += [f"{name}: {problem}" for problem in _counts(record)]
-            if record.torn:
-                found.problems.append(f"{name}: cut short in its last line")
-            missing = {line.arrays for line in record.rounds if line.arrays and f"{Path(name).parent}/{line.arrays}" not in contents}
-            found.problems += [f"{name}: its arrays {one} are missing" for one in sorted(missing)]
-        found.machines = sorted(machines)
-        for machine, records in machines.items():
-            problems, remarks = _physics(records)
-            found.problems += [f"{machine}: {problem}" for problem in problems]
-            found.remarks += [f"{machine}: {remark}" for remark in remarks]
+    machines: dict[str, list[Record]] = {}
+    arrays = _Arrays(contents)
+    for name in sorted(name for name in contents if name.endswith(".jsonl")):
+        try:
+            record = parse(Path(name), contents[name])
+            check(record, arrays.beside)
+        except UsageError as error:
+            found.problems.append(str(error))
+            continue
+        machines.setdefault(name.split("/")[0], []).append(record)
+        found.problems += [f"{name}: {problem}" for problem in _counts(record)]
+        if record.torn:
+            found.problems.append(f"{name}: cut short in its last line")
+    found.problems += arrays.of_nobody()
+    found.records = sum(map(len, machines.values()))
+    found.machines = sorted(machines)
+    for machine, records in machines.items():
+        problems, remarks = _physics(records)
+        found.problems += [f"{machine}: {problem}" for problem in problems]
+        found.remarks += [f"{machine}: {remark}" for remark in remarks]
     return found
 
 
+@dataclass
+class _Arrays:
+    """The arrays of a pack, unpacked as they are asked for; all together no more than a pack may hold."""
+
+    contents: dict[str, bytes]
+    seen: set[str] = field(default_factory=set)
+    size: int = 0
+
+    def beside(self, record: Path, name: str) -> dict[str, Any]:
+        """Those of one file beside a record; UsageError where they are missing, damaged or too many."""
+        at = record.with_name(name).as_posix()
+        self.seen.add(at)
+        if at not in self.contents:
+            raise UsageError(f"{at} is missing")
+        arrays = arrays_in(self.contents[at], lambda words: UsageError(f"{at} cannot be read ({words})"))
+        self.size += sum(int(one.nbytes) for one in arrays.values())
+        if self.size > LARGEST:
+            raise UsageError(f"{at}: more than {LARGEST >> 20} MB of arrays in one pack")
+        return arrays
+
+    def of_nobody(self) -> Iterator[str]:
+        """What is wrong with those that no record has named."""
+        for name in sorted(name for name in self.contents if name.endswith(".npz") and name not in self.seen):
+            try:
+                self.beside(Path(name), Path(name).name)
+            except UsageError as error:
+                yield str(error)
+
+
+PACKED = re.compile(r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)", re.ASCII)
+"""How the list, records and their arrays are named by this program; nothing else is taken out of a pack."""
+
+
 def _opened(path: Path) -> dict[str, bytes]:
-    """The files of a pack; UsageError for anything that is no pack or reaches out of its folder."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if len(infos) > MOST_FILES or sum(info.file_size for info in infos) > LARGEST:
-                raise UsageError(f"verify: {path} unpacks to more than {LARGEST >> 20} MB or {MOST_FILES:,} files; no pack of records does")
-            names = [info.filename for info in infos]
-            for name in names:
-                _safe(path, name)
-            if len(set(names)) < len(names):
-                raise UsageError(f"verify: {path} has two files of one name; no pack does")
-            return {info.filename: archive.read(info) for info in infos}
-    except (OSError, zipfile.BadZipFile, zlib.error, LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"verify: {path} is no pack ({one_line(error, 100)}); `python -m bench pack FILE` makes one") from None
+    """The files of a pack; UsageError for anything that is no pack, reaches out of its folder or would fill the memory."""
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"verify: {path} is no pack ({words}); `python -m bench pack FILE` makes one")
+
+    content = content_of(path, LARGEST, refuse)
+    contents = dict(unpacked(content, most=LARGEST, entries=MOST_FILES, allowed=PACKED, refuse=refuse))
+    if values(contents) > limits.VALUES:
+        raise refuse(f"its records have more than {limits.VALUES:,} values together")
+    return contents
 
 
-PACKED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)", re.ASCII)
-"""How records and their arrays are named by this program; nothing else is taken out of a pack."""
+def _read_manifest(path: Path, content: bytes | None) -> Manifest:
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"verify: {path} has no readable {MANIFEST} ({words}); `python -m bench pack FILE` makes a pack")
+
+    if content is None or values_in(content) > 2 * MOST_FILES:
+        raise refuse("it is missing" if content is None else "it is too long")
+    with refusing(refuse):
+        found = msgspec.json.decode(content, type=Manifest)
+    if found.format != PACK_FORMAT:
+        raise UsageError(f"verify: {path} is a pack of format {found.format}, and this version reads {PACK_FORMAT}")
+    return found
 
 
-def _safe(path: Path, name: str) -> None:
-    if name != MANIFEST and not PACKED.fullmatch(name):
-        raise UsageError(f"verify: {path} holds {name[:80]!r}, which is neither a record nor its arrays; it is refused unread")
+class Manifest(msgspec.Struct):
+    """The list of a pack: SHA-256 by name, and that of the list itself."""
+
+    format: int
+    files: dict[str, str]
+    sha256: str
 
 
-def _read_manifest(path: Path, content: bytes | None) -> dict[str, Any]:
-    try:
-        found = json.loads(content or b"")
-        assert isinstance(found, dict) and isinstance(found["files"], dict)
-        if found["format"] != PACK_FORMAT:
-            raise UsageError(f"verify: {path} is a pack of format {found['format']}, and this version reads {PACK_FORMAT}")
-        return found
-    except (ValueError, KeyError, AssertionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"verify: {path} has no readable {MANIFEST}; `python -m bench pack FILE` makes a pack") from None
-
-
-def _hashes(manifest: dict[str, Any], contents: dict[str, bytes]) -> Iterator[str]:
-    files: dict[str, str] = manifest["files"]
-    if hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() != manifest.get("sha256"):
+def _hashes(manifest: Manifest, contents: dict[str, bytes]) -> Iterator[str]:
+    files = manifest.files
+    if hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest() != manifest.sha256:
         yield f"{MANIFEST}: its own hash is not that of its list"
     for name in sorted(files.keys() | contents.keys()):
         if name not in contents:
@@ -169,15 +203,6 @@ def _hashes(manifest: dict[str, Any], contents: dict[str, bytes]) -> Iterator[st
             yield f"{name}: in the pack and not in the manifest"
         elif hashlib.sha256(contents[name]).hexdigest() != files[name]:
             yield f"{name}: not the file that was packed (its SHA-256 is another one)"
-
-
-def _arrays(name: str, content: bytes) -> Iterator[str]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            for key in file.files:
-                file[key]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        yield f"{name}: cannot be read ({one_line(error, 100)})"
 
 
 def _counts(record: Record) -> Iterator[str]:

@@ -21,20 +21,24 @@ Format history
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import statistics
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from bench import disk
+from bench import disk, limits
 from bench.errors import UsageError
+from bench.known_metrics import METRICS, check_sample, check_setup
+from bench.known_metrics import Scalar as Scalar
+from bench.refusing import content_of, refusing
 
 FORMAT = 5
 READABLE = (3, 4, 5)
@@ -45,7 +49,11 @@ SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 VOID = b"\x18"
 """The character CAN at the end of a line: its writer was killed in the middle of it. JSON has no such character."""
 
-Scalar = str | int | float | bool | None
+ImageSize = Annotated[int, Meta(ge=1, le=limits.IMAGE_SIZE)]
+Classes = Annotated[int, Meta(ge=1, le=limits.CLASSES)]
+Positive = Annotated[int, Meta(ge=1, le=10**9)]
+Device = Annotated[str, Meta(pattern=r"^(cpu|cuda|mps)(:[0-9]{1,4})?$")]
+Sidecar = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.npz$")]
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
 Mode = Literal["inference", "training", "capacity"]
 Phase = Literal["measure", "choose", "confirm"]
@@ -63,8 +71,8 @@ class CountArm(Line, tag="count", frozen=True, kw_only=True):
 
     model: str
     source: str | None = None
-    image_size: int
-    num_classes: int
+    image_size: ImageSize
+    num_classes: Classes
 
 
 class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
@@ -75,11 +83,11 @@ class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
 
     model: str
     source: str | None = None
-    image_size: int
-    num_classes: int
+    image_size: ImageSize
+    num_classes: Classes
     policy: str
-    device: str
-    batch_size: int
+    device: Device
+    batch_size: Annotated[int, Meta(ge=1, le=limits.BATCH)]
     mode: Mode = "inference"
 
 
@@ -88,7 +96,7 @@ class ProbeArm(Line, tag="probe", frozen=True, kw_only=True):
 
     model: str = "machine"
     precision: str
-    device: str
+    device: Device
 
 
 class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
@@ -99,8 +107,8 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
 
     model: str
     source: str | None = None
-    image_size: int
-    num_classes: int
+    image_size: ImageSize
+    num_classes: Classes
     data: str
     split: str
     transform: str
@@ -108,11 +116,11 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     recipe_hash: str | None = None
     tuning: str | None = None
     """How the recipe's values were come by: as is, a search, or a trial of one."""
-    learning_rate: float | None = None
+    learning_rate: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     """Where a search or a trial puts another one in the recipe's place."""
     equalise: str | None = None
     """What is equal for all models of a comparison: epochs, macs or seconds."""
-    epochs: float | None = None
+    epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     """To which the schedule was stretched for that, where they are not the recipe's."""
     policy: str | None = None
     weights: str | None = None
@@ -145,10 +153,10 @@ class Machine(Line, tag="machine", frozen=True, kw_only=True):
     """Where a run took place. `fingerprint` covers what must be equal for two runs to be put together."""
 
     name: str
-    device: str
+    device: Device
     cpu: str
-    cores: int
-    memory_bytes: int
+    cores: Positive
+    memory_bytes: Annotated[int, Meta(ge=0, le=10**18)]
     accelerator: str | None = None
     versions: dict[str, str]
     settings: dict[str, Scalar]
@@ -183,10 +191,7 @@ class Sample(Line, tag="sample", frozen=True, kw_only=True):
     """Why this window should not be trusted much; the one after it in the same round is its repetition."""
 
     def __post_init__(self) -> None:
-        if not self.values:
-            raise ValueError(f"a sample of {self.metric} has no values")
-        if not all(math.isfinite(value) for value in self.values):
-            raise ValueError(f"a sample of {self.metric} holds {self.values}, which is not finite")
+        check_sample(self.metric, self.unit, self.better, self.values, self.detail, self.state)
 
 
 class ArmLine(Line, tag="arm", frozen=True, kw_only=True):
@@ -216,20 +221,29 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     studies: dict[str, str] = {}
     """The studies that this run was made for, each with the hash of its file at that time."""
 
+    def __post_init__(self) -> None:
+        check_setup(self.setup)
+        if not self.started[:10].count("-") == 2:
+            raise ValueError(f"it was started at {self.started!r}, which is no date")
+        datetime.fromisoformat(self.started)
+
 
 class RoundLine(Line, tag="round", frozen=True, kw_only=True):
     """One finished round of one arm. Samples are paired across arms by run and round, never otherwise."""
 
     run: str
-    round: int
+    round: Annotated[int, Meta(ge=0, le=10**9)]
     phase: Phase = "measure"
-    worker: int = 1
+    worker: Positive = 1
     """Which process of this arm in this run, counted from 1."""
     setup: dict[str, Scalar] = {}
     """Build, first-call and warm-up times of that process, in its first round; those of the first are in the run line."""
     samples: list[Sample]
-    arrays: str | None = None
+    arrays: Sidecar | None = None
     """Name of the `.npz` beside the record that holds this round's large arrays."""
+
+    def __post_init__(self) -> None:
+        check_setup(self.setup)
 
 
 class EndLine(Line, tag="end", frozen=True, kw_only=True):
@@ -240,10 +254,10 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     metrics: list[str]
     error: str | None = None
     short: bool = False
-    time_budget: float | None = None
+    time_budget: Annotated[float, Meta(ge=0)] | None = None
     hopeless: bool = False
     """It left the choosing of a policy early: another policy of its model was better by far."""
-    target_ci: float | None = None
+    target_ci: Annotated[float, Meta(ge=0)] | None = None
     """Relative half-width of the interval that was aimed at; None: a number of rounds was."""
 
 
@@ -351,28 +365,41 @@ def _opened(line: bytes, *, needed: bool) -> bytes:
 
 def load(path: Path) -> Record:
     """Read one record; `DamagedRecord` where anything but a torn last line is wrong."""
-    try:
-        lines = disk.read(path).split(b"\n")
-    except (OSError, UsageError) as error:  # a folder, a pipe, or nobody's to read
-        why = getattr(error, "strerror", None) or error
-        raise DamagedRecord(f"{path}: it cannot be read ({why}); move it away, the other records are untouched") from None
+    return parse(path, content_of(path, limits.RECORD, lambda words: damaged(path, f"it cannot be read ({words})")))
+
+
+def parse(path: Path, content: bytes) -> Record:
+    """A record by its bytes; `path` is where they are from."""
+    if values_in(content) > limits.VALUES:
+        raise damaged(path, f"it has more than {limits.VALUES:,} values, and no record has that many")
+    lines = content.split(b"\n")
     torn = lines.pop() != b""
-    record: Record | None = None
+    reading: _Reading | None = None
     for number, line in enumerate(lines, start=1):
         if line.endswith(VOID):
             continue
-        try:
-            if record is None:
-                record = Record(path=path, head=_checked_head(line), torn=torn)
+        with refusing(_at_line(path, number)):
+            if reading is None:
+                reading = _Reading(Record(path=path, head=_checked_head(line), torn=torn))
             else:
-                _file(record, _decode_body(_opened(line, needed=record.head.format >= SEALED)))
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise DamagedRecord(
-                f"{path}: line {number} is damaged ({error}); restore the file or move it away, the other records are untouched"
-            ) from error
-    if record is None:
+                reading.add(_decode_body(_opened(line, needed=reading.record.head.format >= SEALED)))
+    if reading is None:
         raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
-    return record
+    return reading.record
+
+
+def _at_line(path: Path, number: int) -> Callable[[str], DamagedRecord]:
+    return lambda words: damaged(path, f"line {number} is damaged ({words})")
+
+
+def damaged(path: Path, why: str) -> DamagedRecord:
+    """The line for a record that is left out."""
+    return DamagedRecord(f"{path}: {why}; restore the file or move it away, the other records are untouched")
+
+
+def values_in(content: bytes) -> int:
+    """At least as many as there are values in some lines of JSON, without reading them."""
+    return content.count(b",") + content.count(b"[") + content.count(b"{")
 
 
 def _checked_head(line: bytes) -> ArmLine:
@@ -386,16 +413,59 @@ def _checked_head(line: bytes) -> ArmLine:
     return head
 
 
-def _file(record: Record, line: Body) -> None:
-    if isinstance(line, RunLine):
-        record.runs.append(line)
-        return
-    if line.run not in {run.run for run in record.runs}:
-        raise ValueError(f"run {line.run!r} has no run line before it")
-    if isinstance(line, RoundLine):
-        record.rounds.append(line)
-    else:
-        record.ends.append(line)
+@dataclass
+class _Reading:
+    """A record that is being read: each line has to fit those before it."""
+
+    record: Record
+    runs: set[str] = field(default_factory=set)
+    taken: set[tuple[str, int, str]] = field(default_factory=set)
+    processes: set[tuple[str, int]] = field(default_factory=set)
+    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, line: Body) -> None:
+        """Take the next line; ValueError where it does not fit."""
+        if isinstance(line, RunLine):
+            self.runs.add(line.run)
+            self.record.runs.append(line)
+        elif line.run not in self.runs:
+            raise ValueError(f"run {line.run!r} has no run line before it")
+        elif isinstance(line, RoundLine):
+            self._fits(line)
+            self.record.rounds.append(line)
+        else:
+            self.record.ends.append(line)
+        for name, found, most in (
+            ("runs", len(self.record.runs), limits.RUNS),
+            ("ends", len(self.record.ends), limits.RUNS),
+            ("rounds", len(self.record.rounds), limits.ROUNDS),
+            ("processes", len(self.processes), limits.PROCESSES),
+            ("metrics", len(self.metrics), limits.METRICS),
+        ):
+            if found > most:
+                raise ValueError(f"more than {most:,} {name}")
+
+    def _fits(self, line: RoundLine) -> None:
+        taken = {(line.run, line.round, sample.metric) for sample in line.samples}
+        if taken & self.taken:
+            raise ValueError(f"round {line.round} of run {line.run!r} is there twice")
+        self.taken |= taken
+        self.processes.add((line.run, line.worker))
+        for sample in line.samples:
+            self._fits_arm(sample)
+
+    def _fits_arm(self, sample: Sample) -> None:
+        arm, kind = self.record.arm, str(self.record.arm.__struct_config__.tag)
+        known = METRICS.get(sample.metric)
+        if known is not None and known.arm != kind:
+            raise ValueError(f"{sample.metric} is measured of a {known.arm} arm, and this one is a {kind} arm")
+        says = (sample.unit, sample.better)
+        if self.metrics.setdefault(sample.metric, says) != says:
+            raise ValueError(f"{sample.metric} is in {says[0]!r} here and in {self.metrics[sample.metric][0]!r} before")
+        if sample.metric == "receptive_field" and isinstance(arm, AccuracyArm):
+            lacking = [name for when in ("before", "after") if (name := f"{when}_{arm.image_size}") not in sample.detail]
+            if lacking:
+                raise ValueError(f"receptive_field lacks {' and '.join(lacking)}")
 
 
 def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
@@ -408,17 +478,6 @@ def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
         except DamagedRecord as error:
             damaged.append(error)
     return records, damaged
-
-
-def load_below(path: Path) -> list[Record]:
-    """All records anywhere below a folder, machine by machine; DamagedRecord where one cannot be read."""
-    found: list[Record] = []
-    for folder in sorted({one.parent for one in path.glob("**/records/*.jsonl")}):
-        records, damaged = load_folder(folder)
-        if damaged:
-            raise damaged[0]
-        found += records
-    return found
 
 
 class InProcess(float):

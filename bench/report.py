@@ -12,9 +12,8 @@ from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.gap_tables import gaps
 from bench.importing import imported
-from bench.known_units import foreign
 from bench.paths import inside, stems
-from bench.record import DamagedRecord, Record, load_folder
+from bench.reading import read_folder
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
@@ -35,7 +34,7 @@ class Machine:
     folder: Path
     summary: Summary
     everything: Summary
-    damaged: list[DamagedRecord]
+    damaged: list[UsageError]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Report:
     summary: Summary
     tables: list[Table]
     figures: list[Path]
-    damaged: list[DamagedRecord]
+    damaged: list[UsageError]
     verdicts: list[Verdict]
     unknown: list[Path]
     """Tables that lay there before reports kept a list of their files; they are left alone."""
@@ -66,26 +65,38 @@ def machine_folders(results: Path) -> list[Path]:
 
 def read(folder: Path) -> Machine:
     """The records of one machine; UsageError where none can be read."""
-    records, damaged = load_folder(folder / "records")
-    records, strange = _apart(records)
-    damaged += strange
-    if not any(record.runs for record in records):
-        raise damaged[0] if damaged else UsageError(f"{folder}/records: no run in any record; run again")
-    more = imported(folder.parent)
-    found = [summarise(records, of_studies=all_of_it, name=folder.name) for all_of_it in (False, True)]
-    summary, everything = (replace(one, imported=more) for one in found)
-    return Machine(folder, summary, everything, damaged)
+    machines, left_out = read_each([folder])
+    if not machines:
+        raise left_out[0]
+    return machines[0]
 
 
-def _apart(records: list[Record]) -> tuple[list[Record], list[DamagedRecord]]:
-    """The records whose units are those of their metrics, and the others."""
-    strange = {record.path: reason for record in records if (reason := foreign(record))}
-    return [one for one in records if one.path not in strange], [DamagedRecord(f"{path}: {why}") for path, why in strange.items()]
+def read_all(results: Path) -> list[Machine]:
+    """The records of every machine that has some which can be read; UsageError where none has."""
+    machines, left_out = read_each(machine_folders(results))
+    if not machines:
+        raise left_out[0]
+    return [replace(machines[0], damaged=[*left_out, *machines[0].damaged]), *machines[1:]]
+
+
+def read_each(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
+    """The machines that have records, and what there is to say of the others and of files that were imported."""
+    more = imported(folders[0].parent)
+    machines, left_out = [], []
+    for folder in folders:
+        records, damaged = read_folder(folder / "records")
+        if not any(record.runs for record in records):
+            left_out += damaged or [UsageError(f"{folder}/records: no run in any record; run again")]
+            continue
+        found = [summarise(records, of_studies=all_of_it, name=folder.name) for all_of_it in (False, True)]
+        summary, everything = (replace(one, imported=more) for one in found)
+        machines.append(Machine(folder, summary, everything, list(damaged)))
+    return machines, left_out
 
 
 def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Report], list[Table]]:  # noqa: B008 - frozen
     """The reports of all machines, and the tables that hold machines against each other."""
-    machines = [read(folder) for folder in machine_folders(results)]
+    machines = read_all(results)
     check(chosen, [machine.summary for machine in machines])
     if not chosen.whole:
         machines = [machine for machine in machines if leaves_something(chosen, machine.summary)]

@@ -21,6 +21,7 @@ from typing import Protocol
 import msgspec
 
 from bench import stopping
+from bench.errors import one_line
 from bench.lane import Lane, comparable, label
 from bench.paired import paired_ratio
 from bench.plugins import Metric, handwritten
@@ -359,5 +360,8 @@ def window_of(task: Task, metric: Metric) -> float:
 
 
 def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:
-    """What a worker answered, as a line of the record."""
-    return Sample(metric=metric.name, unit=metric.unit, better=metric.better, values=samples.values, detail=samples.detail, **more)  # type: ignore[arg-type]
+    """What a worker answered, as a line of the record; Failure where it is no measurement of that metric."""
+    try:
+        return Sample(metric=metric.name, unit=metric.unit, better=metric.better, values=samples.values, detail=samples.detail, **more)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise Failure("failed", f"{metric.name} gave no measurement: {one_line(error)}") from None

@@ -468,10 +468,10 @@ class Runner:
         for metric in lane.task.metrics:
             try:
                 taken = take(lane, metric, heard)
+                samples.append(sample_of(metric, taken))
             except Failure as failure:
                 self._fail(lane, failure)
                 return
-            samples.append(sample_of(metric, taken))
             arrays |= taken.arrays
             self.observer.figure(lane.arm, samples[-1])
         path = record.path_of(self.folder, lane.task.arm, lane.task.settings)

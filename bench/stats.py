@@ -17,6 +17,8 @@ K = TypeVar("K", bound=Hashable)
 ROUNDS_FOR_INTERVAL = 6
 """Below this many rounds a bootstrap interval says less than it seems to; none is given."""
 RESAMPLES = 2000
+MANY = 500
+"""Values from which on draws are made anew each time: those of more would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,20 @@ def bootstrapped(values: tuple[float, ...], statistic: Callable[..., Any]) -> Es
     n, value = len(data), float(statistic(data))
     if n < ROUNDS_FOR_INTERVAL:
         return Estimate(value, n=n)
-    drawn = statistic(data[_resamples(n)], axis=-1)
+    drawn = statistic(data[_resamples(n)], axis=-1) if n <= MANY else _in_parts(data, statistic)
     low, high = np.percentile(drawn, _levels(n))
     return Estimate(value, float(low), float(high), n)
 
 
-@lru_cache(maxsize=256)
+def _in_parts(data: Any, statistic: Callable[..., Any]) -> Any:
+    """The same of many values, a few draws at a time: all at once would take gigabytes."""
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    return np.concatenate([statistic(data[draw.integers(0, len(data), (20, len(data)))], axis=-1) for _ in range(RESAMPLES // 20)])
+
+
+@lru_cache(maxsize=64)
 def _resamples(n: int) -> Any:
     """The places of `RESAMPLES` draws of `n` from `n`: the same for all values, so that equal ones get equal intervals."""
     import numpy as np

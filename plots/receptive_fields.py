@@ -22,7 +22,7 @@ def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     drawn: dict[str, matplotlib.figure.Figure] = {}
     by_data: dict[str, dict[str, Accuracy]] = {}
     for one in sorted(summary.accuracies, key=lambda one: (family_order(one.about.family), one.model, one.arm.seed or 0)):
-        if one.fields and one.fields_file:
+        if one.fields_file and "row" in one.fields.get(f"after_{one.arm.image_size}", {}):
             by_data.setdefault(one.arm.data, {}).setdefault(one.model, one)
     for data, models in by_data.items():
         name = data.partition(":")[0]

@@ -21,7 +21,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
 
 from bench import record
-from bench.record import About, AccuracyArm, Arm, CountArm, EndLine, Machine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
 from bench.timing import Times
 from bench.worker import Failure, Job, Samples, Window
 
@@ -186,6 +186,17 @@ def count_record(folder: Path, model: str, params: int, macs: int, *, family: st
     ]
     record.append(path, RoundLine(run="r1", round=1, samples=samples))
     record.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
+    return path
+
+
+def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32") -> Path:
+    """A finished record of the canary with one value per round."""
+    path = record.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
+    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    for number, value in enumerate(seconds, start=1):
+        sample = Sample(metric="canary", unit="s", better="lower", values=[value])
+        record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+    record.append(path, EndLine(run="r1", status="ok", metrics=["canary"]))
     return path
 
 

@@ -22,15 +22,15 @@ def write(results: Path, records: int = 2000) -> Path:
     for number in range(records // 4):
         family = FAMILIES[number % 4]
         model = f"{family}_{64 + 8 * (number // 16)}_{2 + number % 16}"
-        macs = 1e9 * draw.lognormvariate(1, 1)
+        macs = float(round(1e9 * draw.lognormvariate(1, 1)))
         speed = 60e9 / macs
         found: list[Record] = [
-            synthetic.count(model, macs / 200, macs),
+            synthetic.count(model, macs // 200, macs),
             synthetic.speed(model, synthetic.noisy(draw, 1 / speed, 0.05, 12), metric="latency", family=family),
             synthetic.speed(model, synthetic.noisy(draw, speed, 0.05, 12), family=family),
             synthetic.training(model, 0, 80 + draw.gauss(0, 5), data="digits", recipe="digits", family=family),
         ]
-        found[0].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs / 400]))
+        found[0].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs // 400]))
         for record in found:
             _save(folder, record)
     return results

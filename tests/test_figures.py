@@ -52,7 +52,7 @@ def full() -> Summary:
     records: list[Record] = [probe()]
     for model, family, params, macs, speed, _ in CONTESTANTS:
         records.append(synthetic.count(model, params, macs))
-        records[-1].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs / 400]))
+        records[-1].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[float(macs // 400)]))
         records.append(layered(model, family))
         for number, policy in enumerate(POLICIES):
             values = synthetic.noisy(draw, speed * (1 + 0.3 * number * draw.random()), 0.02, 8)

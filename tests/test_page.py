@@ -61,7 +61,8 @@ def test_two_sets_of_weights_are_two_points(tmp_path: Path) -> None:
     for tag, correct in (("one", 300), ("other", 330)):
         arm = msgspec.structs.replace(head.arm, weights=tag)
         path = record.create(folder, arm, head.settings, head.about)
-        text = path.read_text() + "\n".join(lines).replace('"correct":300', f'"correct":{correct}') + "\n"
+        text = "\n".join(lines).replace('"correct":300', f'"correct":{correct}').replace(f"[{300 / 360}]", f"[{correct / 360}]")
+        text = path.read_text() + text + "\n"
         path.write_bytes(resealed(text.encode()))
     reports, _ = write_all(tmp_path)
     points = page_data(reports)["points"]

@@ -227,11 +227,12 @@ def test_each_damaged_record_is_named_and_the_rest_is_complete(results: Path, ca
         assert {row[0] for row in rows} <= names, title
 
 
-def test_units_of_the_report_are_those_of_the_metrics() -> None:
-    from bench.known_units import UNITS
+def test_units_directions_and_arms_of_records_are_those_of_the_metrics() -> None:
+    from bench.known_metrics import METRICS
     from bench.plugins import metrics
 
-    assert {entry.name: entry.unit for entry in metrics.entries()} == UNITS
+    known = {name: (one.unit, one.better, one.arm) for name, one in METRICS.items()}
+    assert {entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()} == known
 
 
 @pytest.mark.usefixtures("one_figure")

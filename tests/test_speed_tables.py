@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -61,8 +61,9 @@ def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
     path = record.create(folder, arm, {"protocol": 1}, About(family="probe"))
     if not record.load(path).runs:
         record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    better: Literal["lower", "higher"] = "lower" if unit == "s" else "higher"
     for number, value in enumerate(values, start=1):
-        record.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better="higher", values=[value])]))
+        record.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
 
 
 def summary(folder: Path) -> Summary:

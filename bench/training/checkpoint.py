@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from bench import disk
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError
+from bench.refusing import refusing
 
 STATE = "convmixer_bench"
 """The entry of a file's metadata that holds what is no tensor."""
@@ -56,14 +57,14 @@ def checksum(tensors: dict[str, Tensor]) -> str:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and state of a file of ours; UsageError where it is damaged or of another format."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            state = json.loads((file.metadata() or {}).get(STATE, "{}"))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: not a whole safetensors file ({one_line(error)}); move it away to start anew") from None
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"{path}: not a whole safetensors file ({words}); move it away to start anew")
+
+    with refusing(refuse), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        state = json.loads((file.metadata() or {}).get(STATE, "{}"))
     if not isinstance(state, dict):
         raise UsageError(f"{path}: what it says of itself is no object; move it away to start anew")
     if state.get(CHECKSUM) not in (None, checksum(tensors)):

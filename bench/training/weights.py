@@ -15,6 +15,7 @@ from bench import disk
 from bench.errors import UsageError
 from bench.plugins import models, open_data
 from bench.record import AccuracyArm
+from bench.refusing import refusing
 from bench.training import checkpoint as files
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.published import with_weights
@@ -107,15 +108,9 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
     path = Path(spelling.partition(":")[2])
     if not isinstance(part, Pictures):
         raise UsageError(f"--labels: {spelling} is for ImageNet's validation images on disk")
-    try:
-        content = disk.read(path)
-    except OSError as error:
-        raise UsageError(f"--labels: {path} cannot be read ({error.strerror}); ReaL's real.json is needed") from None
-    try:
-        listed = json.loads(content)
+    needed = "a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
+    with refusing(lambda words: UsageError(f"--labels: {path} cannot be read ({words}); ReaL's real.json is needed")):
+        listed = json.loads(disk.read(path))
+    with refusing(lambda words: UsageError(f"--labels: {path} does not belong to these images: {needed} ({words})")):
         numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
         return [{int(one) for one in listed[number - 1]} for number in numbers]
-    except (ValueError, TypeError, IndexError):
-        raise UsageError(
-            f"--labels: {path} does not belong to these images: a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
-        ) from None

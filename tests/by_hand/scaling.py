@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from bench import costs
-from bench.record import SpeedArm, load_below, per_round
+from bench.reading import read_below
+from bench.record import SpeedArm, per_round
 
 
 def bench(*arguments: str, results: Path) -> list[str]:
@@ -47,7 +48,7 @@ def speeds(folder: Path, flag: str, values: str) -> None:
     results = folder / flag.strip("-")
     timed(bench("--models", "vit_s16,convmixer_768_32", "--metrics", "throughput", "--rounds", "8", flag, values, results=results))
     print("\n| model | px | batch | ms an image |\n|---|---|---|---|")
-    for record in load_below(results):
+    for record in read_below(results)[0]:
         arm = record.arm
         if isinstance(arm, SpeedArm) and (found := list(per_round(record, "throughput").values())) and arm.model != "deit_s16":
             print(f"| {arm.model} | {arm.image_size} | {arm.batch_size} | {1e3 / statistics.median(found):.0f} |", flush=True)

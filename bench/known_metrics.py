@@ -1,0 +1,270 @@
+"""The suite's own metrics as records have them: unit, direction, range, and what stands beside the values of a window.
+
+A record in another unit is somebody else's; one that breaks a range, a type or a relation was made by hand or damaged.
+The registry knows units and directions too, but it imports torch; a test holds the two against each other. A metric that
+is not listed came as a plug-in: its values have to be finite, and nothing else is known of it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+Scalar = str | int | float | bool | None
+Better = Literal["lower", "higher", "none"]
+Count = Annotated[int, Meta(ge=0, le=10**18)]
+Positive = Annotated[int, Meta(ge=1, le=10**18)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Amount = Annotated[float, Meta(ge=0, le=1e21)]
+Number = Annotated[float, Meta(ge=-1e21, le=1e21)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+LayerKind = Literal[
+    "convolution",
+    "depthwise convolution",
+    "pointwise convolution",
+    "linear",
+    "attention",
+    "normalisation",
+    "activation",
+    "pooling",
+    "rest",
+]
+PLUG_IN = 1e30
+"""No value of a plug-in's metric is larger."""
+
+
+class Plain(msgspec.Struct, frozen=True, kw_only=True):
+    """Details of which nothing is known. Every field of the schemas below is optional unless a reader cannot do without."""
+
+
+class Throughput(Plain, frozen=True, kw_only=True):
+    """Of throughput and training steps: what the window held."""
+
+    calls: Positive | UnsetType = UNSET
+    steps: Positive | UnsetType = UNSET
+    seconds: Seconds | UnsetType = UNSET
+
+
+class Latency(Plain, frozen=True, kw_only=True):
+    """Medians over the calls of a window."""
+
+    host_s: Seconds | UnsetType = UNSET
+    device_s: Seconds | UnsetType = UNSET
+
+
+class Energy(Plain, frozen=True, kw_only=True):
+    """The net of what the idle GPU drew may be below zero."""
+
+    net_j: Number
+    idle_w: Number | UnsetType = UNSET
+    power_w: Number | UnsetType = UNSET
+
+
+class FirstCall(Plain, frozen=True, kw_only=True):
+    """What came before it."""
+
+    build_s: Seconds | UnsetType = UNSET
+
+
+class LargestBatch(Plain, frozen=True, kw_only=True):
+    """What ended the search."""
+
+    memory_limit: Count | None = None
+    at_least: bool = False
+
+
+class LayerTime(Plain, frozen=True, kw_only=True):
+    """Path, kind, seconds and multiply-adds of every layer, in the order of execution."""
+
+    layers: Annotated[list[tuple[str, LayerKind, Number, Number]], Meta(min_length=1)]
+    plain_s: Seconds | UnsetType = UNSET
+
+
+class Memory(Plain, frozen=True, kw_only=True):
+    """Since when the peak counts."""
+
+    since: str | UnsetType = UNSET
+
+
+class Macs(Plain, frozen=True, kw_only=True):
+    """The other counter's figure, and operators that neither counted."""
+
+    check: Count | UnsetType = UNSET
+    uncounted: dict[str, Count] | UnsetType = UNSET
+
+
+class Ceiling(Plain, frozen=True, kw_only=True):
+    """What a probe did in its window."""
+
+    calls: Positive | UnsetType = UNSET
+    side: Positive | UnsetType = UNSET
+    bytes: Positive | UnsetType = UNSET
+
+
+class Top1(Plain, frozen=True, kw_only=True):
+    """Counts of right answers, how they were got, and what the training took."""
+
+    correct: Count
+    images: Positive
+    top5_correct: Count | UnsetType = UNSET
+    view: str | UnsetType = UNSET
+    unreadable: list[str] | UnsetType = UNSET
+    without_label: Count | UnsetType = UNSET
+    spread: dict[str, Share] | UnsetType = UNSET
+    train_s: Seconds | UnsetType = UNSET
+    epochs: Annotated[float, Meta(gt=0, le=1e9)] | UnsetType = UNSET
+    steps: Positive | UnsetType = UNSET
+    images_per_s: Amount | UnsetType = UNSET
+    peak_memory_bytes: Number | UnsetType = UNSET
+    final_loss: float | None = None
+    split: str | UnsetType = UNSET
+    processes: Positive | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        most = self.images if self.top5_correct is UNSET else self.top5_correct
+        if not self.correct <= most <= self.images:
+            raise ValueError(f"{self.correct} right, {most} among the first five, of {self.images} images")
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """A receptive field in pixels; shares of an even map's. Older ones have one `centre` in place of `row` and `column`."""
+
+    canvas: Positive
+    row: Amount | UnsetType = UNSET
+    column: Amount | UnsetType = UNSET
+    centre: Amount | UnsetType = UNSET
+    r50: Amount
+    r90: Amount
+    share50: Amount
+    share90: Amount
+    saturated: bool
+
+    def __post_init__(self) -> None:
+        if self.centre is UNSET and UNSET in (self.row, self.column):
+            raise ValueError("a receptive field has no centre")
+
+
+class ReceptiveField(Plain, frozen=True, kw_only=True):
+    """Beside these, a `Field` for every canvas before and after training."""
+
+    theoretical: Amount | None = None
+    images: Positive | UnsetType = UNSET
+
+
+FIELD_NAME = re.compile(r"(before|after)_[0-9]{1,7}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a sample of a metric has to be."""
+
+    unit: str
+    better: Better
+    arm: Literal["count", "speed", "accuracy", "probe"]
+    low: float
+    high: float
+    detail: type[Plain] = Plain
+    whole: bool = False
+
+
+def _speed(unit: str, better: Better, low: float, high: float, detail: type[Plain] = Plain) -> Known:
+    return Known(unit, better, "speed", low, high, detail)
+
+
+def _count(unit: str, detail: type[Plain] = Plain) -> Known:
+    return Known(unit, "lower", "count", 0, 1e21, detail, whole=True)
+
+
+SHORTEST, LONGEST = 1e-15, 1e9
+"""Seconds."""
+METRICS = {
+    "activations": _count("element"),
+    "canary": Known("s", "lower", "probe", SHORTEST, LONGEST),
+    "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, Ceiling),
+    "energy": _speed("J", "lower", 0, 1e12, Energy),
+    "first_call": _speed("s", "lower", 0, LONGEST, FirstCall),
+    "graph_latency": _speed("s", "lower", SHORTEST, LONGEST),
+    "largest_batch": _speed("image", "higher", 1, 1e12, LargestBatch),
+    "latency": _speed("s", "lower", SHORTEST, LONGEST, Latency),
+    "layer_time": _speed("s", "none", 0, LONGEST, LayerTime),
+    "macs": _count("MAC", Macs),
+    "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, Ceiling),
+    "memory": _speed("B", "lower", -1e18, 1e18, Memory),  # on a CPU the growth of a process, which may shrink
+    "params": _count("parameter"),
+    "receptive_field": Known("pixel", "none", "accuracy", 0, 1e7, ReceptiveField),
+    "throughput": _speed("image/s", "higher", 1e-18, 1e15, Throughput),
+    "top1": Known("share", "higher", "accuracy", 0, 1, Top1),
+    "train_memory": _speed("B", "lower", -1e18, 1e18, Memory),
+    "train_step": _speed("s", "lower", SHORTEST, LONGEST, Throughput),
+    "train_throughput": _speed("image/s", "higher", 1e-18, 1e15),
+}
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine did during a window. `left`: the share of the processors that others left to it."""
+
+    left: Annotated[float, Meta(gt=0, le=1)] | UnsetType = UNSET
+    steal: Number | UnsetType = UNSET
+    other: Number | UnsetType = UNSET
+    clock_mhz_min: Number | UnsetType = UNSET
+    clock_mhz_max: Number | UnsetType = UNSET
+    temperature_c_min: Number | UnsetType = UNSET
+    temperature_c_max: Number | UnsetType = UNSET
+    power_w_min: Number | UnsetType = UNSET
+    power_w_max: Number | UnsetType = UNSET
+    throttle: str | UnsetType = UNSET
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process needed before its first window; other fields that end in `_s` are seconds too."""
+
+    seconds_per_call: Seconds | None = None
+    warmup_windows: Count | None = None
+    steady: bool | None = None
+    handwritten: bool | None = None
+
+
+def check_setup(setup: Mapping[str, Scalar]) -> None:
+    """ValueError where set-up times are none."""
+    msgspec.convert(setup, Setup)
+    for name, value in setup.items():
+        if name.endswith("_s"):
+            msgspec.convert(value, Seconds | None)
+
+
+def check_sample(
+    metric: str, unit: str, better: str, values: Sequence[float], detail: Mapping[str, Any], state: Mapping[str, Scalar]
+) -> None:
+    """ValueError where a sample is none of its metric."""
+    known = METRICS.get(metric)
+    if not values:
+        raise ValueError(f"a sample of {metric} has no values")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"a sample of {metric} holds {values}, which is not finite")
+    low, high = (-PLUG_IN, PLUG_IN) if known is None else (known.low, known.high)
+    if not low <= min(values) <= max(values) <= high:
+        raise ValueError(f"{metric} is {min(values):g} to {max(values):g} {unit}; from {low:g} to {high:g} is possible")
+    msgspec.convert(state, State)
+    if known is not None:
+        _check_known(known, metric, unit, better, values, detail)
+
+
+def _check_known(known: Known, metric: str, unit: str, better: str, values: Sequence[float], detail: Mapping[str, Any]) -> None:
+    if unit != known.unit:
+        raise ValueError(f"{metric} is in {unit!r}, this bench has it in {known.unit!r}")
+    if better != known.better:
+        raise ValueError(f"{metric} says {better!r} is better, this bench says {known.better!r}")
+    if known.whole and any(value != int(value) for value in values):
+        raise ValueError(f"{metric} is a count, and {values} is none")
+    says = msgspec.convert(detail, known.detail)
+    if isinstance(says, Top1) and abs(values[-1] - says.correct / says.images) > 1e-9:
+        raise ValueError(f"top1 is {values[-1]}, and {says.correct} of {says.images} images were right")
+    if isinstance(says, ReceptiveField):
+        for name in filter(FIELD_NAME.fullmatch, detail):
+            msgspec.convert(detail[name], Field)
