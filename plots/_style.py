@@ -33,8 +33,9 @@ def family_order(name: str) -> int:
 
 
 def log_ticks(axes: Axes, axis: Literal["x", "y"], values: list[float], *, base: int = 10, always: bool = False) -> None:
-    """A logarithmic axis with ticks as people write them; a plain one where the values lie close together, unless `always`."""
-    if max(values) / min(values) < 4 and not always:
+    """A logarithmic axis with ticks as people write them; a plain one where the values lie close together, unless `always`, or
+    where one of them is no number above 0: a network without parameters has no place on a logarithmic axis."""
+    if min(values) <= 0 or (max(values) / min(values) < 4 and not always):
         return
     (axes.set_xscale if axis == "x" else axes.set_yscale)("log", base=base)
     of = axes.xaxis if axis == "x" else axes.yaxis
