@@ -24,7 +24,7 @@ from bench.training.published import CLASSES, timms_view, weights
 from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, read_real
 from bench.training.world import World
 
-from .pictures import make_folder, picture
+from .pictures import make_folder, make_imagenet
 
 MODEL, TAG = "timm:test_resnet", "r160_in1k"  # timm's smallest residual network, 160 pixels
 CPU = torch.device("cpu")
@@ -32,13 +32,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A thousand class folders with one real image each (the digits again), as JPEG, named as ImageNet's are."""
-    root = tmp_path_factory.mktemp("imagenet")
-    for number in range(CLASSES):
-        folder = root / "val" / f"n{number:08d}"
-        folder.mkdir(parents=True)
-        picture(number, 40).save(folder / f"ILSVRC2012_val_{CLASSES - number:08d}.JPEG", quality=95)
-    return root
+    return make_imagenet(tmp_path_factory.mktemp("imagenet"))
 
 
 @pytest.fixture(scope="module")
@@ -271,9 +265,9 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:200])
     view = View(size=64, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     model = timm.create_model("test_resnet", num_classes=10).eval()
-    with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg\)"):
+    with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg: .*[Tt]runcated"):
         evaluate(model, part, view, device=CPU, workers=0)
-    monkeypatch.setattr("bench.training.feed.BROKEN_SHARE", 0.1)
+    monkeypatch.setattr("bench.training.loader.BROKEN_SHARE", 0.1)
     found = evaluate(model, part, view, device=CPU, workers=0)
     assert len(found.first) == 39
     assert [Path(name).name for name in found.broken] == ["val_00002.jpg"]
