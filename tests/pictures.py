@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from PIL import Image
@@ -40,4 +41,13 @@ def make_imagenet(root: Path, *, side: int = 40) -> Path:
         folder = root / "val" / synset
         folder.mkdir(parents=True)
         picture(number, side).save(folder / f"ILSVRC2012_val_{len(synsets) - number:08d}.JPEG", quality=95)
+    return root
+
+
+def make_varied(root: Path, parts: dict[str, int], *, classes: int = 3, shortest: int = 64, longest: int = 500) -> Path:
+    """Like `make_folder`, but every image has sides of its own between two lengths in pixels, as photographs have."""
+    draw = random.Random(0)
+    for path in sorted(make_folder(root, parts, classes=classes, side=longest).rglob("*.jpg")):
+        with Image.open(path) as image:
+            image.resize((draw.randint(shortest, longest), draw.randint(shortest, longest))).save(path, quality=90)
     return root

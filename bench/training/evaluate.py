@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from timm.data import create_transform
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from bench.errors import one_line
-from bench.training.augment import normalised
+from bench.training.augment import normalised, resized
 from bench.training.loader import Unread, loaded, refuse_broken
 from bench.training.recipe import Recipe
 from bench.training.splits import Part, Pictures, Split, Splits
@@ -26,6 +25,8 @@ from bench.training.world import ALONE, World
 
 BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
 """Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""
+WORTH = 64
+"""Images that a process has to read for its start to pay: a training looks at a small select split twenty times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +95,10 @@ class Once(Dataset[tuple[Tensor, int]]):
 
 
 def shown(split: Split, view: View) -> Iterator[Tensor]:
-    """Images from memory as a model takes them, in batches."""
-    for images in split.images.split(256):
-        values = images
-        scaled = round(view.size / view.crop)
-        if images.shape[-1] != scaled:
-            resized = F.interpolate(images.float(), size=(scaled, scaled), mode=view.interpolation, antialias=True, align_corners=False)
-            values = resized.round().clamp(0, 255).to(torch.uint8)
+    """Images from memory as a model takes them, in batches: of 256 at 32 pixels, larger ones in smaller batches."""
+    scaled = round(view.size / view.crop)
+    for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
+        values = resized(images, scaled, view.interpolation)
         edge = (scaled - view.size) // 2
         yield normalised(values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std)
 
@@ -133,7 +131,7 @@ def evaluate(
         batches = ((images, None) for images in shown(mine.to(device), view))
     else:
         assert isinstance(mine, Pictures)
-        batches = loaded(Once(mine, view), workers=workers, device=device, batch_size=BATCH[device.type])
+        batches = loaded(Once(mine, view), workers=min(workers, len(mine) // WORTH), device=device, batch_size=BATCH[device.type])
     hits: list[Tensor] = []
     lost: list[Tensor] = []
     done = 0

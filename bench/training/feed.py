@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.errors import UsageError, one_line
-from bench.training.augment import augment, erased, normalised
+from bench.training.augment import augment, erased, normalised, resized
 from bench.training.draw import derive, generator, seed_everything
 from bench.training.loader import Unread, loaded, refuse_broken
 from bench.training.recipe import Recipe
@@ -55,7 +55,7 @@ def feed_of(splits: Splits, recipe: Recipe, *, seed: int, share: Share, device: 
             f"--recipe: {recipe.name} trains at {recipe.image_size} pixels, and these images have {splits.train.images.shape[-1]}; "
             "choose another recipe"
         )
-    return InMemory(common)
+    return InMemory(common, image_size)
 
 
 @dataclass
@@ -120,10 +120,10 @@ class Common:
 
 
 class InMemory:
-    """Images that stay on the device from the first step on."""
+    """Images that stay on the device from the first step on, resized for every step where a model takes another size."""
 
-    def __init__(self, common: Common) -> None:
-        self.common = common
+    def __init__(self, common: Common, image_size: int) -> None:
+        self.common, self.image_size = common, image_size
         self.split = common.splits.train.to(common.device)
         self.steps_per_epoch = common.steps_per_epoch
 
@@ -134,7 +134,7 @@ class InMemory:
         common = self.common
         for step, micro, places in common.places(first, last, common.device):
             draw = generator(common.seed, step, micro, common.share.first, "augment")
-            images = augment(self.split.images[places], common.recipe, draw)
+            images = augment(resized(self.split.images[places], self.image_size), common.recipe, draw)
             yield common.ready(images, self.split.labels[places], step, micro)
 
 

@@ -123,6 +123,12 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple((squares / count - mean.square()).clamp_min(1e-12).sqrt().tolist())
 
 
+def commonest(splits: Splits) -> float:
+    """The share of the test images that are of their most frequent class: what always answering it would reach."""
+    labels: Tensor = splits.test.labels
+    return float(labels.bincount().max()) / len(labels)
+
+
 def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
     """Train without select, select, and how that was done: a random draw by `seed`, the same for every model and run."""
     size = max(1, min(SELECT_MOST, round(SELECT_SHARE * len(train))))

@@ -17,8 +17,8 @@ from bench.plugins import models, open_data
 from bench.record import AccuracyArm
 from bench.training import checkpoint as files
 from bench.training.evaluate import Result, View, evaluate, neighbours
-from bench.training.published import with_weights
-from bench.training.splits import Part, Pictures, Splits
+from bench.training.published import CLASSES, with_weights
+from bench.training.splits import Part, Pictures, Splits, commonest
 
 
 @dataclass
@@ -63,7 +63,7 @@ def evaluate_weights(
         )
 
     found = run(view)
-    detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken}
+    detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken, "commonest_class": commonest(splits)}
     if others is not None:
         images = len(found.first)
         found = labelled(found, others)
@@ -114,8 +114,12 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
     try:
         listed = json.loads(content)
         numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
-        return [{int(one) for one in listed[number - 1]} for number in numbers]
+        found = [{int(one) for one in listed[number - 1]} for number in numbers]
     except (ValueError, TypeError, IndexError):
         raise UsageError(
             f"--labels: {path} does not belong to these images: a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
         ) from None
+    for at, labels in enumerate(found):
+        if odd := sorted(one for one in labels if not 0 <= one < CLASSES):
+            raise UsageError(f"--labels: {path} has {odd[0]} for {part.name(at)}; class numbers from 0 to {CLASSES - 1} are needed")
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from bench.training.splits import Pictures, Source, Split, Splits, carve, held
 SMALL = 64
 """Images of at most this many pixels a side, all of one size, are held in memory."""
 FITS = 2 << 30
+TRIED = 20
+"""Images of a split that are opened before anything is begun."""
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "validation", "valid"), ("test",)
 
 Order = Callable[[list[str], Path], list[str]]
@@ -164,6 +167,7 @@ def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, c
     """Splits of images on disk; small ones of one size are read into memory."""
     sizes = [len(part) if part else 0 for part in (train, select, test)]
     name = f"{how}, {'/'.join(map(str, sizes))}"
+    _first(test)
     if train is not None and select is not None and (side := _small(train)):
         parts = [_in_memory(part, side) for part in (train, select, test)]
         if all(part is not None for part in parts):
@@ -174,13 +178,18 @@ def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, c
 
 def _small(part: Pictures) -> int:
     """The side of the first readable image where it is small and square, and all of them would fit; 0 else."""
-    for at in range(min(20, len(part))):
-        try:
-            width, height = part.read(at).size
-        except Exception:
-            continue
-        return width if width == height <= SMALL and 3 * width * height * len(part) <= FITS else 0
-    return 0
+    width, height = _first(part).size
+    return width if width == height <= SMALL and 3 * width * height * len(part) <= FITS else 0
+
+
+def _first(part: Pictures) -> Image.Image:
+    """The first image that can be read; UsageError where none of the first twenty can be, before anything else is begun."""
+    tried = min(TRIED, len(part))
+    for at in range(tried):
+        if not part.trouble(at):
+            image: Image.Image = part.read(at)
+            return image
+    raise UsageError(f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them")
 
 
 def _in_memory(part: Pictures, side: int) -> Split | None:
