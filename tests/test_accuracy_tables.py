@@ -116,6 +116,13 @@ def test_diverged_and_at_chance_are_rows_with_that_status(tmp_path: Path) -> Non
     assert any(note.startswith("vit_a seed 0: at chance") for note in table.notes)
 
 
+def test_always_the_commonest_class_is_at_chance_too(tmp_path: Path) -> None:
+    write(tmp_path, "vit_a", 180, detail={"commonest_class": 0.9})
+    [table] = accuracy(summary(tmp_path))
+    assert table.rows[0][3].endswith("(at chance)")
+    assert any("always answering the most frequent of 10 classes, which 90.0% of the test images are of" in note for note in table.notes)
+
+
 def test_what_it_costs_to_come_to_an_accuracy(tmp_path: Path) -> None:
     """The curve rises evenly to 90 % over 20 epochs of 1280 images: half of the images are right at 5/9 of them."""
     write(tmp_path, "vit_a", 180)

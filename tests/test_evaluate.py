@@ -19,7 +19,7 @@ from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record import AccuracyArm
 from bench.training import checkpoint
-from bench.training.evaluate import Result, View, evaluate, neighbours
+from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
 from bench.training.published import CLASSES, timms_view, weights
 from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, read_real
 from bench.training.world import World
@@ -275,3 +275,20 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
     assert 18 not in found.places.tolist()
     with Image.open(root / "val" / "c0000" / "val_00000.jpg") as image:
         assert image.size == (96, 96)
+
+
+def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path) -> None:
+    """A network for 48 pixels on images of 16: enlarged alike, and neither at 16."""
+    from bench.training.feed import feed_of
+    from bench.training.recipe import recipes
+    from bench.training.world import ALONE
+
+    splits = datasets.get("folder").open(str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16)))
+    assert splits.in_memory
+    recipe = recipes.get("small_folder:crop_scale=1-1:crop_ratio=1-1:flip=0:eval_crop=1")
+    feed = feed_of(splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0)
+    [[(trained, _)]] = feed.steps(0, 1)
+    [tested] = shown(splits.test, view_of(recipe, splits, 48))
+    assert trained.shape[1:] == tested.shape[1:] == (3, 48, 48)
+    every = torch.cat(list(shown(splits.train, view_of(recipe, splits, 48))))
+    assert all(any(torch.equal(one, other) for other in every) for one in trained)  # by the same enlargement
