@@ -220,7 +220,7 @@ class Live:
         if not new and now - self._printed_at < REPEATED_S:
             return
         self._last_line, self._printed_at = step, now
-        self.console.print(" ".join(visible(f"{step} {left if new else doing}").split()), highlight=False, markup=False, soft_wrap=True)
+        self.console.print(" ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True)
 
     def figure(self, arm: Arm, sample: Sample) -> None:
         from bench.lane import label

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tarfile
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,45 @@ def test_a_folder_of_300_jpegs_is_trained_killed_resumed_and_tested(tmp_path: Pa
     assert log[-1]["event"] == "end"
     assert log[-1]["images"] == 60
     assert f"{100 * log[-1]['top1']:.1f}" in ended.out
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", ["imagenette", "tars", "wds", "hfds"])
+def test_every_kind_of_data_on_disk_is_trained_and_tested(kind: str, tmp_path: Path) -> None:
+    """Ninety images of three classes, ten for Imagenette, in its layout; a Hugging Face folder where `datasets` is installed."""
+    root = make_folder(tmp_path / "plain", {"train": 30, "test" if kind == "hfds" else "val": 4}, classes=10 if kind == "imagenette" else 3)
+    if kind == "hfds":
+        pytest.importorskip("datasets")
+    elif kind != "imagenette":
+        root = (in_shards if kind == "wds" else in_tars)(root, tmp_path / kind)
+    name = "folder" if kind == "tars" else kind
+    command = ["run", "--metrics", "top1", "--models", "convmixer_digits", "--data", f"{name}:{root}", "--recipe", "small_folder:epochs=1"]
+    ended = bench(*command, "--results", "out", cwd=tmp_path, limit=PATIENCE)
+    assert ended.code == 0, ended
+    assert lines(tmp_path / "out")[-1]["images"] == (40 if kind == "imagenette" else 12)
+
+
+def in_tars(root: Path, folder: Path) -> Path:
+    """train.tar and val.tar with the class folders in them."""
+    folder.mkdir()
+    for part in ("train", "val"):
+        with tarfile.open(folder / f"{part}.tar", "w") as archive:
+            archive.add(root / part, arcname=part)
+    return folder
+
+
+def in_shards(root: Path, folder: Path) -> Path:
+    """The same as WebDataset shards."""
+    folder.mkdir()
+    for part in ("train", "val"):
+        with tarfile.open(folder / f"{part}-0.tar", "w") as archive:
+            for at, path in enumerate(sorted((root / part).rglob("*.jpg"))):
+                archive.add(path, arcname=f"{at:04d}.jpg")
+                label = str(int(path.parent.name[1:])).encode()
+                entry = tarfile.TarInfo(f"{at:04d}.cls")
+                entry.size = len(label)
+                archive.addfile(entry, BytesIO(label))
+    return folder
 
 
 def prototypes(network: Any, images: torch.Tensor) -> None:

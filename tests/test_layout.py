@@ -94,7 +94,9 @@ def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: 
     shutil.copytree(root / "train", nested / "train")
     shutil.copytree(root / "val", tmp_path / "wrapped" / "val")
     refused(tmp_path / "wrapped", "train has images in folders of its own|differ in their classes")
-    refused(tmp_path.parent, f"did you mean {tmp_path}")
+    (tmp_path / "above").mkdir()
+    (tmp_path / "wrapped").rename(tmp_path / "above" / "pets")
+    refused(tmp_path / "above", "has neither val/ nor test/ below it; it has pets; did you mean .*above/pets")
 
 
 def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ import io
 import time
 
 import pytest
-from rich.console import Console
 
-from bench.console import REPEATED_S, Live
+from bench.console import REPEATED_S, Live, Terminal
 
 
 def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +15,9 @@ def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(monkeypatch: pyte
     clock = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: clock)
     out = io.StringIO()
-    live = Live(Console(file=out, width=160))
+    terminal = Terminal(width=160)
+    terminal.file = out
+    live = Live(terminal)
     live.step("top-1", "vit_s16", 0, 2, None)
     told = []
     for second in range(1, 181):

@@ -23,6 +23,9 @@ from bench.training.splits import Pictures
 BROKEN_SHARE = 0.001
 """Share of unreadable images above which a data set is refused."""
 
+PRELOAD = ["torch", "timm", "torchvision", "bench.cli", "bench.training.feed", "bench.training.evaluate"]
+"""Imported once by the server that a process asks for readers where that is the way; each reader would do it anew."""
+
 
 class Unread(Exception):
     """An image could not be shown; the message names it and says why. Made of one text, so that it can be pickled."""
@@ -33,6 +36,8 @@ def loaded(images: Dataset[Any], *, workers: int, device: torch.device, **batche
 
     Raises UsageError where an image cannot be shown, RuntimeError where one of the processes was killed.
     """
+    if workers:
+        multiprocessing.set_forkserver_preload(PRELOAD)
     loader = DataLoader(images, num_workers=workers, pin_memory=device.type == "cuda", worker_init_fn=begin if workers else None, **batches)
     iterator = iter(loader)
     try:

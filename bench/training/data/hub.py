@@ -73,6 +73,7 @@ def table(argument: str, split: str, flag: str) -> tuple[Rows, list[object], int
 def _columns(argument: str) -> dict[str, str]:
     """What the columns of images and labels are called, where that is not `image` and `label` and the table says it."""
     tables = importlib.import_module("datasets")  # an extra
+    tables.disable_progress_bars()
     features: dict[str, Any] = {}
     with suppress(Exception):  # what is wrong with the name is said when it is loaded
         features = tables.load_dataset_builder(argument).info.features or {}
