@@ -132,9 +132,17 @@ def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summ
         if row.trouble:
             yield f"{row.name}{seed}: {row.trouble}"
         elif row.status == "at chance":
-            yield f"{row.name}{seed}: at chance, no better than guessing among {row.arm.num_classes} classes"
+            yield f"{row.name}{seed}: at chance, no better than {guessing(row)}"
         if lost := row.detail.get("unreadable"):
             yield f"{row.name}{seed}: {len(lost)} images could not be read: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}"
+
+
+def guessing(row: Accuracy) -> str:
+    """What gives the top-1 of chance, in words."""
+    classes = row.arm.num_classes
+    if row.chance <= 1 / classes:
+        return f"guessing among {classes} classes"
+    return f"always answering the most frequent of {classes} classes, which {row.chance:.1%} of the test images are of"
 
 
 def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:

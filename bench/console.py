@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.worker import Failure
 
 
+REPEATED_S = 30.0
+"""Where there is no terminal, seconds until a step that goes on says again how far it is."""
 STYLES = {"ok": "green", "note": "yellow", "missing": "yellow", "wrong": "bold red"}
 """How a finding is introduced."""
 
@@ -163,6 +166,7 @@ class Live:
         )
         self._bar = self._progress.add_task("", total=1, doing="", left="", visible=False)
         self._last_line = ""
+        self._printed_at = 0.0
 
     def __enter__(self) -> Live:
         return self
@@ -206,13 +210,17 @@ class Live:
             left=left,
             visible=True,
         )
-        self._plain(f"{name} {min(done + (name != 'round'), total)}/{total} {left}".rstrip())
+        self._plain(f"{name} {min(done + (name != 'round'), total)}/{total}", doing, left)
 
-    def _plain(self, line: str) -> None:
-        """Where there is no terminal (a log file, CI) one line per step instead of a bar."""
-        if not self.console.is_terminal and line.split(" left")[0] != self._last_line:
-            self._last_line = line.split(" left")[0]
-            self.console.print(line, highlight=False)
+    def _plain(self, step: str, doing: str, left: str) -> None:
+        """Where there is no terminal (a log file, CI) a line per step instead of a bar, and how far it is now and then."""
+        if self.console.is_terminal:
+            return
+        now, new = time.monotonic(), step != self._last_line
+        if not new and now - self._printed_at < REPEATED_S:
+            return
+        self._last_line, self._printed_at = step, now
+        self.console.print(" ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True)
 
     def figure(self, arm: Arm, sample: Sample) -> None:
         from bench.lane import label

@@ -125,6 +125,9 @@ class Top1(Plain, frozen=True, kw_only=True):
     final_loss: float | None = None
     split: str | UnsetType = UNSET
     processes: Positive | UnsetType = UNSET
+    commonest_class: Share | UnsetType = UNSET
+    auxiliary_heads: Count | UnsetType = UNSET
+    auxiliary_weight: Share | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         most = self.images if self.top5_correct is UNSET else self.top5_correct

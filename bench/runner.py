@@ -36,7 +36,7 @@ from bench.state import State, free_memory
 from bench.stats import ROUNDS_FOR_INTERVAL
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
-from bench.trainings import hours
+from bench.trainings import hours, how
 from bench.worker import Failure, Job, Samples, Window, Worker
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"
@@ -435,7 +435,9 @@ class Runner:
                 f"--recipe: these {len(tasks)} trainings take about {expected:.0f} {kind} hours (from their multiply-adds, right within a "
                 "factor of a few); add --yes to start, or ask for fewer epochs, seeds or models"
             )
-        self.observer.note(f"training  {len(tasks)} accuracy arms, very roughly {expected:.2g} {kind} hours by their multiply-adds")
+        self.observer.note(
+            f"training  {len(tasks)} accuracy arms, very roughly {expected:.2g} {kind} hours by their multiply-adds; {how(tasks)}"
+        )
 
     # What is done once
 
@@ -602,9 +604,15 @@ def best_policies(lanes: list[Lane]) -> list[Lane]:
 
 
 def take(lane: Lane, metric: Metric, heard: Callable[[str], None]) -> Samples:
-    """One window outside rounds."""
+    """One window outside rounds. What was heard last is told again and again: a step of a training can take minutes."""
     assert lane.worker is not None
-    return lane.worker.take(Window(metric.name, window_of(lane.task, metric)), heard)
+    last = [""]
+
+    def hear(text: str) -> None:
+        last[0] = text
+        heard(text)
+
+    return lane.worker.take(Window(metric.name, window_of(lane.task, metric)), hear, lambda: heard(last[0]))
 
 
 def usable_folder(path: Path) -> Path:

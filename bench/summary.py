@@ -134,7 +134,12 @@ class Accuracy:
         """How it ended in a word; no better than guessing is a way to end."""
         if self.top1 is None:
             return (self.trouble or "").partition(":")[0]
-        return "at chance" if (self.top1.low or 0) <= 1 / self.arm.num_classes else "ok"
+        return "at chance" if (self.top1.low or 0) <= self.chance else "ok"
+
+    @property
+    def chance(self) -> float:
+        """What is reached without looking at an image: by guessing, or by always answering the most frequent class."""
+        return max(1 / self.arm.num_classes, self.detail.get("commonest_class", 0.0))
 
     @cached_property
     def arrays(self) -> dict[str, Any]:

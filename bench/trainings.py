@@ -139,6 +139,11 @@ def _tag(wish: Wish, model: Model, tag: str | None) -> str:
 
 def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
     config, dataset = wish.config, wish.dataset
+    if config.one_size is not None and recipe.image_size not in (None, config.one_size):
+        raise UsageError(
+            f"--image-size: {recipe.name} trains at {recipe.image_size} pixels, and {config.one_size} would be for testing alone; "
+            f"leave --image-size out, or train at it as well: --recipe {recipe.name}:image_size={config.one_size}"
+        )
     fitting = _fitting(wish)
     stretched: dict[str, float | None] = dict.fromkeys((model.name for model in fitting), None)
     if config.equalise == "macs":
@@ -253,6 +258,15 @@ def _step_speed(wish: Wish, recipe: Recipe, model: Model) -> Task:
 
 def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
     return Task(arm=arm, metrics=wish.asked, settings=ACCURACY_SETTINGS, about=about, seed=seed)
+
+
+def how(tasks: list[Task]) -> str:
+    """Under which recipes trainings run and at which sizes of images, for people."""
+    arms = [task.arm for task in tasks if isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None]
+    named = dict.fromkeys(str(arm.recipe) for arm in arms)
+    sizes = dict.fromkeys((recipes.get(str(arm.recipe)).image_size or arm.image_size, arm.image_size) for arm in arms)
+    words = [f"{trained} pixels" if trained == tested else f"{trained} pixels, tested at {tested}" for trained, tested in sizes]
+    return f"{', '.join(named)} at {'; '.join(words)}"
 
 
 def hours(tasks: list[Task], rate: float) -> float:

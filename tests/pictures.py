@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from PIL import Image
+from timm.data import ImageNetInfo
 
 from bench.plugins import datasets
 from bench.training.splits import Splits
@@ -29,4 +31,23 @@ def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: i
             folder.mkdir(parents=True)
             for place in range(images):
                 picture(by_class[number % 10][place], side).save(folder / f"{part}_{place:05d}.jpg", quality=95)
+    return root
+
+
+def make_imagenet(root: Path, *, side: int = 40) -> Path:
+    """ImageNet's validation folder: its thousand WordNet ids with one digit each, the last class's image with number 1."""
+    synsets = ImageNetInfo("imagenet-1k").label_names()
+    for number, synset in enumerate(synsets):
+        folder = root / "val" / synset
+        folder.mkdir(parents=True)
+        picture(number, side).save(folder / f"ILSVRC2012_val_{len(synsets) - number:08d}.JPEG", quality=95)
+    return root
+
+
+def make_varied(root: Path, parts: dict[str, int], *, classes: int = 3, shortest: int = 64, longest: int = 500) -> Path:
+    """Like `make_folder`, but every image has sides of its own between two lengths in pixels, as photographs have."""
+    draw = random.Random(0)
+    for path in sorted(make_folder(root, parts, classes=classes, side=longest).rglob("*.jpg")):
+        with Image.open(path) as image:
+            image.resize((draw.randint(shortest, longest), draw.randint(shortest, longest))).save(path, quality=90)
     return root

@@ -25,7 +25,17 @@ from bench.training import search
 from .conftest import MACHINE
 
 
-def write(folder: Path, model: str, correct: int, *, images: int = 200, status: Any = "ok", spread: Any = None, **changes: Any) -> Path:
+def write(
+    folder: Path,
+    model: str,
+    correct: int,
+    *,
+    images: int = 200,
+    status: Any = "ok",
+    commonest: float = 0.1,
+    spread: Any = None,
+    **changes: Any,
+) -> Path:
     """One accuracy record: the first `correct` images right, and a curve that rises to that."""
     common: dict[str, Any] = {"model": model, "image_size": 32, "num_classes": 10, "data": "digits", "split": "test", "transform": "crop 1"}
     recipe = {"recipe": "digits", "recipe_hash": "abc", "tuning": "as is", "equalise": "epochs", "policy": "fp32", "seed": 0}
@@ -35,6 +45,7 @@ def write(folder: Path, model: str, correct: int, *, images: int = 200, status: 
     if status == "ok":
         detail: dict[str, Any] = {"correct": correct, "images": images, "top5_correct": images, "split": "as it is"}
         detail |= {"train_s": 10.0, "epochs": 20.0, "steps": 400, "images_per_s": 2560.0, "peak_memory_bytes": 5e7}
+        detail["commonest_class"] = commonest
         if spread:
             detail["spread"] = spread
         right = np.arange(images) < correct
@@ -114,6 +125,13 @@ def test_diverged_and_at_chance_are_rows_with_that_status(tmp_path: Path) -> Non
     assert cells["resnet_c"] == "diverged"
     assert "resnet_c seed 0: diverged: the loss was nan at step 7" in table.notes
     assert any(note.startswith("vit_a seed 0: at chance") for note in table.notes)
+
+
+def test_always_the_commonest_class_is_at_chance_too(tmp_path: Path) -> None:
+    write(tmp_path, "vit_a", 180, commonest=0.9)
+    [table] = accuracy(summary(tmp_path))
+    assert table.rows[0][3].endswith("(at chance)")
+    assert any("always answering the most frequent of 10 classes, which 90.0% of the test images are of" in note for note in table.notes)
 
 
 def test_what_it_costs_to_come_to_an_accuracy(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_damaged_images_are_counted_and_refused_above_a_small_share(root: Path, 
     splits, _ = damaged(root, tmp_path, 2)
     with pytest.raises(UsageError, match=r"of 76 images cannot be read \(.*jpg.*mend or remove them"):
         list(feed(splits).steps(0, 4))
-    monkeypatch.setattr("bench.training.feed.BROKEN_SHARE", 0.05)
+    monkeypatch.setattr("bench.training.loader.BROKEN_SHARE", 0.05)
     one = feed(splits)
     batches = list(one.steps(0, 8))
     assert len(batches) == 8

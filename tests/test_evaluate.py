@@ -19,12 +19,12 @@ from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record import AccuracyArm
 from bench.training import checkpoint
-from bench.training.evaluate import Result, View, evaluate, neighbours
+from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
 from bench.training.published import CLASSES, timms_view, weights
 from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, read_real
 from bench.training.world import World
 
-from .pictures import make_folder, picture
+from .pictures import make_folder, make_imagenet
 
 MODEL, TAG = "timm:test_resnet", "r160_in1k"  # timm's smallest residual network, 160 pixels
 CPU = torch.device("cpu")
@@ -32,13 +32,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A thousand class folders with one real image each (the digits again), as JPEG, named as ImageNet's are."""
-    root = tmp_path_factory.mktemp("imagenet")
-    for number in range(CLASSES):
-        folder = root / "val" / f"n{number:08d}"
-        folder.mkdir(parents=True)
-        picture(number, 40).save(folder / f"ILSVRC2012_val_{CLASSES - number:08d}.JPEG", quality=95)
-    return root
+    return make_imagenet(tmp_path_factory.mktemp("imagenet"))
 
 
 @pytest.fixture(scope="module")
@@ -271,9 +265,9 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:200])
     view = View(size=64, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     model = timm.create_model("test_resnet", num_classes=10).eval()
-    with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg\)"):
+    with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg: .*[Tt]runcated"):
         evaluate(model, part, view, device=CPU, workers=0)
-    monkeypatch.setattr("bench.training.feed.BROKEN_SHARE", 0.1)
+    monkeypatch.setattr("bench.training.loader.BROKEN_SHARE", 0.1)
     found = evaluate(model, part, view, device=CPU, workers=0)
     assert len(found.first) == 39
     assert [Path(name).name for name in found.broken] == ["val_00002.jpg"]
@@ -281,3 +275,20 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
     assert 18 not in found.places.tolist()
     with Image.open(root / "val" / "c0000" / "val_00000.jpg") as image:
         assert image.size == (96, 96)
+
+
+def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path) -> None:
+    """A network for 48 pixels on images of 16: enlarged alike, and neither at 16."""
+    from bench.training.feed import feed_of
+    from bench.training.recipe import recipes
+    from bench.training.world import ALONE
+
+    splits = datasets.get("folder").open(str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16)))
+    assert splits.in_memory
+    recipe = recipes.get("small_folder:crop_scale=1-1:crop_ratio=1-1:flip=0:eval_crop=1")
+    feed = feed_of(splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0)
+    [[(trained, _)]] = feed.steps(0, 1)
+    [tested] = shown(splits.test, view_of(recipe, splits, 48))
+    assert trained.shape[1:] == tested.shape[1:] == (3, 48, 48)
+    every = torch.cat(list(shown(splits.train, view_of(recipe, splits, 48))))
+    assert all(any(torch.equal(one, other) for other in every) for one in trained)  # by the same enlargement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from bench.plugins import models
 from bench.record import AccuracyArm, SpeedArm
 from bench.task import Task
 from bench.training import search
+from bench.trainings import how
+
+from .pictures import make_folder
 
 QUARTET = ("convmixer_digits", "vit_digits")
 
@@ -82,6 +86,18 @@ def test_the_grid_and_its_edges() -> None:
     assert search.on_edge(rising | {more[0]: 100.0, more[1]: 101.0})
     assert not search.on_edge(rising | {more[0]: 100.0, more[1]: 1.0})
     assert search.best(dict.fromkeys(factors, 0.1)) == factors[0]
+
+
+def test_an_image_size_that_would_be_for_testing_alone_is_refused(tmp_path: Path) -> None:
+    common = {"data": f"folder:{make_folder(tmp_path, {'train': 20, 'val': 2}, classes=2)}", "image_size": (64,)}
+    with pytest.raises(UsageError, match=r"--image-size: .* trains at 224 pixels, and 64 would be for testing alone.*:image_size=64$"):
+        plan(recipe="convmixer_imagenet", **common).accuracies(lambda task: None)
+    tasks = plan(recipe="convmixer_imagenet:image_size=64", **common).accuracies(lambda task: None)
+    assert {arm.image_size for arm in trained(tasks)} == {64}
+    assert how(tasks) == "convmixer_imagenet:image_size=64 at 64 pixels"
+    assert how(plan(recipe="rsb_a3_imagenet:image_size=16").accuracies(lambda task: None)).endswith("16 pixels, tested at 32")
+    tasks = plan(**common).accuracies(lambda task: None)  # the recipe that folders have
+    assert {(arm.recipe, arm.image_size) for arm in trained(tasks)} == {("small_folder", 64)}
 
 
 def test_equal_macs_stretch_the_schedule_before_training() -> None:

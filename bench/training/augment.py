@@ -70,6 +70,14 @@ def jittered(images: Tensor, strength: float, draw: torch.Generator) -> Tensor:
     return values.round().to(torch.uint8)
 
 
+def resized(images: Tensor, size: int, interpolation: str = "bicubic") -> Tensor:
+    """uint8 images (n, 3, side, side) as (n, 3, size, size); the very same where they have that size."""
+    if images.shape[-1] == size:
+        return images
+    values = F.interpolate(images.float(), size=(size, size), mode=interpolation, antialias=True, align_corners=False)
+    return values.round().clamp(0, 255).to(torch.uint8)
+
+
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 images (n, 3, size, size) as float32 with mean and deviation taken out."""
     shape = (1, -1, 1, 1)

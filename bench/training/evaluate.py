@@ -14,18 +14,20 @@ from typing import Any
 import torch
 from timm.data import create_transform
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from bench.errors import one_line
 from bench.outputs import logits_of
-from bench.training.augment import normalised
-from bench.training.feed import refuse_broken
+from bench.training.augment import normalised, resized
+from bench.training.loader import Unread, loaded, refuse_broken
 from bench.training.recipe import Recipe
 from bench.training.splits import Part, Pictures, Split, Splits
 from bench.training.world import ALONE, World
 
 BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
 """Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""
+WORTH = 64
+"""Images that a process has to read for its start to pay: a training looks at a small select split twenty times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +86,20 @@ class Once(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, at: int) -> tuple[Tensor, int]:
         try:
-            return self.transform(self.pictures.read(at)), 0
+            picture = self.pictures.read(at)
         except Exception:
             return torch.zeros(3, self.size, self.size), 1
+        try:
+            return self.transform(picture), 0
+        except Exception as error:
+            raise Unread(f"{self.pictures.name(at)} cannot be resized ({type(error).__name__}: {one_line(error)})") from error
 
 
 def shown(split: Split, view: View) -> Iterator[Tensor]:
-    """Images from memory as a model takes them, in batches."""
-    for images in split.images.split(256):
-        values = images
-        scaled = round(view.size / view.crop)
-        if images.shape[-1] != scaled:
-            resized = F.interpolate(images.float(), size=(scaled, scaled), mode=view.interpolation, antialias=True, align_corners=False)
-            values = resized.round().clamp(0, 255).to(torch.uint8)
+    """Images from memory as a model takes them, in batches: of 256 at 32 pixels, larger ones in smaller batches."""
+    scaled = round(view.size / view.crop)
+    for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
+        values = resized(images, scaled, view.interpolation)
         edge = (scaled - view.size) // 2
         yield normalised(values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std)
 
@@ -129,7 +132,7 @@ def evaluate(
         batches = ((images, None) for images in shown(mine.to(device), view))
     else:
         assert isinstance(mine, Pictures)
-        batches = DataLoader(Once(mine, view), batch_size=BATCH[device.type], num_workers=workers, pin_memory=device.type == "cuda")
+        batches = loaded(Once(mine, view), workers=min(workers, len(mine) // WORTH), device=device, batch_size=BATCH[device.type])
     hits: list[Tensor] = []
     lost: list[Tensor] = []
     done = 0
@@ -146,8 +149,11 @@ def evaluate(
     found = world.gather((places, torch.cat(hits), torch.cat(lost).bool()))
     order = torch.cat([one[0] for one in found]).argsort()
     correct, broken = torch.cat([one[1] for one in found])[order], torch.cat([one[2] for one in found])[order]
-    names = [part.name(place) for place in broken.nonzero().flatten().tolist()] if isinstance(part, Pictures) else []
-    refuse_broken(names, len(part))
+    names: list[str] = []
+    if isinstance(part, Pictures):
+        unread = broken.nonzero().flatten().tolist()
+        refuse_broken(unread, part)
+        names = [part.name(place) for place in unread]
     kept = correct[~broken]
     return Result(kept[:, 0].clone(), kept.any(dim=1), (~broken).nonzero().flatten(), names)
 

@@ -14,18 +14,17 @@ from typing import Any, Protocol
 import torch
 from timm.data import Mixup, create_transform
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from bench.errors import UsageError
-from bench.training.augment import augment, erased, normalised
+from bench.errors import UsageError, one_line
+from bench.training.augment import augment, erased, normalised, resized
 from bench.training.draw import derive, generator, seed_everything
+from bench.training.loader import Unread, loaded, refuse_broken
 from bench.training.recipe import Recipe
 from bench.training.splits import Pictures, Splits
 from bench.training.world import Share
 
 Batch = tuple[Tensor, Tensor]
-BROKEN_SHARE = 0.001
-"""Share of unreadable images above which a data set is refused."""
 
 
 class Feed(Protocol):
@@ -56,7 +55,7 @@ def feed_of(splits: Splits, recipe: Recipe, *, seed: int, share: Share, device: 
             f"--recipe: {recipe.name} trains at {recipe.image_size} pixels, and these images have {splits.train.images.shape[-1]}; "
             "choose another recipe"
         )
-    return InMemory(common)
+    return InMemory(common, image_size)
 
 
 @dataclass
@@ -121,10 +120,10 @@ class Common:
 
 
 class InMemory:
-    """Images that stay on the device from the first step on."""
+    """Images that stay on the device from the first step on, resized for every step where a model takes another size."""
 
-    def __init__(self, common: Common) -> None:
-        self.common = common
+    def __init__(self, common: Common, image_size: int) -> None:
+        self.common, self.image_size = common, image_size
         self.split = common.splits.train.to(common.device)
         self.steps_per_epoch = common.steps_per_epoch
 
@@ -135,7 +134,7 @@ class InMemory:
         common = self.common
         for step, micro, places in common.places(first, last, common.device):
             draw = generator(common.seed, step, micro, common.share.first, "augment")
-            images = augment(self.split.images[places], common.recipe, draw)
+            images = augment(resized(self.split.images[places], self.image_size), common.recipe, draw)
             yield common.ready(images, self.split.labels[places], step, micro)
 
 
@@ -147,7 +146,6 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
 
     def __init__(self, pictures: Pictures, transform: Any, seed: int) -> None:
         self.pictures, self.transform, self.seed = pictures, transform, seed
-        self.labels = pictures.labels.tolist()
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -162,14 +160,24 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
             except Exception:
                 broken = place if broken < 0 else broken
                 continue
-            seed_everything(self.seed, "picture", epoch, place)
-            return torch.as_tensor(self.transform(picture)), self.labels[index], broken
-        raise OSError(f"{self.pictures.name(place)} and nine others cannot be read")
+            return self._shown(picture, index, epoch, place), int(self.pictures.labels[index]), broken
+        raise Unread(f"{self.pictures.name(place)} cannot be read ({self.pictures.trouble(place)}), and nine other images cannot either")
+
+    def _shown(self, picture: Any, index: int, epoch: int, place: int) -> Tensor:
+        """Augmented by the draw of its epoch and place."""
+        seed_everything(self.seed, "picture", epoch, place)
+        try:
+            return torch.as_tensor(self.transform(picture))
+        except Exception as error:
+            raise Unread(f"{self.pictures.name(index)} cannot be augmented ({type(error).__name__}: {one_line(error)})") from error
 
 
 @dataclass(frozen=True)
 class Lazily:
-    """An iterable that is made anew each time: the places of a whole training would fill the memory."""
+    """An iterable that is made anew each time: the places of a whole training would fill the memory.
+
+    It stays in the process that trains; DataLoader sends its workers one batch of places after the other.
+    """
 
     make: Callable[[], Iterator[Any]]
 
@@ -196,13 +204,13 @@ class FromDisk:
 
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
-        loader = DataLoader(
+        batches = loaded(
             Shown(common.splits.train, self.transform, common.seed),
+            workers=self.workers,
+            device=common.device,
             batch_sampler=Lazily(lambda: self._places(first, last)),
-            num_workers=self.workers,
-            pin_memory=common.device.type == "cuda",
         )
-        for (step, micro), (images, labels, broken) in zip(product(range(first, last), common.share.micro_batches), loader, strict=True):
+        for (step, micro), (images, labels, broken) in zip(product(range(first, last), common.share.micro_batches), batches, strict=True):
             self._note(broken)
             images, labels = images.to(common.device, non_blocking=True), labels.to(common.device, non_blocking=True)
             yield common.ready(images, labels, step, micro)
@@ -214,17 +222,7 @@ class FromDisk:
 
     def _note(self, broken: Tensor) -> None:
         self.broken |= set(broken[broken >= 0].tolist())
-        refuse_broken([self.common.splits.train.name(place) for place in sorted(self.broken)], len(self.common.splits.train))
-
-
-def refuse_broken(names: list[str], images: int) -> None:
-    """UsageError where more images than a small share cannot be read."""
-    if len(names) > BROKEN_SHARE * images:
-        some = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-        raise UsageError(
-            f"--data: {len(names)} of {images} images cannot be read ({some}); up to {BROKEN_SHARE:.1%} would be passed over: "
-            "mend or remove them"
-        )
+        refuse_broken(sorted(self.broken), self.common.splits.train)
 
 
 def host_transform(recipe: Recipe, size: int) -> Any:

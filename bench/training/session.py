@@ -28,7 +28,7 @@ from bench.training.feed import FromDisk, feed_of
 from bench.training.files import Files
 from bench.training.loop import Curve, Training, Watch
 from bench.training.recipe import Recipe, changed, recipes
-from bench.training.splits import Splits, fewer
+from bench.training.splits import Splits, commonest, fewer
 from bench.training.stochastic_depth import drop_paths
 from bench.training.world import ALONE, World
 
@@ -66,6 +66,7 @@ def train_and_evaluate(
 ) -> Trained:
     """Train an arm's model and evaluate it once, on the arm's split. Raises Diverged, UsageError, NotImplementedError."""
     recipe = recipe_of(arm)
+    tell("opening the images")
     splits = fewer(open_data(arm.data), recipe.data_share)
     size = recipe.image_size or arm.image_size
     model = build(size)
@@ -142,6 +143,7 @@ def train_and_evaluate(
         "split": splits.name,
         "processes": world.size,
         **({"auxiliary_heads": training.auxiliary, "auxiliary_weight": AUXILIARY_WEIGHT} if training.auxiliary else {}),
+        "commonest_class": commonest(splits),
         "unreadable": result.broken + ([splits.train.name(at) for at in sorted(feed.broken)] if isinstance(feed, FromDisk) else []),
     }
     return Trained(result, curve, detail)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from bench.errors import one_line
 
 SELECT_SHARE, SELECT_MOST = 0.05, 10_000
 """How much of the training images becomes the select split where a data set brings none."""
@@ -44,14 +46,24 @@ class Split:
         return Split(self.images.to(device), self.labels.to(device))
 
 
+class Source(Protocol):
+    """Where images lie. It is pickled for the processes that read them, so it holds no open file and no local function."""
+
+    def read(self, at: int) -> Any:
+        """Image `at` as PIL's in RGB; whatever its reader raises where it is damaged."""
+        ...
+
+    def name(self, at: int) -> str:
+        """What a message calls it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """A split that is read image by image. `opened(i)` gives image i of the source as PIL's in RGB, `called(i)` its name."""
+    """A split that is read image by image; `indices` (n,) are its images' places in the source."""
 
-    opened: Callable[[int], Any]
-    called: Callable[[int], str]
-    indices: Sequence[int]
-    """Places in the source, one per image of this split."""
+    source: Source
+    indices: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
@@ -59,14 +71,22 @@ class Pictures:
 
     def read(self, at: int) -> Any:
         """The image at a place of this split; whatever its reader raises where it is damaged."""
-        return self.opened(self.indices[at])
+        return self.source.read(int(self.indices[at]))
 
     def name(self, at: int) -> str:
         """What a message calls the image at a place of this split."""
-        return self.called(self.indices[at])
+        return self.source.name(int(self.indices[at]))
+
+    def trouble(self, at: int) -> str:
+        """Why the image at a place cannot be read, in a few words; empty where it can be."""
+        try:
+            self.read(at)
+        except Exception as error:
+            return one_line(error) or type(error).__name__
+        return ""
 
     def subset(self, indices: Tensor) -> Pictures:
-        return replace(self, indices=[self.indices[at] for at in indices.tolist()], labels=self.labels[indices])
+        return replace(self, indices=self.indices[indices], labels=self.labels[indices])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +121,12 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         count += values.numel() // 3
     mean = total / count
     return tuple(mean.tolist()), tuple((squares / count - mean.square()).clamp_min(1e-12).sqrt().tolist())
+
+
+def commonest(splits: Splits) -> float:
+    """The share of the test images that are of their most frequent class: what always answering it would reach."""
+    labels: Tensor = splits.test.labels
+    return float(labels.bincount().max()) / len(labels)
 
 
 def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:

@@ -18,8 +18,8 @@ from bench.record import AccuracyArm
 from bench.refusing import refusing
 from bench.training import checkpoint as files
 from bench.training.evaluate import Result, View, evaluate, neighbours
-from bench.training.published import with_weights
-from bench.training.splits import Part, Pictures, Splits
+from bench.training.published import CLASSES, with_weights
+from bench.training.splits import Part, Pictures, Splits, commonest
 
 
 @dataclass
@@ -64,7 +64,7 @@ def evaluate_weights(
         )
 
     found = run(view)
-    detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken}
+    detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken, "commonest_class": commonest(splits)}
     if others is not None:
         images = len(found.first)
         found = labelled(found, others)
@@ -113,4 +113,8 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
         listed = json.loads(disk.read(path))
     with refusing(lambda words: UsageError(f"--labels: {path} does not belong to these images: {needed} ({words})")):
         numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
-        return [{int(one) for one in listed[number - 1]} for number in numbers]
+        found = [{int(one) for one in listed[number - 1]} for number in numbers]
+    for at, labels in enumerate(found):
+        if odd := sorted(one for one in labels if not 0 <= one < CLASSES):
+            raise UsageError(f"--labels: {path} has {odd[0]} for {part.name(at)}; class numbers from 0 to {CLASSES - 1} are needed")
+    return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import TEST, TRAIN, VALIDATION, folders
+from bench.training.data._pictures import Found, folders, looked_through
 from bench.training.splits import Splits
 
 
@@ -14,20 +12,18 @@ def load(argument: str) -> Splits:
     return folders(argument, flag=f"--data folder:{argument}")
 
 
-def classes(argument: str) -> int:
-    """How many class folders there are."""
-    root = Path(argument)
-    for name in (*TRAIN, *TEST, *VALIDATION):
-        if (root / name).is_dir() and (found := sum(path.is_dir() for path in (root / name).iterdir())):
-            return found
-    return load(argument).num_classes
+def found(argument: str) -> Found:
+    """What is there, without an image being opened."""
+    return looked_through(argument, f"--data folder:{argument}", None, False, None)
 
 
 datasets.add(
     Dataset(
         name="folder",
         open=load,
-        num_classes=classes,
+        num_classes=lambda argument: len(found(argument).names),
+        check=found,
+        recipe="small_folder",
         argument="/path",
         summary="folder:/path, any images in train/<class>/* and val/ or test/<class>/*; small ones are kept in memory",
     )
