@@ -5,6 +5,7 @@ Everything else is imported once Ctrl-C is heard, so that one during the imports
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -33,7 +34,12 @@ def script() -> None:
         stopping.deaf()
     gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command
     lost = terminal.flush()
-    sys.exit(code if code or lost is None else terminal.lost(lost))
+    code = code if code or lost is None else terminal.lost(lost)
+    if stopping.asked():
+        # Python would end by SIGINT instead where the exception came through an `exec` of a string, and would wait for threads.
+        atexit._run_exitfuncs()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _at_once(*_: object) -> None:

@@ -1,7 +1,8 @@
 """Does the program work with the oldest versions that pyproject.toml allows?
 
     python -m tests.by_hand.lower_bounds                    # each dependency alone at its bound, then all of them at once
-    python -m tests.by_hand.lower_bounds timm==1.0.21       # these versions, each alone
+    python -m tests.by_hand.lower_bounds --together         # all of them at once only
+    python -m tests.by_hand.lower_bounds timm==1.0.21       # these versions, each alone (or --together)
 
 Each is installed into a folder of its own in front of the packages that are there (`pip install --no-deps --target`), and
 the commands below are run with it, in processes of their own. Prints one line a version: "works", or the command that
@@ -38,7 +39,7 @@ COMMANDS = [
     "report",
     "study verdict",
     "export out",
-    "import published.csv",
+    "import published.csv --dataset imagenet",
     "pack pack.zip",
     "verify pack.zip",
 ]
@@ -91,10 +92,13 @@ def main() -> None:
     """One line a version."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("versions", nargs="*", metavar="NAME==VERSION")
-    asked = parser.parse_args().versions
-    each = asked or bounds()
+    parser.add_argument("--together", action="store_true", help="at once only")
+    asked = parser.parse_args()
+    each = asked.versions or bounds()
     wrong = False
-    for requirements in [*([one] for one in each), *([] if asked else [each])]:
+    alone = [] if asked.together else [[one] for one in each]
+    at_once = [each] if asked.together or not asked.versions else []
+    for requirements in [*alone, *at_once]:
         found = failing(requirements)
         wrong |= found is not None
         name = requirements[0] if len(requirements) == 1 else "all of these at once"
