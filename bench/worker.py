@@ -252,9 +252,23 @@ class Workers:
 @contextmanager
 def _serving() -> Iterator[None]:
     """How the server of workers is started: its threads placed, deaf to Ctrl-C, its temporary files where they are removed."""
-    resource_tracker.ensure_running()  # older Pythons have it unblock Ctrl-C
+    with _in_silence():
+        resource_tracker.ensure_running()  # older Pythons have it unblock Ctrl-C
     with scheduling.asked_for(), stopping.deaf_children(), temporary.used():
         yield
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Python's tracker, started inside, removes what killed workers leave without a warning: killing is how they end."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def end_server() -> None:

@@ -17,6 +17,8 @@ import timm
 import torch
 from timm.data import create_dataset, create_transform, resolve_data_config
 
+from bench.errors import UsageError
+from bench.plugins import datasets
 from bench.training import checkpoint
 
 from .pictures import make_folder, make_imagenet, make_varied
@@ -184,11 +186,20 @@ def test_four_families_on_imagenets_layout_count_what_timms_parts_count(tmp_path
     against_timm(make_imagenet(tmp_path / "imagenet", side=100), tmp_path, names, says_view=False)
 
 
-def test_what_cannot_be_trained_is_refused_in_one_line_before_training(tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A single class and images of which none can be read before anything is begun, a broken one when it is come to."""
     command = ["run", "--metrics", "top1", "--models", "convmixer_digits", "--results", "out", "--data"]
     make_folder(tmp_path / "alone", {"train": 3, "val": 1}, classes=1)
     assert_one_line(bench(*command, "folder:alone", cwd=tmp_path), "alone/val has one class, c0000", "at least two")
-    for path in make_folder(tmp_path / "junk", {"train": 40, "val": 1}, classes=2).rglob("train_*.jpg"):
+    make_folder(tmp_path / "broken", {"train": 40, "val": 1}, classes=2)
+    [path] = (tmp_path / "broken").rglob("c0001/train_00037.jpg")
+    path.write_bytes(b"no image")
+    found = bench(*command, "folder:broken", cwd=tmp_path, limit=PATIENCE)
+    assert_one_line(found, "1 of 76 images cannot be read (train/c0001/train_00037.jpg: cannot identify image file", "mend or remove")
+
+
+def test_images_of_which_none_can_be_read_are_refused_when_they_are_opened(tmp_path: Path) -> None:
+    for path in make_folder(tmp_path, {"train": 12, "val": 1}, classes=2).rglob("train_*.jpg"):
         path.write_bytes(b"no image")
-    found = bench(*command, "folder:junk", cwd=tmp_path)
-    assert_one_line(found, "--data: ", "none of the first 20 images can be read (train/c0000/train_0", "cannot identify")
+    with pytest.raises(UsageError, match=r"none of the first 20 images can be read \(train/c0000/train_0.*cannot identify"):
+        datasets.get("folder").open(str(tmp_path))
