@@ -28,6 +28,15 @@ Budget = Literal["params", "macs", "params+macs", "latency"]
 Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "launchers", "figures"]
 
 
+def _read(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """Note what was typed, and only then let a suite add to it."""
+    from bench.plugins import models
+
+    typed = [part.strip() for argument in arguments for token in argument.tokens for part in token.value.split(",")]
+    models.typed.update(part.partition("@")[0] for part in typed)
+    _suite(app, commands, arguments)
+
+
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Fields of the suite stand in for flags that were not given.
 
@@ -56,7 +65,7 @@ def _version() -> str:
 app = App(
     name="bench",
     help="ConvMixer, ViT, MLP-Mixer and ResNet on one bench: counts, speed, memory and accuracy, measured alike.",
-    config=_suite,
+    config=_read,
     version=_version,
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # it would end here without a word
@@ -214,7 +223,7 @@ def eval_(
         from bench.training.checkpoint import weights_from
 
         says = weights_from(checkpoint)[1]  # before anything else: what is no file of weights is refused at once
-        model = model or says.get("model")
+        model = model or _architecture(checkpoint, says.get("model"))
     elif not dataset_of(data)[0].published:
         raise UsageError(f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`")
     if model is None:
@@ -235,6 +244,18 @@ def eval_(
             force=force,
         )
     )
+
+
+def _architecture(checkpoint: Path, says: object) -> str | None:
+    """The model that a file of weights says it is of; UsageError where that is none, or somebody's code."""
+    from bench.plugins import models
+
+    if says is None:
+        return None
+    try:
+        return models.get(str(says)).name
+    except UsageError as error:
+        raise UsageError(f"--checkpoint: {checkpoint} says of its model: {error}; give it with --model") from None
 
 
 recipe = App(name="recipe", help="Look into recipes.")

@@ -196,6 +196,8 @@ def suite_fields(name: str) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--suite: {path} is not valid TOML: {error}") from error
+    if "address" in content:  # whoever runs a cluster runs code in each program that joins it
+        raise UsageError(f"--suite: {path} names a cluster to join; --address is for the command line alone")
     known_fields = [field.name for field in fields(RunConfig)]
     for key in content:
         if key.replace("-", "_") not in known_fields:

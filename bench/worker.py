@@ -341,6 +341,7 @@ def builder(job: Job) -> Callable[..., Any]:
     """What makes the job's model with its seed, `build(image_size)` at another size; a model that is none is a UsageError now."""
     from bench.plugins import models
 
+    models.typed.add(job.arm.model)  # else there would be no job of it
     entry = models.get(job.arm.model) if is_network(job.arm) else None
 
     def build(image_size: int | None = None) -> Any:

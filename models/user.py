@@ -1,7 +1,8 @@
 """A user's own model: `./net.py:build` or `package.module:build`.
 
 The function is called as `build(image_size=..., num_classes=...)` with those of the two arguments that it takes, and
-returns a torch module. Naming a file or module this way runs its code: that is what it is for.
+returns a torch module. Naming a file or module this way runs its code: that is what it is for. A name runs code only where
+the user typed it; one that a suite, a file of weights or a record brought along is refused.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def user_model(name: str) -> Model | None:
     """`./net.py:build` or `package.module:build`."""
     if name.startswith("timm:") or not (match := SPELLING.fullmatch(name)):
         return None
+    if name not in models.typed:
+        raise UsageError(
+            f"--models: {name} came out of a file and stands for code, of which nothing was run; "
+            "only a name typed on the command line runs code"
+        )
     module = module_of(name, match["where"])
     function = getattr(module, match["function"], None)
     if not callable(function):

@@ -134,6 +134,7 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
 
 def test_what_is_no_torch_module_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("def build():\n    return 3\nvalue = 4\n")
+    models.typed.update(f"{tmp_path}/net.py:{name}" for name in ("build", "value"))
     with pytest.raises(UsageError, match="returned a int"):
         models.get(f"{tmp_path}/net.py:build").build(image_size=32, num_classes=10)
     with pytest.raises(UsageError, match="a function is needed"):
@@ -142,6 +143,7 @@ def test_what_is_no_torch_module_is_refused(tmp_path: Path) -> None:
 
 def test_an_edited_file_is_another_arm(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("def build():\n    pass\n")
+    models.typed.add(f"{tmp_path}/net.py:build")
     before = models.get(f"{tmp_path}/net.py:build").source
     (tmp_path / "net.py").write_text("def build():\n    return 1\n")
     assert models.get(f"{tmp_path}/net.py:build").source != before
