@@ -38,6 +38,20 @@ PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What was asked of evaluating weights, beside the arm."""
+
+    checkpoint: str | None = None
+    """File of weights to evaluate."""
+    key: str | None = None
+    """The entry of the file, and behind a slash what stands in front of the names in it."""
+    view: dict[str, Any] = field(default_factory=dict)
+    """Fields of the view that were given as flags."""
+    spread: bool = False
+    """Evaluate at neighbouring crops and sizes as well."""
+
+
+@dataclass(frozen=True)
 class Job:
     """What a worker holds."""
 
@@ -57,10 +71,8 @@ class Job:
     """Name of the arm's record without its ending."""
     fresh: bool = False
     """What an earlier training left is not gone on with."""
-    checkpoint: str | None = None
-    """File of weights to evaluate."""
-    spread: bool = False
-    """Evaluate at neighbouring crops and sizes as well."""
+    chosen: Chosen = field(default_factory=Chosen)
+    """How weights are evaluated."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from bench.errors import Diverged, UsageError
 from bench.training.augment import normalised
 from bench.training.feed import refuse_broken
 from bench.training.recipe import Recipe
@@ -25,6 +26,10 @@ from bench.training.world import ALONE, World
 
 BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
 """Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""
+
+
+IN_MEMORY = ("bicubic", "bilinear")
+"""Interpolations that images held in memory can be resized by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,8 @@ class View:
     @property
     def text(self) -> str:
         """For records and tables."""
-        return f"crop {self.crop:g}, {self.interpolation}, {self.size} px"
+        mode = "" if self.crop_mode == "center" else f" {self.crop_mode}"
+        return f"crop {self.crop:g}{mode}, {self.interpolation}, {self.size} px"
 
 
 @dataclass
@@ -94,6 +100,8 @@ def shown(split: Split, view: View) -> Iterator[Tensor]:
         values = images
         scaled = round(view.size / view.crop)
         if images.shape[-1] != scaled:
+            if view.interpolation not in IN_MEMORY:
+                raise UsageError(f"--interpolation: images held in memory are resized {' or '.join(IN_MEMORY)}, not {view.interpolation}")
             resized = F.interpolate(images.float(), size=(scaled, scaled), mode=view.interpolation, antialias=True, align_corners=False)
             values = resized.round().clamp(0, 255).to(torch.uint8)
         edge = (scaled - view.size) // 2
@@ -117,7 +125,7 @@ def evaluate(
 
     `within` is what a forward pass runs in, such as autocast. `right(best, places)` says which of the five best classes
     (n, 5) are right for the images at `places`; the labels are asked unless it is given. Raises UsageError where too
-    many images cannot be read.
+    many images cannot be read, Diverged where the model gives what is no number: a share of that means nothing.
     """
     if isinstance(model, nn.Module):
         model.eval()
@@ -131,10 +139,12 @@ def evaluate(
         batches = DataLoader(Once(mine, view), batch_size=BATCH[device.type], num_workers=workers, pin_memory=device.type == "cuda")
     hits: list[Tensor] = []
     lost: list[Tensor] = []
+    infinite: list[Tensor] = []
     done = 0
     for images, unreadable in batches:
         with within():
             logits = model(images.to(device, non_blocking=True)).float()
+        infinite.append(~torch.isfinite(logits).all(dim=1).cpu())
         # Fewer than five classes: all of them.
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
         at = places[done : done + len(best)]
@@ -142,7 +152,9 @@ def evaluate(
         lost.append(torch.zeros(len(best)) if unreadable is None else unreadable)
         done += len(best)
         progress(done, len(mine))
-    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool()))
+    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool(), torch.cat(infinite)))
+    if bad := sum(int(one[3].sum()) for one in found):  # after gathering: all processes have to come to it
+        raise Diverged(f"the model's outputs for {bad} of {len(part)} images are no finite numbers; a top-1 of them means nothing")
     order = torch.cat([one[0] for one in found]).argsort()
     correct, broken = torch.cat([one[1] for one in found])[order], torch.cat([one[2] for one in found])[order]
     names = [part.name(place) for place in broken.nonzero().flatten().tolist()] if isinstance(part, Pictures) else []
