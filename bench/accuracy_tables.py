@@ -123,8 +123,9 @@ def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summ
         how = sorted({str(row.arm.policy) for row in rows if row.arm.policy})
         at = sorted({row.arm.transform for row in rows})
         yield f"splits: {', '.join(splits)}; trained in {', '.join(how)}; evaluated at {', '.join(at)}"
-    elif seen := sorted({str(row.detail["view"]) for row in rows if row.detail.get("view")}):
+    elif seen := sorted({str(row.detail.get("shown", row.detail["view"])) for row in rows if row.detail.get("view")}):
         yield f"evaluated at {'; '.join(seen)}"
+    yield from (f"{row.name}: {text}" for row in rows for text in _of_file(row))
     if key[3]:
         yield from _search(contestants, summary)
     for row in rows:
@@ -143,6 +144,22 @@ def guessing(row: Accuracy) -> str:
     if row.chance <= 1 / classes:
         return f"guessing among {classes} classes"
     return f"always answering the most frequent of {classes} classes, which {row.chance:.1%} of the test images are of"
+
+
+def _of_file(row: Accuracy) -> Iterator[str]:
+    """What was taken of a file of weights, and what was done to it."""
+    if own := row.detail.get("resampled_from"):
+        yield f"its positions are resampled from {own} to {row.arm.image_size} pixels"
+    file = row.detail.get("file", {})
+    if entry := file.get("entry"):
+        others = ", ".join(file["other_entries"])
+        yield f"taken from {entry} of the file" + (f", which has {others} too (--checkpoint-key chooses)" if others else "")
+    if removed := file.get("removed"):
+        yield f"names without {', '.join(removed)} in front"
+    if left := file.get("left_out"):
+        yield f"{len(left)} tensors of the file were left out, {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
+    if (stored := file.get("stored_as", [])) not in ([], ["float32"]):
+        yield f"stored as {', '.join(stored)}"
 
 
 def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, Names, RunConfig, check_shape, suite_fields
+from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, CropMode, Interpolation, Names, RunConfig, Shares, check_shape, suite_fields
 from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
@@ -26,6 +26,15 @@ RENDERING_S = 60.0
 """Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "launchers", "figures"]
+
+
+def _read(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """Note what was typed, and only then let a suite add to it."""
+    from bench.plugins import models
+
+    typed = [part.strip() for argument in arguments for token in argument.tokens for part in token.value.split(",")]
+    models.typed.update(part.partition("@")[0] for part in typed)
+    _suite(app, commands, arguments)
 
 
 def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
@@ -56,7 +65,7 @@ def _version() -> str:
 app = App(
     name="bench",
     help="ConvMixer, ViT, MLP-Mixer and ResNet on one bench: counts, speed, memory and accuracy, measured alike.",
-    config=_suite,
+    config=_read,
     version=_version,
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # it would end here without a word
@@ -148,6 +157,8 @@ def _dry_run(config: RunConfig) -> int:
 
     device = environment.resolve_device(config.device)
     asked = plan.make(config, device=device)
+    for note in asked.notes:
+        _console().print(note, soft_wrap=True, highlight=False, markup=False)
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     known, costs, open_tasks = [], [], tasks
     if (config.results / ".installation").exists():
@@ -165,11 +176,17 @@ def eval_(
     *,
     model: str | None = None,
     checkpoint: Path | None = None,
+    checkpoint_key: str | None = None,
     data: str | None = None,
     compare: tuple[str, str] | None = None,
     labels: str | None = None,
     spread: bool = True,
     image_size: int | None = None,
+    crop: float | None = None,
+    crop_mode: CropMode | None = None,
+    interpolation: Interpolation | None = None,
+    mean: Shares = (),
+    std: Shares = (),
     device: str = "auto",
     results: Path = Path("results"),
     force: Annotated[bool, Parameter(negative=())] = False,
@@ -181,7 +198,9 @@ def eval_(
     model
         NAME@TAG for published weights (`bench list weights NAME`); NAME with --checkpoint, where the file does not say.
     checkpoint
-        File of weights: safetensors, or a state dict in a torch file. Pickled code is refused.
+        File of weights: safetensors, or a torch file with a state dict in it. Nothing in it is executed; pickled code is refused.
+    checkpoint_key
+        Entry of the file to take, where there are several: state_dict; with a prefix of names in it: state_dict/teacher.
     data
         Images, as for `run`.
     compare
@@ -192,6 +211,17 @@ def eval_(
         Evaluate at neighbouring crops and image sizes as well.
     image_size
         Side of the images in pixels; the model's own unless given.
+    crop
+        Share of an image's side that is shown. This and the next four are the weights' own unless given: what a file of ours
+        says, else what timm has for these weights or this architecture; `eval` prints them and whose they are.
+    crop_mode
+        center, squash or border: what becomes of an image that is no square.
+    interpolation
+        bicubic, bilinear, nearest, lanczos, hamming or box.
+    mean
+        What is taken from images in [0, 1], one number or three.
+    std
+        What they are then divided by, one number or three.
     device
         As for `run`.
     results
@@ -202,6 +232,16 @@ def eval_(
     from bench.console import print_tables
 
     if compare is not None:
+        given: dict[str, object] = {
+            "model": model,
+            "checkpoint": checkpoint,
+            "checkpoint-key": checkpoint_key,
+            "labels": labels,
+            "image-size": image_size,
+        }
+        given |= {"crop": crop, "crop-mode": crop_mode, "interpolation": interpolation, "mean": mean or None, "std": std or None}
+        if idle := [name for name, value in given.items() if value is not None]:
+            raise UsageError(f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it")
         from bench.comparing import compare as compared
         from bench.comparing import find, rows_of
 
@@ -215,10 +255,11 @@ def eval_(
     from bench.plugins import dataset_of
 
     if checkpoint is not None:
-        from bench.training.checkpoint import weights_from
+        from bench.training.weights import split_key
+        from bench.training.weights_file import weights_from
 
-        says = weights_from(checkpoint)[1]  # before anything else: what is no file of weights is refused at once
-        model = model or says.get("model")
+        says = weights_from(checkpoint, split_key(checkpoint_key)[0]).says  # what is no file of weights is refused at once
+        model = model or _architecture(checkpoint, says.model)
     elif not dataset_of(data)[0].published:
         raise UsageError(f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`")
     if model is None:
@@ -231,6 +272,12 @@ def eval_(
             metrics=("top1",),
             data=data,
             checkpoint=checkpoint,
+            checkpoint_key=checkpoint_key,
+            crop=crop,
+            crop_mode=crop_mode,
+            interpolation=interpolation,
+            mean=mean,
+            std=std,
             labels=labels,
             spread=spread,
             image_size=() if image_size is None else (image_size,),
@@ -239,6 +286,18 @@ def eval_(
             force=force,
         )
     )
+
+
+def _architecture(checkpoint: Path, says: str | None) -> str | None:
+    """The model that a file of weights says it is of; UsageError where that is none, or somebody's code."""
+    from bench.plugins import models
+
+    if says is None:
+        return None
+    try:
+        return models.get(says).name
+    except UsageError as error:
+        raise UsageError(f"--checkpoint: {checkpoint} says of its model: {error}; give it with --model") from None
 
 
 recipe = App(name="recipe", help="Look into recipes.")

@@ -35,12 +35,18 @@ def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
     try:
         return tuple(item(part) for part in parts if part)
     except ValueError:
-        raise ValueError(f"{','.join(parts)!r} is not a list of whole numbers such as 1,8,64") from None
+        numbers = "numbers such as 0.485,0.456,0.406" if item is float else "whole numbers such as 1,8,64"
+        raise ValueError(f"{','.join(parts)!r} is not a list of {numbers}") from None
 
 
 Names = Annotated[tuple[str, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
 Numbers = Annotated[tuple[int, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
+Shares = Annotated[tuple[float, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
 Plain = Parameter(show_default=False)
+Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "hamming", "box"]
+CropMode = Literal["center", "squash", "border"]
+VIEW = ("crop", "crop_mode", "interpolation", "mean", "std")
+"""Flags that say how images are shown to weights that are evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,18 @@ class RunConfig:
     """Train even where that is expected to take more than an hour."""
     checkpoint: Annotated[Path | None, Plain] = None
     """File of weights to evaluate with --data, safetensors or a state dict, in place of published ones."""
+    checkpoint_key: Annotated[str | None, Plain] = None
+    """Entry of that file to take, where there are several: state_dict; with a prefix of names in it: state_dict/teacher."""
+    crop: Annotated[float | None, Plain] = None
+    """Share of the image's side that evaluated weights are shown, 0.875 to 1 usually; the weights' own unless given."""
+    crop_mode: Annotated[CropMode | None, Plain] = None
+    """center, squash or border: what becomes of an image that is no square; the weights' own unless given."""
+    interpolation: Annotated[Interpolation | None, Plain] = None
+    """How images are resized for evaluated weights: bicubic, bilinear and others; the weights' own unless given."""
+    mean: Shares = ()
+    """What is taken from images in [0, 1] for evaluated weights, one number or three; the weights' own unless given."""
+    std: Shares = ()
+    """What they are then divided by, one number or three; the weights' own unless given."""
     labels: Annotated[str | None, Plain] = None
     """Other labels for ImageNet's validation images: real:/path/real.json (ReaL, arXiv 2006.07159)."""
     spread: Annotated[bool, Parameter(negative=())] = False
@@ -161,6 +179,11 @@ class RunConfig:
             raise UsageError("--checkpoint: on which images? add --data imagenet:/path or another data set")
         if self.checkpoint is not None and self.recipe is not None:
             raise UsageError("--checkpoint: a file of weights is evaluated, a --recipe trains anew; keep one of them")
+        if self.checkpoint_key is not None and self.checkpoint is None:
+            raise UsageError(f"--checkpoint-key: {self.checkpoint_key} is an entry of which file? add --checkpoint FILE")
+        check_view(self.view)
+        if self.view and self.data is None:
+            raise UsageError(f"--{next(iter(self.view)).replace('_', '-')}: on which images? add --data imagenet:/path or another data set")
         if self.recipe is not None and self.data is None:
             raise UsageError(f"--recipe: {self.recipe} trains on a data set; add --data digits")
         if self.labels is not None and not self.labels.startswith("real:"):
@@ -173,6 +196,11 @@ class RunConfig:
     def one_size(self) -> int | None:
         """The image size that was asked for, where it is one."""
         return self.image_size[0] if len(self.image_size) == 1 else None
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """The flags that say how images are shown, those that were given."""
+        return {name: value for name in VIEW if (value := getattr(self, name)) not in (None, ())}
 
     @property
     def most_rounds(self) -> int:
@@ -197,6 +225,18 @@ def _short(number: int) -> str:
     return str(number) if abs(number) < 10**15 else f"a number of about {number.bit_length() * 3 // 10} digits"
 
 
+def check_view(view: dict[str, Any]) -> None:
+    """UsageError where a flag of a view has a value that shows nothing."""
+    if "crop" in view and not 0 < view["crop"] <= 1:
+        raise UsageError(f"--crop: {view['crop']:g} is no share of an image's side; 0.875 and 0.95 are usual, 1 shows all of it")
+    for name in ("mean", "std"):
+        values = view.get(name, (0.5,))
+        if len(values) not in (1, 3) or not all(0 <= value <= 1 for value in values) or (name == "std" and 0 in values):
+            raise UsageError(
+                f"--{name}: {','.join(map(str, values))} is not one number or three between 0 and 1; 0.5 or 0.485,0.456,0.406 would work"
+            )
+
+
 def suite_fields(name: str) -> dict[str, Any]:
     """The fields of a suite: a name from `bench/suites/` or a TOML file; UsageError where it cannot be read."""
     path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
@@ -208,6 +248,8 @@ def suite_fields(name: str) -> dict[str, Any]:
     read = content_of(path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})"))
     with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
         content = tomllib.loads(read.decode())
+    if "address" in content:  # whoever runs a cluster runs code in each program that joins it
+        raise UsageError(f"--suite: {path} names a cluster to join; --address is for the command line alone")
     known_fields = [field.name for field in fields(RunConfig)]
     for key, value in content.items():
         if key.replace("-", "_") not in known_fields:

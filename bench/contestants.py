@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -52,15 +53,20 @@ def protocol(arm: AccuracyArm) -> Key:
 
 
 def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
-    """Everything that was tested, by protocol; trials of a search and baselines are not among them."""
+    """Everything that was tested, by protocol; trials of a search and baselines are not among them.
+
+    Weights that were shown images in two ways are two contestants, and not two seeds of one.
+    """
     rows = [row for row in summary.accuracies if row.arm.split == "test" and not row.arm.baseline]
     found: dict[Key, list[Contestant]] = {}
 
-    def order(row: Accuracy) -> tuple[Key, str]:
-        return protocol(row.arm), row.name
+    def order(row: Accuracy) -> tuple[Key, str, int, str]:
+        return protocol(row.arm), row.name, row.arm.image_size, row.arm.transform
 
-    for (key, name), same in groupby(sorted(rows, key=order), key=order):
-        found.setdefault(key, []).append(Contestant(name, sorted(same, key=lambda row: row.arm.seed or 0)))
+    ways = Counter((key, name) for key, name, _, _ in {order(row) for row in rows})
+    for (key, name, size, transform), same in groupby(sorted(rows, key=order), key=order):
+        full = name if ways[key, name] == 1 else f"{name} at {size} px, {transform}"
+        found.setdefault(key, []).append(Contestant(full, sorted(same, key=lambda row: row.arm.seed or 0)))
     return found
 
 

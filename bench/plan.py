@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import msgspec
@@ -19,7 +19,7 @@ from bench.reference import SENTINEL
 from bench.sharing import Part, everything, part_of
 from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.task import Task, about_of
-from bench.trainings import Known, Wish, wanted
+from bench.trainings import Known, Wish, notes, wanted
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
 PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 1}
@@ -43,6 +43,8 @@ class Plan:
     wish: Wish | None
     part: Part = everything
     """Which of all arms are this program's."""
+    notes: tuple[str, ...] = ()
+    """What the user has to know of it before anything is measured."""
 
     def accuracies(self, known: Known) -> list[Task]:
         """The accuracy arms that can be named by now, and the training steps that have to be timed for them."""
@@ -74,11 +76,13 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     wish = Wish(config, named, accuracies, kind) if accuracies and config.data is not None else None
     part = part or part_of(config.shard)
     tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
+    if wish is None and config.view:
+        raise UsageError(f"--{next(iter(config.view)).replace('_', '-')}: is for evaluating weights, and --metrics has no top1")
     found = Plan(part(tasks), wish, part)
     if not tasks and wish is None:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
     found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
-    return found
+    return replace(found, notes=tuple(notes(wish, measured=bool(tasks)))) if wish else found
 
 
 def _metrics(config: RunConfig, kind: str) -> list[Metric]:

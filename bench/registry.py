@@ -51,6 +51,8 @@ class Registry(Generic[E]):
         self._origins: dict[str, str] = {}
         self._resolvers: list[Callable[[str], E | None]] = []
         self._loaded = False
+        self.typed: set[str] = set()
+        """Names that the user typed. A resolver that runs code serves these alone: a name may also come out of a file."""
 
     def add(self, entry: E) -> E:
         """Register `entry`; a name taken by another file is a ValueError.

@@ -37,7 +37,7 @@ from bench.stats import ROUNDS_FOR_INTERVAL
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
 from bench.trainings import hours, how
-from bench.worker import Failure, Job, Samples, Window, Worker
+from bench.worker import Chosen, Failure, Job, Samples, Window, Worker
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"
 """What is done once, as it is called while it goes on and in the ledger."""
@@ -130,6 +130,8 @@ class Runner:
         lanes = self._lanes(tasks)
         accuracies = asked.accuracies(self._known)
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
+        for note in asked.notes:
+            self.observer.note(note)
         self._agreed([lane.task for lane in trainings])
         expected = self._expected([lane.task for lane in [*lanes, *trainings]])
         self.observer.planned(self.machine, self.folder.parent, [*tasks, *accuracies], [lane.task for lane in [*lanes, *trainings]])
@@ -490,7 +492,7 @@ class Runner:
         `patient`: out of memory beside others is no verdict on the arm; it is postponed once instead.
         """
         memory = None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9)
-        path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
+        path, checkpoint = record.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
         job = Job(
             arm=lane.arm,
             device=self.device,
@@ -502,8 +504,7 @@ class Runner:
             folder=str(self.folder.parent),
             stem=path.stem,
             fresh=lane.fresh,
-            checkpoint=str(self.config.checkpoint) if self.config.checkpoint else None,
-            spread=self.config.spread,
+            chosen=Chosen(str(checkpoint) if checkpoint else None, self.config.checkpoint_key, self.config.view, self.config.spread),
         )
         try:
             lane.open(lambda: self.open_worker(job), self.now)

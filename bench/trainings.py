@@ -16,7 +16,7 @@ import msgspec
 
 from bench import disk
 from bench.config import RunConfig
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.matching import cost_in_closed_form, cost_of
 from bench.own_models import source_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
@@ -26,8 +26,12 @@ from bench.task import Task, about_of
 from bench.training import search
 from bench.training.published import weights
 from bench.training.recipe import Recipe, recipes
+from bench.training.views import Shown, shown
+from bench.training.weights_file import Says, says_of
 
 ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 2, "reported": "last checkpoint, or the recipe's moving average; test split read once"}
+TIMMS = "timm's for these weights"
+"""The transform of published weights shown as timm does, at whatever image size."""
 TRAIN_POLICY = {"cpu": "fp32", "cuda": "bf16+channels_last", "mps": "fp32"}
 
 Known = Callable[[Task], float | None]
@@ -61,13 +65,20 @@ class Wish:
 
     @cached_property
     def digest(self) -> str | None:
-        """Sixteen hex digits over the file of weights, where one is given: another file is another arm."""
+        """Sixteen hex digits over the file of weights, where one is given, and the entry chosen of it: another is another arm."""
         if (path := self.config.checkpoint) is None:
             return None
         try:
-            return hashlib.sha256(disk.read(path)).hexdigest()[:16]
+            digest = hashlib.sha256(disk.read(path)).hexdigest()[:16]
         except OSError as error:
             raise UsageError(f"--checkpoint: {path} cannot be read ({error.strerror})") from None
+        key = self.config.checkpoint_key
+        return digest if key is None else f"{digest}/{key.strip('/')}"
+
+    @cached_property
+    def says(self) -> Says:
+        """What the file of weights says of itself."""
+        return says_of(self.config.checkpoint) if self.config.checkpoint else Says()
 
     @property
     def recipe(self) -> Recipe | None:
@@ -91,16 +102,43 @@ def wanted(wish: Wish, known: Known) -> list[Task]:
     """Every arm that can be named by now; the same list with nothing new in it once all are finished."""
     dataset, argument = dataset_of(wish.data)
     dataset.check(argument)
+    if wish.recipe is not None and wish.config.view:
+        raise UsageError(_not_of_a_training(wish.recipe, next(iter(wish.config.view))))
     if wish.recipe is None:
         return list(_evaluations(wish))
     return list(_trainings(wish, wish.recipe, known))
+
+
+def _not_of_a_training(recipe: Recipe, field: str) -> str:
+    """Why a flag of a view is refused where models are trained."""
+    own = {"crop": "eval_crop", "interpolation": "eval_interpolation"}.get(field)
+    instead = f"--recipe {recipe.name}:{own}=... says it" if own else "drop it"
+    return f"--{field.replace('_', '-')}: is for weights that are evaluated, and a training is tested as its recipe says; {instead}"
+
+
+def notes(wish: Wish, *, measured: bool) -> Iterator[str]:
+    """What the user has to know: how images are shown to weights, and which models have no top-1.
+
+    `measured` says whether anything else is measured of these; UsageError where nothing is.
+    """
+    if wish.recipe is None:
+        for task in _evaluations(wish):
+            assert isinstance(task.arm, AccuracyArm)
+            yield f"{task.arm.model} is shown images at {view_of(wish, task.arm).text}"
+    elif unfit := [model for model in _distinct(wish) if model not in _fitting(wish)]:
+        size, name = wish.dataset.image_size, wish.dataset.name
+        names = ", ".join(model.name for model in unfit)
+        why = f"{name} has {size} x {size} images, for which --image-size {size} builds a model"
+        if not measured:
+            raise UsageError(f"--models: {names} cannot be trained: {why}; or leave out {names}")
+        yield f"no top-1 of {names}: {why}"
 
 
 def _evaluations(wish: Wish) -> Iterator[Task]:
     """Published weights, or a file's."""
     config, dataset = wish.config, wish.dataset
     for model, tag in wish.named:
-        size = config.one_size or dataset.image_size or model.image_size
+        size = config.one_size or wish.says.image_size or dataset.image_size or model.image_size
         arm = AccuracyArm(
             model=model.name,
             source=source_of(model, image_size=size, num_classes=wish.num_classes),
@@ -108,12 +146,38 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
             num_classes=wish.num_classes,
             data=wish.data,
             split="test",
-            transform="the file's, else crop 0.875" if config.checkpoint else "timm's for these weights",
+            transform=TIMMS,
             weights=None if config.checkpoint else _tag(wish, model, tag),
             checkpoint=wish.digest,
             labels=config.labels,
         )
+        if arm.weights is not None and arm.image_size != model.image_size:
+            refuse_size(model, arm.image_size, classes=wish.num_classes)
+        if arm.weights is None or config.view:
+            arm = msgspec.structs.replace(arm, transform=view_of(wish, arm).key)
         yield _task(wish, arm, about_of(model, dataset.caveat), config.seed)
+
+
+def view_of(wish: Wish, arm: AccuracyArm) -> Shown:
+    """How images are shown to an arm's weights."""
+    says = wish.says if wish.config.checkpoint else None
+    return shown(models.get(arm.model), wish.dataset, size=arm.image_size, tag=arm.weights, says=says, asked=wish.config.view)
+
+
+def refuse_size(model: Model, size: int, *, classes: int) -> None:
+    """UsageError where published weights cannot be shown images of another size: more than their positions is of one size."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            own, other = (model.build(image_size=side, num_classes=classes).state_dict() for side in (model.image_size, size))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UsageError(f"--image-size: {model.name} cannot be built for {size} pixels ({one_line(error)}); drop it") from None
+    tied = [name for name in own if other[name].shape != own[name].shape and not name.endswith("pos_embed")]
+    if tied:
+        raise UsageError(
+            f"--image-size: the weights of {model.name} are for {model.image_size} pixels ({tied[0]} is of that size); drop {size}"
+        )
 
 
 def _tag(wish: Wish, model: Model, tag: str | None) -> str:
@@ -210,9 +274,14 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
         yield _task(wish, msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed), about, seed)
 
 
+def _distinct(wish: Wish) -> list[Model]:
+    """The models without their tags, each once."""
+    return list({model.name: model for model, _ in wish.named}.values())
+
+
 def _fitting(wish: Wish) -> list[Model]:
     """The models that take the data set's images."""
-    named = list({model.name: model for model, _ in wish.named}.values())
+    named = _distinct(wish)
     size = wish.dataset.image_size
     if size is None:
         return named

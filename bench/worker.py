@@ -39,6 +39,20 @@ PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What was asked of evaluating weights, beside the arm."""
+
+    checkpoint: str | None = None
+    """File of weights to evaluate."""
+    key: str | None = None
+    """The entry of the file, and behind a slash what stands in front of the names in it."""
+    view: dict[str, Any] = field(default_factory=dict)
+    """Fields of the view that were given as flags."""
+    spread: bool = False
+    """Evaluate at neighbouring crops and sizes as well."""
+
+
+@dataclass(frozen=True)
 class Job:
     """What a worker holds."""
 
@@ -58,10 +72,8 @@ class Job:
     """Name of the arm's record without its ending."""
     fresh: bool = False
     """What an earlier training left is not gone on with."""
-    checkpoint: str | None = None
-    """File of weights to evaluate."""
-    spread: bool = False
-    """Evaluate at neighbouring crops and sizes as well."""
+    chosen: Chosen = field(default_factory=Chosen)
+    """How weights are evaluated."""
 
 
 @dataclass(frozen=True)
@@ -282,8 +294,11 @@ def end_server() -> None:
 
 def serve(pipe: Connection, job: Job) -> None:
     """The worker's life: answer requests until the pipe closes."""
+    from bench.plugins import models
+
     scheduling.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    models.typed.add(job.arm.model)  # else there would be no job of it
     with suppress(EOFError, ConnectionError):  # the runner has ended, or does not want this worker any more
         _answer(pipe, job)
 

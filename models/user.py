@@ -2,7 +2,8 @@
 
 What is named is a function, a class or a ready module. A function or class is called as `build(image_size=...,
 num_classes=...)` with those of the two arguments that it takes, and gives a torch module. Measuring a name like this
-runs its code: that is what it is for. Looking the name up does not.
+runs its code: that is what it is for. Looking the name up does not. A name runs code only where the user typed it; one
+that a suite, a file of weights or a record brought along is refused.
 """
 
 from __future__ import annotations
@@ -122,6 +123,11 @@ def user_model(name: str) -> Model | None:
     """`./net.py:build` or `package.module:build`."""
     if name.startswith("timm:") or not (match := SPELLING.fullmatch(name)):
         return None
+    if name not in models.typed:
+        raise UsageError(
+            f"--models: {name} came out of a file and stands for code, of which nothing was run; "
+            "only a name typed on the command line runs code"
+        )
     if match["where"].endswith(".py"):
         _file(name, match["where"])
     load = partial(named, name)

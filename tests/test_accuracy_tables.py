@@ -151,6 +151,17 @@ def test_other_views_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
     assert table.rows == [["vit_a@in1k", "90.00", "88.00", "91.00", "3.00"]]
 
 
+def test_two_views_of_the_same_weights_are_two_rows_and_no_seeds(tmp_path: Path) -> None:
+    none = {"recipe": None, "recipe_hash": None, "tuning": None, "equalise": None, "policy": None, "seed": None}
+    for transform, size, correct in (("crop 1", 224, 100), ("crop 0.9", 224, 120), ("crop 0.9", 288, 140)):
+        write(tmp_path, "vit_a", correct, weights="in1k", transform=transform, image_size=size, **none)
+    write(tmp_path, "vit_b", 90, weights="in1k", **none)
+    [table] = accuracy(summary(tmp_path))
+    names = ["vit_a@in1k at 288 px, crop 0.9", "vit_a@in1k at 224 px, crop 0.9", "vit_a@in1k at 224 px, crop 1", "vit_b@in1k"]
+    assert [line[0] for line in table.rows] == names
+    assert [line[-1] for line in table.rows] == [f"{correct} / 200" for correct in (140, 120, 100, 90)]
+
+
 def test_figures_of_trainings_are_drawn(tmp_path: Path) -> None:
     for seed in range(3):
         write(tmp_path, "vit_a", 180 + seed, seed=seed)

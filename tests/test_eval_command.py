@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+from timm.utils import CheckpointSaver, ModelEmaV3
 
 from bench.cli import main
 from bench.plugins import models
 from bench.training import checkpoint
+
+from .pictures import make_folder
+from .program import assert_one_line, bench
 
 
 def weights(path: Path) -> Path:
@@ -41,6 +47,58 @@ def test_a_file_of_ours_is_evaluated_without_naming_its_model(tmp_path: Path, ca
     names = [record.stem.rpartition(".")[2] for record in (results).glob("*/records/*accuracy*.jsonl")]
     assert main(["eval", "--compare", *names, "--results", str(results)]) == 0
     assert "two sets of weights, not two architectures" in capsys.readouterr().out
+
+
+def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
+    """Of timm's own CheckpointSaver, on a folder, with defaults; then with flags, which is another arm."""
+    make_folder(tmp_path / "data", {"train": 1, "val": 3}, side=48)
+    model = timm.create_model("test_resnet", num_classes=10)
+    saver = CheckpointSaver(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        args=argparse.Namespace(model="x", lr=0.1),
+        model_ema=ModelEmaV3(model),
+        checkpoint_dir=str(tmp_path),
+        recovery_dir=str(tmp_path),
+    )
+    saver.save_checkpoint(0, metric=12.0)
+    command = ["eval", "--checkpoint", "last.pth.tar", "--model", "timm:test_resnet", "--data", "folder:data", "--no-spread"]
+    ended = bench(*command, cwd=tmp_path)
+    assert ended.code == 0, ended
+    view = "crop 0.95, bilinear, 160 px, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (as timm has it for test_resnet)"
+    assert ended.out.count(view) == 2  # before it is evaluated, and under the table
+    assert "taken from state_dict_ema of the file, which has state_dict too (--checkpoint-key chooses)" in ended.out
+    ended = bench(*command, "--crop", "1", "--mean", "0.4", "--checkpoint-key", "state_dict", "--image-size", "128", cwd=tmp_path)
+    assert "1 arms measured" in ended.out, ended
+    assert "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 (by --crop and --mean, the rest as timm" in ended.out
+    assert len(list(tmp_path.glob("results/*/records/*.jsonl"))) == 2
+
+
+def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = models.get("convmixer_digits").build(image_size=32, num_classes=10).state_dict()
+    files = {
+        "nan": (good | {"head.bias": good["head.bias"] * torch.nan}, "no numbers (NaN or infinite) in head.bias"),
+        "classes": (good | {"head.bias": torch.ones(7), "head.weight": torch.ones(7, 128)}, "weights for 7 classes, and the data has 10"),
+        "huge": (good | {"stem.0.weight": torch.full_like(good["stem.0.weight"], 3e38)}, "no finite numbers"),
+    }
+    for name, (content, words) in files.items():
+        path = tmp_path / f"{name}.pth"
+        torch.save(content, path)
+        command = ["eval", "--model", "convmixer_digits", "--checkpoint", str(path), "--data", "digits", "--results", str(tmp_path / "r")]
+        if name == "nan":  # in a process of its own, which has to end
+            assert_one_line(bench(*command, cwd=tmp_path), words, str(path))
+            continue
+        assert main(command) == 2, name
+        error = capsys.readouterr().err
+        assert words in error
+        assert str(path) in error
+        assert error.count("\n") == 1
+
+
+def test_flags_that_would_not_act_beside_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in (["--crop", "0.9"], ["--mean", "0.5"], ["--image-size", "32"], ["--checkpoint", "x.pth"]):
+        assert main(["eval", "--compare", "a", "b", *flag, "--results", str(tmp_path)]) == 2
+        assert f"{flag[0]}: --compare reads what was evaluated before" in capsys.readouterr().err
 
 
 class Malicious:

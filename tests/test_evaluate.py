@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,16 @@ from PIL import Image
 from timm.data import create_dataset, create_loader, resolve_data_config
 
 from bench.config import RunConfig
-from bench.errors import UsageError
+from bench.errors import Diverged, UsageError
 from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record import AccuracyArm
-from bench.training import checkpoint
 from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
-from bench.training.published import CLASSES, timms_view, weights
-from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, read_real
+from bench.training.published import CLASSES, weights
+from bench.training.views import timms
+from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, published, read_real
 from bench.training.world import World
+from bench.worker import Chosen
 
 from .pictures import make_folder, make_imagenet
 
@@ -56,7 +56,7 @@ def build(size: int | None = None) -> torch.nn.Module:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm's own data set leaves files open
 def test_the_same_images_are_right_as_with_timms_own_loader(imagenet: Path, file_of_weights: Path) -> None:
     """timm's validation does: resolve_data_config, create_dataset, create_loader, top-1 and top-5 of the logits."""
-    found = evaluate_weights(arm(imagenet), build=build, device=CPU, workers=2, file=str(file_of_weights))
+    found = evaluate_weights(arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights))
     model = timm.create_model("test_resnet")
     model.load_state_dict(torch.load(file_of_weights, weights_only=True))
     model.eval()
@@ -80,11 +80,31 @@ def test_the_same_images_are_right_as_with_timms_own_loader(imagenet: Path, file
     assert torch.equal(found.result.among_five, (best == labels).any(dim=1))
 
 
+class Numberless(torch.nn.Module):
+    """Gives what is no number for the images of one batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.full((len(images), 10), torch.nan if self.calls == 2 else 0.0)
+
+
+def test_outputs_that_are_no_numbers_are_no_score() -> None:
+    part = datasets.get("digits").open("").test
+    view = View(size=32, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+    with pytest.raises(Diverged, match="the model's outputs for 104 of 360 images are no finite numbers"):
+        evaluate(Numberless(), part, view, device=CPU, workers=0)
+
+
 @pytest.mark.parametrize("size", [2, 3])
 def test_several_processes_see_every_image_once(imagenet: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rank's part is evaluated in turn, and put together it is the whole."""
     part = datasets.get("imagenet").open(str(imagenet)).test.subset(torch.arange(101))
-    model, view = build().eval(), timms_view(build())
+    model, view = build().eval(), timms("test_resnet", 160)
+    assert view is not None
     whole = evaluate(model, part, view, device=CPU, workers=0)
     parts: list[Any] = []
 
@@ -99,6 +119,41 @@ def test_several_processes_see_every_image_once(imagenet: Path, size: int, monke
     assert torch.equal(found.first, whole.first)
 
 
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_published_weights_at_another_size_are_as_timm_has_them_there(name: str, tmp_path: Path) -> None:
+    """Held against timm's own model built for that size from the same file; a transformer's positions are resampled."""
+    torch.manual_seed(0)
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model(name).state_dict(), path)
+    one = AccuracyArm(
+        model=f"timm:{name}", image_size=192, num_classes=CLASSES, data="x", split="test", transform="timm's", weights="r160_in1k"
+    )
+    mine, says = published(models.get(one.model), one, file=str(path))
+    sized = {"img_size": 192} if name == "test_vit" else {}
+    theirs = timm.create_model(f"{name}.r160_in1k", pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **sized).eval()
+    images = torch.randn(2, 3, 192, 192)
+    with torch.inference_mode():
+        assert torch.equal(mine(images), theirs(images))
+    assert says == ({"resampled_from": 160} if name == "test_vit" else {})
+
+
+def test_a_files_weights_at_another_size(tmp_path: Path) -> None:
+    def vit(size: int) -> torch.nn.Module:
+        network: torch.nn.Module = timm.create_model("test_vit", num_classes=10, img_size=size)
+        return network
+
+    path = tmp_path / "weights.pth"
+    torch.save({"model": vit(160).state_dict()}, path)
+    model, says = from_file(path, vit, 192, own=160)
+    assert says["resampled_from"] == 160
+    assert model(torch.randn(1, 3, 192, 192)).shape == (1, 10)
+    assert "resampled_from" not in from_file(path, vit, 160, own=160)[1]
+    torch.save({"model": vit(192).state_dict()}, path)
+    assert "resampled_from" not in from_file(path, vit, 192, own=160)[1]
+    with pytest.raises(UsageError, match="pos_embed is 1 x 145 x 64, the model's 1 x 101 x 64"):
+        from_file(path, vit, 160, own=160)  # never resampled unless a size was asked for
+
+
 def test_the_spread_over_views_stands_beside(tmp_path: Path) -> None:
     root = make_folder(tmp_path, {"train": 1, "val": 2}, side=180)
 
@@ -109,11 +164,11 @@ def test_the_spread_over_views_stands_beside(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(ten().state_dict(), path)
     one = arm(root, data=f"folder:{root}", num_classes=10, weights=None, checkpoint="x")
-    found = evaluate_weights(one, build=ten, device=CPU, workers=0, checkpoint=path, spread=True)
+    found = evaluate_weights(one, Chosen(str(path), spread=True), build=ten, device=CPU, workers=0)
     views = found.detail["spread"]
-    assert [view.split(",")[0] for view in views] == ["crop 0.9", "crop 0.95", "crop 1", "crop 0.875", "crop 0.875"]
+    assert [view.split(",")[0] for view in views] == ["crop 0.875", "crop 0.9", "crop 1", "crop 0.95", "crop 0.95"]
     assert [view.split(", ")[2] for view in list(views)[3:]] == ["132 px", "188 px"]
-    assert found.detail["view"].startswith("crop 0.875")
+    assert found.detail["view"].startswith("crop 0.95")  # timm's for this architecture
     vit = models.get("vit_32_1_p16").build(image_size=160, num_classes=10)
     sizes = {view.size for view in neighbours(vit, View(size=160, crop=0.9, interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3), CPU)}
     assert sizes == {160}  # its positions are fixed
@@ -139,94 +194,6 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(imagenet: 
         read_real(f"real:{path}", part)
     with pytest.raises(UsageError, match="cannot be read"):
         read_real(f"real:{tmp_path / 'no.json'}", part)
-
-
-# Files of weights
-
-
-class Malicious:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return (Path.write_text, (self.path, "executed"))
-
-
-@pytest.mark.parametrize("way", ["pickle", "torch", "inside"])
-def test_a_malicious_pickle_executes_nothing_and_is_refused(way: str, tmp_path: Path) -> None:
-    path, mark = tmp_path / "bad.pth", tmp_path / "mark"
-    if way == "pickle":
-        path.write_bytes(pickle.dumps(Malicious(mark)))
-    elif way == "torch":
-        torch.save(Malicious(mark), path)
-    else:
-        torch.save({"state_dict": {"weight": torch.ones(1), "more": Malicious(mark)}}, path)
-    with pytest.raises(UsageError, match=r"is refused: only tensors in plain containers are read") as caught:
-        checkpoint.weights_from(path)
-    assert not mark.exists()
-    assert "\n" not in str(caught.value)
-
-
-def test_files_of_weights_in_their_usual_shapes(tmp_path: Path) -> None:
-    state = build().state_dict()
-    for name, content in (
-        ("plain.pth", state),
-        ("timm.pth.tar", {"epoch": 3, "arch": "x", "state_dict": {}, "state_dict_ema": state}),
-        ("deit.pth", {"model": {f"module.{key}": value for key, value in state.items()}}),
-    ):
-        torch.save(content, tmp_path / name)
-        found, says = checkpoint.weights_from(tmp_path / name)
-        assert found.keys() == state.keys()
-        assert says == {}
-    from safetensors.torch import save_file
-
-    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "it.safetensors")
-    assert checkpoint.weights_from(tmp_path / "it.safetensors")[0].keys() == state.keys()
-
-
-def test_files_that_are_no_weights_or_others_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no file"):
-        checkpoint.weights_from(tmp_path / "none.pth")
-    (tmp_path / "text.pth").write_text("hello")
-    with pytest.raises(UsageError, match="is refused"):
-        checkpoint.weights_from(tmp_path / "text.pth")
-    (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(UsageError, match="not a whole safetensors file"):
-        checkpoint.weights_from(tmp_path / "text.safetensors")
-    torch.save({"lr": torch.ones(1), "step": 3}, tmp_path / "other.pth")
-    with pytest.raises(UsageError, match="holds no state dict"):
-        checkpoint.weights_from(tmp_path / "other.pth")
-    state = build().state_dict()
-    first = next(iter(state))
-    for change, words in (
-        ({key: value for key, value in state.items() if key != first}, f"lacks {first}"),
-        (state | {"extra": torch.ones(1)}, "has besides extra"),
-        (state | {first: torch.ones(1)}, f"has in another shape {first}"),
-    ):
-        with pytest.raises(UsageError, match=words):
-            checkpoint.fill(build(), change, where="it")
-
-
-def test_a_checkpoint_cut_short_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "state.safetensors"
-    checkpoint.save(path, {"a": torch.ones(1000)}, {"step": 3})
-    assert checkpoint.load(path)[1]["step"] == 3
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(UsageError, match="not a whole safetensors file"):
-        checkpoint.load(path)
-
-
-def test_our_own_files_say_how_to_show_images(tmp_path: Path) -> None:
-    splits = datasets.get("digits").open("")
-    path = tmp_path / "own.safetensors"
-    model = models.get("vit_digits").build(image_size=32, num_classes=10)
-    view = {"crop": 0.9, "interpolation": "bilinear", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    checkpoint.save(path, model.state_dict(), {"model": "vit_digits", "view": view})
-    found, shown = from_file(path, lambda: models.get("vit_digits").build(image_size=32, num_classes=10), splits, 32)
-    assert shown == View(size=32, crop=0.9, interpolation="bilinear", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    assert all(torch.equal(a, b) for a, b in zip(found.state_dict().values(), model.state_dict().values(), strict=True))
 
 
 # What can be asked for

@@ -97,15 +97,20 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
-    """A file is executed as `file.py:build`, a package as `package.module:build`; no other spelling of either."""
+    """A file is executed as `file.py:build`, a package as `package.module:build`; no other spelling of either, and typed alone."""
     (tmp_path / "inside").mkdir()
     mark = tmp_path / "inside" / "executed"
     code = tmp_path / "inside" / "evil.py"
     code.write_text(f"open({str(mark)!r}, 'w').close()\n")
     for name in (str(code), f"{code}:", f"timm:{code}", f"{code}@build", f"hf:{code}", f"{code} :build", "evil", f"file://{code}"):
+        models.typed.add(name)
         with pytest.raises(UsageError):
             models.get(name)
         assert not mark.exists(), name
+    with pytest.raises(UsageError, match="only a name typed on the command line runs code"):
+        models.get(f"{code}:build")
+    assert not mark.exists()
+    models.typed.add(f"{code}:build")
     with pytest.raises(UsageError):
         models.get(f"{code}:build")
     assert mark.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import record, scheduling
 from bench.config import RunConfig
-from bench.plugins import Arrived
+from bench.plugins import Arrived, models
 from bench.record import Arm, Machine, Sample
 from bench.runner import Runner
 from bench.sharing import Only
@@ -52,6 +52,7 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
     here = config.results / ".installation"
     if not here.exists() or here.read_text().strip() != installation:
         return Arrived(key, where, refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it")
+    models.typed.update(name.partition("@")[0] for name in (*config.models, config.reference or ""))  # to the program that asks
     quiet = Quiet()
     with Workers() as workers:
         runner = Runner(replace(config, launcher="local", yes=True), quiet, workers.open, part=Only(frozenset({key})))

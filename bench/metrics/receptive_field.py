@@ -32,7 +32,7 @@ def measure(subject: Subject, window: float) -> Reading:
     path = Files(Path(job.folder), job.stem).weights
     if not path.exists():
         raise NotImplementedError(f"the trained weights are not in {path.parent} any more; --force trains again")
-    weights, _ = checkpoint.weights_from(path)
+    weights, _ = checkpoint.load(path)
     splits, recipe, device = open_data(arm.data), recipe_of(arm), torch.device(subject.device)
     found: dict[str, dict[str, object]] = {}
     maps: dict[str, object] = {}

@@ -18,7 +18,7 @@ from bench.training.files import Files
 from bench.training.session import train_and_evaluate
 from bench.training.weights import evaluate_weights
 from bench.training.world import ALONE, World
-from bench.worker import Job
+from bench.worker import Chosen, Job
 
 
 def measure(subject: Subject, window: float) -> Reading:
@@ -29,11 +29,8 @@ def measure(subject: Subject, window: float) -> Reading:
     if arm.recipe is not None:
         return train(arm, job, build=subject.build, device=device, seed=subject.seed, workers=workers, tell=subject.progress)
     if arm.weights is not None or arm.checkpoint is not None:
-        checkpoint = Path(job.checkpoint) if job is not None and job.checkpoint else None
-        spread = job is not None and job.spread
-        found = evaluate_weights(
-            arm, checkpoint=checkpoint, spread=spread, build=subject.build, device=device, workers=workers, tell=subject.progress
-        )
+        chosen = job.chosen if job is not None else Chosen()
+        found = evaluate_weights(arm, chosen, build=subject.build, device=device, workers=workers, tell=subject.progress)
         return reading(found.result, found.detail)
     splits = open_data(arm.data)
     right = dataset_of(arm.data)[0].baselines[arm.model](splits) == splits.test.labels

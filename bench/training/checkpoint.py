@@ -1,8 +1,7 @@
 """Checkpoints: one safetensors file with every tensor of a training and its other state as JSON. No pickles.
 
 A file is written whole under another name, synced and renamed: a reader sees the old one or the new one. It carries a
-checksum of its tensors, since safetensors has none: a flipped bit in a weight would go unseen otherwise. Foreign
-checkpoints are read with torch's weights-only loader, which builds tensors and plain containers and calls nothing.
+checksum of its tensors, since safetensors has none: a flipped bit in a weight would go unseen otherwise.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench import disk
 from bench.errors import UsageError
@@ -55,63 +53,33 @@ def checksum(tensors: dict[str, Tensor]) -> str:
     return f"{found:08x}"
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of a file of ours; UsageError where it is damaged or of another format."""
-    from safetensors import safe_open
-
-    def refuse(words: str) -> UsageError:
-        return UsageError(f"{path}: not a whole safetensors file ({words}); move it away to start anew")
-
-    with refusing(refuse), safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        state = json.loads((file.metadata() or {}).get(STATE, "{}"))
-    if not isinstance(state, dict):
-        raise UsageError(f"{path}: what it says of itself is no object; move it away to start anew")
+def load(path: Path, *, remedy: str = "move it away to start anew") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and state of a safetensors file; UsageError with the remedy where it is damaged or of another format."""
+    tensors, state = _opened(path, remedy, tensors=True)
     if state.get(CHECKSUM) not in (None, checksum(tensors)):
-        raise UsageError(f"{path}: a byte of it was changed (its checksum is another); move it away to start anew")
-    if state and state.get("format") != FORMAT:
-        raise UsageError(f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; move it away to start anew")
+        raise UsageError(f"{path}: a byte of it was changed (its checksum is another); {remedy}")
     return tensors, state
 
 
-def weights_from(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights in a checkpoint, ours or anybody's, and what ours says of them; UsageError where it holds none.
-
-    Takes safetensors, and torch files that hold tensors in plain containers: a state dict, or one under `state_dict_ema`,
-    `state_dict`, `model_ema` or `model`, as timm, DeiT and others save it.
-    """
-    if not path.is_file():
-        raise UsageError(f"--checkpoint: {path} is no file")
-    if path.suffix == ".safetensors":
-        return load(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is none makes the reader raise
-        raise UsageError(
-            f"--checkpoint: {path} is refused: only tensors in plain containers are read, no pickled code ({type(error).__name__}); "
-            "save its state dict alone, or as safetensors"
-        ) from None
-    for key in ("state_dict_ema", "state_dict", "model_ema", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not (isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values())):
-        raise UsageError(f"--checkpoint: {path} holds no state dict: names with tensors were expected")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}, {}
+def metadata(path: Path) -> dict[str, Any]:
+    """The state of a safetensors file alone; as `load`, but its tensors are neither read nor checked."""
+    return _opened(path, "save it again", tensors=False)[1]
 
 
-def fill(model: nn.Module, weights: dict[str, Tensor], *, where: str) -> None:
-    """Load weights into a model; UsageError that names what is missing, left over or of another shape."""
-    there = model.state_dict()
-    missing, extra = sorted(there.keys() - weights.keys()), sorted(weights.keys() - there.keys())
-    shaped = [name for name in there.keys() & weights.keys() if there[name].shape != weights[name].shape]
-    for words, names in (("lacks", missing), ("has besides", extra), ("has in another shape", sorted(shaped))):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UsageError(f"--checkpoint: {where} does not fit the model: it {words} {', '.join(names[:3])}{more}")
-    model.load_state_dict(weights)
+def _opened(path: Path, remedy: str, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import safe_open
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"{path}: not a whole safetensors file ({words}); {remedy}")
+
+    with refusing(refuse), safe_open(path, framework="pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118 - no mapping
+        state = json.loads((file.metadata() or {}).get(STATE, "{}"))
+    if not isinstance(state, dict):
+        raise UsageError(f"{path}: what it says of itself is no object; {remedy}")
+    if state and state.get("format") != FORMAT:
+        raise UsageError(f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; {remedy}")
+    return found, state
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

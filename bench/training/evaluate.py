@@ -16,7 +16,7 @@ from timm.data import create_transform
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bench.errors import one_line
+from bench.errors import Diverged, UsageError, one_line
 from bench.outputs import logits_of
 from bench.training.augment import normalised, resized
 from bench.training.loader import Unread, loaded, refuse_broken
@@ -28,6 +28,10 @@ BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
 """Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""
 WORTH = 64
 """Images that a process has to read for its start to pay: a training looks at a small select split twenty times."""
+
+
+IN_MEMORY = ("bicubic", "bilinear")
+"""Interpolations that images held in memory can be resized by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,8 @@ class View:
     @property
     def text(self) -> str:
         """For records and tables."""
-        return f"crop {self.crop:g}, {self.interpolation}, {self.size} px"
+        mode = "" if self.crop_mode == "center" else f" {self.crop_mode}"
+        return f"crop {self.crop:g}{mode}, {self.interpolation}, {self.size} px"
 
 
 @dataclass
@@ -98,6 +103,8 @@ class Once(Dataset[tuple[Tensor, int]]):
 def shown(split: Split, view: View) -> Iterator[Tensor]:
     """Images from memory as a model takes them, in batches: of 256 at 32 pixels, larger ones in smaller batches."""
     scaled = round(view.size / view.crop)
+    if split.images.shape[-1] != scaled and view.interpolation not in IN_MEMORY:
+        raise UsageError(f"--interpolation: images held in memory are resized {' or '.join(IN_MEMORY)}, not {view.interpolation}")
     for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
         values = resized(images, scaled, view.interpolation)
         edge = (scaled - view.size) // 2
@@ -121,7 +128,7 @@ def evaluate(
 
     `within` is what a forward pass runs in, such as autocast. `right(best, places)` says which of the five best classes
     (n, 5) are right for the images at `places`; the labels are asked unless it is given. Raises UsageError where too
-    many images cannot be read.
+    many images cannot be read, Diverged where the model gives what is no number: a share of that means nothing.
     """
     if isinstance(model, nn.Module):
         model.eval()
@@ -135,10 +142,12 @@ def evaluate(
         batches = loaded(Once(mine, view), workers=min(workers, len(mine) // WORTH), device=device, batch_size=BATCH[device.type])
     hits: list[Tensor] = []
     lost: list[Tensor] = []
+    infinite: list[Tensor] = []
     done = 0
     for images, unreadable in batches:
         with within():
             logits = logits_of(model(images.to(device, non_blocking=True)), len(images)).float()
+        infinite.append(~torch.isfinite(logits).all(dim=1).cpu())
         # Fewer than five classes: all of them.
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
         at = places[done : done + len(best)]
@@ -146,7 +155,9 @@ def evaluate(
         lost.append(torch.zeros(len(best)) if unreadable is None else unreadable)
         done += len(best)
         progress(done, len(mine))
-    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool()))
+    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool(), torch.cat(infinite)))
+    if bad := sum(int(one[3].sum()) for one in found):  # after gathering: all processes have to come to it
+        raise Diverged(f"the model's outputs for {bad} of {len(part)} images are no finite numbers; a top-1 of them means nothing")
     order = torch.cat([one[0] for one in found]).argsort()
     correct, broken = torch.cat([one[1] for one in found])[order], torch.cat([one[2] for one in found])[order]
     names: list[str] = []

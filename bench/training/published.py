@@ -1,15 +1,13 @@
-"""Published weights: which there are, and a model with them, ready to be evaluated as they were."""
+"""Published weights: which there are, and a model with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import timm
-from timm.data import resolve_data_config
 from torch import nn
 
 from bench.plugins import Model
-from bench.training.evaluate import View
 
 CLASSES = 1000
 
@@ -28,25 +26,12 @@ def weights(entry: Model) -> dict[str, str]:
     return found
 
 
-def with_weights(entry: Model, tag: str, **overlay: Any) -> tuple[nn.Module, View]:
-    """The model with its published weights, and the view that they were evaluated with.
+def with_weights(entry: Model, tag: str, **overlay: Any) -> nn.Module:
+    """The model with its published weights, at its own image size.
 
     `overlay` replaces fields of timm's pretrained configuration (`file="x.safetensors"` loads from disk).
     """
     source = timm.create_model(weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None)
     model = entry.build(image_size=entry.image_size, num_classes=CLASSES)
     model.load_state_dict(source.state_dict(), strict=True)
-    return model.eval(), timms_view(source)
-
-
-def timms_view(model: nn.Module) -> View:
-    """How timm evaluates a model of its own."""
-    settings = resolve_data_config({}, model=model)
-    return View(
-        size=settings["input_size"][-1],
-        crop=settings["crop_pct"],
-        interpolation=settings["interpolation"],
-        mean=tuple(settings["mean"]),
-        std=tuple(settings["std"]),
-        crop_mode=settings["crop_mode"],
-    )
+    return model.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from bench import disk
-from bench.errors import UsageError
-from bench.plugins import models, open_data
+from bench.errors import Diverged, UsageError
+from bench.plugins import Model, dataset_of, models, open_data
 from bench.record import AccuracyArm
 from bench.refusing import refusing
-from bench.training import checkpoint as files
+from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
+from bench.training.fitting import Fitted, fill
 from bench.training.published import CLASSES, with_weights
-from bench.training.splits import Part, Pictures, Splits, commonest
+from bench.training.session import in_size
+from bench.training.splits import Part, Pictures, commonest
+from bench.training.views import shown
+from bench.worker import Chosen
 
 
 @dataclass
@@ -32,22 +36,26 @@ class Evaluated:
 
 def evaluate_weights(
     arm: AccuracyArm,
+    chosen: Chosen,
     *,
-    build: Callable[..., nn.Module],
+    build: Callable[[int], nn.Module],
     device: torch.device,
     workers: int,
-    checkpoint: Path | None = None,
-    spread: bool = False,
     tell: Callable[[str], None] = lambda text: None,
     **overlay: Any,
 ) -> Evaluated:
     """Top-1 and top-5 of an arm's weights on its test split; `overlay` is for published ones, see `with_weights`."""
-    splits: Splits = open_data(arm.data)
+    entry, splits = models.get(arm.model), open_data(arm.data)
+    path = Path(chosen.checkpoint) if chosen.checkpoint else None
+    says = weights_file.says_of(path) if path else None
+    how = shown(entry, dataset_of(arm.data)[0], size=arm.image_size, tag=arm.weights, says=says, asked=chosen.view)
+    view = how.of(splits)
     if arm.weights is not None:
-        model, view = with_weights(models.get(arm.model), arm.weights, **overlay)
+        model, read = published(entry, arm, **overlay)
     else:
-        assert checkpoint is not None
-        model, view = from_file(checkpoint, build, splits, arm.image_size)
+        assert path is not None and says is not None
+        own = says.image_size or entry.image_size
+        model, read = from_file(path, build, arm.image_size, own=own, key=chosen.key)
     model.to(device).eval()
     others = read_real(arm.labels, splits.test) if arm.labels else None
     right = None if others is None else other_labels(others)
@@ -63,28 +71,90 @@ def evaluate_weights(
             progress=lambda done, total: tell(f"{view.text}: {done} of {total} images"),
         )
 
-    found = run(view)
-    detail: dict[str, Any] = {"view": view.text, "unreadable": found.broken, "commonest_class": commonest(splits)}
+    try:
+        found = run(view)
+    except Diverged as error:
+        if path is None:
+            raise
+        raise UsageError(f"--checkpoint: {path}: {error}") from None
+    detail: dict[str, Any] = {
+        "view": view.text,
+        "shown": how.text,
+        "unreadable": found.broken,
+        "commonest_class": commonest(splits),
+        **read,
+    }
     if others is not None:
         images = len(found.first)
         found = labelled(found, others)
         detail["without_label"] = images - len(found.first)
-    if spread:
+    if chosen.spread:
         seen = {other.text: run(other) for other in neighbours(model, view, device)}
         detail["spread"] = {text: (one if others is None else labelled(one, others)).top1 for text, one in seen.items()}
     return Evaluated(found, detail)
 
 
-def from_file(path: Path, build: Callable[..., nn.Module], splits: Splits, image_size: int) -> tuple[nn.Module, View]:
-    """The model with a file's weights, and how to show it images: as the file says, else timm's usual 0.875 bicubic."""
-    found, says = files.weights_from(path)
-    model = build()
-    files.fill(model, found, where=str(path))
-    usual = View(size=image_size, crop=0.875, interpolation="bicubic", mean=splits.mean, std=splits.std)
-    if not says:
-        return model, replace(usual, crop=1.0) if splits.in_memory else usual
-    view = says["view"]
-    return model, replace(usual, crop=view["crop"], interpolation=view["interpolation"], mean=tuple(view["mean"]), std=tuple(view["std"]))
+def published(entry: Model, arm: AccuracyArm, **overlay: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with published weights at the arm's image size, and what the record says of that."""
+    assert arm.weights is not None
+    model = with_weights(entry, arm.weights, **overlay)
+    if arm.image_size == entry.image_size:
+        return model, {}
+
+    def build(size: int) -> nn.Module:
+        return entry.build(image_size=size, num_classes=arm.num_classes)
+
+    return resized(model, build, arm.image_size, own=entry.image_size, name=entry.name)
+
+
+def from_file(
+    path: Path, build: Callable[[int], nn.Module], size: int, *, own: int | None = None, key: str | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The model at an image size with a file's weights, and what the record says of them. UsageError where they do not fit.
+
+    A file that fits the model at its `own` size alone is resampled, as published weights are.
+    """
+    entry, prefix = split_key(key)
+    weights = weights_file.weights_from(path, entry)
+    model = build(size)
+    try:
+        return model, _read(weights, fill(model, weights.tensors, where=str(path), prefix=prefix))
+    except UsageError:
+        if own in (None, size) or not tied(build, size, own):
+            raise
+    model = build(own)
+    read = _read(weights, fill(model, weights.tensors, where=str(path), prefix=prefix))
+    try:
+        model, how = resized(model, build, size, own=own, name=str(path))
+    except NotImplementedError as error:
+        raise UsageError(f"--image-size: {error}; {own} would work") from None
+    return model, read | how
+
+
+def split_key(key: str | None) -> tuple[str | None, str | None]:
+    """The entry and the prefix of `--checkpoint-key`: `state_dict`, `state_dict/teacher.`, `/teacher.`."""
+    entry, slash, prefix = (key or "").partition("/")
+    return entry or None, prefix if slash else None
+
+
+def _read(weights: weights_file.Weights, fitted: Fitted) -> dict[str, Any]:
+    """What was taken of a file, for the record: its entry, what was removed from the names, what was left or is not there."""
+    says: dict[str, Any] = {"entry": weights.entry, "other_entries": list(weights.others)}
+    says |= {"removed": list(fitted.removed), "left_out": list(fitted.left_out)}
+    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in fitted.tensors.values() if tensor.is_floating_point()}
+    return {"file": says | {"stored_as": sorted(kinds)}}
+
+
+def tied(build: Callable[[int], nn.Module], size: int, own: int) -> bool:
+    """Whether a model has other shapes at another image size."""
+    one, other = (build(side).state_dict() for side in (size, own))
+    return any(one[name].shape != other[name].shape for name in one.keys() & other.keys())
+
+
+def resized(model: nn.Module, build: Callable[[int], nn.Module], size: int, *, own: int, name: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The model's weights in one for another image size; NotImplementedError where it is tied to its own."""
+    found = in_size(model.state_dict(), build, size, name=name)
+    return found.eval(), {"resampled_from": own} if tied(build, size, own) else {}
 
 
 def other_labels(labels: list[set[int]]) -> Callable[[Tensor, Tensor], Tensor]:

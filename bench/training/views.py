@@ -1,0 +1,115 @@
+"""How images are shown to weights that are evaluated, and who says so.
+
+The headline of a set of weights depends on it by points. In this order: what was asked on the command line, what a file of
+ours says of itself, what timm has for the published weights or for the architecture, and the usual (crop 0.875, bicubic,
+ImageNet's mean) where nothing is known. Images of a fixed small size (digits, CIFAR) are shown as they are, normalised by
+their own training split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import timm
+from timm.data import resolve_data_config
+
+from bench.plugins import Dataset, Model
+from bench.training.evaluate import View
+from bench.training.published import weights
+from bench.training.splits import Splits
+from bench.training.weights_file import Says
+
+USUAL = View(size=224, crop=0.875, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+FLAGS = {name: f"--{name.replace('_', '-')}" for name in ("crop", "crop_mode", "interpolation", "mean", "std")}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A view and whose it is. An empty mean or deviation is that of the training split, which is not opened for this."""
+
+    view: View
+    whose: str
+
+    @property
+    def key(self) -> str:
+        """What goes into an arm: another view is another arm, whoever asked for it."""
+        view = self.view
+        mode = "" if view.crop_mode == "center" else f" {view.crop_mode}"
+        return f"crop {view.crop!r}{mode}, {view.interpolation}, {self.normalised}"
+
+    @property
+    def normalised(self) -> str:
+        """Mean and deviation in words."""
+        if not self.view.mean and not self.view.std:
+            return "normalised by the training split"
+        parts = []
+        for name, values in (("mean", self.view.mean), ("std", self.view.std)):
+            parts.append(f"{name} {' '.join(map(repr, values))}" if values else f"{name} of the training split")
+        return ", ".join(parts)
+
+    @property
+    def text(self) -> str:
+        """For whoever waits, and for tables."""
+        return f"{self.view.text}, {self.normalised} ({self.whose})"
+
+    def of(self, splits: Splits) -> View:
+        """The view with the numbers of the training split in it."""
+        return replace(self.view, mean=self.view.mean or splits.mean, std=self.view.std or splits.std)
+
+
+def shown(
+    entry: Model, dataset: Dataset, *, size: int, tag: str | None = None, says: Says | None = None, asked: Mapping[str, Any] | None = None
+) -> Shown:
+    """How images of a data set are shown at `size` to a model with the published weights `tag`, or with a file's that says `says`."""
+    found = _without_flags(entry, dataset, size, tag, says)
+    if not asked:
+        return found
+    changed: dict[str, Any] = {
+        name: tuple(value) * (3 if len(value) == 1 else 1) if name in ("mean", "std") else value for name, value in asked.items()
+    }
+    flags = " and ".join(FLAGS[name] for name in FLAGS if name in changed)
+    whose = f"by {flags}" if len(changed) == len(FLAGS) else f"by {flags}, the rest {found.whose}"
+    return Shown(replace(found.view, **changed), whose)
+
+
+def _without_flags(entry: Model, dataset: Dataset, size: int, tag: str | None, says: Says | None) -> Shown:
+    if says is not None and (own := says.view) is not None:
+        view = replace(USUAL, size=size, crop=own.crop, interpolation=own.interpolation, mean=own.mean, std=own.std)
+        return Shown(view, "as the file says")
+    if tag is not None:
+        name = weights(entry)[tag]
+        return Shown(timms(name, size) or replace(USUAL, size=size), f"as timm has it for {name}")
+    if dataset.image_size is not None:
+        return Shown(replace(USUAL, size=size, crop=1.0, mean=(), std=()), f"as {dataset.name} is")
+    architecture = timm_name(entry)
+    if architecture is not None and (own_view := timms(architecture, size)) is not None:
+        return Shown(own_view, f"as timm has it for {architecture}")
+    return Shown(replace(USUAL, size=size), f"the usual: nothing else is known of {entry.name}")
+
+
+def timm_name(entry: Model) -> str | None:
+    """timm's name of an architecture, with the tag of the weights where it was spelled with one."""
+    return entry.name.removeprefix("timm:") if entry.name.startswith("timm:") else entry.timm_name
+
+
+def timms(name: str, size: int) -> View | None:
+    """How timm shows images to a model of its own; None where timm has nothing to say.
+
+    At the larger size that timm tests some weights at, as timm shows them there.
+    """
+    found = timm.get_pretrained_cfg(name)
+    if found is None:
+        return None
+    own = found.to_dict()
+    at_test = found.test_input_size is not None and size == found.test_input_size[-1] != found.input_size[-1]
+    settings = resolve_data_config({}, pretrained_cfg=own, use_test_size=at_test)
+    return View(
+        size=size,
+        crop=settings["crop_pct"],
+        interpolation=settings["interpolation"],
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        crop_mode=settings["crop_mode"],
+    )
