@@ -109,8 +109,8 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     )
     if outcome.left:
         console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
-    if outcome.failures:
-        console.print(f"{len(outcome.failures)} arms failed for the reasons above; the same command tries them again", highlight=False)
+    if troubled := len(outcome.failures) + len(outcome.partial):
+        console.print(f"{troubled} arms failed for the reasons above; the same command tries them again", highlight=False)
     return 1 if outcome.measured and len(outcome.failures) == outcome.measured else 0
 
 

@@ -18,7 +18,7 @@ from bench.table import Table
 from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
-    from bench.describe import Layer
+    from bench.describe import Described, Layer
     from bench.doctor import Finding
     from bench.record import Arm, Machine, Sample
     from bench.rounds import Ledger
@@ -55,26 +55,36 @@ def print_tables(console: Console, tables: list[Table]) -> None:
             console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True, highlight=False)
 
 
-def print_layers(console: Console, root: Layer, *, depth: int) -> None:
-    """A tree of modules; runs of equal ones are shown once with how many they are."""
+def print_layers(console: Console, found: Described, *, depth: int) -> None:
+    """A tree of modules; runs of equal ones are shown once with how many they are. No MACs where products went uncounted."""
+    root = found.root
 
     def line(layer: Layer, times: int, copies: int) -> str:
         name = f"{layer.name} … ×{times}" if times > 1 else layer.name
-        shape = " × ".join(map(str, layer.shape)) if layer.shape else ""
+        shape = ", ".join(" × ".join(map(str, sizes)) for sizes in layer.shapes)
+        what = f"[bold]{escape(name)}[/bold] {layer.kind}  [dim]{shape}[/dim]  {layer.params:,} params"
+        if found.missed:
+            return what
         share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
-        counts = f"{layer.params:,} params, {layer.macs / 1e9:.4g} GMACs"
-        return f"[bold]{escape(name)}[/bold] {layer.kind}  [dim]{shape}[/dim]  {counts}  [cyan]{share}[/cyan]"
+        return f"{what}, {layer.macs / 1e9:.4g} GMACs  [cyan]{share}[/cyan]"
 
     def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
         if left:
-            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shape, child.params, child.macs)):
+            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shapes, child.params, child.macs)):
                 same = list(run)
                 grow(branch.add(line(same[0], len(same), copies * len(same))), same[0], left - 1, copies * len(same))
 
     tree = Tree(line(root, 1, 1))
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
-    console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
+    if found.missed:
+        missed = ", ".join(found.missed)
+        console.print(f"[yellow]no MACs: {missed} went uncounted, and the figures would be too small[/yellow]", soft_wrap=True)
+    else:
+        console.print("[dim]MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together[/dim]")
+    if found.on_cpu:
+        why = escape(found.on_cpu)
+        console.print(f"[dim]built and run on the CPU, since the meta device has no values: {why}[/dim]", soft_wrap=True)
 
 
 def print_findings(console: Console, findings: Iterable[Finding]) -> list[Finding]:

@@ -107,6 +107,8 @@ class Subject:
     """Tensors of probes, made once."""
     kept_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """Counts that do not change from window to window."""
+    counts: Any = None
+    """What a forward pass was found to multiply and to write, once a metric asked for it."""
     progress: Callable[[str], None] = lambda text: None
 
     def calls_for(self, window: float) -> int:

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from bench import scheduling, settings
 from bench.disk import unwritable
-from bench.errors import Diverged, UsageError
+from bench.errors import Diverged, Uncountable, UsageError
 from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, ProbeArm, Scalar, SpeedArm, Status
 
@@ -328,6 +328,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure("failed", str(line), usage=True)  # it would fail for every arm
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
+    if isinstance(error, Uncountable):
+        return Failure("failed", str(error))
     if is_out_of_memory(error):
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):
