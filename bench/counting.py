@@ -101,7 +101,7 @@ def count(model: nn.Module, inputs: Tensor) -> Counts:
     model = plain(model)
     traced = _trace(model, inputs)
     totals = traced.by_operator()
-    with counter_of() as counted:
+    with counter_of(model) as counted:
         model(inputs)
     return Counts(
         traced=totals["macs"],
@@ -127,8 +127,9 @@ def torch_macs(model: nn.Module, inputs: Tensor) -> int:
 
     Uncountable where a product went uncounted.
     """
-    with counter_of() as counted:
-        plain(model)(inputs)
+    model = plain(model)
+    with counter_of(model) as counted:
+        model(inputs)
     if counted.missed:
         raise uncounted(counted.missed)
     return counted.macs
@@ -151,17 +152,22 @@ def plain(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def taken_apart() -> Iterator[None]:
+def taken_apart(model: nn.Module) -> Iterator[None]:
     """Without gradients, and with attention executed as the products that it is made of."""
     fast = torch.backends.mha.get_fastpath_enabled()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Neither counter looks into the fused layers that torch.nn's transformers use in inference.
     torch.backends.mha.set_fastpath_enabled(False)
+    for parameter in trained:  # torch's counter hangs on to gradients of what modules are given, such as a class token
+        parameter.requires_grad = False
     try:
         # Fused attention on a CPU counts as nothing before torch 2.15; its unfused form is matrix products.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        for parameter in trained:
+            parameter.requires_grad = True
 
 
 class _Leaves(TorchDispatchMode):
@@ -196,12 +202,12 @@ class Dispatched:
 
 
 @contextmanager
-def counter_of() -> Iterator[Dispatched]:
-    """Count what is dispatched inside: torch's own counter, with the products that it lacks."""
+def counter_of(model: nn.Module) -> Iterator[Dispatched]:
+    """Count what a model dispatches inside: torch's own counter, with the products that it lacks."""
     counter = FlopCounterMode(display=False, custom_mapping=dispatched())
     leaves = _Leaves(counter)
     # The counter takes composite operators apart and hands what is left to the mode around it.
-    with taken_apart(), leaves, counter:
+    with taken_apart(model), leaves, counter:
         yield Dispatched(counter, leaves)
 
 
@@ -218,7 +224,7 @@ class _Flat(nn.Module):
 
 def _trace(model: nn.Module, inputs: Tensor) -> Any:
     """fvcore's analysis of one forward pass: by operator, `macs` and elements `written`."""
-    with _without_tracing_warnings(), taken_apart(), _functions_opened():
+    with _without_tracing_warnings(), taken_apart(model), _functions_opened():
         from fvcore.nn.jit_analysis import JitModelAnalysis
 
         analysis = JitModelAnalysis(_Flat(model), inputs)

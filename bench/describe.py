@@ -81,7 +81,7 @@ def _watched(model: nn.Module, images: Tensor) -> tuple[_Seen, tuple[str, ...]]:
     """One forward pass, with a look at torch's counter before and after each module's calls."""
     seen = _Seen()
     before: list[int] = []
-    with counter_of() as counted:
+    with counter_of(model) as counted:
 
         def enter(module: nn.Module, inputs: Any) -> None:
             before.append(counted.macs)

@@ -97,7 +97,7 @@ def times(model: nn.Module, call: Callable[[], object], clock: Clock, calls: int
 
 def macs(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
     """Multiply-adds of every module's own work by path, by torch's counter."""
-    with counter_of() as counted:
+    with counter_of(model) as counted:
         forward()
     root = type(model).__name__
     whole = {name: sum(flops.values()) // 2 for name, flops in counted.counter.get_flop_counts().items()}

@@ -64,6 +64,18 @@ def tokens(x: Tensor) -> Tensor:
     return F.unfold(x, 2, stride=2).transpose(1, 2)
 
 
+class ClassToken(nn.Module):
+    """A token that all images share, handed to a module by itself: PiT, CaiT, attention pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.first, self.both = nn.Parameter(torch.rand(1, 1, 12)), nn.Linear(12, 12), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = self.first(self.token.expand(len(x), -1, -1))
+        return self.both(torch.cat([shared, tokens(x)], 1))
+
+
 class Mine(torch.autograd.Function):
     """A convolution in an autograd function."""
 
@@ -142,10 +154,7 @@ BY_HAND: dict[str, tuple[nn.Module, int]] = {
         Of(lambda x, q: F.scaled_dot_product_attention(q.expand(len(x), -1, -1), tokens(x), tokens(x)), (1, 1, 12)),
         16 * 24,
     ),
-    "class token": (
-        Of(lambda x, c, w: torch.cat([c.expand(len(x), -1, -1), tokens(x)], 1) @ w, (1, 1, 12), (12, 5)),
-        17 * 12 * 5,
-    ),
+    "class token": (ClassToken(), 12 * 12 + 17 * 12 * 5),
     "multi-head attention": (With(nn.MultiheadAttention(12, 2, batch_first=True), lambda m, t: m(t, t, t)), ATTENDED),
     "without its weights": (
         With(nn.MultiheadAttention(12, 2, batch_first=True), lambda m, t: m(t, t, t, need_weights=False)),
