@@ -19,7 +19,7 @@ from bench.table import Table
 from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
-    from bench.describe import Layer
+    from bench.describe import Described, Layer
     from bench.doctor import Finding
     from bench.record import Arm, Machine, Sample
     from bench.rounds import Ledger
@@ -69,28 +69,37 @@ def print_tables(console: Terminal, tables: list[Table]) -> None:
             console.print(note, style="dim", soft_wrap=True, highlight=False)
 
 
-def print_layers(console: Terminal, root: Layer, *, depth: int) -> None:
-    """A tree of modules; runs of equal ones are shown once with how many they are."""
+def print_layers(console: Terminal, found: Described, *, depth: int) -> None:
+    """A tree of modules; runs of equal ones are shown once with how many they are. No MACs where products went uncounted."""
+    root = found.root
 
     def line(layer: Layer, times: int, copies: int) -> Text:
         name = f"{layer.name} … ×{times}" if times > 1 else layer.name
-        shape = " × ".join(map(str, layer.shape)) if layer.shape else ""
+        shape = ", ".join(" × ".join(map(str, sizes)) for sizes in layer.shapes)
         share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
-        counts = f"{layer.params:,} params, {layer.macs / 1e9:.4g} GMACs"
-        parts = (styled(name, "bold"), styled(f" {layer.kind}  "), styled(shape, "dim"), f"  {counts}  ", styled(share, "cyan"))
+        parts = [styled(name, "bold"), styled(f" {layer.kind}  "), styled(shape, "dim"), styled(f"  {layer.params:,} params")]
+        if not found.missed:
+            parts += [styled(f", {layer.macs / 1e9:.4g} GMACs  "), styled(share, "cyan")]
         return Text.assemble(*parts)
 
     def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
         if left:
-            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shape, child.params, child.macs)):
+            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shapes, child.params, child.macs)):
                 same = list(run)
                 grow(branch.add(line(same[0], len(same), copies * len(same))), same[0], left - 1, copies * len(same))
 
     tree = Tree(line(root, 1, 1))
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
-    notes = "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together"
-    console.print(notes, style="dim")
+    if found.missed:
+        missed = ", ".join(found.missed)
+        console.print(f"no MACs: {missed} went uncounted, and the figures would be too small", style="yellow", soft_wrap=True)
+    else:
+        console.print(
+            "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together", style="dim"
+        )
+    if found.on_cpu:
+        console.print(f"built and run on the CPU, since the meta device has no values: {found.on_cpu}", style="dim", soft_wrap=True)
 
 
 def print_findings(console: Terminal, findings: Iterable[Finding]) -> list[Finding]:

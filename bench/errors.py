@@ -15,6 +15,10 @@ class Diverged(RuntimeError):
     """A training whose loss was not a finite number; the message names the step and the settings."""
 
 
+class Uncountable(RuntimeError):
+    """A count that would be wrong; the message names the operators or modules that are the reason."""
+
+
 def one_line(error: BaseException, most: int = 120) -> str:
     """What somebody else's error says, on one line of at most so many characters."""
     return " ".join(str(error).split())[:most]

@@ -58,7 +58,7 @@ def load(path: str | Path) -> pandas.DataFrame:
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
     arm = msgspec.structs.asdict(record.arm)
     runs = {run.run: run for run in record.runs}
-    ends = {end.run: end for end in record.ends}
+    ends = {(end.run, metric): end for end in record.ends for metric in end.metrics}
     common = {
         "machine": record.path.parent.parent.name,
         "kind": record.arm.__struct_config__.tag,
@@ -68,7 +68,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     common |= {name: arm.get(name) for name in ARM}
     for line in record.rounds:
         for sample in line.samples:
-            yield common | _sample(sample, line, runs[line.run], ends.get(line.run))
+            yield common | _sample(sample, line, runs[line.run], ends.get((line.run, sample.metric)))
 
 
 def _sample(sample: Sample, line: RoundLine, run: RunLine, end: EndLine | None) -> dict[str, Any]:

@@ -12,11 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from bench.counting import counter_of
 from bench.timing import Clock
 
 ACTIVATIONS = (nn.GELU, nn.ReLU, nn.SiLU, nn.Hardswish, nn.Softmax, nn.Sigmoid)
@@ -99,10 +97,10 @@ def times(model: nn.Module, call: Callable[[], object], clock: Clock, calls: int
 
 def macs(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
     """Multiply-adds of every module's own work by path, by torch's counter."""
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with counter_of(model) as counted:
         forward()
     root = type(model).__name__
-    whole = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
+    whole = {name: sum(flops.values()) // 2 for name, flops in counted.counter.get_flop_counts().items()}
 
     def own(path: str, module: nn.Module) -> int:
         inclusive = whole.get(path, 0)

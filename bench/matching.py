@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
+from torch import Tensor, nn
 
-from bench.counting import torch_macs, without_uncounted
-from bench.errors import UsageError
+from bench.counting import torch_macs
+from bench.errors import Uncountable, UsageError
 from bench.plugins import Family, Model, families, models
+from bench.without_memory import built
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Hold = Literal["tokens", "shape"]
@@ -48,13 +49,34 @@ class Match:
 
 @functools.cache
 def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
-    """Build `entry` on the meta device and count it there; no weights are allocated."""
-    with torch.device("meta"):
-        model = entry.build(image_size=image_size, num_classes=num_classes).eval()
-    params = sum(parameter.numel() for parameter in model.parameters())
-    macs = torch_macs(without_uncounted(model), torch.empty(1, 3, image_size, image_size, device="meta"))
+    """Build `entry` on the meta device, or where that fails on the CPU, and count it there; UsageError where it cannot be."""
+    try:
+        (params, macs), _ = built(entry, _count, image_size=image_size, num_classes=num_classes)
+    except Uncountable as error:
+        raise UsageError(f"{entry.name}: MACs: {error}") from error
     tokens = entry.shape.counts(image_size, num_classes).tokens if entry.shape is not None else None
     return Cost(params=params, macs=macs, tokens=tokens)
+
+
+def _count(model: nn.Module, images: Tensor) -> tuple[int, int]:
+    macs = torch_macs(without_uncounted(model), images)
+    # After the forward pass, which gives lazy layers their parameters.
+    return sum(parameter.numel() for parameter in model.parameters()), macs
+
+
+def without_uncounted(model: nn.Module) -> nn.Module:
+    """The same model, changed in place, with norms and activations that no counter counts doing nothing.
+
+    On the meta device they are most of a count's time: torch decomposes them into many small operators there.
+    """
+    for module in model.modules():
+        if type(module) in (nn.LayerNorm, nn.BatchNorm2d, nn.GELU, nn.ReLU):
+            module.forward = _unchanged
+    return model
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def cost_in_closed_form(entry: Model, *, image_size: int, num_classes: int) -> Cost:

@@ -49,6 +49,14 @@ def described(output: Any) -> str:
     return f"a {type(output).__name__}" + (f" with {', '.join(parts[:6])}" if parts else "")
 
 
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """The tensors of an output in their order: of tuples, lists, dicts and dataclasses, however deep."""
+    if isinstance(output, Tensor):
+        yield output
+    else:
+        yield from (tensor for _, tensor in _parts(output))
+
+
 def _parts(output: Any) -> Iterator[tuple[str, Tensor]]:
     """The tensors of an output with their names, those of nested ones too."""
     for name, value in _items(output):

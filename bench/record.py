@@ -2,7 +2,8 @@
 
 A file holds, in this order and any number of runs: one `arm` line (format, key, arm, settings), then for each run a
 `run` line (machine, versions, seed), one `round` line per finished round (raw samples with unit and direction), and
-an `end` line (how it ended). A run that was killed has no `end` line; its rounds count all the same.
+an `end` line (how it ended; several where that differs between metrics, which each line names). A run that was killed
+has no `end` line; its rounds count all the same.
 
 A finished round is appended and synced at once, so a kill loses the round in flight at most. A torn last line is void:
 it is reported on reading and marked before the next append; any other damage is a `DamagedRecord` naming file and line.
@@ -478,6 +479,19 @@ def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
         except DamagedRecord as error:
             damaged.append(error)
     return records, damaged
+
+
+def end_of(record: Record, metric: str) -> EndLine | None:
+    """How it ended for a metric last: a run that failed for some metrics alone has an end line for those."""
+    ends = [end for end in record.ends if metric in end.metrics]
+    return ends[-1] if ends else None
+
+
+def troubles(record: Record) -> list[EndLine]:
+    """The ends that were not ok and were not mended by a later one of the same metric, each once."""
+    metrics = dict.fromkeys(metric for end in record.ends for metric in end.metrics)
+    last = [end_of(record, metric) for metric in metrics]
+    return [end for end in record.ends if end.status != "ok" and any(end is one for one in last)]
 
 
 class InProcess(float):

@@ -72,6 +72,8 @@ class Outcome:
     left: int
     """Timed arms that wait for the next call of a run in slices."""
     failures: dict[str, str] = field(default_factory=dict)
+    partial: dict[str, str] = field(default_factory=dict)
+    """Reasons why some metrics of an arm failed where others did not."""
 
 
 class Interrupted(Exception):
@@ -119,6 +121,7 @@ class Runner:
         self.ledger = Ledger()
         self.left = 0
         self.failures: dict[str, str] = {}
+        self.partial: dict[str, str] = {}
         self.arrived: dict[str, float] = {}
         """Values that were measured on other machines, by key."""
 
@@ -156,7 +159,8 @@ class Runner:
         measured = len(lanes) - self.left + trained
         if measured and not self.left:
             self._account(expected, lanes, trained)
-        return Outcome(self.folder, [path for path in paths if path.exists()], measured, self.ledger, self.left, self.failures)
+        existing = [path for path in paths if path.exists()]
+        return Outcome(self.folder, existing, measured, self.ledger, self.left, self.failures, self.partial)
 
     def _expected(self, tasks: list[Task]) -> float | None:
         """Seconds that the estimate gives, for the next one to be held against; None where that takes a model or a GPU."""
@@ -404,9 +408,13 @@ class Runner:
         found = record.load(path).within(self.machine.fingerprint) if path.exists() else None
         if found is None or not found.ends:
             return None
-        if found.ends[-1].status != "ok":
+        name = task.metrics[0].name
+        end = record.end_of(found, name)
+        if end is None:
+            return None
+        if end.status != "ok":
             return -1.0
-        values = list(record.per_round(found, task.metrics[0].name).values())
+        values = list(record.per_round(found, name).values())
         return statistics.median(values) if values else None
 
     def _elsewhere(self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]) -> None:
@@ -467,22 +475,45 @@ class Runner:
         return self.until is not None and self.now() > self.until
 
     def _read_once(self, lane: Lane, heard: Callable[[str], None]) -> None:
+        """One reading of every metric. One that fails takes only itself; the next gets a new process."""
         samples: list[Sample] = []
         arrays: dict[str, Any] = {}
+        failed: dict[str, Failure] = {}
         for metric in lane.task.metrics:
             try:
+                if lane.worker is None:
+                    lane.open(lambda: self.open_worker(self._job(lane)), self.now)
                 taken = take(lane, metric, heard)
                 samples.append(sample_of(metric, taken))
             except Failure as failure:
-                self._fail(lane, failure)
-                return
+                lane.close()
+                failed[metric.name] = failure
+                continue
             arrays |= taken.arrays
             self.observer.figure(lane.arm, samples[-1])
-        path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
-        sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
-        lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
-        self.ledger.rounds += 1
-        Files(self.folder.parent, path.stem).checkpoint.unlink(missing_ok=True)  # the record stands now
+        if samples:
+            path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
+            sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
+            lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
+            self.ledger.rounds += 1
+            Files(self.folder.parent, path.stem).checkpoint.unlink(missing_ok=True)  # the record stands now
+        self._end_apart(lane, [sample.metric for sample in samples], failed)
+
+    def _end_apart(self, lane: Lane, measured: list[str], failed: dict[str, Failure]) -> None:
+        """One end line for what was measured, and one for each reason why something was not."""
+        if measured and failed:
+            self._end(lane, "ok", metrics=measured)
+        for failure, names in _by_reason(failed):
+            if not measured and len(names) == len(lane.task.metrics):
+                self._fail(lane, failure)
+                return
+            if failure.usage:
+                raise UsageError(failure.error)
+            lane.status = None
+            self._end(lane, failure.status, error=failure.error, metrics=names)
+            told = Failure(failure.status, f"{', '.join(names)}: {failure.error}")
+            self.partial[label(lane.arm)] = f"{told.status}: {told.error}"
+            self.observer.failed(lane.arm, told)
 
     # Lanes begin and end
 
@@ -491,21 +522,7 @@ class Runner:
 
         `patient`: out of memory beside others is no verdict on the arm; it is postponed once instead.
         """
-        memory = None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9)
-        path, checkpoint = record.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
-        job = Job(
-            arm=lane.arm,
-            device=self.device,
-            seed=lane.task.seed,
-            threads=environment.cores(),
-            timeout=self.config.timeout,
-            memory=memory,
-            cache=os.path.join(self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem),
-            folder=str(self.folder.parent),
-            stem=path.stem,
-            fresh=lane.fresh,
-            chosen=Chosen(str(checkpoint) if checkpoint else None, self.config.checkpoint_key, self.config.view, self.config.spread),
-        )
+        job = self._job(lane)
         try:
             lane.open(lambda: self.open_worker(job), self.now)
         except Failure as failure:
@@ -519,6 +536,23 @@ class Runner:
             return False
         self._start(lane)
         return True
+
+    def _job(self, lane: Lane) -> Job:
+        """What a new process of a lane is told."""
+        path, checkpoint = record.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
+        return Job(
+            arm=lane.arm,
+            device=self.device,
+            seed=lane.task.seed,
+            threads=environment.cores(),
+            timeout=self.config.timeout,
+            memory=None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9),
+            cache=os.path.join(self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem),
+            folder=str(self.folder.parent),
+            stem=path.stem,
+            fresh=lane.fresh,
+            chosen=Chosen(str(checkpoint) if checkpoint else None, self.config.checkpoint_key, self.config.view, self.config.spread),
+        )
 
     def _start(self, lane: Lane) -> None:
         """The run line of a lane, with its first process."""
@@ -551,7 +585,10 @@ class Runner:
         self.observer.failed(lane.arm, failure)
         lane.close()
 
-    def _end(self, lane: Lane, status: record.Status, *, error: str | None = None, short: bool = False) -> None:
+    def _end(
+        self, lane: Lane, status: record.Status, *, error: str | None = None, short: bool = False, metrics: list[str] | None = None
+    ) -> None:
+        """The end line of a lane's metrics, all of them unless named; the first one of a lane stands."""
         if lane.status is not None:
             return
         lane.status = status
@@ -559,7 +596,7 @@ class Runner:
             EndLine(
                 run=self.run_id,
                 status=status,
-                metrics=[metric.name for metric in lane.task.metrics],
+                metrics=metrics or [metric.name for metric in lane.task.metrics],
                 error=error,
                 short=short,
                 hopeless=lane.hopeless,
@@ -567,6 +604,14 @@ class Runner:
                 target_ci=self.config.target_ci,
             )
         )
+
+
+def _by_reason(failed: dict[str, Failure]) -> list[tuple[Failure, list[str]]]:
+    """Failures with the metrics that they took, metrics of one reason together."""
+    found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
+    for name, failure in failed.items():
+        found.setdefault((failure.status, failure.error), (failure, []))[1].append(name)
+    return list(found.values())
 
 
 def _is_timed(arm: record.Arm) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from bench import published
 from bench.filling import COUNTED, missing, seconds_per_image, together
 from bench.paired import p_value, paired_ratio
+from bench.products import is_product
 from bench.reference import reference_model
 from bench.stats import Estimate, difference, holm, percentile, smallest_within
 from bench.summary import Quantity, Row, Summary
@@ -19,7 +20,6 @@ from bench.units import duration, estimate, interval, number, scale, span
 
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
-ARITHMETIC = ("conv", "mm", "matmul", "linear", "attention")
 BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 HANDWRITTEN_NOTE = (
     "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
@@ -156,13 +156,21 @@ def _shown(quantity: Quantity) -> tuple[float, str]:
 def _cell(summary: Summary, row: Row, quantity: Quantity) -> Cell:
     found = row.values.get(quantity)
     if found is None:
-        where = (
-            "largest batch" if quantity.metric == "largest_batch" else f"batch {quantity.batch_size}" if quantity.batch_size else "count"
-        )
-        if trouble := row.trouble.get(where, "").partition(":")[0]:
+        if trouble := _trouble(row, quantity):
             return Cell(trouble)
         return Cell("", fill=missing(summary, row, quantity))
     return value_cell(row, quantity)
+
+
+def _trouble(row: Row, quantity: Quantity) -> str:
+    """How a quantity failed, in a word; empty where it did not."""
+    if quantity.metric == "largest_batch":
+        where = "largest batch"
+    elif quantity.batch_size:
+        where = f"batch {quantity.batch_size}"
+    else:
+        where = next((names for names in row.trouble if quantity.metric in names.split(", ")), "")
+    return row.trouble.get(where, "").partition(":")[0]
 
 
 def value_cell(row: Row, quantity: Quantity) -> Cell:
@@ -194,7 +202,7 @@ def ratio_cell(row: Row, reference: Row, quantity: Quantity, *, mark: str = "") 
 
 
 def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
-    missed = {name: count for row in rows for name, count in row.uncounted.items() if any(word in name for word in ARITHMETIC)}
+    missed = {name: count for row in rows for name, count in row.uncounted.items() if is_product(name)}
     if any(row.value("macs") for row in rows):
         yield f"{MACS_NOTE}; {'UNCOUNTED: ' + ', '.join(missed) if missed else 'no convolution, matrix product or attention uncounted'}"
     yield from _budgets(rows, size)

@@ -121,6 +121,8 @@ class Subject:
     """Settings that the model's code changed while it was imported, built or called first, and that were set back."""
     kept_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """Counts that do not change from window to window."""
+    counts: Any = None
+    """What a forward pass was found to multiply and to write, once a metric asked for it."""
     progress: Callable[[str], None] = lambda text: None
 
     def calls_for(self, window: float) -> int:

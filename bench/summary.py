@@ -28,9 +28,11 @@ from bench.record import (
     Record,
     Sample,
     SpeedArm,
+    end_of,
     fair_per_round,
     per_round,
     samples,
+    troubles,
 )
 from bench.reference import SENTINEL
 from bench.sidecar import read_arrays
@@ -288,7 +290,8 @@ def _add_counts(row: Row, record: Record) -> None:
             row.values[_quantity(sample)] = Estimate(sample.values[-1])
             row.uncounted |= sample.detail.get("uncounted", {})
     row.records.append(record.path.name)
-    _add_trouble(row, record, "count")
+    for end in troubles(record):
+        row.trouble[", ".join(end.metrics)] = f"{end.status}: {end.error}"
 
 
 def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) -> None:
@@ -324,7 +327,7 @@ def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
 def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
     found = [sample for _, sample in samples(record, "top1")]
     fields = [sample for _, sample in samples(record, "receptive_field")]
-    end = record.ends[-1] if record.ends else None
+    end = end_of(record, "top1") or (record.ends[-1] if record.ends else None)
     return Accuracy(
         model=arm.model,
         about=record.head.about,

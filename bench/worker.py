@@ -27,7 +27,7 @@ from typing import Any, Literal, Protocol
 from bench import scheduling, settings, stopping, temporary
 from bench.advice import advised
 from bench.disk import unwritable
-from bench.errors import Diverged, ModelFault, UsageError
+from bench.errors import Diverged, ModelFault, Uncountable, UsageError
 from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
 
@@ -470,7 +470,7 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("failed", str(line), usage=True)  # it would fail for every arm
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
-    if isinstance(error, ModelFault):
+    if isinstance(error, ModelFault | Uncountable):
         return Failure("failed", " ".join(str(error).split())[:500])
     if is_out_of_memory(error):
         return Failure("oom", text)
