@@ -102,6 +102,10 @@ def wanted(wish: Wish, known: Known) -> list[Task]:
     """Every arm that can be named by now; the same list with nothing new in it once all are finished."""
     dataset, argument = dataset_of(wish.data)
     dataset.check(argument)
+    others = wish.recipe is not None or wish.config.checkpoint is not None
+    if others and (tagged := [f"{model.name}@{tag}" for model, tag in wish.named if tag]):
+        instead = "--checkpoint has them" if wish.config.checkpoint else f"{wish.data} is trained on"
+        raise UsageError(f"--models: {tagged[0]} names published weights, and {instead}; {tagged[0].partition('@')[0]} would work")
     if wish.recipe is not None and wish.config.view:
         raise UsageError(_not_of_a_training(wish.recipe, next(iter(wish.config.view))))
     if wish.recipe is None:

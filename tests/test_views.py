@@ -149,12 +149,17 @@ def test_published_weights_keep_their_key_and_take_flags_and_sizes(tmp_path: Pat
         ({"checkpoint_key": "x", "data": "digits"}, "--checkpoint-key: x is an entry of which file"),
         ({"crop": 0.9, "data": "digits", "metrics": ("top1",)}, "--crop: .* --recipe digits:eval_crop=... says it"),
         ({"std": (0.5,), "data": "digits", "metrics": ("top1",)}, "--std: .* drop it"),
+        ({"models": ("vit_digits@in1k",), "data": "digits"}, "--models: vit_digits@in1k names published weights, and digits is trained on"),
+        (
+            {"models": ("vit_digits@a",), "data": "digits", "checkpoint": "x"},
+            "--models: vit_digits@a .* --checkpoint has them; vit_digits would",
+        ),
         ({"crop": 0.9, "data": "digits", "metrics": ("params",)}, "--crop: .* --metrics has no top1"),
     ],
 )
 def test_flags_that_would_not_act_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        make(RunConfig(models=("convmixer_digits",), **changes), device="cpu")
+        make(RunConfig(**{"models": ("convmixer_digits",), **changes}), device="cpu")
 
 
 def test_models_that_do_not_take_the_images_are_named() -> None:

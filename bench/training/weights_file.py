@@ -74,7 +74,8 @@ class Weights:
 
 
 def says_of(path: Path) -> Says:
-    """What a file says of itself, without its tensors; UsageError where that makes no sense."""
+    """What a file says of itself, without its tensors; UsageError where that makes no sense or there is no file."""
+    _must_be_there(path)
     return Says() if path.suffix != ".safetensors" else _says(path, checkpoint.metadata(path))
 
 
@@ -90,8 +91,7 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
 
     Takes safetensors, and torch files that hold a state dict or have one among their entries. Nothing in it is executed.
     """
-    if not path.is_file():
-        raise UsageError(f"--checkpoint: {path} is no file")
+    _must_be_there(path)
     if path.suffix == ".safetensors":
         tensors, state = checkpoint.load(path, remedy="save it again")
         content: Any = tensors
@@ -108,6 +108,11 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
     if taken is None and named:
         raise UsageError(f"--checkpoint: {path} has weights in {', '.join(named)}; choose with --checkpoint-key {named[0]}")
     return Weights(found[taken], taken, tuple(name for name in named if name != taken), _says(path, state))
+
+
+def _must_be_there(path: Path) -> None:
+    if not path.is_file():  # a pipe would be waited for
+        raise UsageError(f"--checkpoint: {path} is no file")
 
 
 def entries(content: Any) -> dict[str | None, dict[str, Tensor]]:
