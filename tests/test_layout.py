@@ -102,8 +102,8 @@ def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: 
 def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: Path) -> None:
     other = shutil.copytree(root, tmp_path / "empty")
     for path in (other / "val" / "c0002").iterdir():
-        path.rename(path.with_suffix(".heic"))
-    refused(other, r"val/c0002 has no images, .jpg, .* it has val_00000.heic, .*fill it or remove")
+        path.rename(path.with_suffix(".xcf"))
+    refused(other, r"val/c0002 has no images, .jpg, .* it has val_00000.xcf, .*fill it or remove")
     shutil.rmtree(other / "val" / "c0002")
     refused(other, r"differ in their classes: c0002 in train/ alone; both need the same")
     shutil.copy(root / "val" / "c0000" / "val_00000.jpg", other / "val")

@@ -20,7 +20,8 @@ import numpy as np
 from bench.errors import UsageError, one_line
 from bench.training.data._sources import Files, Stretches, Texts
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".jp2", ".avif", ".heic", ".heif")
+"""Pictures by their names. Those that Pillow cannot read here are then named as unreadable, and not passed over in silence."""
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 ANNOTATIONS = "val_annotations.txt"
 """Tiny ImageNet's list of its validation images: name, class, and a box, separated by tabs."""
