@@ -152,7 +152,7 @@ def _of_file(row: Accuracy) -> Iterator[str]:
         yield f"its positions are resampled from {own} to {row.arm.image_size} pixels"
     file = row.detail.get("file", {})
     if entry := file.get("entry"):
-        others = ", ".join(file["other_entries"])
+        others = ", ".join(file.get("other_entries", []))
         yield f"taken from {entry} of the file" + (f", which has {others} too (--checkpoint-key chooses)" if others else "")
     if removed := file.get("removed"):
         yield f"names without {', '.join(removed)} in front"

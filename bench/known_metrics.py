@@ -107,6 +107,16 @@ class Ceiling(Plain, frozen=True, kw_only=True):
     bytes: Positive | UnsetType = UNSET
 
 
+class WeightsFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken of a file of weights: its entry, what was removed from the names, what was left out."""
+
+    entry: str | None = None
+    other_entries: list[str] = []
+    removed: list[str] = []
+    left_out: list[str] = []
+    stored_as: list[str] = []
+
+
 class Top1(Plain, frozen=True, kw_only=True):
     """Counts of right answers, how they were got, and what the training took."""
 
@@ -114,6 +124,9 @@ class Top1(Plain, frozen=True, kw_only=True):
     images: Positive
     top5_correct: Count | UnsetType = UNSET
     view: str | UnsetType = UNSET
+    shown: str | UnsetType = UNSET
+    file: WeightsFile | UnsetType = UNSET
+    resampled_from: Positive | UnsetType = UNSET
     unreadable: list[str] | UnsetType = UNSET
     without_label: Count | UnsetType = UNSET
     spread: dict[str, Share] | UnsetType = UNSET

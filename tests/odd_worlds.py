@@ -105,6 +105,10 @@ class World:
         if draw.random() < 0.3:
             detail |= {"spread": {one: self.number(0, 1) for one in draw.sample(TEXTS, 3)}, "view": draw.choice(TEXTS)}
         if draw.random() < 0.3:
+            file = {"entry": draw.choice([None, *TEXTS]), "other_entries": draw.sample(TEXTS, 2), "left_out": draw.choices(TEXTS, k=5)}
+            file |= {"removed": draw.sample(TEXTS, 1), "stored_as": draw.sample(TEXTS, 1)}
+            detail |= {"view": "x", "shown": draw.choice(TEXTS), "file": file, "resampled_from": self.whole(1, 10**6)}
+        if draw.random() < 0.3:
             detail |= {"unreadable": draw.choices(TEXTS, k=draw.choice([0, 1, 5])), "split": draw.choice(TEXTS)}
         if draw.random() < 0.5:
             detail |= {"train_s": self.number(0, 1e9), "epochs": self.number(1e-9, 1e9), "steps": self.whole(1, 10**18)}

@@ -215,3 +215,10 @@ def test_a_damaged_file_of_answers_is_named(tmp_path: Path) -> None:
     rows, [damaged] = rows_of(tmp_path, None)
     assert [spelled(row) for row in rows] == ["mixer_b@seed=0"]
     assert path.name in str(damaged) and "npz: cannot be read" in str(damaged)
+
+
+@pytest.mark.parametrize("file", [3, {"left_out": 3}, {"stored_as": [1]}, {"entry": []}])
+def test_what_was_taken_of_a_file_is_checked_before_it_is_shown(file: Any) -> None:
+    detail = {"correct": 1, "images": 2, "file": file}
+    with pytest.raises(ValueError, match="file"):
+        Sample(metric="top1", unit="share", better="higher", values=[0.5], detail=detail)
