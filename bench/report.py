@@ -82,7 +82,8 @@ def read_all(results: Path) -> list[Machine]:
 def read_each(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
     """The machines that have records, and what there is to say of the others and of files that were imported."""
     more = imported(folders[0].parent)
-    machines, left_out = [], []
+    machines: list[Machine] = []
+    left_out: list[UsageError] = []
     for folder in folders:
         records, damaged = read_folder(folder / "records")
         if not any(record.runs for record in records):
