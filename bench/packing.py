@@ -56,14 +56,20 @@ class Checked:
 
 def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
     """Write every sound record below `results`, with its arrays, into one file; returns how many files are in it, and what
-    was left out. UsageError where there is nothing to write, or more than `verify` would read."""
+    was left out.
+
+    UsageError where there is nothing to write, more than `verify` would read, or a link that leads out of `results`: what
+    lies there is nobody's to send.
+    """
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
+    for path in results.glob("*/records/*"):
+        inside(results, path)
     records, damaged = read_below(results)
     if not records:
         raise damaged[0] if damaged else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
     paths = sorted(path for record in records for path in _files(record) if path.parent.parent.parent == results)
-    contents = {path.relative_to(results).as_posix(): read(inside(results, path)) for path in paths}
+    contents = {path.relative_to(results).as_posix(): read(path) for path in paths}
     if sum(map(len, contents.values())) > LARGEST or values(contents) > limits.VALUES or len(contents) > MOST_FILES:
         most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
         raise UsageError(f"pack: {results} has more than the {most} of one pack; pack fewer machines")

@@ -34,7 +34,7 @@ def test_what_was_measured_here_counts(tmp_path: Path) -> None:
     task = next(task for task in tasks.tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
     path = record.create(tmp_path, task.arm, task.settings, task.about)
     setup = {"seconds_per_call": 2.0}
-    record.append(path, RunLine(run="r", started="2026", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
+    record.append(path, RunLine(run="r", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
     found = estimate(CONFIG, tasks.tasks, [record.load(path)], "cpu")
     line = next(line for line in found.lines if line.name.startswith("vit_digits"))
     assert (line.basis, line.each_round) == ("measured here before", 2.0)
