@@ -284,7 +284,7 @@ def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
 
 def _rounds(results: Path) -> int:
     """Those that both models have: the signal may come between the lines of the two."""
-    paths = list(results.glob("*/records/*.speed.*.jsonl"))
+    paths = list(results.glob("*/records/*_digits.speed.*.jsonl"))
     return min(len(record.load(path).rounds) for path in paths) if len(paths) == 2 else 0
 
 

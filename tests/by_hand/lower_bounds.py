@@ -24,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = ("torch", "torchvision", "tomli")
+ALSO = {"pandas": ["pytz"]}
+"""What an old version needs and a new one does not."""
 LIMIT = 600.0
 """Seconds for one command."""
 COMMANDS = [
@@ -59,7 +61,8 @@ def bounds() -> list[str]:
 def install(requirements: list[str], folder: Path) -> str | None:
     """Put packages, without what they need themselves, into a folder; returns what pip says where it can't."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
-    done = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=LIMIT)
+    also = [name for one in requirements for name in ALSO.get(one.partition("==")[0], [])]
+    done = subprocess.run([*command, *requirements, *also], capture_output=True, text=True, timeout=LIMIT)
     return f"cannot be installed: {done.stderr.strip().splitlines()[-1]}" if done.returncode else None
 
 
