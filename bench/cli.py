@@ -557,7 +557,7 @@ def match(
     from dataclasses import asdict
 
     from bench.console import print_tables
-    from bench.matching import siblings
+    from bench.siblings import siblings
     from bench.tables import matches
 
     check_shape(image_size, num_classes)
@@ -567,14 +567,15 @@ def match(
 
         found_device = resolve_device(device)
         where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
-    entry, cost, found = siblings(
+    found = siblings(
         reference, families, budget=budget, image_size=image_size, num_classes=num_classes, tolerance=tolerance, hold=hold, **where
     )
     if as_json:
-        print(json.dumps({"reference": {"name": entry.name, **asdict(cost)}, "matches": [asdict(one) for one in found]}, indent=2))
+        reference_of = {"name": found.reference.name, **asdict(found.cost), "image_size": found.image_size}
+        shown = {"reference": reference_of, "matches": [asdict(one) for one in found.matches], "notes": found.notes}
+        print(json.dumps(shown, indent=2))
         return 0
-    lines = [(one.name, one.cost.params, one.cost.macs, one.cost.tokens, one.miss, one.within, one.rule) for one in found]
-    print_tables(_console(), [matches(entry.name, (cost.params, cost.macs, cost.tokens), lines, budget=budget)])
+    print_tables(_console(), [matches(found, budget=budget)])
     return 0
 
 

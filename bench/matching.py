@@ -9,15 +9,16 @@ from __future__ import annotations
 import bisect
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from bench.counting import torch_macs
 from bench.errors import Uncountable, UsageError
-from bench.plugins import Family, Model, families, models
+from bench.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
+from bench.grids import Blocks
+from bench.plugins import Family, Model, models
 from bench.without_memory import built
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
@@ -28,16 +29,22 @@ AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "p
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Exact parameters and MACs of a model at one image size; `tokens` where its shape is known."""
+    """Exact parameters and MACs of a model at one image size; its token grid, width and depth where it has one of each."""
 
     params: int
     macs: int
     tokens: int | None
+    width: int | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """The sibling of one family: its name, its cost, the largest relative miss on the budget's axes, and the rule."""
+    """The sibling of one family: its name, its cost, the rule, and how far it misses the budget.
+
+    `misses` are relative and signed, one per axis of the budget, `miss` is the largest of them without its sign; `remedy` is
+    a shape that lies within the tolerance with more freedom than the search takes, where this one does not.
+    """
 
     name: str
     family: str
@@ -45,23 +52,33 @@ class Match:
     miss: float
     within: bool
     rule: str
+    misses: dict[str, float]
+    remedy: Remedy | None = None
 
 
 @functools.cache
 def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     """Build `entry` on the meta device, or where that fails on the CPU, and count it there; UsageError where it cannot be."""
     try:
-        (params, macs), _ = built(entry, _count, image_size=image_size, num_classes=num_classes)
+        cost, _ = built(entry, _count, image_size=image_size, num_classes=num_classes)
     except Uncountable as error:
         raise UsageError(f"{entry.name}: MACs: {error}") from error
-    tokens = entry.shape.counts(image_size, num_classes).tokens if entry.shape is not None else None
-    return Cost(params=params, macs=macs, tokens=tokens)
+    if entry.shape is None:
+        return cost
+    tokens = entry.shape.counts(image_size, num_classes).tokens
+    width, depth = (getattr(entry.shape, name, None) for name in ("width", "depth"))
+    return replace(cost, tokens=tokens, width=width, depth=depth)
 
 
-def _count(model: nn.Module, images: Tensor) -> tuple[int, int]:
-    macs = torch_macs(without_uncounted(model), images)
+def _count(model: nn.Module, images: Tensor) -> Cost:
+    with Blocks(model) as grid:
+        macs = torch_macs(without_uncounted(model), images)
     # After the forward pass, which gives lazy layers their parameters.
-    return sum(parameter.numel() for parameter in model.parameters()), macs
+    params = sum(parameter.numel() for parameter in model.parameters())
+    found = grid()
+    if found is None:
+        return Cost(params=params, macs=macs, tokens=None)
+    return Cost(params=params, macs=macs, tokens=found.tokens, width=found.width, depth=found.depth)
 
 
 def without_uncounted(model: nn.Module) -> nn.Module:
@@ -115,13 +132,19 @@ def match(
     else:
         name, rule = _search(reference, family, target, axes, image_size, classes, tolerance, hold), family.rule
     cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
-    miss = _miss(cost, target, axes)
-    return Match(name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule)
-
-
-def _miss(cost: Any, target: Cost, axes: tuple[str, ...]) -> float:
-    """Largest relative distance on the axes of a budget."""
-    return max(abs(getattr(cost, axis) / getattr(target, axis) - 1) for axis in axes)
+    missed = misses(cost, target, axes)
+    miss = max(map(abs, missed.values()))
+    remedy = None if miss <= tolerance or hold else find_remedy(family, target, axes, image_size, classes, tolerance)
+    return Match(
+        name=name,
+        family=family.name,
+        cost=cost,
+        miss=miss,
+        within=miss <= tolerance,
+        rule=rule,
+        misses=missed,
+        remedy=remedy,
+    )
 
 
 def _search(
@@ -177,7 +200,9 @@ def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...],
     if target.tokens is None:
         raise UsageError(f"--hold: {reference.name} has no token grid to hold; leave --hold away")
     patch = image_size // round(target.tokens**0.5)
-    width, depth = reference.shape.width, reference.shape.depth
+    if target.width is None or target.depth is None:
+        raise UsageError(f"--hold: {reference.name} has no one width and depth to hold; --hold tokens would work")
+    width, depth = target.width, target.depth
 
     def cost(hidden: int) -> float:
         assert family.twin is not None
@@ -195,52 +220,11 @@ def _patches(target: Cost, family: Family, image_size: int, *, free: bool, hold:
     if hold == "tokens":
         if target.tokens is None:
             raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
+        if not family.patch:
+            raise UsageError(f"--hold: {family.name} has no token grid; leave it out or leave --hold away")
         return [image_size // round(target.tokens**0.5)]
-    usual = usual_patch(family, image_size)
+    if found := patches_at(family, image_size, free=free):
+        return found
     if free:
-        return [patch for patch in range(2, 33) if image_size % patch == 0 and image_size // patch >= 4]
-    if image_size % usual:
-        raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual}")
-    return [usual]
-
-
-def usual_patch(family: Family, image_size: int) -> int:
-    """The patch that a family usually has at about this image size."""
-    return family.patch[min(family.patch, key=lambda size: abs(size - image_size))]
-
-
-def siblings(
-    reference: str,
-    names: Sequence[str],
-    *,
-    budget: Budget,
-    image_size: int | None,
-    num_classes: int | None = None,
-    tolerance: float | None,
-    hold: Hold | None,
-    device: str = "cpu",
-    policy: str = "fp32",
-) -> tuple[Model, Cost, list[Match]]:
-    """The reference with its cost, and its sibling in each family named. Only a latency budget measures anything."""
-    entry = models.get(reference)
-    size = image_size or entry.image_size
-    allowed = TOLERANCE[budget] if tolerance is None else tolerance
-    wanted = [families.get(name) for name in names]
-    classes = num_classes or entry.num_classes
-    cost = cost_of(entry, image_size=size, num_classes=classes)
-    if budget != "latency":
-        found = [
-            match(entry, family, budget=budget, image_size=size, tolerance=allowed, hold=hold, num_classes=classes) for family in wanted
-        ]
-        return entry, cost, found
-    from bench.matching_latency import match_latency
-    from bench.worker import Workers
-
-    if hold is not None:
-        raise UsageError(f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling")
-    for family in wanted:
-        if family.candidates is None:
-            raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
-    measure = functools.partial(match_latency, entry, image_size=size, num_classes=classes, tolerance=allowed, device=device, policy=policy)
-    with Workers() as workers:
-        return entry, cost, [measure(family, open_worker=workers.open) for family in wanted]
+        raise UsageError(f"--image-size: no patch of 2 to 32 pixels divides {image_size}, as {family.name} needs")
+    raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import environment
-from bench.matching import Match, cost_of, usual_patch
+from bench.freedom import usual_patch
+from bench.matching import Match, cost_of
 from bench.own_models import source_of
 from bench.paired import paired_ratio
 from bench.plugins import Family, Model, models
@@ -58,7 +59,9 @@ def match_latency(
     miss = abs(tried[name].value - 1)
     cost = cost_of(models.get(name), image_size=image_size, num_classes=num_classes)
     rule = f"measured: {interval(tried[name])} × the reference's latency; of shapes on the published scaling"
-    return Match(name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule)
+    return Match(
+        name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule, misses={"latency": tried[name].value - 1}
+    )
 
 
 def _scaling(family: Family, image_size: int, classes: int) -> list[str]:

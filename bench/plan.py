@@ -11,12 +11,12 @@ import msgspec
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.errors import UsageError
 from bench.identity import Use
-from bench.matching import siblings
 from bench.own_models import source_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.reference import SENTINEL
 from bench.sharing import Part, everything, part_of
+from bench.siblings import Siblings, siblings
 from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.task import Task, about_of
 from bench.trainings import Known, Wish, notes, wanted
@@ -65,7 +65,8 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     Of it only `part`; the shard of the configuration unless given.
     """
     launchers.get(config.launcher)
-    named = [_named(name) for name in dict.fromkeys(asked_for(config, device))]
+    matched = _matched(config, device)
+    named = _everybody(config, matched)
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
     if config.checkpoint is not None and len(named) != 1:
@@ -78,11 +79,11 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
     if wish is None and config.view:
         raise UsageError(f"--{next(iter(config.view)).replace('_', '-')}: is for evaluating weights, and --metrics has no top1")
-    found = Plan(part(tasks), wish, part)
+    found = Plan(part(tasks), wish, part, tuple(matched.notes) if matched else ())
     if not tasks and wish is None:
         raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
     found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
-    return replace(found, notes=tuple(notes(wish, measured=bool(tasks)))) if wish else found
+    return replace(found, notes=(*found.notes, *notes(wish, measured=bool(tasks)))) if wish else found
 
 
 def _metrics(config: RunConfig, kind: str) -> list[Metric]:
@@ -132,11 +133,11 @@ def _timing(task: Task) -> str | None:
     return next((name for name in ("throughput", "latency") if name in names), None)
 
 
-def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
-    """The names of all models of a run: the reference and its siblings first, then those that were named."""
+def _matched(config: RunConfig, device: str) -> Siblings | None:
+    """The reference of a run and its siblings."""
     if config.reference is None:
-        return config.models
-    _, _, found = siblings(
+        return None
+    return siblings(
         config.reference,
         config.match,
         budget=config.budget,
@@ -147,7 +148,19 @@ def asked_for(config: RunConfig, device: str) -> tuple[str, ...]:
         device=device,
         policy=_policies(config, device.partition(":")[0])[0],
     )
-    return (config.reference, *(sibling.name for sibling in found), *config.models)
+
+
+def _everybody(config: RunConfig, matched: Siblings | None) -> list[tuple[Model, str | None]]:
+    """All models of a run: the reference and its siblings first, then those that were named.
+
+    Siblings have an equal budget at the size and number of classes that they were matched at, so that is how they are built.
+    """
+    found = {}
+    if matched is not None:
+        for name in (matched.reference.name, *(one.name for one in matched.matches)):
+            at = replace(models.get(name), image_size=matched.image_size, num_classes=matched.num_classes)
+            found[name] = (at, None)
+    return list((found | {name: _named(name) for name in config.models if name not in found}).values())
 
 
 def _named(name: str) -> tuple[Model, str | None]:

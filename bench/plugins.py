@@ -51,7 +51,7 @@ class Family:
 
     `candidates(image_size, patches, free_mlp=..., reachable=...)` yields pairs of a shape and its distance from the
     family's published scaling, and may skip all shapes between two for which `reachable(smallest, largest)` is
-    false; `rule` says in words what the distance is. `patch` is the usual patch at an image size.
+    false; `rule` says in words what the distance is. `patch` is the usual patch at an image size; a family without it takes any size.
     `twin(width, depth, patch, hidden)` is the shape on the same grid with the same width and depth, where the hidden
     width of its MLP is what closes the budget. A family may have either or both.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import published
 from bench.accuracy_tables import accuracy, training_cost, views
@@ -13,6 +13,9 @@ from bench.speed_tables import best, efficiency, percentiles
 from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
 from bench.units import number, span
+
+if TYPE_CHECKING:  # imports torch
+    from bench.siblings import Siblings
 
 
 def all_tables(summary: Summary) -> list[Table]:
@@ -25,19 +28,18 @@ def all_tables(summary: Summary) -> list[Table]:
     return [table for tables in found for table in tables]
 
 
-def matches(
-    reference: str,
-    cost: tuple[int, int, int | None],
-    found: list[tuple[str, int, int, int | None, float, bool, str]],
-    *,
-    budget: str,
-) -> Table:
-    """Siblings of equal budget beside their reference, each with its miss and the rule that chose it."""
-    lines = [[reference, f"{cost[0]:,}", number(cost[1] * 1e-9), str(cost[2] or ""), "", "reference"]]
-    for name, params, macs, tokens, miss, within, rule in found:
-        mark = "" if within else ", out of tolerance: the nearest there is"
-        lines.append([name, f"{params:,}", number(macs * 1e-9), str(tokens or ""), f"{miss * 100:.2f} %{mark}", rule])
-    return Table(f"Equal {budget}", ["model", "params", "GMACs", "tokens", "miss", "chosen by"], lines, [MACS_NOTE.replace("¹ ", "MACs: ")])
+def matches(found: Siblings, *, budget: str) -> Table:
+    """Siblings of equal budget beside their reference, each with its miss on every axis and the rule that chose it."""
+    cost = found.cost
+    lines = [[found.reference.name, f"{cost.params:,}", number(cost.macs * 1e-9), str(cost.tokens or ""), "", "reference"]]
+    for one in found.matches:
+        mark = "" if one.within else ", out of tolerance: the nearest there is"
+        missed = ", ".join(f"{share * 100:+.2f} %" for share in one.misses.values())
+        tokens = str(one.cost.tokens or "")
+        lines.append([one.name, f"{one.cost.params:,}", number(one.cost.macs * 1e-9), tokens, f"{missed}{mark}", one.rule])
+    columns = ["model", "params", "GMACs", "tokens", f"miss in {budget.replace('+', ', ')}", "chosen by"]
+    title = f"Equal {budget} · {found.image_size} × {found.image_size} px"
+    return Table(title, columns, lines, [*found.notes, MACS_NOTE.replace("¹ ", "MACs: ")])
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:

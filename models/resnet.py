@@ -149,9 +149,7 @@ for _name, _blocks, _block in (
         )
     )
 
-families.add(
-    Family(name="resnet", candidates=candidates, rule="ResNet-18/34/50/101/152's stages, width nearest to 64", patch={224: 16, 32: 4})
-)
+families.add(Family(name="resnet", candidates=candidates, rule="ResNet-18/34/50/101/152's stages, width nearest to 64"))
 
 
 def build_digits(*, image_size: int, num_classes: int) -> ResNet:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
 from bench.cli import main
 from bench.errors import UsageError
+from bench.freedom import find_remedy
 from bench.matching import cost_of, match
 from bench.matching_latency import match_latency
 from bench.plugins import Model, families, models
+from bench.record import load
+from bench.siblings import siblings
 from bench.worker import Job, Window
 
 from .conftest import FakeWorkers
+from .program import bench
 
 
 def shapes(family: str, number: int) -> list[tuple[Model, int]]:
@@ -98,6 +103,95 @@ def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean vit?" in capsys.readouterr().err
     assert main(["run", "--match", "vit", "--models", "vit_s16"]) == 2
     assert "add --reference" in capsys.readouterr().err
+
+
+def test_a_size_that_a_family_cannot_serve_is_moved_or_the_family_left_out(tmp_path: Path) -> None:
+    """300 pixels are no multiple of 16; a family without a scaling cannot be searched. As a user asks for it."""
+    ended = bench("match", "--reference", "timm:tf_efficientnetv2_s", "--families", "vit,resnet,skeleton_none", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert "Equal params · 304 × 304 px" in ended.out
+    assert "matched at 304 pixels, the size nearest the reference's own that it and all families take: 300 is not" in ended.out
+    assert "skeleton_none is left out: --match: skeleton_none has no published scaling to search" in ended.out
+    assert "vit_384_12" in ended.out and "resnet_64_3-4-6-3" in ended.out
+
+
+def test_a_size_that_was_asked_for_stands_and_families_that_cannot_serve_it_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["match", "--reference", "resnet18", "--image-size", "50", "--num-classes", "10"]
+    assert main([*asked, "--families", "vit,resnet"]) == 0
+    out = capsys.readouterr().out
+    assert "Equal params · 50 × 50 px" in out
+    assert "vit is left out: --image-size: 50 is not a multiple of vit's patch of 4" in out
+    assert main([*asked, "--families", "vit"]) == 2
+    assert capsys.readouterr().err == "bench: --image-size: 50 is not a multiple of vit's patch of 4\n"
+
+
+GRIDS = {
+    "timm:vit_tiny_patch16_224": (196, 192, 12),
+    "timm:deit_tiny_distilled_patch16_224": (196, 192, 12),
+    "timm:vit_little_patch16_reg1_gap_256": (256, 320, 14),
+    "timm:mixer_s32_224": (49, 512, 8),
+    "timm:cait_xxs24_224": (196, 192, 24),
+    "timm:xcit_nano_12_p16_224": (196, 128, 12),
+    "timm:convmixer_1024_20_ks9_p14": (256, 1024, 20),
+    "timm:hiera_tiny_224": (None, None, None),
+    "timm:tnt_s_legacy_patch16_224": (None, None, None),
+    "timm:mobilenetv3_small_050": (None, None, None),
+    "timm:resnet18": (None, None, None),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_grid_of_models_that_others_wrote(name: str) -> None:
+    entry = models.get(name)
+    cost = cost_of(entry, image_size=entry.image_size, num_classes=10)
+    assert (cost.tokens, cost.width, cost.depth) == GRIDS[name]
+
+
+@pytest.mark.parametrize("hold", ["tokens", "shape"])
+def test_the_same_graph_has_the_same_siblings_whoever_named_it(hold: str) -> None:
+    """timm's ViT-Ti/16 and ours; a family without a grid is left out, the others are matched."""
+    ours, theirs = (
+        siblings(name, ("vit", "mixer", "resnet"), budget="params", image_size=None, tolerance=None, hold=hold)  # type: ignore[arg-type]
+        for name in ("vit_ti16", "timm:vit_tiny_patch16_224")
+    )
+    assert ours.matches == theirs.matches
+    assert [one.family for one in ours.matches] == ["vit", "mixer"] and ours.matches[0].cost == ours.cost
+    assert list(ours.left_out) == list(theirs.left_out) == ["resnet"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "families", "size"), [("convmixer_256_8", ("vit", "resnet"), 32), ("vit_s32", ("mixer", "resnet"), 224)]
+)
+def test_a_missed_budget_says_what_would_close_it(reference: str, families: tuple[str, ...], size: int) -> None:
+    """On both axes, and the shape named as its remedy keeps the promise when it is built."""
+    found = siblings(reference, families, budget="params+macs", image_size=None, tolerance=None, hold=None)
+    missed = [one for one in found.matches if not one.within]
+    assert missed, "nothing is missed any more: the solver found more freedom"
+    for one in missed:
+        assert set(one.misses) == {"params", "macs"} and one.remedy is not None
+        cost = cost_of(models.get(one.remedy.name), image_size=one.remedy.image_size, num_classes=found.num_classes)
+        assert abs(cost.params / found.cost.params - 1) <= 0.05
+        assert abs(cost.macs / found.cost.macs - 1) <= 0.05
+        note = next(note for note in found.notes if note.startswith(f"{one.family} misses by params "))
+        assert f"python -m bench describe {one.remedy.name} --image-size {one.remedy.image_size}" in note
+
+
+def test_an_mlp_ratio_beyond_the_sensible_ones_closes_a_budget() -> None:
+    """A target made of a transformer whose MLP is twelve times as wide: no other freedom is needed."""
+    target = families.get("vit").twin(192, 6, 16, 12 * 192).counts(224, 1000)  # type: ignore[misc]
+    remedy = find_remedy(families.get("vit"), target, ("params", "macs"), 224, 1000, 0.001)
+    assert remedy is not None and remedy.image_size == 224
+    assert max(map(abs, remedy.misses.values())) <= 0.001
+
+
+def test_siblings_are_run_at_the_size_and_classes_that_they_were_matched_at(tmp_path: Path) -> None:
+    """A sibling for images of 32 pixels was measured at 224, with a thousand classes."""
+    ended = bench("run", "--reference", "convmixer_256_8", "--match", "vit,skeleton_none", "--metrics", "params,macs", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert "skeleton_none is left out" in ended.out
+    arms = {found.arm.model: found.arm for found in map(load, tmp_path.glob("results/*/records/*.count.*.jsonl"))}
+    assert {(arm.image_size, arm.num_classes) for arm in arms.values()} == {(32, 10)}
+    assert sorted(arms) == ["convmixer_256_8", "vit_64_12_p4_h1_m240"]
 
 
 def test_equal_latency_is_searched_by_measuring() -> None:
