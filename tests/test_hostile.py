@@ -12,13 +12,14 @@ import re
 import shutil
 import string
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bench import formats, packing, record
@@ -32,7 +33,9 @@ from bench.summary import summarise
 from bench.tables import all_tables
 from bench.training.recipe import recipes
 
-from .conftest import resealed, speed_record
+from . import odd_worlds
+from .conftest import accuracy_record, count_record, probe_record, resealed, speed_record
+from .odd_records import lines_of
 
 SECOND = 1000
 """Milliseconds that one case may take."""
@@ -219,30 +222,71 @@ def test_records_with_other_bytes_in_them(seed: int, damage: bytes, honest: Path
         assert str(path) in str(error)
 
 
-@cases(3000)
-@given(seed=st.integers(0, 2**32), value=plain)
-def test_records_that_say_something_else(seed: int, value: Any, honest: Path, tmp_path: Path) -> None:
-    """Well-formed, with fitting checksums: refused by name, or read and shown like any other."""
-    (tmp_path / "inside").mkdir(exist_ok=True)
-    path, draw = tmp_path / "inside" / honest.name, random.Random(seed)
-    lines = [json.loads(line) for line in honest.read_bytes().splitlines()]
-    for line in lines:
-        line.pop("crc", None)
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A sound record of every kind of arm."""
+    folder = tmp_path_factory.mktemp("kinds")
+    return [
+        speed_record(folder, "vit_s16", [10.0, 11.0, 12.0, 11.0, 10.0, 11.0, 12.0]),
+        count_record(folder, "vit_s16", 1000, 2000),
+        accuracy_record(folder, "vit_s16", 300),
+        probe_record(folder, [0.1] * 7),
+    ]
+
+
+def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
+    """A record that says something else at one place, its key and checksums made to fit; None where JSON has no such thing."""
+    lines = lines_of(path)
     at = draw.randrange(len(lines))
     lines[at] = changed(lines[at], draw, value)
     try:
-        path.write_bytes(resealed(b"\n".join(map(msgspec.json.encode, lines))))
+        if isinstance(lines[0], dict):
+            lines[0]["key"] = record.key_of(msgspec.convert(lines[0]["arm"], record.Arm), lines[0]["settings"])
+    except (msgspec.ValidationError, KeyError, TypeError):
+        pass  # what is no arm has no key
+    try:
+        return resealed(b"\n".join(map(msgspec.json.encode, lines)))
     except (UnicodeEncodeError, ValueError, TypeError):
-        return  # cannot be written as JSON at all
+        return None
+
+
+@cases(3000)
+@given(seed=st.integers(0, 2**32), value=plain)
+def test_records_that_say_something_else(seed: int, value: Any, kinds: list[Path], tmp_path: Path) -> None:
+    """Of every kind, well-formed, with fitting keys and checksums: refused by name, or read and shown like any other."""
+    draw = random.Random(seed)
+    one = draw.choice(kinds)
+    path = tmp_path / "inside" / "machine" / "records" / one.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (content := retold(one, draw, value)) is None:
+        return
+    path.write_bytes(content)
     try:
         found = record.load(path)
     except DamagedRecord as error:
         assert str(path) in str(error)
         return
+    finally:
+        path.unlink()
     if found.runs:
         for table in all_tables(summarise([found])):
             formats.markdown(table)
             formats.latex(table)
+
+
+@pytest.mark.parametrize(("worlds", "stages"), [(4, [name for name in odd_worlds.STAGES if name != "figures"]), (1, ["figures"])])
+def test_odd_records_of_every_kind_go_through_everything(worlds: int, stages: list[str], tmp_path: Path) -> None:
+    """Some hundred records a world, at the ends of every range. `python -m tests.by_hand.odd` takes thousands through all stages."""
+    counts: Counter[str] = Counter()
+
+    @settings(max_examples=worlds, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(seed=st.integers(0, 2**32))
+    def go(seed: int) -> None:
+        odd_worlds.reach(tmp_path / "inside", seed, stages, counts)
+
+    go()
+    assert min(counts[f"{kind} records"] for kind in ("count", "speed", "accuracy", "probe")) >= 3 * worlds
+    assert min(counts[f"reached {name}"] for name in stages) >= 20 * worlds
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -137,11 +137,12 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     link = hostile / "machine" / "records" / "x.speed.0123456789abcdef.jsonl"
     link.symlink_to(tmp_path / "secret")
     assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "remove the link")
+    assert not (tmp_path / "mine.zip").exists()
     link.unlink()
     os.mkfifo(link)
     assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe")
-    assert not (tmp_path / "mine.zip").exists()
     link.unlink()
+    (tmp_path / "mine.zip").unlink()
     os.mkfifo(tmp_path / "mine.zip")
     assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe")
 
