@@ -98,6 +98,7 @@ def test_where_nothing_can_be_built_the_sources_stand_in(tmp_path: Path) -> None
         file = tmp_path / str(number) / "net.py"
         file.parent.mkdir()
         file.write_text(text)
+        models.typed.add(f"{file}:build")
         found.append(identity.identify(f"{file}:build", image_size=16, num_classes=10, use="inference"))
     found = found[1:]
     assert found[0] == found[1] != found[2]
