@@ -24,8 +24,10 @@ DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
 """How a model is executed on a kind of device where nobody says otherwise."""
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "quick"
-LARGEST = 1 << 20
+LARGEST = 256 << 10
 """Bytes of a suite file."""
+DOTS = 500
+"""In one of its lines: each part of a dotted key is a table in a table, and reading them takes the square of their number."""
 
 
 def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
@@ -247,6 +249,8 @@ def suite_fields(name: str) -> dict[str, Any]:
         raise UsageError(f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml")
     read = content_of(path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})"))
     with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
+        if any(line.count(b".") > DOTS for line in read.split(b"\n")):
+            raise ValueError(f"more than {DOTS} dots in a line")
         content = tomllib.loads(read.decode())
     if "address" in content:  # whoever runs a cluster runs code in each program that joins it
         raise UsageError(f"--suite: {path} names a cluster to join; --address is for the command line alone")

@@ -11,6 +11,7 @@ import pytest
 
 from bench import environment, record
 from bench.cli import main
+from bench.errors import UsageError
 from bench.reading import read_below, read_folder
 
 from . import bad_packs
@@ -187,3 +188,57 @@ def test_the_program_itself_survives_a_nested_bomb(tmp_path: Path) -> None:
     assert (tmp_path / "pack.zip").stat().st_size < 50_000
     ended = bench("verify", "pack.zip", cwd=tmp_path)
     assert ended.code == 1 and "cannot be read" in ended.err and "Traceback" not in ended.text
+
+
+# Nested thousands deep
+
+SUITES = {
+    "lists": "models = " + "[" * 20_000,
+    "tables": "a = " + "{a=" * 20_000,
+    "dots": "a." * 20_000 + "b = 1",
+    "short_dots": "models.a.b = 1",
+    "lists_in_lists": 'models = [["vit_s16"]]',
+    "digits": f"rounds = {'9' * 5000}",
+    "long": "# " + "x" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", list(SUITES))
+def test_a_deep_suite_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(SUITES[name])
+    assert main(["run", "--suite", str(path), "--dry-run"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("bench: --suite: ") and "deep.toml" in line and len(line) < 1000
+
+
+def test_deep_metadata_of_a_checkpoint_is_one_line(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from bench.training import checkpoint
+
+    path = tmp_path / "deep.safetensors"
+    save_file({"weight": torch.ones(2)}, path, metadata={checkpoint.STATE: "[" * 100_000})
+    with pytest.raises(UsageError, match=r"deep\.safetensors: not a whole safetensors file \(it is nested too deep\)"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", "[[1e999]]", '["ab"]', "hello", "[[" + "9" * 5000 + "]]"])
+def test_labels_that_are_none_are_one_line(content: str, tmp_path: Path) -> None:
+    import torch
+
+    from bench.training.splits import Pictures
+    from bench.training.weights import read_real
+
+    (tmp_path / "real.json").write_text(content)
+    part = Pictures(opened=lambda at: None, called=lambda at: "val_1.JPEG", indices=range(1), labels=torch.zeros(1))  # type: ignore[arg-type, return-value]
+    with pytest.raises(UsageError, match=r"--labels: .*real\.json") as caught:
+        read_real(f"real:{tmp_path / 'real.json'}", part)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--batch-sizes", 10**30), ("--image-size", 10**9), ("--num-classes", 10**12)])
+def test_what_no_record_may_hold_is_refused_before_it_is_measured(flag: str, value: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--models", "vit_digits", flag, str(value), "--dry-run"]) == 2
+    assert flag in capsys.readouterr().err
