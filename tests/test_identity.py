@@ -120,6 +120,7 @@ def test_models_of_this_release_are_known_by_their_names() -> None:
     assert json.loads(identity.RELEASED.read_text(encoding="utf-8")) == current()
     for name in ("vit_s16", "convmixer_768_32", "convmixer_32_2_k3_p4", "skeleton_384_12_depthwise", "timm:resnet18"):
         assert not identity.needed(models.get(name))
+    models.typed.add("torchvision.models:resnet18")
     assert identity.needed(models.get("torchvision.models:resnet18"))
 
 
