@@ -330,7 +330,7 @@ def test_one_count_that_fails_takes_only_itself(tmp_path: Path) -> None:
     names = [f"./nets.py:{name}" for name in ("encoder", "lstm", "bilinear")]
     counting = ("--metrics", "params,macs,activations", "--image-size", 32, "--num-classes", 10)
     ended = bench("run", "--models", ",".join(names), *counting, cwd=tmp_path)
-    assert ended.code == 0 and "Traceback" not in ended.text, ended
+    assert ended.code == 1 and "Traceback" not in ended.text, ended
     assert "bilinear: failed: macs, activations: aten::bilinear went uncounted; the figure would be too small" in ended.out, ended
     assert "1 arms failed" in ended.out
     records = {record.arm.model: record for record in map(load, tmp_path.glob("results/*/records/*.count.*.jsonl"))}
