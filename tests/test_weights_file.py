@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import random
 import subprocess
+import time
 import zipfile
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -225,3 +226,12 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
             weights_from(path)
         except UsageError as error:
             assert "\n" not in str(error)
+
+
+def test_a_long_name_in_a_file_keeps_nobody_busy(tmp_path: Path) -> None:
+    """torch searches its own message for patterns, which took minutes for a name of 100,000 characters."""
+    (tmp_path / "long.pt").write_bytes(b"\x80\x02cbuiltins\n" + b"a" * 100_000 + b"\n.")
+    began = time.process_time()
+    with pytest.raises(UsageError, match=r"long\.pt is refused"):
+        weights_from(tmp_path / "long.pt")
+    assert time.process_time() - began < 5

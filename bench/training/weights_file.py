@@ -9,10 +9,13 @@ the real types are never touched.
 from __future__ import annotations
 
 import functools
+import pickle
 import re
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +24,7 @@ import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor
+from torch._weights_only_unpickler import Unpickler
 
 from bench.errors import UsageError, one_line
 from bench.training import checkpoint
@@ -44,6 +48,8 @@ GROWTH = 2
 """How much larger the content of an archive may be than the file; torch stores tensors as they are."""
 TRIES = 60
 """Names of one file that may be let through."""
+MESSAGE = 1000
+"""Characters of what torch's unpickler says that are looked at."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -149,7 +155,7 @@ def unpickled(path: Path) -> Any:
     while True:
         try:
             refuse_compressed(path)
-            with warnings.catch_warnings(), torch.serialization.safe_globals(list(let_through.values())):
+            with warnings.catch_warnings(), torch.serialization.safe_globals(list(let_through.values())), short_messages():
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
         except UsageError:
@@ -160,6 +166,27 @@ def unpickled(path: Path) -> Any:
             if harmless is None or len(let_through) == TRIES:
                 raise _refusal(path, name, error) from None
             let_through[str(name)] = harmless
+
+
+@contextmanager
+def short_messages() -> Iterator[None]:
+    """Cut what torch's unpickler says of a bad file: torch then looks through it with patterns that take quadratic time.
+
+    100 kB without a space kept it busy for minutes (torch 2.14).
+    """
+    load: Any = Unpickler.load
+
+    def short(self: Any) -> Any:
+        try:
+            return load(self)
+        except pickle.UnpicklingError as error:
+            raise pickle.UnpicklingError(str(error)[:MESSAGE]) from None
+
+    Unpickler.load = short  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Unpickler.load = load  # type: ignore[method-assign]
 
 
 def refuse_compressed(path: Path) -> None:
