@@ -123,14 +123,16 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("address", "line"), [(None, "--launcher: Ray could not begin here"), ("auto", "--address: no Ray cluster at auto")]
 )
-def test_a_ray_that_cannot_be_joined_is_one_line(address: str | None, line: str) -> None:
-    from bench.launchers.ray import _join
+def test_a_ray_that_cannot_be_joined_is_one_line(address: str | None, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.launchers import ray
 
     def refuse(**_: object) -> None:
         raise RuntimeError("no\nroom")
 
+    monkeypatch.setattr(ray, "reach", lambda address: None)  # whether a cluster answers is asked in test_ending.py
+
     with pytest.raises(UsageError, match=rf"{line}.*no room"):
-        _join(SimpleNamespace(init=refuse), address)
+        ray._join(SimpleNamespace(init=refuse), address)
 
 
 def undisturbed(model: str, recipe: str, seed: int) -> float:
