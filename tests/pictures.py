@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from timm.data import ImageNetInfo
@@ -32,6 +33,19 @@ def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: i
             for place in range(images):
                 picture(by_class[number % 10][place], side).save(folder / f"{part}_{place:05d}.jpg", quality=95)
     return root
+
+
+class Named:
+    """A source whose images have one name and cannot be read, for tests of what is said of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read(self, at: int) -> Any:
+        raise OSError("nothing is there")
+
+    def name(self, at: int) -> str:
+        return self._name
 
 
 def make_imagenet(root: Path, *, side: int = 40) -> Path:

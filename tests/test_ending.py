@@ -27,6 +27,7 @@ from bench.training import checkpoint
 from bench.training.splits import Pictures
 from bench.training.weights import read_real
 
+from .pictures import Named
 from .program import ROOT, environment, start
 
 TRAINING = ["run", "--models", "convmixer_digits", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--yes"]
@@ -352,7 +353,7 @@ def test_every_command_says_in_a_line_what_it_did_not_find(
 
 def test_labels_from_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "real.json")
-    part = Pictures(opened=Image.open, called=str, indices=range(1), labels=torch.zeros(1))
+    part = Pictures(Named("val_1.JPEG"), torch.zeros(1), torch.zeros(1))
     with pytest.raises(UsageError, match=r"real\.json is a pipe"):
         read_real(f"real:{tmp_path}/real.json", part)
 

@@ -88,8 +88,8 @@ def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
         "sys.stdin.read()\n"
         "path = record.create(Path(sys.argv[1]), arm, {'protocol': 1}, About(family='vit'))\n"
         "run = sys.argv[2]\n"
-        "record.append(path, RunLine(run=run, started='2026', version='0', commit=None, seed=0, machine=MACHINE))\n"
-        "for number in range(40):\n"
+        "record.append(path, RunLine(run=run, started='2026-01-01', version='0', commit=None, seed=0, machine=MACHINE))\n"
+        "for number in range(1, 41):\n"
         "    sample = Sample(metric='throughput', unit='image/s', better='higher', values=[float(number)] * 200)\n"
         "    record.append(path, RoundLine(run=run, round=number, samples=[sample]))\n"
     )

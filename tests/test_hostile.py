@@ -22,10 +22,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench import formats, packing, record
+from bench import building, formats, packing, record
 from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
-from bench.errors import UsageError, visible
+from bench.errors import ModelFault, UsageError, visible
 from bench.plugins import Dataset, datasets, families, metrics, models, policies, studies
 from bench.record import CountArm, DamagedRecord
 from bench.sharing import part_of
@@ -114,8 +114,10 @@ def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
         models.get(f"{code}:build")
     assert not mark.exists()
     models.typed.add(f"{code}:build")
-    with pytest.raises(UsageError):
-        models.get(f"{code}:build")
+    entry = models.get(f"{code}:build")
+    assert not mark.exists()  # looking a name up runs nothing; building does
+    with pytest.raises((UsageError, ModelFault)):
+        building.build(entry, image_size=32, num_classes=10)
     assert mark.exists()
 
 

@@ -17,6 +17,7 @@ from bench.reading import read_below, read_folder
 from . import bad_packs
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 from .odd_records import make_bad
+from .pictures import Named
 from .program import Ended, assert_one_line, bench, snapshot
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -232,7 +233,7 @@ def test_labels_that_are_none_are_one_line(content: str, tmp_path: Path) -> None
     from bench.training.weights import read_real
 
     (tmp_path / "real.json").write_text(content)
-    part = Pictures(opened=lambda at: None, called=lambda at: "val_1.JPEG", indices=range(1), labels=torch.zeros(1))  # type: ignore[arg-type, return-value]
+    part = Pictures(Named("val_1.JPEG"), torch.zeros(1), torch.zeros(1))
     with pytest.raises(UsageError, match=r"--labels: .*real\.json") as caught:
         read_real(f"real:{tmp_path / 'real.json'}", part)
     assert len(str(caught.value).splitlines()) == 1

@@ -22,7 +22,7 @@ from bench.training.views import Shown, shown
 from bench.training.weights_file import Says, View
 from bench.trainings import TIMMS
 
-from .pictures import make_folder
+from .pictures import make_folder, make_imagenet
 
 FOLDER, DIGITS = datasets.get("folder"), datasets.get("digits")
 
@@ -118,9 +118,7 @@ def test_another_view_is_another_arm_and_said_before_it_is_evaluated(folder: Pat
 
 
 def test_published_weights_keep_their_key_and_take_flags_and_sizes(tmp_path: Path) -> None:
-    for number in range(1000):
-        (tmp_path / "val" / f"n{number:08d}").mkdir(parents=True)
-        (tmp_path / "val" / f"n{number:08d}" / f"ILSVRC2012_val_{number:08d}.JPEG").write_bytes(b"")
+    make_imagenet(tmp_path)
 
     def arm(name: str = "resnet50@a1_in1k", **changes: Any) -> AccuracyArm:
         config = RunConfig(models=(name,), metrics=("top1",), data=f"imagenet:{tmp_path}", **changes)
