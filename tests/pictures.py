@@ -36,7 +36,7 @@ def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: i
 
 
 class Named:
-    """A source whose images have one name and cannot be read, for tests of what is said of them."""
+    """A source whose images cannot be read, for tests of what is said of them; `{}` in their name is their place."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -45,7 +45,7 @@ class Named:
         raise OSError("nothing is there")
 
     def name(self, at: int) -> str:
-        return self._name
+        return self._name.format(at)
 
 
 def make_imagenet(root: Path, *, side: int = 40) -> Path:

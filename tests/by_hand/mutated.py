@@ -48,11 +48,14 @@ from bench.summary import summarise
 from bench.tables import all_tables
 from bench.training import checkpoint
 from bench.training.data.webdataset import shards
+from bench.training.fitting import fill
 from bench.training.recipe import recipes
 from bench.training.splits import Pictures
 from bench.training.weights import read_real
+from bench.training.weights_file import weights_from
 from tests.bad_packs import curves
 from tests.conftest import accuracy_record, count_record, probe_record, resealed, speed_record
+from tests.pictures import Named
 
 SECONDS, MEMORY = 2.0, 1 << 30
 WORDS = [b"0", b"-1", b"1e999", b"1e308", b"NaN", b"null", b"true", b"[]", b"{}", b'""', b'"../../x"', b"\0", b"9" * 400, b"=1+1", b"\xff"]
@@ -209,13 +212,13 @@ def names(path: Path) -> None:
 
 
 def labels(path: Path) -> None:
-    part = Pictures(opened=lambda at: None, called=lambda at: f"val_{at + 1}.JPEG", indices=range(3), labels=torch.zeros(3))  # type: ignore[arg-type, return-value]
+    part = Pictures(Named("val_{}.JPEG"), torch.arange(1, 4), torch.zeros(3))
     read_real(f"real:{path}", part)
 
 
 def weights(path: Path) -> None:
-    found, _ = checkpoint.weights_from(path)
-    checkpoint.fill(torch.nn.Linear(3, 2), found, where=str(path))
+    found = weights_from(path)
+    fill(torch.nn.Linear(3, 2), found.tensors, where=str(path), prefix=None)
 
 
 def readers(home: Path) -> list[Reader]:
