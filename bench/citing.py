@@ -28,7 +28,8 @@ ALWAYS = ("trockman2023patches", "wightman2019timm", "fvcore")
 def key_of(source: str) -> str:
     """The entry that a source is cited by; one that is not known gets an entry of its own."""
     known = next((key for part, key in SOURCES if part in source), None)
-    return known or f"source{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    content = source.encode("utf-8", "backslashreplace")  # a file's name may be no text
+    return known or f"source{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def sources(summary: Summary) -> list[str]:

@@ -487,6 +487,8 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     from bench.claim_tables import claim_tables, save
     from bench.console import print_tables
 
+    if not results.is_dir() and results != Path("results"):  # that one need not be there: published rows answer too
+        raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     found = answer(comparison, on, results)
     for error in found.damaged:
         _complain(error)

@@ -101,10 +101,14 @@ FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What a spreadsheet takes for the beginning of a formula, also in the full width that East Asian keyboards type."""
 
 
+BLANK = " \t\r\n\v\f\xa0\u200b\u200c\u200d\u2060\ufeff"
+"""What stands in front of a cell's first character without being seen."""
+
+
 def in_csv(text: str) -> str:
     """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number."""
     text = visible(text)
-    if text.lstrip()[:1] not in tuple(FORMULA) or _is_number(text):
+    if text.lstrip(BLANK)[:1] not in tuple(FORMULA) or _is_number(text):
         return text
     return f"'{text}"
 
@@ -142,4 +146,5 @@ def latex(table: Table) -> str:
 
 def in_latex(text: str) -> str:
     """Every character that would be a command is shown instead."""
-    return "".join(_LATEX.get(character, character) for character in visible(" ".join(text.split())))
+    shown = "".join(_LATEX.get(character, character) for character in visible(" ".join(text.split())))
+    return f"{{[}}{shown[1:]}" if shown.startswith("[") else shown  # the end of the row before would take it for its argument

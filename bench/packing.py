@@ -22,7 +22,7 @@ import msgspec
 
 from bench import limits
 from bench.disk import read, write_whole
-from bench.errors import UsageError
+from bench.errors import UsageError, visible
 from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.paths import inside
 from bench.reading import read_below
@@ -69,7 +69,9 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
     if not records:
         raise damaged[0] if damaged else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
     paths = sorted(path for record in records for path in _files(record) if path.parent.parent.parent == results)
-    contents = {path.relative_to(results).as_posix(): read(path) for path in paths}
+    if not paths:
+        raise UsageError(f"--results: {results} holds no machine's folder itself; give the folder that holds one folder per machine")
+    contents = {_named(path.relative_to(results).as_posix()): _whole_lines(path) for path in paths}
     if sum(map(len, contents.values())) > LARGEST or values(contents) > limits.VALUES or len(contents) > MOST_FILES:
         most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
         raise UsageError(f"pack: {results} has more than the {most} of one pack; pack fewer machines")
@@ -82,6 +84,19 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
     except OSError as error:
         raise UsageError(f"pack: {target} cannot be written ({error.strerror}); give a path that can") from None
     return len(contents), damaged
+
+
+def _named(name: str) -> str:
+    """The name of a file in a pack; UsageError where `verify` would refuse it."""
+    if not PACKED.fullmatch(name):
+        raise UsageError(f"pack: {visible(name)} is no name that a run gives; move it away, or rename the folder with letters and digits")
+    return name
+
+
+def _whole_lines(path: Path) -> bytes:
+    """A file as it is packed: of a record, the line that a killed run left torn is nothing that was measured."""
+    content = read(path)
+    return content[: content.rfind(b"\n") + 1] if path.suffix == ".jsonl" else content
 
 
 def _files(record: Record) -> list[Path]:
@@ -123,6 +138,8 @@ def verify(path: Path) -> Checked:
             found.problems.append(f"{name}: cut short in its last line")
     found.problems += arrays.of_nobody()
     found.records = sum(map(len, machines.values()))
+    if not found.records and not found.problems:
+        found.problems.append("there is no record in it")
     found.machines = sorted(machines)
     for machine, records in machines.items():
         problems, remarks = _physics(records)

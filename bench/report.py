@@ -59,6 +59,7 @@ def machine_folders(results: Path) -> list[Path]:
     if not found:
         raise UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
     for folder in found:
+        inside(results, folder)  # also where a second link leads back in from there
         inside(results, folder / "records")
     return found
 

@@ -199,11 +199,10 @@ class Destroyed:
 
 def test_a_ctrl_c_that_python_ignores_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
     """Without a word: it is raised in a destructor, where Python prints what it ignores."""
-    with stopping.listening():
+    with stopping.listening(), pytest.raises(KeyboardInterrupt):
         one = Destroyed()
         del one
-        with pytest.raises(KeyboardInterrupt):
-            time.sleep(20)
+        time.sleep(20)
     assert "Traceback" not in capfd.readouterr().err
 
 

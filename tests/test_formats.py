@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.formats import csv_text, in_latex, in_markdown, latex, markdown
+from bench.formats import csv_text, in_csv, in_latex, in_markdown, latex, markdown
 from bench.table import Cell, Column, Table, slug
 
 TABLE = Table(
@@ -87,3 +87,8 @@ def test_no_text_escapes_its_cell(text: str) -> None:
 def test_a_title_is_no_path(title: str) -> None:
     assert re.fullmatch(r"[a-z0-9_]+", slug(title))
     assert Path(slug(title)).name == slug(title)
+
+
+def test_a_bracket_or_an_unseen_blank_at_the_start_changes_nothing() -> None:
+    assert in_latex("[-9cm]vit").startswith("{[}")
+    assert in_csv("\ufeff=1+1").startswith("'")

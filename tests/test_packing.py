@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.errors import UsageError
 from bench.packing import MANIFEST, pack, verify
 
 from .conftest import MACHINE, resealed
@@ -143,3 +144,19 @@ def test_records_as_a_frame(results: Path) -> None:
     assert len(frame[frame.metric == "throughput"]) == 7 * 8
     with pytest.raises(ValueError, match="no records below"):
         bench.load(results / "nothing")
+
+
+def test_no_pack_is_written_that_verify_would_refuse(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no machine's folder"):
+        pack(results.parent, tmp_path / "high.zip")
+    [machine] = [path for path in results.iterdir() if path.is_dir()]
+    record = next((machine / "records").glob("*.jsonl"))
+    with record.open("ab") as file:
+        file.write(b'{"torn')
+    pack(results, tmp_path / "torn.zip")
+    assert not verify(tmp_path / "torn.zip").problems
+    machine.rename(results / "my machine")
+    with pytest.raises(UsageError, match="is no name that a run gives"):
+        pack(results, tmp_path / "named.zip")
+    assert not (tmp_path / "high.zip").exists()
+    assert not (tmp_path / "named.zip").exists()

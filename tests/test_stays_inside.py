@@ -287,3 +287,16 @@ def test_inside_follows_links(tmp_path: Path) -> None:
     for name in ("far", "far/x", "../x", "ring/x"):
         with pytest.raises(ValueError, match=r"link"):
             inside(home, home / name)
+
+
+def test_a_machine_behind_two_links_is_not_written_to(results: Path, tmp_path: Path) -> None:
+    """One leads out, and the second, out there, back in to the records."""
+    [machine] = [path for path in results.iterdir() if path.is_dir()]
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "report.md").write_text("mine")
+    (victim / "records").symlink_to(machine / "records")
+    (results / "X").symlink_to(victim)
+    before = snapshot(victim)
+    assert_one_line(bench("report", "--no-page", "--results", results, cwd=tmp_path), "X", "outside")
+    assert snapshot(victim) == before

@@ -25,7 +25,7 @@ ROOM = "bench.page"
 def write_page(results: Path, reports: Sequence[Report]) -> Path:
     """One page for all machines of a results folder."""
     path = results / NAME
-    write_whole(path, render(reports).encode())
+    write_whole(path, render(reports).encode("utf-8", "backslashreplace"))
     return path
 
 
