@@ -21,7 +21,8 @@ from bench.contestants import trained_rows
 from bench.errors import UsageError
 from bench.names import TIMM_NAMES
 from bench.paired import paired_ratio
-from bench.report import Machine, machine_folders, read_each
+from bench.reading import record_folders
+from bench.report import Machine, read_each
 from bench.stats import Effect, Estimate, difference
 from bench.summary import Accuracy, Row, Summary
 
@@ -99,10 +100,11 @@ def answer(text: str, on: On, results: Path) -> Answer:
 
 def _machines(results: Path) -> tuple[list[Machine], list[UsageError]]:
     """All machines below a folder and what was left out; none where there is no record: published rows are evidence too."""
-    if not any(results.glob("*/records/*.jsonl")):
+    if not any(record_folders(results)):
         return [], []
-    machines, damaged = read_each(machine_folders(results))
-    return machines, [*damaged, *(error for machine in machines for error in machine.damaged)]
+    machines, damaged = read_each(results)
+    files = machines[0].summary.imported.problems if machines else []
+    return machines, [*damaged, *(error for machine in machines for error in machine.damaged), *map(UsageError, files)]
 
 
 def _nothing(left: str, right: str, on: str, summaries: list[Summary]) -> str:

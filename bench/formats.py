@@ -41,6 +41,7 @@ MARKED = re.compile(
     r"[\\|`*~$]"  # ends a cell or code, opens code, stress or mathematics
     r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # stress; inside a word an underscore is one
     r"|\](?=[(\[:])"  # a link or the definition of one
+    r"|:(?=//)|(?<=www)\."  # an address, which becomes a link by itself
 )
 
 
@@ -106,11 +107,15 @@ BLANK = " \t\r\n\v\f\xa0\u200b\u200c\u200d\u2060\ufeff"
 
 
 def in_csv(text: str) -> str:
-    """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number."""
-    text = visible(text)
-    if text.lstrip(BLANK)[:1] not in tuple(FORMULA) or _is_number(text):
-        return text
-    return f"'{text}"
+    """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number.
+
+    Many spreadsheets take a semicolon for the end of a cell, depending on the reader's country.
+    """
+    return ";".join(map(_no_formula, visible(text).split(";")))
+
+
+def _no_formula(text: str) -> str:
+    return text if text.lstrip(BLANK)[:1] not in tuple(FORMULA) or _is_number(text) else f"'{text}"
 
 
 def _is_number(text: str) -> bool:

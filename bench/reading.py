@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -25,10 +26,27 @@ def read_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
 
 def read_below(path: Path) -> tuple[list[Record], list[DamagedRecord]]:
     """The same of all records anywhere below a folder, machine by machine."""
+    folders, left_out = record_folders(path)
     found: list[Record] = []
-    left_out: list[DamagedRecord] = []
-    for folder in sorted({one.parent for one in path.glob("**/records/*.jsonl")}):
+    for folder in folders:
         records, damaged_ones = read_folder(folder)
         found += records
         left_out += damaged_ones
     return found, left_out
+
+
+def record_folders(path: Path) -> tuple[list[Path], list[DamagedRecord]]:
+    """Every folder `records` below `path` with records in it, and those behind links: nobody follows a link to read records.
+
+    What a link leads to may be a stranger's choice (a clone carries links), or a folder that is read already.
+    """
+    found: list[Path] = []
+    links: list[DamagedRecord] = []
+    for place, names, files in os.walk(path):
+        here = Path(place)
+        if here.name == "records" and any(name.endswith(".jsonl") for name in files):
+            found.append(here)
+        for one in (here / name for name in names if (here / name).is_symlink()):
+            if one.name == "records" or (one / "records").is_dir():
+                links.append(DamagedRecord(f"{one}: a link, and no records are read behind links; remove it or put the folder there"))
+    return sorted(found), sorted(links, key=str)

@@ -365,7 +365,9 @@ def _opened(line: bytes, *, needed: bool) -> bytes:
 
 
 def load(path: Path) -> Record:
-    """Read one record; `DamagedRecord` where anything but a torn last line is wrong."""
+    """Read one record; `DamagedRecord` where anything but a torn last line is wrong. A link is not followed."""
+    if path.is_symlink():
+        raise damaged(path, "it is a link, and no records are read behind links")
     return parse(path, content_of(path, limits.RECORD, lambda words: damaged(path, f"it cannot be read ({words})")))
 
 

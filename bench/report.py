@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.gap_tables import gaps
 from bench.importing import imported
 from bench.paths import inside, stems
-from bench.reading import read_folder
+from bench.reading import read_folder, record_folders
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise
@@ -52,21 +52,24 @@ class Report:
 
 
 def machine_folders(results: Path) -> list[Path]:
-    """The folders below `results` that hold records; UsageError where there are none, or where a link leads out."""
+    """The folders in `results` that hold records; UsageError where there are none."""
+    return _machine_folders(results)[0]
+
+
+def _machine_folders(results: Path) -> tuple[list[Path], list[UsageError]]:
+    """The same, and those that are links: they are left out."""
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
-    found = sorted(path.parent for path in results.glob("*/records") if any(path.glob("*.jsonl")))
+    below, links = record_folders(results)
+    found = [folder.parent for folder in below if folder.parent.parent == results]
     if not found:
-        raise UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
-    for folder in found:
-        inside(results, folder)  # also where a second link leads back in from there
-        inside(results, folder / "records")
-    return found
+        raise links[0] if links else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
+    return found, list(links)
 
 
 def read(folder: Path) -> Machine:
     """The records of one machine; UsageError where none can be read."""
-    machines, left_out = read_each([folder])
+    machines, left_out = _read([folder])
     if not machines:
         raise left_out[0]
     return machines[0]
@@ -74,14 +77,20 @@ def read(folder: Path) -> Machine:
 
 def read_all(results: Path) -> list[Machine]:
     """The records of every machine that has some which can be read; UsageError where none has."""
-    machines, left_out = read_each(machine_folders(results))
+    machines, left_out = read_each(results)
     if not machines:
         raise left_out[0]
     return [replace(machines[0], damaged=[*left_out, *machines[0].damaged]), *machines[1:]]
 
 
-def read_each(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
+def read_each(results: Path) -> tuple[list[Machine], list[UsageError]]:
     """The machines that have records, and what there is to say of the others and of files that were imported."""
+    folders, links = _machine_folders(results)
+    machines, left_out = _read(folders)
+    return machines, [*links, *left_out]
+
+
+def _read(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
     more = imported(folders[0].parent)
     machines: list[Machine] = []
     left_out: list[UsageError] = []

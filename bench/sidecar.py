@@ -45,6 +45,8 @@ def read_arrays(record: Path, name: str) -> dict[str, Any]:
     def refuse(words: str) -> UsageError:
         return UsageError(f"{path}: cannot be read ({words}); restore it from where its record came from")
 
+    if path.is_symlink():
+        raise refuse("it is a link, and nothing is read behind links")
     return arrays_in(content_of(path, LARGEST, refuse), refuse)
 
 

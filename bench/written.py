@@ -49,7 +49,7 @@ def settle(folder: Path, written: Iterable[Path]) -> list[Path]:
 def _read(folder: Path) -> dict[str, str] | None:
     """The list of the earlier report; None where there is none that can be read."""
     try:
-        return msgspec.json.decode(disk.read(folder / NAME), type=Written).files
+        return msgspec.json.decode(disk.read(disk.no_link(folder / NAME)), type=Written).files
     except (OSError, UsageError, msgspec.MsgspecError, RecursionError):
         return None
 

@@ -70,11 +70,15 @@ def test_no_text_opens_a_tag_or_ends_a_cell_in_markdown(text: str) -> None:
     assert not re.search(r"(?<!\\)\]\(", shown)
 
 
+def test_an_address_in_a_name_is_no_link() -> None:
+    assert in_markdown("see https://x.y and www.x.y") == "see https\\://x.y and www\\.x.y"
+
+
 @given(st.text(alphabet="\\|`*_$~[](:<a1 \x1b\x00\u202e\n=+-@", max_size=20))
 def test_no_text_escapes_its_cell(text: str) -> None:
     """Whatever stands before it, and in all formats: a backslash of the text does not undo the one in front of a mark."""
     shown = in_markdown(text)
-    left = re.sub(r"\\[\\|`*_$~\]]", "e", shown)  # what is escaped, from the left as a reader of Markdown does
+    left = re.sub(r"\\[\\|`*_$~\]:.]", "e", shown)  # what is escaped, from the left as a reader of Markdown does
     assert not re.search(r"[\\|`*$~]|\](?=[(\[:])", left.replace("\\x", "").replace("\\u", ""))
     table = Table(text, ["model", text], [[text, Cell("1", 1.0)]], [text])
     for rendered in (markdown(table), csv_text(table), latex(table)):
@@ -92,3 +96,4 @@ def test_a_title_is_no_path(title: str) -> None:
 def test_a_bracket_or_an_unseen_blank_at_the_start_changes_nothing() -> None:
     assert in_latex("[-9cm]vit").startswith("{[}")
     assert in_csv("\ufeff=1+1").startswith("'")
+    assert in_csv("a; =1+1;b") == "a;' =1+1;b"

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -125,19 +126,43 @@ def test_links_that_lead_out_are_not_followed(hostile: Path, tmp_path: Path) -> 
         place.symlink_to(os.path.relpath(victim, place.parent))
         before = apart_from(hostile, tmp_path)
         ended = bench(*arguments, "--results", hostile, cwd=tmp_path)
-        assert_one_line(ended, place.name, "remove the link")
+        assert_one_line(ended, place.name, "link", "remove")
         assert apart_from(hostile, tmp_path) == before, name
         place.unlink()
         if kept.exists():
             kept.rename(place)
 
 
+def test_nothing_is_read_behind_links(results: Path, tmp_path: Path) -> None:
+    """A record, its arrays, a machine and a list of written files that are links: left out and named, the rest is shown."""
+    [machine] = [path for path in results.iterdir() if path.is_dir()]
+    theirs = tmp_path / "theirs"
+    speed_record(theirs / "records", "stranger_net", [1.0 + 0.01 * turn for turn in range(8)])
+    [record] = (theirs / "records").iterdir()
+    (machine / "records" / record.name).symlink_to(record)
+    (results / "linked").symlink_to(theirs)
+    (results / "twice").symlink_to(machine)
+    before = apart_from(results, tmp_path)
+    told = ("linked", "twice", record.name)
+    claim = ["claim", "vit_s16 > resnet50", "--on", "throughput"]
+    for command in (["report", "--no-page"], ["study", "verdict"], claim, ["pack", "x.zip"]):
+        ended = bench(*command, "--results", results, cwd=tmp_path)
+        assert all(name in ended.text for name in told), (command, ended)
+        assert "stranger_net" not in ended.text.replace(record.name, ""), command
+        assert "Traceback" not in ended.text, command
+    (tmp_path / "x.zip").unlink()
+    assert apart_from(results, tmp_path) == before
+
+
 def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("mine")
     link = hostile / "machine" / "records" / "x.speed.0123456789abcdef.jsonl"
     link.symlink_to(tmp_path / "secret")
-    assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "remove the link")
-    assert not (tmp_path / "mine.zip").exists()
+    ended = bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path)
+    assert f"{link.name}: it is a link" in " ".join(ended.text.split()).replace("/ ", "/"), ended
+    with zipfile.ZipFile(tmp_path / "mine.zip") as archive:
+        assert not any(link.name in name for name in archive.namelist())
+    (tmp_path / "mine.zip").unlink()
     link.unlink()
     os.mkfifo(link)
     assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe")
@@ -298,5 +323,6 @@ def test_a_machine_behind_two_links_is_not_written_to(results: Path, tmp_path: P
     (victim / "records").symlink_to(machine / "records")
     (results / "X").symlink_to(victim)
     before = snapshot(victim)
-    assert_one_line(bench("report", "--no-page", "--results", results, cwd=tmp_path), "X", "outside")
+    ended = bench("report", "--no-page", "--results", results, cwd=tmp_path)
+    assert ended.code == 2 and "X: a link" in ended.text, ended
     assert snapshot(victim) == before
