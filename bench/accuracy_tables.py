@@ -122,6 +122,8 @@ def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summ
         splits = sorted({str(row.detail["split"]) for row in rows if row.detail.get("split")})
         how = sorted({str(row.arm.policy) for row in rows if row.arm.policy})
         at = sorted({row.arm.transform for row in rows})
+        if any(row.detail.get("beside", 1) > 1 for row in rows):
+            yield "trainings ran side by side on one machine; no times are given of those"
         yield f"splits: {', '.join(splits)}; trained in {', '.join(how)}; evaluated at {', '.join(at)}"
     elif seen := sorted({str(row.detail.get("shown", row.detail["view"])) for row in rows if row.detail.get("view")}):
         yield f"evaluated at {'; '.join(seen)}"
@@ -215,7 +217,8 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 count = macs.get(one.rows[0].model)
                 images = one.rows[0].detail["steps"] / one.rows[0].detail["epochs"] * epochs * images_per_step(one.rows[0])
                 spent = 3 * count.value * images * 1e-12 if count else None
-                lines.append([one.name, Cell(f"{level:.0%}", 100 * level), _figure(epochs), _figure(seconds), _figure(spent)])
+                timed = seconds if one.detail("train_s") is not None else None
+                lines.append([one.name, Cell(f"{level:.0%}", 100 * level), _figure(epochs), _figure(timed), _figure(spent)])
         if lines:
             title = _title("Training cost", key)
             notes = [

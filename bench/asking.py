@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from bench.evidence import Evidence
 from bench.plugins import Study, studies
-from bench.studies._scales import DIGITS, SCALES, scale_of
+from bench.studies._scales import DIGITS, Scale, scale_of, scales_of
 from bench.summary import Summary
 from bench.table import COMMAND
 from bench.verdicts import Outcome, Verdict, judge, overall
@@ -22,12 +22,24 @@ def hash_of(study: Study) -> str:
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
     """The verdicts of one machine's records, those of studies among them; in the order of the claims."""
     evidence = _evidence(summary)
-    known = dict.fromkeys(one.arm.data for one in summary.accuracies if one.arm.recipe and one.arm.data.partition(":")[0] in SCALES)
-    scales = list(known) or [DIGITS.data]
+    scales = _scales(summary) or [DIGITS]
     found = []
     for study in sorted(studies.entries() if named is None else named, key=lambda study: (study.claims or (math.inf,), study.name)):
-        for data in scales if study.trains else [""]:
-            found.append(_verdict(study, evidence, data))
+        for scale in scales if study.trains else [None]:
+            found.append(_verdict(study, evidence, scale and scale.data, scale and scale.size))
+    return found
+
+
+def _scales(summary: Summary) -> list[Scale]:
+    """Those that there are trainings of; of data whose trainings are all under other recipes, every one."""
+    recipes: dict[str, set[str]] = {}
+    for one in summary.accuracies:
+        if one.arm.recipe:
+            recipes.setdefault(one.arm.data, set()).add(one.arm.recipe)
+    found = []
+    for data, names in recipes.items():
+        known = scales_of(data)
+        found += [scale for scale in known if any(map(scale.has, names))] or known
     return found
 
 
@@ -37,23 +49,23 @@ def _evidence(summary: Summary) -> Evidence:
 
 
 @lru_cache(maxsize=256)
-def _verdict(study: Study, evidence: Evidence, data: str) -> Verdict:
+def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | None) -> Verdict:
     """Once per summary: the tables and several figures of a report ask for it."""
-    scale = scale_of(data) if data else None
+    scale = scale_of(data, size=size) if data else None
     judged = judge(list(study.judge(evidence, scale)))
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
-    hashes = {hash for name, hash, of in evidence.summary.studied if (name, of) == (study.name, data)}
+    hashes = {hash for name, hash, of in evidence.summary.studied if (name, of) == (study.name, data or "")}
     machine = evidence.summary.machine
     return Verdict(
         study=study.name,
         question=study.question,
-        scale=scale.label if scale is not None else machine.hardware,
+        scale=scale.title if scale is not None else machine.hardware,
         outcome=outcome,
         findings=judged,
         claims=study.claims,
-        missing=f"{COMMAND} study run {study.name}" + (f" --data {data}" if data else ""),
+        missing=f"{COMMAND} study run {study.name}" + (f" {scale.asked}" if scale else ""),
         sentinel=evidence.sentinel if scale is None else None,
         changed=bool(hashes - {hash_of(study)}),
     )

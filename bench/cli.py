@@ -363,11 +363,13 @@ def study_run(
     /,
     *,
     data: str = "digits",
+    scale: Literal["small", "authors"] | None = None,
     max_minutes: float | None = None,
     results: Path = Path("results"),
     device: str = "auto",
     seed: int = 0,
     seeds: int | None = None,
+    jobs: int | None = None,
     again: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
@@ -379,7 +381,9 @@ def study_run(
     name
         A study of `bench study list`, or all.
     data
-        What studies that train are asked on: digits, cifar10 or imagenet:/path.
+        What studies that train are asked on: digits, cifar10:/path or imagenet:/path.
+    scale
+        small or authors: models for minutes on a processor's core, or the authors' own; what the device can do unless given.
     max_minutes
         Begin nothing that would end later; no limit unless given.
     results
@@ -390,6 +394,8 @@ def study_run(
         Of the order of rounds and the inputs; trainings have seeds of their own.
     seeds
         Trainings of each model; the scale's own number unless given.
+    jobs
+        Trainings at a time on a CPU; one per processor where the images are small, unless given.
     again
         Make the timed runs once more and add their rounds, where a verdict is inconclusive.
     force
@@ -409,11 +415,11 @@ def study_run(
         raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
     if seeds is not None and not 2 <= seeds <= 1000:
         raise UsageError(f"--seeds: {seeds} trainings give no interval; 3 do, 5 a good one")
-    scale_of(data)
+    scale_of(data, size=scale)
     named = _studies(name)
     console = _console()
     with Workers() as workers, Live(console) as live:
-        queue = Queue(results, device, data, seed, live, workers.open, seeds=seeds, again=again, force=force)
+        queue = Queue(results, device, data, seed, live, workers.open, seeds=seeds, again=again, force=force, scale=scale, jobs=jobs)
         entries = queue.entries(named)
         if dry_run:
             print_tables(console, [queued(entries, queue.device)])

@@ -125,6 +125,9 @@ class RunConfig:
     in slices no best policy is chosen."""
     shard: Annotated[str | None, Plain] = None
     """Measure the i-th of n parts, such as 1/3; each arm is in one of them, all timed arms in the same. For array jobs."""
+    jobs: Annotated[int | None, Plain] = None
+    """Trainings at a time on a CPU, each with its share of the processors; for images of up to 64 pixels one per processor,
+    else one, unless given."""
     launcher: str = "local"
     """local, or ray: trainings and evaluations as tasks of a Ray cluster (extra [scale])."""
     address: Annotated[str | None, Plain] = None
@@ -167,6 +170,8 @@ class RunConfig:
             found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard, re.ASCII)
             if found is None or not 1 <= int(found[1]) <= int(found[2]):
                 raise UsageError(f"--shard: {self.shard!r} is no shard; 1/3, 2/3 and 3/3 are the shards of three")
+        if self.jobs is not None and not 1 <= self.jobs <= 1024:
+            raise UsageError(f"--jobs: {self.jobs} trainings at a time are not possible; 1 to the number of processors are")
         if self.address is not None and self.launcher != "ray":
             raise UsageError(f"--address: {self.address} is a Ray cluster's; add --launcher ray")
         if self.shard is not None and self.launcher != "local":

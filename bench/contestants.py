@@ -40,7 +40,7 @@ class Contestant:
 
     def detail(self, name: str) -> float | None:
         """The median of what the trainings say of themselves."""
-        values = [float(row.detail[name]) for row in self.measured if row.detail.get(name) is not None]
+        values = [found for row in self.measured if (found := row.says(name)) is not None]
         return statistics.median(values) if values else None
 
 

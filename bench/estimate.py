@@ -85,7 +85,7 @@ def estimate(
     measured = {one.head.key: one for one in known}
     everything = list({task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}.values())
     rate = rate or REACHED * matmul_rate(device)
-    lines = [_line(task, measured, rate, here) for task in everything]
+    lines = [_line(task, measured, rate, here, config.data) for task in everything]
     each = here.spent * sum(line.each_round for line in lines)
     rounds, budget = config.most_rounds, config.time_budget
     if budget is not None and each:
@@ -125,13 +125,13 @@ def matmul_rate(device: str = "cpu") -> float:
     return 4 * side**3 / (time.perf_counter() - start)
 
 
-def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits) -> Line:
+def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits, data: str | None) -> Line:
     arm, names = task.arm, ", ".join(metric.name for metric in task.metrics)
     found = measured.get(record.key_of(task.arm, task.settings))
     if isinstance(arm, ProbeArm):
         return Line(label(arm), names, "usual", setup=1.0, each_round=_windows(task, found, 0.0) or 0.2, memory=WORKER)
     if isinstance(arm, AccuracyArm):
-        return _accuracy(task, arm, names, list(measured.values()), rate)
+        return _accuracy(task, arm, names, list(measured.values()), rate, data)
     if isinstance(arm, CountArm):
         return Line(label(arm), names, "usual", once=here.count, disk=4 * ROUND_BYTES)
     entry = models.get(arm.model)
@@ -171,7 +171,7 @@ def _lasted(sample: Sample, task: Task, metric: Metric) -> float:
     return sum(sample.values) if sample.unit == "s" else window_of(task, metric)
 
 
-def _accuracy(task: Task, arm: AccuracyArm, names: str, known: list[Record], rate: float) -> Line:
+def _accuracy(task: Task, arm: AccuracyArm, names: str, known: list[Record], rate: float, data: str | None) -> Line:
     """A training as long as another one of the same model and recipe, else by its multiply-adds."""
     if arm.baseline:
         return Line(label(arm), names, "usual", once=2.0, disk=4 * ROUND_BYTES)
@@ -179,23 +179,26 @@ def _accuracy(task: Task, arm: AccuracyArm, names: str, known: list[Record], rat
         return Line(label(arm), names, "not estimated", disk=4 * ROUND_BYTES)
     entry = models.get(arm.model)
     disk = COPIES * 4 * cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes).params
-    seconds, basis = training_seconds(task, known, rate)
+    seconds, basis = training_seconds(task, known, rate, data)
     return Line(label(arm), names, basis, once=seconds, disk=disk)
 
 
-def training_seconds(task: Task, known: Iterable[Record], rate: float) -> tuple[float, str]:
-    """Of one training: what the last one of the same model and recipe took, else by its multiply-adds; and which it is."""
+def training_seconds(task: Task, known: Iterable[Record], rate: float, data: str | None) -> tuple[float, str]:
+    """Of one training on the whole machine: what the last one of the same model and recipe took, its share of the machine where
+    others ran beside it, else by its multiply-adds; and which it is.
+    """
     arm = task.arm
     assert isinstance(arm, AccuracyArm)
     found = None
     for one in known:
         other = one.arm
         if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (arm.model, arm.data, arm.recipe_hash):
-            taken = [sample.detail.get("train_s") for _, sample in record.samples(one, "top1")]
-            found = next((float(seconds) for seconds in reversed(taken) if seconds is not None), found)
+            details = [sample.detail for _, sample in record.samples(one, "top1")]
+            taken = (float(detail["train_s"]) / detail.get("beside", 1) for detail in reversed(details) if "train_s" in detail)
+            found = next(taken, found)
     if found is not None:
         return TRAINING_START_S + found, MEASURED
-    return TRAINING_START_S + 3600 * hours([task], rate), "from its MACs"
+    return TRAINING_START_S + 3600 * hours([task], rate, data), "from its MACs"
 
 
 def _memory(arm: SpeedArm, entry: Model, found: Record | None) -> float:

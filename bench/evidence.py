@@ -108,7 +108,7 @@ class Evidence:
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         """What the trainings say of themselves, one per seed."""
-        return [float(one.detail[name]) for one in self.trainings(model, data, recipe) if one.detail.get(name) is not None]
+        return [found for one in self.trainings(model, data, recipe) if (found := one.says(name)) is not None]
 
     def fields(self, model: str, data: str, recipe: str, when: str, name: str, *, canvas: int = 1) -> list[float]:
         """A figure of the effective receptive field `before` or `after` training, one per seed.

@@ -141,6 +141,9 @@ class Top1(Plain, frozen=True, kw_only=True):
     commonest_class: Share | UnsetType = UNSET
     auxiliary_heads: Count | UnsetType = UNSET
     auxiliary_weight: Share | UnsetType = UNSET
+    beside: Positive | UnsetType = UNSET
+    """Trainings that shared the machine, this one included: its seconds and images a second say nothing of the model then."""
+    threads: Positive | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         most = self.images if self.top5_correct is UNSET else self.top5_correct

@@ -124,6 +124,7 @@ class Dataset:
     the data cannot be used. `image_size` is the size it is shown at (None: each model's own). `recipe` is the one it
     trains under where none is asked for. `published`: its classes are ImageNet's, so published weights can be evaluated
     on it. `baselines` are reference rows that need no network, by name: `baseline(splits) -> predicted test labels`.
+    `identity(argument)` is what records call the argument: where the same images may lie in any folder, what they are.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Dataset:
     baselines: dict[str, Callable[..., Any]] = field(default_factory=dict)
     argument: str = ""
     check: Callable[[str], Any] = lambda argument: None
+    identity: Callable[[str], str] = lambda argument: argument
     caveat: str = ""
     summary: str = ""
 

@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench import costs, environment, plan, record, stopping, temporary
+from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
@@ -104,6 +106,8 @@ class Runner:
     part: Part | None = None
     """Which arms are measured; those of the configuration's shard unless given."""
     free: Callable[[Gpu | None], int | None] = free_memory
+    abreast: Abreast | None = None
+    """The work that goes on beside this run, which it is a piece of; none unless given."""
 
     def __post_init__(self) -> None:
         self.began = self.now() if self.began is None else self.began
@@ -120,6 +124,8 @@ class Runner:
         self.commit = environment.commit()
         self.ledger = Ledger()
         self.left = 0
+        self.jobs = self.abreast.jobs if self.abreast else 1
+        """How many trainings share the machine, each with its part of the processors."""
         self.failures: dict[str, str] = {}
         self.partial: dict[str, str] = {}
         self.arrived: dict[str, float] = {}
@@ -132,6 +138,8 @@ class Runner:
         along = plan.companions(self.config, tasks, self.device.partition(":")[0])
         lanes = self._lanes(tasks)
         accuracies = asked.accuracies(self._known)
+        if self.abreast is None:
+            self.jobs = jobs_for(self.config, self.device, several=sum(map(_is_training, accuracies)) > 1)
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
         for note in asked.notes:
             self.observer.note(note)
@@ -393,7 +401,7 @@ class Runner:
             rest = [lane for lane in lanes if not _is_timed(lane.arm)]
             spread = launchers.get(self.config.launcher).spread
             if spread is None:
-                self._once(TOP1, rest)
+                self._once(TOP1, rest, 1 if self.abreast else self.jobs)
             elif rest:
                 self._elsewhere(spread, rest)
         if (waiting := asked.others(self._known)) and (self.config.lr_search or self.config.equalise == "seconds"):
@@ -438,7 +446,7 @@ class Runner:
         """UsageError where trainings would take long and nobody said yes."""
         if self.config.yes or not any(isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks):
             return
-        expected = hours(tasks, REACHED * matmul_rate(self.device))
+        expected = hours(tasks, REACHED * matmul_rate(self.device), self.config.data)
         kind = "GPU" if self.gpu is not None else "device"
         if expected > 1:
             raise UsageError(
@@ -451,24 +459,35 @@ class Runner:
 
     # What is done once
 
-    def _once(self, name: str, lanes: list[Lane]) -> None:
-        """One arm after the other, one reading per metric."""
-        for number, lane in enumerate(lanes):
-            stopping.check()
-            if self._late():
-                self.left += len(lanes) - number
-                return
-            model, before = lane.arm.model, self.now()
+    def _once(self, name: str, lanes: list[Lane], jobs: int = 1) -> None:
+        """One reading per metric of every arm, `jobs` of them at a time."""
+        before, progress = self.now(), Progress(name, len(lanes), self.observer)
+        mine = Abreast(jobs)
 
-            def heard(text: str, number: int = number, model: str = model) -> None:
-                self.observer.step(name, f"{model} {text}".rstrip(), number, len(lanes), None)
+        def piece(lane: Lane) -> None:
+            words = label(lane.arm) + (f" seed {lane.task.seed}" if self.jobs > 1 else "")
 
-            heard("")
-            if self._open(lane):
-                self._read_once(lane, heard)
-                self._end(lane, "ok")
-            lane.close()
-            self.ledger.add(name, self.now() - before)
+            def heard(text: str) -> None:
+                for one in filter(None, (mine, self.abreast)):
+                    one.check()
+                progress.say(words, text)
+
+            try:
+                if self._late():
+                    self.left += 1
+                    return
+                if self.abreast is not None and not self.abreast.take(record.key_of(lane.task.arm, lane.task.settings)):
+                    return
+                heard("")
+                if self._open(lane):
+                    self._read_once(lane, heard)
+                    self._end(lane, "ok")
+            finally:
+                lane.close()
+                progress.done(words)
+
+        mine.run(partial(piece, lane) for lane in lanes)
+        self.ledger.add(name, self.now() - before)
 
     def _late(self) -> bool:
         """Whether nothing new is to be begun."""
@@ -540,17 +559,20 @@ class Runner:
     def _job(self, lane: Lane) -> Job:
         """What a new process of a lane is told."""
         path, checkpoint = record.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
+        beside = self.jobs if isinstance(lane.arm, AccuracyArm) else 1
         return Job(
             arm=lane.arm,
             device=self.device,
             seed=lane.task.seed,
-            threads=environment.cores(),
+            threads=max(1, environment.cores() // beside),
             timeout=self.config.timeout,
             memory=None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9),
             cache=os.path.join(self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem),
             folder=str(self.folder.parent),
             stem=path.stem,
             fresh=lane.fresh,
+            data=self.config.data,
+            beside=beside,
             chosen=Chosen(str(checkpoint) if checkpoint else None, self.config.checkpoint_key, self.config.view, self.config.spread),
         )
 
@@ -606,12 +628,39 @@ class Runner:
         )
 
 
+@dataclass
+class Progress:
+    """What is done once and how far each arm is, for whoever watches."""
+
+    name: str
+    total: int
+    observer: Observer
+    finished: int = 0
+    words: dict[str, str] = field(default_factory=dict)
+
+    def say(self, arm: str, text: str) -> None:
+        """An arm is so far."""
+        self.words[arm] = text
+        self.observer.step(
+            self.name, " · ".join(f"{one} {said}".rstrip() for one, said in list(self.words.items())), self.finished, self.total, None
+        )
+
+    def done(self, arm: str) -> None:
+        """An arm is finished."""
+        self.words.pop(arm, None)
+        self.finished += 1
+
+
 def _by_reason(failed: dict[str, Failure]) -> list[tuple[Failure, list[str]]]:
     """Failures with the metrics that they took, metrics of one reason together."""
     found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
     for name, failure in failed.items():
         found.setdefault((failure.status, failure.error), (failure, []))[1].append(name)
     return list(found.values())
+
+
+def _is_training(task: Task) -> bool:
+    return isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None
 
 
 def _is_timed(arm: record.Arm) -> bool:

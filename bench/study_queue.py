@@ -9,17 +9,19 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 
 from bench import environment, plan
+from bench.abreast import Abreast, jobs_for
 from bench.asking import hash_of
 from bench.config import RunConfig
 from bench.costs import Cost, habits, read
 from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
 from bench.record import Machine, Record
-from bench.runner import Observer, Runner
+from bench.runner import Interrupted, Observer, Runner
 from bench.studies._scales import scale_of
 from bench.task import Task
 from bench.worker import Job, Worker
@@ -61,14 +63,20 @@ class Queue:
     """Timed runs are made once more, and their rounds added."""
     force: bool = False
     """All of it is measured anew, and supersedes what there was."""
+    scale: str | None = None
+    """small or authors, where the data set has both; what the device can do unless given."""
+    jobs: int | None = None
+    """Trainings at a time on a CPU; one per processor where the images are small, unless given."""
     now: Callable[[], float] = time.monotonic
+    rounds: int = 0
+    """Finished so far."""
 
     def entries(self, studies: list[Study]) -> list[Entry]:
         """What the studies lack. Needs that several studies share are one entry."""
         device, kind = self._device, self._device.partition(":")[0]
         merged: dict[str, Entry] = {}
         for study in studies:
-            for need in study.needs(scale_of(self.data, self.seeds) if study.trains else None, kind):
+            for need in study.needs(scale_of(self.data, self.seeds, self.scale, kind) if study.trains else None, kind):
                 entry = merged.setdefault(json.dumps(need.settings, sort_keys=True), Entry(need))
                 entry.studies[study.name] = hash_of(study)
                 entry.worth += need.worth
@@ -85,18 +93,31 @@ class Queue:
     def run(self, entries: list[Entry], seconds: float | None) -> list[Entry]:
         """Measure entry after entry until all are done or the time is over; returns what was not finished."""
         until = None if seconds is None else self.now() + seconds
-        left = []
-        for number, entry in enumerate(entries, start=1):
+        left: list[Entry] = []
+
+        def piece(number: int, entry: Entry, abreast: Abreast | None) -> None:
             remaining = None if until is None else until - self.now()
             # A training that does not fit waits for the next call; so do timed rounds, which only mean something whole.
             if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
                 left.append(entry)
-                continue
+                return
             self.observer.note(f"\nqueue {number}/{len(entries)}: {entry.need.what}, for {', '.join(entry.studies)}")
             runner = self._runner(entry)
-            runner.until = None if until is None else until - LEAST_S
-            if runner.run().left:
-                left.append(entry)
+            runner.until, runner.abreast = None if until is None else until - LEAST_S, abreast
+            try:
+                if runner.run().left:
+                    left.append(entry)
+            finally:
+                self.rounds += runner.ledger.rounds
+
+        jobs = jobs_for(RunConfig(data=self.data, device=self.device, jobs=self.jobs), self._device, several=True)
+        # Nothing is timed while a training goes on: stretches of timed entries and of trainings take turns.
+        for trains, stretch in groupby(enumerate(entries, start=1), lambda pair: pair[1].trains):
+            pool = Abreast(jobs) if trains else None
+            try:
+                (pool or Abreast()).run(partial(piece, number, entry, pool) for number, entry in stretch)
+            except KeyboardInterrupt:
+                raise Interrupted(self.rounds) from None
         return left
 
     @cached_property

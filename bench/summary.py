@@ -110,6 +110,10 @@ class Probe:
         return statistics.median(values.values()) if values else None
 
 
+TIMES = ("train_s", "images_per_s")
+"""What a training says of itself that depends on what else the machine did."""
+
+
 @dataclass(kw_only=True)
 class Accuracy:
     """One set of weights on one split: a share of right answers with its binomial interval, and how it was got."""
@@ -130,6 +134,11 @@ class Accuracy:
     def name(self) -> str:
         """The model with what tells its weights from others."""
         return self.model + (f"@{self.arm.weights}" if self.arm.weights else f" ({self.arm.checkpoint})" if self.arm.checkpoint else "")
+
+    def says(self, name: str) -> float | None:
+        """A number that the training says of itself; none of its times where others shared the machine."""
+        found = self.detail.get(name)
+        return None if found is None or (name in TIMES and self.detail.get("beside", 1) > 1) else float(found)
 
     @property
     def status(self) -> str:

@@ -53,6 +53,13 @@ class Wish:
         assert self.config.data is not None
         return self.config.data
 
+    @cached_property
+    def images(self) -> str:
+        """What records call the data."""
+        dataset, argument = dataset_of(self.data)
+        known = dataset.identity(argument)
+        return f"{dataset.name}:{known}" if known else dataset.name
+
     @property
     def dataset(self) -> Dataset:
         return dataset_of(self.data)[0]
@@ -148,7 +155,7 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
             source=source_of(model, image_size=size, num_classes=wish.num_classes),
             image_size=size,
             num_classes=wish.num_classes,
-            data=wish.data,
+            data=wish.images,
             split="test",
             transform=TIMMS,
             weights=None if config.checkpoint else _tag(wish, model, tag),
@@ -231,7 +238,7 @@ def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
             model=name,
             image_size=dataset.image_size or 0,
             num_classes=wish.num_classes,
-            data=wish.data,
+            data=wish.images,
             split="test",
             transform="as loaded",
         )
@@ -246,7 +253,7 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
         source=source_of(model, image_size=recipe.image_size or _size(wish, model), num_classes=wish.num_classes, use="training"),
         image_size=_size(wish, model),
         num_classes=wish.num_classes,
-        data=wish.data,
+        data=wish.images,
         split="test",
         transform=f"crop {recipe.eval_crop:g}, {recipe.eval_interpolation}, normalised by the training split",
         recipe=recipe.name,
@@ -342,21 +349,19 @@ def how(tasks: list[Task]) -> str:
     return f"{', '.join(named)} at {'; '.join(words)}"
 
 
-def hours(tasks: list[Task], rate: float) -> float:
-    """Device hours of trainings, at `rate` multiply-adds per second: three forward passes' worth per image and epoch."""
-    total = 0.0
-    images: dict[str, int] = {}  # opening a data set takes its time, and these mostly share one
+def hours(tasks: list[Task], rate: float, data: str | None) -> float:
+    """Device hours of trainings on `data`, at `rate` multiply-adds a second: three forward passes' worth per image and epoch."""
+    total, images = 0.0, 0
     for task in tasks:
         arm = task.arm
         if not isinstance(arm, AccuracyArm) or arm.recipe is None:
             continue
-        if arm.data not in images:
-            images[arm.data] = len(open_data(arm.data).train)
+        images = images or len(open_data(data or arm.data).train)
         recipe = recipes.get(arm.recipe)
         entry, size = models.get(arm.model), recipe.image_size or arm.image_size
         try:
             macs = cost_in_closed_form(entry, image_size=size, num_classes=arm.num_classes).macs
         except Exception:  # somebody's model that can't be built without memory; its arm says so if it can't be built at all
             continue
-        total += 3 * macs * images[arm.data] * (arm.epochs or recipe.epochs) / rate / 3600
+        total += 3 * macs * images * (arm.epochs or recipe.epochs) / rate / 3600
     return total

@@ -72,6 +72,10 @@ class Job:
     """Name of the arm's record without its ending."""
     fresh: bool = False
     """What an earlier training left is not gone on with."""
+    data: str | None = None
+    """`--data` as it was given: where the images lie that the arm has by another name."""
+    beside: int = 1
+    """How many trainings share the machine, this one included."""
     chosen: Chosen = field(default_factory=Chosen)
     """How weights are evaluated."""
 
@@ -89,6 +93,11 @@ class Identify:
     """Say what the job's model is; see `bench/identity.py`."""
 
     use: Literal["inference", "training"]
+
+
+def images_of(arm: AccuracyArm, job: Job | None) -> str:
+    """What to open for an accuracy arm, as `--data` has it."""
+    return job.data if job is not None and job.data is not None else arm.data
 
 
 Request = Window | Identify | None
@@ -233,6 +242,7 @@ class Workers:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
         self._opened: list[ProcessWorker] = []
+        self._opening = threading.Lock()
         atexit.unregister(end_server)
         atexit.register(end_server)
         # At once: it imports torch while the caller does the same.
@@ -248,9 +258,10 @@ class Workers:
     def open(self, job: Job) -> ProcessWorker:
         """Fork a worker that will hold `job`."""
         worker = ProcessWorker(job, self._context)
-        self._opened = [*(one for one in self._opened if not one.closed), worker]
-        with _serving():  # the server is started anew where it has ended
-            worker.start()
+        with self._opening:  # what the server is started with stands in the environment meanwhile
+            self._opened = [*(one for one in self._opened if not one.closed), worker]
+            with _serving():  # the server is started anew where it has ended
+                worker.start()
         return worker
 
     def close(self) -> None:

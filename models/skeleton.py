@@ -56,8 +56,8 @@ class Spec:
         at_least_one(self, "width", "depth", "patch", "hidden")
         if self.stem == "pyramid" and self.patch & (self.patch - 1):
             raise UsageError(f"--models: {self.name}: a pyramid halves the image step by step; p has to be a power of two")
-        if self.stages == "staged" and (self.width % 64 or self.patch % 4 or self.depth % 6):
-            raise UsageError(f"--models: {self.name}: four stages need a width in 64s, a depth in 6s and a patch in 4s")
+        if self.stages == "staged" and (self.width % 32 or self.patch % 4 or self.depth % 6):
+            raise UsageError(f"--models: {self.name}: four stages need a width in 32s, a depth in 6s and a patch in 4s")
         if self.mixer == "attention" and self.width % 32:
             raise UsageError(f"--models: {self.name}: attention heads are 32 wide; the width has to be a multiple")
 

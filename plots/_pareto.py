@@ -88,7 +88,7 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
     for one in contestants:
         first, y = one.rows[0], one.top1
         row = rows.get(first.model)
-        seconds = [float(seed.detail["train_s"]) for seed in one.measured if seed.detail.get("train_s")]
+        seconds = [found for seed in one.measured if (found := seed.says("train_s"))]
         x = (mean_of_seeds(seconds) if seconds else None) if quantity == TRAINING_TIME else row.value(quantity.metric) if row else None
         if x is None or y is None or y.low is None or y.high is None:
             continue

@@ -36,6 +36,7 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
             name = f"{name}_{len(drawn)}"
         for unit, label in UNITS.items():
             known = [pair for pair in trained if unit != "macs" or pair[0].rows[0].model in macs]
+            known = [pair for pair in known if unit != "seconds" or pair[0].detail("train_s") is not None]
             if known:
                 subtitle = f"{', '.join(part for part in key if part)} · mean over seeds, band: their range · {LIMIT}"
                 drawn[f"curves_{unit}_{name}"] = _figure(known, unit, label, subtitle, macs)

@@ -38,7 +38,7 @@ def names(study: Study) -> str:
 @pytest.mark.parametrize("study", ENTRIES, ids=names)
 def test_what_a_study_needs_can_be_asked_for(study: Study, device: str) -> None:
     """Models, recipes and policies exist, at every scale."""
-    for scale in SCALES.values() if study.trains else [None]:
+    for scale in SCALES if study.trains else [None]:
         needs = study.needs(scale, device)
         assert needs
         for need in needs:
@@ -70,7 +70,7 @@ def test_a_study_says_something_before_it_is_measured(study: Study) -> None:
     assert len({one.finding.what for one in judged}) == len(judged)
 
 
-@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_the_families_have_equal_parameters(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
     params = {name: cost_of(models.get(name), image_size=size, num_classes=classes).params for name in scale.family.values()}
@@ -78,7 +78,7 @@ def test_the_families_have_equal_parameters(scale: Scale) -> None:
     assert {name: value for name, value in params.items() if abs(value / reference - 1) > 0.02} == {}
 
 
-@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_half_is_half(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
     half, whole = (
@@ -87,7 +87,7 @@ def test_half_is_half(scale: Scale) -> None:
     assert half / whole == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_the_factorial_is_balanced_and_of_one_budget(scale: Scale) -> None:
     """Every level meets every level of every other factor equally often; every cell is within 2 % of the first."""
     size, classes = SHAPES[scale.name]
@@ -111,7 +111,7 @@ def test_a_cell_of_the_factorial_is_what_its_closed_form_says() -> None:
         assert (built.params, built.macs) == (said.params, said.macs)
 
 
-@pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_wide_and_deep_have_equal_parameters(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
     wide, deep = (cost_in_closed_form(models.get(name), image_size=size, num_classes=classes).params for name in shapes(scale))

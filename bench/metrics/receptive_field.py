@@ -18,6 +18,7 @@ from bench.training.evaluate import Once, view_of
 from bench.training.files import Files
 from bench.training.session import in_size, recipe_of
 from bench.training.splits import Split, Splits
+from bench.worker import images_of
 
 
 def measure(subject: Subject, window: float) -> Reading:
@@ -33,7 +34,7 @@ def measure(subject: Subject, window: float) -> Reading:
     if not path.exists():
         raise NotImplementedError(f"the trained weights are not in {path.parent} any more; --force trains again")
     weights, _ = checkpoint.load(path)
-    splits, recipe, device = open_data(arm.data), recipe_of(arm), torch.device(subject.device)
+    splits, recipe, device = open_data(images_of(arm, job)), recipe_of(arm), torch.device(subject.device)
     found: dict[str, dict[str, object]] = {}
     maps: dict[str, object] = {}
     for canvas in (arm.image_size, 2 * arm.image_size):

@@ -18,7 +18,7 @@ from bench.training.files import Files
 from bench.training.session import train_and_evaluate
 from bench.training.weights import evaluate_weights
 from bench.training.world import ALONE, World
-from bench.worker import Chosen, Job
+from bench.worker import Chosen, Job, images_of
 
 
 def measure(subject: Subject, window: float) -> Reading:
@@ -29,10 +29,10 @@ def measure(subject: Subject, window: float) -> Reading:
     if arm.recipe is not None:
         return train(arm, job, build=subject.build, device=device, seed=subject.seed, workers=workers, tell=subject.progress)
     if arm.weights is not None or arm.checkpoint is not None:
-        chosen = job.chosen if job is not None else Chosen()
-        found = evaluate_weights(arm, chosen, build=subject.build, device=device, workers=workers, tell=subject.progress)
+        chosen, data = job.chosen if job is not None else Chosen(), images_of(arm, job)
+        found = evaluate_weights(arm, chosen, data=data, build=subject.build, device=device, workers=workers, tell=subject.progress)
         return reading(found.result, found.detail)
-    splits = open_data(arm.data)
+    splits = open_data(images_of(arm, job))
     right = dataset_of(arm.data)[0].baselines[arm.model](splits) == splits.test.labels
     return reading(Result(right, right), {})
 
@@ -52,8 +52,11 @@ def train(
     files = Files(Path(job.folder), job.stem) if job is not None and job.folder else None
     if files is not None and job is not None and job.fresh and world.leads:
         files.forget()
-    trained = train_and_evaluate(arm, build=build, device=device, seed=seed, workers=workers, files=files, world=world, tell=tell)
-    return reading(trained.result, trained.detail, **asdict(trained.curve))
+    trained = train_and_evaluate(
+        arm, data=images_of(arm, job), build=build, device=device, seed=seed, workers=workers, files=files, world=world, tell=tell
+    )
+    shared = {"beside": job.beside, "threads": job.threads} if job is not None and job.beside > 1 else {}
+    return reading(trained.result, trained.detail | shared, **asdict(trained.curve))
 
 
 def reading(result: Result, detail: dict[str, object], **arrays: object) -> Reading:

@@ -51,6 +51,20 @@ HIDDEN: dict[str, dict[tuple[str, str, str], int]] = {
         ("mlp", "pyramid", "iso"): 739,
         ("mlp", "pyramid", "staged"): 207,
     },
+    "cifar10_small": {
+        ("attention", "patch", "iso"): 160,
+        ("attention", "patch", "staged"): 106,
+        ("attention", "pyramid", "iso"): 169,
+        ("attention", "pyramid", "staged"): 106,
+        ("depthwise", "patch", "iso"): 200,
+        ("depthwise", "patch", "staged"): 152,
+        ("depthwise", "pyramid", "iso"): 210,
+        ("depthwise", "pyramid", "staged"): 151,
+        ("mlp", "patch", "iso"): 221,
+        ("mlp", "patch", "staged"): 21,
+        ("mlp", "pyramid", "iso"): 230,
+        ("mlp", "pyramid", "staged"): 21,
+    },
     "imagenet": {
         ("attention", "patch", "iso"): 1536,
         ("attention", "patch", "staged"): 957,
@@ -73,7 +87,7 @@ def name_of(scale: Scale, cell: Cell) -> str:
     """The skeleton of a cell."""
     width, depth, patch, _ = scale.skeleton
     mixer, stem, stages, norm = cell
-    return f"skeleton_{width}_{depth}_{mixer}_{stem}_{stages}_{norm}_p{patch}_m{HIDDEN[scale.name][mixer, stem, stages]}"
+    return f"skeleton_{width}_{depth}_{mixer}_{stem}_{stages}_{norm}_p{patch}_m{HIDDEN[scale.key][mixer, stem, stages]}"
 
 
 def needs(scale: Scale) -> list[Need]:

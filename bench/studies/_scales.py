@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import UsageError
 from bench.plugins import Need
@@ -22,6 +22,8 @@ class Scale:
     """
 
     data: str
+    size: Literal["small", "authors"] = "authors"
+    """Which of the scales that its data set has."""
     label: str
     image_size: tuple[int, ...] = ()
     """Empty: each model's own."""
@@ -38,6 +40,8 @@ class Scale:
     skeleton: tuple[int, int, int, int]
     level: float
     decisive: bool = True
+    policy: str | None = None
+    """How trainings are executed; the device's usual way unless given."""
     full: str
     """A recipe with every ingredient that the paper's ablation takes out one by one."""
     switches: dict[str, str] = field(default_factory=dict)
@@ -47,6 +51,26 @@ class Scale:
     def name(self) -> str:
         """The data set without its path."""
         return self.data.partition(":")[0]
+
+    @property
+    def key(self) -> str:
+        """The data set and, where it has several scales, which."""
+        return self.name if self.size == "authors" else f"{self.name}_{self.size}"
+
+    @property
+    def title(self) -> str:
+        """The label, with what is known of the images."""
+        return self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1) if self.data == "cifar10:jpeg" else self.label
+
+    @property
+    def asked(self) -> str:
+        """The flags that name it; a folder of known images may lie anywhere."""
+        data = f"{self.name}:/path" if self.data == "cifar10:jpeg" else self.data
+        return f"--data {data}" + (f" --scale {self.size}" if len(scales_of(self.data)) > 1 else "")
+
+    def has(self, recipe: str) -> bool:
+        """Whether trainings under a recipe are of this scale."""
+        return recipe.partition(":")[0] in {name.partition(":")[0] for name in (*self.recipes.values(), self.full)}
 
     @property
     def recipe(self) -> str:
@@ -70,6 +94,7 @@ class Scale:
             "data": self.data,
             "recipe": recipe or self.recipe,
             "image_size": self.image_size,
+            **({"train_policy": self.policy} if self.policy else {}),
         }
 
     def trained(self, what: str, models: Iterable[str], recipe: str = "", seeds: int = 0, **more: Any) -> list[Need]:
@@ -133,6 +158,35 @@ CIFAR10 = Scale(
         "no mixup": "mixup=0",
     },
 )
+CIFAR10_SMALL = Scale(
+    data="cifar10",
+    size="small",
+    label="CIFAR-10, 0.08 M parameters, 5 epochs",
+    image_size=(32,),
+    # `bench match --reference convmixer_96_6_k5_p4 --image-size 32 --num-classes 10` names the others.
+    family={
+        "convmixer": "convmixer_96_6_k5_p4",
+        "vit": "vit_32_6_p4_h1_m128",
+        "mixer": "mixer_32_8_p4_t16_m112",
+        "resnet": "resnet_8_1-1-1-1_basic_s3",
+    },
+    half="convmixer_64_6_k5_p4",
+    recipes={"cifar_small": "cifar_small", "the authors' optimizer": "cifar_small:epsilon=0.001:learning_rate=0.05:weight_decay=0.005"},
+    seeds=3,
+    replicates=2,
+    convmixer=(96, 6, 5, 4),
+    patches=(2, 4, 8),
+    skeleton=(32, 6, 8, 160),
+    level=0.5,
+    policy="fp32+channels_last",
+    full="cifar_small:crop_scale=0.75-1:mixup=0.5:rand_augment=ra-n2-m12",
+    switches={
+        "no RandAugment": "rand_augment=none",
+        "no random scaling": "crop_scale=1-1",
+        "no clipping": "clip_norm=none",
+        "no mixup": "mixup=0",
+    },
+)
 IMAGENET = Scale(
     data="imagenet",
     label="ImageNet-1k, 21 M parameters",
@@ -159,13 +213,25 @@ IMAGENET = Scale(
         "no mixup": "mixup=0:cutmix=0",
     },
 )
-SCALES = {scale.name: scale for scale in (DIGITS, CIFAR10, IMAGENET)}
+SCALES = (DIGITS, CIFAR10, CIFAR10_SMALL, IMAGENET)
 
 
-def scale_of(data: str, seeds: int | None = None) -> Scale:
-    """The scale of `--data`, with so many seeds where others are wanted; UsageError where studies have none for it."""
-    name = data.partition(":")[0]
-    if name not in SCALES:
-        raise UsageError(f"--data: studies have no scale for {data!r}; there are {', '.join(SCALES)} (imagenet:/path)")
-    scale = replace(SCALES[name], data=data)
+def scales_of(data: str) -> list[Scale]:
+    """The scales of a data set, whatever is known of its images; none where studies have none for it."""
+    return [replace(scale, data=data) for scale in SCALES if scale.name == data.partition(":")[0]]
+
+
+def scale_of(data: str, seeds: int | None = None, size: str | None = None, device: str = "cpu") -> Scale:
+    """The scale of `--data` and `--scale`: what the device can do unless given; with so many seeds where others are wanted.
+
+    UsageError where studies have none.
+    """
+    known = scales_of(data)
+    if not known:
+        names = ", ".join(dict.fromkeys(scale.name for scale in SCALES))
+        raise UsageError(f"--data: studies have no scale for {data!r}; there are {names} (imagenet:/path)")
+    sizes = {scale.size: scale for scale in known}
+    if size is not None and size not in sizes:
+        raise UsageError(f"--scale: {data} has no scale {size}; it has {' and '.join(sizes)}")
+    scale = sizes[size or ("small" if "small" in sizes and device != "cuda" else "authors")]
     return scale if seeds is None else replace(scale, seeds=seeds, replicates=seeds)

@@ -60,14 +60,18 @@ def train_and_evaluate(
     device: torch.device,
     seed: int,
     workers: int,
+    data: str | None = None,
     files: Files | None = None,
     world: World = ALONE,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Trained:
-    """Train an arm's model and evaluate it once, on the arm's split. Raises Diverged, UsageError, NotImplementedError."""
+    """Train an arm's model and evaluate it once, on the arm's split of its data, opened as `data` where that is not their name.
+
+    Raises Diverged, UsageError, NotImplementedError.
+    """
     recipe = recipe_of(arm)
     tell("opening the images")
-    splits = fewer(open_data(arm.data), recipe.data_share)
+    splits = fewer(open_data(data or arm.data), recipe.data_share)
     size = recipe.image_size or arm.image_size
     model = build(size)
     drop_paths(model, recipe.drop_path, name=arm.model)

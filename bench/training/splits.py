@@ -112,15 +112,15 @@ class Splits:
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel of uint8 images, as shares of 255; in double precision, in pieces."""
-    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+    """Mean and deviation per channel of uint8 images, as shares of 255; exact sums, in pieces."""
+    total, squares, count = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), 0
     for piece in images.split(4096):
-        values = piece.double() / 255
+        values = piece.int()
         total += values.sum(dim=(0, 2, 3))
-        squares += values.square().sum(dim=(0, 2, 3))
+        squares += values.mul_(values).sum(dim=(0, 2, 3))
         count += values.numel() // 3
-    mean = total / count
-    return tuple(mean.tolist()), tuple((squares / count - mean.square()).clamp_min(1e-12).sqrt().tolist())
+    mean = total.double() / (255 * count)
+    return tuple(mean.tolist()), tuple((squares.double() / (255**2 * count) - mean.square()).clamp_min(1e-12).sqrt().tolist())
 
 
 def commonest(splits: Splits) -> float:

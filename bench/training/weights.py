@@ -41,11 +41,15 @@ def evaluate_weights(
     build: Callable[[int], nn.Module],
     device: torch.device,
     workers: int,
+    data: str | None = None,
     tell: Callable[[str], None] = lambda text: None,
     **overlay: Any,
 ) -> Evaluated:
-    """Top-1 and top-5 of an arm's weights on its test split; `overlay` is for published ones, see `with_weights`."""
-    entry, splits = models.get(arm.model), open_data(arm.data)
+    """Top-1 and top-5 of an arm's weights on its test split, opened as `data` where that is not its name.
+
+    `overlay` is for published ones, see `with_weights`.
+    """
+    entry, splits = models.get(arm.model), open_data(data or arm.data)
     path = Path(chosen.checkpoint) if chosen.checkpoint else None
     says = weights_file.says_of(path) if path else None
     how = shown(entry, dataset_of(arm.data)[0], size=arm.image_size, tag=arm.weights, says=says, asked=chosen.view)

@@ -13,13 +13,13 @@ from bench.plugins import models
 from bench.studies._factorial import FACTORS
 from bench.studies._scales import SCALES, Scale
 
-SHAPES = {"digits": (32, 10), "cifar10": (32, 10), "imagenet": (224, 1000)}
+SHAPES = {"digits": (32, 10), "cifar10": (32, 10), "cifar10_small": (32, 10), "imagenet": (224, 1000)}
 
 
 def solved(scale: Scale) -> dict[tuple[str, ...], int]:
     """The hidden width of every mixer, stem and stages."""
     width, depth, patch, hidden = scale.skeleton
-    size, classes = SHAPES[scale.name]
+    size, classes = SHAPES[scale.key]
 
     def params(cell: tuple[str, ...], hidden: int) -> int:
         mixer, stem, stages = cell
@@ -33,8 +33,8 @@ def solved(scale: Scale) -> dict[tuple[str, ...], int]:
 
 
 if __name__ == "__main__":
-    for scale in SCALES.values():
-        print(f"    {scale.name!r}: {{")
+    for scale in SCALES:
+        print(f"    {scale.key!r}: {{")
         for cell, hidden in solved(scale).items():
             print(f"        {cell!r}: {hidden},")
         print("    },")

@@ -14,7 +14,9 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from bench.errors import UsageError
+from bench.training.data._kept import Kept, kept
 from bench.training.data._layout import Listed, folders_of, is_flat, listed, some
+from bench.training.data._sources import Files
 from bench.training.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64
@@ -169,7 +171,9 @@ def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, c
     name = f"{how}, {'/'.join(map(str, sizes))}"
     _first(test)
     if train is not None and select is not None and (side := _small(train)):
-        parts = [_in_memory(part, side) for part in (train, select, test)]
+        sources = {id(part.source): part.source for part in (train, select, test)}
+        whole = {key: kept(source, side) if isinstance(source, Files) else None for key, source in sources.items()}
+        parts = [_in_memory(part, side, whole[id(part.source)]) for part in (train, select, test)]
         if all(part is not None for part in parts):
             return held(name, (part for part in parts if part is not None), classes)
     mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -192,15 +196,36 @@ def _first(part: Pictures) -> Image.Image:
     raise UsageError(f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them")
 
 
-def _in_memory(part: Pictures, side: int) -> Split | None:
-    """All images of a split, or None where one has another size: then they are read and resized one by one.
+def _in_memory(part: Pictures, side: int, whole: Kept | None) -> Split | None:
+    """All images of a split, out of the kept ones of its source where there are any; or None where one has another size: then
+    they are read and resized one by one.
 
     UsageError where too many cannot be read; the others are left out by name.
     """
     from bench.training.loader import refuse_broken
 
-    images: list[Tensor] = []
-    kept: list[int] = []
+    found = _one_by_one(part, side) if whole is None else _of_kept(whole, part.indices)
+    if found is None:
+        return None
+    images, broken = found
+    refuse_broken(broken, part)
+    if not broken:
+        return Split(images, part.labels)
+    sound = torch.ones(len(part), dtype=torch.bool)
+    sound[broken] = False
+    return Split(images[sound], part.labels[sound])
+
+
+def _of_kept(whole: Kept, indices: Tensor) -> tuple[Tensor, list[int]]:
+    """The images at some places (n, 3, side, side), and which of them could not be read."""
+    lost = set(whole.unreadable)
+    broken = [place for place, at in enumerate(indices.tolist()) if at in lost] if lost else []
+    return torch.from_numpy(whole.images[indices.numpy()]), broken
+
+
+def _one_by_one(part: Pictures, side: int) -> tuple[Tensor, list[int]] | None:
+    """The same of images in archives and tables."""
+    images = torch.zeros(len(part), 3, side, side, dtype=torch.uint8)
     broken: list[int] = []
     for at in range(len(part)):
         try:
@@ -210,7 +235,5 @@ def _in_memory(part: Pictures, side: int) -> Split | None:
             continue
         if image.size != (side, side):
             return None
-        images.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
-        kept.append(at)
-    refuse_broken(broken, part)
-    return Split(torch.stack(images).contiguous(), part.labels[kept])
+        images[at] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return images, broken

