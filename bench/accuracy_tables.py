@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
 from bench.filling import missing_count, together
+from bench.record import NORMALISED
 from bench.stats import difference
 from bench.summary import Accuracy, Summary
 from bench.table import Cell, Column, Columns, Line, Table, marked
@@ -99,6 +100,8 @@ def _title(words: str, key: Key) -> str:
 
 
 def _share(one: Contestant, count: str) -> Cell:
+    if one.rows[0].arm.num_classes <= 5:  # where the right one is always among five
+        return Cell("")
     shares = [row.detail[count] / row.detail["images"] for row in one.measured if count in row.detail]
     value = 100 * statistics.fmean(shares) if shares else None
     return Cell("" if value is None else f"{value:.1f}", value)
@@ -121,7 +124,7 @@ def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summ
         yield "last checkpoint, or the recipe's moving average; test labels read once, everything chosen on the select split"
         splits = sorted({str(row.detail["split"]) for row in rows if row.detail.get("split")})
         how = sorted({str(row.arm.policy) for row in rows if row.arm.policy})
-        at = sorted({row.arm.transform for row in rows})
+        at = sorted({_shown(row) for row in rows})
         if any(row.detail.get("beside", 1) > 1 for row in rows):
             yield "trainings ran side by side on one machine; no times are given of those"
         yield f"splits: {', '.join(splits)}; trained in {', '.join(how)}; evaluated at {', '.join(at)}"
@@ -146,6 +149,14 @@ def guessing(row: Accuracy) -> str:
     if row.chance <= 1 / classes:
         return f"guessing among {classes} classes"
     return f"always answering the most frequent of {classes} classes, which {row.chance:.1%} of the test images are of"
+
+
+def _shown(row: Accuracy) -> str:
+    """How test images were shown, with the numbers that they were normalised by where the words alone do not say them."""
+    if not row.arm.transform.endswith(f", {NORMALISED}") or "mean" not in row.detail or "std" not in row.detail:
+        return row.arm.transform
+    numbers = (f"{name} {' '.join(f'{one:.3g}' for one in row.detail[name])}" for name in ("mean", "std"))
+    return f"{row.arm.transform.removesuffix(NORMALISED)}{', '.join(numbers)}"
 
 
 def _of_file(row: Accuracy) -> Iterator[str]:

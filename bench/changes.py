@@ -103,7 +103,7 @@ def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
             continue
         arm = msgspec.structs.replace(record.arm, source=None)
         if arm in found and found[arm].runs[-1].machine.name != record.runs[-1].machine.name:
-            names = sorted({one.runs[-1].machine.name for one in (found[arm], record)})
+            names = sorted({one.runs[-1].machine.name for one in records if one.runs})
             raise UsageError(f"compare: {text} holds several machines ({', '.join(names)}); name one of their folders")
         if arm not in found or found[arm].runs[-1].started < record.runs[-1].started:
             found[arm] = record

@@ -139,7 +139,8 @@ def _interrupted(console: Terminal, rounds: int) -> int:
     from bench import stopping
 
     stopping.deaf()  # it ends now: another Ctrl-C would only break that off
-    console.print(f"interrupted: {rounds} finished rounds are kept; the same command goes on from there", highlight=False)
+    finished = f"{rounds} finished round{'s' * (rounds != 1)} and every training's last checkpoint"
+    console.print(f"interrupted: {finished} are kept; the same command goes on from there", highlight=False, soft_wrap=True)
     return 130
 
 
@@ -705,7 +706,10 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     several = len(machines) > 1
     written = []
     for one in machines:
-        written += exported(one.summary, inside(folder, folder / one.folder.name) if several else folder)
+        files = exported(one.summary, inside(folder, folder / one.folder.name) if several else folder)
+        if not files:
+            _say(f"{one.folder}: nothing to export, its records are of studies alone")
+        written += files
     damaged = [error for one in machines for error in one.damaged]
     for error in damaged:
         _complain(error)

@@ -77,7 +77,7 @@ def _evaluated(one: Contestant, summary: Summary) -> dict[str, str]:
         "top1_err": f"{100 - top1:.3f}",
         "top5": "" if top5 is None else f"{top5:.3f}",
         "top5_err": "" if top5 is None else f"{100 - top5:.3f}",
-        "param_count": "" if params is None else f"{params / 1e6:.2f}",
+        "param_count": "" if params is None else f"{params / 1e6:.6g}",
         "crop_pct": crop[1].rstrip(".") if crop else "",
         "interpolation": interpolation[0] if interpolation else "",
     }
@@ -94,9 +94,9 @@ def _timed(row: Row) -> list[dict[str, str]]:
             "infer_step_time": f"{1e3 * batch / speed:.3f}",
             "infer_batch_size": str(batch),
             "infer_img_size": str(row.image_size),
-            "infer_gmacs": "" if macs is None else f"{macs / 1e9:.2f}",
-            "infer_macts": "" if activations is None else f"{activations / 1e6:.2f}",
-            "param_count": "" if params is None else f"{params / 1e6:.2f}",
+            "infer_gmacs": "" if macs is None else f"{macs / 1e9:.6g}",
+            "infer_macts": "" if activations is None else f"{activations / 1e6:.6g}",
+            "param_count": "" if params is None else f"{params / 1e6:.6g}",
         }
         for batch, speed in sorted(row.by_batch("throughput").items())
     ]

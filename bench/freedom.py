@@ -74,7 +74,10 @@ def _by_mlp(family: Family, target: Any, axes: Axes, image_size: int, classes: i
         missed = misses(shape.counts(image_size, classes), target, axes)
         unusual = abs(math.log2(ratio / 4))
         if max(map(abs, missed.values())) <= tolerance and (best is None or unusual < best[0]):
-            best = unusual, Remedy(freedom=f"an MLP {ratio:.2g} times as wide", name=shape.name, image_size=image_size, misses=missed)
+            best = (
+                unusual,
+                Remedy(freedom=f"an MLP of {ratio:.2g} times the model's width", name=shape.name, image_size=image_size, misses=missed),
+            )
     return best[1] if best else None
 
 

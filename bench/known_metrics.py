@@ -117,6 +117,9 @@ class WeightsFile(msgspec.Struct, frozen=True, kw_only=True):
     stored_as: list[str] = []
 
 
+Channels = Annotated[list[Annotated[float, Meta(ge=-1e6, le=1e6)]], Meta(min_length=1, max_length=3)]
+
+
 class Top1(Plain, frozen=True, kw_only=True):
     """Counts of right answers, how they were got, and what the training took."""
 
@@ -137,6 +140,8 @@ class Top1(Plain, frozen=True, kw_only=True):
     peak_memory_bytes: Number | UnsetType = UNSET
     final_loss: float | None = None
     split: str | UnsetType = UNSET
+    mean: Channels | UnsetType = UNSET
+    std: Channels | UnsetType = UNSET
     processes: Positive | UnsetType = UNSET
     commonest_class: Share | UnsetType = UNSET
     auxiliary_heads: Count | UnsetType = UNSET

@@ -100,6 +100,11 @@ class ProbeArm(Line, tag="probe", frozen=True, kw_only=True):
     device: Device
 
 
+NORMALISED = "normalised"
+"""Ends a transform whose mean and deviation stand in the sample: small images that fit into memory are normalised by their
+training split, others by ImageNet's mean and deviation, and which they are is known once they are opened."""
+
+
 class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     """What a top-1 is measured of: published `weights`, a `checkpoint`, or a training under `recipe`, with `policy`.
 

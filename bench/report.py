@@ -63,6 +63,8 @@ def _machine_folders(results: Path) -> tuple[list[Path], list[UsageError]]:
     below, links = record_folders(results)
     found = [folder.parent for folder in below if folder.parent.parent == results]
     if not found:
+        if (results / "records").is_dir():
+            raise UsageError(f"--results: {results} is one machine's folder; name the one above it, {results.parent}")
         raise links[0] if links else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
     return found, list(links)
 

@@ -20,7 +20,7 @@ from bench.errors import UsageError, one_line
 from bench.matching import cost_in_closed_form, cost_of
 from bench.own_models import source_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
-from bench.record import About, AccuracyArm, Arm, Scalar, SpeedArm
+from bench.record import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.subject import SPEED_SETTINGS, runnable_policy
 from bench.task import Task, about_of
 from bench.training import search
@@ -255,7 +255,7 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
         num_classes=wish.num_classes,
         data=wish.images,
         split="test",
-        transform=f"crop {recipe.eval_crop:g}, {recipe.eval_interpolation}, normalised by the training split",
+        transform=f"crop {recipe.eval_crop:g}, {recipe.eval_interpolation}, {_normalised(wish.dataset)}",
         recipe=recipe.name,
         recipe_hash=recipe.hash,
         equalise=config.equalise,
@@ -283,6 +283,11 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
         tuning, rate = search.PROTOCOL, _rate(recipe, search.best(scores))
     for seed in range(config.seed, config.seed + config.seeds):
         yield _task(wish, msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed), about, seed)
+
+
+def _normalised(dataset: Dataset) -> str:
+    """By what images are normalised, as far as it is known before they are opened; the numbers stand in the record."""
+    return "normalised by the training split" if dataset.image_size is not None else NORMALISED
 
 
 def _distinct(wish: Wish) -> list[Model]:

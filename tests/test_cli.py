@@ -135,7 +135,7 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the whole group
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "finished rounds are kept; the same command goes on from there" in output
+    assert "are kept; the same command goes on from there" in output
     assert "Traceback" not in output
 
 

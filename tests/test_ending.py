@@ -143,7 +143,9 @@ def test_ctrl_c_three_times_in_a_training_is_one_line(tmp_path: Path) -> None:
         time.sleep(0.02)
     code, out, err = finished(process)
     assert (code, err) == (130, "")
-    assert out.count("interrupted: 0 finished rounds are kept; the same command goes on from there") == 1
+    assert (
+        out.count("interrupted: 0 finished rounds and every training's last checkpoint are kept; the same command goes on from there") == 1
+    )
 
 
 def test_ctrl_c_while_workers_are_made_ready_is_one_line(tmp_path: Path) -> None:

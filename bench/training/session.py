@@ -145,6 +145,8 @@ def train_and_evaluate(
         "peak_memory_bytes": peak,
         "final_loss": curve.loss[-1],
         "split": splits.name,
+        "mean": list(splits.mean),
+        "std": list(splits.std),
         "processes": world.size,
         **({"auxiliary_heads": training.auxiliary, "auxiliary_weight": AUXILIARY_WEIGHT} if training.auxiliary else {}),
         "commonest_class": commonest(splits),

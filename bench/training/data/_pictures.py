@@ -65,7 +65,8 @@ def looked_through(argument: str, flag: str, classes: int | None, test_alone: bo
     if last is None and train is None and test_alone and folders_of(root):
         last = root
     if last is None:
-        raise UsageError(f"{flag}: {root} has neither val/ nor test/ below it; it has {some(root)}{_nearer(root)}")
+        instead = _nearer(root) or "; sort the images into train/<class>/ and val/<class>/"
+        raise UsageError(f"{flag}: {root} has neither val/ nor test/ below it; it has {some(root)}{instead}")
     if train is None and not test_alone:
         raise UsageError(f"{flag}: {root} has no train/ below it; it has {some(root)}{_nearer(root)}")
     places = [place for place in (last, train, validation if test else None) if place is not None]
