@@ -201,6 +201,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
     }
     if not of_studies:
         kept = [record for record in kept if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)]
+    kept, notes = _of_one_protocol(kept, notes)
     speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
     asked = [record for record in speeds if _was_asked(record)]
     rows = _rows(asked, MEASURED)
@@ -268,6 +269,25 @@ def _newest_of_each(records: list[Record]) -> list[Record]:
         newest[arm] = record
     chosen = {record.path for record in newest.values()}
     return [record for record in records if record.path in chosen]
+
+
+def _of_one_protocol(records: list[Record], notes: list[str]) -> tuple[list[Record], list[str]]:
+    """Records without the speeds that were measured differently than the newest was, which a note counts.
+
+    Speeds of two protocols are of different things: they stand in no table together.
+    """
+    speeds = [record for record in records if isinstance(record.arm, SpeedArm)]
+    newest = max(speeds, key=lambda record: record.runs[-1].started).head.settings if speeds else {}
+    others = [record for record in speeds if record.head.settings != newest]
+    if not others:
+        return records, notes
+    left_out = {record.path for record in others}
+    had = ", ".join(sorted({str(record.head.settings.get("protocol")) for record in others}))
+    note = (
+        f"{len(others)} speeds were measured by protocol {had}, before protocol {newest.get('protocol')} (docs/METHOD.md), and are not "
+        "shown: the same `bench run` measures them anew"
+    )
+    return [record for record in records if record.path not in left_out], [*notes, note]
 
 
 def _counted_only(record: Record, arm: CountArm) -> Row:
