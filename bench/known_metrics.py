@@ -100,9 +100,11 @@ class Macs(Plain, frozen=True, kw_only=True):
 
 
 class Ceiling(Plain, frozen=True, kw_only=True):
-    """What a probe did in its window."""
+    """What a probe did in its window; of several shapes the fastest, and how fast each was."""
 
     calls: Positive | UnsetType = UNSET
+    shape: str | UnsetType = UNSET
+    rates: dict[str, Amount] | UnsetType = UNSET
     side: Positive | UnsetType = UNSET
     bytes: Positive | UnsetType = UNSET
 

@@ -6,7 +6,6 @@ direction stand in its records.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,15 +98,11 @@ class Row:
 
 @dataclass(kw_only=True)
 class Probe:
-    """What a probe of the machine gave: per metric one value per (run, round)."""
+    """What a probe of the machine gave: per metric one value per (run, round), and which shape was the fastest then."""
 
     precision: str
     rounds: dict[str, dict[tuple[str, int], float]]
-
-    def median(self, metric: str) -> float | None:
-        """The median over rounds."""
-        values = self.rounds.get(metric)
-        return statistics.median(values.values()) if values else None
+    shapes: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -297,7 +292,18 @@ def _counted_only(record: Record, arm: CountArm) -> Row:
 
 def _probe(record: Record, arm: ProbeArm) -> Probe:
     names = {sample.metric for line in record.rounds for sample in line.samples}
-    return Probe(precision=arm.precision, rounds={name: per_round(record, name, (*MEASURED, "confirm")) for name in sorted(names)})
+    phases = (*MEASURED, "confirm")
+    return Probe(
+        precision=arm.precision,
+        rounds={name: per_round(record, name, phases) for name in sorted(names)},
+        shapes={name: _shapes(record, name, phases) for name in sorted(names)},
+    )
+
+
+def _shapes(record: Record, metric: str, phases: Sequence[str]) -> dict[tuple[str, int], str]:
+    """By (run, round) the shape that was the fastest, where several were tried."""
+    found = samples(record, metric, phases)
+    return {(line.run, line.round): str(sample.detail["shape"]) for line, sample in found if "shape" in sample.detail}
 
 
 def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
