@@ -87,9 +87,11 @@ class LayerTime(Plain, frozen=True, kw_only=True):
 
 
 class Memory(Plain, frozen=True, kw_only=True):
-    """Since when the peak counts."""
+    """Since when the peak counts, what of, and how much of it a CUDA graph keeps for itself."""
 
     since: str | UnsetType = UNSET
+    counted: str | UnsetType = UNSET
+    graph_pool: Count | UnsetType = UNSET
 
 
 class Macs(Plain, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ SPEED_SETTINGS: dict[str, Scalar] = {
     "warmup_cap_s": 1.2,
     "input": "standard normal, on the device",
     "weights": "random; scales and shifts of norms drawn as after training, batch statistics taken from two images",
+    "memory": "allocated, with a graph's pool; on a CPU anonymous pages over those before the model was built",
     "clock": "wall, device synchronised: latency after every call, throughput once per window",
 }
 

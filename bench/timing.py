@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -167,8 +167,25 @@ def _flat(before: float | None, after: float | None) -> bool:
     return before is None or after is None or abs(after / before - 1) <= FLAT
 
 
-def capture(call: Callable[[], T], device: str) -> Callable[[], T]:
-    """What replays `call` as a CUDA graph and returns the output that it fills.
+@dataclass(frozen=True)
+class Replay(Generic[T]):
+    """A call that was captured in a CUDA graph: replays it, and returns the output that it fills."""
+
+    graph: Any
+    output: T
+
+    def __call__(self) -> T:
+        self.graph.replay()
+        return self.output
+
+
+def pool_of(call: Callable[[], object]) -> tuple[int, int] | None:
+    """The pool of memory that a captured graph has to itself; None for a call that is none."""
+    return call.graph.pool() if isinstance(call, Replay) else None
+
+
+def capture(call: Callable[[], T], device: str) -> Replay[T]:
+    """`call` as a CUDA graph.
 
     A few calls on a side stream come first: libraries choose kernels and allocate workspaces in them, which cannot be
     captured.
@@ -184,9 +201,4 @@ def capture(call: Callable[[], T], device: str) -> Callable[[], T]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         output = call()
-
-    def replay() -> T:
-        graph.replay()
-        return output
-
-    return replay
+    return Replay(graph, output)
