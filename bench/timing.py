@@ -69,12 +69,13 @@ class CudaClock(CpuClock):
     def timed(self, call: Callable[[], object]) -> Times:
         import torch
 
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start = self.now()
-        first.record()
-        call()
-        last.record()
-        returned = self.now()
+        with torch.cuda.device(self.device):
+            first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start = self.now()
+            first.record()
+            call()
+            last.record()
+            returned = self.now()
         self.synchronize()
         return Times(self.now() - start, returned - start, first.elapsed_time(last) / 1000)
 
@@ -199,6 +200,6 @@ def capture(call: Callable[[], T], device: str) -> Replay[T]:
             call()
     torch.cuda.current_stream(device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.device(device), torch.cuda.graph(graph):
         output = call()
     return Replay(graph, output)

@@ -1,0 +1,122 @@
+"""What a CUDA device can do wrong, on fake ones: the wrong device, readings that are refused, graphs of graphs, a machine in parts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import scheduling, settings, worker
+from bench.record import SpeedArm
+from bench.worker import Job
+
+
+def arm(policy: str = "bf16", **changes: Any) -> SpeedArm:
+    what = {"model": "convmixer_16_1_k3_p8", "image_size": 32, "num_classes": 10, "device": "cuda", "batch_size": 1, **changes}
+    return SpeedArm(policy=policy, **what)
+
+
+class FakeCuda:
+    """As much of torch.cuda as is asked here: which device is the current one, and which one each thing was done on."""
+
+    def __init__(self) -> None:
+        self.at, self.done = 0, list[tuple[str, int]]()
+
+    def set_device(self, device: str) -> None:
+        self.at = torch.device(device).index
+
+    @contextlib.contextmanager
+    def device(self, device: str) -> Any:
+        before = self.at
+        self.set_device(device)
+        yield
+        self.at = before
+
+    def note(self, what: str) -> None:
+        self.done.append((what, self.at))
+
+
+def test_a_worker_s_device_is_set_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events, captures and handwritten kernels use the current device: with `--device cuda:1` they were those of cuda:0."""
+    fake = FakeCuda()
+    monkeypatch.setattr(torch.cuda, "set_device", fake.set_device)
+    monkeypatch.setattr(scheduling, "go_first", lambda: None)
+    monkeypatch.setattr(settings, "fix", lambda threads: fake.note("settings"))
+    monkeypatch.setattr("bench.subject.open_subject", lambda *_, **__: fake.note("opened") or SimpleNamespace())
+    worker._open(Job(arm(), "cuda:1", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
+    assert fake.done == [("settings", 1), ("opened", 1)]
+    fake.done.clear()
+    worker._open(Job(arm(device="cpu"), "cpu", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
+    assert fake.at == 1, "the current CUDA device is none of a CPU's"
+
+
+class FakeGraphs(FakeCuda):
+    """Streams, events and graphs that note the device they were made on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fake = self
+
+        class Graph:
+            def pool(self) -> tuple[int, int]:
+                return (0, 1)
+
+            def replay(self) -> None:
+                fake.note("replay")
+
+        class Stream:
+            def __init__(self, device: str) -> None: ...
+
+            def wait_stream(self, other: object) -> None: ...
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None: ...
+
+            def record(self) -> None:
+                fake.note("event")
+
+            def elapsed_time(self, other: object) -> float:
+                return 2.0
+
+        self.CUDAGraph, self.Stream, self.Event = Graph, Stream, Event
+
+    def current_stream(self, device: str) -> Any:
+        return self.Stream(device)
+
+    def stream(self, stream: object) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def graph(self, graph: object) -> Any:
+        self.note("capture")
+        yield
+
+    def synchronize(self, device: str) -> None: ...
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> FakeGraphs:
+    fake = FakeGraphs()
+    monkeypatch.setattr(torch, "cuda", fake)
+    return fake
+
+
+def counted(calls: list[int]) -> Callable[[], int]:
+    def call() -> int:
+        calls.append(1)
+        return len(calls)
+
+    return call
+
+
+def test_a_capture_and_its_events_are_on_the_call_s_device(graphs: FakeGraphs) -> None:
+    from bench.timing import CudaClock, capture
+
+    replay = capture(counted([]), "cuda:1")
+    CudaClock("cuda:1").timed(replay)
+    assert graphs.done == [("capture", 1), ("event", 1), ("replay", 1), ("event", 1)]
+    assert graphs.at == 0
