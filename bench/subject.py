@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -299,6 +300,8 @@ def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
 def capacity_call(subject: Subject, batch: int) -> Callable[[], Tensor]:
     """A forward pass over `batch` images under the arm's policy, built anew: nothing is left of an earlier attempt."""
     assert isinstance(subject.arm, SpeedArm)
+    if "torch._dynamo" in sys.modules:  # something was compiled, and PyTorch runs the ninth size of one piece of code eagerly
+        torch.compiler.reset()
     arm = msgspec.structs.replace(subject.arm, batch_size=batch, mode="inference")
     execution = _execution(subject, arm)
     call: Callable[[], Tensor] = execution.inference

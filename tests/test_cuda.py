@@ -120,3 +120,24 @@ def test_a_capture_and_its_events_are_on_the_call_s_device(graphs: FakeGraphs) -
     CudaClock("cuda:1").timed(replay)
     assert graphs.done == [("capture", 1), ("event", 1), ("replay", 1), ("event", 1)]
     assert graphs.at == 0
+
+
+def test_every_size_of_a_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After eight graphs of one piece of code PyTorch gives up and runs it eagerly: the largest batch was an eager one's."""
+    from bench.metrics.largest_batch import attempt
+    from bench.plugins import models
+    from bench.subject import open_subject
+
+    compiled: list[int] = []
+
+    def backend(graph: Any, inputs: list[Any]) -> Any:
+        compiled.extend(one.shape[0] for one in inputs if tuple(one.shape[1:]) == (3, 32, 32))
+        return graph.forward
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, mode, dynamic: real(model, dynamic=dynamic, backend=backend))
+    build = lambda: models.get("convmixer_16_1_k3_p8").build(image_size=32, num_classes=10)  # noqa: E731
+    one = open_subject(arm("compile", device="cpu", mode="capacity"), device="cpu", seed=0, build=build, progress=lambda text: None)
+    sizes = list(range(1, 13))
+    assert all(attempt(one, size) for size in sizes)
+    assert compiled == sizes
