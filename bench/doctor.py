@@ -143,7 +143,7 @@ def _device(device: str) -> Iterator[Finding]:
 
 
 def _memory(device: str) -> Iterator[Finding]:
-    free = free_memory(gpu_for(device))
+    free = free_memory(device, gpu_for(device))
     if free is not None:
         enough = free >= MEMORY
         remedy = "" if enough else "arms that do not fit together are measured in groups"

@@ -7,12 +7,15 @@ no value; nothing is guessed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from bench.record import Scalar
 
 # What counts as throttling: reasons that slow a GPU below what it was asked for. Idle and application clocks are not.
-THROTTLES = {0x04: "power cap", 0x08: "hardware slowdown", 0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake"}
+OWN = "power cap"
+"""The one that a GPU's own work brings about: at full load its clock is what its power limit allows, on a quiet machine too."""
+THROTTLES = {0x04: OWN, 0x08: "hardware slowdown", 0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake"}
 
 
 class Gpu(Protocol):
@@ -67,7 +70,10 @@ class NvmlGpu:
         return [pid for pid in found or [] if pid not in mine]
 
     def free(self) -> int | None:
-        return self._read(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).free))
+        nvml, handle = self._nvml, self._handle
+        if self._read(lambda: nvml.nvmlDeviceGetMigMode(handle)[0]):
+            return None  # the whole card's memory, of which this process has a part
+        return self._read(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
 
     def _read(self, reading: Callable[[], Any]) -> Any:
         try:
@@ -77,19 +83,42 @@ class NvmlGpu:
 
 
 def gpu_for(device: str) -> Gpu | None:
-    """The GPU behind a torch device string; None for other devices and where NVML cannot be used."""
+    """The GPU behind a torch device string, or a part of one (MIG); None for other devices and where NVML cannot be used."""
     if not device.startswith("cuda"):
         return None
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    import torch
+
+    with suppress(AttributeError):  # older drivers have no name for it
+        uuid = torch.cuda.get_device_properties(device).uuid
+        # By its own name: CUDA_VISIBLE_DEVICES renumbers what torch sees and not what NVML sees.
+        for kind in ("MIG", "GPU"):
+            with suppress(nvml.NVMLError):
+                return NvmlGpu(nvml, nvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}"))
+    return None
+
+
+def driver_version() -> str | None:
+    """The version of the NVIDIA driver, as far as NVML tells."""
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    with suppress(nvml.NVMLError):
+        found = nvml.nvmlSystemGetDriverVersion()
+        return found.decode() if isinstance(found, bytes) else str(found)
+    return None
+
+
+def _nvml() -> Any:
+    """The module pynvml, started; None where it is not installed or finds no driver."""
     try:
         import pynvml
     except ImportError:
         return None
-    import torch
-
     try:
         pynvml.nvmlInit()
-        # By its own name: CUDA_VISIBLE_DEVICES renumbers what torch sees and not what NVML sees.
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-    except (pynvml.NVMLError, AttributeError):
+    except pynvml.NVMLError:
         return None
-    return NvmlGpu(pynvml, handle)
+    return pynvml

@@ -103,7 +103,7 @@ class Runner:
     """When the command began, on the clock of `now`; unless given, when this was made."""
     part: Part | None = None
     """Which arms are measured; those of the configuration's shard unless given."""
-    free: Callable[[Gpu | None], int | None] = free_memory
+    free: Callable[[str, Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
         self.began = self.now() if self.began is None else self.began
@@ -348,13 +348,13 @@ class Runner:
         alive = [lane for lane in [*shared, *waiting] if lane.status is None]
         for number, lane in enumerate(alive):
             self.observer.step("building and warming up", label(lane.arm), number, len(alive), None)
-            free = self.free(self.gpu)
+            free = self.free(self.device, self.gpu)
             first = lane in shared or not any(one in waiting for one in group)
             if free is not None and not first and free < 1.5 * largest + RESERVE:
                 later.append(lane)
             elif self._open(lane, patient=not first):
                 group.append(lane)
-                largest = max(largest, (free or 0) - (self.free(self.gpu) or 0))
+                largest = max(largest, (free or 0) - (self.free(self.device, self.gpu) or 0))
             elif lane.status is None:
                 later.append(lane)  # out of memory beside the others
         return group, later

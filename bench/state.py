@@ -1,6 +1,7 @@
 """What the machine does beside a window: how much of it others took, and how the GPU felt.
 
-A window is disturbed where others took more than a share of the processors, or a GPU was throttled. Such windows are
+A window is disturbed where others took more than a share of the processors, or heat or a fault slowed a GPU; that its own work
+brought it to its power limit is noted, and disturbs nothing. Such windows are
 marked and repeated; they are never dropped. What was left to the window is kept (`left`): where two windows are
 compared, each speed is held against its own share. On two cores beside two processes that came and went, that took the
 standard deviation of a round's log-ratio from 0.33 to 0.12, and the exponent that did best was 1.0.
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.gpu import Gpu
+from bench.gpu import OWN, Gpu
 from bench.memory import in_file
 from bench.record import Scalar
 
@@ -47,9 +48,11 @@ class State:
             for name in ("clock_mhz", "temperature_c", "power_w"):
                 if found := [float(seen[name] or 0) for seen in self._seen if name in seen]:
                     state |= {f"{name}_min": min(found), f"{name}_max": max(found)}
-            if throttled := {str(seen["throttle"]) for seen in self._seen if seen.get("throttle")}:
-                state["throttle"] = ", ".join(sorted(throttled))
-                trouble.append(f"throttled: {state['throttle']}")
+            reasons = {reason for seen in self._seen if (found := seen.get("throttle")) for reason in str(found).split(", ")}
+            if reasons:
+                state["throttle"] = ", ".join(sorted(reasons))
+            if reasons - {OWN}:
+                trouble.append(f"throttled: {', '.join(sorted(reasons - {OWN}))}")
         return state, "; ".join(trouble) or None
 
     def _cpu(self, pid: int) -> tuple[dict[str, Scalar], list[str]]:
@@ -89,10 +92,13 @@ def ticks(pid: int) -> tuple[int, int, int, int] | None:
     return busy + idle + waiting + steal, busy, steal, int(process[11]) + int(process[12])
 
 
-def free_memory(gpu: Gpu | None = None) -> int | None:
-    """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown."""
-    if gpu is not None:
-        return gpu.free()
+def free_memory(device: str, gpu: Gpu | None = None) -> int | None:
+    """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown.
+
+    A CUDA device whose memory nobody can read has an unknown amount: the system's says nothing of it.
+    """
+    if device.startswith("cuda"):
+        return gpu.free() if gpu is not None else None
     found = [value for value in (in_file(Path("/proc/meminfo"), "MemAvailable"), _group()) if value is not None]
     return min(found, default=None)
 

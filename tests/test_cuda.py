@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from bench import scheduling, settings, worker
+from bench import environment, scheduling, settings, worker
+from bench.gpu import gpu_for
 from bench.record import SpeedArm
+from bench.state import free_memory
 from bench.worker import Job
+
+from .test_state import FakeNvml
 
 
 def arm(policy: str = "bf16", **changes: Any) -> SpeedArm:
@@ -141,3 +147,54 @@ def test_every_size_of_a_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     sizes = list(range(1, 13))
     assert all(attempt(one, size) for size in sizes)
     assert compiled == sizes
+
+
+class FakePynvml(FakeNvml):
+    """NVML with one device, under one name."""
+
+    def __init__(self, name: str, **reads: Any) -> None:
+        super().__init__(nvmlInit=None, nvmlSystemGetDriverVersion="570.1", **reads)
+        self.name = name
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        if name != self.name:
+            raise self.NVMLError(name)
+        return name
+
+
+@pytest.fixture
+def with_uuid(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakePynvml | None], None]:
+    """Puts NVML, or none, in place."""
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="ab12"))
+    return lambda nvml: monkeypatch.setitem(sys.modules, "pynvml", nvml)
+
+
+def test_the_free_memory_of_a_part_of_a_gpu_is_its_own(with_uuid: Callable[[FakePynvml | None], None]) -> None:
+    """The names of parts begin with MIG: none was found by GPU-, and the host's memory stood in for the part's."""
+    info = SimpleNamespace(free=9 << 30)
+    with_uuid(FakePynvml("MIG-ab12", nvmlDeviceGetMemoryInfo=info))
+    assert free_memory("cuda:0", gpu_for("cuda:0")) == 9 << 30
+    with_uuid(FakePynvml("GPU-ab12", nvmlDeviceGetMemoryInfo=info, nvmlDeviceGetMigMode=(0, 0)))
+    assert free_memory("cuda:0", gpu_for("cuda:0")) == 9 << 30
+    # Where torch names the card and a part of it is what this process has, nobody says how much of that is free.
+    with_uuid(FakePynvml("GPU-ab12", nvmlDeviceGetMemoryInfo=info, nvmlDeviceGetMigMode=(1, 1)))
+    assert free_memory("cuda:0", gpu_for("cuda:0")) is None
+    with_uuid(None)
+    assert gpu_for("cuda:0") is None
+    assert free_memory("cuda:0", None) is None
+    assert free_memory("cpu")
+
+
+def test_a_machine_without_nvidia_smi_is_described(
+    with_uuid: Callable[[FakePynvml | None], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Fake GPU")
+    with_uuid(FakePynvml("GPU-ab12"))
+    assert environment.describe("cuda:0", installation="none").versions["driver"] == "570.1"
+    with_uuid(None)
+    assert environment.describe("cuda:0", installation="none").versions["driver"] == "unknown"
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 580.2\n")
+    program.chmod(0o755)
+    assert environment.describe("cuda:0", installation="none").versions["driver"] == "580.2"
