@@ -52,9 +52,10 @@ class Throughput(Plain, frozen=True, kw_only=True):
 
 
 class Latency(Plain, frozen=True, kw_only=True):
-    """Medians over the calls of a window."""
+    """Medians over the calls of a window. `device_s` is what `device_span_s` was called before it was known to hold gaps."""
 
     host_s: Seconds | UnsetType = UNSET
+    device_span_s: Seconds | UnsetType = UNSET
     device_s: Seconds | UnsetType = UNSET
 
 

@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one call: as a user waits for it, until the call returned, and on the device alone."""
+    """Seconds of one call: as a user waits for it, until the call returned, and from the device's first event to its last.
+
+    Between those two a device also waits for what the host has not launched yet.
+    """
 
     wall: float
     host: float

@@ -14,8 +14,11 @@ import torch
 
 from bench import environment, scheduling, settings, worker
 from bench.gpu import gpu_for
+from bench.plugins import metrics
 from bench.record import SpeedArm
 from bench.state import free_memory
+from bench.subject import Subject
+from bench.timing import Replay, clock_for
 from bench.worker import Job
 
 from .test_state import FakeNvml
@@ -198,3 +201,25 @@ def test_a_machine_without_nvidia_smi_is_described(
     program.write_text("#!/bin/sh\necho 580.2\n")
     program.chmod(0o755)
     assert environment.describe("cuda:0", installation="none").versions["driver"] == "580.2"
+
+
+def speed_subject(call: Callable[[], object], policy: str) -> Subject:
+    one = Subject(arm=arm(policy), device="cuda:0", build=torch.nn.Identity, clock=clock_for("cuda:0"), seed=0)
+    one.call = call
+    return one
+
+
+def test_a_policy_s_own_graph_is_replayed_and_not_captured_again(graphs: FakeGraphs) -> None:
+    window = 1e-9  # one call
+    mine = Replay(graphs.CUDAGraph(), None)
+    assert metrics.get("graph_latency").measure(speed_subject(mine, "bf16+graph"), window).values == [0.002]
+    assert [what for what, _ in graphs.done].count("capture") == 0
+    metrics.get("graph_latency").measure(speed_subject(lambda: None, "bf16"), window)
+    assert [what for what, _ in graphs.done].count("capture") == 1
+
+
+def test_the_time_between_a_device_s_events_is_called_a_span(graphs: FakeGraphs) -> None:
+    """It holds the gaps in which the device waits for launches: a host-bound model's was read as its kernels' time."""
+    reading = metrics.get("latency").measure(speed_subject(lambda: None, "bf16"), 1e-9)
+    assert reading.detail["device_span_s"] == 0.002
+    assert set(reading.detail) == {"host_s", "device_span_s"}
