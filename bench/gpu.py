@@ -29,6 +29,10 @@ class Gpu(Protocol):
         """clock_mhz, temperature_c, power_w and throttle, each as far as it can be read."""
         ...
 
+    def limits(self) -> dict[str, Scalar]:
+        """gpu_power_limit_w (enforced, and by default), gpu_clock_max_mhz and gpu_memory_clock_max_mhz, as far as they can be read."""
+        ...
+
     def energy(self) -> float | None:
         """Joules since the driver was loaded."""
         ...
@@ -59,6 +63,16 @@ class NvmlGpu:
             "temperature_c": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
             "power_w": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
             "throttle": None if reasons is None else ", ".join(name for bit, name in THROTTLES.items() if reasons & bit),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def limits(self) -> dict[str, Scalar]:
+        nvml, handle = self._nvml, self._handle
+        found = {
+            "gpu_power_limit_w": self._read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
+            "gpu_power_limit_default_w": self._read(lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000),
+            "gpu_clock_max_mhz": self._read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            "gpu_memory_clock_max_mhz": self._read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -98,6 +112,23 @@ def gpu_for(device: str) -> Gpu | None:
             with suppress(nvml.NVMLError):
                 return NvmlGpu(nvml, nvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}"))
     return None
+
+
+def described(device: str, gpu: Gpu | None) -> dict[str, Scalar]:
+    """What of a CUDA device limits its speed, and which of its readings there are (`gpu_tells`), for the record; else nothing.
+
+    No part of what makes two runs those of one machine: NVML may be installed between them, and a limit read for the first time.
+    """
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", None)
+    found: dict[str, Scalar] = {} if cache is None else {"gpu_l2_bytes": int(cache)}
+    if gpu is None:
+        return {**found, "gpu_tells": "nothing"}
+    readings = {**gpu.state(), **{name: value for name, value in (("energy", gpu.energy()), ("free", gpu.free())) if value is not None}}
+    return {**found, **gpu.limits(), "gpu_tells": ", ".join(sorted(readings)) or "nothing"}
 
 
 def driver_version() -> str | None:

@@ -48,7 +48,8 @@ class State:
             for name in ("clock_mhz", "temperature_c", "power_w"):
                 if found := [float(seen[name] or 0) for seen in self._seen if name in seen]:
                     state |= {f"{name}_min": min(found), f"{name}_max": max(found)}
-            reasons = {reason for seen in self._seen if (found := seen.get("throttle")) for reason in str(found).split(", ")}
+            said = ", ".join(str(seen["throttle"]) for seen in self._seen if seen.get("throttle"))
+            reasons = set(said.split(", ")) if said else set()
             if reasons:
                 state["throttle"] = ", ".join(sorted(reasons))
             if reasons - {OWN}:

@@ -117,8 +117,8 @@ class Subject:
     """The call captured in a CUDA graph, once somebody asked for it."""
     job: Any = None
     """What the worker was told, for those who keep files."""
-    kept: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors of probes, made once."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What probes make once: tensors, and calls that hold some."""
     held: held.Values = field(default_factory=lambda: held.now())
     """The settings of this process that have to hold until the last window."""
     set_back: dict[str, str] = field(default_factory=dict)

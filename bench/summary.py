@@ -340,8 +340,11 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
 
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
-    if record.ends and record.ends[-1].status != "ok":
-        row.trouble[where] = f"{record.ends[-1].status}: {record.ends[-1].error}"
+    """How it ended, where it did not end well: for all of an arm, or for the metrics that are named."""
+    every = {metric for end in record.ends for metric in end.metrics}
+    for end in troubles(record):
+        at = where if set(end.metrics) == every else f"{', '.join(end.metrics)}, {where}"
+        row.trouble[at] = f"{end.status}: {end.error}"
 
 
 def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:

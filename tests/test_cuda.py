@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
-from bench import environment, scheduling, settings, worker
-from bench.gpu import gpu_for
+from bench import environment, record, runner, scheduling, settings, worker
+from bench.config import RunConfig
+from bench.gpu import NvmlGpu, described, gpu_for
 from bench.plugins import metrics
 from bench.record import SpeedArm
 from bench.state import free_memory
 from bench.subject import Subject
+from bench.summary import summarise
 from bench.timing import Replay, clock_for
-from bench.worker import Job
+from bench.worker import Failure, Job, Window
 
+from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml
 
 
@@ -223,3 +228,82 @@ def test_the_time_between_a_device_s_events_is_called_a_span(graphs: FakeGraphs)
     reading = metrics.get("latency").measure(speed_subject(lambda: None, "bf16"), 1e-9)
     assert reading.detail["device_span_s"] == 0.002
     assert set(reading.detail) == {"host_s", "device_span_s"}
+
+
+@pytest.fixture
+def on_cuda(monkeypatch: pytest.MonkeyPatch, with_uuid: Callable[[FakePynvml | None], None]) -> Callable[[FakePynvml | None], None]:
+    """Runs plan for a CUDA device that is not there."""
+    cuda = msgspec.structs.replace(MACHINE, device="cuda", accelerator="Fake GPU")
+    monkeypatch.setattr(runner.environment, "resolve_device", lambda device: "cuda:0")
+    monkeypatch.setattr(runner.environment, "describe", lambda device, installation: cuda)
+    return with_uuid
+
+
+def without_energy(job: Job, window: Window) -> list[float]:
+    if window.metric == "energy" and sys.modules["pynvml"] is None:
+        raise Failure("unsupported", "this GPU's energy counter cannot be read")
+    return [1.0, 2.0]
+
+
+def run(results: Path, workers: FakeWorkers) -> tuple[runner.Outcome, Silent]:
+    """Latency at batch 1, energy and throughput at 8, of one model beside the companions."""
+    watch = Silent()
+    what = ("latency", "throughput", "energy")
+    config = RunConfig(models=("vit_digits",), device="cuda", rounds=6, results=results, metrics=what, batch_sizes=(8,))
+    outcome = runner.Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run()
+    return outcome, watch
+
+
+def asked(workers: FakeWorkers) -> dict[str, int]:
+    return dict(Counter(metric for model, _, metric in workers.requests if model == "vit_digits"))
+
+
+def test_a_metric_that_cannot_be_read_ends_alone_and_is_tried_again_where_more_can_be(
+    on_cuda: Callable[[FakePynvml | None], None], tmp_path: Path
+) -> None:
+    on_cuda(None)
+    workers = FakeWorkers(without_energy, setup={"first_call_s": 0.5, "seconds_per_call": 0.01})
+    outcome, watch = run(tmp_path, workers)
+    assert watch.failures == ["unsupported"]
+    assert (outcome.failures, outcome.partial) == (
+        {},
+        {"vit_digits bf16 b8 energy": "unsupported: this GPU's energy counter cannot be read"},
+    )
+    assert asked(workers) == {"latency": 6, "throughput": 6, "energy": 1}
+    records, _ = record.load_folder(outcome.folder)
+    [found] = [one for one in records if isinstance(one.arm, SpeedArm) and (one.arm.model, one.arm.batch_size) == ("vit_digits", 8)]
+    assert [(end.status, end.metrics) for end in found.ends] == [("unsupported", ["energy"]), ("ok", ["throughput"])]
+    assert found.runs[0].setup["gpu_tells"] == "nothing"
+    [row] = [row for row in summarise(records).rows if row.model == "vit_digits"]
+    assert row.value("throughput") is not None
+    assert row.trouble == {"energy, batch 8": "unsupported: this GPU's energy counter cannot be read"}
+
+    again = FakeWorkers(without_energy)
+    assert run(tmp_path, again)[0].measured == 0, "nothing changed: it cannot be read now either"
+    on_cuda(FakePynvml("GPU-ab12", nvmlDeviceGetTotalEnergyConsumption=5.0))
+    mended = FakeWorkers(without_energy)
+    run(tmp_path, mended)
+    assert asked(mended) == {"energy": 6}
+    last = FakeWorkers(without_energy)
+    assert run(tmp_path, last)[0].measured == 0
+
+
+def test_what_limits_a_gpu_is_in_the_record(with_uuid: Callable[[FakePynvml | None], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakePynvml(
+        "GPU-ab12",
+        nvmlDeviceGetEnforcedPowerLimit=350_000,
+        nvmlDeviceGetPowerManagementDefaultLimit=700_000,
+        nvmlDeviceGetMaxClockInfo=1980,
+        nvmlDeviceGetTemperature=40,
+    )
+    with_uuid(nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="ab12", L2_cache_size=50 << 20))
+    assert described("cuda:0", NvmlGpu(nvml, "GPU-ab12")) == {
+        "gpu_power_limit_w": 350.0,
+        "gpu_power_limit_default_w": 700.0,
+        "gpu_clock_max_mhz": 1980.0,
+        "gpu_memory_clock_max_mhz": 1980.0,
+        "gpu_l2_bytes": 50 << 20,
+        "gpu_tells": "temperature_c",
+    }
+    assert described("cpu", None) == {}

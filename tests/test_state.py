@@ -57,7 +57,7 @@ def test_where_ticks_cannot_be_read_nothing_is_said() -> None:
 class FakeNvml:
     """As much of pynvml as is used; `reads` holds what each function returns."""
 
-    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
     class NVMLError(Exception):
         """What pynvml raises."""

@@ -7,7 +7,7 @@ against.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -17,6 +17,7 @@ from bench.record import ProbeArm
 from bench.subject import Reading, Subject
 from bench.timing import back_to_back
 
+T = TypeVar("T")
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FILTERED = {
     "cpu": {1: (4, 1024, 16), 3: (4, 256, 14)},
@@ -105,7 +106,7 @@ def _pair(subject: Subject, sides: dict[str, int], dtype: torch.dtype) -> list[t
     return [_kept(subject, f"{name}{side}{dtype}", lambda: torch.randn(side, side, device=subject.device).to(dtype)) for name in "ab"]
 
 
-def _kept(subject: Subject, name: str, make: Any) -> torch.Tensor:
+def _kept(subject: Subject, name: str, make: Callable[[], T]) -> T:
     if name not in subject.kept:
         subject.kept[name] = make()
     return subject.kept[name]
