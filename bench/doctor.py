@@ -170,7 +170,7 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
     from bench.timing import clock_for
 
     settings.fix(environment.cores())
-    clock, state, pid = clock_for(device), State(gpu_for(device)), os.getpid()
+    clock, state, pid = clock_for(device), State(gpu_for(device), device=device), os.getpid()
     side = SIDE[device.partition(":")[0]]
     left = torch.randn(side, side, device=device)
     for _ in range(3):

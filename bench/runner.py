@@ -384,7 +384,7 @@ class Runner:
             phase=phase,
             time_budget=budget,
             target=self.config.target_ci,
-            state=State(self.gpu),
+            state=State(self.gpu, device=self.device),
             ledger=self.ledger,
             now=self.now,
         )

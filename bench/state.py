@@ -1,10 +1,11 @@
 """What the machine does beside a window: how much of it others took, and how the GPU felt.
 
 A window is disturbed where others took more than a share of the processors, or heat or a fault slowed a GPU; that its own work
-brought it to its power limit is noted, and disturbs nothing. Such windows are
-marked and repeated; they are never dropped. What was left to the window is kept (`left`): where two windows are
-compared, each speed is held against its own share. On two cores beside two processes that came and went, that took the
-standard deviation of a round's log-ratio from 0.33 to 0.12, and the exponent that did best was 1.0.
+brought it to its power limit is noted, and disturbs nothing. Such windows are marked and repeated; they are never dropped.
+What was left to a window on a CPU is kept (`left`): where two windows are compared, what each did as a whole is held against
+its own share. On two cores beside two processes that came and went, that took the standard deviation of a round's log-ratio
+from 0.33 to 0.12, and the exponent that did best was 1.0. The median of many calls is hardly moved by others that come now
+and then, and stays as it was measured.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ coarseness."""
 class State:
     """Watches one window at a time: `begin`, `glance` as often as there is time, `end`."""
 
-    def __init__(self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None) -> None:
+    def __init__(
+        self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None, *, device: str = "cpu"
+    ) -> None:
         self._gpu = gpu
+        self._on_cpu = device == "cpu"
         self._read = read or ticks
         self._before: tuple[int, int, int, int] | None = None
         self._seen: list[dict[str, Scalar]] = []
@@ -66,8 +70,8 @@ class State:
         steal, other = stolen / total, max(0.0, (busy - mine) / total)
         state: dict[str, Scalar] = {"steal": round(steal, 3), "other": round(other, 3)}
         taken = steal + other
-        # A GPU's window is fed by one thread; what the other cores do matters little to it.
-        if self._gpu is not None or taken <= TAKEN or taken * total < TICKS:
+        # The window of another device is fed by one thread; what the other cores do matters little to it.
+        if not self._on_cpu or taken <= TAKEN or taken * total < TICKS:
             return state, []
         state["left"] = round(max(0.01, 1 - taken), 3)
         who = "other guests of the host" if steal > other else "other programs"

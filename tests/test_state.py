@@ -209,3 +209,13 @@ def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_free_memory_can_be_read() -> None:
     assert (free_memory("cpu") or 0) > 1 << 20
+
+
+def test_what_other_devices_do_is_not_held_against_the_processors() -> None:
+    """Neither of a GPU that nobody can watch nor of Apple's."""
+    for device in ("cuda", "cuda:1", "mps"):
+        state = State(read=readings((0, 0, 0, 0), (100, 90, 10, 40)), device=device)
+        state.begin(1)
+        found, trouble = state.end(1)
+        assert "left" not in found
+        assert trouble is None
