@@ -93,4 +93,4 @@ def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     side = dataset_of(config.data)[0].image_size if config.data else None
     if not several or side is None or side > SMALL:
         return 1
-    return max(1, min(environment.cores(), (free_memory(None) or EACH) // EACH))
+    return max(1, min(environment.cores(), (free_memory("cpu") or EACH) // EACH))

@@ -128,7 +128,9 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     if outcome.left:
         console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
     if troubled := outcome.failures | outcome.partial:
-        console.print(f"{len(troubled)} arms failed for the reasons above; the same command tries them again", highlight=False)
+        later = sum(not text.startswith(("unsupported", "diverged")) for text in troubled.values())
+        again = f"; the same command tries {later} of them again" if later else ""
+        console.print(f"{len(troubled)} arms failed for the reasons above{again}", highlight=False)
     # Out of memory or unsupported is a result; a model whose code failed is a fault that somebody has to mend.
     at_fault = any(text.startswith("failed") for text in troubled.values())
     return 1 if at_fault or (outcome.measured and len(outcome.failures) == outcome.measured) else 0

@@ -143,7 +143,7 @@ def _device(device: str) -> Iterator[Finding]:
 
 
 def _memory(device: str) -> Iterator[Finding]:
-    free = free_memory(gpu_for(device))
+    free = free_memory(device, gpu_for(device))
     if free is not None:
         enough = free >= MEMORY
         remedy = "" if enough else "arms that do not fit together are measured in groups"
@@ -170,7 +170,7 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
     from bench.timing import clock_for
 
     settings.fix(environment.cores())
-    clock, state, pid = clock_for(device), State(gpu_for(device)), os.getpid()
+    clock, state, pid = clock_for(device), State(gpu_for(device), device=device), os.getpid()
     side = SIDE[device.partition(":")[0]]
     left = torch.randn(side, side, device=device)
     for _ in range(3):

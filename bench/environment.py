@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench import allocator, disk, scheduling
 from bench.errors import UsageError
+from bench.gpu import driver_version
 from bench.record import Machine, Scalar
 from bench.registry import ROOT
 from bench.settings import waiting
@@ -84,8 +86,13 @@ def describe(device: str, *, installation: str) -> Machine:
 
 
 def _driver() -> str:
-    found = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
-    return found.stdout.split("\n")[0].strip() or "unknown"
+    """The NVIDIA driver's version by nvidia-smi, where that is installed, else by NVML; "unknown" where neither tells."""
+    with suppress(OSError):  # containers often come without the program
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        found = subprocess.run(asked, capture_output=True, text=True)
+        if found.returncode == 0 and (version := found.stdout.split("\n")[0].strip()):
+            return version
+    return driver_version() or "unknown"
 
 
 def installation(results: Path) -> str:

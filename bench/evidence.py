@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -145,6 +145,20 @@ def log_slopes(table: Iterable[list[float]], xs: list[float]) -> list[float]:
 
     logs = [math.log(x) for x in xs]
     return [slope(logs, [math.log(value) for value in values]) for values in table]
+
+
+def exponent_over_constant(values: Sequence[float | None], xs: Sequence[float]) -> float | None:
+    """The exponent p of c + a x^p through three points whose xs grow by one factor, whatever the constant c is.
+
+    Two increments are a (f^p - 1) x^p, so their ratio is f^p. None where a value is missing or the values do not grow.
+    """
+    known = [value for value in values if value is not None]
+    if len(known) != 3:
+        return None
+    first, second = known[1] - known[0], known[2] - known[1]
+    factor = xs[1] / xs[0]
+    assert math.isclose(factor, xs[2] / xs[1]), "increments of one factor"
+    return math.log(second / first) / math.log(factor) if first > 0 and second > 0 else None
 
 
 def crossing(left: list[float], right: list[float], xs: list[float]) -> float | None:

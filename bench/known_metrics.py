@@ -52,9 +52,10 @@ class Throughput(Plain, frozen=True, kw_only=True):
 
 
 class Latency(Plain, frozen=True, kw_only=True):
-    """Medians over the calls of a window."""
+    """Medians over the calls of a window. `device_s` is what `device_span_s` was called before it was known to hold gaps."""
 
     host_s: Seconds | UnsetType = UNSET
+    device_span_s: Seconds | UnsetType = UNSET
     device_s: Seconds | UnsetType = UNSET
 
 
@@ -87,9 +88,11 @@ class LayerTime(Plain, frozen=True, kw_only=True):
 
 
 class Memory(Plain, frozen=True, kw_only=True):
-    """Since when the peak counts."""
+    """Since when the peak counts, what of, and how much of it a CUDA graph keeps for itself."""
 
     since: str | UnsetType = UNSET
+    counted: str | UnsetType = UNSET
+    graph_pool: Count | UnsetType = UNSET
 
 
 class Macs(Plain, frozen=True, kw_only=True):
@@ -100,9 +103,11 @@ class Macs(Plain, frozen=True, kw_only=True):
 
 
 class Ceiling(Plain, frozen=True, kw_only=True):
-    """What a probe did in its window."""
+    """What a probe did in its window; of several shapes the fastest, and how fast each was."""
 
     calls: Positive | UnsetType = UNSET
+    shape: str | UnsetType = UNSET
+    rates: dict[str, Amount] | UnsetType = UNSET
     side: Positive | UnsetType = UNSET
     bytes: Positive | UnsetType = UNSET
 

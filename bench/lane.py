@@ -38,6 +38,8 @@ class Lane:
     """One value per round of the phase that goes on, by metric, as it is compared with others'."""
     reached: set[str] = field(default_factory=set)
     """Metrics whose interval is as narrow as was aimed at."""
+    dropped: set[str] = field(default_factory=set)
+    """Metrics that cannot be had of this arm here; the others go on."""
     status: Status | None = None
     hopeless: bool = False
     """Another policy of the same model was better by far: it takes no further part in the choosing."""
@@ -89,7 +91,13 @@ class Lane:
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """Whether this metric still needs a round."""
-        return not self.hopeless and metric.name not in self.reached and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
+        closed = self.hopeless or metric.name in self.reached or metric.name in self.dropped
+        return not closed and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
+
+    @property
+    def kept(self) -> list[str]:
+        """The metrics that were not dropped."""
+        return [metric.name for metric in self.task.metrics if metric.name not in self.dropped]
 
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
         """A new phase: what former runs measured in such phases counts, nothing else."""

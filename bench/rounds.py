@@ -104,6 +104,8 @@ class Rounds:
     watch: Watcher
     open_lane: Callable[[Lane], bool]
     fail: Callable[[Lane, Failure], None]
+    drop: Callable[[Lane, str, Failure], None] | None = None
+    """Ends one metric of a lane, which goes on; None: the first failure ends all of it."""
     phase: Phase = "measure"
     time_budget: float | None = None
     target: float | None = None
@@ -150,7 +152,7 @@ class Rounds:
         return any(lane.wants(metric, self.most) and self.timed(metric) for metric in lane.task.metrics) or (
             self.target is not None
             and not lane.hopeless
-            and any(metric.name not in lane.reached for metric in lane.task.metrics if self.timed(metric))
+            and any(metric.name not in lane.reached | lane.dropped for metric in lane.task.metrics if self.timed(metric))
         )
 
     @staticmethod
@@ -174,6 +176,8 @@ class Rounds:
 
     def _needed(self, lane: Lane, metric: Metric, asked: list[tuple[Lane, Metric]]) -> bool:
         """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
+        if metric.name in lane.dropped:
+            return False
         if lane.role == "sentinel" and self.done % SENTINEL_EVERY:
             return False
         if not lane.contestant:
@@ -226,7 +230,7 @@ class Rounds:
             try:
                 samples = self._take(lane, metric)
             except Failure as failure:
-                self.fail(lane, failure)
+                self._lost(lane, metric, failure)
                 continue
             taken.setdefault(id(lane), []).extend(samples)
             lane.note((self.run, number), samples[-1])
@@ -239,6 +243,19 @@ class Rounds:
                     RoundLine(run=self.run, round=number, phase=self.phase, worker=lane.process, setup=setup, samples=taken[id(lane)])
                 )
         self.ledger.rounds += 1
+
+    def _lost(self, lane: Lane, metric: Metric, failure: Failure) -> None:
+        """A window that failed: what a machine cannot read or run takes one metric, anything else the arm.
+
+        The others go on in a new process: a capture that broke off may have left a device in a state of its own.
+        """
+        if self.drop is None or failure.status != "unsupported" or lane.kept == [metric.name]:
+            self.fail(lane, failure)
+            return
+        lane.dropped.add(metric.name)
+        self.drop(lane, metric.name, failure)
+        lane.close()
+        self.open_lane(lane)
 
     @staticmethod
     def _order(windows: list[tuple[Lane, Metric]], draw: random.Random) -> list[tuple[Lane, Metric]]:

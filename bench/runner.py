@@ -25,11 +25,11 @@ from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
-from bench.gpu import Gpu, gpu_for
+from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
 from bench.paths import inside
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
-from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
 from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sharing import Part
@@ -105,9 +105,9 @@ class Runner:
     """When the command began, on the clock of `now`; unless given, when this was made."""
     part: Part | None = None
     """Which arms are measured; those of the configuration's shard unless given."""
-    free: Callable[[Gpu | None], int | None] = free_memory
     abreast: Abreast | None = None
     """The work that goes on beside this run, which it is a piece of; none unless given."""
+    free: Callable[[str, Gpu | None], int | None] = free_memory
 
     def __post_init__(self) -> None:
         self.began = self.now() if self.began is None else self.began
@@ -121,7 +121,10 @@ class Runner:
         started = datetime.now(timezone.utc)
         self.run_id = f"{started:%Y%m%dT%H%M%S}-{random.SystemRandom().randrange(16**4):04x}"
         self.started = started.isoformat(timespec="seconds")
-        self.commit = environment.commit()
+        self.commit, self.version = environment.commit(), environment.project_version()
+        self.around: dict[str, Scalar] = described(self.device, self.gpu)
+        if self.config.worker_memory is not None:
+            self.around["worker_memory_gb"] = self.config.worker_memory
         self.ledger = Ledger()
         self.left = 0
         self.jobs = self.abreast.jobs if self.abreast else 1
@@ -236,9 +239,12 @@ class Runner:
             mine = self._found(task)
             if mine is None:
                 return False
-            if mine.ends and mine.ends[-1].status in FINAL and mine.ends[-1].status != "ok":
+            wanted = [one for one in task.metrics if not _never(mine, one)]
+            if not wanted:
                 continue  # it will not be had
-            rounds = [Counter(run for run, _ in record.per_round(mine, one.name)) for one in task.metrics if Rounds.timed(one)]
+            rounds = [Counter(run for run, _ in record.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
+            if not rounds:
+                continue
             hopeless = {end.run for end in mine.ends if end.hopeless}
             every = set.intersection(*(set(one) for one in rounds))
             had.append({run for run in every if run in hopeless or all(one[run] >= ROUNDS_FOR_INTERVAL for one in rounds)})
@@ -249,7 +255,8 @@ class Runner:
         mine = self._found(task)
         if mine is None or self.config.force:
             return self._new_lane(task, fresh=self.config.force)
-        finished = {name for end in mine.ends if self._settles(end) for name in end.metrics}
+        runs = {run.run: run for run in mine.runs}
+        finished = {name for end in mine.ends if self._settles(end, runs[end.run]) for name in end.metrics}
         kept = tuple(metric for metric in task.metrics if metric.name not in finished)
         return self._new_lane(with_metrics(task, kept), earlier=mine) if kept else None
 
@@ -266,8 +273,13 @@ class Runner:
         within = found.within(self.machine.fingerprint) if found else None
         return within if within and within.runs else None
 
-    def _settles(self, end: EndLine) -> bool:
-        """Whether this end leaves nothing to do: a short one may go on where there is more time than it had."""
+    def _settles(self, end: EndLine, run: RunLine) -> bool:
+        """Whether this end leaves nothing to do: a short one may go on where there is more time than it had.
+
+        What could not be read or run is tried again by another version, or once a GPU tells more than it did in that run.
+        """
+        if end.status == "unsupported" and (run.version, *_readings(run.setup)) != (self.version, *_readings(self.around)):
+            return False
         target = self.config.target_ci
         narrower = target is not None and (end.target_ci is None or target < end.target_ci)
         more_time = self.config.time_budget is None or (end.time_budget is not None and self.config.time_budget > end.time_budget)
@@ -356,13 +368,13 @@ class Runner:
         alive = [lane for lane in [*shared, *waiting] if lane.status is None]
         for number, lane in enumerate(alive):
             self.observer.step("building and warming up", label(lane.arm), number, len(alive), None)
-            free = self.free(self.gpu)
+            free = self.free(self.device, self.gpu)
             first = lane in shared or not any(one in waiting for one in group)
             if free is not None and not first and free < 1.5 * largest + RESERVE:
                 later.append(lane)
             elif self._open(lane, patient=not first):
                 group.append(lane)
-                largest = max(largest, (free or 0) - (self.free(self.gpu) or 0))
+                largest = max(largest, (free or 0) - (self.free(self.device, self.gpu) or 0))
             elif lane.status is None:
                 later.append(lane)  # out of memory beside the others
         return group, later
@@ -376,10 +388,11 @@ class Runner:
             watch=self.observer,
             open_lane=self._open,
             fail=self._fail,
+            drop=self._drop,
             phase=phase,
             time_budget=budget,
             target=self.config.target_ci,
-            state=State(self.gpu),
+            state=State(self.gpu, device=self.device),
             ledger=self.ledger,
             now=self.now,
         )
@@ -586,11 +599,11 @@ class Runner:
             RunLine(
                 run=self.run_id,
                 started=self.started,
-                version=environment.project_version(),
+                version=self.version,
                 commit=self.commit,
                 seed=self.config.seed,
                 machine=self.machine,
-                setup=lane.setup,
+                setup=lane.setup | self.around,
                 fresh=lane.fresh,
                 role=lane.role,
                 studies=self.studies,
@@ -607,6 +620,14 @@ class Runner:
         self.observer.failed(lane.arm, failure)
         lane.close()
 
+    def _drop(self, lane: Lane, metric: str, failure: Failure) -> None:
+        """One metric of an arm cannot be had here: that is its end, and the arm's other metrics go on."""
+        if failure.usage:
+            raise UsageError(failure.error)
+        lane.write(EndLine(run=self.run_id, status=failure.status, metrics=[metric], error=failure.error))
+        self.partial[f"{label(lane.arm)} {metric}"] = f"{failure.status}: {failure.error}"
+        self.observer.failed(lane.arm, Failure(failure.status, f"{metric}: {failure.error}"))
+
     def _end(
         self, lane: Lane, status: record.Status, *, error: str | None = None, short: bool = False, metrics: list[str] | None = None
     ) -> None:
@@ -618,7 +639,7 @@ class Runner:
             EndLine(
                 run=self.run_id,
                 status=status,
-                metrics=metrics or [metric.name for metric in lane.task.metrics],
+                metrics=metrics or lane.kept,
                 error=error,
                 short=short,
                 hopeless=lane.hopeless,
@@ -661,6 +682,17 @@ def _by_reason(failed: dict[str, Failure]) -> list[tuple[Failure, list[str]]]:
 
 def _is_training(task: Task) -> bool:
     return isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None
+
+
+def _never(mine: Record, metric: Metric) -> bool:
+    """Whether a metric ended for good without a value."""
+    end = record.end_of(mine, metric.name)
+    return end is not None and end.status in FINAL and end.status != "ok"
+
+
+def _readings(setup: dict[str, Scalar]) -> list[Scalar]:
+    """What decides whether a metric that could not be had can be had now."""
+    return [setup.get("gpu_tells"), setup.get("worker_memory_gb")]
 
 
 def _is_timed(arm: record.Arm) -> bool:

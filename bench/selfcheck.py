@@ -134,7 +134,7 @@ class SelfCheck:
             raise UsageError(f"--minutes: {self.minutes:g} is not a time; 8 gives a hundred repetitions on most machines")
         self.device = environment.resolve_device(self.device)
         self.kind = self.device.partition(":")[0]
-        self.state = State(gpu_for(self.device))
+        self.state = State(gpu_for(self.device), device=self.device)
         self.runs = 0
 
     def run(self) -> Verdict:

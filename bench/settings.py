@@ -43,6 +43,14 @@ def fix(threads: int) -> None:
     torch.backends.cudnn.deterministic = False
 
 
+def use_device(device: str) -> None:
+    """Make a CUDA device the current one of this process: events, captures and handwritten kernels go to whichever that is."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(device)
+
+
 def tf32(on: bool) -> None:
     """Allow or forbid TF32, for matrix products and convolutions alike."""
     import torch

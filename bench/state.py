@@ -1,9 +1,11 @@
 """What the machine does beside a window: how much of it others took, and how the GPU felt.
 
-A window is disturbed where others took more than a share of the processors, or a GPU was throttled. Such windows are
-marked and repeated; they are never dropped. What was left to the window is kept (`left`): where two windows are
-compared, each speed is held against its own share. On two cores beside two processes that came and went, that took the
-standard deviation of a round's log-ratio from 0.33 to 0.12, and the exponent that did best was 1.0.
+A window is disturbed where others took more than a share of the processors, or heat or a fault slowed a GPU; that its own work
+brought it to its power limit is noted, and disturbs nothing. Such windows are marked and repeated; they are never dropped.
+What was left to a window on a CPU is kept (`left`): where two windows are compared, what each did as a whole is held against
+its own share. On two cores beside two processes that came and went, that took the standard deviation of a round's log-ratio
+from 0.33 to 0.12, and the exponent that did best was 1.0. The median of many calls is hardly moved by others that come now
+and then, and stays as it was measured.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.gpu import Gpu
+from bench.gpu import OWN, Gpu
 from bench.memory import in_file
 from bench.record import Scalar
 
@@ -25,8 +27,11 @@ coarseness."""
 class State:
     """Watches one window at a time: `begin`, `glance` as often as there is time, `end`."""
 
-    def __init__(self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None) -> None:
+    def __init__(
+        self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None, *, device: str = "cpu"
+    ) -> None:
         self._gpu = gpu
+        self._on_cpu = device == "cpu"
         self._read = read or ticks
         self._before: tuple[int, int, int, int] | None = None
         self._seen: list[dict[str, Scalar]] = []
@@ -47,9 +52,12 @@ class State:
             for name in ("clock_mhz", "temperature_c", "power_w"):
                 if found := [float(seen[name] or 0) for seen in self._seen if name in seen]:
                     state |= {f"{name}_min": min(found), f"{name}_max": max(found)}
-            if throttled := {str(seen["throttle"]) for seen in self._seen if seen.get("throttle")}:
-                state["throttle"] = ", ".join(sorted(throttled))
-                trouble.append(f"throttled: {state['throttle']}")
+            said = ", ".join(str(seen["throttle"]) for seen in self._seen if seen.get("throttle"))
+            reasons = set(said.split(", ")) if said else set()
+            if reasons:
+                state["throttle"] = ", ".join(sorted(reasons))
+            if reasons - {OWN}:
+                trouble.append(f"throttled: {', '.join(sorted(reasons - {OWN}))}")
         return state, "; ".join(trouble) or None
 
     def _cpu(self, pid: int) -> tuple[dict[str, Scalar], list[str]]:
@@ -62,8 +70,8 @@ class State:
         steal, other = stolen / total, max(0.0, (busy - mine) / total)
         state: dict[str, Scalar] = {"steal": round(steal, 3), "other": round(other, 3)}
         taken = steal + other
-        # A GPU's window is fed by one thread; what the other cores do matters little to it.
-        if self._gpu is not None or taken <= TAKEN or taken * total < TICKS:
+        # The window of another device is fed by one thread; what the other cores do matters little to it.
+        if not self._on_cpu or taken <= TAKEN or taken * total < TICKS:
             return state, []
         state["left"] = round(max(0.01, 1 - taken), 3)
         who = "other guests of the host" if steal > other else "other programs"
@@ -89,10 +97,13 @@ def ticks(pid: int) -> tuple[int, int, int, int] | None:
     return busy + idle + waiting + steal, busy, steal, int(process[11]) + int(process[12])
 
 
-def free_memory(gpu: Gpu | None = None) -> int | None:
-    """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown."""
-    if gpu is not None:
-        return gpu.free()
+def free_memory(device: str, gpu: Gpu | None = None) -> int | None:
+    """Bytes that a new worker could take: of the GPU, or of the system within its control group; None where unknown.
+
+    A CUDA device whose memory nobody can read has an unknown amount: the system's says nothing of it.
+    """
+    if device.startswith("cuda"):
+        return gpu.free() if gpu is not None else None
     found = [value for value in (in_file(Path("/proc/meminfo"), "MemAvailable"), _group()) if value is not None]
     return min(found, default=None)
 

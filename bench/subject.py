@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -18,11 +19,12 @@ from bench.gpu import Gpu, gpu_for
 from bench.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.plugins import handwritten, policies
 from bench.record import Arm, Mode, Scalar, SpeedArm
+from bench.timed_weights import as_trained
 from bench.timing import Clock, back_to_back, clock_for, warm_up
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
-    "protocol": 3,
+    "protocol": 4,
     "window_s": 0.15,
     "window": "at least window_s, and a quarter of the slowest call of the run up to 1 s",
     "wake": "untimed calls for an eighth of the window, where one takes at most half of it",
@@ -31,6 +33,8 @@ SPEED_SETTINGS: dict[str, Scalar] = {
     "warmup_windows": 8,
     "warmup_cap_s": 1.2,
     "input": "standard normal, on the device",
+    "weights": "random; scales and shifts of norms drawn as after training, batch statistics taken from two images",
+    "memory": "allocated, with a graph's pool; on a CPU anonymous pages over those before the model was built",
     "clock": "wall, device synchronised: latency after every call, throughput once per window",
 }
 
@@ -113,12 +117,14 @@ class Subject:
     """The call captured in a CUDA graph, once somebody asked for it."""
     job: Any = None
     """What the worker was told, for those who keep files."""
-    kept: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors of probes, made once."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What probes make once: tensors, and calls that hold some."""
     held: held.Values = field(default_factory=lambda: held.now())
     """The settings of this process that have to hold until the last window."""
     set_back: dict[str, str] = field(default_factory=dict)
     """Settings that the model's code changed while it was imported, built or called first, and that were set back."""
+    weights: dict[str, Scalar] = field(default_factory=dict)
+    """How many tensors were given values as after a training."""
     kept_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     """Counts that do not change from window to window."""
     counts: Any = None
@@ -219,6 +225,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         "steady": warmed.steady,
         "seconds_per_call": subject.seconds_per_call,
         **({"handwritten": True} if handwritten(arm.policy) else {}),
+        **subject.weights,
         **({"auxiliary_heads": execution.auxiliary} if execution.auxiliary else {}),
         **settings.current(),
         **settings_said(subject),
@@ -236,7 +243,7 @@ def settings_said(subject: Subject) -> dict[str, Scalar]:
 
 def _execution(subject: Subject, arm: SpeedArm) -> Execution:
     """Model and images on the device, the policy's switches applied."""
-    model = subject.build().train(arm.mode == "training").to(subject.device)
+    model = _timed_model(subject, arm).to(subject.device)
     generator = torch.Generator().manual_seed(subject.seed)
     inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(subject.device)
     execution = Execution(model=model, inputs=inputs, device=subject.device, mode=arm.mode, classes=arm.num_classes)
@@ -247,6 +254,18 @@ def _execution(subject: Subject, arm: SpeedArm) -> Execution:
         switch.apply(execution)
     subject.held = held.now()
     return execution
+
+
+def _timed_model(subject: Subject, arm: SpeedArm) -> nn.Module:
+    """The model, with weights as after a training where it is timed; how many images fit does not depend on them.
+
+    Still on the CPU, where it was built: a GPU has seen nothing of it before the first call.
+    """
+    model = subject.build().train(arm.mode == "training")
+    if subject.arm == arm:
+        with held.kept(subject.set_back):
+            subject.weights = as_trained(model, image_size=arm.image_size, seed=subject.seed)
+    return model
 
 
 def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
@@ -281,6 +300,8 @@ def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
 def capacity_call(subject: Subject, batch: int) -> Callable[[], Tensor]:
     """A forward pass over `batch` images under the arm's policy, built anew: nothing is left of an earlier attempt."""
     assert isinstance(subject.arm, SpeedArm)
+    if "torch._dynamo" in sys.modules:  # something was compiled, and PyTorch runs the ninth size of one piece of code eagerly
+        torch.compiler.reset()
     arm = msgspec.structs.replace(subject.arm, batch_size=batch, mode="inference")
     execution = _execution(subject, arm)
     call: Callable[[], Tensor] = execution.inference

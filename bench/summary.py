@@ -6,7 +6,6 @@ direction stand in its records.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,15 +98,11 @@ class Row:
 
 @dataclass(kw_only=True)
 class Probe:
-    """What a probe of the machine gave: per metric one value per (run, round)."""
+    """What a probe of the machine gave: per metric one value per (run, round), and which shape was the fastest then."""
 
     precision: str
     rounds: dict[str, dict[tuple[str, int], float]]
-
-    def median(self, metric: str) -> float | None:
-        """The median over rounds."""
-        values = self.rounds.get(metric)
-        return statistics.median(values.values()) if values else None
+    shapes: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
 
 
 TIMES = ("train_s", "images_per_s")
@@ -210,6 +205,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
     }
     if not of_studies:
         kept = [record for record in kept if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)]
+    kept, notes = _of_one_protocol(kept, notes)
     speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
     asked = [record for record in speeds if _was_asked(record)]
     rows = _rows(asked, MEASURED)
@@ -279,6 +275,25 @@ def _newest_of_each(records: list[Record]) -> list[Record]:
     return [record for record in records if record.path in chosen]
 
 
+def _of_one_protocol(records: list[Record], notes: list[str]) -> tuple[list[Record], list[str]]:
+    """Records without the speeds that were measured differently than the newest was, which a note counts.
+
+    Speeds of two protocols are of different things: they stand in no table together.
+    """
+    speeds = [record for record in records if isinstance(record.arm, SpeedArm)]
+    newest = max(speeds, key=lambda record: record.runs[-1].started).head.settings if speeds else {}
+    others = [record for record in speeds if record.head.settings != newest]
+    if not others:
+        return records, notes
+    left_out = {record.path for record in others}
+    had = ", ".join(sorted({str(record.head.settings.get("protocol")) for record in others}))
+    note = (
+        f"{len(others)} speeds were measured by protocol {had}, before protocol {newest.get('protocol')} (docs/METHOD.md), and are not "
+        "shown: the same `bench run` measures them anew"
+    )
+    return [record for record in records if record.path not in left_out], [*notes, note]
+
+
 def _counted_only(record: Record, arm: CountArm) -> Row:
     """A row for a model whose speed was not measured."""
     return Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device="")
@@ -286,7 +301,18 @@ def _counted_only(record: Record, arm: CountArm) -> Row:
 
 def _probe(record: Record, arm: ProbeArm) -> Probe:
     names = {sample.metric for line in record.rounds for sample in line.samples}
-    return Probe(precision=arm.precision, rounds={name: per_round(record, name, (*MEASURED, "confirm")) for name in sorted(names)})
+    phases = (*MEASURED, "confirm")
+    return Probe(
+        precision=arm.precision,
+        rounds={name: per_round(record, name, phases) for name in sorted(names)},
+        shapes={name: _shapes(record, name, phases) for name in sorted(names)},
+    )
+
+
+def _shapes(record: Record, metric: str, phases: Sequence[str]) -> dict[tuple[str, int], str]:
+    """By (run, round) the shape that was the fastest, where several were tried."""
+    found = samples(record, metric, phases)
+    return {(line.run, line.round): str(sample.detail["shape"]) for line, sample in found if "shape" in sample.detail}
 
 
 def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
@@ -323,8 +349,11 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
 
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
-    if record.ends and record.ends[-1].status != "ok":
-        row.trouble[where] = f"{record.ends[-1].status}: {record.ends[-1].error}"
+    """How it ended, where it did not end well: for all of an arm, or for the metrics that are named."""
+    every = {metric for end in record.ends for metric in end.metrics}
+    for end in troubles(record):
+        at = where if set(end.metrics) == every else f"{', '.join(end.metrics)}, {where}"
+        row.trouble[at] = f"{end.status}: {end.error}"
 
 
 def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:

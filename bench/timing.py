@@ -9,14 +9,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one call: as a user waits for it, until the call returned, and on the device alone."""
+    """Seconds of one call: as a user waits for it, until the call returned, and from the device's first event to its last.
+
+    Between those two a device also waits for what the host has not launched yet.
+    """
 
     wall: float
     host: float
@@ -69,12 +72,13 @@ class CudaClock(CpuClock):
     def timed(self, call: Callable[[], object]) -> Times:
         import torch
 
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start = self.now()
-        first.record()
-        call()
-        last.record()
-        returned = self.now()
+        with torch.cuda.device(self.device):
+            first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start = self.now()
+            first.record()
+            call()
+            last.record()
+            returned = self.now()
         self.synchronize()
         return Times(self.now() - start, returned - start, first.elapsed_time(last) / 1000)
 
@@ -167,8 +171,25 @@ def _flat(before: float | None, after: float | None) -> bool:
     return before is None or after is None or abs(after / before - 1) <= FLAT
 
 
-def capture(call: Callable[[], T], device: str) -> Callable[[], T]:
-    """What replays `call` as a CUDA graph and returns the output that it fills.
+@dataclass(frozen=True)
+class Replay(Generic[T]):
+    """A call that was captured in a CUDA graph: replays it, and returns the output that it fills."""
+
+    graph: Any
+    output: T
+
+    def __call__(self) -> T:
+        self.graph.replay()
+        return self.output
+
+
+def pool_of(call: Callable[[], object]) -> tuple[int, int] | None:
+    """The pool of memory that a captured graph has to itself; None for a call that is none."""
+    return call.graph.pool() if isinstance(call, Replay) else None
+
+
+def capture(call: Callable[[], T], device: str) -> Replay[T]:
+    """`call` as a CUDA graph.
 
     A few calls on a side stream come first: libraries choose kernels and allocate workspaces in them, which cannot be
     captured.
@@ -182,11 +203,6 @@ def capture(call: Callable[[], T], device: str) -> Callable[[], T]:
             call()
     torch.cuda.current_stream(device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.device(device), torch.cuda.graph(graph):
         output = call()
-
-    def replay() -> T:
-        graph.replay()
-        return output
-
-    return replay
+    return Replay(graph, output)

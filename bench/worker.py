@@ -383,6 +383,7 @@ def _open(job: Job, pipe: Connection) -> Any:
 
     if isinstance(job.arm, SpeedArm | ProbeArm):
         scheduling.go_first()
+    settings.use_device(job.device)
     settings.fix(job.threads)
     if job.cache is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache

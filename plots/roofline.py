@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import matplotlib.figure
 
-from bench.ceilings import places
+from bench.ceilings import ceiling, places
 from bench.plugins import Figure, figures
 from bench.summary import Summary
 
@@ -22,18 +22,19 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         here = [one for one in found if (one.row.policy, one.row.image_size) == (policy, size)]
         probe = summary.probe(here[0].precision)
         assert probe is not None
-        top, bandwidth = (probe.median(name) or 0.0 for name in ("matmul_ceiling", "copy_ceiling"))
+        tops = [ceiling(probe, name) for name in ("matmul_ceiling", "copy_ceiling")]
+        top, bandwidth = (one.value for one in tops if one is not None)
         machine = summary.machine.hardware
         figure, axes = new_figure(
             "Roofline",
-            f"line: a large matrix product and a large copy in the same runs, medians; points: throughput times MACs, the fewest "
+            f"line: the fastest arithmetic and copy of all rounds of the same runs; points: throughput times MACs, the fewest "
             f"bytes possible · {policy}, {size} px on {machine}",
         )
         points = []
         for one in here:
             _, colour, marker = family(one.row.about.family)
-            axes.plot([one.intensity], [one.mfu * top / 1e9], marker=marker, color=colour, ms=6.5, ls="none")
-            points.append((one.intensity, one.mfu * top / 1e9, one.row.model, colour))
+            axes.plot([one.intensity], [one.rate / 1e9], marker=marker, color=colour, ms=6.5, ls="none")
+            points.append((one.intensity, one.rate / 1e9, one.row.model, colour))
         ridge = top / bandwidth
         low, high = min([ridge, *(x for x, *_ in points)]) / 2, max([ridge, *(x for x, *_ in points)]) * 2
         axes.plot([low, ridge, high], [low * bandwidth / 1e9, top / 1e9, top / 1e9], color="#000000", lw=1.2)

@@ -107,7 +107,7 @@ class FakeWorker:
         batch = getattr(self.job.arm, "batch_size", 0)
         self.pool.requests.append((self.job.arm.model, batch, window.metric))
         self.pool.clock.spend(self.pool.seconds_per_window)
-        detail = {"correct": 9, "images": 10} if window.metric == "top1" else {}
+        detail = {"top1": {"correct": 9, "images": 10}, "energy": {"net_j": 1.0}}.get(window.metric, {})
         return Samples(self.pool.script(self.job, window), detail, seconds=self.pool.seconds_per_window)
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class World:
         if metric == "macs" and self.draw.random() < 0.7:
             return {"uncounted": {self.draw.choice(["aten::conv2d", *TEXTS]): self.whole(0, 10**9)}}, {}
         if metric == "latency" and self.draw.random() < 0.5:
-            return {"host_s": self.number(0, 1e9), "device_s": self.number(0, 1e9)}, {}
+            return {"host_s": self.number(0, 1e9), "device_span_s": self.number(0, 1e9)}, {}
         if metric == "largest_batch":
             return {"at_least": self.draw.random() < 0.5, "memory_limit": self.draw.choice([None, 0, 10**18])}, {}
         return {}, {}

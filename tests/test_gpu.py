@@ -77,7 +77,7 @@ def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
     found = {sample.metric: sample for path in outcome.records for line in record.load(path).rounds for sample in line.samples}
     assert found["energy"].values[0] > 0
     assert found["graph_latency"].values[0] <= found["latency"].values[0]
-    assert found["latency"].detail["device_s"] > 0
+    assert found["latency"].detail["device_span_s"] > 0
     assert found["latency"].state["clock_mhz_max"]
 
 

@@ -205,3 +205,27 @@ def test_top1_trains_and_counts_right_answers() -> None:
     assert len(reading.arrays["loss"]) == 4 * (1150 // 64)
     assert len(reading.arrays["select_top1"]) == 20
     assert reading.values[0] > 0.3  # four epochs of a tiny network, far above the chance of 0.1
+
+
+def test_the_arithmetic_ceiling_is_the_fastest_of_a_product_and_of_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes whose speed is known, on a clock that says so: a filter of 1 x 1 that beats the plain product is the ceiling."""
+    clock = FakeClock()
+    shapes = {
+        "product": (lambda: clock.spend(1.0), 100),
+        "1 x 1 channels last": (lambda: clock.spend(1.0), 140),
+        "3 x 3 channels first": (lambda: clock.spend(9.0), 100),
+    }
+    monkeypatch.setattr("bench.metrics.probes._shapes", lambda device, dtype: shapes)
+    one = subject(ARMS["probe"])
+    one.clock = clock
+    reading = metrics.get("matmul_ceiling").measure(one, 6.0)
+    assert (reading.values, reading.detail["shape"], reading.detail["calls"]) == ([140.0], "1 x 1 channels last", 4)
+    assert clock.time == 2 * 3 + 9  # a call untimed and two timed of each, and one of what is far behind
+
+
+def test_what_the_ceiling_is_looked_for_with() -> None:
+    one = subject(ARMS["probe"])
+    reading = metrics.get("matmul_ceiling").measure(one, 0.05)
+    assert reading.values == [max(reading.detail["rates"].values())]
+    orders = ("channels first", "channels last")
+    assert set(reading.detail["rates"]) == {"product", *(f"{side} x {side} {order}" for side in (1, 3) for order in orders)}

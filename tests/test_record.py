@@ -118,3 +118,22 @@ def test_runs_of_another_machine_or_before_a_forced_one_are_left_out(tmp_path: P
     mine = record.load(path).within(MACHINE.fingerprint)
     assert [line.run for line in mine.rounds] == ["r2"]
     assert record.load(path).within("another").rounds == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "better", "values", "fair"),
+    [
+        ("throughput", "image/s", "higher", [10.0], 20.0),
+        ("latency", "s", "lower", [0.2], 0.1),
+        ("latency", "s", "lower", [0.1, 0.2, 0.1], 0.1),
+        ("memory", "B", "lower", [100.0], 100.0),
+        ("energy", "J", "lower", [3.0], 3.0),
+    ],
+)
+def test_what_a_window_did_as_a_whole_is_held_against_what_was_left_to_it(
+    metric: str, unit: str, better: str, values: list[float], fair: float
+) -> None:
+    """Half of the processors were. A median of calls, bytes and joules are what they were measured to be."""
+    detail = {"net_j": 1.0} if metric == "energy" else {}
+    sample = record.Sample(metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5})  # type: ignore[arg-type]
+    assert record.fair(sample) == pytest.approx(fair)

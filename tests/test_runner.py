@@ -308,7 +308,7 @@ def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_ref
     workers = FakeWorkers(steady)
     config = RunConfig(models=THREE, device="cpu", rounds=4, results=tmp_path, metrics=("throughput",))
     room = 5 << 30
-    free = lambda gpu: room - workers.alive * (1 << 30)  # noqa: E731
+    free = lambda device, gpu: room - workers.alive * (1 << 30)  # noqa: E731
     outcome = Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free).run()
     loaded = {record.load(path).arm.model: record.load(path) for path in outcome.records}
     at = {model: {line.round for line in loaded[model].rounds} for model in THREE}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from bench import record
-from bench.ceilings import ceilings
+from bench.ceilings import ceilings, end_of, places
 from bench.handwritten_tables import handwritten
 from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
 from bench.speed_tables import best, efficiency, percentiles
@@ -178,6 +179,38 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
     [table] = ceilings(summary(tmp_path))
     # 40 of 100 GMAC/s; 4 G MACs over 4 bytes x (20 M / 4 + 2 x 10 M) = 100 MB.
     assert table.rows == [["vit_s16", "224", "fp32 eager", "b4", "40.0", "40.0", "arithmetic", "40.0"]]
+
+
+def counted(folder: Path, model: str, macs: int) -> None:
+    path = count_record(folder, model, 20_000_000, macs)
+    sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
+    record.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+
+
+def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> None:
+    """The ceiling is the most of all rounds, not their median, whoever was busy beside the others; above it there is no share."""
+    for model, value in (("vit_s16", 10.0), ("mixer_s16", 22.5), ("resnet50", 27.5)):
+        speeds(tmp_path, model, [value] * 8)
+        counted(tmp_path, model, 4_000_000_000)
+    probe(tmp_path, "matmul_ceiling", "MAC/s", [40e9, 60e9, 99e9, 100e9])
+    probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
+    found = summary(tmp_path)
+    [table] = ceilings(found)
+    assert {row[0]: row[4] for row in table.rows} == {"vit_s16": "40.0", "mixer_s16": "90.0", "resnet50": "ceiling too low"}
+    assert "fp32 100 GMAC/s [at most 119], fp32 20.0 GB/s [at most 20.0]" in table.notes[0]
+    [fault] = [note for note in table.notes if note.startswith("fault")]
+    assert fault.startswith("fault of the arithmetic ceiling in fp32: resnet50 did up to 1.10 times as much")
+    assert {one.row.model: one.rate for one in places(found)}["resnet50"] == 110e9
+
+
+def test_the_end_of_a_distribution_is_held_in_95_of_100_draws() -> None:
+    draw, drawn = random.Random(7), 4000
+    for n in (3, 6, 24):
+        ends = [end_of([1 - draw.random() for _ in range(n)]) for _ in range(drawn)]
+        held = sum(one.holds(1.0) for one in ends) / drawn
+        print(f"seed 7, {drawn} draws of {n} values: the end is held in {held:.1%}")
+        assert 0.94 < held < 0.97
+    assert end_of([2.0]).high is None
 
 
 def test_energy_shows_its_net_and_a_bounded_search_that_it_is(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_where_ticks_cannot_be_read_nothing_is_said() -> None:
 class FakeNvml:
     """As much of pynvml as is used; `reads` holds what each function returns."""
 
-    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
     class NVMLError(Exception):
         """What pynvml raises."""
@@ -80,21 +80,32 @@ def test_a_gpu_that_tells_nothing_gives_nothing() -> None:
     assert (gpu.clock(), gpu.energy(), gpu.others(set()), gpu.free()) == (None, None, [], None)
 
 
-def test_a_throttled_gpu_window_is_marked_with_its_clocks() -> None:
-    clocks = iter([1980.0, 1200.0])
+def throttled(*reasons: int) -> State:
+    """A state whose glances find a GPU at full load, throttled for these reasons."""
+    clocks, left = iter([1980.0, 1200.0]), iter(reasons)
     nvml = FakeNvml(
         nvmlDeviceGetClockInfo=lambda: next(clocks),
         nvmlDeviceGetTemperature=83,
         nvmlDeviceGetPowerUsage=700_000,
-        nvmlDeviceGetCurrentClocksThrottleReasons=0x04 | 0x01,
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda: next(left),
     )
     state = State(NvmlGpu(nvml, None), read=lambda pid: None)
     state.begin(1)
-    state.glance()
-    state.glance()
-    found, why = state.end(1)
-    assert why == "throttled: power cap"
+    for _ in reasons:
+        state.glance()
+    return state
+
+
+def test_a_gpu_that_heat_slows_is_marked_with_its_clocks() -> None:
+    found, why = throttled(0x04 | 0x20, 0x04 | 0x01).end(1)
+    assert (found["throttle"], why) == ("power cap, software thermal", "throttled: software thermal")
     assert (found["clock_mhz_min"], found["clock_mhz_max"], found["temperature_c_max"], found["power_w_max"]) == (1200, 1980, 83, 700)
+
+
+def test_a_gpu_at_its_own_power_limit_is_disturbed_by_nobody() -> None:
+    """Large products bring every GPU there, on the quietest machine: all windows would be repeated, and none believed."""
+    found, why = throttled(0x04, 0x04 | 0x01).end(1)
+    assert (found["throttle"], why) == ("power cap", None)
 
 
 def test_other_processes_on_the_gpu_are_found() -> None:
@@ -197,4 +208,14 @@ def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_free_memory_can_be_read() -> None:
-    assert (free_memory() or 0) > 1 << 20
+    assert (free_memory("cpu") or 0) > 1 << 20
+
+
+def test_what_other_devices_do_is_not_held_against_the_processors() -> None:
+    """Neither of a GPU that nobody can watch nor of Apple's."""
+    for device in ("cuda", "cuda:1", "mps"):
+        state = State(read=readings((0, 0, 0, 0), (100, 90, 10, 40)), device=device)
+        state.begin(1)
+        found, trouble = state.end(1)
+        assert "left" not in found
+        assert trouble is None

@@ -24,7 +24,7 @@ def measure(subject: Subject, window: float) -> Reading:
     """Images; `detail` holds the memory limit and, where time ended the search, `at_least`."""
     limit = subject.memory_limit
     if limit is None and not subject.device.startswith("cuda"):
-        free = free_memory()
+        free = free_memory(subject.device)
         if free is None:
             raise NotImplementedError("the free memory of this system cannot be read; --worker-memory sets a limit")
         limit = int(SHARE * free)

@@ -6,24 +6,28 @@ import statistics
 
 from bench.plugins import Metric, cuda_only, metrics
 from bench.subject import Reading, Subject
-from bench.timing import capture, each_call
+from bench.timing import Replay, capture, each_call
 
 
 def measure(subject: Subject, window: float) -> Reading:
     """Every call of the window, each timed until the device is done.
 
-    The time until the call returned (`host_s`) and the time on the device (`device_s`) are kept beside: where the host
-    takes nearly all of the wall time, the model waits for Python and not for the GPU.
+    The time until the call returned (`host_s`) and that between the device's events at its ends (`device_span_s`) are kept
+    beside. The span holds the gaps in which the device waited for the next kernel to be launched: where the host takes nearly
+    all of the wall time, the model waits for Python, and only `graph_latency` says what the device needs.
     """
     times = each_call(subject.call, subject.clock, window=window)
-    detail = {part: statistics.median(getattr(one, part) for one in times) for part in ("host", "device")}
-    return Reading([one.wall for one in times], {f"{part}_s": value for part, value in detail.items()})
+    host, span = (statistics.median(getattr(one, part) for one in times) for part in ("host", "device"))
+    return Reading([one.wall for one in times], {"host_s": host, "device_span_s": span})
 
 
 def replayed(subject: Subject, window: float) -> Reading:
-    """The same calls captured in a CUDA graph: what the device needs once the host is out of the way."""
+    """The same calls captured in a CUDA graph: what the device needs once the host is out of the way.
+
+    A policy that runs a graph is replayed as it is: a capture of its replay would be another graph than the one that is timed.
+    """
     if subject.replay is None:
-        subject.replay = capture(subject.call, subject.device)
+        subject.replay = subject.call if isinstance(subject.call, Replay) else capture(subject.call, subject.device)
         subject.replay()
     times = each_call(subject.replay, subject.clock, window=window)
     return Reading([one.device for one in times])

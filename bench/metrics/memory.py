@@ -3,14 +3,17 @@
 from bench import memory
 from bench.plugins import Metric, metrics
 from bench.subject import Reading, Subject
+from bench.timing import pool_of
 
 
 def measure(subject: Subject, window: float) -> Reading:
-    """Peak bytes: of the device's allocator, or on a CPU over what the worker held before it built the model."""
+    """Peak bytes: of the device's allocator, a captured graph's pool included, or on a CPU of anonymous pages over what the
+    worker held before it built the model."""
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()
-    return Reading([float(memory.peak(subject.device, subject.memory_before))], {"since": since})
+    held, pool = memory.peak(subject.device, subject.memory_before), memory.pooled(pool_of(subject.call))
+    return Reading([float(held + pool)], {"since": since, "counted": memory.counted(subject.device), "graph_pool": pool})
 
 
 metrics.add(

@@ -26,7 +26,7 @@ def peak(subject: Subject, window: float) -> Reading:
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()
-    return Reading([float(memory.peak(subject.device, subject.memory_before))], {"since": since})
+    return Reading([float(memory.peak(subject.device, subject.memory_before))], {"since": since, "counted": memory.counted(subject.device)})
 
 
 for name, unit, better, rounds, measured, summary in (

@@ -3,14 +3,15 @@
 The models have ViT-S's and ConvMixer-768/32's budgets (22 M parameters) and the same grids. Tokens grow in two ways:
 by the image (112 to 896 pixels in patches of 16) and by the patch (32 to 4 pixels of a 224 pixel image). The exponent
 is the slope of log latency over log tokens, fitted in every round; "quadratic" is asked between the two finest grids,
-where attention's quadratic part is largest. The smallest effect of interest is half a unit of exponent from linear.
+where attention's quadratic part is largest. Memory has a large part that does not grow, the weights: its exponent is that of
+what comes on top, from the increments between three grids. The smallest effect of interest is half a unit of exponent from linear.
 """
 
 from collections.abc import Iterator
-from math import inf, log
+from math import inf
 from typing import Any
 
-from bench.evidence import Evidence, Speed, crossing, log_slopes, middle
+from bench.evidence import Evidence, Speed, crossing, exponent_over_constant, log_slopes, middle
 from bench.plugins import Need, Study, studies
 from bench.stats import mean_effect
 from bench.verdicts import Finding
@@ -43,7 +44,7 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
                 evidence, f"{family}: latency over tokens by {way}, two finest grids", speeds[-2:], TOKENS[-2:], REGIONS[family], way
             )
             yield _exponent(evidence, f"{family}: latency over tokens by {way}, all grids", speeds, TOKENS, (0.8, 1.2), "")
-            yield _memory(evidence, f"{family}: memory over tokens by {way}, two finest grids", speeds[-2:])
+            yield _memory(evidence, f"{family}: memory over tokens by {way}, over a constant, three finest grids", speeds[-3:])
         yield _crossing(evidence, way, arms["convmixer"], arms["vit"])
 
 
@@ -54,10 +55,11 @@ def _exponent(evidence: Evidence, what: str, speeds: list[Speed], tokens: list[f
 
 
 def _memory(evidence: Evidence, what: str, speeds: list[Speed]) -> Finding:
-    """Allocators repeat themselves: measured once, and without an interval."""
-    values = [evidence.median(one, "memory") for one in speeds]
-    known = [value for value in values if value]
-    value = log(known[1] / known[0]) / log(TOKENS[-1] / TOKENS[-2]) if len(known) == 2 else None
+    """By how much it grows from grid to grid, each four times as fine: weights and whatever else does not grow drop out.
+
+    Allocators repeat themselves: measured once, and without an interval.
+    """
+    value = exponent_over_constant([evidence.median(one, "memory") for one in speeds], TOKENS[-3:])
     return Finding(what=what, unit="exponent", region=(0.8, 1.2), effect=None, value=value, primary=False)
 
 

@@ -112,7 +112,7 @@ def train_and_evaluate(
         save_to=files.checkpoint if files else None,
         identity={"arm": files.stem if files else "", "recipe": recipe.hash, "steps": steps, "seed": seed, "split": splits.name},
     )
-    memory_before = memory.before(str(device))
+    memory_before = memory.before(str(device), pages="all")
     memory.reset_peak(str(device))
     resumed = training.resume()
     if len(set(world.gather(training.step))) > 1:
@@ -121,7 +121,7 @@ def train_and_evaluate(
         log.start(arm, training.step if resumed else 0, splits.name, world)
         training.watch = log.watch
         curve = training.go()
-        peak = memory.peak(str(device), memory_before)
+        peak = memory.peak(str(device), memory_before, pages="all")
         tested = at_test_size(arm, training.result, recipe, build).to(device)
         result = evaluate(
             tested,
