@@ -16,10 +16,10 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.lane import label
-from bench.paired import paired_ratio
+from bench.paired import apart, paired_ratio
 from bench.reading import read_below
 from bench.record import MEASURED, Arm, CountArm, DamagedRecord, ProbeArm, Record, fair_per_round
-from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, difference, effect_of_ratio, holm
+from bench.stats import ROUNDS_FOR_INTERVAL, Effect, Estimate, effect_of_ratio, holm
 
 At = tuple[str, int]
 Outcome = Literal["better", "worse", "no change", "too few rounds"]
@@ -139,11 +139,10 @@ def _ratio(left: Mapping[At, float], right: Mapping[At, float]) -> tuple[Estimat
         found = paired_ratio(right, left)
         assert found is not None
         return found, effect_of_ratio(found), True
-    logs = [[math.log(value) for value in side.values()] for side in (right, left)]
-    if min(len(side) for side in logs) < ROUNDS_FOR_INTERVAL:
+    effect = apart(right, left)
+    if effect is None:
+        logs = [[math.log(value) for value in side.values()] for side in (right, left)]
         return Estimate(math.exp(sum(logs[0]) / len(logs[0]) - sum(logs[1]) / len(logs[1]))), None, False
-    effect = difference(*logs)
-    assert effect is not None
     return effect.as_ratio, effect, False
 
 

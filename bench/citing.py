@@ -63,7 +63,7 @@ def _entries() -> dict[str, str]:
 
 
 def _methods_cited(summary: Summary) -> list[str]:
-    found = ["hesterberg2015bootstrap", "holm1979"] if any(row.rounds for row in summary.rows) else []
+    found = ["satterthwaite1946", "holm1979"] if any(row.rounds for row in summary.rows) else []
     return [*found, *(["wilson1927"] if summary.accuracies else [])]
 
 
@@ -109,8 +109,9 @@ def _timing(summary: Summary) -> str:
     text = (
         f"Models were timed in interleaved rounds ({span(min(rounds), max(rounds), places=0)} of them), each in a process of its own, in a "
         f"fresh random order every round, "
-        f"under {policies}; speeds are medians over rounds with 95\\,\\% bootstrap intervals~\\cite{{hesterberg2015bootstrap}}, ratios are "
-        r"paired by round, and comparisons of many pairs are corrected after Holm~\cite{holm1979}."
+        f"under {policies}; speeds are medians over rounds, ratios are paired by round, 95\\,\\% intervals have process and round as "
+        r"random effects with degrees of freedom after Satterthwaite~\cite{satterthwaite1946}, and comparisons of many pairs are corrected "
+        r"after Holm~\cite{holm1979}."
     )
     if pair := sentinel(summary):
         text += f" Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}."

@@ -26,7 +26,7 @@ def _verdict(found: Answer) -> Table:
     decided = total - found.count("undecided")
     lines = [
         ["verdict", found.verdict],
-        ["holds in", f"{found.count('holds')} of {decided} decided conditions"],
+        ["holds in", f"{found.count('holds')} of {decided} decided conditions{_apart(found, decided)}"],
         ["fails in", f"{found.count('fails')}"],
         ["undecided", f"{found.count('undecided')} of {total}"],
         ["worst", _told(found.conditions[0])],
@@ -34,14 +34,21 @@ def _verdict(found: Answer) -> Table:
         *(["turned by", _set(flip)] for flip in found.flips[:FLIPS]),
     ]
     notes = [
-        "robust: no decided condition is against it; reversed: none is for it; fragile: some are for it and some against it",
-        "decided by the 95 % interval; a published speed has none, and decides where it is more than "
+        "robust: no decided condition is against it; reversed: none is for it; fragile: some are for it and some against it; in one case: "
+        "every decided condition has the same weights on one side, so there is one comparison and not many",
+        "decided by the 95 % interval (a speed that was measured in one process has none and decides nothing); a published speed has "
+        "none, and decides where it is more than "
         f"{NEAR:.0%} off 1; a published top-1 has its images' binomial one",
     ]
     if found.flips:
         notes.append("turned by: under the smallest set of factors like this, every decided condition goes against the majority")
         notes += [f"{len(found.flips) - FLIPS} more sets of that size turn it"] if len(found.flips) > FLIPS else []
     return Table(f"Is {found.left} better than {found.right} on {found.on}?", ["", ""], lines, notes)
+
+
+def _apart(found: Answer, decided: int) -> str:
+    """How many of them say something of their own, where that is fewer."""
+    return f", which have {found.apart} set{'s' if found.apart > 1 else ''} of weights on one side" if 0 < found.apart < decided else ""
 
 
 def _set(factors: dict[str, str]) -> str:

@@ -48,7 +48,7 @@ class Habits:
     start: float = 12.0
     count: float = 2.0
     spent: float = 1.2
-    """Seconds of rounds for a second of windows: waking, new processes, looks."""
+    """Seconds of rounds for a second of windows: waking, looks. (New processes are estimated by themselves.)"""
 
 
 def append(folder: Path, cost: Cost) -> None:

@@ -18,7 +18,7 @@ from bench.lane import label
 from bench.matching import cost_in_closed_form
 from bench.plugins import Metric, Model, models
 from bench.record import AccuracyArm, CountArm, ProbeArm, Record, Sample, SpeedArm
-from bench.rounds import SENTINEL_EVERY, window_of
+from bench.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 from bench.task import Task
 from bench.trainings import hours
 
@@ -51,6 +51,7 @@ class Line:
     once: float = 0.0
     memory: float = 0.0
     disk: float = 0.0
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,10 @@ def estimate(
     lines = [_line(task, measured, rate, here, config.data) for task in everything]
     each = here.spent * sum(line.each_round for line in lines)
     rounds, budget = config.most_rounds, config.time_budget
+    renewing = sum(_renewing(line) for line in lines) if rounds >= FIRST_LOOK else 0.0
     if budget is not None and each:
-        rounds = max(1, min(rounds, int(budget / each)))
+        renewing = min(renewing, RENEWING * budget)
+        rounds = max(1, min(rounds, int((budget - renewing) / each)))
     setup = sum(line.setup for line in lines)
     chosen = {(task.arm.model, task.arm.policy) for task in tasks if isinstance(task.arm, SpeedArm)}
     if chosen and len({policy for _, policy in chosen}) > 1:
@@ -99,13 +102,19 @@ def estimate(
     return Estimate(
         lines=lines,
         rounds=rounds,
-        seconds=here.start + setup + sum(line.once for line in lines) + rounds * each,
+        seconds=here.start + setup + sum(line.once for line in lines) + rounds * each + renewing,
         memory=sum(line.memory for line in lines if line.each_round),
         disk=sum(line.disk + ROUND_BYTES * rounds * bool(line.each_round) for line in lines),
         trainings=len(trained),
         training_seconds=once,
         past=missed(costs),
     )
+
+
+def _renewing(line: Line) -> float:
+    """Seconds of the further processes that an arm has to have."""
+    processes = PROCESSES_IF_DEAR if line.setup > DEAR else PROCESSES
+    return (processes - 1) * line.setup if line.each_round and not line.probe else 0.0
 
 
 def matmul_rate(device: str = "cpu") -> float:
@@ -129,7 +138,7 @@ def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits, da
     arm, names = task.arm, ", ".join(metric.name for metric in task.metrics)
     found = measured.get(record.key_of(task.arm, task.settings))
     if isinstance(arm, ProbeArm):
-        return Line(label(arm), names, "usual", setup=1.0, each_round=_windows(task, found, 0.0) or 0.2, memory=WORKER)
+        return Line(label(arm), names, "usual", setup=1.0, each_round=_windows(task, found, 0.0) or 0.2, memory=WORKER, probe=True)
     if isinstance(arm, AccuracyArm):
         return _accuracy(task, arm, names, list(measured.values()), rate, data)
     if isinstance(arm, CountArm):

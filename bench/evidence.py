@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from bench.config import DEFAULT_POLICY
-from bench.paired import paired_ratio
+from bench.paired import effect_of, paired_ratio, sum_of
 from bench.record import AccuracyArm
-from bench.stats import Effect, Estimate, effect_of_ratio
+from bench.stats import Effect, Estimate
 from bench.summary import Accuracy, Row, Summary
 from bench.training import search
 from bench.training.recipe import recipes
@@ -79,14 +80,28 @@ class Evidence:
         return paired_ratio(self.rounds(left, metric), self.rounds(right, metric))
 
     def effect(self, left: Speed, right: Speed, metric: str) -> Effect | None:
-        """The logarithm of that ratio; None below six common rounds."""
-        return effect_of_ratio(self.ratio(left, right, metric))
+        """The logarithm of that ratio; None below six common rounds, and from one process a side."""
+        return self.contrast({left: 1.0, right: -1.0}, metric)
 
-    def per_round(self, speeds: Iterable[Speed], metric: str) -> list[list[float]]:
-        """The values of several arms in every round that all of them took part in."""
-        found = [self.rounds(one, metric) for one in speeds]
-        common = set.intersection(*(set(one) for one in found)) if found else set()
-        return [[one[at] for one in found] for at in sorted(common)]
+    def contrast(self, parts: Mapping[Speed, float], metric: str) -> Effect | None:
+        """A weighted sum of the logarithms of any number of speeds, in the rounds that all of them took part in."""
+        return effect_of(self._parts(parts, metric))
+
+    def value(self, parts: Mapping[Speed, float], metric: str) -> float | None:
+        """The same sum without its sureness: of arms that had a single process too."""
+        return sum_of(self._parts(parts, metric))
+
+    def share(self, part: Mapping[Speed, float], whole: Mapping[Speed, float], metric: str) -> Effect | None:
+        """One such sum as a share of another, by the delta method; None where either has no interval."""
+        both = [self.value(one, metric) for one in (part, whole)]
+        if both[0] is None or not both[1]:
+            return None
+        share = both[0] / both[1]
+        off = self.contrast({one: part.get(one, 0.0) - share * whole.get(one, 0.0) for one in {**part, **whole}}, metric)
+        return off and replace(off, value=share + off.value / both[1], error=off.error / abs(both[1]))
+
+    def _parts(self, parts: Mapping[Speed, float], metric: str) -> list[tuple[float, Mapping[At, float]]]:
+        return [(weight, self.rounds(one, metric)) for one, weight in parts.items() if weight]
 
     # Trainings
 
@@ -139,12 +154,11 @@ def _points(one: Accuracy) -> float:
     return 100 * (one.top1.value if one.top1 else 1 / arm.num_classes)
 
 
-def log_slopes(table: Iterable[list[float]], xs: list[float]) -> list[float]:
-    """Per round the exponent of the values over `xs`: the slope of their logarithms."""
-    from bench.stats import slope
-
+def slope_of(speeds: Sequence[Speed], xs: Sequence[float]) -> dict[Speed, float]:
+    """What of each speed's logarithm the exponent over `xs` is: the weights of a least-squares slope."""
     logs = [math.log(x) for x in xs]
-    return [slope(logs, [math.log(value) for value in values]) for values in table]
+    middle, spread = statistics.fmean(logs), sum((x - statistics.fmean(logs)) ** 2 for x in logs)
+    return {one: (x - middle) / spread for one, x in zip(speeds, logs, strict=True)}
 
 
 def exponent_over_constant(values: Sequence[float | None], xs: Sequence[float]) -> float | None:
@@ -161,15 +175,36 @@ def exponent_over_constant(values: Sequence[float | None], xs: Sequence[float]) 
     return math.log(second / first) / math.log(factor) if first > 0 and second > 0 else None
 
 
-def crossing(left: list[float], right: list[float], xs: list[float]) -> float | None:
-    """Where two rising curves meet, by straight lines between the logarithms; None where they do not."""
-    gaps = [math.log(a / b) for a, b in zip(left, right, strict=True)]
-    for number in range(len(xs) - 1):
-        before, after = gaps[number], gaps[number + 1]
-        if before == 0 or before * after < 0:
-            share = before / (before - after) if before else 0.0
-            return math.exp(math.log(xs[number]) + share * math.log(xs[number + 1] / xs[number]))
-    return None
+POINTS = 64
+"""Places between two neighbouring grids at which two curves are held against each other."""
+
+
+def crossing(evidence: Evidence, left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float], metric: str) -> Estimate | None:
+    """Where two curves meet, with straight lines between their logarithms, and the 95 % interval of that place.
+
+    The interval is every place at which the two cannot be told apart (Fieller 1954). None where it is not bounded by the ends
+    of `xs`, or where they do not meet: nobody knows a place then.
+    """
+    found = [(x, effect) for x, weights in _between(left, right, xs) if (effect := evidence.contrast(weights, metric))]
+    signs = [(x, effect.value > 0) for x, effect in found]
+    meets = [x for (x, sign), (_, after) in pairwise(signs) if sign != after]
+    alike = [x for x, effect in found if effect.p(0.0) >= 0.05]
+    if len(meets) != 1 or not alike or alike[0] == found[0][0] or alike[-1] == found[-1][0]:
+        return None
+    effect = found[0][1]
+    return Estimate(meets[0], alike[0], alike[-1], effect.n, processes=effect.processes)
+
+
+def _between(left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float]) -> Iterator[tuple[float, dict[Speed, float]]]:
+    """Places from the first to the last of `xs`, and of what the two curves' distance there is made."""
+    for place in range(len(xs) - 1):
+        for step in range(POINTS + (place == len(xs) - 2)):
+            share = step / POINTS
+            weights: dict[Speed, float] = {}
+            for at, weight in ((place, 1 - share), (place + 1, share)):
+                if weight:
+                    weights |= {left[at]: weight, right[at]: -weight}
+            yield math.exp(math.log(xs[place]) + share * math.log(xs[place + 1] / xs[place])), weights
 
 
 def middle(values: list[float]) -> float | None:

@@ -1,7 +1,8 @@
 """Pareto fronts and how sure they are: the probability of every point to be on the front.
 
-2,000 draws. Costs are the medians of resampled rounds, the same rounds for all models that share them, so that drift of
-the machine moves them together; counts are exact. Accuracies are drawn from Student's distribution over seeds, or from
+2,000 draws. Costs are drawn as ratios to one of them, paired by round and as sure as the processes of both make them
+(bench/mixed.py), so that drift of the machine moves all together; counts are exact. Where one was timed in a single process
+there are no probabilities. Accuracies are drawn from Student's distribution over seeds, or from
 the binomial one of a single set of weights. A point is on the front of a draw where none is at least as cheap and more
 accurate, or cheaper and as accurate.
 """
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.paired import effect_of
 from bench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ def front(points: Sequence[tuple[float, float]], *, higher: bool) -> list[int]:
     return found
 
 
-def probabilities(candidates: Sequence[Candidate], *, higher: bool) -> list[float]:
-    """Of every candidate to be on the front."""
+def probabilities(candidates: Sequence[Candidate], *, higher: bool) -> list[float] | None:
+    """Of every candidate to be on the front; None where nobody knows how sure a cost is."""
     import numpy as np
 
     random = np.random.default_rng(0)
     costs = _costs(candidates, random)
+    if costs is None:
+        return None
     scores = np.stack([_scores(one, random) for one in candidates], axis=1)
     order = np.lexsort((-scores, -costs if higher else costs), axis=1)
     ordered = np.take_along_axis(scores, order, axis=1)
@@ -63,21 +67,26 @@ def probabilities(candidates: Sequence[Candidate], *, higher: bool) -> list[floa
     return [float(share) for share in on.mean(axis=0)]
 
 
-def _costs(candidates: Sequence[Candidate], random: np.random.Generator) -> Draws:
-    """Draws by candidates. Those with the same rounds are resampled by the same draws of them."""
+def _costs(candidates: Sequence[Candidate], random: np.random.Generator) -> Draws | None:
+    """Draws by candidates, as ratios to the one with the most rounds; None where one that was timed has no interval."""
     import numpy as np
 
+    base = max(candidates, key=lambda one: len(one.rounds))
     found = np.empty((DRAWS, len(candidates)))
-    chosen: dict[frozenset[tuple[str, int]], NDArray[np.int64]] = {}
     for place, one in enumerate(candidates):
-        if len(one.rounds) < 2:
+        if len(one.rounds) < 2:  # counted, or measured once, as memory is
             found[:, place] = _from_interval(one.cost, random)
-            continue
-        keys = frozenset(one.rounds)
-        if keys not in chosen:
-            chosen[keys] = random.integers(len(keys), size=(DRAWS, len(keys)))
-        values = np.array([one.rounds[key] for key in sorted(keys)])
-        found[:, place] = np.median(values[chosen[keys]], axis=1)
+        elif one is base:
+            found[:, place] = one.cost.value
+        elif one.rounds.keys() & base.rounds.keys():
+            ratio = effect_of([(1.0, one.rounds), (-1.0, base.rounds)])
+            if ratio is None:
+                return None
+            found[:, place] = base.cost.value * np.exp(ratio.value + ratio.error * random.standard_t(ratio.freedom, DRAWS))
+        elif one.cost.low is None:
+            return None
+        else:
+            found[:, place] = _from_interval(one.cost, random)
     return found
 
 

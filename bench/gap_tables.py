@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bench.config import DEFAULT_POLICY
 from bench.evidence import Evidence, Speed
-from bench.stats import Effect, mean_effect
+from bench.stats import Effect
 from bench.summary import Row, Summary
 from bench.table import COMMAND, Cell, Column, Columns, Line, Table
 from bench.units import interval
@@ -39,7 +40,7 @@ def patch_of(model: str) -> int | None:
 
 
 def gaps(summary: Summary) -> Iterator[Table]:
-    """Of every model that has both transformers beside it in six rounds or more; `summary` with what studies measured."""
+    """Of every model that has both transformers beside it, all measured in several processes; `summary` with what studies measured."""
     evidence = Evidence(summary)
     lines: list[Line] = []
     rows = [row for row in summary.rows if row.image_size == 224 and row.value("params") and row.value("macs")]
@@ -81,14 +82,13 @@ def _count(row: Row, name: str) -> float:
 
 def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> Line | None:
     macs = evidence.count(twin, "macs")
-    rounds = evidence.per_round([Speed(row.model), Speed(usual), Speed(twin)], "throughput")
-    if not macs or len(rounds) < 6:
+    model, reference, other = Speed(row.model), Speed(usual), Speed(twin)
+    ratios = [{model: 1.0, reference: -1.0}, {other: 1.0, reference: -1.0}, {model: 1.0, other: -1.0}]
+    whole, grid, kernels = (evidence.contrast(one, "throughput") for one in ratios)
+    if not macs or whole is None or grid is None or kernels is None:
         return None
     mixer = math.log(macs / _count(row, "macs"))
-    whole = mean_effect([math.log(model / reference) for model, reference, _ in rounds])
-    grid = mean_effect([math.log(other / reference) for _, reference, other in rounds])
-    kernels = mean_effect([math.log(model / other) - mixer for model, _, other in rounds])
-    assert whole and grid and kernels
+    kernels = replace(kernels, value=kernels.value - mixer)
     product = math.exp(grid.value + mixer + kernels.value)
     inside = "inside the whole's interval" if whole.as_ratio.holds(product) else "OUTSIDE the whole's interval"
     return [

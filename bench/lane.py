@@ -40,6 +40,8 @@ class Lane:
     """Metrics whose interval is as narrow as was aimed at."""
     dropped: set[str] = field(default_factory=set)
     """Metrics that cannot be had of this arm here; the others go on."""
+    narrow: set[str] = field(default_factory=set)
+    """Metrics whose interval was as narrow at one look."""
     status: Status | None = None
     hopeless: bool = False
     """Another policy of the same model was better by far: it takes no further part in the choosing."""
@@ -102,7 +104,7 @@ class Lane:
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
         """A new phase: what former runs measured in such phases counts, nothing else."""
         self.earlier = {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics} if earlier else {}
-        self.values, self.reached, self.hopeless = {}, set(), False
+        self.values, self.reached, self.narrow, self.hopeless = {}, set(), set(), False
 
     def close(self) -> None:
         """End the process."""

@@ -521,9 +521,10 @@ def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> It
                 yield line, last[metric]
 
 
-def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], float]:
-    """One value per round as measured, the median of its window, by (run, round)."""
-    return {(line.run, line.round): statistics.median(sample.values) for line, sample in samples(record, metric, phases)}
+def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], InProcess]:
+    """One value per round as measured, the median of its window, by (run, round). Each knows its process."""
+    found = samples(record, metric, phases)
+    return {(line.run, line.round): InProcess(statistics.median(sample.values), (line.run, line.worker)) for line, sample in found}
 
 
 def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], InProcess]:

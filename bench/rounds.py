@@ -1,10 +1,11 @@
 """Interleaved rounds over arms that are all ready: the heart of how speeds are measured.
 
 Every round visits every open window once, in an order drawn for that round. At preset looks (rounds 6, 9, 13, 19 ...)
-an arm whose interval is narrow enough is done. Now and then an arm gets a new process, so that what differs between
-processes is in the interval too. Beside a slow model the windows of quick ones are longer: their noise would otherwise
-decide how many of the slow one's calls are needed. Where policies compete, those that are hopeless leave early. Windows
-beside which others were busy are marked and, where a quiet one can be hoped for, repeated a bounded number of times.
+an arm whose interval is narrow enough is done, if it is at two of them. Every arm gets several processes, renewed by turns,
+so that what differs between processes is in the interval too. Beside a slow model the windows of quick ones are longer:
+their noise would otherwise decide how many of the slow one's calls are needed. Where policies compete, those that are
+hopeless leave early. Windows beside which others were busy are marked and, where a quiet one can be hoped for, repeated a
+bounded number of times.
 Nothing here knows of files: lines go to each lane's `write`.
 """
 
@@ -23,12 +24,12 @@ import msgspec
 from bench import stopping
 from bench.errors import one_line
 from bench.lane import Lane, comparable, label
-from bench.paired import paired_ratio
+from bench.paired import level, paired_ratio
 from bench.plugins import Metric, handwritten
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
-from bench.reference import reference_model
+from bench.reference import SENTINEL, reference_model
 from bench.state import State
-from bench.stats import Estimate, median_interval
+from bench.stats import Estimate
 from bench.task import Task
 from bench.worker import Failure, Samples, Window
 
@@ -42,14 +43,13 @@ WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
 HOPELESS, HOPELESS_AFTER = 2.0, 2
 """In a choosing phase a policy leaves after this many rounds in each of which another one of its model's was this many
 times as good, in every metric."""
-RENEWALS = 3
-"""New processes that an arm gets in a phase at most."""
-RENEWING: dict[Phase, float] = {"measure": 0.12, "choose": 0.12, "confirm": 0.3}
-"""Share of the time so far that may have gone into new processes, by phase. What is confirmed is compared with its likes, often
-compiled from the same graph: there the processes are what differs."""
-ROUNDS_OF_A_PROCESS = 3
-"""A new process comes only where so many rounds are left for it. Processes are averaged with equal weight: one of a single round
-moved the mean by its noise, and widened the interval of a ratio of 2 from 3 to 40 % either way."""
+PROCESSES, PROCESSES_IF_DEAR, DEAR = 3, 2, 10.0
+"""Processes that every arm gets in a phase at least; where one more is expected to take more than `DEAR` seconds, two."""
+LIFE, SHORTEST = 2.0, 3
+"""A process lives for twice the square root of what it costs over what a round of its arm costs, so that the least time gives
+the narrowest interval where processes differ half as much as rounds do; at least for so many rounds, if there are enough."""
+RENEWING = 0.5
+"""Share of the time budget that may go into new processes."""
 SENTINEL_EVERY = 3
 """The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
 OVERHEAD = 1.15
@@ -109,8 +109,6 @@ class Rounds:
     phase: Phase = "measure"
     time_budget: float | None = None
     target: float | None = None
-    renewing: float | None = None
-    """Share of the time that may go into new processes, where it is not the phase's."""
     state: State = field(default_factory=State)
     ledger: Ledger = field(default_factory=Ledger)
     now: Callable[[], float] = time.monotonic
@@ -122,6 +120,9 @@ class Rounds:
         self.renewed_s = 0.0
         self.renewals: Counter[int] = Counter()
         """New processes in this phase, by lane."""
+        self.age: Counter[int] = Counter()
+        """Rounds of the process that a lane has now."""
+        self.turns = dict(self._turns())
         self.recent: deque[bool] = deque(maxlen=RECENT)
         """Whether each of the last windows was disturbed."""
         self.took: dict[tuple[int, str], float] = {}
@@ -144,7 +145,7 @@ class Rounds:
             if self.phase == "choose":
                 self._drop_hopeless()
             self._renew()
-        self._look()  # the end of the time is no choice of ours: what is narrow enough by then counts as reached
+        self._look(last=True)  # the end of the time is no choice of ours: what is narrow enough by then counts as reached
         self.ledger.add("rounds", self.now() - self.start)
 
     def short(self, lane: Lane) -> bool:
@@ -214,7 +215,7 @@ class Rounds:
         if self.time_budget is None:
             return left
         elapsed = self.now() - self.start
-        return min(left, (self.time_budget - elapsed - seconds) / (elapsed / self.done))
+        return min(left, (self.time_budget - elapsed - seconds) / max((elapsed - self.renewed_s) / self.done, 1e-3))
 
     def _round(self, windows: list[tuple[Lane, Metric]]) -> None:
         """One round: each window once, in an order drawn for this round."""
@@ -237,6 +238,7 @@ class Rounds:
             self.watch.figure(lane.arm, samples[-1])
         for lane in self.lanes:
             if lane.alive and id(lane) in taken:
+                self.age[id(lane)] += 1
                 setup = lane.setup if lane.process > 1 else {}
                 lane.setup = {}
                 lane.write(
@@ -320,8 +322,11 @@ class Rounds:
                 return False
         return bool(metrics)
 
-    def _look(self) -> None:
-        """Close what is known well enough. Only here: stopping whenever a number looks good would bias it."""
+    def _look(self, last: bool = False) -> None:
+        """Close what is known well enough, at two looks. Only here: stopping whenever a number looks good would bias it.
+
+        The first narrow interval is often one whose spread came out small by luck; the rounds up to the next look are fresh.
+        """
         if self.target is None:
             return
         for lane in self.lanes:
@@ -329,8 +334,9 @@ class Rounds:
                 if not self.timed(metric) or metric.name in lane.reached:
                     continue
                 found = self.precision(lane, metric)
-                if found is not None and found.relative is not None and found.relative <= self.target:
-                    lane.reached.add(metric.name)
+                if found is None or found.relative is None or found.relative > self.target or (found.processes or 0) < self._least(lane):
+                    continue
+                (lane.reached if last or metric.name in lane.narrow else lane.narrow).add(metric.name)
 
     def precision(self, lane: Lane, metric: Metric) -> Estimate | None:
         """What the target is held against: the ratio to the reference; for an arm without one its own median.
@@ -345,23 +351,73 @@ class Rounds:
         if ratios:
             return max(ratios, key=lambda ratio: ratio.relative if ratio.relative is not None else float("inf"))
         values = lane.all_values(metric.name)
-        return median_interval(list(values.values())) if values else None
+        return level(values) if values else None
+
+    def _turns(self) -> Iterator[tuple[int, float]]:
+        """By lane the share of a life after which its first process goes.
+
+        A reference has its whole life and the others parts of it (a half, a quarter, three quarters ...): what is compared is
+        renewed by turns, so that each process meets several of the other side's and their spread is better known.
+        """
+        number = 0
+        for lane in self.lanes:
+            whole = self._partner(lane) is lane or (lane.role == "sentinel" and lane.arm.model == SENTINEL[0])
+            number += not whole
+            yield id(lane), 1.0 if whole else _reversed(number)
 
     def _renew(self) -> None:
-        """A new process for the arm whose process is oldest, where the time spent on that stays small."""
-        waiting = [lane for lane in self.lanes if lane.alive and self.renewals[id(lane)] < RENEWALS]
-        if not waiting:
-            return
-        lane = min(waiting, key=lambda one: (self.renewals[id(one)], one.born))
-        share = RENEWING[self.phase] if self.renewing is None else self.renewing
-        if self.renewed_s + lane.renewal_s > share * (self.now() - self.start) or self._rounds_after(lane.renewal_s) < ROUNDS_OF_A_PROCESS:
-            return
-        before = self.now()
-        lane.close()
-        self.open_lane(lane)
-        self.renewals[id(lane)] += 1
-        self.renewed_s += self.now() - before
-        self.ledger.add("renewing", self.now() - before)
+        """New processes for the arms whose turn it is."""
+        windows = {id(lane) for lane, _ in self._windows()}
+        for lane in self.lanes:
+            if lane.alive and lane.role != "probe" and id(lane) in windows and self._is_due(lane):
+                before = self.now()
+                lane.close()
+                self.open_lane(lane)
+                self.renewals[id(lane)] += 1
+                self.age[id(lane)] = 0
+                self.renewed_s += self.now() - before
+                self.ledger.add("renewing", self.now() - before)
+
+    def _is_due(self, lane: Lane) -> bool:
+        """Whether an arm's process has had its rounds, and another one can be paid and still has rounds to give."""
+        if self._expected() < FIRST_LOOK:
+            return False  # there will be no interval anyhow
+        life = self._life(lane)
+        age = life if self.renewals[id(lane)] else max(1, round(life * self.turns[id(lane)]))
+        paid = self.time_budget is None or self.renewed_s + lane.renewal_s <= RENEWING * self.time_budget
+        return paid and self.age[id(lane)] >= age and self._rounds_after(lane.renewal_s) >= 1
+
+    def _life(self, lane: Lane) -> int:
+        """Rounds that a process of an arm is for."""
+        usual = max(SHORTEST, math.ceil(LIFE * math.sqrt(lane.renewal_s / max(self._seconds_of(lane), 1e-3))))
+        rounds = self._expected() / (SENTINEL_EVERY if lane.role == "sentinel" else 1)
+        return max(1, min(usual, math.ceil(rounds / self._least(lane))))
+
+    @staticmethod
+    def _least(lane: Lane) -> int:
+        """Processes that an arm has to have."""
+        return PROCESSES_IF_DEAR if lane.renewal_s > DEAR else PROCESSES
+
+    def _seconds_of(self, lane: Lane) -> float:
+        """What a round of an arm took last."""
+        return sum(self.took.get((id(lane), metric.name), 0.0) for metric in lane.task.metrics if self.timed(metric))
+
+    def _expected(self) -> float:
+        """How many rounds there will be, once the processes that every arm has to have are paid."""
+        if self.time_budget is None:
+            return float(self.most)
+        lanes = [lane for lane in self.lanes if lane.alive and lane.role != "probe" and not lane.hopeless]
+        processes = min(sum((self._least(lane) - 1) * lane.renewal_s for lane in lanes), RENEWING * self.time_budget)
+        each = OVERHEAD * sum(self._seconds_of(lane) / (SENTINEL_EVERY if lane.role == "sentinel" else 1) for lane in self.lanes)
+        return max(float(self.done), min(float(self.most), (self.time_budget - processes) / max(each, 1e-3)))
+
+
+def _reversed(number: int) -> float:
+    """A half, a quarter, three quarters, an eighth ...: the binary digits of a number behind the point, in reverse."""
+    share, part = 0.0, 0.5
+    while number:
+        share, part, number = share + part * (number & 1), part / 2, number >> 1
+    return share
 
 
 def _compete(left: Arm, right: Arm) -> bool:

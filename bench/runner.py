@@ -27,6 +27,7 @@ from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
 from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
+from bench.mixed import FEWEST
 from bench.paths import inside
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
@@ -196,7 +197,7 @@ class Runner:
             setups=len(timed),
             setting_up=spent.get("set-up", 0.0),
             windows=spent.get("windows", 0.0),
-            rounds=spent.get("rounds", 0.0),
+            rounds=spent.get("rounds", 0.0) - spent.get("renewing", 0.0),
             accuracies=trained,
             accuracy=spent.get(TOP1, 0.0),
         )
@@ -234,7 +235,8 @@ class Runner:
 
     def _met(self, tasks: list[Task]) -> bool:
         """Whether a run has enough rounds of every one of these arms, or how it ended for those that have none."""
-        had = []
+        had: list[set[str]] = []
+        processes: list[Counter[str]] = []
         for task in tasks:
             mine = self._found(task)
             if mine is None:
@@ -248,7 +250,10 @@ class Runner:
             hopeless = {end.run for end in mine.ends if end.hopeless}
             every = set.intersection(*(set(one) for one in rounds))
             had.append({run for run in every if run in hopeless or all(one[run] >= ROUNDS_FOR_INTERVAL for one in rounds)})
-        return bool(set.intersection(*had)) if had else True
+            processes.append(Counter(run for run, _ in {(line.run, line.worker) for line in mine.rounds if line.run not in hopeless}))
+        common = set.intersection(*had) if had else {""}
+        # Of a single process nobody knows how the next would be: another run brings at least one more.
+        return bool(common) and all(not one or sum(one[run] for run in common) >= FEWEST for one in processes)
 
     def _lane(self, task: Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bench import published
 from bench.filling import COUNTED, missing, seconds_per_image, together
-from bench.paired import p_value, paired_ratio
+from bench.paired import Rounds, apart, effect_of, paired_ratio
 from bench.products import is_product
 from bench.reference import reference_model
-from bench.stats import Estimate, difference, holm, percentile, smallest_within
+from bench.stats import Estimate, holm, of_calls, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
-from bench.trust import canary_drift, in_one_process, rounds_behind, sentinel
+from bench.trust import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
 from bench.units import duration, estimate, interval, number, scale, span
 
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
@@ -29,6 +29,8 @@ KNEE = 0.05
 HOST_BOUND = 0.9
 SHARES = (0.5, 0.9, 0.99)
 IMAGENET_IMAGES = 50_000
+LEVEL = 0.05
+"""What has a smaller p-value, after Holm's correction, can be told apart."""
 
 
 def efficiency(summary: Summary) -> Iterator[Table]:
@@ -87,7 +89,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     if alike:
         pairs = len(rows) - 1
         table.notes.append(
-            f"≈ cannot be told from {reference.model}: t-test of the paired log-ratios, Holm-corrected over {pairs} pairs, p ≥ 0.05"
+            f"≈ cannot be told from {reference.model} by the test of the interval beside it, Holm-corrected over {pairs} pairs"
         )
     table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
     return table
@@ -96,34 +98,36 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
 def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
     """Where the best value of a quantity stands, and those that cannot be told from it; counts are exact.
 
-    Handwritten rows are no competition for others.
+    None where one that was timed has no interval: nobody knows then which is the best. Handwritten rows are no competition
+    for others.
     """
     compete = [row for row in rows if not row.handwritten] or rows
     found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values and row in compete}
     if len(found) < 2:
         return set()
     top = (min if quantity.better == "lower" else max)(found, key=lambda place: found[place])
-    there = rows[top].fair.get(quantity, {})
+    if not any(rows[place].fair.get(quantity) for place in found):
+        return {place for place in found if found[place] == found[top]}
+    apart = _apart({place: rows[place].fair.get(quantity, {}) for place in found if place != top}, rows[top].fair.get(quantity, {}))
+    return {top, *(place for place, p in apart.items() if p >= LEVEL)} if len(apart) == len(found) - 1 else set()
 
-    def as_good(place: int) -> bool:
-        here = rows[place].fair.get(quantity, {})
-        if found[place] == found[top] or not here:
-            return found[place] == found[top]
-        ratio = paired_ratio(here, there)
-        if ratio is None:  # of different runs: by the spread of both
-            apart = difference(*([math.log(value) for value in side.values()] for side in (here, there)))
-            return apart is None or apart.estimate.holds(0.0)
-        return ratio.low is None or ratio.holds(1.0)  # too few rounds for an interval tell nothing apart
 
-    return {place for place in found if as_good(place)}
+def _apart(each: Mapping[int, Rounds[Any]], there: Rounds[Any]) -> dict[int, float]:
+    """The p-values of "as fast as `there`", corrected for how many there are; without those that have no interval.
+
+    By common rounds; of runs that have none in common by the spread of both.
+    """
+    found = {
+        place: effect_of([(1.0, here), (-1.0, there)]) if here.keys() & there.keys() else apart(here, there) for place, here in each.items()
+    }
+    return holm({place: effect.p(0.0) for place, effect in found.items() if effect is not None})
 
 
 def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
-    """The places of those whose speed the rounds cannot tell from the reference's, corrected for how many are compared."""
-    there = reference.fair.get(quantity, {})
-    each = {place: p_value(row.fair.get(quantity, {}), there) for place, row in enumerate(rows) if row is not reference}
-    found = {place: p for place, p in each.items() if p is not None}
-    return {place for place, p in holm(found).items() if p >= 0.05}
+    """The places of those whose speed cannot be told from the reference's, corrected for how many are compared."""
+    each = {place: row.fair[quantity] for place, row in enumerate(rows) if row is not reference and quantity in row.fair}
+    paired = {place: here for place, here in each.items() if here.keys() & reference.fair.get(quantity, {}).keys()}
+    return {place for place, p in _apart(paired, reference.fair.get(quantity, {})).items() if p >= LEVEL}
 
 
 def by_speed(row: Row) -> tuple[float, str]:
@@ -297,9 +301,11 @@ def _method(summary: Summary, rows: list[Row]) -> str:
     text = "median of interleaved rounds"
     if rounds:
         text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
-        text += ", 95 % bootstrap interval" if min(rounds) >= 6 else ", no interval below 6 rounds"
-        if single := in_one_process(rows):
-            text += f" (without what differs between processes where there was one alone: {single} of {len(rows)} rows)"
+        processes = processes_behind(rows)
+        text += f" in {span(min(processes), max(processes), places=0)} processes"
+        text += ", 95 % interval over rounds and processes" if max(processes) > 1 else ""
+        if single := without_interval(rows):
+            text += f"; no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds (--force measures anew)"
     if pair := sentinel(summary):
         text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"
     text += f"; {summary.disturbed} of {summary.windows} windows disturbed by others"
@@ -314,13 +320,16 @@ def percentiles(summary: Summary) -> Iterator[Table]:
     """What single calls took, as far out as their number tells."""
     lines: list[Line] = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        for quantity, calls in row.calls.items():
-            if quantity.metric == "latency" and percentile(calls, 0.9) is not None:
-                found = [percentile(calls, share) for share in SHARES]
+        for quantity, windows in row.calls.items():
+            found = [of_calls(windows, share) for share in SHARES] if quantity.metric == "latency" else []
+            if found and found[1] is not None:
                 shown = [Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found]
-                lines.append([row.name, str(row.image_size), described(row.policy), *shown, Cell(f"{len(calls):,}", len(calls))])
+                calls = sum(map(len, windows))
+                lines.append([row.name, str(row.image_size), described(row.policy), *shown, Cell(f"{calls:,}", calls)])
     if lines:
         shares = [f"p{100 * share:.0f}" for share in SHARES]
         columns: Columns = ["model", "px", "policy", *(Column(f"{name} ms ↓", name, "ms", "lower") for name in shares), "calls"]
-        notes = ["all calls of all rounds; p90 from 64 calls on, p99 from 662 on, empty below"]
+        notes = [
+            "each call held against its round's median, so that p50 is the latency; p90 from 64 calls on, p99 from 662 on, empty below"
+        ]
         yield Table("Latency of single calls at batch 1", columns, lines, notes)

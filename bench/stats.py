@@ -1,24 +1,19 @@
 """Medians, ratios and their intervals: pure functions of numbers.
 
-The unit of replication is the round. A window may hold thousands of calls; they are one observation, its median.
-(Ratios of arms that were measured together are in bench/paired.py.)
+Of rounds and of the processes that gave them: bench/mixed.py and bench/paired.py.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 ROUNDS_FOR_INTERVAL = 6
-"""Below this many rounds a bootstrap interval says less than it seems to; none is given."""
-RESAMPLES = 2000
-MANY = 500
-"""Values from which on draws are made anew each time: those of more would fill the memory."""
+"""Below this many rounds an interval says less than it seems to; none is given."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,8 @@ class Estimate:
     n: int = 1
     freedom: float | None = None
     """Degrees of freedom of the Student's distribution behind the interval, where these are not n - 1."""
+    processes: int | None = None
+    """Of rounds: how many processes gave them, on the side that had the fewest."""
 
     @property
     def half_width(self) -> float | None:
@@ -45,72 +42,18 @@ class Estimate:
     def times(self, factor: float) -> Estimate:
         """In another unit."""
         low, high = (None if end is None else end * factor for end in (self.low, self.high))
-        return Estimate(self.value * factor, low, high, self.n, self.freedom)
+        return Estimate(self.value * factor, low, high, self.n, self.freedom, self.processes)
 
     def holds(self, truth: float) -> bool:
         """Whether the interval contains `truth`; False without an interval."""
         return self.low is not None and self.high is not None and self.low <= truth <= self.high
 
 
-def median_interval(values: Sequence[float]) -> Estimate:
-    """Median of one value per round, with a 95 % bootstrap interval from six rounds on."""
-    return bootstrapped(tuple(values), _median)
-
-
-def _median(values: Any, axis: int = -1) -> Any:
-    import numpy as np
-
-    return np.median(values, axis=axis)
-
-
-@lru_cache(maxsize=65536)  # a report asks for the same ratio in its tables, its figures and its studies
-def bootstrapped(values: tuple[float, ...], statistic: Callable[..., Any]) -> Estimate:
-    """A statistic and its 95 % interval by expanded percentiles (Hesterberg 2015, arXiv 1411.5279, 4.4).
-
-    The plain percentile interval of few values is too narrow: of medians of 6 to 48 values it held the truth in 93 of
-    100 draws, the expanded one in 95 to 97.
-    """
-    import numpy as np
-
-    data = np.asarray(values, dtype=float)
-    n, value = len(data), float(statistic(data))
-    if n < ROUNDS_FOR_INTERVAL:
-        return Estimate(value, n=n)
-    drawn = statistic(data[_resamples(n)], axis=-1) if n <= MANY else _in_parts(data, statistic)
-    low, high = np.percentile(drawn, _levels(n))
-    return Estimate(value, float(low), float(high), n)
-
-
-def _in_parts(data: Any, statistic: Callable[..., Any]) -> Any:
-    """The same of many values, a few draws at a time: all at once would take gigabytes."""
-    import numpy as np
-
-    draw = np.random.default_rng(0)
-    return np.concatenate([statistic(data[draw.integers(0, len(data), (20, len(data)))], axis=-1) for _ in range(RESAMPLES // 20)])
-
-
-@lru_cache(maxsize=64)
-def _resamples(n: int) -> Any:
-    """The places of `RESAMPLES` draws of `n` from `n`: the same for all values, so that equal ones get equal intervals."""
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
-
-
-@lru_cache(maxsize=256)
-def _levels(n: int) -> tuple[float, float]:
-    """The percentiles that the expanded interval takes."""
-    from scipy.special import ndtr
-
-    tail = 100 * float(ndtr(-math.sqrt(n / (n - 1)) * student(n - 1)))
-    return tail, 100 - tail
-
-
-def student(freedom: float) -> float:
-    """The 97.5th percentile of Student's distribution. (scipy.special: its statistics take a second to import.)"""
+def student(freedom: float, share: float = 0.975) -> float:
+    """A percentile of Student's distribution, the 97.5th unless said. (scipy.special: its statistics take a second to import.)"""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.975))
+    return float(stdtrit(freedom, share))
 
 
 def _beyond(distance: float, freedom: float) -> float:
@@ -142,6 +85,18 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     import numpy as np
 
     return float(np.quantile(values, share))
+
+
+def of_calls(windows: Sequence[Sequence[float]], share: float) -> float | None:
+    """The `share` percentile of single calls, one sequence a round, each held against the median of its own round.
+
+    Pooled as they are, calls of slow rounds would be the tail: how rounds differ is in the interval. None as for `percentile`.
+    """
+    medians = [statistics.median(window) for window in windows if window]
+    if not medians or min(medians) <= 0:
+        return None
+    found = percentile([value / statistics.median(window) for window in windows if window for value in window], share)
+    return None if found is None else statistics.median(medians) * found
 
 
 def smallest_within(values: Mapping[int, float], share: float) -> int | None:
@@ -203,18 +158,22 @@ class Effect:
     error: float
     freedom: float
     n: int
+    processes: int | None = None
+    """Of rounds: how many processes gave them, on the side that had the fewest."""
+    runs: int = 1
+    """Of rounds: of how many runs they are. Whoever measures again until something comes out has looked as often."""
 
     @property
     def estimate(self) -> Estimate:
         """With Student's 95 % interval."""
         half = student(self.freedom) * self.error
-        return Estimate(self.value, self.value - half, self.value + half, self.n)
+        return Estimate(self.value, self.value - half, self.value + half, self.n, self.freedom, self.processes)
 
     @property
     def as_ratio(self) -> Estimate:
         """The ratio that this is the logarithm of, with the same interval."""
         low, value, high = (math.exp(min(bound, 700.0)) for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0))
-        return Estimate(value, low, high, self.n, self.freedom)
+        return Estimate(value, low, high, self.n, self.freedom, self.processes)
 
     def p(self, against: float) -> float:
         """Two-sided p-value of "it is `against`"."""
@@ -230,7 +189,7 @@ def effect_of_ratio(ratio: Estimate | None) -> Effect | None:
         return None
     half = (math.log(ratio.high) - math.log(ratio.low)) / 2
     freedom = ratio.freedom or ratio.n - 1
-    return Effect(math.log(ratio.value), half / student(freedom), freedom, ratio.n)
+    return Effect(math.log(ratio.value), half / student(freedom), freedom, ratio.n, ratio.processes)
 
 
 def mean_effect(values: Sequence[float]) -> Effect | None:
@@ -259,6 +218,15 @@ def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
     freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
     value = sum(weight * statistics.fmean(values) for weight, values in cells)
     return Effect(value, math.sqrt(variance), freedom, sum(len(values) for _, values in cells))
+
+
+def less(left: Effect, right: Effect) -> Effect:
+    """The difference of two effects that have nothing in common. Degrees of freedom by Satterthwaite (1946)."""
+    parts = [(one.error**2, one.freedom) for one in (left, right)]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
+    fewest = None if left.processes is None or right.processes is None else min(left.processes, right.processes)
+    return Effect(left.value - right.value, math.sqrt(variance), freedom, left.n + right.n, fewest)
 
 
 def slope(xs: Sequence[float], ys: Sequence[float]) -> float:

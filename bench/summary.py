@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from bench.paired import level
 from bench.published import Imported
 from bench.record import (
     MEASURED,
@@ -35,7 +36,7 @@ from bench.record import (
 )
 from bench.reference import SENTINEL
 from bench.sidecar import read_arrays
-from bench.stats import Estimate, median_interval, proportion
+from bench.stats import Estimate, proportion
 
 
 @dataclass(frozen=True, order=True)
@@ -58,11 +59,11 @@ class Row:
     policy: str
     device: str
     values: dict[Quantity, Estimate] = field(default_factory=dict)
-    rounds: dict[Quantity, dict[tuple[str, int], float]] = field(default_factory=dict)
+    rounds: dict[Quantity, dict[tuple[str, int], InProcess]] = field(default_factory=dict)
     fair: dict[Quantity, dict[tuple[str, int], InProcess]] = field(default_factory=dict)
     """The same, each held against what others left of the processors to its window: what ratios are taken of."""
-    calls: dict[Quantity, list[float]] = field(default_factory=dict)
-    """Every single value of every window: what percentiles of a latency are taken from."""
+    calls: dict[Quantity, list[list[float]]] = field(default_factory=dict)
+    """The single values of every window: what percentiles of a latency are taken from."""
     details: dict[Quantity, list[dict[str, Any]]] = field(default_factory=dict)
     """What stands beside the values of each window."""
     trouble: dict[str, str] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Probe:
     """What a probe of the machine gave: per metric one value per (run, round), and which shape was the fastest then."""
 
     precision: str
-    rounds: dict[str, dict[tuple[str, int], float]]
+    rounds: dict[str, dict[tuple[str, int], InProcess]]
     shapes: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
 
 
@@ -337,8 +338,8 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
         found = [sample for _, sample in samples(record, quantity.metric, phases)]
         row.rounds[quantity] = per_round(record, quantity.metric, phases)
         row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
-        row.values[quantity] = median_interval(list(row.rounds[quantity].values()))
-        row.calls[quantity] = [value for sample in found for value in sample.values]
+        row.values[quantity] = level(row.rounds[quantity])
+        row.calls[quantity] = [sample.values for sample in found]
         row.details[quantity] = [sample.detail for sample in found]
     row.short |= bool(record.ends) and record.ends[-1].short
     row.hopeless |= bool(record.ends) and record.ends[-1].hopeless

@@ -17,7 +17,7 @@ MACS_NOTE = (
     "norm layers not counted"
 )
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
-BEST_NOTE = "bold: the best of its column, and what cannot be told from it (the 95 % interval of the paired ratio holds 1)"
+BEST_NOTE = "bold: the best of its column, and what cannot be told from it (by the test of the intervals, Holm-corrected over the column)"
 
 
 @dataclass(frozen=True)

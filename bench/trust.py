@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable
 
 from bench.paired import paired_ratio
+from bench.record import InProcess
 from bench.reference import SENTINEL
 from bench.stats import Estimate
 from bench.summary import Row, Summary
@@ -15,19 +16,21 @@ TIMED = ("latency", "throughput")
 
 def rounds_behind(rows: Iterable[Row]) -> list[int]:
     """How many rounds each of their speeds rests on; nothing where nothing was timed."""
-    return [len(values) for row in rows for quantity, values in row.rounds.items() if quantity.metric in TIMED]
+    return [len(values) for values in _timed(rows)]
 
 
-def in_one_process(rows: Iterable[Row]) -> int:
-    """How many of them have an interval of rounds in one process alone."""
-    return sum(
-        any(
-            row.values[quantity].low is not None and len({value.process for value in values.values()}) == 1
-            for quantity, values in row.fair.items()
-            if quantity.metric in TIMED
-        )
-        for row in rows
-    )
+def processes_behind(rows: Iterable[Row]) -> list[int]:
+    """In how many processes each of their speeds was taken."""
+    return [len({value.process for value in values.values()}) for values in _timed(rows)]
+
+
+def without_interval(rows: Iterable[Row]) -> list[str]:
+    """Those of which a speed has no interval: it was taken in one process, or in too few rounds."""
+    return [row.name for row in rows if any(row.values[quantity].low is None for quantity in row.fair if quantity.metric in TIMED)]
+
+
+def _timed(rows: Iterable[Row]) -> list[dict[tuple[str, int], InProcess]]:
+    return [values for row in rows for quantity, values in row.fair.items() if quantity.metric in TIMED]
 
 
 def sentinel(summary: Summary) -> Estimate | None:

@@ -15,6 +15,9 @@ SHOWN = {
     "share": (100.0, "%"),
 }
 
+UNEQUAL = 0.05
+"""By so much of an interval its halves may differ before both ends are shown."""
+
 
 def scale(unit: str) -> tuple[float, str]:
     """Factor and shown name of a unit; an unknown one is shown as stored."""
@@ -32,13 +35,16 @@ def number(value: float, *, places: int | None = None) -> str:
 
 
 def estimate(value: Estimate | None, unit: str, *, places: int | None = None) -> str:
-    """`62.4 ±0.9` in the shown unit; empty where there is nothing."""
+    """`62.4 ±0.9` in the shown unit, `382 [344, 573]` where the ends are not equally far; empty where there is nothing."""
     if value is None:
         return ""
     factor, _ = scale(unit)
     text = number(value.value * factor, places=places)
-    if value.half_width is None:
+    if value.low is None or value.high is None or value.half_width is None:
         return text
+    below, above = (value.value - value.low) * factor, (value.high - value.value) * factor
+    if abs(above - below) > max(UNEQUAL * (above + below), 1e-9 * abs(value.value * factor)):
+        return f"{text} [{number(value.low * factor, places=places)}, {number(value.high * factor, places=places)}]"
     return f"{text} ±{_two_figures(value.half_width * factor)}"
 
 

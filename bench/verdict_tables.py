@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bench.table import Table
 from bench.units import interval, number, p_value
-from bench.verdicts import Finding, Judged, Verdict
+from bench.verdicts import Finding, Judged, Verdict, level, resolvable
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 
@@ -29,7 +29,7 @@ def overview(verdicts: list[Verdict]) -> Iterator[Table]:
     ]
     notes = [
         "supported: the 95 % interval of every primary effect lies wholly where the claim wants it, beyond the smallest effect "
-        "of interest; contradicted: of one of them wholly elsewhere; both after Holm's correction over the study's findings",
+        "of interest; contradicted: of one of them wholly elsewhere; both after Holm's correction over the study's primary effects",
         "claims are numbered as in docs/claims.md; a verdict holds for the scale that stands beside it and for no other",
     ]
     if any(one.outcome == "pipeline check" for one in verdicts):
@@ -67,12 +67,27 @@ def details(verdicts: list[Verdict]) -> Iterator[Table]:
         ]
         notes = [verdict.question]
         notes += [f"{one.finding.what}: {one.finding.note}" for one in verdict.findings if one.finding.note]
+        notes += _power(verdict)
         if verdict.sentinel is not None:
             notes.append(f"sentinel deit_s16 : vit_s16 in this machine's runs (one graph, has to be 1) = {interval(verdict.sentinel)}")
         if any(not one.finding.primary for one in verdict.findings):
-            notes.append("in brackets: stands beside the question and does not decide it")
+            notes.append("in brackets: stands beside the question and does not decide it; its p is not corrected, the others' are (Holm)")
         title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
-        yield Table(title, ["effect", "value [95 %]", "claimed", "outcome", "p (Holm)", "observations"], lines, notes)
+        yield Table(title, ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"], lines, notes)
+
+
+def _power(verdict: Verdict) -> Iterator[str]:
+    """What the data could have decided: without it "inconclusive" says nothing."""
+    units = {one.finding.what: one.finding.unit for one in verdict.findings}
+    far = {
+        what: f"{100 * math.expm1(by):.2g} %" if units[what] == "×" else f"{by:.2g}" for what, by in resolvable(verdict.findings).items()
+    }
+    if far:
+        yield "power, eight in ten: decided where it lies so far from its region's end: " + "; ".join(
+            f"{what} {by}{'' if units[what] == '×' else f' {units[what]}'}" for what, by in far.items()
+        )
+    if (looks := max((one.finding.effect.runs for one in verdict.findings if one.finding.effect), default=1)) > 1:
+        yield f"measured in {looks} runs: each is a look, and the last of them decides below p = {level(looks):.2g} (docs/claims.md)"
 
 
 def _outcome(one: Judged, verdict: Verdict) -> str:
@@ -84,9 +99,10 @@ def _outcome(one: Judged, verdict: Verdict) -> str:
 def _behind(one: Judged) -> str:
     """How many observations there are, and how many would settle it."""
     if one.finding.effect is None:
-        return "1" if one.finding.value is not None else ""
+        return "" if one.finding.value is None else "counted" if one.finding.exact else "1"
     more = f"; about {one.needed} would settle it" if one.needed else ""
-    return f"{one.finding.effect.n} {one.finding.of}{more}"
+    processes = f" of {one.finding.effect.processes} processes" if one.finding.effect.processes else ""
+    return f"{one.finding.effect.n} {one.finding.of}{processes}{more}"
 
 
 def region(finding: Finding) -> str:

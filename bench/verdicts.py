@@ -2,21 +2,25 @@
 
 A finding says beforehand where its effect would have to lie (its region) for the claim to hold. Supported: the 95 %
 interval lies wholly inside. Contradicted: wholly outside. Both only where it stays so after Holm's correction over the
-study's findings. Otherwise inconclusive, with how many observations would settle it. On data that are too small to
+findings that decide the study. Otherwise inconclusive, with how many observations would settle it. On data that are too small to
 say anything of architectures an accuracy proves that the pipeline works, whatever it says.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.stats import Effect, Estimate, holm
+from bench.stats import Effect, Estimate, holm, student
 
-Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check"]
+Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"]
 ALPHA = 0.05
+AGAIN = 0.01
+"""What all further looks of a study that is measured again and again may add to it."""
+POWER = 0.8
 MOST = 2_000
 """More observations than this are not proposed."""
 Unit = Literal["×", "points", "exponent", "share"]
@@ -39,6 +43,8 @@ class Finding:
     of: Literal["rounds", "trainings"] = "rounds"
     primary: bool = True
     note: str = ""
+    exact: bool = False
+    """`value` was counted, not measured: there is nothing to be unsure of."""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -65,7 +71,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judged:
-    """A finding with its outcome, its p-value after Holm's correction, and the observations that would settle it."""
+    """A finding with its outcome, its p-value (of deciding ones after Holm's correction), and the observations that would settle it."""
 
     finding: Finding
     outcome: Outcome
@@ -97,20 +103,33 @@ class Verdict:
 
 
 def judge(findings: Sequence[Finding]) -> list[Judged]:
-    """The outcome of every finding of a study, corrected for how many there are."""
-    decided = {number: one.effect.p(one.nearest) for number, one in enumerate(findings) if one.effect is not None}
-    corrected = holm(decided)
-    return [_judged(one, corrected.get(number)) for number, one in enumerate(findings)]
+    """The outcome of every finding of a study.
+
+    Those that decide it are corrected for how many they are (Holm). What stands beside them decides nothing, costs the
+    others nothing, and is not corrected.
+    """
+    p_values = {number: one.effect.p(one.nearest) for number, one in enumerate(findings) if one.effect is not None}
+    deciding = holm({number: p for number, p in p_values.items() if findings[number].primary})
+    return [_judged(one, deciding.get(number, p_values.get(number))) for number, one in enumerate(findings)]
+
+
+def level(runs: int) -> float:
+    """Below which p is decided, where the data are of so many runs: each is a look, and who looks often enough finds anything.
+
+    The first has 5 %, all later ones have 1 % together, the second half of it, the third a sixth and so on.
+    """
+    return ALPHA if runs < 2 else AGAIN / (runs * (runs - 1))
 
 
 def _judged(finding: Finding, p: float | None) -> Judged:
     if finding.effect is None or p is None:
-        return Judged(finding, "not measured" if finding.value is None else "inconclusive")
+        return Judged(finding, "not measured" if finding.value is None else "exact" if finding.exact else "inconclusive")
     found, (low, high) = finding.effect.estimate, finding.bounds
     assert found.low is not None and found.high is not None
-    if p < ALPHA and low <= found.low and found.high <= high:
+    alpha = level(finding.effect.runs)
+    if p < alpha and low <= found.low and found.high <= high:
         return Judged(finding, "supported", p)
-    if p < ALPHA and (found.high < low or found.low > high):
+    if p < alpha and (found.high < low or found.low > high):
         return Judged(finding, "contradicted", p)
     return Judged(finding, "inconclusive", p, _needed(finding))
 
@@ -121,11 +140,27 @@ def _needed(finding: Finding) -> int | None:
     effect, distance = finding.effect, abs(finding.effect.value - finding.nearest)
     if not distance:
         return None
-    for more in range(effect.n + 1, MOST):
+    alpha = level(effect.runs + (finding.of == "rounds"))  # more rounds are those of another run
+
+    def settled(more: int) -> bool:
         larger = Effect(effect.value, effect.error * math.sqrt(effect.n / more), effect.freedom * more / effect.n, more)
-        if larger.p(finding.nearest) < ALPHA:
-            return more
-    return None
+        return larger.p(finding.nearest) < alpha
+
+    found = bisect_left(range(MOST), True, lo=effect.n + 1, key=settled) if effect.n + 1 < MOST else MOST
+    return found if found < MOST else None
+
+
+def resolvable(judged: Sequence[Judged]) -> dict[str, float]:
+    """Of every deciding effect how far it has to lie from its region's end for eight draws in ten to decide it, in its own scale.
+
+    By the spread that was found, and as if Holm's correction took its whole toll.
+    """
+    primary = [one.finding for one in judged if one.finding.primary]
+    found = {one.what: (one.effect, level(one.effect.runs) / len(primary)) for one in primary if one.effect is not None}
+    return {
+        what: (student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)) * effect.error
+        for what, (effect, alpha) in found.items()
+    }
 
 
 def overall(judged: Sequence[Judged]) -> Outcome:

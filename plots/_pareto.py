@@ -125,7 +125,8 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
     higher = quantity.better == "higher"
     places, chances = _front(points, higher=higher)
     if places:
-        subtitle += "; dashed: the front, % behind a name: probability of being on it"
+        subtitle += "; dashed: the front"
+        subtitle += "; no % of being on it: timed in one process" if None in chances else ", % behind a name: probability of being on it"
     if hidden := len(points) > NAMED:
         subtitle += "; named: what may be on the front" if places else "; too many to name"
     figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}")
@@ -156,7 +157,8 @@ def _front(points: list[Point], *, higher: bool) -> tuple[list[int], list[float]
     if not points[0].filled or len(points) < 2:
         return [], [None] * len(points)
     candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
-    return front([(point.x.value, point.y.value) for point in points], higher=higher), probabilities(candidates, higher=higher)
+    places = front([(point.x.value, point.y.value) for point in points], higher=higher)
+    return places, probabilities(candidates, higher=higher) or [None] * len(points)
 
 
 def _label(point: Point, chance: float | None) -> str:

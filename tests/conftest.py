@@ -155,9 +155,16 @@ UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}
 
 
 def speed_record(
-    folder: Path, model: str, values: list[float], *, metric: str = "throughput", family: str = "vit", timm: str | None = None
+    folder: Path,
+    model: str,
+    values: list[float],
+    *,
+    metric: str = "throughput",
+    family: str = "vit",
+    timm: str | None = None,
+    life: int = 2,
 ) -> Path:
-    """A finished record of one speed metric with one value per round: latency at batch 1, others at 4."""
+    """A finished record of one speed metric with one value per round: latency at batch 1, others at 4; `life` rounds a process."""
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=batch_size)
@@ -165,7 +172,7 @@ def speed_record(
     record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])
-        record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+        record.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
     record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
     return path
 
@@ -175,7 +182,7 @@ def finished(folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, 
     path = record.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
     record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number in range(1, rounds + 1):
-        record.append(path, RoundLine(run="r1", round=number, samples=samples))
+        record.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
     record.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
     return path
 

@@ -12,13 +12,15 @@ from bench.training.search import AS_IS
 
 from .conftest import MACHINE
 
+LIFE = 2
+"""Rounds of a process."""
 UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower"), "memory": ("B", "lower")}
 
 
 def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str]) -> Record:
     head = ArmLine(format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family))
     run = RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies=studies)
-    lines = [RoundLine(run="r1", round=number, samples=samples) for number, samples in enumerate(rounds, start=1)]
+    lines = [RoundLine(run="r1", round=at + 1, worker=1 + at // LIFE, samples=samples) for at, samples in enumerate(rounds)]
     metrics = [sample.metric for sample in rounds[0]]
     return Record(path=Path(head.key), head=head, runs=[run], rounds=lines, ends=[EndLine(run="r1", status="ok", metrics=metrics)])
 

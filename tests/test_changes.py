@@ -41,7 +41,8 @@ def write(
                 drift = 1 + 0.2 * random.Random(at).random()
                 factor = scale if metric == "latency" else 1 / scale
                 value = base * (number + 1) * factor * (drift if metric == "latency" else 1 / drift) * 2.718281828 ** draw.gauss(0, noise)
-                record.append(path, RoundLine(run=run, round=at, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))  # type: ignore[arg-type]
+                sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
+                record.append(path, RoundLine(run=run, round=at, worker=1 + at // 3, samples=[sample]))
             record.append(path, EndLine(run=run, status="ok", metrics=[metric]))
 
 

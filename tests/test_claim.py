@@ -9,6 +9,7 @@ import pytest
 
 from bench import published, record
 from bench.claim import Condition, answer, flips
+from bench.claim_tables import claim_tables
 from bench.cli import main
 from bench.names import TIMM_NAMES
 from bench.plugins import models
@@ -51,11 +52,27 @@ def test_a_claim_is_read_both_ways(tmp_path: Path) -> None:
 
 
 def test_a_tag_narrows_it(tmp_path: Path) -> None:
-    assert answer("resnet50@a1_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "robust"
-    assert answer("resnet50@tv_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "reversed"
+    assert answer("resnet50@a1_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "holds in one case"
+    assert answer("resnet50@tv_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "fails in one case"
 
 
-def measured(results: Path, model: str, policy: str, values: list[float], *, metric: str = "throughput", batch: int = 2) -> None:
+def test_one_set_of_weights_against_many_is_one_case(tmp_path: Path) -> None:
+    found = answer("resnet18 < deit_s16@fb_in1k", "top1", tmp_path)
+    assert found.count("holds") > 2 and not found.count("fails")
+    assert (found.apart, found.verdict) == (1, "holds in one case")
+    [verdict, _] = claim_tables(found)
+    assert any("which have 1 set of weights on one side" in cell for row in verdict.rows for cell in row)
+
+
+def test_a_speed_of_one_process_decides_nothing(tmp_path: Path) -> None:
+    measured(tmp_path, "one", "fp32", [20.0] * 6, life=6)
+    measured(tmp_path, "other", "fp32", [10.0] * 6, life=6)
+    assert answer("one > other", "throughput", tmp_path).verdict == "undecided"
+
+
+def measured(
+    results: Path, model: str, policy: str, values: list[float], *, metric: str = "throughput", batch: int = 2, life: int = 2
+) -> None:
     unit, better = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}[metric]
     folder = results / MACHINE.name / "records"
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
@@ -63,7 +80,7 @@ def measured(results: Path, model: str, policy: str, values: list[float], *, met
     record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
-        record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+        record.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
     record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 

@@ -43,7 +43,7 @@ def noisy(draw: random.Random, value: float) -> float:
 def test_a_machine_that_is_merely_noisy_is_believed() -> None:
     draw = random.Random(0)
     verdict = check(lambda model, loaded: noisy(draw, 1.0 if model.endswith("twice") else 2.0))
-    assert len(verdict.alike.ratios) >= 60
+    assert len(verdict.alike.ratios) >= 20
     assert verdict.enough_covered
     assert verdict.known.holds(2.0)
     assert verdict.overlaps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +54,8 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
             state=changes.get("state", {}),
             disturbed="others" if changes.get("state") else None,
         )
-        record.append(path, RoundLine(run="r1", round=number, phase=changes.get("phase", "measure"), samples=[sample]))
+        worker = 1 + (number - 1) // changes.get("life", 2)
+        record.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
     record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
@@ -129,6 +131,35 @@ def test_ratios_hold_each_window_against_what_was_left_to_it(tmp_path: Path) -> 
     cells = {row[0]: row[1:] for row in table.rows}
     assert cells["mixer_s16"] == ["10.0 ±0", "2.00 [2.00, 2.00]"]
     assert "8 of 16 windows disturbed by others" in "\n".join(table.notes)
+
+
+def test_of_one_process_there_is_a_value_and_no_interval_mark_or_bold(tmp_path: Path) -> None:
+    """However equal its rounds are: as records were taken before processes were renewed for all."""
+    speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE], life=8)
+    speeds(tmp_path, "mixer_s16", [10 * one for one in reversed(WOBBLE)], life=8)
+    speeds(tmp_path, "resnet50", [50 * one for one in WOBBLE])
+    [table] = efficiency(summary(tmp_path))
+    cells = {row[0]: row[1:] for row in table.rows}
+    assert cells["vit_s16"] == ["10.0", "1"] and cells["mixer_s16"] == ["10.0", "1.00"]
+    assert cells["resnet50"][1] == "5.00"  # the reference had one process
+    assert not any(cell.best for row in table.cells for cell in row)
+    assert any("no interval and no mark for mixer_s16, vit_s16" in note or "for vit_s16, mixer_s16" in note for note in table.notes)
+
+
+def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
+    """Over many draws one of two is bold alone exactly where the interval of their ratio excludes 1, and ≈ stands where it does not."""
+    draw, told = random.Random(0), 0
+    for number in range(20):
+        folder = tmp_path / str(number)
+        speeds(folder, "vit_s16", [10 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
+        speeds(folder, "mixer_s16", [10.8 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
+        [table] = efficiency(summary(folder))
+        ratio = next(row[2] for row in table.cells if row[0].text == "mixer_s16")
+        alone = any(row[1].best for row in table.cells)  # where all are bold none is
+        holds = ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high
+        assert alone == (not holds) == (not ratio.text.endswith("≈"))
+        told += not holds
+    assert 3 <= told <= 17
 
 
 def test_what_cannot_be_told_apart_is_marked(tmp_path: Path) -> None:

@@ -1,27 +1,10 @@
-"""Intervals: coverage on draws whose truth is known, and the rules about when there is none."""
+"""Intervals of proportions, and distributions that are written out (of rounds and processes: test_mixed.py)."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from bench.stats import ROUNDS_FOR_INTERVAL, median_interval, proportion
-
-
-def test_no_interval_below_six_rounds() -> None:
-    assert median_interval([1.0] * (ROUNDS_FOR_INTERVAL - 1)).low is None
-    assert median_interval([1.0] * ROUNDS_FOR_INTERVAL).low == 1.0
-
-
-def test_the_median_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    covered = 0
-    for _ in range(200):
-        found = median_interval(list(rng.normal(10, 1, size=20)))
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 10 <= found.high
-    assert 0.88 <= covered / 200 <= 0.995
+from bench.stats import proportion
 
 
 def test_wilson_interval_of_a_proportion() -> None:
@@ -32,31 +15,10 @@ def test_wilson_interval_of_a_proportion() -> None:
     assert proportion(10, 10).high == pytest.approx(1.0)
 
 
-def test_the_bootstrap_is_scipys() -> None:
-    """Written out, because scipy's own takes ten times as long and a report of 2,000 records asks for thousands."""
-    import random
-
-    import numpy as np
-    from scipy.stats import bootstrap, norm, t
-
-    from bench.stats import RESAMPLES, median_interval
-
-    draw = random.Random(0)
-    for n in (6, 9, 24):
-        values = [draw.lognormvariate(0, 0.2) for _ in range(n)]
-        level = 1 - 2 * norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
-        theirs = bootstrap(
-            (values,), np.median, n_resamples=RESAMPLES, method="percentile", confidence_level=level, rng=np.random.default_rng(0)
-        ).confidence_interval
-        ours = median_interval(values)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
-
-
 def test_what_is_written_out_is_scipys() -> None:
     """scipy.stats takes a second to import, which `bench claim` would wait for."""
-    from scipy.stats import binomtest, t, trim_mean
+    from scipy.stats import binomtest, t
 
-    from bench.paired import _middle
     from bench.stats import Effect, proportion, student
 
     for freedom in (1, 2.5, 5, 40):
@@ -66,8 +28,3 @@ def test_what_is_written_out_is_scipys() -> None:
         theirs = binomtest(correct, images).proportion_ci(method="wilson")
         ours = proportion(correct, images)
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9, abs=1e-12)
-    for n in (6, 7, 10, 23):
-        values = [((17 * place) % 11) + 0.5 * place for place in range(n)]
-        import numpy as np
-
-        assert _middle(np.array(values)) == pytest.approx(trim_mean(values, 0.2), rel=1e-12)

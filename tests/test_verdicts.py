@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, log
 
+import numpy as np
 import pytest
 
 from bench.asking import hash_of, verdicts
+from bench.paired import effect_of
 from bench.plugins import studies
-from bench.record import Record
-from bench.stats import Effect, contrast, difference
+from bench.record import InProcess, Record
+from bench.stats import Effect, contrast, difference, mean_effect
 from bench.studies import _factorial
 from bench.studies._scales import CIFAR10
 from bench.summary import summarise
 from bench.verdict_tables import details, overview, region
-from bench.verdicts import Finding, Outcome, judge, overall
+from bench.verdicts import Finding, Outcome, judge, level, overall, resolvable
 
 from . import synthetic
+from .by_hand.intervals import decided_at
 
 DRAWS = 100
 
@@ -190,3 +195,52 @@ def test_what_only_studies_wanted_stays_out_of_other_tables() -> None:
     ]
     assert [row.model for row in summarise(records).rows] == ["vit_s16"]
     assert len(summarise(records, of_studies=True).rows) == 2
+
+
+def test_only_what_decides_is_corrected_for_its_number() -> None:
+    """Twenty effects stand beside one: it is decided as if it stood alone."""
+    deciding = Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22))
+    beside = [replace(deciding, what=str(number), primary=False) for number in range(20)]
+    assert judge([deciding])[0] == judge([deciding, *beside])[0]
+    assert judge([deciding])[0].outcome == "supported"
+    several = judge([replace(deciding, what=str(number)) for number in range(20)])
+    assert {one.outcome for one in several} == {"inconclusive"}
+
+
+def test_a_number_that_was_counted_is_exact() -> None:
+    counted = Finding(what="macs", unit="×", region=(0.0, 0.9), effect=None, value=0.5, exact=True, primary=False)
+    measured = replace(counted, exact=False)
+    assert [one.outcome for one in judge([counted, measured])] == ["exact", "inconclusive"]
+
+
+def test_all_looks_together_are_wrong_in_six_of_a_hundred() -> None:
+    assert sum(level(runs) for runs in range(1, 2000)) == pytest.approx(0.06, abs=1e-4)
+    assert level(1) == 0.05
+    found = Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22))
+    again = replace(found, effect=Effect(3.0, 1.0, 20, 22, runs=2))
+    assert [one.outcome for one in judge([again])] == ["inconclusive"]  # p is 0.007
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.05])
+def test_at_the_regions_end_little_is_decided(spread: float) -> None:
+    """Noise of rounds 2 %, three processes a side; and the same study measured again until it is decided, four times."""
+    draw = np.random.default_rng(1)
+    looks = [decided_at(draw, spread, 4) for _ in range(300)]
+    assert looks.count(1) / 300 <= 0.07
+    assert sum(look is not None for look in looks) / 300 <= 0.085  # 0.055 and 0.066 in many draws
+
+
+def test_an_effect_knows_of_how_many_runs_it_is() -> None:
+    values = {(f"r{run}", at): InProcess(1.0 + 0.01 * (at % 3), (f"r{run}", at // 3)) for run in range(2) for at in range(6)}
+    found = effect_of([(1.0, values), (-1.0, dict(list(values.items())[:12]))])
+    assert found is not None and found.runs == 2
+
+
+def test_power_is_how_far_from_its_end_an_effect_is_decided_in_eight_of_ten_draws() -> None:
+    draw, noise, n = np.random.default_rng(2), 1.0, 12
+    far = resolvable(judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(0.0, noise / math.sqrt(n), n - 1, n))]))
+    found = 0
+    for _ in range(400):
+        effect = mean_effect(list(draw.normal(far["it"], noise, n)))
+        found += judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=effect)])[0].outcome == "supported"
+    assert 0.75 <= found / 400 <= 0.87

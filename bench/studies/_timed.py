@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench.evidence import BATCH, PLAIN, Evidence, Speed
 from bench.plugins import Need
-from bench.verdicts import Finding
+from bench.verdicts import Finding, Unit
 
 
 def timed(
@@ -25,8 +27,32 @@ def timed(
     return Need(what=what, settings=settings | more, worth=worth)
 
 
+ONE_PROCESS = "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
+
+
 def ratio(
     evidence: Evidence, what: str, left: Speed, right: Speed, region: tuple[float, float], *, metric: str = "throughput", **more: Any
 ) -> Finding:
     """Of two arms, paired by rounds."""
-    return Finding(what=what, unit="×", region=region, effect=evidence.effect(left, right, metric), **more)
+    return combined(evidence, what, {left: 1.0, right: -1.0}, region, metric=metric, **more)
+
+
+def combined(
+    evidence: Evidence,
+    what: str,
+    parts: Mapping[Speed, float],
+    region: tuple[float, float],
+    *,
+    metric: str = "throughput",
+    unit: Unit = "×",
+    less: float = 0.0,
+    **more: Any,
+) -> Finding:
+    """Of any number of arms: a weighted sum of the logarithms of their speeds, `less` a number that is known exactly."""
+    effect, value = evidence.contrast(parts, metric), evidence.value(parts, metric)
+    if effect is not None:
+        return Finding(what=what, unit=unit, region=region, effect=replace(effect, value=effect.value - less), **more)
+    if value is None:
+        return Finding(what=what, unit=unit, region=region, effect=None, **more)
+    more["note"] = "; ".join(text for text in (more.get("note", ""), ONE_PROCESS) if text)
+    return Finding(what=what, unit=unit, region=region, effect=None, value=math.exp(value - less) if unit == "×" else value - less, **more)

@@ -8,30 +8,34 @@ The last one is its twin on the same grid, and splits the gap at equal parameter
     mixer   = what ConvMixer's multiply-adds would make of its twin's speed, were all multiply-adds alike
     kernels = the rest: multiply-adds per second of ConvMixer : those of its twin
 
-so that grid x mixer x kernels is the whole. "Because patches are small" asks that the grid has more than half of the
-whole (in logarithms), and "slower" that the whole is below 0.9.
+so that grid x mixer x kernels is the whole. What the grid has of it depends on the order in which grid and mixer are
+changed: the transformer's grid gets finer and then attention becomes a convolution, or the convolution's grid gets finer
+after that. Both shares stand beside each other; "because patches are small" asks that their mean (Shapley's) is more than
+half of the whole (in logarithms), and "slower" that the whole is below 0.9.
 """
 
 import math
 from collections.abc import Iterator
 from math import inf
+from typing import Any
 
 from bench.evidence import Evidence, Speed
 from bench.plugins import Need, Study, studies
-from bench.stats import mean_effect
 from bench.verdicts import Finding
 
-from ._timed import ratio, timed
+from ._timed import combined, ratio, timed
 
 CONVMIXER = Speed("convmixer_768_32")
 PARAMETERS = Speed("vit_384_12_p16_h6_m1440")
 MACS = Speed("vit_800_13_p16_h25_m3200")
 TOKENS = Speed("vit_384_12_p7_h6_m1440")
+COARSE = Speed("convmixer_768_32_k7_p16_relu")
+"""ConvMixer on the transformer's usual grid."""
 OTHERS = {"MLP-Mixer": Speed("mixer_544_8_p16_t272_m2176"), "ResNet": Speed("resnet_58_3-4-6-3_bottleneck_s7")}
 
 
 def needs(scale: None, device: str) -> list[Need]:
-    models = [one.model for one in (CONVMIXER, PARAMETERS, MACS, TOKENS, *OTHERS.values())]
+    models = [one.model for one in (CONVMIXER, PARAMETERS, MACS, TOKENS, COARSE, *OTHERS.values())]
     return [timed("throughput at equal parameters, multiply-adds and tokens", models, device, worth=6.0)]
 
 
@@ -46,20 +50,30 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
 
 
 def _parts(evidence: Evidence) -> Iterator[Finding]:
-    """Of every round its own split, so that the parts of a round multiply to its whole."""
+    """What the grid has of the whole, in both orders, and the parts that multiply to the whole."""
+    whole = {CONVMIXER: 1.0, PARAMETERS: -1.0}
+    orders = {"the transformer's": {TOKENS: 1.0, PARAMETERS: -1.0}, "the convolution's": {CONVMIXER: 1.0, COARSE: -1.0}}
+    mean = {CONVMIXER: 0.5, COARSE: -0.5, TOKENS: 0.5, PARAMETERS: -0.5}
     counts = [evidence.count(one.model, "macs") for one in (CONVMIXER, TOKENS)]
     mixer = math.log(counts[1] / counts[0]) if counts[0] and counts[1] else None
-    rounds = evidence.per_round([CONVMIXER, PARAMETERS, TOKENS], "throughput") if mixer is not None else []
-    grid = [math.log(twin / usual) for _, usual, twin in rounds]
-    kernels = [math.log(conv / twin) - (mixer or 0.0) for conv, _, twin in rounds]
-    shares = [math.log(twin / usual) / math.log(conv / usual) for conv, usual, twin in rounds if conv != usual]
-    yield Finding(
-        what="share of the grid in the whole", unit="share", region=(0.5, inf), effect=mean_effect(shares), note=_product(evidence, mixer)
-    )
-    for name, values in (("grid", grid), ("kernels", kernels)):
-        yield Finding(what=f"part of the {name}", unit="×", region=(0.0, 0.9), effect=mean_effect(values), primary=False)
-    value = None if mixer is None else math.exp(mixer)
-    yield Finding(what="part of the mixer (multiply-adds, exact)", unit="×", region=(0.0, 0.9), effect=None, value=value, primary=False)
+    what = "share of the grid in the whole, mean of both orders"
+    yield _share(evidence, what, mean, whole, note=_product(evidence, mixer))
+    for name, grid in orders.items():
+        yield _share(evidence, f"share of the grid, where it is {name} that gets finer", grid, whole, primary=False)
+    if mixer is None:
+        return
+    small = (0.0, 0.9)
+    yield combined(evidence, "part of the grid", orders["the transformer's"], small, primary=False)
+    yield combined(evidence, "part of the kernels", {CONVMIXER: 1.0, TOKENS: -1.0}, small, less=mixer, primary=False)
+    what = "part of the mixer (multiply-adds)"
+    yield Finding(what=what, unit="×", region=small, effect=None, value=math.exp(mixer), exact=True, primary=False)
+
+
+def _share(evidence: Evidence, what: str, part: dict[Speed, float], whole: dict[Speed, float], **more: Any) -> Finding:
+    values = [evidence.value(one, "throughput") for one in (part, whole)]
+    value = values[0] / values[1] if values[0] is not None and values[1] else None
+    effect = evidence.share(part, whole, "throughput")
+    return Finding(what=what, unit="share", region=(0.5, inf), effect=effect, value=value, **more)
 
 
 def _product(evidence: Evidence, mixer: float | None) -> str:

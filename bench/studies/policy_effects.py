@@ -4,15 +4,13 @@ For each switch, its effect on a family over its effect on the transformer, in t
 On CPUs precision is left out: where there are no units for it, bfloat16 is tens of times slower, for everybody.
 """
 
-import math
 from collections.abc import Iterator
 
 from bench.evidence import PLAIN, Evidence, Speed
 from bench.plugins import Need, Study, studies
-from bench.stats import mean_effect
 from bench.verdicts import Finding
 
-from ._timed import ratio, timed
+from ._timed import combined, ratio, timed
 
 MODELS = ("convmixer_1536_20", "convmixer_768_32", "mixer_b16", "resnet50")
 AGAINST = "vit_s16"
@@ -32,15 +30,15 @@ def needs(scale: None, device: str) -> list[Need]:
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
     for name, policy in SWITCHES[evidence.kind].items():
         # What is switched is the plain policy's alternative: bfloat16 is plain on a GPU, and float32 its absence.
-        sign = -1 if policy == "fp32" else 1
+        sign = -1.0 if policy == "fp32" else 1.0
         for model in (*MODELS, AGAINST):
             on, off = Speed(model, policy=policy), Speed(model)
             left, right = (on, off) if sign > 0 else (off, on)
             yield ratio(evidence, f"{model}: {name} on : off", left, right, ALIKE, primary=False)
         for model in MODELS:
-            four = [Speed(model, policy=policy), Speed(model), Speed(AGAINST, policy=policy), Speed(AGAINST)]
-            logs = [sign * math.log(a / b / (c / d)) for a, b, c, d in evidence.per_round(four, "throughput")]
-            yield Finding(what=f"{name}: its effect on {model} : on {AGAINST}", unit="×", region=ALIKE, effect=mean_effect(logs))
+            on, off, other_on, other_off = (Speed(one, policy=way) for one in (model, AGAINST) for way in (policy, None))
+            parts = {on: sign, off: -sign, other_on: -sign, other_off: sign}
+            yield combined(evidence, f"{name}: its effect on {model} : on {AGAINST}", parts, ALIKE)
 
 
 studies.add(

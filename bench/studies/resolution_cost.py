@@ -2,7 +2,7 @@
 
 The models have ViT-S's and ConvMixer-768/32's budgets (22 M parameters) and the same grids. Tokens grow in two ways:
 by the image (112 to 896 pixels in patches of 16) and by the patch (32 to 4 pixels of a 224 pixel image). The exponent
-is the slope of log latency over log tokens, fitted in every round; "quadratic" is asked between the two finest grids,
+is the slope of log latency over log tokens; "quadratic" is asked between the two finest grids,
 where attention's quadratic part is largest. Memory has a large part that does not grow, the weights: its exponent is that of
 what comes on top, from the increments between three grids. The smallest effect of interest is half a unit of exponent from linear.
 """
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from bench.evidence import Evidence, Speed, crossing, exponent_over_constant, log_slopes, middle
+from bench.evidence import Evidence, Speed, crossing, exponent_over_constant, slope_of
 from bench.plugins import Need, Study, studies
-from bench.stats import mean_effect
+from bench.units import interval
 from bench.verdicts import Finding
 
-from ._timed import timed
+from ._timed import combined, ratio, timed
 
 SIZES = (112, 224, 448, 896)
 PATCHES = (32, 16, 8, 4)
@@ -49,9 +49,8 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
 
 
 def _exponent(evidence: Evidence, what: str, speeds: list[Speed], tokens: list[float], region: tuple[float, float], way: str) -> Finding:
-    slopes = log_slopes(evidence.per_round(speeds, "latency"), tokens)
     primary = way == "image" and speeds[0].model in (BY_IMAGE["vit"], BY_IMAGE["convmixer"])
-    return Finding(what=what, unit="exponent", region=region, effect=mean_effect(slopes), primary=primary)
+    return combined(evidence, what, slope_of(speeds, tokens), region, metric="latency", unit="exponent", primary=primary)
 
 
 def _memory(evidence: Evidence, what: str, speeds: list[Speed]) -> Finding:
@@ -64,20 +63,11 @@ def _memory(evidence: Evidence, what: str, speeds: list[Speed]) -> Finding:
 
 
 def _crossing(evidence: Evidence, way: str, left: list[Speed], right: list[Speed]) -> Finding:
-    """How the two compare on the finest grid, and from how many tokens on the other one is the faster."""
-    rounds = evidence.per_round([*left, *right], "latency")
-    half = len(left)
-    meets = [at for values in rounds if (at := crossing(values[:half], values[half:], TOKENS))]
-    where = middle(meets) if len(meets) > len(rounds) / 2 else None
-    note = "" if not rounds else f"they cross at about {where:,.0f} tokens" if where else "no crossing between 49 and 3,136 tokens"
-    return Finding(
-        what=f"ConvMixer : ViT latency at {TOKENS[-1]:,.0f} tokens by {way}",
-        unit="×",
-        region=(0, 1 / 1.1),
-        effect=evidence.effect(left[-1], right[-1], "latency"),
-        primary=False,
-        note=note,
-    )
+    """How the two compare on the finest grid, and from how many tokens on the other one is the faster, where that is known."""
+    meets = crossing(evidence, left, right, TOKENS, "latency")
+    note = "" if meets is None else f"they cross at {interval(meets, places=0)} tokens"
+    what = f"ConvMixer : ViT latency at {TOKENS[-1]:,.0f} tokens by {way}"
+    return ratio(evidence, what, left[-1], right[-1], (0, 1 / 1.1), metric="latency", primary=False, note=note)
 
 
 studies.add(
