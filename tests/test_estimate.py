@@ -12,6 +12,7 @@ from bench.costs import Cost, append, habits, read
 from bench.errors import UsageError
 from bench.estimate import estimate
 from bench.record import RunLine, SpeedArm
+from bench.rounds import PROCESSES
 
 from .conftest import MACHINE
 
@@ -82,7 +83,9 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     second = estimate(CONFIG, tasks, [], "cpu", costs, rate=1e9)
     assert second.past == [1.1, 0.9]
     each = sum(line.each_round for line in second.lines)
-    assert second.seconds == pytest.approx(30.0 + sum(line.setup for line in second.lines) + 10 * 1.5 * each)
+    # Each arm begins three times, the probes once.
+    setups = sum(line.setup * (1 if line.probe else PROCESSES) for line in second.lines)
+    assert second.seconds == pytest.approx(30.0 + setups + 10 * 1.5 * each)
     text = markdown(cost(second, second, "cpu"))
     assert "the last 2 runs here took 0.90 to 1.10 times what was expected" in text
     assert "GPU hours" in markdown(cost(second, second, "cuda:0"))
