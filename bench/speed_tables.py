@@ -302,7 +302,7 @@ def _method(summary: Summary, rows: list[Row]) -> str:
     if rounds:
         text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
         processes = processes_behind(rows)
-        text += f" in {span(min(processes), max(processes), places=0)} processes"
+        text += f" in {span(min(processes), max(processes), places=0)} processes" if max(processes) > 1 else " in one process"
         text += ", 95 % interval over rounds and processes" if max(processes) > 1 else ""
         if single := without_interval(rows):
             text += f"; no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds (--force measures anew)"

@@ -6,6 +6,7 @@ COLOURS = {
     "inconclusive": "#666666",
     "not measured": "#BBBBBB",
     "pipeline check": "#0072B2",
+    "exact": "#333333",
 }
 
 

@@ -97,7 +97,7 @@ def test_the_main_job_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     first = bench(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "99,466" in first.stdout
-    assert "median of 6 interleaved rounds, 95 % bootstrap interval" in first.stdout
+    assert "median of 6 interleaved rounds in" in first.stdout and "95 % interval over rounds and processes" in first.stdout
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 0
     assert "nothing to measure: all 6 arms are finished" in capsys.readouterr().out

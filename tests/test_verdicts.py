@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf, log
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -244,3 +245,9 @@ def test_power_is_how_far_from_its_end_an_effect_is_decided_in_eight_of_ten_draw
         effect = mean_effect(list(draw.normal(far["it"], noise, n)))
         found += judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=effect)])[0].outcome == "supported"
     assert 0.75 <= found / 400 <= 0.87
+
+
+def test_every_outcome_has_a_colour() -> None:
+    from plots._outcomes import COLOURS
+
+    assert set(COLOURS) == set(get_args(Outcome))
