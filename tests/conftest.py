@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+# Whatever a shell starts in the background is deaf to Ctrl-C, under `nohup` to SIGHUP; so would be every program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Whatever a shell starts in the background is deaf to Ctrl-C, and so would be every program that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two processes of tests with two threads each on two cores wait for each other: 174 s against 110 s for the trainings.
