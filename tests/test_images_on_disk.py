@@ -164,7 +164,7 @@ def against_timm(root: Path, tmp_path: Path, names: dict[str, str], *, says_view
         with torch.inference_mode():
             best = torch.cat([network(part).topk(5).indices for part in images.split(16)])  # as many at a time as the bench takes
         right = best == labels[:, None]
-        assert 100 < right[:, 0].sum() < 900
+        assert 100 < right[:, 0].sum() < 990
         with np.load(arrays) as kept:
             assert torch.equal(torch.from_numpy(kept["correct"]), right[:, 0])
             assert torch.equal(torch.from_numpy(kept["top5_correct"]), right.any(dim=1))
