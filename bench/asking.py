@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 from bench.evidence import Evidence
+from bench.grade import worst
 from bench.plugins import Study, studies
 from bench.studies._scales import DIGITS, Scale, scale_of, scales_of
 from bench.summary import Summary
@@ -53,6 +55,9 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
     """Once per summary: the tables and several figures of a report ask for it."""
     scale = scale_of(data, size=size) if data else None
     judged = judge(list(study.judge(evidence, scale)))
+    withheld = _withheld(evidence) if scale is None else ""
+    if withheld:
+        judged = [replace(one, outcome="inconclusive") if one.outcome in ("supported", "contradicted") else one for one in judged]
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
@@ -68,4 +73,11 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
         missing=f"{COMMAND} study run {study.name}" + (f" {scale.asked}" if scale else ""),
         sentinel=evidence.sentinel if scale is None else None,
         changed=bool(hashes - {hash_of(study)}),
+        withheld=withheld,
     )
+
+
+def _withheld(evidence: Evidence) -> str:
+    """Why the machine's speeds earn no verdict; empty where they do, or where nothing was timed."""
+    trust = worst(evidence.summary)
+    return "" if trust is None or trust.marks else trust.line

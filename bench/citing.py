@@ -9,8 +9,9 @@ from importlib import resources
 from bench import published
 from bench.contestants import trained_rows
 from bench.formats import in_latex
+from bench.grade import Grade, percent, worst
 from bench.summary import Summary
-from bench.trust import canary_drift, rounds_behind, sentinel
+from bench.trust import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
 from bench.units import interval, span
 
 SOURCES = (
@@ -63,7 +64,9 @@ def _entries() -> dict[str, str]:
 
 
 def _methods_cited(summary: Summary) -> list[str]:
-    found = ["satterthwaite1946", "holm1979"] if any(row.rounds for row in summary.rows) else []
+    trust = worst(summary)
+    found = ["satterthwaite1946"] if trust and _has_intervals(summary) else []
+    found += ["holm1979"] if found and trust and trust.marks else []
     return [*found, *(["wilson1927"] if summary.accuracies else [])]
 
 
@@ -103,18 +106,41 @@ def methods(summary: Summary) -> str:
 
 
 def _timing(summary: Summary) -> str:
+    """How speeds were taken, with what the run's own checks allow to say and no more."""
     timed = [row for row in summary.rows if row.rounds]
-    rounds = rounds_behind(timed)
+    rounds, processes, trust = rounds_behind(timed), processes_behind(timed), worst(summary)
     policies = ", ".join(in_latex(policy) for policy in dict.fromkeys(row.policy for row in timed))
     text = (
-        f"Models were timed in interleaved rounds ({span(min(rounds), max(rounds), places=0)} of them), each in a process of its own, in a "
-        f"fresh random order every round, "
-        f"under {policies}; speeds are medians over rounds, ratios are paired by round, 95\\,\\% intervals have process and round as "
-        r"random effects with degrees of freedom after Satterthwaite~\cite{satterthwaite1946}, and comparisons of many pairs are corrected "
-        r"after Holm~\cite{holm1979}."
+        f"Models were timed in interleaved rounds ({span(min(rounds), max(rounds), places=0)} of them), each in "
+        f"{span(min(processes), max(processes), places=0)} processes of its own, in a fresh random order every round, "
+        f"under {policies}; speeds are medians over rounds, ratios are paired by round."
     )
-    if pair := sentinel(summary):
-        text += f" Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}."
-    if (drift := canary_drift(summary)) is not None:
-        text += f" A fixed workload varied by {100 * drift:.0f}\\,\\% (5th to 95th percentile) during the runs."
+    if _has_intervals(summary):
+        text += (
+            r" 95\,\% intervals have process and round as random effects with degrees of freedom after "
+            r"Satterthwaite~\cite{satterthwaite1946}"
+        )
+        text += r", and comparisons of many pairs are corrected after Holm~\cite{holm1979}." if trust and trust.marks else "."
+    if trust:
+        text += f" {_checks(summary, trust)}"
     return text
+
+
+def _has_intervals(summary: Summary) -> bool:
+    """Whether any speed has one."""
+    timed = [row for row in summary.rows if rounds_behind([row])]
+    return len(without_interval(timed)) < len(timed)
+
+
+def _checks(summary: Summary, trust: Grade) -> str:
+    """What the A/A pair and the canary say, and what follows where it is bad."""
+    text = []
+    if pair := sentinel(summary):
+        text.append(f"Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}.")
+    if (drift := canary_drift(summary)) is not None:
+        text.append(f"A fixed workload varied by {100 * drift:.0f}\\,\\% (5th to 95th percentile) during the runs.")
+    if trust.marks and trust.resolves is not None:
+        text.append(f"Differences below {in_latex(percent(trust.resolves))} cannot be told by these runs.")
+    if not trust.marks:
+        text.append(f"These speeds are not fit to rank models by ({in_latex(trust.line)}).")
+    return " ".join(text)

@@ -19,6 +19,7 @@ from typing import Literal
 from bench import published
 from bench.contestants import trained_rows
 from bench.errors import UsageError
+from bench.grade import grade
 from bench.names import TIMM_NAMES
 from bench.paired import paired_ratio
 from bench.reading import record_folders
@@ -45,6 +46,8 @@ class Condition:
     factors: dict[str, str]
     ratio: Estimate
     published: bool
+    trusted: bool = True
+    """Of speeds: whether the run's own checks allow to rank them (bench/grade.py)."""
     timed: bool = False
     """It was measured in rounds: without an interval nobody knows what another process would give."""
     rests_on: tuple[str, str] = ("", "")
@@ -54,6 +57,8 @@ class Condition:
     def outcome(self) -> Holds:
         """Whether the claim holds here."""
         low, high = self.ratio.low, self.ratio.high
+        if not self.trusted:
+            return "undecided"
         if low is None or high is None:
             if self.timed:
                 return "undecided"
@@ -165,7 +170,7 @@ def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator
             ratio = paired_ratio(first.fair[quantity], second.fair[quantity])
             if ratio is not None:
                 factors = _where(summary) | {"policy": policy, "batch": str(quantity.batch_size), "px": str(size)}
-                yield Condition(factors, ratio, False, timed=on != "memory")
+                yield Condition(factors, ratio, False, timed=on != "memory", trusted=on == "memory" or grade(summary, size).marks)
 
 
 def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:

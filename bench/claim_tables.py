@@ -40,6 +40,8 @@ def _verdict(found: Answer) -> Table:
         "none, and decides where it is more than "
         f"{NEAR:.0%} off 1; a published top-1 has its images' binomial one",
     ]
+    if any(not one.trusted for one in found.conditions):
+        notes.append("undecided whatever the interval: speeds of runs whose own checks failed or are missing (`bench report` says which)")
     if found.flips:
         notes.append("turned by: under the smallest set of factors like this, every decided condition goes against the majority")
         notes += [f"{len(found.flips) - FLIPS} more sets of that size turn it"] if len(found.flips) > FLIPS else []

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
     from bench.console import Terminal
+    from bench.summary import Summary
     from bench.worker import Job, Worker
 
 BEGAN = time.monotonic()
@@ -78,6 +80,7 @@ def run(
     config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen, and cyclopts reads it
     suite: Annotated[str, Parameter()] = DEFAULT_SUITE,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    strict: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Measure models and write records; what is finished is not measured again.
 
@@ -88,20 +91,23 @@ def run(
         where --models is given alone.
     dry_run
         Show what would be measured, how long it would take and how much memory, and measure nothing.
+    strict
+        Exit with 1 where the speeds' own checks (A/A pair, canary, disturbed windows) failed or are missing.
     """
     if dry_run:
         return _dry_run(config)
+    measure = partial(_measure, strict=strict)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         from bench.distributed import run_together
 
-        return run_together(config, _measure)
+        return run_together(config, measure)
     from bench.worker import Workers
 
     with Workers() as workers:
-        return _measure(config, workers.open)
+        return measure(config, workers.open)
 
 
-def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
+def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
     """Run, and show what came out."""
     from bench.console import Live, print_ledger, print_tables
     from bench.record import load
@@ -116,8 +122,11 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
     except Interrupted as stop:
         return _interrupted(console, stop.rounds)
     records = [record for path in outcome.records if (record := load(path)).runs]
+    doubted = False
     if records:
-        print_tables(console, [table for table in all_tables(summarise(records)) if not table.published])
+        summary = summarise(records)
+        doubted = not _print_grade(console, summary)
+        print_tables(console, [table for table in all_tables(summary) if not table.published])
     print_ledger(console, outcome.ledger)
     state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
     console.print(
@@ -133,7 +142,18 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker]) -> int:
         console.print(f"{len(troubled)} arms failed for the reasons above{again}", highlight=False)
     # Out of memory or unsupported is a result; a model whose code failed is a fault that somebody has to mend.
     at_fault = any(text.startswith("failed") for text in troubled.values())
-    return 1 if at_fault or (outcome.measured and len(outcome.failures) == outcome.measured) else 0
+    failed = at_fault or (outcome.measured and len(outcome.failures) == outcome.measured)
+    return 1 if failed or (strict and doubted) else 0
+
+
+def _print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
+    """How far a machine's speeds can be believed, before they are shown; whether all of them may be ranked."""
+    from bench import grade
+
+    for line in grade.lines(summary):
+        console.print(f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True)
+    trust = grade.worst(summary)
+    return trust is None or trust.marks
 
 
 def _interrupted(console: Terminal, rounds: int) -> int:
@@ -455,6 +475,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     results
         Folder with one folder per machine in it.
     """
+    from bench import grade
     from bench.asking import verdicts
     from bench.report import read_all
 
@@ -464,7 +485,9 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     for error in damaged:
         _complain(error)
     for machine in machines:
-        console.print(machine.folder.name, style="bold", highlight=False)
+        if not grade.lines(machine.everything):
+            console.print(machine.folder.name, style="bold", highlight=False)
+        _print_grade(console, machine.everything, machine.folder.name)
         _print_verdicts(console, verdicts(machine.everything, named))
     return 2 if damaged else 0
 
@@ -600,6 +623,7 @@ def report(
     columns: Names = (),
     format: Literal["console", "markdown", "csv", "latex"] = "console",
     page: bool = True,
+    strict: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Render tables, figures and the page from records; measures nothing.
 
@@ -619,22 +643,30 @@ def report(
         How tables are printed: console, markdown, csv or latex. All are written to files in any case.
     page
         Write report.html, one page for all machines.
+    strict
+        Exit with 1 where a machine's speeds are not fit to be ranked: its own checks failed or are missing.
     """
-    from bench import formats
+    from bench import formats, grade
     from bench.console import print_tables
     from bench.report import write_all
     from bench.selecting import selection
 
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
     reports, between = write_all(results, chosen)
-    console, damaged = _console(), 0
+    console, damaged, doubted = _console(), 0, False
     spelled = {"markdown": formats.markdown, "csv": formats.csv_text, "latex": formats.latex}
     for written in reports:
         tables = [*written.tables, *(between if written is reports[-1] else ())]
+        trust = grade.worst(written.graded)
+        doubted |= trust is not None and not trust.marks
         if format != "console":
+            for line in grade.lines(written.graded):
+                print(visible(f"{written.summary.machine.name}: {line}"), file=sys.stderr)
             print("\n\n".join(spelled[format](table) for table in tables))
         else:
-            console.print(written.summary.machine.name, style="bold", highlight=False)
+            if not grade.lines(written.graded):
+                console.print(written.summary.machine.name, style="bold", highlight=False)
+            _print_grade(console, written.graded, written.summary.machine.name)
             print_tables(console, tables)
             console.print(f"\n{written.folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
             for note in written.summary.notes:
@@ -654,7 +686,7 @@ def report(
         at = write_page(results, reports)
         if format == "console":
             console.print(f"{at} written: open it in a browser", soft_wrap=True, highlight=False)
-    return 2 if damaged else 0
+    return 2 if damaged else 1 if strict and doubted else 0
 
 
 def _unlisted(paths: list[Path]) -> str:
@@ -853,7 +885,7 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
     device, console = RunConfig(device=device).device, _console()  # the first refuses what is none
     findings = print_findings(console, examine(device=device, results=results, seconds=seconds))
     console.print(f"\n{verdict(findings)}")
-    return 1 if any(finding.status == "wrong" for finding in findings) else 0
+    return 0 if all(finding.status in ("ok", "note", "missing") for finding in findings) else 1
 
 
 @app.command(name="list")

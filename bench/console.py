@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
 
 REPEATED_S = 30.0
 """Where there is no terminal, seconds until a step that goes on says again how far it is."""
-STYLES = {"ok": "green", "note": "yellow", "missing": "yellow", "wrong": "bold red"}
+STYLES = {"ok": "green", "note": "yellow", "missing": "yellow", "wrong": "bold red", "unfit": "bold red"}
 """How a finding is introduced."""
 
 

@@ -22,9 +22,10 @@ from typing import Literal
 from bench import environment, settings
 from bench.errors import UsageError, one_line
 from bench.gpu import gpu_for
+from bench.grade import MOST_OFF, UNSTEADY
 from bench.state import State, free_memory
 
-Status = Literal["ok", "note", "missing", "wrong"]
+Status = Literal["ok", "note", "missing", "wrong", "unfit"]
 NEEDED = ("torch", "torchvision", "timm", "fvcore")
 OPTIONAL = (
     ("triton", "triton", "the policy fused and torch.compile on a GPU", "comes with PyTorch for CUDA on Linux"),
@@ -189,7 +190,8 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
         disturbed += state.end(pid)[1] is not None
     cuts = statistics.quantiles(speeds, n=20)
     spread = (cuts[-1] - cuts[0]) / statistics.median(speeds)
-    status: Status = "ok" if spread < NOISY and disturbed * 5 < len(speeds) else "note"
+    unfit = spread > UNSTEADY or disturbed > MOST_OFF * len(speeds)
+    status: Status = "unfit" if unfit else "ok" if spread < NOISY and disturbed * 5 < len(speeds) else "note"
     word = "quiet" if spread < QUIET else "usable" if spread < NOISY else "noisy"
     return Finding(
         "noise",
@@ -201,6 +203,13 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
 
 
 def verdict(findings: list[Finding]) -> str:
-    """The last line of an examination."""
+    """The last line of an examination. A machine as unsteady as the canary of a run must not be is not called ready."""
     wrong = [one.what for one in findings if one.status == "wrong"]
-    return f"nothing can be measured before this is mended: {', '.join(wrong)}" if wrong else "ready to measure"
+    if wrong:
+        return f"nothing can be measured before this is mended: {', '.join(wrong)}"
+    noisy = next((one for one in findings if one.what == "noise" and one.status != "ok"), None)
+    if noisy is None:
+        return "ready to measure"
+    if noisy.status == "unfit":
+        return "not fit for speeds now: a run beside this noise would be graded `do not use`; counts and trainings do not mind"
+    return "usable, but noisy: expect a coarse grade, and let runs be longer"

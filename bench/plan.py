@@ -14,7 +14,7 @@ from bench.identity import Use
 from bench.own_models import source_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
-from bench.reference import SENTINEL
+from bench.reference import SENTINEL, sentinel_size
 from bench.sharing import Part, everything, part_of
 from bench.siblings import Siblings, siblings
 from bench.subject import SPEED_SETTINGS, precision_of, runnable_policy
@@ -100,18 +100,16 @@ def _metrics(config: RunConfig, kind: str) -> list[Metric]:
 def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
     """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
 
-    The pair runs at the image size, batch and policy of the first timed arm, so that it costs what one arm costs; where that
-    policy's kernels are not for every model, without them.
+    A pair runs at every image size, at the batch and policy of the first timed arm of that size, so that it costs what one arm
+    costs; where that policy's kernels are not for every model, without them.
     """
     timed = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
     found: list[Task] = []
-    if timed:
-        first = next((task for task in timed if _timing(task) == "throughput"), timed[0])
+    for size, first in _first_of_each(timed).items():
         assert isinstance(first.arm, SpeedArm)
         metric = metrics.get(_timing(first) or "")
         for name in SENTINEL:
             model = models.get(name)
-            size = first.arm.image_size if first.arm.image_size % 16 == 0 else model.image_size
             policy = for_every_model(first.arm.policy)
             arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes, policy=policy)
             found.append(
@@ -124,6 +122,15 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
         probe = ProbeArm(precision=precision, device=kind)
         about = About(family="probe", summary="the machine itself")
         found.append(Task(arm=probe, metrics=probes, settings=PROBE_SETTINGS, about=about, seed=config.seed, role="probe"))
+    return found
+
+
+def _first_of_each(timed: list[Task]) -> dict[int, Task]:
+    """By the size of its sentinel pair the first timed arm, of throughput where there is one."""
+    found: dict[int, Task] = {}
+    for task in sorted(timed, key=lambda task: _timing(task) != "throughput"):
+        assert isinstance(task.arm, SpeedArm)
+        found.setdefault(sentinel_size(task.arm.image_size), task)
     return found
 
 

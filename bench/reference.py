@@ -15,3 +15,8 @@ def reference_model(models: Iterable[tuple[str, str]]) -> str:
     if "vit_s16" in names:
         return "vit_s16"
     return next((name for name, family in ordered if family == "vit"), names[0])
+
+
+def sentinel_size(size: int) -> int:
+    """The image size of the sentinel pair for arms of a size: the nearest that its patches of 16 pixels divide."""
+    return max(16, 16 * round(size / 16))

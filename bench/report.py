@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import citing, formats
+from bench import citing, formats, grade
 from bench.asking import verdicts
 from bench.disk import sweep_folder, write_whole
 from bench.drawing import Job, draw_all
@@ -47,8 +47,15 @@ class Report:
     figures: list[Path]
     damaged: list[UsageError]
     verdicts: list[Verdict]
+    everything: Summary
+    """With what was measured for studies alone."""
     unknown: list[Path]
     """Tables that lay there before reports kept a list of their files; they are left alone."""
+
+    @property
+    def graded(self) -> Summary:
+        """The speeds that a grade is of: those of the report, or where it has none those of studies."""
+        return self.summary if grade.grades(self.summary) else self.everything
 
 
 def machine_folders(results: Path) -> list[Path]:
@@ -165,9 +172,9 @@ def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict],
     written = _write_tables(job.folder / TABLES, tables)
     write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
-    write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen).encode())
+    write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen, job.everything).encode())
     unknown = settle(job.folder, [*written, *drawn])
-    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found, unknown)
+    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found, job.everything, unknown)
 
 
 def _write_tables(folder: Path, tables: list[Table]) -> list[Path]:
@@ -181,11 +188,19 @@ def _write_tables(folder: Path, tables: list[Table]) -> list[Path]:
     return written
 
 
-def markdown(summary: Summary, tables: list[Table], drawn: list[Path], chosen: Selection = Selection()) -> str:  # noqa: B008 - frozen
-    """The report as Markdown."""
+def markdown(
+    summary: Summary,
+    tables: list[Table],
+    drawn: list[Path],
+    chosen: Selection = Selection(),  # noqa: B008 - frozen
+    everything: Summary | None = None,
+) -> str:
+    """The report as Markdown. `everything`: with what was measured for studies alone, whose grade stands where there is no other."""
     machine = summary.machine
+    trust = grade.lines(summary) or (grade.lines(everything) if everything else [])
     parts = [
         f"# {formats.in_markdown(machine.name)}",
+        *(f"**{formats.in_item(line)}**" for line in trust),
         formats.in_item(
             f"{machine.hardware}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
             + ", ".join(f"{name} {version}" for name, version in machine.versions.items())

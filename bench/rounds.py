@@ -29,7 +29,7 @@ from bench.plugins import Metric, handwritten
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
 from bench.reference import SENTINEL, reference_model
 from bench.state import State
-from bench.stats import Estimate
+from bench.stats import ROUNDS_FOR_INTERVAL, Estimate
 from bench.task import Task
 from bench.worker import Failure, Samples, Window
 
@@ -51,7 +51,8 @@ the narrowest interval where processes differ half as much as rounds do; at leas
 RENEWING = 0.5
 """Share of the time budget that may go into new processes."""
 SENTINEL_EVERY = 3
-"""The sentinel pair takes part in every third round: it checks the others and should not cost as much as they do."""
+"""The sentinel pair takes part in the rounds that an interval needs, then in every third: it checks the others and should not
+cost as much as they do, and without an interval it checks nothing."""
 OVERHEAD = 1.15
 """What a round takes over what its windows took last."""
 REPEATS = 2
@@ -179,7 +180,7 @@ class Rounds:
         """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
         if metric.name in lane.dropped:
             return False
-        if lane.role == "sentinel" and self.done % SENTINEL_EVERY:
+        if lane.role == "sentinel" and self.done % SENTINEL_EVERY and lane.rounds_had(metric.name) >= ROUNDS_FOR_INTERVAL:
             return False
         if not lane.contestant:
             return metric.rounds is None or lane.rounds_had(metric.name) < metric.rounds
@@ -390,7 +391,9 @@ class Rounds:
     def _life(self, lane: Lane) -> int:
         """Rounds that a process of an arm is for."""
         usual = max(SHORTEST, math.ceil(LIFE * math.sqrt(lane.renewal_s / max(self._seconds_of(lane), 1e-3))))
-        rounds = self._expected() / (SENTINEL_EVERY if lane.role == "sentinel" else 1)
+        rounds = self._expected()
+        if lane.role == "sentinel":
+            rounds = max(min(rounds, ROUNDS_FOR_INTERVAL), rounds / SENTINEL_EVERY)
         return max(1, min(usual, math.ceil(rounds / self._least(lane))))
 
     @staticmethod

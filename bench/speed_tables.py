@@ -9,9 +9,10 @@ from typing import Any
 
 from bench import published
 from bench.filling import COUNTED, missing, seconds_per_image, together
+from bench.grade import Grade, grade
 from bench.paired import Rounds, apart, effect_of, paired_ratio
 from bench.products import is_product
-from bench.reference import reference_model
+from bench.reference import reference_model, sentinel_size
 from bench.stats import Estimate, holm, of_calls, smallest_within
 from bench.summary import Quantity, Row, Summary
 from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
@@ -73,17 +74,19 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     quantities = sorted({quantity for row in rows for quantity in row.values if quantity.better != "none"}, key=_by_kind)
     ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
     table = Table(title, ["model"], [[row.name] for row in rows])
-    alike = _alike(rows, reference, ratio_of) if ratio_of else set()
+    trust = grade(summary, size) if rounds_behind(rows) else None
+    ranked = trust is None or trust.marks
+    alike = _alike(rows, reference, ratio_of) if ratio_of and ranked else set()
     best = False
     for quantity in quantities:
         cells = [_cell(summary, row, quantity) for row in rows]
-        chosen_cells = marked(cells, best_places(rows, quantity))
+        chosen_cells = marked(cells, best_places(rows, quantity)) if ranked else cells
         best |= any(cell.best for cell in chosen_cells)
         table.add(_column(quantity), chosen_cells)
         if quantity == ratio_of:
             ratios = [ratio_cell(row, reference, quantity, mark=" ≈" if place in alike else "") for place, row in enumerate(rows)]
             table.add(Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
-    table.notes = list(_notes(summary, rows, size))
+    table.notes = list(_notes(summary, rows, size, trust))
     if best:
         table.notes.append(BEST_NOTE)
     if alike:
@@ -205,14 +208,16 @@ def ratio_cell(row: Row, reference: Row, quantity: Quantity, *, mark: str = "") 
     return Cell.of(interval(found) + mark, found) if found else Cell("")
 
 
-def _notes(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
+def _notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> Iterator[str]:
+    if trust:
+        yield trust.line if trust.marks else f"{trust.line}: no bold, no ≈ in this table"
     missed = {name: count for row in rows for name, count in row.uncounted.items() if is_product(name)}
     if any(row.value("macs") for row in rows):
         yield f"{MACS_NOTE}; {'UNCOUNTED: ' + ', '.join(missed) if missed else 'no convolution, matrix product or attention uncounted'}"
     yield from _budgets(rows, size)
     yield from _not_measured(summary, rows, size)
     if any(row.values for row in rows if row.device):
-        yield _method(summary, rows)
+        yield _method(summary, rows, size)
         yield from _marks(rows)
     for row in rows:
         for where, text in row.trouble.items():
@@ -295,7 +300,7 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
         yield f"top-1 not measured for {len(missing)} models; {COMMAND} run --metrics top1 --data digits --models {models}"
 
 
-def _method(summary: Summary, rows: list[Row]) -> str:
+def _method(summary: Summary, rows: list[Row], size: int) -> str:
     """How the figures of a table came about and how much to believe them."""
     rounds = rounds_behind(rows)
     text = "median of interleaved rounds"
@@ -306,7 +311,7 @@ def _method(summary: Summary, rows: list[Row]) -> str:
         text += ", 95 % interval over rounds and processes" if max(processes) > 1 else ""
         if single := without_interval(rows):
             text += f"; no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds (--force measures anew)"
-    if pair := sentinel(summary):
+    if pair := sentinel(summary, sentinel_size(size)):
         text += f"; sentinel deit_s16 : vit_s16 (one graph, has to be 1) = {interval(pair)}"
     text += f"; {summary.disturbed} of {summary.windows} windows disturbed by others"
     if summary.disturbed:

@@ -36,6 +36,8 @@ def overview(verdicts: list[Verdict]) -> Iterator[Table]:
         notes.append("pipeline check: the images are too small and too few to say anything of architectures; it shows that the study runs")
     if any(one.changed for one in verdicts):
         notes.append("* the study's file was changed after some of its data were measured")
+    for reason in dict.fromkeys(one.withheld for one in verdicts if one.withheld):
+        notes.append(f"no verdict on speeds: {reason}")
     for one in verdicts:
         if one.outcome == "not measured":
             notes.append(f"{one.study} is not measured: {one.missing}")
@@ -65,7 +67,7 @@ def details(verdicts: list[Verdict]) -> Iterator[Table]:
             [one.finding.what, effect(one.finding), region(one.finding), _outcome(one, verdict), p_value(one.p), _behind(one)]
             for one in verdict.findings
         ]
-        notes = [verdict.question]
+        notes = [verdict.question, *([f"no verdict: {verdict.withheld}"] if verdict.withheld else [])]
         notes += [f"{one.finding.what}: {one.finding.note}" for one in verdict.findings if one.finding.note]
         notes += _power(verdict)
         if verdict.sentinel is not None:

@@ -92,6 +92,8 @@ class Verdict:
     missing: str = ""
     sentinel: Estimate | None = None
     """Of speeds: what the same runs make of one graph under two names."""
+    withheld: str = ""
+    """Of speeds: why the run's own checks allow no verdict (bench/grade.py)."""
     changed: bool = False
     """The study's file is not the one that its data were measured for."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from bench import published
 from bench.contestants import Contestant, trained_rows
 from bench.fronts import Candidate, front, probabilities
+from bench.grade import ORDER, Grade, grade
 from bench.stats import Estimate, mean_of_seeds
 from bench.summary import Quantity, Row, Summary, of_one_policy
 from bench.units import scale
@@ -21,6 +22,7 @@ from ._labels import place
 from ._style import family, log_ticks, new_figure
 
 TRAINING_TIME = Quantity("training_time", 0, "s", "lower")
+TIMED_UNITS = ("s", "image/s", "J")
 NAMED = 30
 """With more points than this only those are named that may be on the front."""
 
@@ -123,10 +125,10 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
     if quantity == TRAINING_TIME:
         factor, unit = 1.0, "s"
     higher = quantity.better == "higher"
-    places, chances = _front(points, higher=higher)
+    trust = _trust(summary, quantity)
+    places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
     if places:
-        subtitle += "; dashed: the front"
-        subtitle += "; no % of being on it: timed in one process" if None in chances else ", % behind a name: probability of being on it"
+        subtitle += f"; dashed: the front{_of_chances(chances, trust)}"
     if hidden := len(points) > NAMED:
         subtitle += "; named: what may be on the front" if places else "; too many to name"
     figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}")
@@ -152,13 +154,30 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
     return figure
 
 
-def _front(points: list[Point], *, higher: bool) -> tuple[list[int], list[float] | list[None]]:
-    """Places on the front and every point's probability of being there; nothing of the kind for what is published."""
+def _trust(summary: Summary, quantity: Quantity) -> Grade | None:
+    """The worst grade of the run's checks at the image sizes of a cost that was timed; None for any other cost."""
+    if quantity.unit not in TIMED_UNITS or not quantity.batch_size:
+        return None
+    found = [grade(summary, row.image_size) for row in _rows(summary, quantity)]
+    return max(found, key=lambda one: ORDER.index(one.word), default=None)
+
+
+def _of_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
+    if trust and not trust.marks:
+        return f"; no % of being on it, the speeds' grade is: {trust.word}"
+    return "; no % of being on it: timed in one process" if None in chances else ", % behind a name: probability of being on it"
+
+
+def _front(points: list[Point], *, higher: bool, sure: bool) -> tuple[list[int], list[float] | list[None]]:
+    """Places on the front and every point's probability of being there; nothing of the kind for what is published.
+
+    No probabilities either of costs that are not `sure`.
+    """
     if not points[0].filled or len(points) < 2:
         return [], [None] * len(points)
     candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
     places = front([(point.x.value, point.y.value) for point in points], higher=higher)
-    return places, probabilities(candidates, higher=higher) or [None] * len(points)
+    return places, (probabilities(candidates, higher=higher) if sure else None) or [None] * len(points)
 
 
 def _label(point: Point, chance: float | None) -> str:

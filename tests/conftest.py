@@ -179,6 +179,19 @@ def speed_record(
     return path
 
 
+def sound_pair(folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_size: int = 224) -> None:
+    """A run's A/A pair, whose ratio is what is said to a thousandth: speeds beside it earn their marks where that is 1."""
+    for model, level in (("vit_s16", 13.0), ("deit_s16", 13.0 * ratio)):
+        arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy="channels_last", device="cpu", batch_size=4)
+        path = record.create(folder, arm, {"protocol": protocol}, About(family="vit"))
+        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
+        for number in range(1, 13):
+            off = 1 + (0.001 if model == "vit_s16" else -0.001) * (number % 3 - 1)
+            sample = Sample(metric="throughput", unit="image/s", better="higher", values=[level * off])
+            record.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
+        record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+
+
 def finished(folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, about: About | None = None) -> Path:
     """A finished record of any arm, with the same samples in every round."""
     path = record.create(folder, arm, {"protocol": 1}, about or About(family="vit"))

@@ -6,7 +6,22 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.record import FORMAT, About, AccuracyArm, Arm, ArmLine, CountArm, EndLine, Record, RoundLine, RunLine, Sample, SpeedArm, key_of
+from bench.record import (
+    FORMAT,
+    About,
+    AccuracyArm,
+    Arm,
+    ArmLine,
+    CountArm,
+    EndLine,
+    Record,
+    Role,
+    RoundLine,
+    RunLine,
+    Sample,
+    SpeedArm,
+    key_of,
+)
 from bench.training.recipe import recipes
 from bench.training.search import AS_IS
 
@@ -17,9 +32,9 @@ LIFE = 2
 UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower"), "memory": ("B", "lower")}
 
 
-def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str]) -> Record:
+def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str], role: Role = "asked") -> Record:
     head = ArmLine(format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family))
-    run = RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies=studies)
+    run = RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies=studies, role=role)
     lines = [RoundLine(run="r1", round=at + 1, worker=1 + at // LIFE, samples=samples) for at, samples in enumerate(rounds)]
     metrics = [sample.metric for sample in rounds[0]]
     return Record(path=Path(head.key), head=head, runs=[run], rounds=lines, ends=[EndLine(run="r1", status="ok", metrics=metrics)])
@@ -27,14 +42,21 @@ def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str
 
 def speed(
     model: str, values: Iterable[float], *, metric: str = "throughput", image_size: int = 224, policy: str = "fp32", family: str = "vit",
-    studies: dict[str, str] | None = None,
+    studies: dict[str, str] | None = None, role: Role = "asked",
 ) -> Record:  # fmt: skip
     """A speed with one value per round."""
     unit, better = UNITS[metric]
     batch = 2 if metric == "throughput" else 1
     arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
     samples = [[Sample(metric=metric, unit=unit, better=better, values=[value])] for value in values]
-    return _record(arm, samples, family, studies or {})
+    return _record(arm, samples, family, studies or {}, role)
+
+
+def sound_pair(image_size: int = 224) -> list[Record]:
+    """A run's A/A pair that is as it has to be: speeds beside it earn verdicts."""
+    values = [10.0, 10.01, 9.99, 10.0, 10.01, 9.99, 10.0, 10.01]
+    each = {"vit_s16": values, "deit_s16": values[::-1]}
+    return [speed(name, found, policy="channels_last", image_size=image_size, role="sentinel") for name, found in each.items()]
 
 
 def count(model: str, params: float, macs: float, image_size: int = 224) -> Record:

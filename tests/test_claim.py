@@ -16,7 +16,7 @@ from bench.plugins import models
 from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 from bench.stats import Estimate
 
-from .conftest import MACHINE
+from .conftest import MACHINE, sound_pair
 from .test_layering import modules_loaded
 
 
@@ -97,6 +97,7 @@ WOBBLE = [1 + 0.01 * (number % 3) for number in range(8)]
     ],
 )
 def test_it_is_right_where_the_truth_is_known(tmp_path: Path, speeds: dict[str, float], verdict: str, flip: dict[str, str] | None) -> None:
+    sound_pair(tmp_path / MACHINE.name / "records")
     for policy, speed in speeds.items():
         measured(tmp_path, "mine_a", policy, [10 * speed * wobble for wobble in WOBBLE])
         measured(tmp_path, "mine_b", policy, [10 * wobble for wobble in reversed(WOBBLE)])

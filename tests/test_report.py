@@ -21,7 +21,7 @@ from bench.table import slug
 from bench.tables import Table, all_tables, efficiency
 from bench.units import estimate, interval, number
 
-from .conftest import MACHINE, count_record, resealed, speed_record
+from .conftest import MACHINE, count_record, resealed, sound_pair, speed_record
 
 
 def summary_of(results: Path) -> Summary:
@@ -271,6 +271,7 @@ def test_two_that_are_alike_are_both_marked(tmp_path: Path) -> None:
     speed_record(folder, "one", [10 * value for value in drift])
     speed_record(folder, "other", [10 * value * more for value, more in zip(drift, noise, strict=True)])
     speed_record(folder, "slow", [5 * value for value in drift])
+    sound_pair(folder)
     [shown] = [one for one in all_tables(summary_of(tmp_path / "results")) if one.title.startswith("Efficiency")]
     assert {row[0].text for row in shown.cells if row[1].best} == {"one", "other"}
 

@@ -149,11 +149,11 @@ def test_windows_are_longer_beside_a_slow_arm() -> None:
     assert one._seconds(lanes[0], THROUGHPUT) == 0.75
 
 
-def test_the_sentinel_takes_part_in_every_third_round_and_ends_with_the_others() -> None:
+def test_the_sentinel_gets_the_rounds_of_an_interval_then_every_third_and_ends_with_the_others() -> None:
     workers = FakeWorkers(noisy(0.0))
-    one = rounds([lane("mixer_b"), lane("vit_s16", role="sentinel")], workers, most=7)
+    one = rounds([lane("mixer_b"), lane("vit_s16", role="sentinel")], workers, most=13)
     one.go()
-    assert sum(request[0] == "vit_s16" for request in workers.requests) == 3
+    assert sum(request[0] == "vit_s16" for request in workers.requests) == 6 + 3  # and rounds 7, 10 and 13
 
 
 def test_contestants_stand_together_in_a_round() -> None:

@@ -18,7 +18,7 @@ from bench.stats import holm, percentile, smallest_within
 from bench.summary import Summary, of_one_policy, summarise
 from bench.trust import canary_drift, sentinel
 
-from .conftest import MACHINE, UNITS, count_record
+from .conftest import MACHINE, UNITS, count_record, sound_pair
 
 MARK = {"handwritten": True}
 WOBBLE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
@@ -107,6 +107,7 @@ def test_the_best_table_rests_on_confirming_rounds_alone(tmp_path: Path) -> None
 
 
 def test_handwritten_rows_are_marked_and_compete_with_nobody(tmp_path: Path) -> None:
+    sound_pair(tmp_path, protocol=2)
     for phase in ("choose", "confirm"):
         speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE], phase=phase)
         speeds(tmp_path, "convmixer_a", [4 * one for one in WOBBLE], phase=phase, family="convmixer")
@@ -151,6 +152,7 @@ def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
     draw, told = random.Random(0), 0
     for number in range(20):
         folder = tmp_path / str(number)
+        sound_pair(folder, protocol=2)
         speeds(folder, "vit_s16", [10 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
         speeds(folder, "mixer_s16", [10.8 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
         [table] = efficiency(summary(folder))
@@ -163,6 +165,7 @@ def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_told_apart_is_marked(tmp_path: Path) -> None:
+    sound_pair(tmp_path, protocol=2)
     speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE])
     speeds(tmp_path, "mixer_s16", [10 * one for one in reversed(WOBBLE)])
     speeds(tmp_path, "resnet50", [5 * one for one in WOBBLE], family="resnet")

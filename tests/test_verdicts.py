@@ -110,7 +110,7 @@ def patch_speed(draw: random.Random, truth: str) -> list[Record]:
     ratio, spread = {"present": (4.0, 0.03), "absent": (2.0, 0.03), "noisy": (4.0, 0.9)}[truth]
     pairs = [("convmixer_1536_20", "convmixer_1536_20_k9_p14"), ("convmixer_768_32", "convmixer_768_32_k7_p14_relu")]
     drift = synthetic.noisy(draw, 1.0, 0.3, 16)  # what hits both sides of a round alike
-    return [
+    return synthetic.sound_pair() + [
         synthetic.speed(name, [value * along for value, along in zip(synthetic.noisy(draw, speed, spread, 16), drift, strict=True)])
         for fine, coarse in pairs
         for name, speed in ((fine, 1.0), (coarse, ratio))

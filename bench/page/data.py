@@ -10,6 +10,7 @@ from bench.accuracy_tables import top1_cell
 from bench.contestants import Contestant, Key, trained_rows
 from bench.filling import described as fill_command
 from bench.filling import missing
+from bench.grade import lines
 from bench.report import Report
 from bench.speed_tables import ORDER, TITLES
 from bench.speed_tables import described as policy_in_words
@@ -69,6 +70,7 @@ def _machine(report: Report) -> dict[str, Any]:
     return {
         "name": machine.name,
         "device": machine.hardware,
+        "grade": lines(report.graded),
         "cpu": machine.cpu,
         "cores": machine.cores,
         "memory": f"{machine.memory_bytes / 1e9:.0f} GB",
