@@ -763,11 +763,11 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     left
         A results folder, a machine's folder, or FOLDER@COMMIT.
     right
-        What it is compared with; changes are those from left to right.
+        What it is compared with; changes are those from left to right, of speeds against a reference arm of their own run.
     fail_on_regression
-        Exit with 1 where anything got worse by more than this, beyond chance: 5% or 0.05.
+        Exit with 1 where anything got worse by more than this share of its first value, beyond chance: 5% or 0.05.
     """
-    from bench.change_tables import changes
+    from bench.change_tables import can_tell, changes
     from bench.changes import compare as compared
     from bench.console import print_tables
 
@@ -776,6 +776,7 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     for error in found.damaged:
         _complain(error)
     console = _console()
+    console.print(can_tell(found), style="bold", soft_wrap=True, highlight=False)
     print_tables(console, [changes(found, left, right)])
     worse = [] if limit is None else found.regressions(limit)
     if worse:

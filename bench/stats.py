@@ -73,6 +73,20 @@ def holm(p_values: Mapping[K, float]) -> dict[K, float]:
     return corrected
 
 
+def holm_levels(p_values: Mapping[K, float], alpha: float) -> dict[K, float]:
+    """By key the level at which Holm's correction holds its p-value against: that of the first that fails for all after it.
+
+    An interval at 1 - level contains what was tested exactly where the corrected p-value is not below `alpha`.
+    """
+    levels: dict[K, float] = {}
+    failed: float | None = None
+    for place, (key, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        level = failed if failed is not None else alpha / (len(p_values) - place)
+        failed = level if value >= level else failed
+        levels[key] = level
+    return levels
+
+
 def percentile(values: Sequence[float], share: float) -> float | None:
     """The `share` percentile (0.9 for p90) of single calls; None where too few lie beyond it to know it.
 
@@ -173,6 +187,16 @@ class Effect:
     def as_ratio(self) -> Estimate:
         """The ratio that this is the logarithm of, with the same interval."""
         low, value, high = (math.exp(min(bound, 700.0)) for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0))
+        return Estimate(value, low, high, self.n, self.freedom, self.processes)
+
+    def half_width(self, level: float) -> float:
+        """Half the interval that misses the truth with this probability."""
+        return student(self.freedom, 1 - level / 2) * self.error
+
+    def as_ratio_at(self, level: float) -> Estimate:
+        """As `as_ratio`, with an interval that misses the truth with this probability."""
+        half = self.half_width(level)
+        low, value, high = (math.exp(max(-700.0, min(end, 700.0))) for end in (self.value - half, self.value, self.value + half))
         return Estimate(value, low, high, self.n, self.freedom, self.processes)
 
     def p(self, against: float) -> float:
