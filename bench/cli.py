@@ -143,6 +143,8 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     # Out of memory or unsupported is a result; a model whose code failed is a fault that somebody has to mend.
     at_fault = any(text.startswith("failed") for text in troubled.values())
     failed = at_fault or (outcome.measured and len(outcome.failures) == outcome.measured)
+    if strict and doubted:
+        _complain("--strict: these speeds are not fit to be ranked; the line before the tables says why")
     return 1 if failed or (strict and doubted) else 0
 
 
@@ -686,6 +688,8 @@ def report(
         at = write_page(results, reports)
         if format == "console":
             console.print(f"{at} written: open it in a browser", soft_wrap=True, highlight=False)
+    if strict and doubted:
+        _complain("--strict: speeds are not fit to be ranked; each machine's first line says why")
     return 2 if damaged else 1 if strict and doubted else 0
 
 
