@@ -3,7 +3,6 @@
 COLOURS = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
-    "exact": "#56B4E9",
     "inconclusive": "#666666",
     "not measured": "#BBBBBB",
     "pipeline check": "#0072B2",
