@@ -511,6 +511,10 @@ class InProcess(float):
         made.process = process
         return made
 
+    def __getnewargs__(self) -> tuple[float, tuple[str, int]]:
+        """Copied and pickled whole: launchers send values from machine to machine."""
+        return float(self), self.process
+
 
 def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[RoundLine, Sample]]:
     """The samples of one metric with the rounds that they are of. Of a repeated window the last one counts."""

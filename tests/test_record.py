@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,9 @@ def test_what_a_window_did_as_a_whole_is_held_against_what_was_left_to_it(
     detail = {"net_j": 1.0} if metric == "energy" else {}
     sample = record.Sample(metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5})  # type: ignore[arg-type]
     assert record.fair(sample) == pytest.approx(fair)
+
+
+def test_a_value_that_knows_its_process_is_copied_and_pickled_whole() -> None:
+    value = record.InProcess(1.5, ("r1", 2))
+    for again in (copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+        assert (again, again.process) == (1.5, ("r1", 2))

@@ -59,4 +59,4 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
         runner.run()
     found = [record.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
     values = [value for one in found for value in record.per_round(one, "top1").values()]
-    return Arrived(key, where, value=values[-1] if values and quiet.failure is None else None, failure=quiet.failure)
+    return Arrived(key, where, value=float(values[-1]) if values and quiet.failure is None else None, failure=quiet.failure)
