@@ -511,9 +511,9 @@ class InProcess(float):
         made.process = process
         return made
 
-    def __getnewargs__(self) -> tuple[float, tuple[str, int]]:
+    def __reduce__(self) -> tuple[type[InProcess], tuple[float, tuple[str, int]]]:
         """Copied and pickled whole: launchers send values from machine to machine."""
-        return float(self), self.process
+        return InProcess, (float(self), self.process)
 
 
 def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[RoundLine, Sample]]:
