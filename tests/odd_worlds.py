@@ -266,7 +266,7 @@ def page(results: Path) -> None:
     from bench.tables import all_tables
 
     machines = read(results)
-    render([Report(one.folder, one.summary, list(all_tables(one.summary)), [], [], [], []) for one in machines])
+    render([Report(one.folder, one.summary, list(all_tables(one.summary)), [], [], [], one.everything, []) for one in machines])
 
 
 def figures(results: Path) -> None:
