@@ -26,11 +26,10 @@ from bench.reading import read_below
 from bench.record import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
 from bench.reference import SENTINEL, reference_model
 from bench.sessions import Sessions, pairs_of, sessions
-from bench.stats import Effect, Estimate, holm, holm_levels
+from bench.stats import ALPHA, Effect, Estimate, holm, holm_levels
 
 At = tuple[str, int]
 Outcome = Literal["better", "worse", "no change", "not judged"]
-ALPHA = 0.05
 TIMED_UNITS = ("s", "image/s", "J")
 """What sessions change: bytes and counts are compared as they are."""
 

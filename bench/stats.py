@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
+ALPHA = 0.05
+"""What a test may find in one of so many cases where there is nothing: intervals hold the truth in the rest."""
 ROUNDS_FOR_INTERVAL = 6
 """Below this many rounds an interval says less than it seems to; none is given."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -354,14 +354,20 @@ def how(tasks: list[Task]) -> str:
     return f"{', '.join(named)} at {'; '.join(words)}"
 
 
+@lru_cache
+def _training_images(data: str) -> int:
+    """How many there are; opening a data set takes its time, and every estimate of a queue asks."""
+    return len(open_data(data).train)
+
+
 def hours(tasks: list[Task], rate: float, data: str | None) -> float:
     """Device hours of trainings on `data`, at `rate` multiply-adds a second: three forward passes' worth per image and epoch."""
-    total, images = 0.0, 0
+    total = 0.0
     for task in tasks:
         arm = task.arm
         if not isinstance(arm, AccuracyArm) or arm.recipe is None:
             continue
-        images = images or len(open_data(data or arm.data).train)
+        images = _training_images(data or arm.data)
         recipe = recipes.get(arm.recipe)
         entry, size = models.get(arm.model), recipe.image_size or arm.image_size
         try:

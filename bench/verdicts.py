@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.stats import Effect, Estimate, holm, student
+from bench.stats import ALPHA, Effect, Estimate, holm, student
 
 Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"]
-ALPHA = 0.05
 AGAIN = 0.01
 """What all further looks of a study that is measured again and again may add to it."""
 POWER = 0.8

@@ -12,6 +12,9 @@ from typing import Any, Literal
 from bench.errors import UsageError
 from bench.plugins import Need
 
+JPEG = "cifar10:jpeg"
+"""What records call the known folder of CIFAR-10 (bench/training/data/cifar.py)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -60,12 +63,12 @@ class Scale:
     @property
     def title(self) -> str:
         """The label, with what is known of the images."""
-        return self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1) if self.data == "cifar10:jpeg" else self.label
+        return self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1) if self.data == JPEG else self.label
 
     @property
     def asked(self) -> str:
         """The flags that name it; a folder of known images may lie anywhere."""
-        data = f"{self.name}:/path" if self.data == "cifar10:jpeg" else self.data
+        data = f"{self.name}:/path" if self.data == JPEG else self.data
         return f"--data {data}" + (f" --scale {self.size}" if len(scales_of(self.data)) > 1 else "")
 
     def has(self, recipe: str) -> bool:
@@ -106,6 +109,16 @@ class Scale:
         ]
 
 
+AUTHORS = "epsilon=0.001:learning_rate=0.05:weight_decay=0.005"
+"""The ConvMixer authors' CIFAR-10 optimizer, as changed fields of a recipe."""
+SWITCHES = {
+    "no RandAugment": "rand_augment=none",
+    "no random scaling": "crop_scale=1-1",
+    "no clipping": "clip_norm=none",
+    "no mixup": "mixup=0",
+}
+"""What the paper's ablation takes out of a recipe for photographs."""
+
 DIGITS = Scale(
     data="digits",
     label="digits, 0.1 M parameters",
@@ -115,7 +128,7 @@ DIGITS = Scale(
     # The second is the ConvMixer authors' CIFAR-10 optimizer, which is known to leave small transformers at chance.
     recipes={
         "small": "digits_small",
-        "the authors' optimizer": "digits_small:epsilon=0.001:learning_rate=0.05:weight_decay=0.005",
+        "the authors' optimizer": f"digits_small:{AUTHORS}",
     },
     seeds=3,
     replicates=2,
@@ -151,12 +164,7 @@ CIFAR10 = Scale(
     skeleton=(128, 6, 4, 512),
     level=0.8,
     full="convmixer_cifar:crop_scale=0.75-1:mixup=0.5",
-    switches={
-        "no RandAugment": "rand_augment=none",
-        "no random scaling": "crop_scale=1-1",
-        "no clipping": "clip_norm=none",
-        "no mixup": "mixup=0",
-    },
+    switches=SWITCHES,
 )
 CIFAR10_SMALL = Scale(
     data="cifar10",
@@ -171,7 +179,7 @@ CIFAR10_SMALL = Scale(
         "resnet": "resnet_8_1-1-1-1_basic_s3",
     },
     half="convmixer_64_6_k5_p4",
-    recipes={"cifar_small": "cifar_small", "the authors' optimizer": "cifar_small:epsilon=0.001:learning_rate=0.05:weight_decay=0.005"},
+    recipes={"cifar_small": "cifar_small", "the authors' optimizer": f"cifar_small:{AUTHORS}"},
     seeds=3,
     replicates=2,
     convmixer=(96, 6, 5, 4),
@@ -180,12 +188,7 @@ CIFAR10_SMALL = Scale(
     level=0.5,
     policy="fp32+channels_last",
     full="cifar_small:crop_scale=0.75-1:mixup=0.5:rand_augment=ra-n2-m12",
-    switches={
-        "no RandAugment": "rand_augment=none",
-        "no random scaling": "crop_scale=1-1",
-        "no clipping": "clip_norm=none",
-        "no mixup": "mixup=0",
-    },
+    switches=SWITCHES,
 )
 IMAGENET = Scale(
     data="imagenet",
@@ -206,12 +209,7 @@ IMAGENET = Scale(
     skeleton=(384, 12, 16, 1536),
     level=0.7,
     full="convmixer_imagenet",
-    switches={
-        "no RandAugment": "rand_augment=none",
-        "no random scaling": "crop_scale=1-1",
-        "no clipping": "clip_norm=none",
-        "no mixup": "mixup=0:cutmix=0",
-    },
+    switches={**SWITCHES, "no mixup": "mixup=0:cutmix=0"},
 )
 SCALES = (DIGITS, CIFAR10, CIFAR10_SMALL, IMAGENET)
 

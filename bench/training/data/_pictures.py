@@ -173,8 +173,8 @@ def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, c
     _first(test)
     if train is not None and select is not None and (side := _small(train)):
         sources = {id(part.source): part.source for part in (train, select, test)}
-        whole = {key: kept(source, side) if isinstance(source, Files) else None for key, source in sources.items()}
-        parts = [_in_memory(part, side, whole[id(part.source)]) for part in (train, select, test)]
+        whole = {key: kept(source, side) for key, source in sources.items() if isinstance(source, Files)}
+        parts = [_in_memory(part, side, whole) for part in (train, select, test)]
         if all(part is not None for part in parts):
             return held(name, (part for part in parts if part is not None), classes)
     mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -197,15 +197,19 @@ def _first(part: Pictures) -> Image.Image:
     raise UsageError(f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them")
 
 
-def _in_memory(part: Pictures, side: int, whole: Kept | None) -> Split | None:
-    """All images of a split, out of the kept ones of its source where there are any; or None where one has another size: then
+def _in_memory(part: Pictures, side: int, whole: dict[int, Kept | None]) -> Split | None:
+    """All images of a split, those of files out of what is kept of their source; or None where one has another size: then
     they are read and resized one by one.
 
     UsageError where too many cannot be read; the others are left out by name.
     """
     from bench.training.loader import refuse_broken
 
-    found = _one_by_one(part, side) if whole is None else _of_kept(whole, part.indices)
+    if id(part.source) in whole:
+        files = whole[id(part.source)]
+        found = None if files is None else _of_kept(files, part.indices)
+    else:
+        found = _one_by_one(part, side)
     if found is None:
         return None
     images, broken = found
