@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import replace
 from functools import lru_cache
@@ -10,15 +9,11 @@ from functools import lru_cache
 from bench.evidence import Evidence
 from bench.grade import worst
 from bench.plugins import Study, studies
+from bench.questions import hash_of, same_question
 from bench.studies._scales import DIGITS, Scale, scale_of, scales_of
-from bench.summary import Summary
+from bench.summary import Asked, Summary
 from bench.table import COMMAND
 from bench.verdicts import Outcome, Verdict, judge, overall
-
-
-def hash_of(study: Study) -> str:
-    """Twelve hex digits over the study's file: it goes into the records, so that a later change shows."""
-    return hashlib.sha256(studies.origin(study.name).read_bytes()).hexdigest()[:12]
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
@@ -61,7 +56,6 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
-    hashes = {hash for name, hash, of in evidence.summary.studied if (name, of) == (study.name, data or "")}
     machine = evidence.summary.machine
     return Verdict(
         study=study.name,
@@ -72,9 +66,22 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
         claims=study.claims,
         missing=f"{COMMAND} study run {study.name}" + (f" {scale.asked}" if scale else ""),
         sentinel=evidence.sentinel if scale is None else None,
-        changed=bool(hashes - {hash_of(study)}),
+        changed=_changed(study, evidence.summary, scale),
         withheld=withheld,
     )
+
+
+def _changed(study: Study, summary: Summary, scale: Scale | None) -> bool:
+    """True if some of the data were measured when the study asked something else at this scale."""
+    current = hash_of(study, scale, summary.machine.kind)
+    return any(not same_question(asked.hash, current) for asked in summary.studied if asked.study == study.name and _is_of(asked, scale))
+
+
+def _is_of(asked: Asked, scale: Scale | None) -> bool:
+    """True if a run was made for this scale; runs without a recipe are baselines, which no study asks about."""
+    if scale is None:
+        return not asked.data
+    return asked.data == scale.data and scale.has(asked.recipe)
 
 
 def _withheld(evidence: Evidence) -> str:

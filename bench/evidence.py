@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from bench.config import DEFAULT_POLICY
 from bench.paired import effect_of, paired_ratio, sum_of
-from bench.record import AccuracyArm
+from bench.record import AccuracyArm, Machine
 from bench.stats import Effect, Estimate
 from bench.summary import Accuracy, Row, Summary
 from bench.training import search
@@ -147,6 +147,12 @@ class Evidence:
             steps = [step for step, value in zip(one.arrays["select_step"], one.arrays["select_top1"], strict=True) if value >= level]
             found += [float(steps[0]) * scale] if len(steps) else []
         return found
+
+
+def nothing_measured(kind: str) -> Evidence:
+    """Return the evidence of a machine without records; `kind` is cpu, cuda or mps. Studies declare their findings by it."""
+    machine = Machine(name=kind, device=kind, cpu="", cores=1, memory_bytes=0, versions={}, settings={})
+    return Evidence(Summary(machine=machine, rows=[], best=[], sentinels=[], probes=[], accuracies=[], disturbed=0, windows=0, notes=[]))
 
 
 def _points(one: Accuracy) -> float:

@@ -176,6 +176,9 @@ class Study:
     yields `bench.verdicts.Finding`s from a `bench.evidence.Evidence`. `scale` is a `bench.studies._scales.Scale` where
     the study `trains`, else None: speeds are taken of the real models everywhere. `claims` are the numbers of the
     paper's claims (docs/claims.md) that it asks about.
+
+    `judge` is also called with evidence of nothing, to read what the study declares (`bench.questions`). Yield the same
+    findings whatever was measured, with `effect=None` where nothing was.
     """
 
     name: str

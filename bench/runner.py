@@ -97,7 +97,7 @@ class Runner:
     now: Callable[[], float] = time.monotonic
     gpu: Gpu | None = None
     studies: dict[str, str] = field(default_factory=dict)
-    """What the run is made for, with the hash of each study's file."""
+    """What the run is made for, with the hash of each study's question."""
     again: bool = False
     """A study's timed arms get another run; its rounds are added to those that there are."""
     until: float | None = None

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from bench import environment, plan
 from bench.abreast import Abreast, jobs_for
-from bench.asking import hash_of
 from bench.config import RunConfig
 from bench.costs import Cost, habits, read
 from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
+from bench.questions import hash_of
 from bench.record import Machine, Record
 from bench.runner import Interrupted, Observer, Runner
-from bench.studies._scales import scale_of
+from bench.studies._scales import Scale, scale_of
 from bench.task import Task
 from bench.worker import Job, Worker
 
@@ -76,9 +76,10 @@ class Queue:
         device, kind = self._device, self._device.partition(":")[0]
         merged: dict[str, Entry] = {}
         for study in studies:
-            for need in study.needs(scale_of(self.data, self.seeds, self.scale, kind) if study.trains else None, kind):
+            asked = hash_of(study, self._scale(study, seeds=None), kind)
+            for need in study.needs(self._scale(study, self.seeds), kind):
                 entry = merged.setdefault(json.dumps(need.settings, sort_keys=True), Entry(need))
-                entry.studies[study.name] = hash_of(study)
+                entry.studies[study.name] = asked
                 entry.worth += need.worth
         for entry in merged.values():
             entry.tasks = self._runner(entry).outstanding()
@@ -119,6 +120,10 @@ class Queue:
             except KeyboardInterrupt:
                 raise Interrupted(self.rounds) from None
         return left
+
+    def _scale(self, study: Study, seeds: int | None) -> Scale | None:
+        """Return the scale that a study is asked at, with so many seeds where they are given; None where it trains nothing."""
+        return scale_of(self.data, seeds, self.scale, self._device.partition(":")[0]) if study.trains else None
 
     @cached_property
     def _device(self) -> str:

@@ -6,11 +6,11 @@ direction stand in its records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -154,6 +154,17 @@ class Accuracy:
         return read_arrays(self.path, self.arrays_file) if self.arrays_file else {}
 
 
+class Asked(NamedTuple):
+    """A study that a run was made for, and what that run was."""
+
+    study: str
+    hash: str
+    """Of the study's question when the run was made (bench/questions.py)."""
+    data: str = ""
+    """Data set of a training; empty for speeds."""
+    recipe: str = ""
+
+
 @dataclass(kw_only=True, eq=False)
 class Summary:
     """Everything that a report says about one machine.
@@ -172,8 +183,7 @@ class Summary:
     disturbed: int
     windows: int
     notes: list[str]
-    studied: set[tuple[str, str, str]] = field(default_factory=set)
-    """Study, hash of its file when it was measured, and data set (empty for speeds)."""
+    studied: set[Asked] = field(default_factory=set)
     protocols: set[tuple[str, str]] = field(default_factory=set)
     """Kind of arm and the measuring protocol that its records carry (docs/METHOD.md)."""
     imported: Imported = field(default_factory=Imported)
@@ -198,12 +208,7 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
     if older := sum(1 for record in kept if not record.runs):
         notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
     kept = _newest_of_each([record for record in kept if record.runs])
-    studied = {
-        (study, hash, record.arm.data if isinstance(record.arm, AccuracyArm) else "")
-        for record in kept
-        for run in record.runs
-        for study, hash in run.studies.items()
-    }
+    studied = {asked for record in kept for asked in _studied(record)}
     if not of_studies:
         kept = [record for record in kept if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)]
     kept, notes = _of_one_protocol(kept, notes)
@@ -231,6 +236,15 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
         studied=studied,
         protocols={(str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol"))) for record in kept},
     )
+
+
+def _studied(record: Record) -> Iterator[Asked]:
+    """Yield every study that a run of this record was made for."""
+    arm = record.arm
+    trained = (arm.data, arm.recipe or "") if isinstance(arm, AccuracyArm) else ()
+    for run in record.runs:
+        for study, hash in run.studies.items():
+            yield Asked(study, hash, *trained)
 
 
 def of_one_policy(rows: list[Row]) -> list[Row]:

@@ -35,7 +35,7 @@ def overview(verdicts: list[Verdict]) -> Iterator[Table]:
     if any(one.outcome == "pipeline check" for one in verdicts):
         notes.append("pipeline check: the images are too small and too few to say anything of architectures; it shows that the study runs")
     if any(one.changed for one in verdicts):
-        notes.append("* the study's file was changed after some of its data were measured")
+        notes.append("* some of its data were measured when the study asked something else: other runs, effects or regions")
     for reason in dict.fromkeys(one.withheld for one in verdicts if one.withheld):
         notes.append(f"no verdict on speeds: {reason}")
     for one in verdicts:

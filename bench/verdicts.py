@@ -94,7 +94,7 @@ class Verdict:
     withheld: str = ""
     """Of speeds: why the run's own checks allow no verdict (bench/grade.py)."""
     changed: bool = False
-    """The study's file is not the one that its data were measured for."""
+    """Some of its data were measured when the study asked something else (bench/questions.py)."""
 
     @property
     def leading(self) -> Finding | None:

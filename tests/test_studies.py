@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from bench import plan
-from bench.asking import hash_of, verdicts
+from bench.asking import verdicts
 from bench.config import RunConfig
 from bench.matching import cost_in_closed_form, cost_of
 from bench.plugins import Study, models, studies
+from bench.questions import hash_of
 from bench.record import AccuracyArm, load_folder
 from bench.registry import ROOT
 from bench.studies import _factorial
@@ -64,7 +65,6 @@ def test_nothing_measured_is_said_with_the_command(study: Study) -> None:
 @pytest.mark.parametrize("study", ENTRIES, ids=names)
 def test_a_study_says_something_before_it_is_measured(study: Study) -> None:
     assert study.question.endswith("?")
-    assert len(hash_of(study)) == 12
     judged = verdicts(summarise([synthetic.speed("vit_s16", [10.0] * 8)], of_studies=True), [study])[0].findings
     assert any(one.finding.primary for one in judged)
     assert len({one.finding.what for one in judged}) == len(judged)
@@ -140,7 +140,7 @@ def test_the_queue_measures_what_the_records_lack_and_nothing_twice(tmp_path: Pa
     records, _ = load_folder(next(tmp_path.glob("*/records")))
     shared = next(one for one in records if one.arm.model == DIGITS.variant() and isinstance(one.arm, AccuracyArm))
     said = {name: said for run in shared.runs for name, said in run.studies.items()}
-    assert said and said.items() <= {study.name: hash_of(study) for study in chosen}.items()
+    assert said and said.items() <= {study.name: hash_of(study, DIGITS, "cpu") for study in chosen}.items()
 
 
 def test_the_queue_ends_in_time_and_goes_on_later(tmp_path: Path) -> None:

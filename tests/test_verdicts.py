@@ -12,9 +12,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bench.asking import hash_of, verdicts
+from bench.asking import verdicts
 from bench.paired import effect_of
 from bench.plugins import studies
+from bench.questions import hash_of
 from bench.record import InProcess, Record
 from bench.stats import Effect, contrast, difference, mean_effect
 from bench.studies import _factorial
@@ -179,7 +180,7 @@ def test_digits_decide_nothing() -> None:
 
 def test_a_study_changed_after_its_data_is_marked() -> None:
     study = studies.get("patch_speed")
-    for said, changed in ((hash_of(study), False), ("0123456789ab", True)):
+    for said, changed in ((hash_of(study, None, "cpu"), False), ("0123456789ab", True)):
         draw = random.Random(1)
         names = [name for pair in (("convmixer_1536_20", 1.0), ("convmixer_1536_20_k9_p14", 4.0)) for name in [pair]]
         records = [synthetic.speed(name, synthetic.noisy(draw, speed, 0.01, 8), studies={study.name: said}) for name, speed in names]

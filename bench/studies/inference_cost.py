@@ -60,13 +60,15 @@ def _parts(evidence: Evidence) -> Iterator[Finding]:
     yield _share(evidence, what, mean, whole, note=_product(evidence, mixer))
     for name, grid in orders.items():
         yield _share(evidence, f"share of the grid, where it is {name} that gets finer", grid, whole, primary=False)
-    if mixer is None:
-        return
     small = (0.0, 0.9)
     yield combined(evidence, "part of the grid", orders["the transformer's"], small, primary=False)
-    yield combined(evidence, "part of the kernels", {CONVMIXER: 1.0, TOKENS: -1.0}, small, less=mixer, primary=False)
-    what = "part of the mixer (multiply-adds)"
-    yield Finding(what=what, unit="×", region=small, effect=None, value=math.exp(mixer), exact=True, primary=False)
+    kernels, multiply_adds = "part of the kernels", "part of the mixer (multiply-adds)"
+    if mixer is None:
+        for what in (kernels, multiply_adds):
+            yield Finding(what=what, unit="×", region=small, effect=None, primary=False)
+        return
+    yield combined(evidence, kernels, {CONVMIXER: 1.0, TOKENS: -1.0}, small, less=mixer, primary=False)
+    yield Finding(what=multiply_adds, unit="×", region=small, effect=None, value=math.exp(mixer), exact=True, primary=False)
 
 
 def _share(evidence: Evidence, what: str, part: dict[Speed, float], whole: dict[Speed, float], **more: Any) -> Finding:
