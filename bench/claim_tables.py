@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.claim import NEAR, Answer, Condition
 from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
-from bench.paths import inside, stem
+from bench.files.paths import inside, stem
 from bench.registry import import_room
 from bench.table import Table
 from bench.units import interval, number

@@ -737,7 +737,7 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
         Folder with one folder per machine in it.
     """
     from bench.exchange import export as exported
-    from bench.paths import inside
+    from bench.files.paths import inside
     from bench.report import read_all
 
     machines = read_all(results)
@@ -948,7 +948,7 @@ def _complain(what: object) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
     from bench import stopping, terminal
-    from bench.disk import unwritable
+    from bench.files.files import unwritable
 
     try:
         with stopping.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from bench import limits
 from bench.errors import UsageError
-from bench.refusing import content_of, refusing
+from bench.files import limits
+from bench.files.foreign_errors import content_of, refusing
 
 if sys.version_info >= (3, 11):
     import tomllib

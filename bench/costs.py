@@ -12,9 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-from bench import disk
 from bench.errors import UsageError
-from bench.refusing import content_of, refusing
+from bench.files import files
+from bench.files.foreign_errors import content_of, refusing
 
 NAME = "costs.jsonl"
 LARGEST = 8 << 20
@@ -54,8 +54,8 @@ class Habits:
 def append(folder: Path, cost: Cost) -> None:
     """Add a run to the machine's folder."""
     path = folder / NAME
-    disk.create(path, b"")
-    disk.append(path, msgspec.json.encode(cost) + b"\n")
+    files.create(path, b"")
+    files.append(path, msgspec.json.encode(cost) + b"\n")
 
 
 def read(folder: Path) -> list[Cost]:

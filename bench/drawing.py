@@ -15,9 +15,9 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
-from bench.disk import whole
 from bench.errors import visible
-from bench.paths import stems
+from bench.files.files import whole
+from bench.files.paths import stems
 from bench.plugins import Figure, figures
 from bench.summary import Summary
 

@@ -12,8 +12,9 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import allocator, disk, scheduling
+from bench import allocator, scheduling
 from bench.errors import UsageError
+from bench.files import files
 from bench.gpu import driver_version
 from bench.record import Machine, Scalar
 from bench.registry import ROOT
@@ -104,8 +105,8 @@ def installation(results: Path) -> str:
     """
     path = results / ".installation"
     if not path.exists():
-        disk.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())  # the first of several that begin together names it
-    found = disk.read(path).decode(errors="replace").strip()
+        files.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())  # the first of several that begin together names it
+    found = files.read(path).decode(errors="replace").strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", found):
         raise UsageError(f"{path} says {found[:60]!r}; it has to be a short name such as 3f9a. Without the file a new one is made")
     return found

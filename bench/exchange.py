@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from bench.contestants import Contestant, Key, trained_rows
-from bench.disk import write_whole
+from bench.files.files import write_whole
+from bench.files.paths import stems
 from bench.importing import as_csv
-from bench.paths import stems
 from bench.summary import Row, Summary
 
 EVALUATED = (

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import disk
 from bench.errors import UsageError
+from bench.files import files
+from bench.files.paths import inside, stem
 from bench.formats import in_csv
-from bench.paths import inside, stem
 from bench.published import DATASETS, IMAGENET, Imported, Published, Speed
 
 FOLDER = "published"
@@ -110,7 +110,7 @@ def import_csv(path: Path, results: Path, source: str | None = None, dataset: st
     columns = dict.fromkeys([*read.columns, *(["dataset"] if datasets else []), "source"])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        disk.write_whole(target, as_csv(columns, rows))
+        files.write_whole(target, as_csv(columns, rows))
     except OSError as error:
         raise UsageError(f"import: {target} cannot be written ({error.strerror}); --results names another folder") from None
     kinds = [f"top-1 on {DATASETS.get(name, name)}" for name in datasets]
@@ -199,10 +199,10 @@ def _add(
 
 def _text(path: Path) -> str:
     try:
-        known = disk.regular(path)
+        known = files.regular(path)
         if known is not None and known.st_size > LARGEST:
             raise UsageError(f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less than 32")
-        return disk.read(path).decode("utf-8-sig")
+        return files.read(path).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"import: {path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -20,17 +20,17 @@ from typing import Any
 
 import msgspec
 
-from bench import limits
-from bench.disk import read, write_whole
 from bench.errors import UsageError, visible
+from bench.files import limits
+from bench.files.files import read, write_whole
+from bench.files.foreign_errors import content_of, refusing
+from bench.files.unpacking import unpacked
 from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.reading import read_below
 from bench.record import CountArm, DamagedRecord, Record, parse, per_round, values_in
-from bench.refusing import content_of, refusing
 from bench.sidecar import arrays_in, check
 from bench.summary import summarise
 from bench.trust import canary_drift, sentinel
-from bench.unpacking import unpacked
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1

@@ -35,11 +35,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bench import disk, limits
 from bench.errors import UsageError
+from bench.files import files, limits
+from bench.files.foreign_errors import content_of, refusing
 from bench.known_metrics import METRICS, check_sample, check_setup
 from bench.known_metrics import Scalar as Scalar
-from bench.refusing import content_of, refusing
 
 FORMAT = 5
 READABLE = (3, 4, 5)
@@ -330,10 +330,10 @@ def path_of(folder: Path, arm: Arm, settings: dict[str, Scalar]) -> Path:
 def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) -> Path:
     """Make sure the record of an arm exists and ends with a whole line; returns its path."""
     path = path_of(folder, arm, settings)
-    with disk.named(folder):
+    with files.named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     head = ArmLine(format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about)
-    if not path.exists() and disk.create(path, sealed(head)):
+    if not path.exists() and files.create(path, sealed(head)):
         return path
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
@@ -341,13 +341,13 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 # Not cut off: another writer may just be in the middle of its line, which then ends before the mark.
-                disk.append(path, VOID + b"\n")
+                files.append(path, VOID + b"\n")
     return path
 
 
 def append(path: Path, line: Body) -> None:
     """Append one line and wait until it is on disk."""
-    disk.append(path, sealed(line))
+    files.append(path, sealed(line))
 
 
 def sealed(line: Line) -> bytes:

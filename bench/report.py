@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bench import citing, formats, grade
 from bench.asking import verdicts
-from bench.disk import sweep_folder, write_whole
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
+from bench.files.files import sweep_folder, write_whole
+from bench.files.paths import inside, stems
 from bench.gap_tables import gaps
 from bench.importing import imported
-from bench.paths import inside, stems
 from bench.reading import read_folder, record_folders
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side

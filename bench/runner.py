@@ -20,15 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import costs, environment, plan, record, stopping, temporary
+from bench import costs, environment, plan, record, stopping
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
+from bench.files import temporary
+from bench.files.paths import inside
 from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
 from bench.mixed import FEWEST
-from bench.paths import inside
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
 from bench.reference import reference_model

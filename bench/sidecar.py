@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.disk import write_whole
 from bench.errors import UsageError
-from bench.refusing import content_of
-from bench.unpacking import Refusal, array_of, unpacked
+from bench.files.files import write_whole
+from bench.files.foreign_errors import content_of
+from bench.files.unpacking import Refusal, array_of, unpacked
 
 if TYPE_CHECKING:
     from bench.record import Record, RoundLine

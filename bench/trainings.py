@@ -14,9 +14,9 @@ from functools import cached_property, lru_cache
 
 import msgspec
 
-from bench import disk
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
+from bench.files import files
 from bench.matching import cost_in_closed_form, cost_of
 from bench.own_models import source_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
@@ -76,7 +76,7 @@ class Wish:
         if (path := self.config.checkpoint) is None:
             return None
         try:
-            digest = hashlib.sha256(disk.read(path)).hexdigest()[:16]
+            digest = hashlib.sha256(files.read(path)).hexdigest()[:16]
         except OSError as error:
             raise UsageError(f"--checkpoint: {path} cannot be read ({error.strerror})") from None
         key = self.config.checkpoint_key

@@ -24,10 +24,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bench import scheduling, settings, stopping, temporary
+from bench import scheduling, settings, stopping
 from bench.advice import advised
-from bench.disk import unwritable
 from bench.errors import Diverged, ModelFault, Uncountable, UsageError
+from bench.files import temporary
+from bench.files.files import unwritable
 from bench.memory import is_out_of_memory
 from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
 

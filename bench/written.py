@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench import disk
 from bench.errors import UsageError
-from bench.paths import inside
+from bench.files import files as disk
+from bench.files.paths import inside
 
 NAME = "report-files.json"
 TABLES = "tables"

@@ -19,9 +19,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import stopping, temporary
+from bench import stopping
 from bench.cli import main
 from bench.errors import UsageError
+from bench.files import temporary
 from bench.plugins import models
 from bench.training import checkpoint
 from bench.training.splits import Pictures

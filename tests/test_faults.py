@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import disk, record
+from bench import record
 from bench.cli import main
+from bench.files import files
 from bench.record import About, DamagedRecord, EndLine, SpeedArm
 from bench.training import checkpoint
 from bench.worker import Failure, Job, Window, Workers, descendants
@@ -109,7 +110,7 @@ def test_the_first_of_several_names_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "name"
     contents = [f"{number}".encode() for number in range(16)]
     found: list[bool] = []
-    threads = [threading.Thread(target=lambda content=content: found.append(disk.create(path, content))) for content in contents]
+    threads = [threading.Thread(target=lambda content=content: found.append(files.create(path, content))) for content in contents]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -158,7 +159,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(small_di
 def test_a_checkpoint_that_does_not_fit_is_one_line(small_disk: Path) -> None:
     path = small_disk / "weights.safetensors"
     checkpoint.save(path, {"weight": torch.zeros(1000)}, {})
-    with pytest.raises(disk.Unwritable, match="make room"):
+    with pytest.raises(files.Unwritable, match="make room"):
         checkpoint.save(path, {"weight": torch.zeros(10**6)}, {})
     assert len(checkpoint.load(path)[0]["weight"]) == 1000
     assert [one.name for one in small_disk.iterdir()] == ["weights.safetensors"]
@@ -169,7 +170,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_line(small_disk: Path) -> None:
     fill = small_disk / "ballast"
     fill.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 4096))
     long = EndLine(run="r1", status="failed", metrics=["throughput"], error="e" * 10_000)
-    with pytest.raises(disk.Unwritable, match="No space left"):
+    with pytest.raises(files.Unwritable, match="No space left"):
         record.append(path, long)
     assert len(record.load(path).rounds) == 2
     fill.unlink()

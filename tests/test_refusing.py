@@ -22,7 +22,7 @@ import safetensors
 
 from bench import config
 from bench.errors import UsageError
-from bench.refusing import refusing
+from bench.files.foreign_errors import refusing
 
 LIBRARIES: list[ModuleType] = [csv, json, lzma, pickle, struct, tarfile, tokenize, zipfile, zlib, msgspec, np.exceptions, PIL, safetensors]
 BUILT_IN = [ValueError, TypeError, KeyError, IndexError, OverflowError, AssertionError, RuntimeError, NotImplementedError, EOFError]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.paths import inside, stem, stems
+from bench.files.paths import inside, stem, stems
 from bench.record import AccuracyArm, Sample, SpeedArm
 from bench.written import NAME, settle
 

@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bench.disk import write_whole
 from bench.errors import UsageError
+from bench.files.files import write_whole
 from bench.page.data import page_data
 from bench.report import Report
 

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import disk
 from bench.errors import UsageError
-from bench.refusing import refusing
+from bench.files import files
+from bench.files.foreign_errors import refusing
 
 STATE = "convmixer_bench"
 """The entry of a file's metadata that holds what is no tensor."""
@@ -32,10 +32,10 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    disk.sweep(path)
+    files.sweep(path)
     mine = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     says = {**state, "format": FORMAT, CHECKSUM: checksum(mine)}
-    with disk.whole(path) as temporary:
+    with files.whole(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             save_file(mine, temporary, metadata={STATE: json.dumps(says)})

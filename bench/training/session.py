@@ -16,8 +16,8 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from bench import memory
-from bench.disk import no_link
 from bench.errors import UsageError
+from bench.files.files import no_link
 from bench.outputs import AUXILIARY_WEIGHT
 from bench.plugins import open_data, policies
 from bench.record import AccuracyArm

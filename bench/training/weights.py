@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import disk
 from bench.errors import Diverged, UsageError
+from bench.files import files
+from bench.files.foreign_errors import refusing
 from bench.plugins import Model, dataset_of, models, open_data
 from bench.record import AccuracyArm
-from bench.refusing import refusing
 from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.fitting import Fitted, fill
@@ -184,7 +184,7 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
         raise UsageError(f"--labels: {spelling} is for ImageNet's validation images on disk")
     needed = "a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
     with refusing(lambda words: UsageError(f"--labels: {path} cannot be read ({words}); ReaL's real.json is needed")):
-        listed = json.loads(disk.read(path))
+        listed = json.loads(files.read(path))
     with refusing(lambda words: UsageError(f"--labels: {path} does not belong to these images: {needed} ({words})")):
         numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
         found = [{int(one) for one in listed[number - 1]} for number in numbers]

@@ -18,7 +18,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
-from bench import disk
+from bench.files import files
 from bench.training.data._cache import cache
 from bench.training.data._sources import Files
 from bench.training.decoding import decoded
@@ -101,9 +101,9 @@ def _written(place: Path, found: Kept | None) -> Kept | None:
     try:
         for old in place.parent.glob(f"{place.name.partition('-')[0]}-*"):
             old.unlink(missing_ok=True)
-        with disk.whole(place.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        with files.whole(place.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, found.images, allow_pickle=False)
-        disk.write_whole(place.with_suffix(".json"), msgspec.json.encode(_Says(found.unreadable, found.digest)))
-    except (OSError, disk.Unwritable):
+        files.write_whole(place.with_suffix(".json"), msgspec.json.encode(_Says(found.unreadable, found.digest)))
+    except (OSError, files.Unwritable):
         return found
     return found

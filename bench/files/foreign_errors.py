@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import disk
 from bench.errors import UsageError, one_line
+from bench.files import files
 
 
 @contextmanager
@@ -34,12 +34,12 @@ def content_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> b
     """The bytes of a file; what `refusal` makes of the reason where it cannot be read or has more than `most`."""
     with refusing(refusal):
         try:
-            known = disk.regular(path)
+            known = files.regular(path)
         except UsageError as error:
             raise refusal(str(error)) from None
         if known is not None and known.st_size > most:
             raise refusal(f"it has {known.st_size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB are read")
-        return disk.read(path)
+        return files.read(path)
 
 
 def _in_words(error: BaseException) -> str | None:

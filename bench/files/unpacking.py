@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.errors import UsageError
-from bench.refusing import refusing
+from bench.files.foreign_errors import refusing
 
 Refusal = Callable[[str], UsageError]
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
