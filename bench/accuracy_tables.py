@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
 from bench.filling import missing_count, together
 from bench.record import NORMALISED
-from bench.stats import difference
+from bench.stats import lr_search
+from bench.stats.formatting import interval, number
+from bench.stats.intervals import difference
 from bench.summary import Accuracy, Summary
 from bench.table import Cell, Column, Columns, Line, Table, marked
-from bench.training import search
-from bench.units import interval, number
 
 TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -182,12 +182,12 @@ def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:
         tried = {
             row.arm.learning_rate: row.top1.value if row.top1 else -1.0
             for row in summary.accuracies
-            if row.arm.tuning == search.TRIAL
+            if row.arm.tuning == lr_search.TRIAL
             and row.arm.learning_rate is not None
             and (row.model, row.arm.data, row.arm.recipe_hash) == (arm.model, arm.data, arm.recipe_hash)
         }
         if arm.learning_rate is not None and tried:
-            edge = "; on the edge of what was tried" if search.on_edge(tried) else ""
+            edge = "; on the edge of what was tried" if lr_search.on_edge(tried) else ""
             failed = sum(score < 0 for score in tried.values())
             yield (
                 f"{one.name}: rate {arm.learning_rate:g} chosen on select among {len(tried)} from {min(tried):g} to {max(tried):g}"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.speed_tables import BYTES, by_speed, described
-from bench.stats import Estimate
+from bench.stats.formatting import number
+from bench.stats.intervals import Estimate
 from bench.summary import Probe, Row, Summary
 from bench.table import Cell, Column, Columns, Line, Table
-from bench.units import number
 
 BEYOND = 19
 """So many times the distance of the two fastest rounds the true end of a distribution lies above the fastest, at most, in 95

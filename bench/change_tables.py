@@ -6,8 +6,8 @@ from collections import Counter
 
 from bench.changes import Change, Comparison
 from bench.grade import percent
+from bench.stats.formatting import interval, p_value
 from bench.table import Table
-from bench.units import interval, p_value
 
 
 def can_tell(found: Comparison) -> str:

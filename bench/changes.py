@@ -21,12 +21,12 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.lane import comparable, label
-from bench.paired import apart, effect_of, sum_of
 from bench.reading import read_below
 from bench.record import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
-from bench.reference import SENTINEL, reference_model
 from bench.sessions import Sessions, pairs_of, sessions
-from bench.stats import ALPHA, Effect, Estimate, holm, holm_levels
+from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
+from bench.stats.paired import apart, effect_of, sum_of
+from bench.stats.reference import SENTINEL, reference_model
 
 At = tuple[str, int]
 Outcome = Literal["better", "worse", "no change", "not judged"]

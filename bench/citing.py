@@ -10,9 +10,9 @@ from bench import published
 from bench.contestants import trained_rows
 from bench.formats import in_latex
 from bench.grade import Grade, percent, worst
+from bench.stats.formatting import interval, span
 from bench.summary import Summary
 from bench.trust import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
-from bench.units import interval, span
 
 SOURCES = (
     ("WTF-Benchmark", "nauen2023wtf"),

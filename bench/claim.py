@@ -21,10 +21,10 @@ from bench.contestants import trained_rows
 from bench.errors import UsageError
 from bench.grade import grade
 from bench.names import TIMM_NAMES
-from bench.paired import paired_ratio
 from bench.reading import record_folders
 from bench.report import Machine, read_each
-from bench.stats import Effect, Estimate, difference
+from bench.stats.intervals import Effect, Estimate, difference
+from bench.stats.paired import paired_ratio
 from bench.summary import Accuracy, Row, Summary
 
 On = Literal["top1", "throughput", "latency", "memory"]

@@ -10,8 +10,8 @@ from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
 from bench.files.paths import inside, stem
 from bench.registry import import_room
+from bench.stats.formatting import interval, number
 from bench.table import Table
-from bench.units import interval, number
 
 FLIPS = 5
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.reading import read_below
 from bench.record import DamagedRecord
-from bench.stats import Paired, mcnemar
+from bench.stats.formatting import interval
+from bench.stats.intervals import Paired, mcnemar
 from bench.summary import Accuracy, accuracies_of
 from bench.table import Table
-from bench.units import interval
 
 
 def rows_of(results: Path, data: str | None) -> tuple[list[Accuracy], list[DamagedRecord]]:

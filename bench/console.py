@@ -15,8 +15,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from bench.errors import visible
+from bench.stats.formatting import interval, number, scale
 from bench.table import Table
-from bench.units import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Described, Layer

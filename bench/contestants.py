@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from bench.record import AccuracyArm
-from bench.stats import Estimate, mean_of_seeds
+from bench.stats import lr_search
+from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.summary import Accuracy, Summary
-from bench.training import search
 
 Key = tuple[str, str, str, str, str]
 """Data, labels, recipe, tuning, what is equal: what two accuracies of one table share."""
@@ -48,7 +48,7 @@ def protocol(arm: AccuracyArm) -> Key:
     """What has to be equal for two accuracies to stand in one table."""
     recipe = f"recipe {arm.recipe} {arm.recipe_hash}" if arm.recipe else "weights as they are"
     stretched = f"equal {arm.equalise}" if arm.equalise and arm.equalise != "epochs" else ""
-    tuning = arm.tuning if arm.tuning not in (None, search.AS_IS) else ""
+    tuning = arm.tuning if arm.tuning not in (None, lr_search.AS_IS) else ""
     return (arm.data, f"labels {arm.labels}" if arm.labels else "", recipe, tuning or "", stretched)
 
 

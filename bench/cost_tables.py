@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.estimate import MEASURED, Estimate
+from bench.stats.formatting import duration, number
 from bench.study_queue import Entry
 from bench.table import Table
-from bench.units import duration, number
 
 HEADERS = ["arm", "metrics", "set-up s", "s a round", "once s", "memory GB", "estimate"]
 LATEST = 20

@@ -10,11 +10,11 @@ from functools import cached_property
 from itertools import pairwise
 
 from bench.config import DEFAULT_POLICY
-from bench.paired import effect_of, paired_ratio, sum_of
 from bench.record import AccuracyArm, Machine
-from bench.stats import Effect, Estimate
+from bench.stats import lr_search
+from bench.stats.intervals import Effect, Estimate
+from bench.stats.paired import effect_of, paired_ratio, sum_of
 from bench.summary import Accuracy, Row, Summary
-from bench.training import search
 from bench.training.recipe import recipes
 from bench.trust import sentinel
 
@@ -105,7 +105,7 @@ class Evidence:
 
     # Trainings
 
-    def trainings(self, model: str, data: str, recipe: str, *, tuning: str = search.AS_IS, equalise: str = "epochs") -> list[Accuracy]:
+    def trainings(self, model: str, data: str, recipe: str, *, tuning: str = lr_search.AS_IS, equalise: str = "epochs") -> list[Accuracy]:
         """Those of a model under a recipe, one per seed, whatever they ended with."""
         wanted = recipes.get(recipe).hash
         found: dict[int | None, Accuracy] = {}

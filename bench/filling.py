@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.config import DEFAULT_POLICY
+from bench.stats.formatting import duration
 from bench.summary import Quantity, Row, Summary
 from bench.table import COMMAND
-from bench.units import duration
 
 ROUNDS = 12
 """Rounds until most intervals are narrow; a run ends when its own are."""

@@ -17,10 +17,10 @@ from dataclasses import replace
 
 from bench.config import DEFAULT_POLICY
 from bench.evidence import Evidence, Speed
-from bench.stats import Effect
+from bench.stats.formatting import interval
+from bench.stats.intervals import Effect
 from bench.summary import Row, Summary
 from bench.table import COMMAND, Cell, Column, Columns, Line, Table
-from bench.units import interval
 
 USUAL = 16
 WITHIN = 0.02

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.reference import sentinel_size
-from bench.stats import Estimate
+from bench.stats.formatting import interval
+from bench.stats.intervals import Estimate
+from bench.stats.reference import sentinel_size
 from bench.summary import Summary
 from bench.trust import TIMED, Canary, canary, sentinel
-from bench.units import interval
 
 Word = Literal["good", "coarse", "unchecked", "do not use"]
 ORDER: tuple[Word, ...] = ("good", "coarse", "unchecked", "do not use")

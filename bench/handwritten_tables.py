@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.speed_tables import HANDWRITTEN_NOTE, by_speed, described, ratio_cell, value_cell
+from bench.stats.formatting import scale
 from bench.summary import Quantity, Row, Summary
 from bench.table import Column, Columns, Line, Table
-from bench.units import scale
 
 
 def handwritten(summary: Summary) -> Iterator[Table]:

@@ -14,11 +14,11 @@ from bench import environment
 from bench.freedom import usual_patch
 from bench.matching import Match, cost_of
 from bench.own_models import source_of
-from bench.paired import paired_ratio
 from bench.plugins import Family, Model, models
 from bench.record import SpeedArm
-from bench.stats import Estimate
-from bench.units import interval
+from bench.stats.formatting import interval
+from bench.stats.intervals import Estimate
+from bench.stats.paired import paired_ratio
 from bench.worker import Failure, Job, Window, Worker
 
 ROUNDS = 6

@@ -24,12 +24,12 @@ import msgspec
 from bench import stopping
 from bench.errors import one_line
 from bench.lane import Lane, comparable, label
-from bench.paired import level, paired_ratio
 from bench.plugins import Metric, handwritten
 from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
-from bench.reference import SENTINEL, reference_model
 from bench.state import State
-from bench.stats import ROUNDS_FOR_INTERVAL, Estimate
+from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
+from bench.stats.paired import level, paired_ratio
+from bench.stats.reference import SENTINEL, reference_model
 from bench.task import Task
 from bench.worker import Failure, Samples, Window
 

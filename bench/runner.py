@@ -29,15 +29,15 @@ from bench.files import temporary
 from bench.files.paths import inside
 from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
-from bench.mixed import FEWEST
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
-from bench.reference import reference_model
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sharing import Part
 from bench.sidecar import write_arrays
 from bench.state import State, free_memory
-from bench.stats import ROUNDS_FOR_INTERVAL
+from bench.stats.intervals import ROUNDS_FOR_INTERVAL
+from bench.stats.mixed_effects import FEWEST
+from bench.stats.reference import reference_model
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
 from bench.trainings import hours, how

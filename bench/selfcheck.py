@@ -20,12 +20,12 @@ from bench import environment, stopping
 from bench.errors import UsageError
 from bench.gpu import gpu_for
 from bench.lane import Lane
-from bench.paired import p_value, paired_ratio
 from bench.plugins import metrics
 from bench.record import About, Arm, Sample, SpeedArm
 from bench.rounds import Rounds
 from bench.state import State
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
+from bench.stats.paired import p_value, paired_ratio
 from bench.subject import SPEED_SETTINGS
 from bench.task import Task
 from bench.worker import Failure, Job, Worker

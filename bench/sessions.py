@@ -14,10 +14,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.paired import effect_of
 from bench.record import MEASURED, Record, SpeedArm, fair_per_round
-from bench.reference import SENTINEL
-from bench.stats import Effect
+from bench.stats.intervals import Effect
+from bench.stats.paired import effect_of
+from bench.stats.reference import SENTINEL
 from bench.trust import TIMED
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench.paired import level
 from bench.published import Imported
 from bench.record import (
     MEASURED,
@@ -34,9 +33,10 @@ from bench.record import (
     samples,
     troubles,
 )
-from bench.reference import SENTINEL
 from bench.sidecar import read_arrays
-from bench.stats import Estimate, proportion
+from bench.stats.intervals import Estimate, proportion
+from bench.stats.paired import level
+from bench.stats.reference import SENTINEL
 
 
 @dataclass(frozen=True, order=True)

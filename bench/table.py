@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.filling import Fill
-    from bench.stats import Estimate
+    from bench.stats.intervals import Estimate
 
 COMMAND = "python -m bench"
 MACS_NOTE = (

@@ -10,9 +10,9 @@ from bench.accuracy_tables import accuracy, training_cost, views
 from bench.ceilings import ceilings
 from bench.handwritten_tables import handwritten
 from bench.speed_tables import best, efficiency, percentiles
+from bench.stats.formatting import number, span
 from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
-from bench.units import number, span
 
 if TYPE_CHECKING:  # imports torch
     from bench.siblings import Siblings

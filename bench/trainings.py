@@ -21,9 +21,9 @@ from bench.matching import cost_in_closed_form, cost_of
 from bench.own_models import source_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.record import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
+from bench.stats import lr_search
 from bench.subject import SPEED_SETTINGS, runnable_policy
 from bench.task import Task, about_of
-from bench.training import search
 from bench.training.published import weights
 from bench.training.recipe import Recipe, recipes
 from bench.training.views import Shown, shown
@@ -247,7 +247,7 @@ def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
 
 def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None, known: Known) -> Iterator[Task]:
     """One model's trainings: with a search its trials first, then every seed."""
-    config, tuning, rate = wish.config, search.AS_IS, None
+    config, tuning, rate = wish.config, lr_search.AS_IS, None
     common = AccuracyArm(
         model=model.name,
         source=source_of(model, image_size=recipe.image_size or _size(wish, model), num_classes=wish.num_classes, use="training"),
@@ -267,20 +267,20 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
 
         def trial(factor: float) -> Task:
             arm = msgspec.structs.replace(
-                common, split="select", tuning=search.TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed
+                common, split="select", tuning=lr_search.TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed
             )
             return _task(wish, arm, about, config.seed)
 
         scores: dict[float, float] = {}
-        for factors in (search.grid(), None):
-            more = factors if factors is not None else search.extension(scores)
+        for factors in (lr_search.grid(), None):
+            more = factors if factors is not None else lr_search.extension(scores)
             trials = {factor: trial(factor) for factor in more}
             yield from trials.values()
             found = {factor: known(task) for factor, task in trials.items()}
             if any(value is None for value in found.values()):
                 return
             scores |= {factor: value for factor, value in found.items() if value is not None}
-        tuning, rate = search.PROTOCOL, _rate(recipe, search.best(scores))
+        tuning, rate = lr_search.PROTOCOL, _rate(recipe, lr_search.best(scores))
     for seed in range(config.seed, config.seed + config.seeds):
         yield _task(wish, msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed), about, seed)
 

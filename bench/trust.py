@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.paired import Rounds, paired_ratio
 from bench.record import InProcess
-from bench.reference import SENTINEL
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
+from bench.stats.paired import Rounds, paired_ratio
+from bench.stats.reference import SENTINEL
 from bench.summary import Row, Summary
 
 TIMED = ("latency", "throughput")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from bench.stats.formatting import interval, number, p_value
 from bench.table import Table
-from bench.units import interval, number, p_value
 from bench.verdicts import Finding, Judged, Verdict, level, resolvable
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}

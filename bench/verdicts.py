@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.stats import ALPHA, Effect, Estimate, holm, student
+from bench.stats.intervals import ALPHA, Effect, Estimate, holm, student
 
 Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"]
 AGAIN = 0.01

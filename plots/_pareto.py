@@ -12,11 +12,11 @@ from matplotlib.transforms import Bbox
 
 from bench import published
 from bench.contestants import Contestant, trained_rows
-from bench.fronts import Candidate, front, probabilities
 from bench.grade import ORDER, Grade, grade
-from bench.stats import Estimate, mean_of_seeds
+from bench.stats.formatting import scale
+from bench.stats.intervals import Estimate, mean_of_seeds
+from bench.stats.pareto import Candidate, front, probabilities
 from bench.summary import Quantity, Row, Summary, of_one_policy
-from bench.units import scale
 
 from ._labels import place
 from ._style import family, log_ticks, new_figure

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.config import DEFAULT_POLICY
-from bench.paired import paired_ratio
 from bench.plugins import Figure, figures
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
+from bench.stats.paired import paired_ratio
 from bench.summary import Row, Summary
 
 from ._style import family, family_order, ratio_axis

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from bench.mixed import Side, mean_over
+from bench.stats.mixed_effects import Side, mean_over
 
 
 def by_turns(rounds: int, life: int, turn: float = 0.0) -> tuple[int, ...]:

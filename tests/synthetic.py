@@ -22,8 +22,8 @@ from bench.record import (
     SpeedArm,
     key_of,
 )
+from bench.stats.lr_search import AS_IS
 from bench.training.recipe import recipes
-from bench.training.search import AS_IS
 
 from .conftest import MACHINE
 

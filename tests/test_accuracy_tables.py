@@ -17,10 +17,10 @@ from bench.errors import UsageError
 from bench.plugins import figures
 from bench.record import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
 from bench.sidecar import write_arrays
-from bench.stats import mcnemar, mean_of_seeds
+from bench.stats import lr_search
+from bench.stats.intervals import mcnemar, mean_of_seeds
 from bench.summary import Summary, summarise
 from bench.table import Table
-from bench.training import search
 
 from .conftest import MACHINE
 
@@ -89,7 +89,7 @@ def test_protocols_never_share_a_table(tmp_path: Path) -> None:
     write(tmp_path, "vit_a", 180)
     write(tmp_path, "vit_a", 181, recipe="other", recipe_hash="def")
     write(tmp_path, "vit_a", 182, recipe_hash="ghi")
-    write(tmp_path, "vit_a", 183, tuning=search.PROTOCOL, learning_rate=0.001)
+    write(tmp_path, "vit_a", 183, tuning=lr_search.PROTOCOL, learning_rate=0.001)
     write(tmp_path, "vit_a", 184, equalise="macs", epochs=31.5)
     write(tmp_path, "vit_a", 185, data="cifar10")
     write(tmp_path, "vit_a", 186, recipe=None, recipe_hash=None, tuning=None, equalise=None, policy=None, seed=None, weights="in1k")
@@ -104,8 +104,8 @@ def test_a_search_tells_where_its_choice_lies_and_its_trials_are_no_rows(tmp_pat
     for rate, correct in ((0.001, 100), (0.002, 120), (0.004, 170)):
         write(tmp_path, "vit_a", correct, split="select", tuning="trial", learning_rate=rate)
     write(tmp_path, "vit_a", 0, split="select", tuning="trial", learning_rate=0.008, status="diverged")
-    write(tmp_path, "vit_a", 175, tuning=search.PROTOCOL, learning_rate=0.004)
-    write(tmp_path, "mixer_b", 175, tuning=search.PROTOCOL, learning_rate=0.004)
+    write(tmp_path, "vit_a", 175, tuning=lr_search.PROTOCOL, learning_rate=0.004)
+    write(tmp_path, "mixer_b", 175, tuning=lr_search.PROTOCOL, learning_rate=0.004)
     write(tmp_path, "mixer_b", 175, split="select", tuning="trial", learning_rate=0.004)
     [table] = accuracy(summary(tmp_path))
     assert len(table.rows) == 2

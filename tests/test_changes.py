@@ -15,8 +15,8 @@ from bench.change_tables import changes
 from bench.changes import Change, Comparison, compare, judged
 from bench.cli import main
 from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
-from bench.reference import SENTINEL
-from bench.stats import Effect, Estimate
+from bench.stats.intervals import Effect, Estimate
+from bench.stats.reference import SENTINEL
 
 from .by_hand.sessions import false_changes
 from .conftest import MACHINE, resealed

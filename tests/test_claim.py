@@ -14,7 +14,7 @@ from bench.cli import main
 from bench.names import TIMM_NAMES
 from bench.plugins import models
 from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
 
 from .conftest import MACHINE, sound_pair
 from .test_layering import modules_loaded

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from bench.fronts import Candidate, front, probabilities
-from bench.paired import level
 from bench.record import InProcess
-from bench.stats import Estimate, mean_of_seeds
+from bench.stats.intervals import Estimate, mean_of_seeds
+from bench.stats.paired import level
+from bench.stats.pareto import Candidate, front, probabilities
 
 
 def candidate(cost: list[float], score: list[float]) -> Candidate:

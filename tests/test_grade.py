@@ -13,7 +13,7 @@ from bench.asking import verdicts
 from bench.grade import grade, grades, lines, worst
 from bench.plugins import studies
 from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
-from bench.reference import sentinel_size
+from bench.stats.reference import sentinel_size
 from bench.summary import summarise
 
 from . import synthetic

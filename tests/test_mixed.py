@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.mixed import OF_MEDIANS, centre, mean_over
+from bench.stats.mixed_effects import OF_MEDIANS, centre, mean_over
 
 from .drawn import by_turns, share_held
 

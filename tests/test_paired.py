@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench import record
-from bench.paired import effect_of, level, p_value, paired_ratio
 from bench.record import InProcess
-from bench.stats import effect_of_ratio, holm
+from bench.stats.intervals import effect_of_ratio, holm
+from bench.stats.paired import effect_of, level, p_value, paired_ratio
 
 from .drawn import by_turns
 from .synthetic import speed

@@ -22,7 +22,7 @@ from bench.plugins import Need, Study, studies
 from bench.questions import FORMER, declared, hash_of, same_question
 from bench.registry import ROOT
 from bench.report import read_all
-from bench.stats import Effect
+from bench.stats.intervals import Effect
 from bench.studies._scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
 from bench.summary import summarise
 from bench.verdicts import Finding

@@ -15,11 +15,11 @@ from bench.drawing import drawings
 from bench.plugins import Figure, figures
 from bench.record import EndLine
 from bench.report import machine_folders, markdown, write
-from bench.stats import Estimate
+from bench.stats.formatting import estimate, interval, number
+from bench.stats.intervals import Estimate
 from bench.summary import Summary, summarise
 from bench.table import slug
 from bench.tables import Table, all_tables, efficiency
-from bench.units import estimate, interval, number
 
 from .conftest import MACHINE, count_record, resealed, sound_pair, speed_record
 

@@ -14,7 +14,7 @@ from bench.ceilings import ceilings, end_of, places
 from bench.handwritten_tables import handwritten
 from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
 from bench.speed_tables import best, efficiency, percentiles
-from bench.stats import holm, percentile, smallest_within
+from bench.stats.intervals import holm, percentile, smallest_within
 from bench.summary import Summary, of_one_policy, summarise
 from bench.trust import canary_drift, sentinel
 

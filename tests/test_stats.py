@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.stats import proportion
+from bench.stats.intervals import proportion
 
 
 def test_wilson_interval_of_a_proportion() -> None:
@@ -19,7 +19,7 @@ def test_what_is_written_out_is_scipys() -> None:
     """scipy.stats takes a second to import, which `bench claim` would wait for."""
     from scipy.stats import binomtest, t
 
-    from bench.stats import Effect, proportion, student
+    from bench.stats.intervals import Effect, proportion, student
 
     for freedom in (1, 2.5, 5, 40):
         assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-9)

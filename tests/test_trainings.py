@@ -13,8 +13,8 @@ from bench.matching import cost_of
 from bench.plan import make
 from bench.plugins import models
 from bench.record import AccuracyArm, SpeedArm
+from bench.stats import lr_search
 from bench.task import Task
-from bench.training import search
 from bench.trainings import how
 
 from .pictures import make_folder
@@ -62,30 +62,30 @@ def test_a_search_names_its_finals_only_after_all_trials_and_extends_once() -> N
     second = trained(one.accuracies(known))
     more = [arm for arm in second if arm not in first]
     assert [(arm.model, arm.tuning) for arm in more] == [
-        ("convmixer_digits", search.PROTOCOL),
+        ("convmixer_digits", lr_search.PROTOCOL),
         *[("vit_digits", "trial")] * 2,
-        ("vit_digits", search.PROTOCOL),
+        ("vit_digits", lr_search.PROTOCOL),
     ]
     extra = [arm.learning_rate for arm in more if arm.tuning == "trial"]
-    assert extra == [pytest.approx(rates[0] / search.STEP), pytest.approx(rates[0] / search.STEP**2, rel=1e-4)]
+    assert extra == [pytest.approx(rates[0] / lr_search.STEP), pytest.approx(rates[0] / lr_search.STEP**2, rel=1e-4)]
     assert more[-1].learning_rate == extra[-1]
     assert more[0].learning_rate == pytest.approx(4e-3, rel=0.35)
     assert more[0].recipe_hash == first[0].recipe_hash
 
 
 def test_the_grid_and_its_edges() -> None:
-    factors = search.grid()
+    factors = lr_search.grid()
     assert (factors[0], factors[-1]) == (1 / 32, pytest.approx(3.0))
     inside = {factor: -abs(number - 3) for number, factor in enumerate(factors)}
-    assert search.extension(inside) == []
-    assert not search.on_edge(inside)
+    assert lr_search.extension(inside) == []
+    assert not lr_search.on_edge(inside)
     rising = {factor: number for number, factor in enumerate(factors)}
-    more = search.extension(rising)
+    more = lr_search.extension(rising)
     assert len(more) == 2
     assert more[0] > factors[-1]
-    assert search.on_edge(rising | {more[0]: 100.0, more[1]: 101.0})
-    assert not search.on_edge(rising | {more[0]: 100.0, more[1]: 1.0})
-    assert search.best(dict.fromkeys(factors, 0.1)) == factors[0]
+    assert lr_search.on_edge(rising | {more[0]: 100.0, more[1]: 101.0})
+    assert not lr_search.on_edge(rising | {more[0]: 100.0, more[1]: 1.0})
+    assert lr_search.best(dict.fromkeys(factors, 0.1)) == factors[0]
 
 
 def test_an_image_size_that_would_be_for_testing_alone_is_refused(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from bench.asking import verdicts
-from bench.paired import effect_of
 from bench.plugins import studies
 from bench.questions import hash_of
 from bench.record import InProcess, Record
-from bench.stats import Effect, contrast, difference, mean_effect
+from bench.stats.intervals import Effect, contrast, difference, mean_effect
+from bench.stats.paired import effect_of
 from bench.studies import _factorial
 from bench.studies._scales import CIFAR10
 from bench.summary import summarise

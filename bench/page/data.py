@@ -14,9 +14,9 @@ from bench.grade import lines
 from bench.report import Report
 from bench.speed_tables import ORDER, TITLES
 from bench.speed_tables import described as policy_in_words
-from bench.stats import Estimate
+from bench.stats.formatting import estimate, number, scale, span
+from bench.stats.intervals import Estimate
 from bench.summary import Quantity, Row, Summary
-from bench.units import estimate, number, scale, span
 from bench.verdict_tables import effect
 from plots._outcomes import COLOURS
 from plots._style import FAMILIES, OTHER

@@ -10,7 +10,7 @@ from itertools import product
 
 from bench.evidence import Evidence
 from bench.plugins import Need
-from bench.stats import Effect, contrast
+from bench.stats.intervals import Effect, contrast
 
 from ._scales import Scale
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.evidence import Evidence
-from bench.stats import difference
+from bench.stats.intervals import difference
 from bench.verdicts import Finding
 
 from ._scales import Scale

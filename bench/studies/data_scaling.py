@@ -9,7 +9,7 @@ from math import inf, log10
 
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
-from bench.stats import difference, mean_effect, slope
+from bench.stats.intervals import difference, mean_effect, slope
 from bench.verdicts import Finding
 
 from ._scales import Scale

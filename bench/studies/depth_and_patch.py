@@ -9,7 +9,7 @@ from math import inf
 
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
-from bench.stats import contrast
+from bench.stats.intervals import contrast
 from bench.verdicts import Finding
 
 from ._scales import Scale

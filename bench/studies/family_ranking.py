@@ -11,7 +11,7 @@ from math import inf, log
 
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
-from bench.stats import difference
+from bench.stats.intervals import difference
 from bench.verdicts import Finding
 
 from ._scales import Scale

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
-from bench.stats import contrast
+from bench.stats.intervals import contrast
 from bench.verdicts import Finding
 
 from ._scales import Scale

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.evidence import Evidence, Speed, crossing, exponent_over_constant, slope_of
 from bench.plugins import Need, Study, studies
-from bench.units import interval
+from bench.stats.formatting import interval
 from bench.verdicts import Finding
 
 from ._timed import combined, ratio, timed

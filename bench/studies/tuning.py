@@ -9,8 +9,8 @@ from math import inf
 
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
-from bench.stats import contrast
-from bench.training.search import AS_IS, PROTOCOL
+from bench.stats.intervals import contrast
+from bench.stats.lr_search import AS_IS, PROTOCOL
 from bench.verdicts import Finding
 
 from ._scales import Scale

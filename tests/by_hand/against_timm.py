@@ -29,8 +29,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from bench import record
-from bench.paired import paired_ratio
-from bench.units import interval
+from bench.stats.formatting import interval
+from bench.stats.paired import paired_ratio
 from tests.pictures import make_folder, picture
 
 FAMILIES = {

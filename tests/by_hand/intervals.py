@@ -22,9 +22,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.mixed import Side, mean_over
 from bench.rounds import FIRST_LOOK, LOOKS, PROCESSES
-from bench.stats import Effect, holm
+from bench.stats.intervals import Effect, holm
+from bench.stats.mixed_effects import Side, mean_over
 from bench.verdicts import Finding, judge
 
 from ..drawn import by_turns, draw_rounds, share_held

@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.paired import paired_ratio
 from bench.record import SpeedArm, fair_per_round, load_folder
 from bench.selfcheck import programs
-from bench.stats import Estimate
-from bench.units import interval
+from bench.stats.formatting import interval
+from bench.stats.intervals import Estimate
+from bench.stats.paired import paired_ratio
 
 COMMON = """
 import sys, time, statistics, timm, torch

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from math import exp
 
 from bench.changes import Change, Comparison, _Line, judged
-from bench.paired import effect_of
 from bench.record import InProcess
 from bench.sessions import sessions
-from bench.stats import Effect, Estimate
+from bench.stats.intervals import Effect, Estimate
+from bench.stats.paired import effect_of
 
 ARMS, ROUNDS, LIFE, OF_PAIR = 8, 16, 6, 10
 NOISE = 0.01

@@ -24,10 +24,10 @@ from multiprocessing.connection import Connection
 import torch
 
 from bench import settings
-from bench.paired import paired_ratio
 from bench.plugins import models, policies
+from bench.stats.formatting import interval
+from bench.stats.paired import paired_ratio
 from bench.subject import Execution, module_of
-from bench.units import interval
 
 ORIGINAL = "original"
 """Plain PyTorch; the other ways are policies, in processes as the bench measures them."""

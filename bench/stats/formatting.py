@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
 
 # unit in the record -> (factor, what a column header says)
 SHOWN = {

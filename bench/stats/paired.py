@@ -1,7 +1,7 @@
 """Two speeds of the same rounds held against each other: their ratio, its interval, and whether it can be told from 1.
 
 Ratios are paired by round, so that drift of the machine drops out; how sure they are follows the processes that gave
-them (bench/mixed.py). Interval and p-value are one test: 1 lies outside of the interval exactly where p is below 0.05.
+them (bench/stats/mixed_effects.py). Interval and p-value are one test: 1 lies outside of the interval exactly where p is below 0.05.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bench.mixed import OF_MEDIANS, Side, centre, mean_over
-from bench.stats import Effect, Estimate, less
+from bench.stats.intervals import Effect, Estimate, less
+from bench.stats.mixed_effects import OF_MEDIANS, Side, centre, mean_over
 
 K = TypeVar("K", bound=Hashable)
 Rounds = Mapping[K, float]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench.stats import ROUNDS_FOR_INTERVAL, Effect
+from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Effect
 
 Side = tuple[float, tuple[Hashable, ...]]
 """What a value is made of: how much of it one arm is (1 and -1 in the logarithm of a ratio), and its process in every round."""

@@ -1,6 +1,6 @@
 """Medians, ratios and their intervals: pure functions of numbers.
 
-Of rounds and of the processes that gave them: bench/mixed.py and bench/paired.py.
+Of rounds and of the processes that gave them: bench/stats/mixed_effects.py and bench/stats/paired.py.
 """
 
 from __future__ import annotations

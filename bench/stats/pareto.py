@@ -1,7 +1,7 @@
 """Pareto fronts and how sure they are: the probability of every point to be on the front.
 
 2,000 draws. Costs are drawn as ratios to one of them, paired by round and as sure as the processes of both make them
-(bench/mixed.py), so that drift of the machine moves all together; counts are exact. Where one was timed in a single process
+(bench/stats/mixed_effects.py), so that drift of the machine moves all together; counts are exact. Where one was timed in a single process
 there are no probabilities. Accuracies are drawn from Student's distribution over seeds, or from
 the binomial one of a single set of weights. A point is on the front of a draw where none is at least as cheap and more
 accurate, or cheaper and as accurate.
@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.paired import effect_of
-from bench.stats import Estimate
+from bench.stats.intervals import Estimate
+from bench.stats.paired import effect_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Pure functions of numbers, and numbers as text."""
