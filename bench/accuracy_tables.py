@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
 from bench.filling import missing_count, together
-from bench.record import NORMALISED
+from bench.record.schema import NORMALISED
 from bench.stats import lr_search
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import difference

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 SAID = ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 """With these a user says how glibc keeps memory (mallopt(3))."""

@@ -21,8 +21,8 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.lane import comparable, label
-from bench.reading import read_below
-from bench.record import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
+from bench.record.reading import read_below
+from bench.record.schema import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
 from bench.sessions import Sessions, pairs_of, sessions
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of

@@ -21,7 +21,7 @@ from bench.contestants import trained_rows
 from bench.errors import UsageError
 from bench.grade import grade
 from bench.names import TIMM_NAMES
-from bench.reading import record_folders
+from bench.record.reading import record_folders
 from bench.report import Machine, read_each
 from bench.stats.intervals import Effect, Estimate, difference
 from bench.stats.paired import paired_ratio

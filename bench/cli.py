@@ -110,7 +110,7 @@ def run(
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
     """Run, and show what came out."""
     from bench.console import Live, print_ledger, print_tables
-    from bench.record import load
+    from bench.record.schema import load
     from bench.runner import Interrupted, Runner
     from bench.summary import summarise
     from bench.tables import all_tables

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.reading import read_below
-from bench.record import DamagedRecord
+from bench.record.reading import read_below
+from bench.record.schema import DamagedRecord
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar
 from bench.summary import Accuracy, accuracies_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.summary import Accuracy, Summary

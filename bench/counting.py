@@ -1,7 +1,7 @@
 """Multiply-adds and activations of one forward pass, counted by fvcore's trace and checked by torch's own counter.
 
 One multiply-add is one MAC. What is a product and what is not is said in one place for all counts: by name in
-`bench/products.py`, with formulas in `bench/operators.py`. The two means are independent: fvcore traces the model on the
+`bench/record/product_names.py`, with formulas in `bench/operators.py`. The two means are independent: fvcore traces the model on the
 CPU and multiplies shapes, torch's counter sees every operator that is dispatched, attention and composite operators taken
 apart into matrix products. They have to give the same number.
 """
@@ -25,8 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.errors import Uncountable
 from bench.operators import PRODUCTS, Handle, dispatched, shape_of
 from bench.outputs import tensors_in
-from bench.products import is_opaque, is_product
-from bench.record import CountArm
+from bench.record.product_names import is_opaque, is_product
+from bench.record.schema import CountArm
 from bench.subject import Subject
 
 LEFT_OUT = (

@@ -20,7 +20,7 @@ from bench import environment, settings
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.metrics.top1 import train
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.training.world import World, join, leave
 from bench.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
 

@@ -16,7 +16,7 @@ from bench import allocator, scheduling
 from bench.errors import UsageError
 from bench.files import files
 from bench.gpu import driver_version
-from bench.record import Machine, Scalar
+from bench.record.schema import Machine, Scalar
 from bench.registry import ROOT
 from bench.settings import waiting
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from bench.config import DEFAULT_POLICY
-from bench.record import AccuracyArm, Machine
+from bench.record.schema import AccuracyArm, Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of

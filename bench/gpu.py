@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 # What counts as throttling: reasons that slow a GPU below what it was asked for. Idle and application clocks are not.
 OWN = "power cap"

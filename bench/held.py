@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.errors import ModelFault
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 Values = dict[str, Scalar]
 

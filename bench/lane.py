@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bench.plugins import Metric
-from bench.record import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
+from bench.record.schema import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
 from bench.task import Task
 from bench.worker import Worker
 

@@ -15,7 +15,7 @@ from bench.freedom import usual_patch
 from bench.matching import Match, cost_of
 from bench.own_models import source_of
 from bench.plugins import Family, Model, models
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio

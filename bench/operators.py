@@ -1,7 +1,7 @@
 """The multiply-adds of products: one table for every count.
 
 `PRODUCTS` gives them from the shapes in fvcore's trace, and `dispatched` adds to torch's own counter what that lacks.
-What is a product, and what happens to one that has no formula here, says `bench/products.py`.
+What is a product, and what happens to one that has no formula here, says `bench/record/product_names.py`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import environment, identity, sources
 from bench.errors import UsageError
 from bench.plugins import Model
-from bench.record import CountArm
+from bench.record.schema import CountArm
 from bench.worker import Failure, Identify, Job, Workers
 
 

@@ -26,9 +26,9 @@ from bench.files.files import read, write_whole
 from bench.files.foreign_errors import content_of, refusing
 from bench.files.unpacking import unpacked
 from bench.golden import GOLDEN, TOLERANCE_GMACS
-from bench.reading import read_below
-from bench.record import CountArm, DamagedRecord, Record, parse, per_round, values_in
-from bench.sidecar import arrays_in, check
+from bench.record.arrays import arrays_in, check
+from bench.record.reading import read_below
+from bench.record.schema import CountArm, DamagedRecord, Record, parse, per_round, values_in
 from bench.summary import summarise
 from bench.trust import canary_drift, sentinel
 

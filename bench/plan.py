@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.identity import Use
 from bench.own_models import source_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
-from bench.record import About, CountArm, ProbeArm, Scalar, SpeedArm
+from bench.record.schema import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.sharing import Part, everything, part_of
 from bench.siblings import Siblings, siblings
 from bench.stats.reference import SENTINEL, sentinel_size

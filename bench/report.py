@@ -13,7 +13,7 @@ from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
 from bench.gap_tables import gaps
 from bench.importing import imported
-from bench.reading import read_folder, record_folders
+from bench.record.reading import read_folder, record_folders
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise

@@ -25,7 +25,7 @@ from bench import stopping
 from bench.errors import one_line
 from bench.lane import Lane, comparable, label
 from bench.plugins import Metric, handwritten
-from bench.record import Arm, Phase, RoundLine, Sample, SpeedArm
+from bench.record.schema import Arm, Phase, RoundLine, Sample, SpeedArm
 from bench.state import State
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
 from bench.stats.paired import level, paired_ratio

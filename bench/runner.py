@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import costs, environment, plan, record, stopping
+from bench import costs, environment, plan, stopping
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
@@ -30,10 +30,11 @@ from bench.files.paths import inside
 from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
-from bench.record import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
+from bench.record import schema
+from bench.record.arrays import write_arrays
+from bench.record.schema import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sharing import Part
-from bench.sidecar import write_arrays
 from bench.state import State, free_memory
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
@@ -62,7 +63,7 @@ class Observer(Watcher, Protocol):
 
     def note(self, text: str) -> None: ...
 
-    def failed(self, arm: record.Arm, failure: Failure) -> None: ...
+    def failed(self, arm: schema.Arm, failure: Failure) -> None: ...
 
 
 @dataclass
@@ -168,7 +169,7 @@ class Runner:
                 for lane in lanes:
                     lane.close()
         every = [*tasks, *accuracies, *along]
-        paths = list(dict.fromkeys(record.path_of(self.folder, task.arm, task.settings) for task in every))
+        paths = list(dict.fromkeys(schema.path_of(self.folder, task.arm, task.settings) for task in every))
         measured = len(lanes) - self.left + trained
         if measured and not self.left:
             self._account(expected, lanes, trained)
@@ -215,7 +216,7 @@ class Runner:
     def _read(self) -> plan.Plan:
         """The plan, with the records that it is held against."""
         asked = plan.make(self.config, device=self.device, part=self.part)
-        records, damaged = record.load_folder(self.folder)
+        records, damaged = schema.load_folder(self.folder)
         if damaged:
             raise damaged[0]
         self.known = {found.head.key: found for found in records}
@@ -245,7 +246,7 @@ class Runner:
             wanted = [one for one in task.metrics if not _never(mine, one)]
             if not wanted:
                 continue  # it will not be had
-            rounds = [Counter(run for run, _ in record.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
+            rounds = [Counter(run for run, _ in schema.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
             if not rounds:
                 continue
             hopeless = {end.run for end in mine.ends if end.hopeless}
@@ -275,7 +276,7 @@ class Runner:
 
     def _found(self, task: Task) -> Record | None:
         """What this machine, in its present state, has of a task."""
-        found = self.known.get(record.key_of(task.arm, task.settings))
+        found = self.known.get(schema.key_of(task.arm, task.settings))
         within = found.within(self.machine.fingerprint) if found else None
         return within if within and within.runs else None
 
@@ -292,9 +293,9 @@ class Runner:
         return end.status in FINAL and not narrower and not (end.short and more_time)
 
     def _new_lane(self, task: Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
-        path = record.path_of(self.folder, task.arm, task.settings)
-        lane = Lane(task, lambda line: record.append(path, line), fresh=fresh, role=task.role)
-        lane.start_anew(earlier, record.MEASURED)
+        path = schema.path_of(self.folder, task.arm, task.settings)
+        lane = Lane(task, lambda line: schema.append(path, line), fresh=fresh, role=task.role)
+        lane.start_anew(earlier, schema.MEASURED)
         return lane
 
     # Speeds
@@ -407,7 +408,7 @@ class Runner:
 
     def _accuracies(self, asked: plan.Plan) -> tuple[list[Task], int]:
         """Evaluate and train what can be named, and then what can be named after that; returns all, and how many were done."""
-        had: set[record.Arm] = set()
+        had: set[schema.Arm] = set()
         done = 0
         while not self._late() and (new := [task for task in asked.accuracies(self._known) if task.arm not in had]):
             had |= {task.arm for task in new}
@@ -429,25 +430,25 @@ class Runner:
 
     def _known(self, task: Task) -> float | None:
         """The value of a finished arm, -1 where it failed for good, None where it is still to be measured."""
-        if (key := record.key_of(task.arm, task.settings)) in self.arrived:
+        if (key := schema.key_of(task.arm, task.settings)) in self.arrived:
             return self.arrived[key]
-        path = record.path_of(self.folder, task.arm, task.settings)
-        found = record.load(path).within(self.machine.fingerprint) if path.exists() else None
+        path = schema.path_of(self.folder, task.arm, task.settings)
+        found = schema.load(path).within(self.machine.fingerprint) if path.exists() else None
         if found is None or not found.ends:
             return None
         name = task.metrics[0].name
-        end = record.end_of(found, name)
+        end = schema.end_of(found, name)
         if end is None:
             return None
         if end.status != "ok":
             return -1.0
-        values = list(record.per_round(found, name).values())
+        values = list(schema.per_round(found, name).values())
         return statistics.median(values) if values else None
 
     def _elsewhere(self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]) -> None:
         """Accuracy arms by a launcher; their records are written where they are measured."""
         before = self.now()
-        names = {record.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
+        names = {schema.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
         self.observer.step(TOP1, f"{len(lanes)} arms handed to {self.config.launcher}", 0, len(lanes), None)
         for number, one in enumerate(spread(self.config, list(names))):
             if one.refused:
@@ -495,7 +496,7 @@ class Runner:
                 if self._late():
                     self.left += 1
                     return
-                if self.abreast is not None and not self.abreast.take(record.key_of(lane.task.arm, lane.task.settings)):
+                if self.abreast is not None and not self.abreast.take(schema.key_of(lane.task.arm, lane.task.settings)):
                     return
                 heard("")
                 if self._open(lane):
@@ -530,7 +531,7 @@ class Runner:
             arrays |= taken.arrays
             self.observer.figure(lane.arm, samples[-1])
         if samples:
-            path = record.path_of(self.folder, lane.task.arm, lane.task.settings)
+            path = schema.path_of(self.folder, lane.task.arm, lane.task.settings)
             sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
             lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
             self.ledger.rounds += 1
@@ -577,7 +578,7 @@ class Runner:
 
     def _job(self, lane: Lane) -> Job:
         """What a new process of a lane is told."""
-        path, checkpoint = record.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
+        path, checkpoint = schema.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
         beside = self.jobs if isinstance(lane.arm, AccuracyArm) else 1
         return Job(
             arm=lane.arm,
@@ -600,7 +601,7 @@ class Runner:
         if lane.process > 1:
             return
         task = lane.task
-        record.create(self.folder, task.arm, task.settings, task.about)
+        schema.create(self.folder, task.arm, task.settings, task.about)
         lane.write(
             RunLine(
                 run=self.run_id,
@@ -635,7 +636,7 @@ class Runner:
         self.observer.failed(lane.arm, Failure(failure.status, f"{metric}: {failure.error}"))
 
     def _end(
-        self, lane: Lane, status: record.Status, *, error: str | None = None, short: bool = False, metrics: list[str] | None = None
+        self, lane: Lane, status: schema.Status, *, error: str | None = None, short: bool = False, metrics: list[str] | None = None
     ) -> None:
         """The end line of a lane's metrics, all of them unless named; the first one of a lane stands."""
         if lane.status is not None:
@@ -692,7 +693,7 @@ def _is_training(task: Task) -> bool:
 
 def _never(mine: Record, metric: Metric) -> bool:
     """Whether a metric ended for good without a value."""
-    end = record.end_of(mine, metric.name)
+    end = schema.end_of(mine, metric.name)
     return end is not None and end.status in FINAL and end.status != "ok"
 
 
@@ -701,7 +702,7 @@ def _readings(setup: dict[str, Scalar]) -> list[Scalar]:
     return [setup.get("gpu_tells"), setup.get("worker_memory_gb")]
 
 
-def _is_timed(arm: record.Arm) -> bool:
+def _is_timed(arm: schema.Arm) -> bool:
     return isinstance(arm, SpeedArm) and arm.mode != "capacity"
 
 

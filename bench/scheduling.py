@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # this file is also run alone, in a process that tries what it gets
-    from bench.record import Scalar
+    from bench.record.schema import Scalar
 
 NICENESS = -20
 """With this the scheduler gives a thread 99 of 100 parts of a core that it shares with one of niceness 0, as those want who

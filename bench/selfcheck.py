@@ -21,7 +21,7 @@ from bench.errors import UsageError
 from bench.gpu import gpu_for
 from bench.lane import Lane
 from bench.plugins import metrics
-from bench.record import About, Arm, Sample, SpeedArm
+from bench.record.schema import About, Arm, Sample, SpeedArm
 from bench.rounds import Rounds
 from bench.state import State
 from bench.stats.intervals import Estimate

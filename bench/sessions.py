@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.record import MEASURED, Record, SpeedArm, fair_per_round
+from bench.record.schema import MEASURED, Record, SpeedArm, fair_per_round
 from bench.stats.intervals import Effect
 from bench.stats.paired import effect_of
 from bench.stats.reference import SENTINEL

@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 
 from bench import allocator, memory, scheduling
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 SPINS = "10000"
 """How often a thread of GNU's OpenMP looks for work before it sleeps.

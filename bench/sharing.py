@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.record import SpeedArm, key_of
+from bench.record.schema import SpeedArm, key_of
 from bench.task import Task
 
 Part = Callable[[list[Task]], list[Task]]

@@ -10,7 +10,7 @@ from typing import Any
 from bench import published
 from bench.filling import COUNTED, missing, seconds_per_image, together
 from bench.grade import Grade, grade
-from bench.products import is_product
+from bench.record.product_names import is_product
 from bench.stats.formatting import duration, estimate, interval, number, scale, span
 from bench.stats.intervals import Estimate, holm, of_calls, smallest_within
 from bench.stats.paired import Rounds, apart, effect_of, paired_ratio

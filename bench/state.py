@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.gpu import OWN, Gpu
 from bench.memory import in_file
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 TAKEN = 0.10
 TICKS = 5

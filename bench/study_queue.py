@@ -20,7 +20,7 @@ from bench.costs import Cost, habits, read
 from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plugins import Need, Study
 from bench.questions import hash_of
-from bench.record import Machine, Record
+from bench.record.schema import Machine, Record
 from bench.runner import Interrupted, Observer, Runner
 from bench.studies._scales import Scale, scale_of
 from bench.task import Task

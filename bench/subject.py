@@ -18,7 +18,7 @@ from bench.errors import ModelFault, UsageError
 from bench.gpu import Gpu, gpu_for
 from bench.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.plugins import handwritten, policies
-from bench.record import Arm, Mode, Scalar, SpeedArm
+from bench.record.schema import Arm, Mode, Scalar, SpeedArm
 from bench.timed_weights import as_trained
 from bench.timing import Clock, back_to_back, clock_for, warm_up
 

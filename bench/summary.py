@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench.published import Imported
-from bench.record import (
+from bench.record.arrays import read_arrays
+from bench.record.schema import (
     MEASURED,
     About,
     AccuracyArm,
@@ -33,7 +34,6 @@ from bench.record import (
     samples,
     troubles,
 )
-from bench.sidecar import read_arrays
 from bench.stats.intervals import Estimate, proportion
 from bench.stats.paired import level
 from bench.stats.reference import SENTINEL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.plugins import Metric, Model
-from bench.record import About, Arm, Role, Scalar
+from bench.record.schema import About, Arm, Role, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

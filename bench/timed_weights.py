@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bench.record import Scalar
+from bench.record.schema import Scalar
 
 SPREAD = 0.1
 """Standard deviation of shifts around 0, and relative to them of scales around what they began at.

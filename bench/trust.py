@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.record import InProcess
+from bench.record.schema import InProcess
 from bench.stats.intervals import Estimate
 from bench.stats.paired import Rounds, paired_ratio
 from bench.stats.reference import SENTINEL

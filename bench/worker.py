@@ -30,7 +30,7 @@ from bench.errors import Diverged, ModelFault, Uncountable, UsageError
 from bench.files import temporary
 from bench.files.files import unwritable
 from bench.memory import is_out_of_memory
-from bench.record import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
+from bench.record.schema import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
 
 GLANCE = 0.05
 """Seconds between two looks at the machine while a window runs."""

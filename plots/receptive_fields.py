@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle
 
 from bench.plugins import Figure, figures
-from bench.sidecar import read_arrays
+from bench.record.arrays import read_arrays
 from bench.summary import Accuracy, Summary
 
 from ._style import family, family_order

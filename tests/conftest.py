@@ -27,15 +27,15 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
 
-from bench import record
-from bench.record import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import schema
+from bench.record.schema import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
 from bench.timing import Times
 from bench.worker import Failure, Job, Samples, Window
 
 
 def resealed(content: bytes) -> bytes:
     """A record whose lines were changed, with checksums that fit them again."""
-    lines = [record.SEAL.sub(b"}", line) for line in content.splitlines()]
+    lines = [schema.SEAL.sub(b"}", line) for line in content.splitlines()]
     return b"".join(line[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(line) for line in lines)
 
 
@@ -170,12 +170,12 @@ def speed_record(
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=batch_size)
-    path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])
-        record.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        schema.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
     return path
 
 
@@ -183,47 +183,47 @@ def sound_pair(folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_siz
     """A run's A/A pair, whose ratio is what is said to a thousandth: speeds beside it earn their marks where that is 1."""
     for model, level in (("vit_s16", 13.0), ("deit_s16", 13.0 * ratio)):
         arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy="channels_last", device="cpu", batch_size=4)
-        path = record.create(folder, arm, {"protocol": protocol}, About(family="vit"))
-        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
+        path = schema.create(folder, arm, {"protocol": protocol}, About(family="vit"))
+        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
         for number in range(1, 13):
             off = 1 + (0.001 if model == "vit_s16" else -0.001) * (number % 3 - 1)
             sample = Sample(metric="throughput", unit="image/s", better="higher", values=[level * off])
-            record.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
-        record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+            schema.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
+        schema.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
 
 
 def finished(folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, about: About | None = None) -> Path:
     """A finished record of any arm, with the same samples in every round."""
-    path = record.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number in range(1, rounds + 1):
-        record.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
-    record.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
+        schema.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
     return path
 
 
 def count_record(folder: Path, model: str, params: int, macs: int, *, family: str = "vit", timm: str | None = None) -> Path:
     """A finished count record."""
     arm = CountArm(model=model, image_size=224, num_classes=1000)
-    path = record.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     samples = [
         Sample(metric="params", unit="parameter", better="lower", values=[float(params)]),
         Sample(metric="macs", unit="MAC", better="lower", values=[float(macs)], detail={"uncounted": {"aten::add": 3}}),
     ]
-    record.append(path, RoundLine(run="r1", round=1, samples=samples))
-    record.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
+    schema.append(path, RoundLine(run="r1", round=1, samples=samples))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
     return path
 
 
 def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32") -> Path:
     """A finished record of the canary with one value per round."""
-    path = record.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    path = schema.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
     for number, value in enumerate(seconds, start=1):
         sample = Sample(metric="canary", unit="s", better="lower", values=[value])
-        record.append(path, RoundLine(run="r1", round=number, samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=["canary"]))
+        schema.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=["canary"]))
     return path
 
 
@@ -232,12 +232,12 @@ def accuracy_record(folder: Path, model: str, correct: int, *, recipe: str | Non
     arm = AccuracyArm(
         model=model, image_size=224, num_classes=10, data="digits", split="test", transform="none", recipe=recipe, recipe_hash="0"
     )
-    path = record.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     detail = {"correct": correct, "images": 360, "train_s": 12.0}
     sample = Sample(metric="top1", unit="share", better="higher", values=[correct / 360], detail=detail)
-    record.append(path, RoundLine(run="r1", round=1, samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
+    schema.append(path, RoundLine(run="r1", round=1, samples=[sample]))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
     return path
 
 

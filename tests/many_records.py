@@ -6,7 +6,7 @@ import random
 import sys
 from pathlib import Path
 
-from bench.record import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of, sealed
+from bench.record.schema import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of, sealed
 
 from . import synthetic
 from .conftest import MACHINE

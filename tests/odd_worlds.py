@@ -18,18 +18,18 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from bench import known_metrics, record
 from bench.errors import UsageError
-from bench.record import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import metric_units, schema
+from bench.record.schema import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
 
 NAMES = ["vit_s16", "deit_s16", "convmixer_768_32", "convmixer_1536_20", "resnet50", "mixer_b16"]
 NAMES += ["a|b", "x" * 300, "名前", "timm:x", "./n.py:b"]
 FAMILIES = ["vit", "convmixer", "mixer", "resnet", "skeleton", "baseline", "somebody's"]
 POLICIES = ["fp32", "bf16", "channels_last", "compile", "fused", "a+b", "fp32+channels_last"]
 DATA = ["digits", "cifar10", "imagenet:/x", "folder:/some/where"]
-SETTINGS: dict[str, record.Scalar] = {"protocol": 1}
+SETTINGS: dict[str, schema.Scalar] = {"protocol": 1}
 TEXTS = ["", "a", "oom: 1", "<b>", "a\nb", "\\", "%s {x}", "é" * 200]
-STATUSES = list(get_args(record.Status))
+STATUSES = list(get_args(schema.Status))
 
 
 class World:
@@ -63,7 +63,7 @@ class World:
 
     def sample(self, metric: str, arm: Arm) -> tuple[Sample, dict[str, Any]]:
         """A sample of a metric of the suite's own, and the arrays beside it."""
-        known = known_metrics.METRICS[metric]
+        known = metric_units.METRICS[metric]
         high = min(known.high, 2.0**53) if known.whole else known.high
         values = [self.number(known.low, high) for _ in range(self.draw.choice([1, 1, 1, 2, 70]))]
         values = [float(int(value)) for value in values] if known.whole else values
@@ -83,7 +83,7 @@ class World:
         if metric == "energy":
             return {"net_j": self.number(-1e12, 1e12)}, {}
         if metric == "layer_time":
-            kinds = get_args(known_metrics.LayerKind)
+            kinds = get_args(metric_units.LayerKind)
             layers = [[self.draw.choice(TEXTS), self.draw.choice(kinds), self.number(0, 1e9), self.whole(-5, 10**18)] for _ in range(3)]
             return {"layers": layers}, {}
         if metric == "macs" and self.draw.random() < 0.7:
@@ -173,11 +173,11 @@ class World:
         states = [machine, msgspec.structs.replace(machine, versions={"torch": "2.7"})]
         for arm, metrics in self.arms():
             about = About(family=draw.choice(FAMILIES), timm_name=draw.choice([None, "resnet50", *TEXTS]), caveat=draw.choice(TEXTS))
-            path = record.path_of(folder, arm, SETTINGS)
-            lines: list[record.Line] = [
-                record.ArmLine(
-                    format=record.FORMAT,
-                    key=record.key_of(arm, SETTINGS),
+            path = schema.path_of(folder, arm, SETTINGS)
+            lines: list[schema.Line] = [
+                schema.ArmLine(
+                    format=schema.FORMAT,
+                    key=schema.key_of(arm, SETTINGS),
                     arm=arm,
                     settings=SETTINGS,
                     about=about,
@@ -185,12 +185,12 @@ class World:
             ]
             for number in range(draw.choice([1, 1, 2])):
                 lines += self.run(path, f"r{number}", arm, metrics, rounds, draw.choice([states[0], states[0], states[1]]))
-            path.write_bytes(b"".join(map(record.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b""))
+            path.write_bytes(b"".join(map(schema.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b""))
 
-    def run(self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine) -> list[record.Line]:
+    def run(self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine) -> list[schema.Line]:
         draw = self.draw
         setup: dict[str, Any] = {"seconds_per_call": self.number(0, 1e9), "steady": False, "handwritten": draw.random() < 0.2}
-        lines: list[record.Line] = [
+        lines: list[schema.Line] = [
             RunLine(
                 run=name,
                 started=draw.choice(["2026-01-01", "0001-01-01", "9999-12-31T23:59:59+00:00", "2026-01-02"]),
@@ -200,7 +200,7 @@ class World:
                 machine=machine,
                 setup=setup if draw.random() < 0.7 else {},
                 fresh=draw.random() < 0.1,
-                role=draw.choice(get_args(record.Role)),
+                role=draw.choice(get_args(schema.Role)),
                 studies={} if draw.random() < 0.5 else {"kernel_size": "abc"},
             )
         ]
@@ -217,7 +217,7 @@ class World:
                 sidecar = f"{path.stem}.{name}.npz"
                 np.savez_compressed(path.with_name(sidecar), **arrays)
             found = [one for one, _ in made]
-            phase = draw.choice(get_args(record.Phase)) if isinstance(arm, SpeedArm) else "measure"
+            phase = draw.choice(get_args(schema.Phase)) if isinstance(arm, SpeedArm) else "measure"
             lines.append(RoundLine(run=name, round=number, phase=phase, worker=draw.choice([1, 2]), samples=found, arrays=sidecar))
         if draw.random() < 0.8:
             status = draw.choice(STATUSES) if draw.random() < 0.3 else "ok"
@@ -353,7 +353,7 @@ def reach(folder: Path, seed: int, stages: list[str], counts: Counter[str]) -> N
     make(results, seed)
     paths = list(results.glob("*/records/*.jsonl"))
     for path in paths:
-        counts[f"{record.load(path).arm.__struct_config__.tag} records"] += 1
+        counts[f"{schema.load(path).arm.__struct_config__.tag} records"] += 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # figures warn of what does not fit into them
         for name in stages:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.record import (
+from bench.record.schema import (
     FORMAT,
     About,
     AccuracyArm,

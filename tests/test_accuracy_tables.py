@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from bench import record
 from bench.accuracy_tables import accuracy, training_cost, views
 from bench.comparing import compare, find, rows_of, spelled
 from bench.drawing import drawings
 from bench.errors import UsageError
 from bench.plugins import figures
-from bench.record import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
-from bench.sidecar import write_arrays
+from bench.record import schema
+from bench.record.arrays import write_arrays
+from bench.record.schema import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
 from bench.stats import lr_search
 from bench.stats.intervals import mcnemar, mean_of_seeds
 from bench.summary import Summary, summarise
@@ -40,8 +40,8 @@ def write(
     common: dict[str, Any] = {"model": model, "image_size": 32, "num_classes": 10, "data": "digits", "split": "test", "transform": "crop 1"}
     recipe = {"recipe": "digits", "recipe_hash": "abc", "tuning": "as is", "equalise": "epochs", "policy": "fp32", "seed": 0}
     arm = AccuracyArm(**(common | recipe | changes))
-    path = record.create(folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0]))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0]))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     if status == "ok":
         detail: dict[str, Any] = {"correct": correct, "images": images, "top5_correct": images, "split": "as it is"}
         detail |= {"train_s": 10.0, "epochs": 20.0, "steps": 400, "images_per_s": 2560.0, "peak_memory_bytes": 5e7}
@@ -53,8 +53,8 @@ def write(
         arrays = {"correct": right, "select_step": steps, "select_seconds": steps / 40, "learning_rate": np.ones(400)}
         arrays |= {"select_top1": correct / images * steps / 400, "loss": 1 / (1 + np.arange(400))}
         sample = Sample(metric="top1", unit="share", better="higher", values=[correct / images], detail=detail)
-        record.append(path, RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)))
-    record.append(path, EndLine(run="r1", status=status, metrics=["top1"], error=None if status == "ok" else "the loss was nan at step 7"))
+        schema.append(path, RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)))
+    schema.append(path, EndLine(run="r1", status=status, metrics=["top1"], error=None if status == "ok" else "the loss was nan at step 7"))
     return path
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import published, record
+from bench import published
 from bench.claim import Condition, answer, flips
 from bench.claim_tables import claim_tables
 from bench.cli import main
 from bench.names import TIMM_NAMES
 from bench.plugins import models
-from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import schema
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 from bench.stats.intervals import Estimate
 
 from .conftest import MACHINE, sound_pair
@@ -76,12 +77,12 @@ def measured(
     unit, better = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}[metric]
     folder = results / MACHINE.name / "records"
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
-    path = record.create(folder, arm, {"protocol": 1}, About(family="mine"))
-    record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = schema.create(folder, arm, {"protocol": 1}, About(family="mine"))
+    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
-        record.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        schema.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
 WOBBLE = [1 + 0.01 * (number % 3) for number in range(8)]

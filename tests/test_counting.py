@@ -18,8 +18,8 @@ from bench.counting import count, torch_macs
 from bench.errors import Uncountable
 from bench.operators import cheapest_chain
 from bench.plugins import models
-from bench.products import is_opaque, is_product
-from bench.record import end_of, load, troubles
+from bench.record.product_names import is_opaque, is_product
+from bench.record.schema import end_of, load, troubles
 
 from .program import bench
 

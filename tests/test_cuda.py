@@ -14,11 +14,12 @@ import msgspec
 import pytest
 import torch
 
-from bench import environment, record, runner, scheduling, settings, worker
+from bench import environment, runner, scheduling, settings, worker
 from bench.config import RunConfig
 from bench.gpu import NvmlGpu, described, gpu_for
 from bench.plugins import metrics
-from bench.record import SpeedArm
+from bench.record import schema
+from bench.record.schema import SpeedArm
 from bench.state import free_memory
 from bench.subject import Subject
 from bench.summary import summarise
@@ -270,7 +271,7 @@ def test_a_metric_that_cannot_be_read_ends_alone_and_is_tried_again_where_more_c
         {"vit_digits bf16 b8 energy": "unsupported: this GPU's energy counter cannot be read"},
     )
     assert asked(workers) == {"latency": 6, "throughput": 6, "energy": 1}
-    records, _ = record.load_folder(outcome.folder)
+    records, _ = schema.load_folder(outcome.folder)
     [found] = [one for one in records if isinstance(one.arm, SpeedArm) and (one.arm.model, one.arm.batch_size) == ("vit_digits", 8)]
     assert [(end.status, end.metrics) for end in found.ends] == [("unsupported", ["energy"]), ("ok", ["throughput"])]
     assert found.runs[0].setup["gpu_tells"] == "nothing"

@@ -16,7 +16,7 @@ from bench.config import RunConfig
 from bench.errors import Diverged, UsageError
 from bench.plan import make
 from bench.plugins import datasets, models
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
 from bench.training.published import CLASSES, weights
 from bench.training.views import timms

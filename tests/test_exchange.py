@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.exchange import EVALUATED, TIMED, export
 from bench.importing import import_csv, imported
 from bench.page.data import page_data
-from bench.record import Sample, SpeedArm
+from bench.record.schema import Sample, SpeedArm
 from bench.report import machine_folders, read, write_all
 from bench.tables import all_tables
 

@@ -13,7 +13,7 @@ from matplotlib.text import Annotation, Text
 
 from bench.drawing import drawings
 from bench.plugins import figures
-from bench.record import ProbeArm, Record, Sample, load
+from bench.record.schema import ProbeArm, Record, Sample, load
 from bench.report import machine_folders, read
 from bench.summary import Summary, summarise
 

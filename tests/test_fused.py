@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bench.errors import UsageError
 from bench.plugins import models, open_data, policies
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.registry import ROOT
 from bench.subject import Execution, open_subject, prepare, split_policy
 

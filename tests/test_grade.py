@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bench import record
 from bench.asking import verdicts
 from bench.grade import grade, grades, lines, worst
 from bench.plugins import studies
-from bench.record import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import schema
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 from bench.stats.reference import sentinel_size
 from bench.summary import summarise
 
@@ -35,17 +35,17 @@ def planted(results: Path, *, ratio: float | None = 1.0, canary: list[float] = S
     for place, (model, level) in enumerate(NAMES.items()):
         values = [level * one for one in STEADY]
         arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
-        path = record.create(folder, arm, {"protocol": 1}, About(family="convmixer"))
-        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+        path = schema.create(folder, arm, {"protocol": 1}, About(family="convmixer"))
+        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
         if place == 0:  # a study asked for it as well
             again = RunLine(run="r2", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies={"patch_speed": ""})
-            record.append(path, again)
+            schema.append(path, again)
         for number, value in enumerate(values):
             sample = Sample(
                 metric="throughput", unit="image/s", better="higher", values=[value], disturbed="others" if number < disturbed * 8 else None
             )
-            record.append(path, RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]))
-        record.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+            schema.append(path, RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]))
+        schema.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
         accuracy_record(folder, model, 300 + 10 * place, family="convmixer")
     return results
 

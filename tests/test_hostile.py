@@ -22,12 +22,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench import building, formats, packing, record
+from bench import building, formats, packing
 from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
 from bench.errors import ModelFault, UsageError, visible
 from bench.plugins import Dataset, datasets, families, metrics, models, policies, studies
-from bench.record import CountArm, DamagedRecord
+from bench.record import schema
+from bench.record.schema import CountArm, DamagedRecord
 from bench.sharing import part_of
 from bench.summary import summarise
 from bench.tables import all_tables
@@ -95,7 +96,7 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
     except UsageError as error:
         assert str(error)
     folder = Path("/results/machine/records")
-    path = record.path_of(folder, CountArm(model=name, image_size=8, num_classes=10), {})
+    path = schema.path_of(folder, CountArm(model=name, image_size=8, num_classes=10), {})
     assert path.parent == folder and re.fullmatch(r"[A-Za-z0-9_-]+\.count\.[0-9a-f]{16}\.jsonl", path.name)
 
 
@@ -219,7 +220,7 @@ def test_records_with_other_bytes_in_them(seed: int, damage: bytes, honest: Path
     until = draw.choice((at, at + len(damage), until))
     path.write_bytes(whole[:at] + damage + whole[until:])
     try:
-        assert record.load(path).head
+        assert schema.load(path).head
     except DamagedRecord as error:
         assert str(path) in str(error)
 
@@ -243,7 +244,7 @@ def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
     lines[at] = changed(lines[at], draw, value)
     try:
         if isinstance(lines[0], dict):
-            lines[0]["key"] = record.key_of(msgspec.convert(lines[0]["arm"], record.Arm), lines[0]["settings"])
+            lines[0]["key"] = schema.key_of(msgspec.convert(lines[0]["arm"], schema.Arm), lines[0]["settings"])
     except (msgspec.ValidationError, KeyError, TypeError):
         pass  # what is no arm has no key
     try:
@@ -264,7 +265,7 @@ def test_records_that_say_something_else(seed: int, value: Any, kinds: list[Path
         return
     path.write_bytes(content)
     try:
-        found = record.load(path)
+        found = schema.load(path)
     except DamagedRecord as error:
         assert str(path) in str(error)
         return

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.gap_tables import gaps, patch_of
-from bench.record import Record
+from bench.record.schema import Record
 from bench.report import write_all
 from bench.side_by_side import side_by_side
 from bench.summary import Summary, summarise

@@ -14,7 +14,7 @@ from bench.freedom import find_remedy
 from bench.matching import cost_of, match
 from bench.matching_latency import match_latency
 from bench.plugins import Model, families, models
-from bench.record import load
+from bench.record.schema import load
 from bench.siblings import siblings
 from bench.worker import Job, Window
 

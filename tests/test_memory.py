@@ -12,7 +12,7 @@ import torch
 from bench import memory
 from bench.evidence import exponent_over_constant
 from bench.plugins import metrics
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.subject import Subject
 from bench.timing import Replay
 

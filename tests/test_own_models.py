@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from bench.environment import cores
-from bench.record import CountArm, Record, SpeedArm, load_folder
+from bench.record.schema import CountArm, Record, SpeedArm, load_folder
 from tests.program import ROOT, assert_one_line, bench
 
 NET = """

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bench.cli import main
 from bench.plugins import models
 from bench.receptive_field import field_of, gradient_map
-from bench.record import AccuracyArm, load_folder
-from bench.sidecar import read_arrays
+from bench.record.arrays import read_arrays
+from bench.record.schema import AccuracyArm, load_folder
 from bench.summary import accuracies_of
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import published, record
+from bench import published
 from bench.cli import main
 from bench.drawing import drawings
 from bench.plugins import Figure, figures
-from bench.record import EndLine
+from bench.record import schema
+from bench.record.schema import EndLine
 from bench.report import machine_folders, markdown, write
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
@@ -25,7 +26,7 @@ from .conftest import MACHINE, count_record, resealed, sound_pair, speed_record
 
 
 def summary_of(results: Path) -> Summary:
-    records, damaged = record.load_folder(results / MACHINE.name / "records")
+    records, damaged = schema.load_folder(results / MACHINE.name / "records")
     assert damaged == []
     return summarise(records)
 
@@ -70,7 +71,7 @@ def test_a_failed_arm_shows_its_status_in_the_cell(tmp_path: Path) -> None:
     speed_record(folder, "vit_s16", [1.0])
     path = speed_record(folder, "mixer_b16", [])
     path.write_bytes(path.read_bytes().rpartition(b'{"type":"end"')[0])
-    record.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
+    schema.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
     shown = next(efficiency(summary_of(tmp_path)))
     assert next(row for row in shown.rows if row[0] == "mixer_b16")[1] == "oom"
     assert "mixer_b16, batch 4: oom: out of memory" in shown.notes
@@ -182,9 +183,9 @@ def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path)
 
     folder = tmp_path / MACHINE.name / "records"
     old = speed_record(folder, "./net.py:build", [1.0] * 6)
-    head = record.load(old).head
+    head = schema.load(old).head
     arm = msgspec.structs.replace(head.arm, source="edited")
-    new = record.create(folder, arm, head.settings, head.about)
+    new = schema.create(folder, arm, head.settings, head.about)
     lines = old.read_text().splitlines()[1:]
     text = new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]')
     new.write_bytes(resealed(text.encode()))
@@ -230,8 +231,8 @@ def test_each_damaged_record_is_named_and_the_rest_is_complete(results: Path, ca
 
 
 def test_units_directions_and_arms_of_records_are_those_of_the_metrics() -> None:
-    from bench.known_metrics import METRICS
     from bench.plugins import metrics
+    from bench.record.metric_units import METRICS
 
     known = {name: (one.unit, one.better, one.arm) for name, one in METRICS.items()}
     assert {entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()} == known

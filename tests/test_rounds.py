@@ -11,7 +11,7 @@ import pytest
 
 from bench.lane import Lane
 from bench.plugins import metrics
-from bench.record import About, Body, RoundLine, SpeedArm
+from bench.record.schema import About, Body, RoundLine, SpeedArm
 from bench.rounds import PROCESSES, RECENT, RENEWING, REPEATING, Rounds
 from bench.state import State
 from bench.task import Task

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench import record
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.record import schema
 from bench.runner import Interrupted, Outcome, Runner
 from bench.worker import Failure, Job, Window
 
@@ -31,7 +31,7 @@ def start(tmp_path: Path, workers: FakeWorkers, **changes: Any) -> tuple[Outcome
 
 def rounds_of(outcome: Outcome, kind: str = "speed") -> dict[str, int]:
     """Rounds by record, of what was asked for."""
-    found = {path.name: record.load(path) for path in outcome.records if f".{kind}." in path.name}
+    found = {path.name: schema.load(path) for path in outcome.records if f".{kind}." in path.name}
     return {name: len(one.rounds) for name, one in found.items() if one.runs[0].role == "asked"}
 
 
@@ -96,7 +96,7 @@ def test_one_more_model_brings_its_reference_along(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, workers, metrics=("throughput",))
     assert workers.models() == {"mixer_digits", "vit_digits"}
     reference, added = (
-        record.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("vit_digits", "mixer_digits")
+        schema.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("vit_digits", "mixer_digits")
     )
     last = added.runs[-1].run
     assert {line.round for line in added.rounds} == {line.round for line in reference.rounds if line.run == last} == {1, 2, 3, 4}
@@ -106,7 +106,7 @@ def test_force_measures_again_and_supersedes(tmp_path: Path) -> None:
     start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
     workers = FakeWorkers(lambda job, window: [9.0])
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), force=True)
-    loaded = record.load(next(path for path in outcome.records if path.name.startswith("vit_digits")))
+    loaded = schema.load(next(path for path in outcome.records if path.name.startswith("vit_digits")))
     assert len(loaded.rounds) == 8
     assert {line.samples[0].values[0] for line in loaded.latest().rounds} == {9.0}
 
@@ -116,7 +116,7 @@ def test_the_time_budget_ends_the_rounds_and_is_marked(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), rounds=16, time_budget=10.0)
     # Three windows of a second are a round, and six of those that come along in the first: 9, then 3 and 3 more.
     assert set(rounds_of(outcome).values()) == {1}
-    end = record.load(outcome.records[0]).ends[0]
+    end = schema.load(outcome.records[0]).ends[0]
     assert (end.status, end.short, end.time_budget) == ("ok", True, 10.0)
 
 
@@ -163,7 +163,7 @@ def test_ctrl_c_keeps_every_finished_round_and_the_same_command_goes_on(tmp_path
 def test_a_failed_arm_is_a_record_and_the_others_go_on(tmp_path: Path) -> None:
     broken = FakeWorkers(steady, broken={"vit_digits": Failure("oom", "out of memory")})
     outcome, watch = start(tmp_path, broken, metrics=("throughput",))
-    ends = {record.load(path).arm.model: record.load(path).ends[-1] for path in outcome.records}
+    ends = {schema.load(path).arm.model: schema.load(path).ends[-1] for path in outcome.records}
     assert (ends["vit_digits"].status, ends["vit_digits"].error) == ("oom", "out of memory")
     assert {ends[name].status for name in ("convmixer_digits", "mixer_digits")} == {"ok"}
     assert watch.failures == ["oom"]
@@ -243,8 +243,8 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
     outcome, _ = start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
     phases = {}
     for path in outcome.records:
-        loaded = record.load(path)
-        if isinstance(loaded.arm, record.SpeedArm) and loaded.arm.model in THREE:
+        loaded = schema.load(path)
+        if isinstance(loaded.arm, schema.SpeedArm) and loaded.arm.model in THREE:
             phases[loaded.arm.model, loaded.arm.policy] = Counter(line.phase for line in loaded.rounds)
             chosen = [line.round for line in loaded.rounds if line.phase == "choose"]
             confirmed = [line for line in loaded.rounds if line.phase == "confirm"]
@@ -262,8 +262,8 @@ def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",), policies=("fp32", "channels_last", "fused"))
     phases = {}
     for path in outcome.records:
-        loaded = record.load(path)
-        if isinstance(loaded.arm, record.SpeedArm):
+        loaded = schema.load(path)
+        if isinstance(loaded.arm, schema.SpeedArm):
             phases[loaded.arm.model, loaded.arm.policy] = dict(Counter(line.phase for line in loaded.rounds))
             assert not any(end.hopeless for end in loaded.ends)
     assert phases[THREE[0], "fp32"] == {"choose": 4}
@@ -274,7 +274,7 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
     """Handwritten kernels alone are measured in both phases; where every policy failed there is nothing to confirm."""
     what: Any = {"models": THREE[:1], "metrics": ("throughput",), "policies": ("fused", "bf16+fused")}
     outcome, _ = start(tmp_path / "alone", FakeWorkers(steady), **what)
-    arms = [record.load(path) for path in outcome.records if record.load(path).arm.model == THREE[0]]
+    arms = [schema.load(path) for path in outcome.records if schema.load(path).arm.model == THREE[0]]
     assert [Counter(line.phase for line in one.rounds) for one in arms] == [{"choose": 4, "confirm": 4}] * 2
 
     def refuses(job: Job, window: Window) -> list[float]:
@@ -288,8 +288,8 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
 
 def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, FakeWorkers(steady), models=THREE[:1], metrics=("throughput",), policies=("bf16+fused",))
-    arms = [record.load(path).arm for path in outcome.records]
-    assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, record.SpeedArm)} == {
+    arms = [schema.load(path).arm for path in outcome.records]
+    assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, schema.SpeedArm)} == {
         (THREE[0], "bf16+fused"),
         ("vit_s16", "bf16"),
         ("deit_s16", "bf16"),
@@ -299,7 +299,7 @@ def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
 def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",))
-    roles = {record.load(path).arm.model: record.load(path).runs[0].role for path in outcome.records}
+    roles = {schema.load(path).arm.model: schema.load(path).runs[0].role for path in outcome.records}
     assert roles == {THREE[0]: "asked", "vit_s16": "sentinel", "deit_s16": "sentinel", "machine": "probe"}
 
 
@@ -310,7 +310,7 @@ def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_ref
     room = 5 << 30
     free = lambda device, gpu: room - workers.alive * (1 << 30)  # noqa: E731
     outcome = Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free).run()
-    loaded = {record.load(path).arm.model: record.load(path) for path in outcome.records}
+    loaded = {schema.load(path).arm.model: schema.load(path) for path in outcome.records}
     at = {model: {line.round for line in loaded[model].rounds} for model in THREE}
     assert {len(at[model]) for model in ("convmixer_digits", "mixer_digits")} == {4}
     assert not at["convmixer_digits"] & at["mixer_digits"]
@@ -335,7 +335,7 @@ def test_out_of_memory_beside_others_is_tried_again_with_fewer(tmp_path: Path) -
     outcome, watch = start(tmp_path, Tight(steady), metrics=("throughput",))
     assert watch.failures == []
     assert set(rounds_of(outcome).values()) >= {4}
-    ends = {record.load(path).arm.model: record.load(path).ends[-1].status for path in outcome.records}
+    ends = {schema.load(path).arm.model: schema.load(path).ends[-1].status for path in outcome.records}
     assert ends["mixer_digits"] == "ok"
 
 

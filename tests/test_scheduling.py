@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import environment, scheduling, settings
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.worker import Job, Window, Workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own")

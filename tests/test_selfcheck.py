@@ -11,7 +11,7 @@ import torch
 
 from bench.doubled import once, twice
 from bench.errors import UsageError
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.selfcheck import SelfCheck, Verdict
 from bench.worker import Job, Window
 

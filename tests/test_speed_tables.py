@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import pytest
 
-from bench import record
 from bench.ceilings import ceilings, end_of, places
 from bench.handwritten_tables import handwritten
-from bench.record import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
+from bench.record import schema
+from bench.record.schema import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
 from bench.speed_tables import best, efficiency, percentiles
 from bench.stats.intervals import holm, percentile, smallest_within
 from bench.summary import Summary, of_one_policy, summarise
@@ -37,13 +37,13 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
         batch_size=changes.get("batch", 4),
         mode=changes.get("mode", "inference"),
     )
-    path = record.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
-    if not record.load(path).runs:
+    path = schema.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
+    if not schema.load(path).runs:
         role, setup = changes.get("role", "asked"), changes.get("setup", {})
-        record.append(
+        schema.append(
             path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role, setup=setup)
         )
-    start = len(record.load(path).rounds)
+    start = len(schema.load(path).rounds)
     for number, value in enumerate(values, start=start + 1):
         sample = Sample(
             metric=metric,
@@ -55,18 +55,18 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
             disturbed="others" if changes.get("state") else None,
         )
         worker = 1 + (number - 1) // changes.get("life", 2)
-        record.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
-    record.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        schema.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
+    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
 def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
     arm = ProbeArm(precision="fp32", device="cpu")
-    path = record.create(folder, arm, {"protocol": 1}, About(family="probe"))
-    if not record.load(path).runs:
-        record.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    path = schema.create(folder, arm, {"protocol": 1}, About(family="probe"))
+    if not schema.load(path).runs:
+        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
     better: Literal["lower", "higher"] = "lower" if unit == "s" else "higher"
     for number, value in enumerate(values, start=1):
-        record.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
+        schema.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
 
 
 def summary(folder: Path) -> Summary:
@@ -207,7 +207,7 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
     speeds(tmp_path, "vit_s16", [10.0] * 8)
     path = count_record(tmp_path, "vit_s16", 20_000_000, 4_000_000_000)
     sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
-    record.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+    schema.append(path, RoundLine(run="r1", round=2, samples=[sample]))
     probe(tmp_path, "matmul_ceiling", "MAC/s", [100e9] * 6)
     probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
     [table] = ceilings(summary(tmp_path))
@@ -218,7 +218,7 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
 def counted(folder: Path, model: str, macs: int) -> None:
     path = count_record(folder, model, 20_000_000, macs)
     sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
-    record.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+    schema.append(path, RoundLine(run="r1", round=2, samples=[sample]))
 
 
 def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from bench import allocator, settings
 from bench.gpu import NvmlGpu, gpu_for
 from bench.metrics import energy
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.state import State, free_memory
 from bench.subject import Subject
 

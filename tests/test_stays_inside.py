@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from bench.files.paths import inside, stem, stems
-from bench.record import AccuracyArm, Sample, SpeedArm
+from bench.record.schema import AccuracyArm, Sample, SpeedArm
 from bench.written import NAME, settle
 
 from . import conftest

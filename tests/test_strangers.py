@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment, record
+from bench import environment
 from bench.cli import main
 from bench.errors import UsageError
-from bench.reading import read_below, read_folder
+from bench.record import schema
+from bench.record.reading import read_below, read_folder
 
 from . import bad_packs
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
@@ -61,8 +62,8 @@ def assert_named(ended: Ended, names: list[str]) -> None:
 
 def test_every_bad_record_breaks_the_schema(bad: dict[str, Path]) -> None:
     for name, path in bad.items():
-        with pytest.raises(record.DamagedRecord, match="restore the file or move it away") as caught:
-            record.load(path)
+        with pytest.raises(schema.DamagedRecord, match="restore the file or move it away") as caught:
+            schema.load(path)
         assert str(path) in str(caught.value), name
         assert len(str(caught.value).splitlines()) == 1
 

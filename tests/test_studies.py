@@ -15,7 +15,7 @@ from bench.config import RunConfig
 from bench.matching import cost_in_closed_form, cost_of
 from bench.plugins import Study, models, studies
 from bench.questions import hash_of
-from bench.record import AccuracyArm, load_folder
+from bench.record.schema import AccuracyArm, load_folder
 from bench.registry import ROOT
 from bench.studies import _factorial
 from bench.studies._scales import DIGITS, SCALES, Scale, scale_of

@@ -13,7 +13,7 @@ import torch
 
 from bench.errors import Diverged, ModelFault, UsageError
 from bench.plugins import datasets, models, open_data, policies
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import session
 from bench.training.feed import feed_of

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.matching import cost_of
 from bench.plan import make
 from bench.plugins import models
-from bench.record import AccuracyArm, SpeedArm
+from bench.record.schema import AccuracyArm, SpeedArm
 from bench.stats import lr_search
 from bench.task import Task
 from bench.trainings import how

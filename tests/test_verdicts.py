@@ -15,7 +15,7 @@ import pytest
 from bench.asking import verdicts
 from bench.plugins import studies
 from bench.questions import hash_of
-from bench.record import InProcess, Record
+from bench.record.schema import InProcess, Record
 from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of
 from bench.studies import _factorial

@@ -14,7 +14,7 @@ from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.plan import make
 from bench.plugins import datasets, models
-from bench.record import AccuracyArm, key_of
+from bench.record.schema import AccuracyArm, key_of
 from bench.training import checkpoint
 from bench.training.published import weights
 from bench.training.splits import Splits

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench import scheduling
-from bench.record import CountArm, SpeedArm
+from bench.record.schema import CountArm, SpeedArm
 from bench.worker import Failure, Job, Window, Workers, failure_of
 
 GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {scheduling.NICENESS})"

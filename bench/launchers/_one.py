@@ -8,10 +8,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import record, scheduling
+from bench import scheduling
 from bench.config import RunConfig
 from bench.plugins import Arrived, models
-from bench.record import Arm, Machine, Sample
+from bench.record import schema
+from bench.record.schema import Arm, Machine, Sample
 from bench.runner import Runner
 from bench.sharing import Only
 from bench.task import Task
@@ -57,6 +58,6 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
     with Workers() as workers:
         runner = Runner(replace(config, launcher="local", yes=True), quiet, workers.open, part=Only(frozenset({key})))
         runner.run()
-    found = [record.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
-    values = [value for one in found for value in record.per_round(one, "top1").values()]
+    found = [schema.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
+    values = [value for one in found for value in schema.per_round(one, "top1").values()]
     return Arrived(key, where, value=float(values[-1]) if values and quiet.failure is None else None, failure=quiet.failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.plugins import Metric, cuda_only, metrics
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.subject import Reading, Subject
 
 IDLE = 1.0

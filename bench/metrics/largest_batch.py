@@ -10,7 +10,7 @@ import torch
 from bench import settings
 from bench.memory import is_out_of_memory
 from bench.plugins import Metric, metrics
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.state import free_memory
 from bench.subject import Reading, Subject, capacity_call
 

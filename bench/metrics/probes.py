@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.plugins import Metric, metrics
-from bench.record import ProbeArm
+from bench.record.schema import ProbeArm
 from bench.subject import Reading, Subject
 from bench.timing import back_to_back
 

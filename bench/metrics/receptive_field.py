@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bench.plugins import Metric, metrics, models, open_data
 from bench.receptive_field import IMAGES, field_of, gradient_map
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.subject import Reading, Subject
 from bench.training import checkpoint
 from bench.training.augment import normalised

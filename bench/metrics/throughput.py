@@ -1,7 +1,7 @@
 """Images per second of calls made back to back."""
 
 from bench.plugins import Metric, metrics
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.subject import Reading, Subject
 
 

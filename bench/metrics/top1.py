@@ -11,7 +11,7 @@ from torch import nn
 
 from bench import environment
 from bench.plugins import Metric, dataset_of, metrics, open_data
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.subject import Reading, Subject
 from bench.training.evaluate import Result
 from bench.training.files import Files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import memory
 from bench.plugins import Metric, metrics
-from bench.record import SpeedArm
+from bench.record.schema import SpeedArm
 from bench.subject import Reading, Subject
 
 

@@ -20,7 +20,7 @@ from bench.errors import UsageError
 from bench.files.files import no_link
 from bench.outputs import AUXILIARY_WEIGHT
 from bench.plugins import open_data, policies
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import checkpoint
 from bench.training.evaluate import Result, evaluate, view_of

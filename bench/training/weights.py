@@ -15,7 +15,7 @@ from bench.errors import Diverged, UsageError
 from bench.files import files
 from bench.files.foreign_errors import refusing
 from bench.plugins import Model, dataset_of, models, open_data
-from bench.record import AccuracyArm
+from bench.record.schema import AccuracyArm
 from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.fitting import Fitted, fill

@@ -36,14 +36,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import costs, environment, packing, record
+from bench import costs, environment, packing
 from bench.cli import app
 from bench.comparing import compare, rows_of
 from bench.config import suite_fields
 from bench.errors import UsageError
 from bench.importing import parsed
 from bench.plugins import datasets, families, metrics, models, policies, studies
-from bench.reading import read_folder
+from bench.record import schema
+from bench.record.reading import read_folder
 from bench.summary import summarise
 from bench.tables import all_tables
 from bench.training import checkpoint
@@ -206,7 +207,7 @@ def names(path: Path) -> None:
             ask(text)
         except UsageError:
             refused += 1
-    record.path_of(Path("/r"), record.CountArm(model=text, image_size=8, num_classes=10), {})
+    schema.path_of(Path("/r"), schema.CountArm(model=text, image_size=8, num_classes=10), {})
     if refused == 7:
         raise UsageError("unknown")
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.record import SpeedArm, fair_per_round, load_folder
+from bench.record.schema import SpeedArm, fair_per_round, load_folder
 from bench.selfcheck import programs
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from bench import costs
-from bench.reading import read_below
-from bench.record import SpeedArm, per_round
+from bench.record.reading import read_below
+from bench.record.schema import SpeedArm, per_round
 
 
 def bench(*arguments: str, results: Path) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from math import exp
 
 from bench.changes import Change, Comparison, _Line, judged
-from bench.record import InProcess
+from bench.record.schema import InProcess
 from bench.sessions import sessions
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of

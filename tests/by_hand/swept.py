@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.record import AccuracyArm, load_folder
+from bench.record.schema import AccuracyArm, load_folder
 
 ARGUMENTS = [
     *("run", "--models", "convmixer_digits,vit_digits", "--device", "cpu", "--metrics", "params,macs,throughput,top1"),

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.errors import UsageError
-from bench.reading import read_below
-from bench.record import EndLine, Record, RoundLine, RunLine, Sample
+from bench.record.reading import read_below
+from bench.record.schema import EndLine, Record, RoundLine, RunLine, Sample
 
 if TYPE_CHECKING:
     import pandas

@@ -14,7 +14,7 @@ from bench.files.foreign_errors import content_of
 from bench.files.unpacking import Refusal, array_of, unpacked
 
 if TYPE_CHECKING:
-    from bench.record import Record, RoundLine
+    from bench.record.schema import Record, RoundLine
 
 LARGEST = 128 << 20
 """Bytes of arrays beside one record; packed or not."""

@@ -38,8 +38,8 @@ from msgspec import Meta
 from bench.errors import UsageError
 from bench.files import files, limits
 from bench.files.foreign_errors import content_of, refusing
-from bench.known_metrics import METRICS, check_sample, check_setup
-from bench.known_metrics import Scalar as Scalar
+from bench.record.metric_units import METRICS, check_sample, check_setup
+from bench.record.metric_units import Scalar as Scalar
 
 FORMAT = 5
 READABLE = (3, 4, 5)
