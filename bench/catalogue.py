@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import plugins, published
+from bench import published
 from bench.errors import UsageError
-from bench.registry import Registry
+from bench.plugins import kinds
+from bench.plugins.registry import Registry
 
 
 def catalogue(kind: str, *, family: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
@@ -16,9 +17,9 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
     if (name is not None) != (kind == "weights"):
         raise UsageError("list: `list weights NAME` shows the published weights of one model; the other lists take no name")
     if kind == "weights":
-        return _weights(plugins.models.get(name or ""))
+        return _weights(kinds.models.get(name or ""))
     if kind == "models":
-        entries = plugins.models.entries()
+        entries = kinds.models.entries()
         families = list(dict.fromkeys(entry.family for entry in entries))
         if family is not None and family not in families:
             raise UsageError(f"--family: no family {family!r}; there are {', '.join(families)}")
@@ -26,25 +27,25 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
     if kind == "metrics":
         return [
             {"name": entry.name, "unit": entry.unit, "better": entry.better, "of": entry.arm, "summary": entry.summary}
-            for entry in plugins.metrics.entries()
+            for entry in kinds.metrics.entries()
         ]
     if kind == "policies":
         return [
             {"name": entry.name, "sets": ", ".join((entry.slot, *entry.also)), "summary": entry.summary}
-            for entry in plugins.policies.entries()
+            for entry in kinds.policies.entries()
         ]
     if kind == "datasets":
         return [
             {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "recipe": entry.recipe, "summary": entry.summary}
-            for entry in plugins.datasets.entries()
+            for entry in kinds.datasets.entries()
         ]
     if kind == "families":
         return [
             {"name": entry.name, "searched": entry.candidates is not None, "twins": entry.twin is not None, "chosen by": entry.rule}
-            for entry in plugins.families.entries()
+            for entry in kinds.families.entries()
         ]
     if kind == "recipes":
-        from bench.training.recipe import recipes
+        from bench.plugins.recipe import recipes
 
         return [{"name": entry.name, "hash": entry.hash, "epochs": entry.epochs, "summary": entry.summary} for entry in recipes.entries()]
     if kind == "studies":
@@ -55,13 +56,13 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
                 "trains": entry.trains,
                 "question": entry.question,
             }
-            for entry in plugins.studies.entries()
+            for entry in kinds.studies.entries()
         ]
-    rooms: dict[str, Registry[Any]] = {"launchers": plugins.launchers, "figures": plugins.figures}
+    rooms: dict[str, Registry[Any]] = {"launchers": kinds.launchers, "figures": kinds.figures}
     return [{"name": entry.name, "summary": entry.summary} for entry in rooms[kind].entries()]
 
 
-def _model(entry: plugins.Model) -> dict[str, Any]:
+def _model(entry: kinds.Model) -> dict[str, Any]:
     from bench.matching import cost_in_closed_form
 
     size, classes = entry.image_size, entry.num_classes
@@ -81,7 +82,7 @@ def _model(entry: plugins.Model) -> dict[str, Any]:
     }
 
 
-def _weights(entry: plugins.Model) -> list[dict[str, Any]]:
+def _weights(entry: kinds.Model) -> list[dict[str, Any]]:
     """Every tag that timm has of an architecture, with what is published of it at each image size."""
     from bench.training.published import weights
 

@@ -9,7 +9,7 @@ from bench.claim import NEAR, Answer, Condition
 from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
 from bench.files.paths import inside, stem
-from bench.registry import import_room
+from bench.plugins.registry import import_room
 from bench.stats.formatting import interval, number
 from bench.table import Table
 

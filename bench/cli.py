@@ -339,8 +339,8 @@ def recipe_show(name: str, /) -> int:
         A recipe of `bench list recipes`; fields are changed by NAME:field=value.
     """
     from bench.console import print_tables
+    from bench.plugins.recipe import recipes
     from bench.recipe_tables import recipe_fields
-    from bench.training.recipe import recipes
 
     print_tables(_console(), [recipe_fields(recipes.get(name))])
     return 0
@@ -358,8 +358,8 @@ def recipe_diff(left: str, right: str, /) -> int:
         Another one.
     """
     from bench.console import print_tables
+    from bench.plugins.recipe import recipes
     from bench.recipe_tables import recipe_differences
-    from bench.training.recipe import recipes
 
     print_tables(_console(), [recipe_differences(recipes.get(left), recipes.get(right))])
     return 0

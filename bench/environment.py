@@ -16,8 +16,8 @@ from bench import allocator, scheduling
 from bench.errors import UsageError
 from bench.files import files
 from bench.gpu import driver_version
+from bench.plugins.registry import ROOT
 from bench.record.schema import Machine, Scalar
-from bench.registry import ROOT
 from bench.settings import waiting
 
 

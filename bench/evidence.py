@@ -10,12 +10,12 @@ from functools import cached_property
 from itertools import pairwise
 
 from bench.config import DEFAULT_POLICY
+from bench.plugins.recipe import recipes
 from bench.record.schema import AccuracyArm, Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
 from bench.summary import Accuracy, Row, Summary
-from bench.training.recipe import recipes
 from bench.trust import sentinel
 
 At = tuple[str, int]

@@ -27,11 +27,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
-from bench import building, held, sources
+from bench import building, held
 from bench.errors import UsageError
 from bench.outputs import heads
-from bench.plugins import Model, models
-from bench.registry import ROOT
+from bench.plugins import Model, models, sources
+from bench.plugins.registry import ROOT
 
 Use = Literal["inference", "training"]
 SEED = 0

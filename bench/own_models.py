@@ -9,9 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bench import environment, identity, sources
+from bench import environment, identity
 from bench.errors import UsageError
-from bench.plugins import Model
+from bench.plugins import Model, sources
 from bench.record.schema import CountArm
 from bench.worker import Failure, Identify, Job, Workers
 

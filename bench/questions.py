@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.evidence import nothing_measured
 from bench.plugins import Need, Study
+from bench.plugins.recipe import recipes
 from bench.studies._scales import Scale
-from bench.training.recipe import recipes
 from bench.verdicts import Finding
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from bench.plugins.recipe import Recipe, differences, shown
 from bench.table import Table
-from bench.training.recipe import Recipe, differences, shown
 
 
 def recipe_fields(recipe: Recipe) -> Table:

@@ -1,1 +1,1 @@
-"""What exists: one file per family of architectures. `bench/registry.py` finds them; they import only the registry."""
+"""What exists: one file per family of architectures. `bench/plugins/registry.py` finds them; they import only the registry."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.plugins.recipe import recipes
 from bench.record.schema import (
     FORMAT,
     About,
@@ -23,7 +24,6 @@ from bench.record.schema import (
     key_of,
 )
 from bench.stats.lr_search import AS_IS
-from bench.training.recipe import recipes
 
 from .conftest import MACHINE
 

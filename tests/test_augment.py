@@ -10,10 +10,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.autoaugment import RandAugment, _apply_op
 
 from bench.plugins import datasets
+from bench.plugins.recipe import recipes
 from bench.training.augment import augment, erased, jittered, normalised, resampled
 from bench.training.draw import generator
 from bench.training.rand_augment import operators, parse, rand_augment
-from bench.training.recipe import recipes
 
 IMAGES = torch.randint(256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 DIGITS = recipes.get("digits")

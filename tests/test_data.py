@@ -12,9 +12,9 @@ import torch
 
 from bench.errors import UsageError
 from bench.plugins import datasets
+from bench.plugins.recipe import changed, recipes
 from bench.training.data._pictures import folders
 from bench.training.feed import FromDisk, feed_of, host_transform, posterized
-from bench.training.recipe import changed, recipes
 from bench.training.splits import Pictures, Split, Splits, carve
 from bench.training.world import ALONE
 

@@ -246,8 +246,8 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
 
 def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path) -> None:
     """A network for 48 pixels on images of 16: enlarged alike, and neither at 16."""
+    from bench.plugins.recipe import recipes
     from bench.training.feed import feed_of
-    from bench.training.recipe import recipes
     from bench.training.world import ALONE
 
     splits = datasets.get("folder").open(str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16)))

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from bench.errors import UsageError
 from bench.plugins import models, open_data, policies
+from bench.plugins.registry import ROOT
 from bench.record.schema import SpeedArm
-from bench.registry import ROOT
 from bench.subject import Execution, open_subject, prepare, split_policy
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA, on Linux alone")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.registry import ROOT
+from bench.plugins.registry import ROOT
 
 from .layers import FREE_OF_TORCH, UNNAMED, WINGS, Tree, allowed, circle
 

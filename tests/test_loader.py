@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 
 from bench.errors import UsageError
 from bench.plugins import datasets
+from bench.plugins.recipe import changed, recipes
 from bench.training.data._pictures import folders
 from bench.training.evaluate import Once, View
 from bench.training.feed import FromDisk, feed_of
 from bench.training.loader import loaded, refuse_broken, said
-from bench.training.recipe import changed, recipes
 from bench.training.splits import Splits
 from bench.training.world import ALONE
 

@@ -19,8 +19,8 @@ from bench import questions
 from bench.asking import verdicts
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
+from bench.plugins.registry import ROOT
 from bench.questions import FORMER, declared, hash_of, same_question
-from bench.registry import ROOT
 from bench.report import read_all
 from bench.stats.intervals import Effect
 from bench.studies._scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bench.registry import ROOT
+from bench.plugins.registry import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -11,8 +11,8 @@ import pytest
 
 from bench.errors import UsageError
 from bench.plugins import datasets, figures, metrics, models, policies
-from bench.registry import ROOT, Registry
-from bench.training.recipe import recipes
+from bench.plugins.recipe import recipes
+from bench.plugins.registry import ROOT, Registry
 
 ALL = [models, metrics, policies, datasets, figures, recipes]
 

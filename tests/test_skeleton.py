@@ -12,7 +12,7 @@ from timm.models.vision_transformer import Attention as TimmAttention
 from bench.errors import UsageError
 from bench.matching import cost_of, match
 from bench.plugins import families, models
-from bench.registry import import_room
+from bench.plugins.registry import import_room
 
 MIXERS = ["attention", "mlp", "depthwise", "pooling", "random", "none"]
 FACTORS = list(itertools.product(MIXERS, ["patch", "pyramid"], ["iso", "staged"], ["bn", "ln"]))

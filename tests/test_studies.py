@@ -14,15 +14,15 @@ from bench.asking import verdicts
 from bench.config import RunConfig
 from bench.matching import cost_in_closed_form, cost_of
 from bench.plugins import Study, models, studies
+from bench.plugins.recipe import recipes
+from bench.plugins.registry import ROOT
 from bench.questions import hash_of
 from bench.record.schema import AccuracyArm, load_folder
-from bench.registry import ROOT
 from bench.studies import _factorial
 from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.studies.width_or_depth import shapes
 from bench.study_queue import Queue
 from bench.summary import summarise
-from bench.training.recipe import recipes
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent

@@ -13,13 +13,13 @@ import torch
 
 from bench.errors import Diverged, ModelFault, UsageError
 from bench.plugins import datasets, models, open_data, policies
+from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import session
 from bench.training.feed import feed_of
 from bench.training.files import Files
 from bench.training.loop import Training
-from bench.training.recipe import Recipe, changed, recipes
 from bench.training.schedule import learning_rate
 from bench.training.session import train_and_evaluate
 from bench.training.splits import Split, Splits, fewer

@@ -13,9 +13,9 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.plugins.recipe import Recipe
 from bench.training.draw import seed_everything
 from bench.training.rand_augment import rand_augment
-from bench.training.recipe import Recipe
 
 
 def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:

@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from bench.errors import Diverged, UsageError, one_line
 from bench.outputs import logits_of
+from bench.plugins.recipe import Recipe
 from bench.training.augment import normalised, resized
 from bench.training.loader import Unread, loaded, refuse_broken
-from bench.training.recipe import Recipe
 from bench.training.splits import Part, Pictures, Split, Splits
 from bench.training.world import ALONE, World
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.errors import UsageError, one_line
+from bench.plugins.recipe import Recipe
 from bench.training.augment import augment, erased, normalised, resized
 from bench.training.draw import derive, generator, seed_everything
 from bench.training.loader import Unread, loaded, refuse_broken
-from bench.training.recipe import Recipe
 from bench.training.splits import Pictures, Splits
 from bench.training.world import Share
 

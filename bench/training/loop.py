@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from bench import held
 from bench.errors import Diverged
 from bench.outputs import AUXILIARY_WEIGHT, heads
+from bench.plugins.recipe import Recipe
 from bench.subject import Execution
 from bench.timing import clock_for
 from bench.training import checkpoint
 from bench.training.draw import seed_everything
 from bench.training.feed import Feed
 from bench.training.losses import loss_of
-from bench.training.recipe import Recipe
 from bench.training.schedule import learning_rate
 from bench.training.world import ALONE, World
 

@@ -8,7 +8,7 @@ from timm.loss import BinaryCrossEntropy
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.training.recipe import Recipe
+from bench.plugins.recipe import Recipe
 
 
 def loss_of(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:

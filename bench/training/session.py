@@ -20,6 +20,7 @@ from bench.errors import UsageError
 from bench.files.files import no_link
 from bench.outputs import AUXILIARY_WEIGHT
 from bench.plugins import open_data, policies
+from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm
 from bench.subject import Execution, split_policy
 from bench.training import checkpoint
@@ -27,7 +28,6 @@ from bench.training.evaluate import Result, evaluate, view_of
 from bench.training.feed import FromDisk, feed_of
 from bench.training.files import Files
 from bench.training.loop import Curve, Training, Watch
-from bench.training.recipe import Recipe, changed, recipes
 from bench.training.splits import Splits, commonest, fewer
 from bench.training.stochastic_depth import drop_paths
 from bench.training.world import ALONE, World

@@ -18,7 +18,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from bench.errors import UsageError
-from bench.training.recipe import Recipe
+from bench.plugins.recipe import Recipe
 
 
 @dataclass(frozen=True)

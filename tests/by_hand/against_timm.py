@@ -107,7 +107,7 @@ else:
     from bench.subject import Execution
     from bench.training.feed import feed_of
     from bench.training.loop import Training
-    from bench.training.recipe import changed, recipes
+    from bench.plugins.recipe import changed, recipes
     from bench.training.world import ALONE
     cpu = torch.device("cpu")
     small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0, learning_rate=1e-4, rand_augment="rand-m7")

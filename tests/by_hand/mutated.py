@@ -43,6 +43,7 @@ from bench.config import suite_fields
 from bench.errors import UsageError
 from bench.importing import parsed
 from bench.plugins import datasets, families, metrics, models, policies, studies
+from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.reading import read_folder
 from bench.summary import summarise
@@ -50,7 +51,6 @@ from bench.tables import all_tables
 from bench.training import checkpoint
 from bench.training.data.webdataset import shards
 from bench.training.fitting import fill
-from bench.training.recipe import recipes
 from bench.training.splits import Pictures
 from bench.training.weights import read_real
 from bench.training.weights_file import weights_from

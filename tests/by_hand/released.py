@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 
-from bench import sources
 from bench.identity import RELEASED
+from bench.plugins import sources
 
 
 def current() -> dict[str, str]:

@@ -4,7 +4,7 @@ So few epochs leave no time to overfit: flips are all the augmentation there is,
 steps. The triangular shape is the ConvMixer authors', the rest is ours.
 """
 
-from bench.training.recipe import TRIANGULAR, Recipe, recipes
+from bench.plugins.recipe import TRIANGULAR, Recipe, recipes
 
 recipes.add(
     Recipe(

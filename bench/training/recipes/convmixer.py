@@ -7,7 +7,7 @@ locuslab/convmixer-cifar10, whose RandAugment is torchvision's; one GPU, so a ba
 
 from dataclasses import replace
 
-from bench.training.recipe import TRIANGULAR, Recipe, recipes
+from bench.plugins.recipe import TRIANGULAR, Recipe, recipes
 
 IMAGENET = "locuslab/convmixer, README and training script"
 CIFAR = "locuslab/convmixer-cifar10, training script"

@@ -5,7 +5,7 @@ augmentation is left out. The CIFAR one is ours: rate, decay, warm-up and epsilo
 is left out, since 25 epochs are too few for it.
 """
 
-from bench.training.recipe import Recipe, recipes
+from bench.plugins.recipe import Recipe, recipes
 
 recipes.add(
     Recipe(

@@ -6,7 +6,7 @@ small transformer at chance on these images, and a floor that one family cannot 
 
 from dataclasses import replace
 
-from bench.training.recipe import TRIANGULAR, Recipe, recipes
+from bench.plugins.recipe import TRIANGULAR, Recipe, recipes
 
 DIGITS = Recipe(
     name="digits",

@@ -1,6 +1,6 @@
 """ResNet strikes back, procedure A3 (arXiv 2110.00476, table 2): a hundred epochs at 160 pixels, tested at 224."""
 
-from bench.training.recipe import Recipe, recipes
+from bench.plugins.recipe import Recipe, recipes
 
 recipes.add(
     Recipe(

@@ -4,7 +4,7 @@ AdamW with a warm-up and a cosine keeps a transformer from chance; crops keep a 
 part of one of few images often misses what it shows. For thousands of images the ImageNet recipes' augmentation is better.
 """
 
-from bench.training.recipe import Recipe, recipes
+from bench.plugins.recipe import Recipe, recipes
 
 recipes.add(
     Recipe(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.registry import Registry
+from bench.plugins.registry import Registry
 
 Better = Literal["lower", "higher", "none"]
 

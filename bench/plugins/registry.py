@@ -25,7 +25,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bench.errors import UsageError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Entry(Protocol):

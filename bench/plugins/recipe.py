@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from bench.errors import UsageError
-from bench.registry import Registry
+from bench.plugins.registry import Registry
 
 Corners = tuple[tuple[float, float], ...]
 LATER: dict[str, Any] = {"data_share": 1.0}
