@@ -16,9 +16,10 @@ def script() -> None:
     """Run one command and end the process with its exit code."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _at_once)
-    from bench import stopping, terminal
+    from bench import terminal
+    from bench.measure import interrupts
 
-    stopping.listen()
+    interrupts.listen()
     try:
         terminal.prepare()
         from bench.cli import main
@@ -27,15 +28,15 @@ def script() -> None:
     except KeyboardInterrupt:
         code = terminal.interrupted()
     except Exception:
-        if not stopping.asked():
+        if not interrupts.asked():
             raise
         code = terminal.interrupted()  # what an import raises that Ctrl-C broke off is no error of its own
     finally:
-        stopping.deaf()
+        interrupts.deaf()
     gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command
     lost = terminal.flush()
     code = code if code or lost is None else terminal.lost(lost)
-    if stopping.asked():
+    if interrupts.asked():
         # Python would end by SIGINT instead where the exception came through an `exec` of a string, and would wait for threads.
         atexit._run_exitfuncs()
         os._exit(code)

@@ -12,11 +12,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
-from bench import environment, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.measure import interrupts, machine
+from bench.measure.disturbance import free_memory
 from bench.plugins import dataset_of
-from bench.state import free_memory
 
 GLANCE = 0.1
 """Seconds between two looks for Ctrl-C, which Python hands to the main thread alone."""
@@ -57,7 +57,7 @@ class Abreast:
         """Do all, the first ones first. Raises what a piece raised, or KeyboardInterrupt, once every piece has ended."""
         if self.jobs == 1:
             for piece in pieces:
-                stopping.check()
+                interrupts.check()
                 piece()
             return
         waiting = iter(pieces)
@@ -73,7 +73,7 @@ class Abreast:
         open_ones: set[Future[None]] = {threads.submit(piece) for piece in islice(waiting, self.jobs)}
         while open_ones:
             done, open_ones = wait(open_ones, timeout=GLANCE, return_when=FIRST_COMPLETED)
-            stopping.check()
+            interrupts.check()
             for one in done:
                 one.result()
             open_ones |= {threads.submit(piece) for piece in islice(waiting, len(done))}
@@ -93,4 +93,4 @@ def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     side = dataset_of(config.data)[0].image_size if config.data else None
     if not several or side is None or side > SMALL:
         return 1
-    return max(1, min(environment.cores(), (free_memory("cpu") or EACH) // EACH))
+    return max(1, min(machine.cores(), (free_memory("cpu") or EACH) // EACH))

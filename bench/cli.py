@@ -19,8 +19,8 @@ from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
     from bench.console import Terminal
+    from bench.measure.worker import Job, Worker
     from bench.summary import Summary
-    from bench.worker import Job, Worker
 
 BEGAN = time.monotonic()
 """When this command began."""
@@ -58,7 +58,7 @@ def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
 
 def _version() -> str:
     """This program, and what its numbers depend on most."""
-    from bench.environment import project_version, versions
+    from bench.measure.machine import project_version, versions
 
     parts = [f"convmixer-bench {project_version()}", *(f"{name} {found}" for name, found in versions("torch", "timm").items())]
     return ", ".join([*parts, f"Python {platform.python_version()}"])
@@ -101,7 +101,7 @@ def run(
         from bench.distributed import run_together
 
         return run_together(config, measure)
-    from bench.worker import Workers
+    from bench.measure.worker import Workers
 
     with Workers() as workers:
         return measure(config, workers.open)
@@ -160,9 +160,9 @@ def _print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
 
 def _interrupted(console: Terminal, rounds: int) -> int:
     """Say what is kept; returns the exit code."""
-    from bench import stopping
+    from bench.measure import interrupts
 
-    stopping.deaf()  # it ends now: another Ctrl-C would only break that off
+    interrupts.deaf()  # it ends now: another Ctrl-C would only break that off
     finished = f"{rounds} finished round{'s' * (rounds != 1)} and every training's last checkpoint"
     console.print(f"interrupted: {finished} are kept; the same command goes on from there", highlight=False, soft_wrap=True)
     return 130
@@ -170,11 +170,12 @@ def _interrupted(console: Terminal, rounds: int) -> int:
 
 def _dry_run(config: RunConfig) -> int:
     """The plan of a run as a table."""
-    from bench import environment, plan
+    from bench import plan
     from bench.console import Live, print_tables
     from bench.cost_tables import cost
     from bench.costs import read
     from bench.estimate import REACHED, estimate, matmul_rate, records_of
+    from bench.measure import machine as environment
     from bench.runner import Runner
 
     def nothing(job: Job) -> Worker:
@@ -430,11 +431,11 @@ def study_run(
     """
     from bench.console import Live, print_tables
     from bench.cost_tables import queued
+    from bench.measure.worker import Workers
     from bench.report import write
     from bench.runner import Interrupted
     from bench.studies._scales import scale_of
     from bench.study_queue import Queue
-    from bench.worker import Workers
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
         raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
@@ -544,8 +545,8 @@ def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
         As for `run`.
     """
     from bench.console import print_verdict
+    from bench.measure.worker import Workers
     from bench.selfcheck import SelfCheck
-    from bench.worker import Workers
 
     console = _console()
     with Workers() as workers:
@@ -599,7 +600,7 @@ def match(
     check_shape(image_size, num_classes)
     where = {}
     if budget == "latency":
-        from bench.environment import resolve_device
+        from bench.measure.machine import resolve_device
 
         found_device = resolve_device(device)
         where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
@@ -947,17 +948,18 @@ def _complain(what: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
-    from bench import stopping, terminal
+    from bench import terminal
     from bench.files.files import unwritable
+    from bench.measure import interrupts
 
     try:
-        with stopping.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
+        with interrupts.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
             return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
     except (UsageError, ModelFault, CycloptsError) as error:
         _complain(error)
         return 2
     except OSError as error:
-        if stopping.asked():  # the terminal was closed, and there is none to write to
+        if interrupts.asked():  # the terminal was closed, and there is none to write to
             return terminal.interrupted()
         lost = terminal.flush()
         if lost or isinstance(error, BrokenPipeError):

@@ -21,11 +21,11 @@ from bench.table import Table
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.describe import Described, Layer
     from bench.doctor import Finding
+    from bench.measure.worker import Failure
     from bench.record.schema import Arm, Machine, Sample
     from bench.rounds import Ledger
     from bench.selfcheck import Verdict
     from bench.task import Task
-    from bench.worker import Failure
 
 
 REPEATED_S = 30.0

@@ -23,11 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import Uncountable
+from bench.measure.subject import Subject
 from bench.operators import PRODUCTS, Handle, dispatched, shape_of
 from bench.outputs import tensors_in
 from bench.record.product_names import is_opaque, is_product
 from bench.record.schema import CountArm
-from bench.subject import Subject
 
 LEFT_OUT = (
     "batch_norm",

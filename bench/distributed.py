@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from bench import environment, settings
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
+from bench.measure import machine, process_settings
+from bench.measure.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
 from bench.metrics.top1 import train
 from bench.record.schema import AccuracyArm
 from bench.training.world import World, join, leave
-from bench.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
 
 PRESENT = ()
 """Passed instead of a job, to learn whether all are still there."""
@@ -32,9 +32,9 @@ def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job]
     """What `bench run` does under `torchrun`: the leader measures, the others do as they are told; returns the exit code."""
     if config.metrics != ("top1",):
         raise UsageError("--metrics: under torchrun models are trained together; give --metrics top1 and time them in a run of their own")
-    settings.waiting()
-    settings.fix(max(1, environment.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    world, device = join(environment.resolve_device(config.device))
+    process_settings.waiting()
+    process_settings.fix(max(1, machine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    world, device = join(machine.resolve_device(config.device))
     try:
         return _lead(config, measure, world, device) if world.leads else _follow(world, device)
     finally:

@@ -19,11 +19,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from bench import environment, settings
 from bench.errors import UsageError, one_line
-from bench.gpu import gpu_for
 from bench.grade import MOST_OFF, UNSTEADY
-from bench.state import State, free_memory
+from bench.measure import machine as environment
+from bench.measure import process_settings
+from bench.measure.disturbance import State, free_memory
+from bench.measure.gpu import gpu_for
 
 Status = Literal["ok", "note", "missing", "wrong", "unfit"]
 NEEDED = ("torch", "torchvision", "timm", "fvcore")
@@ -168,9 +169,9 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
     """One product of matrices over and over: how much the time of a window varies."""
     import torch
 
-    from bench.timing import clock_for
+    from bench.measure.timing import clock_for
 
-    settings.fix(environment.cores())
+    process_settings.fix(environment.cores())
     clock, state, pid = clock_for(device), State(gpu_for(device), device=device), os.getpid()
     side = SIDE[device.partition(":")[0]]
     left = torch.randn(side, side, device=device)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from bench.measure.worker import Worker
 from bench.plugins import Metric
 from bench.record.schema import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
 from bench.task import Task
-from bench.worker import Worker
 
 At = tuple[str, int]
 """What samples are paired by: run and round."""

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from bench.counting import counter_of
-from bench.timing import Clock
+from bench.measure.timing import Clock
 
 ACTIVATIONS = (nn.GELU, nn.ReLU, nn.SiLU, nn.Hardswish, nn.Softmax, nn.Sigmoid)
 

@@ -10,16 +10,16 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from bench import environment
 from bench.freedom import usual_patch
 from bench.matching import Match, cost_of
-from bench.own_models import source_of
+from bench.measure import machine
+from bench.measure.own_models import source_of
+from bench.measure.worker import Failure, Job, Window, Worker
 from bench.plugins import Family, Model, models
 from bench.record.schema import SpeedArm
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
-from bench.worker import Failure, Job, Window, Worker
 
 ROUNDS = 6
 SECONDS = 0.2
@@ -85,7 +85,7 @@ def _ready(start: Callable[[Job], Worker], entry: Model, image_size: int, num_cl
         device=device.partition(":")[0],
         batch_size=1,
     )
-    worker = start(Job(arm, device, seed=0, threads=environment.cores()))
+    worker = start(Job(arm, device, seed=0, threads=machine.cores()))
     try:
         worker.ready()
     except Failure:

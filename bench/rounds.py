@@ -21,17 +21,17 @@ from typing import Protocol
 
 import msgspec
 
-from bench import stopping
 from bench.errors import one_line
 from bench.lane import Lane, comparable, label
+from bench.measure import interrupts
+from bench.measure.disturbance import State
+from bench.measure.worker import Failure, Samples, Window
 from bench.plugins import Metric, handwritten
 from bench.record.schema import Arm, Phase, RoundLine, Sample, SpeedArm
-from bench.state import State
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
 from bench.stats.paired import level, paired_ratio
 from bench.stats.reference import SENTINEL, reference_model
 from bench.task import Task
-from bench.worker import Failure, Samples, Window
 
 FIRST_LOOK = 6
 """The first round after which there is an interval."""
@@ -136,7 +136,7 @@ class Rounds:
         slowest = max((float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0)
         self.least_window = min(LONGEST_WINDOW, WINDOW_SHARE * slowest)
         while windows := list(self._windows()):
-            stopping.check()
+            interrupts.check()
             if self.done and self._out_of_time(windows):
                 break
             self._round(windows)

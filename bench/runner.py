@@ -20,29 +20,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import costs, environment, plan, stopping
+from bench import costs, plan
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.estimate import REACHED, estimate, matmul_rate, of_machine
 from bench.files import temporary
 from bench.files.paths import inside
-from bench.gpu import Gpu, described, gpu_for
 from bench.lane import Lane, comparable, label
+from bench.measure import interrupts
+from bench.measure import machine as environment
+from bench.measure.disturbance import State, free_memory
+from bench.measure.gpu import Gpu, described, gpu_for
+from bench.measure.worker import Chosen, Failure, Job, Samples, Window, Worker
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import schema
 from bench.record.arrays import write_arrays
 from bench.record.schema import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.sharing import Part
-from bench.state import State, free_memory
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
 from bench.stats.reference import reference_model
 from bench.task import Task, with_metrics, with_role
 from bench.training.files import Files
 from bench.trainings import hours, how
-from bench.worker import Chosen, Failure, Job, Samples, Window, Worker
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"
 """What is done once, as it is called while it goes on and in the ledger."""
@@ -453,7 +455,7 @@ class Runner:
         for number, one in enumerate(spread(self.config, list(names))):
             if one.refused:
                 raise UsageError(one.refused)
-            stopping.check()
+            interrupts.check()
             if one.failure is not None:
                 self.failures[f"{names[one.key]} {one.key}"] = one.failure
                 self.observer.note(f"{names[one.key]}: {one.failure}")

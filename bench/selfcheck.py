@@ -16,19 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from bench import environment, stopping
 from bench.errors import UsageError
-from bench.gpu import gpu_for
 from bench.lane import Lane
+from bench.measure import interrupts, machine
+from bench.measure.disturbance import State
+from bench.measure.gpu import gpu_for
+from bench.measure.subject import SPEED_SETTINGS
+from bench.measure.worker import Failure, Job, Worker
 from bench.plugins import metrics
 from bench.record.schema import About, Arm, Sample, SpeedArm
 from bench.rounds import Rounds
-from bench.state import State
 from bench.stats.intervals import Estimate
 from bench.stats.paired import p_value, paired_ratio
-from bench.subject import SPEED_SETTINGS
 from bench.task import Task
-from bench.worker import Failure, Job, Worker
 
 SHORT = 0.04
 ROUNDS = 12
@@ -132,7 +132,7 @@ class SelfCheck:
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
             raise UsageError(f"--minutes: {self.minutes:g} is not a time; 8 gives about fifty repetitions on most machines")
-        self.device = environment.resolve_device(self.device)
+        self.device = machine.resolve_device(self.device)
         self.kind = self.device.partition(":")[0]
         self.state = State(gpu_for(self.device), device=self.device)
         self.runs = 0
@@ -146,7 +146,7 @@ class SelfCheck:
         self.tell(f"the network twice a call: {known.value:.3f} times as long")
         each = max(5.0, (start + seconds - self.now()) / (2 * REPEATS))
         quiet = [self._known(each) for _ in range(REPEATS)]
-        with (self.busy or programs)(environment.cores()):
+        with (self.busy or programs)(machine.cores()):
             loaded = [self._known(each) for _ in range(REPEATS)]
         return Verdict(alike, known, quiet, loaded, self.now() - start)
 
@@ -207,7 +207,7 @@ class SelfCheck:
         return Lane(task, lambda line: None)
 
     def _open(self, lane: Lane) -> bool:
-        lane.open(lambda: self.open_worker(Job(lane.arm, self.device, 0, environment.cores())), self.now)
+        lane.open(lambda: self.open_worker(Job(lane.arm, self.device, 0, machine.cores())), self.now)
         return True
 
 
@@ -229,7 +229,7 @@ def programs(number: int) -> Iterator[None]:
     running: list[subprocess.Popen[bytes]] = []
     try:
         for seed in range(number):
-            with stopping.deaf_children():
+            with interrupts.deaf_children():
                 running.append(subprocess.Popen([sys.executable, "-c", BUSY, str(seed)]))
         yield
     finally:

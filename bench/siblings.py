@@ -11,8 +11,8 @@ from typing import Any
 from bench.errors import UsageError
 from bench.freedom import patches_at, usual_patch
 from bench.matching import AXES, TOLERANCE, Budget, Cost, Hold, Match, cost_of, match
+from bench.measure.worker import Failure, Workers
 from bench.plugins import Family, Model, families, models
-from bench.worker import Failure, Workers
 
 AWAY = 0.25
 """How far from the reference's own an image size may be, as a share of it, that serves all families."""

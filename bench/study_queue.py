@@ -13,18 +13,19 @@ from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
-from bench import environment, plan
+from bench import plan
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.costs import Cost, habits, read
 from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
+from bench.measure import machine
+from bench.measure.worker import Job, Worker
 from bench.plugins import Need, Study
 from bench.questions import hash_of
 from bench.record.schema import Machine, Record
 from bench.runner import Interrupted, Observer, Runner
 from bench.studies._scales import Scale, scale_of
 from bench.task import Task
-from bench.worker import Job, Worker
 
 LEAST_S = 20.0
 """A queue begins nothing in the last seconds of its time; its last training may still take as long."""
@@ -127,11 +128,11 @@ class Queue:
 
     @cached_property
     def _device(self) -> str:
-        return environment.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
+        return machine.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
 
     @cached_property
     def _machine(self) -> Machine:
-        return environment.describe(self._device, installation=environment.installation(self.results))
+        return machine.describe(self._device, installation=machine.installation(self.results))
 
     @property
     def folder(self) -> Path:

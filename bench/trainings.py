@@ -18,12 +18,12 @@ from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.files import files
 from bench.matching import cost_in_closed_form, cost_of
-from bench.own_models import source_of
+from bench.measure.own_models import source_of
+from bench.measure.subject import SPEED_SETTINGS, runnable_policy
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.plugins.recipe import Recipe, recipes
 from bench.record.schema import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.stats import lr_search
-from bench.subject import SPEED_SETTINGS, runnable_policy
 from bench.task import Task, about_of
 from bench.training.published import weights
 from bench.training.views import Shown, shown

@@ -27,10 +27,10 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
 
+from bench.measure.timing import Times
+from bench.measure.worker import Failure, Job, Samples, Window
 from bench.record import schema
 from bench.record.schema import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
-from bench.timing import Times
-from bench.worker import Failure, Job, Samples, Window
 
 
 def resealed(content: bytes) -> bytes:

@@ -140,18 +140,18 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
 
 
 def test_a_swallowed_ctrl_c_is_remembered() -> None:
-    from bench import stopping
+    from bench.measure import interrupts
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with stopping.listening():
-        stopping.check()
+    with interrupts.listening():
+        interrupts.check()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor does
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            stopping.check()
+            interrupts.check()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    with stopping.listening():
-        stopping.check()
+    with interrupts.listening():
+        interrupts.check()
 
 
 @pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"])

@@ -14,17 +14,18 @@ import msgspec
 import pytest
 import torch
 
-from bench import environment, runner, scheduling, settings, worker
+from bench import runner
 from bench.config import RunConfig
-from bench.gpu import NvmlGpu, described, gpu_for
+from bench.measure import cpu_placement, machine, process_settings, worker
+from bench.measure.disturbance import free_memory
+from bench.measure.gpu import NvmlGpu, described, gpu_for
+from bench.measure.subject import Subject
+from bench.measure.timing import Replay, clock_for
+from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
 from bench.record import schema
 from bench.record.schema import SpeedArm
-from bench.state import free_memory
-from bench.subject import Subject
 from bench.summary import summarise
-from bench.timing import Replay, clock_for
-from bench.worker import Failure, Job, Window
 
 from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml
@@ -59,9 +60,9 @@ def test_a_worker_s_device_is_set_before_anything_else(monkeypatch: pytest.Monke
     """Events, captures and handwritten kernels use the current device: with `--device cuda:1` they were those of cuda:0."""
     fake = FakeCuda()
     monkeypatch.setattr(torch.cuda, "set_device", fake.set_device)
-    monkeypatch.setattr(scheduling, "go_first", lambda: None)
-    monkeypatch.setattr(settings, "fix", lambda threads: fake.note("settings"))
-    monkeypatch.setattr("bench.subject.open_subject", lambda *_, **__: fake.note("opened") or SimpleNamespace())
+    monkeypatch.setattr(cpu_placement, "go_first", lambda: None)
+    monkeypatch.setattr(process_settings, "fix", lambda threads: fake.note("settings"))
+    monkeypatch.setattr("bench.measure.subject.open_subject", lambda *_, **__: fake.note("opened") or SimpleNamespace())
     worker._open(Job(arm(), "cuda:1", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
     assert fake.done == [("settings", 1), ("opened", 1)]
     fake.done.clear()
@@ -129,7 +130,7 @@ def counted(calls: list[int]) -> Callable[[], int]:
 
 
 def test_a_capture_and_its_events_are_on_the_call_s_device(graphs: FakeGraphs) -> None:
-    from bench.timing import CudaClock, capture
+    from bench.measure.timing import CudaClock, capture
 
     replay = capture(counted([]), "cuda:1")
     CudaClock("cuda:1").timed(replay)
@@ -139,9 +140,9 @@ def test_a_capture_and_its_events_are_on_the_call_s_device(graphs: FakeGraphs) -
 
 def test_every_size_of_a_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """After eight graphs of one piece of code PyTorch gives up and runs it eagerly: the largest batch was an eager one's."""
+    from bench.measure.subject import open_subject
     from bench.metrics.largest_batch import attempt
     from bench.plugins import models
-    from bench.subject import open_subject
 
     compiled: list[int] = []
 
@@ -200,13 +201,13 @@ def test_a_machine_without_nvidia_smi_is_described(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Fake GPU")
     with_uuid(FakePynvml("GPU-ab12"))
-    assert environment.describe("cuda:0", installation="none").versions["driver"] == "570.1"
+    assert machine.describe("cuda:0", installation="none").versions["driver"] == "570.1"
     with_uuid(None)
-    assert environment.describe("cuda:0", installation="none").versions["driver"] == "unknown"
+    assert machine.describe("cuda:0", installation="none").versions["driver"] == "unknown"
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 580.2\n")
     program.chmod(0o755)
-    assert environment.describe("cuda:0", installation="none").versions["driver"] == "580.2"
+    assert machine.describe("cuda:0", installation="none").versions["driver"] == "580.2"
 
 
 def speed_subject(call: Callable[[], object], policy: str) -> Subject:

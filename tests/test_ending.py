@@ -19,10 +19,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import stopping
 from bench.cli import main
 from bench.errors import UsageError
 from bench.files import temporary
+from bench.measure import interrupts
 from bench.plugins import models
 from bench.training import checkpoint
 from bench.training.splits import Pictures
@@ -186,7 +186,7 @@ def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
 
 def test_a_second_ctrl_c_does_not_break_off_what_the_first_began() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), stopping.listening():
+    with pytest.raises(KeyboardInterrupt), interrupts.listening():
         try:
             signal.raise_signal(signal.SIGINT)
         finally:
@@ -202,7 +202,7 @@ class Destroyed:
 
 def test_a_ctrl_c_that_python_ignores_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
     """Without a word: it is raised in a destructor, where Python prints what it ignores."""
-    with stopping.listening(), pytest.raises(KeyboardInterrupt):
+    with interrupts.listening(), pytest.raises(KeyboardInterrupt):
         one = Destroyed()
         del one
         time.sleep(20)

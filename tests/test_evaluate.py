@@ -14,6 +14,7 @@ from timm.data import create_dataset, create_loader, resolve_data_config
 
 from bench.config import RunConfig
 from bench.errors import Diverged, UsageError
+from bench.measure.worker import Chosen
 from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record.schema import AccuracyArm
@@ -22,7 +23,6 @@ from bench.training.published import CLASSES, weights
 from bench.training.views import timms
 from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, published, read_real
 from bench.training.world import World
-from bench.worker import Chosen
 
 from .pictures import make_folder, make_imagenet
 

@@ -18,10 +18,10 @@ import torch
 
 from bench.cli import main
 from bench.files import files
+from bench.measure.worker import Failure, Job, Window, Workers, descendants
 from bench.record import schema
 from bench.record.schema import About, DamagedRecord, EndLine, SpeedArm
 from bench.training import checkpoint
-from bench.worker import Failure, Job, Window, Workers, descendants
 
 from .conftest import speed_record
 
@@ -180,7 +180,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_line(small_disk: Path) -> None:
 
 
 def test_no_room_in_a_worker_ends_the_run_and_is_no_verdict_on_the_arm() -> None:
-    from bench.worker import failure_of
+    from bench.measure.worker import failure_of
 
     failure = failure_of(OSError(errno.ENOSPC, "No space left on device"))
     assert failure.usage and "make room" in failure.error

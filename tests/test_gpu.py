@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from bench.config import RunConfig
+from bench.measure.subject import open_subject, prepare
+from bench.measure.worker import Workers
 from bench.plugins import models
 from bench.record import schema
 from bench.runner import Outcome, Runner
 from bench.selfcheck import SelfCheck
-from bench.subject import open_subject, prepare
-from bench.worker import Workers
 
 from .conftest import Silent
 

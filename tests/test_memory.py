@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import memory
 from bench.evidence import exponent_over_constant
+from bench.measure import memory
+from bench.measure.subject import Subject
+from bench.measure.timing import Replay
 from bench.plugins import metrics
 from bench.record.schema import SpeedArm
-from bench.subject import Subject
-from bench.timing import Replay
 
 from .conftest import FakeClock
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from bench.errors import ModelFault, UsageError
+from bench.measure.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
 from bench.metrics.largest_batch import search
 from bench.plugins import Metric, metrics, models, policies
 from bench.record.schema import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
-from bench.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
 
 from .conftest import FakeClock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bench.environment import cores
+from bench.measure.machine import cores
 from bench.record.schema import CountArm, Record, SpeedArm, load_folder
 from tests.program import ROOT, assert_one_line, bench
 

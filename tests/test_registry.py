@@ -61,7 +61,7 @@ models.add(Model(name="colour_only", family="linear", build=build, image_size=32
 """
 NEW_METRIC = """
 from bench.plugins import Metric, metrics
-from bench.subject import Reading
+from bench.measure.subject import Reading
 def measure(subject, window):
     return Reading([42.0])
 metrics.add(Metric(name="answer", unit="bit", better="higher", arm="speed", measure=measure))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bench.lane import Lane
+from bench.measure.disturbance import State
+from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
 from bench.record.schema import About, Body, RoundLine, SpeedArm
 from bench.rounds import PROCESSES, RECENT, RENEWING, REPEATING, Rounds
-from bench.state import State
 from bench.task import Task
-from bench.worker import Failure, Job, Window
 
 from .conftest import FakeWorkers, Silent
 

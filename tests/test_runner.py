@@ -10,9 +10,9 @@ import pytest
 
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.measure.worker import Failure, Job, Window
 from bench.record import schema
 from bench.runner import Interrupted, Outcome, Runner
-from bench.worker import Failure, Job, Window
 
 from .conftest import FakeWorkers, Silent
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment, scheduling, settings
+from bench.measure import cpu_placement, machine, process_settings
+from bench.measure.worker import Job, Window, Workers
 from bench.record.schema import SpeedArm
-from bench.worker import Job, Window, Workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own")
 
 
 @pytest.fixture(autouse=True)
 def nobody_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in scheduling.SAID:
+    for name in cpu_placement.SAID:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -36,19 +36,19 @@ def session(pid: int | str = "self") -> str:
 
 def test_it_is_tried_what_going_first_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes on one core; who may not has no part of the time that counts, and whatever goes wrong is a no."""
-    share = scheduling.GETS
-    scheduling.may_go_first.cache_clear()
-    tried = scheduling.may_go_first()
+    share = cpu_placement.GETS
+    cpu_placement.may_go_first.cache_clear()
+    tried = cpu_placement.may_go_first()
     if os.geteuid() != 0:
         assert not tried
-    monkeypatch.setattr(scheduling, "GETS", 2.0)
-    scheduling.may_go_first.cache_clear()
-    assert not scheduling.may_go_first()
-    monkeypatch.setattr(scheduling, "GETS", share)
+    monkeypatch.setattr(cpu_placement, "GETS", 2.0)
+    cpu_placement.may_go_first.cache_clear()
+    assert not cpu_placement.may_go_first()
+    monkeypatch.setattr(cpu_placement, "GETS", share)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    scheduling.may_go_first.cache_clear()
-    assert not scheduling.may_go_first()
-    scheduling.may_go_first.cache_clear()
+    cpu_placement.may_go_first.cache_clear()
+    assert not cpu_placement.may_go_first()
+    cpu_placement.may_go_first.cache_clear()
 
 
 def system(monkeypatch: pytest.MonkeyPatch, before: int, allowed: bool) -> None:
@@ -65,14 +65,14 @@ def system(monkeypatch: pytest.MonkeyPatch, before: int, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "allowed", "after"), [(0, True, scheduling.NICENESS), (0, False, 0), (5, True, 5), (-3, True, -3), (-20, False, -20)]
+    ("before", "allowed", "after"), [(0, True, cpu_placement.NICENESS), (0, False, 0), (5, True, 5), (-3, True, -3), (-20, False, -20)]
 )
 def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
     before: int, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system(monkeypatch, before, allowed)
-    scheduling.go_first()
-    assert scheduling.niceness() == settings.current()["niceness"] == after
+    cpu_placement.go_first()
+    assert cpu_placement.niceness() == process_settings.current()["niceness"] == after
 
 
 @pytest.mark.parametrize(("asking", "allowed", "after"), [(0, True, 0), (0, False, 15), (5, True, 5), (None, True, 15)])
@@ -80,8 +80,8 @@ def test_a_launchers_niceness_gives_way_to_that_of_who_asked(
     asking: int | None, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system(monkeypatch, 15, allowed)
-    scheduling.be_as_nice_as(asking)
-    assert scheduling.niceness() == after
+    cpu_placement.be_as_nice_as(asking)
+    assert cpu_placement.niceness() == after
 
 
 def test_the_threads_that_compute_go_first_too() -> None:
@@ -103,51 +103,51 @@ print(*{os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/
 @pytest.fixture
 def first(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where processes may come before others."""
-    monkeypatch.setattr(scheduling, "may_go_first", lambda: True)
+    monkeypatch.setattr(cpu_placement, "may_go_first", lambda: True)
 
 
 @pytest.mark.usefixtures("first")
 def test_what_the_user_says_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert scheduling.described({}) == {"goes_first": "verified", "threads_placed": "one a core"}
-    assert scheduling.described({"OMP_PROC_BIND": "false"}) == {"omp_proc_bind": "false"}
+    assert cpu_placement.described({}) == {"goes_first": "verified", "threads_placed": "one a core"}
+    assert cpu_placement.described({"OMP_PROC_BIND": "false"}) == {"omp_proc_bind": "false"}
     monkeypatch.setenv("GOMP_CPU_AFFINITY", "0")
-    with scheduling.asked_for():
+    with cpu_placement.asked_for():
         assert "OMP_PROC_BIND" not in os.environ and "OMP_PLACES" not in os.environ
 
 
 def test_who_may_not_go_first_may_leave_his_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "may_go_first", lambda: False)
-    assert scheduling.described({}) == {}
-    assert scheduling.described({"OMP_PLACES": "cores"}) == {"omp_places": "cores"}
+    monkeypatch.setattr(cpu_placement, "may_go_first", lambda: False)
+    assert cpu_placement.described({}) == {}
+    assert cpu_placement.described({"OMP_PLACES": "cores"}) == {"omp_places": "cores"}
 
 
 @pytest.mark.usefixtures("first")
 def test_only_what_is_started_within_is_asked() -> None:
     everywhere = sorted(os.sched_getaffinity(0))
-    with scheduling.asked_for():
+    with cpu_placement.asked_for():
         assert os.environ["OMP_PLACES"] == ",".join(f"{{{core}}}" for core in everywhere)
         assert os.environ["OMP_PROC_BIND"] == "close"
-    assert not set(scheduling.SAID) & set(os.environ)
+    assert not set(cpu_placement.SAID) & set(os.environ)
     assert sorted(os.sched_getaffinity(0)) == everywhere
 
 
 def test_a_timed_process_has_each_thread_on_a_core_of_its_own() -> None:
     arm = SpeedArm(model="convmixer_64_2_k3_p4", image_size=64, num_classes=10, policy="fp32", device="cpu", batch_size=8)
-    everywhere, cores = os.sched_getaffinity(0), environment.cores()
+    everywhere, cores = os.sched_getaffinity(0), machine.cores()
     worker = Workers().open(Job(arm, "cpu", seed=0, threads=cores))
     mine = session()
     try:
-        assert worker.ready()["cores_of_main_thread"] == (1 if scheduling.may_go_first() else cores)
+        assert worker.ready()["cores_of_main_thread"] == (1 if cpu_placement.may_go_first() else cores)
         worker.take(Window("throughput", 0.05), lambda text: None)
         found = cores_of_threads(worker.pid)
-        if scheduling.may_go_first():  # what was tried and what holds are the same
-            assert session(worker.pid).endswith(f"nice {scheduling.NICENESS}") or not scheduling.AUTOGROUP.exists()
+        if cpu_placement.may_go_first():  # what was tried and what holds are the same
+            assert session(worker.pid).endswith(f"nice {cpu_placement.NICENESS}") or not cpu_placement.AUTOGROUP.exists()
         assert session() == mine, "the session of the program itself was changed"
     finally:
         worker.close()
     main = found.pop(worker.pid)
     alone = [next(iter(mask)) for mask in found.values() if len(mask) == 1]
-    if scheduling.may_go_first():
+    if cpu_placement.may_go_first():
         assert len(main) == 1
         assert cores == 1 or sorted([*main, *alone]) == sorted(everywhere)
 
@@ -177,7 +177,7 @@ def released(*arguments: str, **said: str) -> list[object]:
 
 
 def test_a_process_may_go_everywhere_until_it_settles() -> None:
-    cores = environment.cores()
+    cores = machine.cores()
     assert released() == [cores, 1, True, [], 1]
 
 
@@ -187,12 +187,12 @@ def test_a_second_openmp_keeps_the_main_thread_from_settling(tmp_path: Path) -> 
     maps.write_text(
         "".join(f"7f00-7f01 r-xp 00000000 fe:00 1   {path}\n" for path in ("/a/libgomp.so.1", "/a/libgomp.so.1", "/b/libiomp5.so"))
     )
-    cores = environment.cores()
+    cores = machine.cores()
     assert released(str(maps)) == [cores, 1, True, [], cores]
 
 
 def test_who_wants_no_places_gets_none() -> None:
-    cores = environment.cores()
+    cores = machine.cores()
     assert released(OMP_PROC_BIND="false") == [cores, cores, True, ["OMP_PROC_BIND"], cores]
 
 

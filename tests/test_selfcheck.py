@@ -11,9 +11,9 @@ import torch
 
 from bench.doubled import once, twice
 from bench.errors import UsageError
+from bench.measure.worker import Job, Window
 from bench.record.schema import SpeedArm
 from bench.selfcheck import SelfCheck, Verdict
-from bench.worker import Job, Window
 
 from .conftest import FakeWorkers
 

@@ -17,16 +17,17 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from bench import environment, plan
+from bench import plan
 from bench.cli import main
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.measure import machine
+from bench.measure.worker import Job, builder, descendants
 from bench.record import schema
 from bench.record.schema import AccuracyArm, SpeedArm, key_of
 from bench.training import world
 from bench.training.session import train_and_evaluate
 from bench.training.world import attempt
-from bench.worker import Job, builder, descendants
 
 SWEEP = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "top1", "--device", "cpu"]
 TRAININGS = [*SWEEP, "--data", "digits", "--recipe", "digits:epochs=1"]
@@ -143,7 +144,7 @@ def undisturbed(model: str, recipe: str, seed: int) -> float:
     )
 
     before, build = torch.get_num_threads(), builder(Job(arm, "cpu", seed, 1))
-    torch.set_num_threads(max(1, environment.cores() // 2))  # as each of two processes has
+    torch.set_num_threads(max(1, machine.cores() // 2))  # as each of two processes has
     try:
         found = train_and_evaluate(arm, build=build, device=torch.device("cpu"), seed=seed, workers=0, files=None)
     finally:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import allocator, settings
-from bench.gpu import NvmlGpu, gpu_for
+from bench.measure import allocator, process_settings
+from bench.measure.disturbance import State, free_memory
+from bench.measure.gpu import NvmlGpu, gpu_for
+from bench.measure.subject import Subject
 from bench.metrics import energy
 from bench.record.schema import SpeedArm
-from bench.state import State, free_memory
-from bench.subject import Subject
 
 from .conftest import FakeClock
 
@@ -154,10 +154,10 @@ def test_energy_that_cannot_be_read_is_unsupported_and_not_guessed() -> None:
 
 def test_how_openmp_waits_is_set_unless_the_user_has() -> None:
     environment: dict[str, str] = {}
-    assert settings.waiting(environment) == {"gomp_spincount": settings.SPINS}
-    assert environment == {"GOMP_SPINCOUNT": settings.SPINS}
+    assert process_settings.waiting(environment) == {"gomp_spincount": process_settings.SPINS}
+    assert environment == {"GOMP_SPINCOUNT": process_settings.SPINS}
     mine = {"OMP_WAIT_POLICY": "passive"}
-    assert settings.waiting(mine) == {"omp_wait_policy": "passive"}
+    assert process_settings.waiting(mine) == {"omp_wait_policy": "passive"}
     assert mine == {"OMP_WAIT_POLICY": "passive"}
 
 
@@ -194,12 +194,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
-    before = settings.current()
+    before = process_settings.current()
     try:
-        settings.tf32(True)
-        assert settings.current()["matmul_tf32"] is settings.current()["cudnn_tf32"] is True
-        settings.fix(int(before["threads"] or 1))
-        assert settings.current()["matmul_tf32"] is settings.current()["cudnn_tf32"] is False
+        process_settings.tf32(True)
+        assert process_settings.current()["matmul_tf32"] is process_settings.current()["cudnn_tf32"] is True
+        process_settings.fix(int(before["threads"] or 1))
+        assert process_settings.current()["matmul_tf32"] is process_settings.current()["cudnn_tf32"] is False
     finally:
         torch.backends.cuda.matmul.allow_tf32 = bool(before["matmul_tf32"])
         torch.backends.cudnn.allow_tf32 = bool(before["cudnn_tf32"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment
 from bench.cli import main
 from bench.errors import UsageError
+from bench.measure import machine as environment
 from bench.record import schema
 from bench.record.reading import read_below, read_folder
 

@@ -10,10 +10,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from bench.measure.subject import SPEED_SETTINGS, capacity_call, open_subject, prepare
 from bench.plugins import models
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
-from bench.subject import SPEED_SETTINGS, capacity_call, open_subject, prepare
 from bench.summary import summarise
 from bench.timed_weights import as_trained
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.timing import WarmUp, back_to_back, each_call, warm_up
+from bench.measure.timing import WarmUp, back_to_back, each_call, warm_up
 
 from .conftest import FakeClock
 

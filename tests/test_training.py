@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from bench.errors import Diverged, ModelFault, UsageError
+from bench.measure.subject import Execution, split_policy
 from bench.plugins import datasets, models, open_data, policies
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm
-from bench.subject import Execution, split_policy
 from bench.training import session
 from bench.training.feed import feed_of
 from bench.training.files import Files

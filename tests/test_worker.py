@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import scheduling
+from bench.measure import cpu_placement
+from bench.measure.worker import Failure, Job, Window, Workers, failure_of
 from bench.record.schema import CountArm, SpeedArm
-from bench.worker import Failure, Job, Window, Workers, failure_of
 
-GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {scheduling.NICENESS})"
+GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {cpu_placement.NICENESS})"
 MAY_GO_FIRST = subprocess.run([sys.executable, "-c", GO_FIRST], capture_output=True).returncode == 0
 
 
@@ -37,7 +37,7 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
     try:
         setup = worker.ready()
         assert set(setup) >= {"build_s", "first_call_s", "warmup_windows", "steady"}
-        assert setup["niceness"] == (scheduling.NICENESS if MAY_GO_FIRST else scheduling.niceness())
+        assert setup["niceness"] == (cpu_placement.NICENESS if MAY_GO_FIRST else cpu_placement.niceness())
         samples = worker.take(Window("throughput", 0.05), lambda text: None)
         assert samples.values[0] > 0
         assert worker.take(Window("memory", 0.0), lambda text: None).detail["since"] == "window"

@@ -8,15 +8,15 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import scheduling
 from bench.config import RunConfig
+from bench.measure import cpu_placement
+from bench.measure.worker import Failure, Workers
 from bench.plugins import Arrived, models
 from bench.record import schema
 from bench.record.schema import Arm, Machine, Sample
 from bench.runner import Runner
 from bench.sharing import Only
 from bench.task import Task
-from bench.worker import Failure, Workers
 
 
 @dataclass
@@ -45,7 +45,7 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
     `folder` is where that was started, `installation` its results folder's name, `niceness` what the scheduler makes of it.
     """
     where = platform.node()
-    scheduling.be_as_nice_as(niceness)
+    cpu_placement.be_as_nice_as(niceness)
     if Path(folder).is_dir():  # user models may be named from there
         os.chdir(folder)
         if folder not in sys.path:

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import environment, scheduling, stopping
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
+from bench.measure import cpu_placement, interrupts, machine
 from bench.plugins import Arrived, Launcher, launchers
 
 RETRIES = 3
@@ -35,8 +35,8 @@ def spread(config: RunConfig, keys: list[str]) -> Iterator[Arrived]:
         raise UsageError("--launcher: ray is not installed; pip install 'convmixer-bench[scale]' would do that")
     import ray
 
-    cuda = environment.resolve_device(config.device).startswith("cuda")
-    wanted: dict[str, Any] = {"num_gpus": 1} if cuda else {"num_cpus": environment.cores()}
+    cuda = machine.resolve_device(config.device).startswith("cuda")
+    wanted: dict[str, Any] = {"num_gpus": 1} if cuda else {"num_cpus": machine.cores()}
     joined = not ray.is_initialized()
     if joined:
         _join(ray, config.address)
@@ -47,8 +47,8 @@ def spread(config: RunConfig, keys: list[str]) -> Iterator[Arrived]:
         remote = ray.remote(max_retries=RETRIES, **wanted)(measure)
         home: dict[str, Any] = {
             "folder": os.getcwd(),
-            "installation": environment.installation(config.results),
-            "niceness": scheduling.niceness(),
+            "installation": machine.installation(config.results),
+            "niceness": cpu_placement.niceness(),
         }
         open_ones = {remote.options(name=f"bench {key}").remote(shared, key, **home): key for key in keys}
         while open_ones:
@@ -75,9 +75,9 @@ def _join(ray: Any, address: str | None) -> None:
     if address is not None:
         reach(address)
     try:
-        with stopping.kept():  # Ray would have SIGTERM end this process without a word
+        with interrupts.kept():  # Ray would have SIGTERM end this process without a word
             if address is None:
-                ray.init(address="local", num_cpus=environment.cores(), include_dashboard=False, **quiet)
+                ray.init(address="local", num_cpus=machine.cores(), include_dashboard=False, **quiet)
             else:
                 ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:

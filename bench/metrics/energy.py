@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, cuda_only, metrics
 from bench.record.schema import SpeedArm
-from bench.subject import Reading, Subject
 
 IDLE = 1.0
 """Seconds that the GPU is left alone before each window."""

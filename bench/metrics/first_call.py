@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics
-from bench.subject import Reading, Subject
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from bench import settings
-from bench.memory import is_out_of_memory
+from bench.measure import process_settings
+from bench.measure.disturbance import free_memory
+from bench.measure.memory import is_out_of_memory
+from bench.measure.subject import Reading, Subject, capacity_call
 from bench.plugins import Metric, metrics
 from bench.record.schema import SpeedArm
-from bench.state import free_memory
-from bench.subject import Reading, Subject, capacity_call
 
 SHARE = 0.8
 """Of the free memory on a CPU that the search may take: beyond it the system kills somebody else."""
@@ -28,7 +28,7 @@ def measure(subject: Subject, window: float) -> Reading:
         if free is None:
             raise NotImplementedError("the free memory of this system cannot be read; --worker-memory sets a limit")
         limit = int(SHARE * free)
-        settings.limit_memory(limit, subject.device)
+        process_settings.limit_memory(limit, subject.device)
     longest = 0.0
 
     def fits(batch: int) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 
+from bench.measure.subject import Reading, Subject
+from bench.measure.timing import Replay, capture, each_call
 from bench.plugins import Metric, cuda_only, metrics
-from bench.subject import Reading, Subject
-from bench.timing import Replay, capture, each_call
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from bench.layers import costs, macs, times
+from bench.measure.subject import Reading, Subject
+from bench.measure.timing import back_to_back
 from bench.plugins import Metric, metrics
-from bench.subject import Reading, Subject
-from bench.timing import back_to_back
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -1,9 +1,9 @@
 """Peak memory of one forward pass, weights included."""
 
-from bench import memory
+from bench.measure import memory
+from bench.measure.subject import Reading, Subject
+from bench.measure.timing import pool_of
 from bench.plugins import Metric, metrics
-from bench.subject import Reading, Subject
-from bench.timing import pool_of
 
 
 def measure(subject: Subject, window: float) -> Reading:

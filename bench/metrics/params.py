@@ -1,7 +1,7 @@
 """Parameters of a model: every element that an optimizer would train."""
 
+from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics
-from bench.subject import Reading, Subject
 
 
 def measure(subject: Subject, window: float) -> Reading:

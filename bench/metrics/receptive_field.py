@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.measure.subject import Reading, Subject
+from bench.measure.worker import images_of
 from bench.plugins import Metric, metrics, models, open_data
 from bench.receptive_field import IMAGES, field_of, gradient_map
 from bench.record.schema import AccuracyArm
-from bench.subject import Reading, Subject
 from bench.training import checkpoint
 from bench.training.augment import normalised
 from bench.training.evaluate import Once, view_of
 from bench.training.files import Files
 from bench.training.session import in_size, recipe_of
 from bench.training.splits import Split, Splits
-from bench.worker import images_of
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -1,8 +1,8 @@
 """Images per second of calls made back to back."""
 
+from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics
 from bench.record.schema import SpeedArm
-from bench.subject import Reading, Subject
 
 
 def measure(subject: Subject, window: float) -> Reading:

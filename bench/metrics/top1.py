@@ -9,23 +9,23 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bench import environment
+from bench.measure import machine
+from bench.measure.subject import Reading, Subject
+from bench.measure.worker import Chosen, Job, images_of
 from bench.plugins import Metric, dataset_of, metrics, open_data
 from bench.record.schema import AccuracyArm
-from bench.subject import Reading, Subject
 from bench.training.evaluate import Result
 from bench.training.files import Files
 from bench.training.session import train_and_evaluate
 from bench.training.weights import evaluate_weights
 from bench.training.world import ALONE, World
-from bench.worker import Chosen, Job, images_of
 
 
 def measure(subject: Subject, window: float) -> Reading:
     """Train (or take weights, or a baseline), then read the test labels once."""
     arm, job = subject.arm, subject.job
     assert isinstance(arm, AccuracyArm)
-    device, workers = torch.device(subject.device), environment.cores()
+    device, workers = torch.device(subject.device), machine.cores()
     if arm.recipe is not None:
         return train(arm, job, build=subject.build, device=device, seed=subject.seed, workers=workers, tell=subject.progress)
     if arm.weights is not None or arm.checkpoint is not None:

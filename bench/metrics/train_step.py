@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench import memory
+from bench.measure import memory
+from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics
 from bench.record.schema import SpeedArm
-from bench.subject import Reading, Subject
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -69,7 +69,7 @@ class Metric:
 
     `arm` says what it is measured of: "count" (model and image size), "speed" (model, policy, device, batch size,
     image size), "accuracy" (model, recipe or weights, data) or "probe" (the machine itself). `measure(subject, window)`
-    takes one window of about `window` seconds and returns a `bench.subject.Reading`; `window` here overrides the usual
+    takes one window of about `window` seconds and returns a `bench.measure.subject.Reading`; `window` here overrides the usual
     length. `batch` restricts a speed metric to one batch size, `mode` says what a call does; `rounds` says in how many
     rounds it takes part where not in all; a `cold` one needs the compiler's cache empty in every process. A metric
     `on_request` is measured only where it is named. `supports(device)` returns a reason where it cannot be measured,
@@ -95,7 +95,7 @@ class Metric:
 class Policy:
     """One switch of how a model is executed; switches are combined as `bf16+channels_last`.
 
-    `apply(execution)` changes a `bench.subject.Execution` in place. Switches are applied in the order of `order`,
+    `apply(execution)` changes a `bench.measure.subject.Execution` in place. Switches are applied in the order of `order`,
     whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
     switches of one slot exclude each other, `also` names further slots that a switch fills, and `default` is the one that
     changes nothing. `supports(device)` returns a reason where it cannot run, else None. `inference_only` ones are refused

@@ -2,8 +2,8 @@
 
 import torch
 
+from bench.measure.subject import Execution, module_of
 from bench.plugins import Policy, policies
-from bench.subject import Execution, module_of
 
 
 def apply(execution: Execution) -> None:

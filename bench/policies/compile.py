@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from bench.measure.subject import Execution
 from bench.plugins import Policy, policies
-from bench.subject import Execution
 
 
 def keep(execution: Execution) -> None:

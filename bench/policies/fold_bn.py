@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torch.fx import GraphModule
 
+from bench.measure.subject import Execution, module_of
 from bench.plugins import Policy, policies
-from bench.subject import Execution, module_of
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -6,10 +6,10 @@ import importlib.util
 
 from torch import nn
 
+from bench.measure.subject import Execution, module_of
+from bench.measure.timing import capture
 from bench.plugins import Policy, policies
 from bench.policies.compile import compiled
-from bench.subject import Execution, module_of
-from bench.timing import capture
 
 LARGE = 9
 """Filters of this side or more stay in NCHW order on a CPU: channels-last ones are slow there."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from bench.measure.subject import Execution
+from bench.measure.timing import capture
 from bench.plugins import Policy, cuda_only, policies
-from bench.subject import Execution
-from bench.timing import capture
 
 
 def apply(execution: Execution) -> None:

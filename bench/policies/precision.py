@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import torch
 
-from bench import settings
+from bench.measure import process_settings
+from bench.measure.subject import Execution, module_of
 from bench.plugins import Policy, cuda_only, policies
-from bench.subject import Execution, module_of
 
 
 def keep(execution: Execution) -> None:
@@ -22,7 +22,7 @@ def keep(execution: Execution) -> None:
 
 def allow_tf32(execution: Execution) -> None:
     """Let matrix products and convolutions alike round their inputs to 10 bits of mantissa."""
-    settings.tf32(True)
+    process_settings.tf32(True)
 
 
 def cast(dtype: torch.dtype) -> Callable[[Execution], None]:

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from bench import scheduling
 from bench.errors import UsageError
+from bench.measure import cpu_placement
 from bench.training.splits import Pictures
 
 BROKEN_SHARE = 0.001
@@ -53,7 +53,7 @@ def loaded(images: Dataset[Any], *, workers: int, device: torch.device, **batche
 def begin(number: int) -> None:
     """What a process that reads images does first. Ctrl-C is the program's own affair."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    scheduling.release()
+    cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

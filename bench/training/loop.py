@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from bench import held
 from bench.errors import Diverged
+from bench.measure.subject import Execution
+from bench.measure.timing import clock_for
 from bench.outputs import AUXILIARY_WEIGHT, heads
 from bench.plugins.recipe import Recipe
-from bench.subject import Execution
-from bench.timing import clock_for
 from bench.training import checkpoint
 from bench.training.draw import seed_everything
 from bench.training.feed import Feed

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.errors import Diverged, UsageError
 from bench.files import files
 from bench.files.foreign_errors import refusing
+from bench.measure.worker import Chosen
 from bench.plugins import Model, dataset_of, models, open_data
 from bench.record.schema import AccuracyArm
 from bench.training import weights_file
@@ -23,7 +24,6 @@ from bench.training.published import CLASSES, with_weights
 from bench.training.session import in_size
 from bench.training.splits import Part, Pictures, commonest
 from bench.training.views import shown
-from bench.worker import Chosen
 
 
 @dataclass

@@ -104,7 +104,7 @@ if what == "validate":
     seconds = time.perf_counter() - start
     print(json.dumps({"first": int(found.first.sum()), "five": int(found.among_five.sum()), "images_per_s": len(found.first) / seconds}))
 else:
-    from bench.subject import Execution
+    from bench.measure.subject import Execution
     from bench.training.feed import feed_of
     from bench.training.loop import Training
     from bench.plugins.recipe import changed, recipes

@@ -3,7 +3,7 @@
     python -m tests.by_hand.training_speed [--batch 256] [--ways fp32,channels_last] [--rounds 8] [--steps 12] [--seeds 4]
 
 The original's way is float32, eager, contiguous, in a process that changes nothing of what PyTorch and libc do by default.
-The others are what the bench does to a measured process (`bench.settings.fix`), with policies. Each lives in a process of its
+The others are what the bench does to a measured process (`bench.measure.process_settings.fix`), with policies. Each lives in a process of its
 own; a round is one step of each, in random order, and the ratio is paired by round. Images are CIFAR-shaped, in memory, and
 can be learnt: each class has a pattern of its own under noise. For the losses each way trains from the same weights on
 the same images: those of every way must lie as near to the original's as another seed of the original does.
@@ -23,11 +23,11 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from bench import settings
+from bench.measure import process_settings
+from bench.measure.subject import Execution, module_of
 from bench.plugins import models, policies
 from bench.stats.formatting import interval
 from bench.stats.paired import paired_ratio
-from bench.subject import Execution, module_of
 
 ORIGINAL = "original"
 """Plain PyTorch; the other ways are policies, in processes as the bench measures them."""
@@ -38,7 +38,7 @@ def training(way: str, batch: int, seed: int) -> Iterator[float]:
     if way == ORIGINAL:
         torch.set_num_threads(os.cpu_count() or 1)
     else:
-        settings.fix(os.cpu_count() or 1)
+        process_settings.fix(os.cpu_count() or 1)
     torch.manual_seed(0)
     patterns = torch.randn(10, 3, 32, 32)
     torch.manual_seed(seed)
@@ -92,7 +92,7 @@ class Trainer:
 def speeds(ways: list[str], batch: int, rounds: int) -> None:
     """Images a second, and their ratio to the original's."""
     trainers = {ORIGINAL: Trainer(ORIGINAL, batch)}
-    settings.waiting()  # in the environment of those that start from here on
+    process_settings.waiting()  # in the environment of those that start from here on
     trainers |= {way: Trainer(way, batch) for way in ways}
     for trainer in trainers.values():
         for _ in range(2):

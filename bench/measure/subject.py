@@ -13,14 +13,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench import held, memory, scheduling, settings
+from bench import held
 from bench.errors import ModelFault, UsageError
-from bench.gpu import Gpu, gpu_for
+from bench.measure import cpu_placement, memory, process_settings
+from bench.measure.gpu import Gpu, gpu_for
+from bench.measure.timing import Clock, back_to_back, clock_for, warm_up
 from bench.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.plugins import handwritten, policies
 from bench.record.schema import Arm, Mode, Scalar, SpeedArm
 from bench.timed_weights import as_trained
-from bench.timing import Clock, back_to_back, clock_for, warm_up
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
@@ -204,7 +205,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
     subject.set_back |= held.set_back(subject.held)
     check_output(output, arm)
     if subject.device == "cpu":
-        scheduling.settle()  # now that whatever compiles, compiled
+        cpu_placement.settle()  # now that whatever compiles, compiled
     rules = SPEED_SETTINGS
     warmed = warm_up(
         subject.call,
@@ -227,7 +228,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         **({"handwritten": True} if handwritten(arm.policy) else {}),
         **subject.weights,
         **({"auxiliary_heads": execution.auxiliary} if execution.auxiliary else {}),
-        **settings.current(),
+        **process_settings.current(),
         **settings_said(subject),
     }
     return subject.setup

@@ -9,11 +9,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bench import environment, identity
+from bench import identity
 from bench.errors import UsageError
+from bench.measure import machine
+from bench.measure.worker import Failure, Identify, Job, Workers
 from bench.plugins import Model, sources
 from bench.record.schema import CountArm
-from bench.worker import Failure, Identify, Job, Workers
 
 
 def source_of(model: Model, *, image_size: int, num_classes: int, use: identity.Use = "inference") -> str | None:
@@ -29,7 +30,7 @@ def _identified(name: str, image_size: int, num_classes: int, use: identity.Use)
     arm = CountArm(model=name, image_size=image_size, num_classes=num_classes)
     with Workers() as workers:
         try:
-            worker = workers.open(Job(arm=arm, device="cpu", seed=identity.SEED, threads=environment.cores()))
+            worker = workers.open(Job(arm=arm, device="cpu", seed=identity.SEED, threads=machine.cores()))
             return worker.identify(Identify(use))
         except Failure as failure:
             if failure.usage:

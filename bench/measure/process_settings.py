@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
-from bench import allocator, memory, scheduling
+from bench.measure import allocator, cpu_placement, memory
 from bench.record.schema import Scalar
 
 SPINS = "10000"
@@ -68,8 +68,8 @@ def current() -> dict[str, Scalar]:
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "niceness": scheduling.niceness(),
-        "cores_of_main_thread": scheduling.cores(),
+        "niceness": cpu_placement.niceness(),
+        "cores_of_main_thread": cpu_placement.cores(),
     }
 
 

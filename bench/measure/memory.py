@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import allocator
+from bench.measure import allocator
 
 SHARED = ("RssFile", "RssShmem")
 """Pages of files and of memory that several processes share (proc(5)); the rest are anonymous."""

@@ -24,19 +24,19 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bench import scheduling, settings, stopping
 from bench.advice import advised
 from bench.errors import Diverged, ModelFault, Uncountable, UsageError
 from bench.files import temporary
 from bench.files.files import unwritable
-from bench.memory import is_out_of_memory
+from bench.measure import cpu_placement, interrupts, process_settings
+from bench.measure.memory import is_out_of_memory
 from bench.record.schema import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
 
 GLANCE = 0.05
 """Seconds between two looks at the machine while a window runs."""
 PATIENCE = 5.0
 """Seconds that a killed worker may take to be gone (freeing much memory takes a while)."""
-PRELOAD = ["torch", "timm", "torchvision", "bench.subject"]
+PRELOAD = ["torch", "timm", "torchvision", "bench.measure.subject"]
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class Workers:
     """
 
     def __init__(self) -> None:
-        settings.waiting()
+        process_settings.waiting()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)
         self._opened: list[ProcessWorker] = []
@@ -278,7 +278,7 @@ def _serving() -> Iterator[None]:
     """How the server of workers is started: its threads placed, deaf to Ctrl-C, its temporary files where they are removed."""
     with _in_silence():
         resource_tracker.ensure_running()  # older Pythons have it unblock Ctrl-C
-    with scheduling.asked_for(), stopping.deaf_children(), temporary.used():
+    with cpu_placement.asked_for(), interrupts.deaf_children(), temporary.used():
         yield
 
 
@@ -308,7 +308,7 @@ def serve(pipe: Connection, job: Job) -> None:
     """The worker's life: answer requests until the pipe closes."""
     from bench.plugins import models
 
-    scheduling.release()
+    cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     models.typed.add(job.arm.model)  # else there would be no job of it
     with suppress(EOFError, ConnectionError):  # the runner has ended, or does not want this worker any more
@@ -380,12 +380,12 @@ def kill_tree(pid: int) -> None:
 
 def _open(job: Job, pipe: Connection) -> Any:
 
-    from bench.subject import open_subject
+    from bench.measure.subject import open_subject
 
     if isinstance(job.arm, SpeedArm | ProbeArm):
-        scheduling.go_first()
-    settings.use_device(job.device)
-    settings.fix(job.threads)
+        cpu_placement.go_first()
+    process_settings.use_device(job.device)
+    process_settings.fix(job.threads)
     if job.cache is not None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache
         os.environ["TRITON_CACHE_DIR"] = os.path.join(job.cache, "triton")
@@ -394,11 +394,11 @@ def _open(job: Job, pipe: Connection) -> Any:
             os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA, which is known
     if job.memory is not None:
-        settings.limit_memory(job.memory, job.device)
+        process_settings.limit_memory(job.memory, job.device)
     if isinstance(job.arm, ProbeArm):
-        settings.tf32(job.arm.precision == "tf32")
+        process_settings.tf32(job.arm.precision == "tf32")
         if job.device == "cpu":
-            scheduling.settle()
+            cpu_placement.settle()
     changed: dict[str, str] = {}
     build = builder(job, changed)
     subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
@@ -438,7 +438,7 @@ def _identified(job: Job, request: Identify) -> Samples:
 
     assert isinstance(job.arm, CountArm)
     arm = job.arm
-    settings.fix(job.threads)
+    process_settings.fix(job.threads)
     found = identify(arm.model, image_size=arm.image_size, num_classes=arm.num_classes, use=request.use)
     return Samples(detail={"identity": found})
 
@@ -452,8 +452,8 @@ def is_network(arm: Arm) -> bool:
 
 def _do(subject: Any, request: Window | None) -> Samples:
     from bench import held
+    from bench.measure.subject import prepare
     from bench.plugins import metrics
-    from bench.subject import prepare
 
     if request is None:
         timed = isinstance(subject.arm, SpeedArm) and subject.arm.mode != "capacity"

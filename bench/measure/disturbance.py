@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.gpu import OWN, Gpu
-from bench.memory import in_file
+from bench.measure.gpu import OWN, Gpu
+from bench.measure.memory import in_file
 from bench.record.schema import Scalar
 
 TAKEN = 0.10

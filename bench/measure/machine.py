@@ -12,13 +12,13 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import allocator, scheduling
 from bench.errors import UsageError
 from bench.files import files
-from bench.gpu import driver_version
+from bench.measure import allocator, cpu_placement
+from bench.measure.gpu import driver_version
+from bench.measure.process_settings import waiting
 from bench.plugins.registry import ROOT
 from bench.record.schema import Machine, Scalar
-from bench.settings import waiting
 
 
 def resolve_device(wanted: str) -> str:
@@ -69,7 +69,7 @@ def describe(device: str, *, installation: str) -> Machine:
         "threads": cores(),
         **waiting(),
         **allocator.described(),
-        **scheduling.described(),
+        **cpu_placement.described(),
         "installation": installation,
     }
     cpu = cpu_name()
