@@ -860,7 +860,7 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
         Levels of modules to show.
     """
     from bench.console import print_layers
-    from bench.describe import describe as layers_of
+    from bench.count.module_tree import describe as layers_of
     from bench.plugins import models
 
     check_shape(image_size, num_classes)

@@ -19,7 +19,7 @@ from bench.stats.formatting import interval, number, scale
 from bench.table import Table
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
-    from bench.describe import Described, Layer
+    from bench.count.module_tree import Described, Layer
     from bench.doctor import Finding
     from bench.measure.worker import Failure
     from bench.record.schema import Arm, Machine, Sample

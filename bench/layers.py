@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.counting import counter_of
+from bench.count.macs import counter_of
 from bench.measure.timing import Clock
 
 ACTIVATIONS = (nn.GELU, nn.ReLU, nn.SiLU, nn.Hardswish, nn.Softmax, nn.Sigmoid)

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from bench.counting import torch_macs
+from bench.count.macs import torch_macs
+from bench.count.token_grid import Blocks
+from bench.count.without_memory import built
 from bench.errors import Uncountable, UsageError
 from bench.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
-from bench.grids import Blocks
 from bench.plugins import Family, Model, models
-from bench.without_memory import built
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Hold = Literal["tokens", "shape"]

@@ -9,8 +9,8 @@ from itertools import product
 import msgspec
 
 from bench.config import DEFAULT_POLICY, RunConfig
+from bench.count.identity import Use
 from bench.errors import UsageError
-from bench.identity import Use
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models

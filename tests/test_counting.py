@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import einsum
-from bench.counting import count, torch_macs
+from bench.count import einsum
+from bench.count.macs import count, torch_macs
+from bench.count.operators import cheapest_chain
 from bench.errors import Uncountable
-from bench.operators import cheapest_chain
 from bench.plugins import models
 from bench.record.product_names import is_opaque, is_product
 from bench.record.schema import end_of, load, troubles

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.describe import Layer, describe
+from bench.count.module_tree import Layer, describe
 from bench.matching import cost_of
 from bench.plugins import models
 

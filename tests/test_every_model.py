@@ -12,7 +12,7 @@ import torch
 from timm.layers import set_fused_attn
 from torch import nn
 
-from bench.counting import count, torch_macs
+from bench.count.macs import count, torch_macs
 from bench.plugins import Model, models
 
 NAMES = models.names()

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import identity
-from bench.building import build
-from bench.identity import Use, built
-from bench.outputs import heads
+from bench.count import identity
+from bench.count.building import build
+from bench.count.identity import Use, built
+from bench.count.outputs import heads
 from bench.plugins import Model, models, sources
 from tests.by_hand.released import current
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.cli import main
+from bench.count.effective_field import field_of, gradient_map
 from bench.plugins import models
-from bench.receptive_field import field_of, gradient_map
 from bench.record.arrays import read_arrays
 from bench.record.schema import AccuracyArm, load_folder
 from bench.summary import accuracies_of

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bench import identity
+from bench.count import identity
 from bench.errors import UsageError
 from bench.measure import machine
 from bench.measure.worker import Failure, Identify, Job, Workers

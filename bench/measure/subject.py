@@ -13,15 +13,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench import held
+from bench.count import process_guard
+from bench.count.outputs import AUXILIARY_WEIGHT, heads, logits_of
+from bench.count.timed_weights import as_trained
 from bench.errors import ModelFault, UsageError
 from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.gpu import Gpu, gpu_for
 from bench.measure.timing import Clock, back_to_back, clock_for, warm_up
-from bench.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.plugins import handwritten, policies
 from bench.record.schema import Arm, Mode, Scalar, SpeedArm
-from bench.timed_weights import as_trained
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {
@@ -120,7 +120,7 @@ class Subject:
     """What the worker was told, for those who keep files."""
     kept: dict[str, Any] = field(default_factory=dict)
     """What probes make once: tensors, and calls that hold some."""
-    held: held.Values = field(default_factory=lambda: held.now())
+    held: process_guard.Values = field(default_factory=lambda: process_guard.now())
     """The settings of this process that have to hold until the last window."""
     set_back: dict[str, str] = field(default_factory=dict)
     """Settings that the model's code changed while it was imported, built or called first, and that were set back."""
@@ -202,7 +202,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
     output = subject.call()
     clock.synchronize()
     first = clock.now()
-    subject.set_back |= held.set_back(subject.held)
+    subject.set_back |= process_guard.set_back(subject.held)
     check_output(output, arm)
     if subject.device == "cpu":
         cpu_placement.settle()  # now that whatever compiles, compiled
@@ -216,7 +216,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         cap=float(rules["warmup_cap_s"] or 0),
         frequency=subject.gpu.clock if subject.gpu else lambda: None,
     )
-    held.check(subject.held, "while it was called again")
+    process_guard.check(subject.held, "while it was called again")
     subject.seconds_per_call = max(warmed.medians[-1], 1e-9)
     subject.setup = {
         "build_s": built - start,
@@ -253,7 +253,7 @@ def _execution(subject: Subject, arm: SpeedArm) -> Execution:
         if arm.mode != "inference" and switch.inference_only:
             raise NotImplementedError(f"{name} is for inference; a {arm.mode} arm cannot use it")
         switch.apply(execution)
-    subject.held = held.now()
+    subject.held = process_guard.now()
     return execution
 
 
@@ -264,7 +264,7 @@ def _timed_model(subject: Subject, arm: SpeedArm) -> nn.Module:
     """
     model = subject.build().train(arm.mode == "training")
     if subject.arm == arm:
-        with held.kept(subject.set_back):
+        with process_guard.kept(subject.set_back):
             subject.weights = as_trained(model, image_size=arm.image_size, seed=subject.seed)
     return model
 

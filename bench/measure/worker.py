@@ -24,7 +24,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bench.advice import advised
+from bench.count.model_errors import advised
 from bench.errors import Diverged, ModelFault, Uncountable, UsageError
 from bench.files import temporary
 from bench.files.files import unwritable
@@ -91,7 +91,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Identify:
-    """Say what the job's model is; see `bench/identity.py`."""
+    """Say what the job's model is; see `bench/count/identity.py`."""
 
     use: Literal["inference", "training"]
 
@@ -413,13 +413,13 @@ def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., An
     """
     import torch
 
-    from bench import building, held
+    from bench.count import building, process_guard
     from bench.plugins import models
 
     changed = {} if changed is None else changed
 
     torch.manual_seed(job.seed)  # a module that is made when its file is imported draws its weights then
-    with held.kept(changed):
+    with process_guard.kept(changed):
         entry = models.get(job.arm.model) if is_network(job.arm) else None
         if entry is not None:
             entry.load()
@@ -427,14 +427,14 @@ def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., An
     def build(image_size: int | None = None) -> Any:
         assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
         torch.manual_seed(job.seed)
-        with held.kept(changed):
+        with process_guard.kept(changed):
             return building.build(entry, image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
 
     return build
 
 
 def _identified(job: Job, request: Identify) -> Samples:
-    from bench.identity import identify
+    from bench.count.identity import identify
 
     assert isinstance(job.arm, CountArm)
     arm = job.arm
@@ -451,7 +451,7 @@ def is_network(arm: Arm) -> bool:
 
 
 def _do(subject: Any, request: Window | None) -> Samples:
-    from bench import held
+    from bench.count import process_guard
     from bench.measure.subject import prepare
     from bench.plugins import metrics
 
@@ -463,7 +463,7 @@ def _do(subject: Any, request: Window | None) -> Samples:
     awake = time.perf_counter()
     reading = metrics.get(request.metric).measure(subject, request.seconds)
     if not isinstance(subject.arm, AccuracyArm):  # a training looks itself, and its policy sets some of them
-        held.check(subject.held, "in a window")
+        process_guard.check(subject.held, "in a window")
     return Samples(reading.values, reading.detail, reading.arrays, seconds=time.perf_counter() - awake, wake_s=awake - start)
 
 

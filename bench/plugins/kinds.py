@@ -29,7 +29,7 @@ class Model:
     `shape`, where it is known, has `counts(image_size, num_classes)`: params, macs and tokens in closed form.
     `load()` imports what `build` needs, where looking the name up does not. `users` says that the code is not of the file
     that registered the entry, but the user's own: what it builds is looked at, so that an edited model is a new arm (see
-    `bench/identity.py`).
+    `bench/count/identity.py`).
     """
 
     name: str

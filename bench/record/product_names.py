@@ -1,7 +1,7 @@
 """Which operators are products, by their names alone: for the counts, and for the report that reads their records.
 
 Convention: matrix products, convolutions, linear and recurrent layers and attention are products. Norms, activations,
-pooling, resizing and whatever works element by element are not. A product without a formula (`bench/operators.py`) has
+pooling, resizing and whatever works element by element are not. A product without a formula (`bench/count/operators.py`) has
 no count: a figure without it would be too small.
 """
 

@@ -16,8 +16,8 @@ from timm.data import create_transform
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from bench.count.outputs import logits_of
 from bench.errors import Diverged, UsageError, one_line
-from bench.outputs import logits_of
 from bench.plugins.recipe import Recipe
 from bench.training.augment import normalised, resized
 from bench.training.loader import Unread, loaded, refuse_broken

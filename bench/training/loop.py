@@ -20,11 +20,11 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from bench import held
+from bench.count import process_guard
+from bench.count.outputs import AUXILIARY_WEIGHT, heads
 from bench.errors import Diverged
 from bench.measure.subject import Execution
 from bench.measure.timing import clock_for
-from bench.outputs import AUXILIARY_WEIGHT, heads
 from bench.plugins.recipe import Recipe
 from bench.training import checkpoint
 from bench.training.draw import seed_everything
@@ -97,7 +97,7 @@ class Training:
         """Spent on steps, over all starts; looks and checkpoints not included."""
         self.auxiliary = 0
         """Heads that are trained beside the one that is evaluated."""
-        self._settings = held.now()
+        self._settings = process_guard.now()
         self._unread: list[tuple[int, Tensor]] = []
         self._saved_at, self._saving_s = self.now(), 0.0
         self._share = self.world.share(recipe, self.device)
@@ -178,7 +178,7 @@ class Training:
 
     def _read(self) -> None:
         """Take in the losses of the last steps; by now the bench's settings have to be what they were."""
-        held.check(self._settings, f"by step {self.step}")
+        process_guard.check(self._settings, f"by step {self.step}")
         for step, tensor in self._unread:
             loss = float(tensor)
             if not math.isfinite(loss):

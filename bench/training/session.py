@@ -15,11 +15,11 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
+from bench.count.outputs import AUXILIARY_WEIGHT
 from bench.errors import UsageError
 from bench.files.files import no_link
 from bench.measure import memory
 from bench.measure.subject import Execution, split_policy
-from bench.outputs import AUXILIARY_WEIGHT
 from bench.plugins import open_data, policies
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm

@@ -16,7 +16,7 @@ import warnings
 import timm
 import torch
 
-from bench.counting import count
+from bench.count.macs import count
 from bench.errors import one_line
 from bench.plugins import models
 

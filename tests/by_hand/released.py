@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 
-from bench.identity import RELEASED
+from bench.count.identity import RELEASED
 from bench.plugins import sources
 
 

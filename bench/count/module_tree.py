@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.counting import counter_of, plain
+from bench.count.macs import counter_of, plain
+from bench.count.outputs import tensors_in
+from bench.count.without_memory import built
 from bench.errors import Uncountable, UsageError
-from bench.outputs import tensors_in
 from bench.plugins import Model
-from bench.without_memory import built
 
 
 @dataclass

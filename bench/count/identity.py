@@ -27,9 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
-from bench import building, held
+from bench.count import building, process_guard
+from bench.count.outputs import heads
 from bench.errors import UsageError
-from bench.outputs import heads
 from bench.plugins import Model, models, sources
 from bench.plugins.registry import ROOT
 
@@ -82,10 +82,10 @@ def identify(name: str, *, image_size: int, num_classes: int, use: Use) -> str:
     before = set(sys.modules)
     seed()
     try:
-        with held.kept({}):
+        with process_guard.kept({}):
             entry = models.get(name)
             entry.load()
-        with held.kept({}):
+        with process_guard.kept({}):
             seed()
             model = building.build(entry, image_size=image_size, num_classes=num_classes)
         return _digest(built(model, image_size, num_classes, use))

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench.building import build
+from bench.count.building import build
 from bench.errors import ModelFault, Uncountable, UsageError
 from bench.plugins import Model
 
@@ -54,5 +54,5 @@ def in_a_line(error: Exception) -> str:
     """The kind of an exception, the first line of its text, and where it was raised."""
     text = f"{type(error).__name__}: {error}".split("\n")[0][:300].rstrip()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    own = [frame for frame in frames if Path(frame.filename).parent != Path(__file__).parent]
+    own = [frame for frame in frames if Path(__file__).parents[1] not in Path(frame.filename).parents]
     return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else text

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from bench import einsum
+from bench.count import einsum
 
 Handle = Callable[[list[Any], list[Any]], int]
 """Multiply-adds from the traced inputs and outputs of one operator."""

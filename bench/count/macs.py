@@ -1,7 +1,7 @@
 """Multiply-adds and activations of one forward pass, counted by fvcore's trace and checked by torch's own counter.
 
 One multiply-add is one MAC. What is a product and what is not is said in one place for all counts: by name in
-`bench/record/product_names.py`, with formulas in `bench/operators.py`. The two means are independent: fvcore traces the model on the
+`bench/record/product_names.py`, with formulas in `bench/count/operators.py`. The two means are independent: fvcore traces the model on the
 CPU and multiplies shapes, torch's counter sees every operator that is dispatched, attention and composite operators taken
 apart into matrix products. They have to give the same number.
 """
@@ -22,10 +22,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.count.operators import PRODUCTS, Handle, dispatched, shape_of
+from bench.count.outputs import tensors_in
 from bench.errors import Uncountable
 from bench.measure.subject import Subject
-from bench.operators import PRODUCTS, Handle, dispatched, shape_of
-from bench.outputs import tensors_in
 from bench.record.product_names import is_opaque, is_product
 from bench.record.schema import CountArm
 

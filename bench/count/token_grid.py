@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.outputs import tensors_in
+from bench.count.outputs import tensors_in
 
 OTHER_TOKENS = 8
 """Tokens beside the grid at most: of the class, of a teacher, registers."""
