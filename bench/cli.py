@@ -594,7 +594,7 @@ def match(
     from dataclasses import asdict
 
     from bench.console import print_tables
-    from bench.siblings import siblings
+    from bench.match.siblings import siblings
     from bench.tables import matches
 
     check_shape(image_size, num_classes)

@@ -15,7 +15,7 @@ from bench import plan
 from bench.config import RunConfig
 from bench.costs import Cost, Habits, habits, missed
 from bench.lane import label
-from bench.matching import cost_in_closed_form
+from bench.match.search import cost_in_closed_form
 from bench.plugins import Metric, Model, models
 from bench.record import schema
 from bench.record.schema import AccuracyArm, CountArm, ProbeArm, Record, Sample, SpeedArm

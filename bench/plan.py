@@ -11,12 +11,12 @@ import msgspec
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.count.identity import Use
 from bench.errors import UsageError
+from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, precision_of, runnable_policy
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record.schema import About, CountArm, ProbeArm, Scalar, SpeedArm
 from bench.sharing import Part, everything, part_of
-from bench.siblings import Siblings, siblings
 from bench.stats.reference import SENTINEL, sentinel_size
 from bench.task import Task, about_of
 from bench.trainings import Known, Wish, notes, wanted

@@ -15,7 +15,7 @@ from bench.summary import Row, Summary
 from bench.table import MACS_NOTE, Table
 
 if TYPE_CHECKING:  # imports torch
-    from bench.siblings import Siblings
+    from bench.match.siblings import Siblings
 
 
 def all_tables(summary: Summary) -> list[Table]:

@@ -17,7 +17,7 @@ import msgspec
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.files import files
-from bench.matching import cost_in_closed_form, cost_of
+from bench.match.search import cost_in_closed_form, cost_of
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, runnable_policy
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies

@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli import main
 from bench.count.module_tree import Layer, describe
-from bench.matching import cost_of
+from bench.match.search import cost_of
 from bench.plugins import models
 
 from .program import bench

@@ -10,13 +10,13 @@ import pytest
 
 from bench.cli import main
 from bench.errors import UsageError
-from bench.freedom import find_remedy
-from bench.matching import cost_of, match
-from bench.matching_latency import match_latency
+from bench.match.freedom import find_remedy
+from bench.match.latency import match_latency
+from bench.match.search import cost_of, match
+from bench.match.siblings import siblings
 from bench.measure.worker import Job, Window
 from bench.plugins import Model, families, models
 from bench.record.schema import load
-from bench.siblings import siblings
 
 from .conftest import FakeWorkers
 from .program import bench

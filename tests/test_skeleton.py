@@ -10,7 +10,7 @@ from timm.models.metaformer import Pooling as TimmPooling
 from timm.models.vision_transformer import Attention as TimmAttention
 
 from bench.errors import UsageError
-from bench.matching import cost_of, match
+from bench.match.search import cost_of, match
 from bench.plugins import families, models
 from bench.plugins.registry import import_room
 

@@ -12,7 +12,7 @@ import pytest
 from bench import plan
 from bench.asking import verdicts
 from bench.config import RunConfig
-from bench.matching import cost_in_closed_form, cost_of
+from bench.match.search import cost_in_closed_form, cost_of
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.matching import cost_of
+from bench.match.search import cost_of
 from bench.plan import make
 from bench.plugins import models
 from bench.record.schema import AccuracyArm, SpeedArm

@@ -15,7 +15,7 @@ import time
 import warnings
 
 from bench.errors import UsageError
-from bench.siblings import in_words, siblings
+from bench.match.siblings import in_words, siblings
 
 OURS = (
     "convmixer_768_32 convmixer_1024_20 convmixer_1536_20 convmixer_512_12 convmixer_256_8 vit_ti16 vit_s16 vit_s32 vit_b16 "

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UsageError
-from bench.freedom import patches_at, usual_patch
-from bench.matching import AXES, TOLERANCE, Budget, Cost, Hold, Match, cost_of, match
+from bench.match.freedom import patches_at, usual_patch
+from bench.match.search import AXES, TOLERANCE, Budget, Cost, Hold, Match, cost_of, match
 from bench.measure.worker import Failure, Workers
 from bench.plugins import Family, Model, families, models
 
@@ -128,7 +128,7 @@ def _measured(
     policy: str,
 ) -> Match:
     """The sibling of equal latency; UsageError where the family has none or a model cannot be timed."""
-    from bench.matching_latency import match_latency
+    from bench.match.latency import match_latency
 
     if family.candidates is None:
         raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")

@@ -18,7 +18,7 @@ from bench.count.macs import torch_macs
 from bench.count.token_grid import Blocks
 from bench.count.without_memory import built
 from bench.errors import Uncountable, UsageError
-from bench.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
+from bench.match.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
 from bench.plugins import Family, Model, models
 
 Budget = Literal["params", "macs", "params+macs", "latency"]

@@ -1,0 +1,1 @@
+"""Siblings of equal budget for a reference model."""
