@@ -22,7 +22,7 @@ from bench.measure import machine, process_settings
 from bench.measure.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
 from bench.metrics.top1 import train
 from bench.record.schema import AccuracyArm
-from bench.training.world import World, join, leave
+from bench.training.processes import World, join, leave
 
 PRESENT = ()
 """Passed instead of a job, to learn whether all are still there."""

@@ -43,7 +43,7 @@ from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
 from bench.stats.reference import reference_model
 from bench.task import Task, with_metrics, with_role
-from bench.training.files import Files
+from bench.training.images.files import Files
 from bench.trainings import hours, how
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"

@@ -25,8 +25,8 @@ from bench.plugins.recipe import Recipe, recipes
 from bench.record.schema import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.stats import lr_search
 from bench.task import Task, about_of
+from bench.training.images.views import Shown, shown
 from bench.training.published import weights
-from bench.training.views import Shown, shown
 from bench.training.weights_file import Says, says_of
 
 ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 2, "reported": "last checkpoint, or the recipe's moving average; test split read once"}

@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import ImageNetInfo
 
 from bench.plugins import datasets
-from bench.training.splits import Splits
+from bench.training.images.splits import Splits
 
 DIGITS: Splits = datasets.get("digits").open("")
 

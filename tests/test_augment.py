@@ -11,9 +11,9 @@ from torchvision.transforms.autoaugment import RandAugment, _apply_op
 
 from bench.plugins import datasets
 from bench.plugins.recipe import recipes
-from bench.training.augment import augment, erased, jittered, normalised, resampled
-from bench.training.draw import generator
-from bench.training.rand_augment import operators, parse, rand_augment
+from bench.training.images.augment import augment, erased, jittered, normalised, resampled
+from bench.training.images.rand_augment import operators, parse, rand_augment
+from bench.training.seeding import generator
 
 IMAGES = torch.randint(256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 DIGITS = recipes.get("digits")
@@ -128,7 +128,7 @@ def test_seeding_a_place_is_what_torch_would_seed() -> None:
 
     import numpy as np
 
-    from bench.training.draw import derive, seed_everything
+    from bench.training.seeding import derive, seed_everything
 
     seed_everything(3, "here", 4)
     found = (torch.rand(4).tolist(), np.random.rand(), random.random())

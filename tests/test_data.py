@@ -14,9 +14,9 @@ from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
 from bench.training.data._pictures import folders
-from bench.training.feed import FromDisk, feed_of, host_transform, posterized
-from bench.training.splits import Pictures, Split, Splits, carve
-from bench.training.world import ALONE
+from bench.training.images.batches import FromDisk, feed_of, host_transform, posterized
+from bench.training.images.splits import Pictures, Split, Splits, carve
+from bench.training.processes import ALONE
 
 from .pictures import make_folder, picture
 
@@ -197,7 +197,7 @@ def test_damaged_images_are_counted_and_refused_above_a_small_share(root: Path, 
     splits, _ = damaged(root, tmp_path, 2)
     with pytest.raises(UsageError, match=r"of 76 images cannot be read \(.*jpg.*mend or remove them"):
         list(feed(splits).steps(0, 4))
-    monkeypatch.setattr("bench.training.loader.BROKEN_SHARE", 0.05)
+    monkeypatch.setattr("bench.training.images.loader.BROKEN_SHARE", 0.05)
     one = feed(splits)
     batches = list(one.steps(0, 8))
     assert len(batches) == 8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.training.decoding import NotAPicture, decoded
+from bench.training.images.decoding import NotAPicture, decoded
 
 RAMP = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
 BYTES = Image.fromarray((RAMP >> 8).astype(np.uint8))

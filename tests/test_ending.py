@@ -25,7 +25,7 @@ from bench.files import temporary
 from bench.measure import interrupts
 from bench.plugins import models
 from bench.training import checkpoint
-from bench.training.splits import Pictures
+from bench.training.images.splits import Pictures
 from bench.training.weights import read_real
 
 from .pictures import Named

@@ -19,10 +19,10 @@ from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record.schema import AccuracyArm
 from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
+from bench.training.images.views import timms
+from bench.training.processes import World
 from bench.training.published import CLASSES, weights
-from bench.training.views import timms
 from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, published, read_real
-from bench.training.world import World
 
 from .pictures import make_folder, make_imagenet
 
@@ -234,7 +234,7 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
     model = timm.create_model("test_resnet", num_classes=10).eval()
     with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg: .*[Tt]runcated"):
         evaluate(model, part, view, device=CPU, workers=0)
-    monkeypatch.setattr("bench.training.loader.BROKEN_SHARE", 0.1)
+    monkeypatch.setattr("bench.training.images.loader.BROKEN_SHARE", 0.1)
     found = evaluate(model, part, view, device=CPU, workers=0)
     assert len(found.first) == 39
     assert [Path(name).name for name in found.broken] == ["val_00002.jpg"]
@@ -247,8 +247,8 @@ def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Pa
 def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path) -> None:
     """A network for 48 pixels on images of 16: enlarged alike, and neither at 16."""
     from bench.plugins.recipe import recipes
-    from bench.training.feed import feed_of
-    from bench.training.world import ALONE
+    from bench.training.images.batches import feed_of
+    from bench.training.processes import ALONE
 
     splits = datasets.get("folder").open(str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16)))
     assert splits.in_memory

@@ -10,7 +10,7 @@ import pytest
 from bench.training.data import _kept, cifar
 from bench.training.data._kept import kept
 from bench.training.data._sources import Files, Texts
-from bench.training.splits import Splits
+from bench.training.images.splits import Splits
 
 from .pictures import make_folder, picture
 

@@ -21,10 +21,10 @@ from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
 from bench.training.data._pictures import folders
 from bench.training.evaluate import Once, View
-from bench.training.feed import FromDisk, feed_of
-from bench.training.loader import loaded, refuse_broken, said
-from bench.training.splits import Splits
-from bench.training.world import ALONE
+from bench.training.images.batches import FromDisk, feed_of
+from bench.training.images.loader import loaded, refuse_broken, said
+from bench.training.images.splits import Splits
+from bench.training.processes import ALONE
 
 from .pictures import make_folder
 

@@ -25,9 +25,9 @@ from bench.measure import machine
 from bench.measure.worker import Job, builder, descendants
 from bench.record import schema
 from bench.record.schema import AccuracyArm, SpeedArm, key_of
-from bench.training import world
+from bench.training import processes
+from bench.training.processes import attempt
 from bench.training.session import train_and_evaluate
-from bench.training.world import attempt
 
 SWEEP = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "top1", "--device", "cpu"]
 TRAININGS = [*SWEEP, "--data", "digits", "--recipe", "digits:epochs=1"]
@@ -180,7 +180,7 @@ def test_processes_that_begin_again_agree_on_a_name_that_the_lost_ones_had_not()
 
 
 def test_the_leader_names_who_did_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
     with pytest.raises(UsageError, match="processes 1, 2 of 3 did not come"):
         attempt(HashStore(), 0, 3)
 

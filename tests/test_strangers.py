@@ -230,7 +230,7 @@ def test_deep_metadata_of_a_checkpoint_is_one_line(tmp_path: Path) -> None:
 def test_labels_that_are_none_are_one_line(content: str, tmp_path: Path) -> None:
     import torch
 
-    from bench.training.splits import Pictures
+    from bench.training.images.splits import Pictures
     from bench.training.weights import read_real
 
     (tmp_path / "real.json").write_text(content)

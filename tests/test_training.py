@@ -17,14 +17,14 @@ from bench.plugins import datasets, models, open_data, policies
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm
 from bench.training import session
-from bench.training.feed import feed_of
-from bench.training.files import Files
+from bench.training.images.batches import feed_of
+from bench.training.images.files import Files
+from bench.training.images.splits import Split, Splits, fewer
 from bench.training.loop import Training
+from bench.training.processes import ALONE, World
 from bench.training.schedule import learning_rate
 from bench.training.session import train_and_evaluate
-from bench.training.splits import Split, Splits, fewer
 from bench.training.stochastic_depth import drop_paths
-from bench.training.world import ALONE, World
 
 DIGITS: Splits = datasets.get("digits").open("")
 RECIPE = recipes.get("digits:epochs=1")

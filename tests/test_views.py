@@ -16,9 +16,9 @@ from bench.plan import make
 from bench.plugins import datasets, models
 from bench.record.schema import AccuracyArm, key_of
 from bench.training import checkpoint
+from bench.training.images.splits import Splits
+from bench.training.images.views import Shown, shown
 from bench.training.published import weights
-from bench.training.splits import Splits
-from bench.training.views import Shown, shown
 from bench.training.weights_file import Says, View
 from bench.trainings import TIMMS
 

@@ -14,11 +14,11 @@ from bench.measure.worker import images_of
 from bench.plugins import Metric, metrics, models, open_data
 from bench.record.schema import AccuracyArm
 from bench.training import checkpoint
-from bench.training.augment import normalised
 from bench.training.evaluate import Once, view_of
-from bench.training.files import Files
+from bench.training.images.augment import normalised
+from bench.training.images.files import Files
+from bench.training.images.splits import Split, Splits
 from bench.training.session import in_size, recipe_of
-from bench.training.splits import Split, Splits
 
 
 def measure(subject: Subject, window: float) -> Reading:

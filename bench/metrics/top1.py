@@ -15,10 +15,10 @@ from bench.measure.worker import Chosen, Job, images_of
 from bench.plugins import Metric, dataset_of, metrics, open_data
 from bench.record.schema import AccuracyArm
 from bench.training.evaluate import Result
-from bench.training.files import Files
+from bench.training.images.files import Files
+from bench.training.processes import ALONE, World
 from bench.training.session import train_and_evaluate
 from bench.training.weights import evaluate_weights
-from bench.training.world import ALONE, World
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -119,7 +119,7 @@ class Policy:
 class Dataset:
     """Images with labels in three splits: train, select (carved from train where a source has none) and test.
 
-    `open(argument)` returns a `bench.training.splits.Splits`; `argument` is what follows the colon in `--data
+    `open(argument)` returns a `bench.training.images.splits.Splits`; `argument` is what follows the colon in `--data
     name:argument`, and `num_classes(argument)` how many classes there are. `check(argument)` raises a UsageError where
     the data cannot be used. `image_size` is the size it is shown at (None: each model's own). `recipe` is the one it
     trains under where none is asked for. `published`: its classes are ImageNet's, so published weights can be evaluated

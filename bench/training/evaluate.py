@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 from bench.count.outputs import logits_of
 from bench.errors import Diverged, UsageError, one_line
 from bench.plugins.recipe import Recipe
-from bench.training.augment import normalised, resized
-from bench.training.loader import Unread, loaded, refuse_broken
-from bench.training.splits import Part, Pictures, Split, Splits
-from bench.training.world import ALONE, World
+from bench.training.images.augment import normalised, resized
+from bench.training.images.loader import Unread, loaded, refuse_broken
+from bench.training.images.splits import Part, Pictures, Split, Splits
+from bench.training.processes import ALONE, World
 
 BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
 """Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""

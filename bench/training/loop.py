@@ -27,11 +27,11 @@ from bench.measure.subject import Execution
 from bench.measure.timing import clock_for
 from bench.plugins.recipe import Recipe
 from bench.training import checkpoint
-from bench.training.draw import seed_everything
-from bench.training.feed import Feed
+from bench.training.images.batches import Feed
 from bench.training.losses import loss_of
+from bench.training.processes import ALONE, World
 from bench.training.schedule import learning_rate
-from bench.training.world import ALONE, World
+from bench.training.seeding import seed_everything
 
 LOOKS = 20
 """How often the select split is looked at, evenly over the steps."""

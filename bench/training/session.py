@@ -25,12 +25,12 @@ from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.schema import AccuracyArm
 from bench.training import checkpoint
 from bench.training.evaluate import Result, evaluate, view_of
-from bench.training.feed import FromDisk, feed_of
-from bench.training.files import Files
+from bench.training.images.batches import FromDisk, feed_of
+from bench.training.images.files import Files
+from bench.training.images.splits import Splits, commonest, fewer
 from bench.training.loop import Curve, Training, Watch
-from bench.training.splits import Splits, commonest, fewer
+from bench.training.processes import ALONE, World
 from bench.training.stochastic_depth import drop_paths
-from bench.training.world import ALONE, World
 
 LOG_LINES = 20_000
 """Longer trainings log every n-th step, so that no log has more lines of steps than this."""

@@ -20,10 +20,10 @@ from bench.record.schema import AccuracyArm
 from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.fitting import Fitted, fill
+from bench.training.images.splits import Part, Pictures, commonest
+from bench.training.images.views import shown
 from bench.training.published import CLASSES, with_weights
 from bench.training.session import in_size
-from bench.training.splits import Part, Pictures, commonest
-from bench.training.views import shown
 
 
 @dataclass

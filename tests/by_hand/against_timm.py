@@ -89,7 +89,7 @@ from bench.plugins import datasets, models
 from bench.record.schema import AccuracyArm
 from bench.training.session import train_and_evaluate
 from bench.training.evaluate import evaluate
-from bench.training.views import timms
+from bench.training.images.views import timms
 from bench.training.weights import from_file
 what, folder, name, weights, batch, workers = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
 torch.set_num_threads(workers)
@@ -105,10 +105,10 @@ if what == "validate":
     print(json.dumps({"first": int(found.first.sum()), "five": int(found.among_five.sum()), "images_per_s": len(found.first) / seconds}))
 else:
     from bench.measure.subject import Execution
-    from bench.training.feed import feed_of
+    from bench.training.images.batches import feed_of
     from bench.training.loop import Training
     from bench.plugins.recipe import changed, recipes
-    from bench.training.world import ALONE
+    from bench.training.processes import ALONE
     cpu = torch.device("cpu")
     small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0, learning_rate=1e-4, rand_augment="rand-m7")
     recipe = changed(recipes.get("convmixer_imagenet"), **small)

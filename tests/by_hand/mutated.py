@@ -52,7 +52,7 @@ from bench.tables import all_tables
 from bench.training import checkpoint
 from bench.training.data.webdataset import shards
 from bench.training.fitting import fill
-from bench.training.splits import Pictures
+from bench.training.images.splits import Pictures
 from bench.training.weights import read_real
 from bench.training.weights_file import weights_from
 from tests.bad_packs import curves

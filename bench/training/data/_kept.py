@@ -21,7 +21,7 @@ from PIL import features
 from bench.files import files
 from bench.training.data._cache import cache
 from bench.training.data._sources import Files
-from bench.training.decoding import decoded
+from bench.training.images.decoding import decoded
 
 FORMAT = 1
 

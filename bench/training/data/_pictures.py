@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.training.data._kept import Kept, kept
 from bench.training.data._layout import Listed, folders_of, is_flat, listed, some
 from bench.training.data._sources import Files
-from bench.training.splits import Pictures, Source, Split, Splits, carve, held
+from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64
 """Images of at most this many pixels a side, all of one size, are held in memory."""
@@ -203,7 +203,7 @@ def _in_memory(part: Pictures, side: int, whole: dict[int, Kept | None]) -> Spli
 
     UsageError where too many cannot be read; the others are left out by name.
     """
-    from bench.training.loader import refuse_broken
+    from bench.training.images.loader import refuse_broken
 
     if id(part.source) in whole:
         files = whole[id(part.source)]

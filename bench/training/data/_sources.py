@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.training.decoding import decoded
+from bench.training.images.decoding import decoded
 
 
 @dataclass(frozen=True)

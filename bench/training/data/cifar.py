@@ -13,7 +13,7 @@ from bench.training.data._cache import cache
 from bench.training.data._kept import kept
 from bench.training.data._pictures import folders, looked_through
 from bench.training.data._sources import Files
-from bench.training.splits import Split, Splits, carve, held
+from bench.training.images.splits import Split, Splits, carve, held
 
 SIDE = 32
 CONTENTS = {("b72fad2c3bafd6d3", "c73f3629d0f8b209"): "jpeg"}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.plugins import Dataset, datasets
-from bench.training.splits import Splits, by_file_order
+from bench.training.images.splits import Splits, by_file_order
 
 SIZE = 32
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.plugins import Dataset, datasets
 from bench.training.data._pictures import Found, folders, looked_through
-from bench.training.splits import Splits
+from bench.training.images.splits import Splits
 
 
 def load(argument: str) -> Splits:

@@ -14,7 +14,7 @@ from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.data._pictures import carved, checked_labels, classes_of, pictures_of
 from bench.training.data._sources import Rows
-from bench.training.splits import Pictures, Splits
+from bench.training.images.splits import Pictures, Splits
 
 
 def load(argument: str) -> Splits:

@@ -16,7 +16,7 @@ from timm.data import ImageNetInfo
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
 from bench.training.data._pictures import Found, folders, looked_through
-from bench.training.splits import Splits
+from bench.training.images.splits import Splits
 
 CLASSES = 1000
 MAPPING = "classes.txt"

@@ -8,7 +8,7 @@ from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.data._cache import cache
 from bench.training.data._pictures import folders
-from bench.training.splits import Splits
+from bench.training.images.splits import Splits
 
 
 def load(argument: str) -> Splits:

@@ -16,7 +16,7 @@ from bench.plugins import Dataset, datasets
 from bench.training.data._layout import ENDINGS
 from bench.training.data._pictures import carved, checked_labels, classes_of, pictures_of
 from bench.training.data._sources import Stretches, Texts
-from bench.training.splits import Pictures, Splits
+from bench.training.images.splits import Pictures, Splits
 
 
 def load(argument: str) -> Splits:

@@ -17,8 +17,8 @@ from timm.data import resolve_data_config
 
 from bench.plugins import Dataset, Model
 from bench.training.evaluate import View
+from bench.training.images.splits import Splits
 from bench.training.published import weights
-from bench.training.splits import Splits
 from bench.training.weights_file import Says
 
 USUAL = View(size=224, crop=0.875, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

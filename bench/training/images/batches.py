@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 
 from bench.errors import UsageError, one_line
 from bench.plugins.recipe import Recipe
-from bench.training.augment import augment, erased, normalised, resized
-from bench.training.draw import derive, generator, seed_everything
-from bench.training.loader import Unread, loaded, refuse_broken
-from bench.training.splits import Pictures, Splits
-from bench.training.world import Share
+from bench.training.images.augment import augment, erased, normalised, resized
+from bench.training.images.loader import Unread, loaded, refuse_broken
+from bench.training.images.splits import Pictures, Splits
+from bench.training.processes import Share
+from bench.training.seeding import derive, generator, seed_everything
 
 Batch = tuple[Tensor, Tensor]
 
@@ -245,7 +245,7 @@ def host_transform(recipe: Recipe, size: int) -> Any:
     if recipe.rand_augment is not None and recipe.rand_augment.startswith("ra-"):
         from torchvision.transforms import RandAugment
 
-        from bench.training.rand_augment import parse
+        from bench.training.images.rand_augment import parse
 
         number, strength = parse(recipe.rand_augment)
         # Before the last step, which makes an array of the image.

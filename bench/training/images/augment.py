@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.plugins.recipe import Recipe
-from bench.training.draw import seed_everything
-from bench.training.rand_augment import rand_augment
+from bench.training.images.rand_augment import rand_augment
+from bench.training.seeding import seed_everything
 
 
 def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
