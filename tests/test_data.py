@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.datasets._pictures import folders
 from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
-from bench.training.data._pictures import folders
 from bench.training.images.batches import FromDisk, feed_of, host_transform, posterized
 from bench.training.images.splits import Pictures, Split, Splits, carve
 from bench.training.processes import ALONE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.training.data import _kept, cifar
-from bench.training.data._kept import kept
-from bench.training.data._sources import Files, Texts
+from bench.datasets import _kept, cifar
+from bench.datasets._kept import kept
+from bench.datasets._sources import Files, Texts
 from bench.training.images.splits import Splits
 
 from .pictures import make_folder, picture

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from timm.data import create_dataset
 
+from bench.datasets._layout import listed, natural
+from bench.datasets._pictures import looked_through
 from bench.errors import UsageError
 from bench.plugins import datasets
-from bench.training.data._layout import listed, natural
-from bench.training.data._pictures import looked_through
 
 from .pictures import make_folder
 
@@ -149,7 +149,7 @@ def numbered(root: Path, names: list[str]) -> str:
 
 
 def test_imagenets_folders_need_names_that_give_their_numbers(tmp_path: Path) -> None:
-    from bench.training.data.imagenet import synsets
+    from bench.datasets.imagenet import synsets
 
     imagenet = datasets.get("imagenet")
     words = [f"word {number}" for number in range(1000)]

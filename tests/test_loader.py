@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from bench.datasets._pictures import folders
 from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
-from bench.training.data._pictures import folders
 from bench.training.evaluate import Once, View
 from bench.training.images.batches import FromDisk, feed_of
 from bench.training.images.loader import loaded, refuse_broken, said

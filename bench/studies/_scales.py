@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.plugins import Need
 
 JPEG = "cifar10:jpeg"
-"""What records call the known folder of CIFAR-10 (bench/training/data/cifar.py)."""
+"""What records call the known folder of CIFAR-10 (bench/datasets/cifar.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

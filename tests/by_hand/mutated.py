@@ -40,6 +40,7 @@ from bench import costs, packing
 from bench.cli import app
 from bench.comparing import compare, rows_of
 from bench.config import suite_fields
+from bench.datasets.webdataset import shards
 from bench.errors import UsageError
 from bench.importing import parsed
 from bench.measure import machine
@@ -50,7 +51,6 @@ from bench.record.reading import read_folder
 from bench.summary import summarise
 from bench.tables import all_tables
 from bench.training import checkpoint
-from bench.training.data.webdataset import shards
 from bench.training.fitting import fill
 from bench.training.images.splits import Pictures
 from bench.training.weights import read_real

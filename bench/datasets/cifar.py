@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from bench.datasets._cache import cache
+from bench.datasets._kept import kept
+from bench.datasets._pictures import folders, looked_through
+from bench.datasets._sources import Files
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
-from bench.training.data._cache import cache
-from bench.training.data._kept import kept
-from bench.training.data._pictures import folders, looked_through
-from bench.training.data._sources import Files
 from bench.training.images.splits import Split, Splits, carve, held
 
 SIDE = 32

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.datasets._sources import Files, Stretches, Texts
 from bench.errors import UsageError, one_line
-from bench.training.data._sources import Files, Stretches, Texts
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".jp2", ".avif", ".heic", ".heif")
 """Pictures by their names. Those that Pillow cannot read here are then named as unreadable, and not passed over in silence."""

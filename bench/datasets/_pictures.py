@@ -13,10 +13,10 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
+from bench.datasets._kept import Kept, kept
+from bench.datasets._layout import Listed, folders_of, is_flat, listed, some
+from bench.datasets._sources import Files
 from bench.errors import UsageError
-from bench.training.data._kept import Kept, kept
-from bench.training.data._layout import Listed, folders_of, is_flat, listed, some
-from bench.training.data._sources import Files
 from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from bench.datasets._pictures import Found, folders, looked_through
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import Found, folders, looked_through
 from bench.training.images.splits import Splits
 
 CLASSES = 1000

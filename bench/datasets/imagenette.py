@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.datasets._cache import cache
+from bench.datasets._pictures import folders
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
-from bench.training.data._cache import cache
-from bench.training.data._pictures import folders
 from bench.training.images.splits import Splits
 
 

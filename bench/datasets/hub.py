@@ -10,10 +10,10 @@ from typing import Any
 
 from timm.data import create_dataset
 
+from bench.datasets._pictures import carved, checked_labels, classes_of, pictures_of
+from bench.datasets._sources import Rows
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import carved, checked_labels, classes_of, pictures_of
-from bench.training.data._sources import Rows
 from bench.training.images.splits import Pictures, Splits
 
 

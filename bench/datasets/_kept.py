@@ -18,9 +18,9 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
+from bench.datasets._cache import cache
+from bench.datasets._sources import Files
 from bench.files import files
-from bench.training.data._cache import cache
-from bench.training.data._sources import Files
 from bench.training.images.decoding import decoded
 
 FORMAT = 1

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.datasets._layout import ENDINGS
+from bench.datasets._pictures import carved, checked_labels, classes_of, pictures_of
+from bench.datasets._sources import Stretches, Texts
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
-from bench.training.data._layout import ENDINGS
-from bench.training.data._pictures import carved, checked_labels, classes_of, pictures_of
-from bench.training.data._sources import Stretches, Texts
 from bench.training.images.splits import Pictures, Splits
 
 

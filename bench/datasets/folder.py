@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.datasets._pictures import Found, folders, looked_through
 from bench.plugins import Dataset, datasets
-from bench.training.data._pictures import Found, folders, looked_through
 from bench.training.images.splits import Splits
 
 
