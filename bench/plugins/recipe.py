@@ -123,7 +123,7 @@ class Recipe:
         return self.batch_size // self.micro_batch
 
 
-recipes: Registry[Recipe] = Registry("recipe", room="bench.training.recipes", flag="--recipe")
+recipes: Registry[Recipe] = Registry("recipe", room="bench.recipes", flag="--recipe")
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
