@@ -170,12 +170,12 @@ def _interrupted(console: Terminal, rounds: int) -> int:
 
 def _dry_run(config: RunConfig) -> int:
     """The plan of a run as a table."""
-    from bench import plan
     from bench.console import Live, print_tables
     from bench.cost_tables import cost
-    from bench.costs import read
-    from bench.estimate import REACHED, estimate, matmul_rate, records_of
     from bench.measure import machine as environment
+    from bench.plan import plan
+    from bench.plan.forecast import REACHED, estimate, matmul_rate, records_of
+    from bench.plan.past_runs import read
     from bench.runner import Runner
 
     def nothing(job: Job) -> Worker:

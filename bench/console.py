@@ -22,10 +22,10 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.count.module_tree import Described, Layer
     from bench.doctor import Finding
     from bench.measure.worker import Failure
+    from bench.plan.task import Task
     from bench.record.schema import Arm, Machine, Sample
     from bench.rounds import Ledger
     from bench.selfcheck import Verdict
-    from bench.task import Task
 
 
 REPEATED_S = 30.0

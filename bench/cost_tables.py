@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.estimate import MEASURED, Estimate
+from bench.plan.forecast import MEASURED, Estimate
 from bench.stats.formatting import duration, number
 from bench.study_queue import Entry
 from bench.table import Table

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bench.measure.worker import Worker
+from bench.plan.task import Task
 from bench.plugins import Metric
 from bench.record.schema import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
-from bench.task import Task
 
 At = tuple[str, int]
 """What samples are paired by: run and round."""

@@ -20,11 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import costs, plan
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.estimate import REACHED, estimate, matmul_rate, of_machine
 from bench.files import temporary
 from bench.files.paths import inside
 from bench.lane import Lane, comparable, label
@@ -33,18 +31,20 @@ from bench.measure import machine as environment
 from bench.measure.disturbance import State, free_memory
 from bench.measure.gpu import Gpu, described, gpu_for
 from bench.measure.worker import Chosen, Failure, Job, Samples, Window, Worker
+from bench.plan import past_runs, plan
+from bench.plan.accuracies import hours, how
+from bench.plan.forecast import REACHED, estimate, matmul_rate, of_machine
+from bench.plan.shards import Part
+from bench.plan.task import Task, with_metrics, with_role
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import schema
 from bench.record.arrays import write_arrays
 from bench.record.schema import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
 from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
-from bench.sharing import Part
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
 from bench.stats.reference import reference_model
-from bench.task import Task, with_metrics, with_role
 from bench.training.images.files import Files
-from bench.trainings import hours, how
 
 COUNTING, TOP1 = "counting parameters and MACs", "top-1"
 """What is done once, as it is called while it goes on and in the ledger."""
@@ -185,14 +185,14 @@ class Runner:
         if not tasks or self.device != "cpu" or not all(is_known(name) for name in named):
             return None
         known = of_machine(self.known.values(), self.machine.fingerprint)
-        return estimate(self.config, tasks, known, self.device, costs.read(self.folder.parent)).seconds
+        return estimate(self.config, tasks, known, self.device, past_runs.read(self.folder.parent)).seconds
 
     def _account(self, expected: float | None, lanes: list[Lane], trained: int) -> None:
         """What this run took."""
         assert self.began is not None
         spent = self.ledger.seconds
         timed = [lane for lane in lanes if _is_timed(lane.arm)]
-        line = costs.Cost(
+        line = past_runs.Cost(
             run=self.run_id,
             took=self.now() - self.began,
             expected=expected,
@@ -205,7 +205,7 @@ class Runner:
             accuracies=trained,
             accuracy=spent.get(TOP1, 0.0),
         )
-        costs.append(self.folder.parent, line)
+        past_runs.append(self.folder.parent, line)
 
     # What is still to be done
 

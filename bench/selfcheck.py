@@ -23,12 +23,12 @@ from bench.measure.disturbance import State
 from bench.measure.gpu import gpu_for
 from bench.measure.subject import SPEED_SETTINGS
 from bench.measure.worker import Failure, Job, Worker
+from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.schema import About, Arm, Sample, SpeedArm
 from bench.rounds import Rounds
 from bench.stats.intervals import Estimate
 from bench.stats.paired import p_value, paired_ratio
-from bench.task import Task
 
 SHORT = 0.04
 ROUNDS = 12

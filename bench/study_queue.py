@@ -13,19 +13,19 @@ from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
-from bench import plan
 from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
-from bench.costs import Cost, habits, read
-from bench.estimate import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.measure import machine
 from bench.measure.worker import Job, Worker
+from bench.plan import plan
+from bench.plan.forecast import REACHED, Estimate, estimate, matmul_rate, records_of
+from bench.plan.past_runs import Cost, habits, read
+from bench.plan.task import Task
 from bench.plugins import Need, Study
 from bench.questions import hash_of
 from bench.record.schema import Machine, Record
 from bench.runner import Interrupted, Observer, Runner
 from bench.studies._scales import Scale, scale_of
-from bench.task import Task
 
 LEAST_S = 20.0
 """A queue begins nothing in the last seconds of its time; its last training may still take as long."""

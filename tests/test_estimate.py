@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
 from bench.config import SUITES, RunConfig
-from bench.costs import Cost, append, habits, read
 from bench.errors import UsageError
-from bench.estimate import estimate
+from bench.plan import plan
+from bench.plan.forecast import estimate
+from bench.plan.past_runs import Cost, append, habits, read
 from bench.record import schema
 from bench.record.schema import RunLine, SpeedArm
 from bench.rounds import PROCESSES

@@ -27,11 +27,11 @@ from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
 from bench.count import building
 from bench.errors import ModelFault, UsageError, visible
+from bench.plan.shards import part_of
 from bench.plugins import Dataset, datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.schema import CountArm, DamagedRecord
-from bench.sharing import part_of
 from bench.summary import summarise
 from bench.tables import all_tables
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from bench import plan
 from bench.cli import main
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure import machine
 from bench.measure.worker import Job, builder, descendants
+from bench.plan import plan
 from bench.record import schema
 from bench.record.schema import AccuracyArm, SpeedArm, key_of
 from bench.training import processes

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
 from bench.asking import verdicts
 from bench.config import RunConfig
 from bench.match.search import cost_in_closed_form, cost_of
+from bench.plan import plan
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT

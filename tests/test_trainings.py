@@ -10,12 +10,12 @@ import pytest
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.match.search import cost_of
-from bench.plan import make
+from bench.plan.accuracies import how
+from bench.plan.plan import make
+from bench.plan.task import Task
 from bench.plugins import models
 from bench.record.schema import AccuracyArm, SpeedArm
 from bench.stats import lr_search
-from bench.task import Task
-from bench.trainings import how
 
 from .pictures import make_folder
 

@@ -12,7 +12,8 @@ from timm.data import resolve_data_config
 
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.plan import make
+from bench.plan.accuracies import TIMMS
+from bench.plan.plan import make
 from bench.plugins import datasets, models
 from bench.record.schema import AccuracyArm, key_of
 from bench.training import checkpoint
@@ -20,7 +21,6 @@ from bench.training.images.splits import Splits
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights
 from bench.training.weights_file import Says, View
-from bench.trainings import TIMMS
 
 from .pictures import make_folder, make_imagenet
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from bench.config import RunConfig
 from bench.measure import cpu_placement
 from bench.measure.worker import Failure, Workers
+from bench.plan.shards import Only
+from bench.plan.task import Task
 from bench.plugins import Arrived, models
 from bench.record import schema
 from bench.record.schema import Arm, Machine, Sample
 from bench.runner import Runner
-from bench.sharing import Only
-from bench.task import Task
 
 
 @dataclass

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import costs, packing
+from bench import packing
 from bench.cli import app
 from bench.comparing import compare, rows_of
 from bench.config import suite_fields
@@ -44,6 +44,7 @@ from bench.datasets.webdataset import shards
 from bench.errors import UsageError
 from bench.importing import parsed
 from bench.measure import machine
+from bench.plan import past_runs
 from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import schema
@@ -254,7 +255,7 @@ def readers(home: Path) -> list[Reader]:
         Reader("checkpoint, torch", (home / "w.pt").read_bytes(), weights, "w.pt", rezipped),
         Reader("checkpoint, torch of old", (home / "old.pt").read_bytes(), weights, "w.pt"),
         Reader("labels", json.dumps([[1], [2, 3], []]).encode(), labels, "real.json"),
-        Reader("costs", cost, lambda path: costs.habits(costs.read(path.parent)), costs.NAME),
+        Reader("costs", cost, lambda path: past_runs.habits(past_runs.read(path.parent)), past_runs.NAME),
         Reader("name of an installation", b"a1b2\n", lambda path: machine.installation(path.parent), ".installation"),
         Reader("shard", shard(), lambda path: shards([path], "--data"), "train.tar"),
     ]

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import costs
+from bench.plan import past_runs
 from bench.record.reading import read_below
 from bench.record.schema import SpeedArm, per_round
 
@@ -37,7 +37,7 @@ def arms(folder: Path) -> None:
         results = folder / f"arms{number}"
         sizes = ",".join(str(size) for size in range(1, number + 1))
         took = timed(bench("--models", "vit_digits", "--metrics", "throughput", "--batch-sizes", sizes, "--rounds", "8", results=results))
-        [cost] = costs.read(next(results.glob("*/records")).parent)
+        [cost] = past_runs.read(next(results.glob("*/records")).parent)
         each = cost.rounds / 8 / number
         share = cost.windows / cost.rounds
         print(f"| {number} | {took:.0f} | {cost.setting_up / number:.2f} | {cost.rounds:.1f} | {share:.0%} | {each:.2f} |", flush=True)

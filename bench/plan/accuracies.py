@@ -20,11 +20,11 @@ from bench.files import files
 from bench.match.search import cost_in_closed_form, cost_of
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, runnable_policy
+from bench.plan.task import Task, about_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.plugins.recipe import Recipe, recipes
 from bench.record.schema import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
 from bench.stats import lr_search
-from bench.task import Task, about_of
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights
 from bench.training.weights_file import Says, says_of

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.plan.task import Task
 from bench.record.schema import SpeedArm, key_of
-from bench.task import Task
 
 Part = Callable[[list[Task]], list[Task]]
 """From the arms that are named at once, those that this program measures."""

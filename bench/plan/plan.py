@@ -14,12 +14,12 @@ from bench.errors import UsageError
 from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, precision_of, runnable_policy
+from bench.plan.accuracies import Known, Wish, notes, wanted
+from bench.plan.shards import Part, everything, part_of
+from bench.plan.task import Task, about_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record.schema import About, CountArm, ProbeArm, Scalar, SpeedArm
-from bench.sharing import Part, everything, part_of
 from bench.stats.reference import SENTINEL, sentinel_size
-from bench.task import Task, about_of
-from bench.trainings import Known, Wish, notes, wanted
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
 PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 2, "arithmetic": "the fastest of a product and of 1 x 1 and 3 x 3 convolutions"}

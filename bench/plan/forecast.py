@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import plan
 from bench.config import RunConfig
-from bench.costs import Cost, Habits, habits, missed
 from bench.lane import label
 from bench.match.search import cost_in_closed_form
+from bench.plan import plan
+from bench.plan.accuracies import hours
+from bench.plan.past_runs import Cost, Habits, habits, missed
+from bench.plan.task import Task
 from bench.plugins import Metric, Model, models
 from bench.record import schema
 from bench.record.schema import AccuracyArm, CountArm, ProbeArm, Record, Sample, SpeedArm
 from bench.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
-from bench.task import Task
-from bench.trainings import hours
 
 REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""

@@ -1,0 +1,1 @@
+"""From what was asked to arms, and what measuring them will take."""
