@@ -20,9 +20,9 @@ from typing import Literal
 import msgspec
 
 from bench.errors import UsageError
-from bench.lane import comparable, label
 from bench.record.reading import read_below
 from bench.record.schema import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
+from bench.run.arm_run import comparable, label
 from bench.sessions import Sessions, pairs_of, sessions
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of

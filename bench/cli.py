@@ -98,7 +98,7 @@ def run(
         return _dry_run(config)
     measure = partial(_measure, strict=strict)
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        from bench.distributed import run_together
+        from bench.run.torchrun import run_together
 
         return run_together(config, measure)
     from bench.measure.worker import Workers
@@ -111,7 +111,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     """Run, and show what came out."""
     from bench.console import Live, print_ledger, print_tables
     from bench.record.schema import load
-    from bench.runner import Interrupted, Runner
+    from bench.run.runner import Interrupted, Runner
     from bench.summary import summarise
     from bench.tables import all_tables
 
@@ -176,7 +176,7 @@ def _dry_run(config: RunConfig) -> int:
     from bench.plan import plan
     from bench.plan.forecast import REACHED, estimate, matmul_rate, records_of
     from bench.plan.past_runs import read
-    from bench.runner import Runner
+    from bench.run.runner import Runner
 
     def nothing(job: Job) -> Worker:
         raise AssertionError("a dry run opens no worker")
@@ -433,9 +433,9 @@ def study_run(
     from bench.cost_tables import queued
     from bench.measure.worker import Workers
     from bench.report import write
-    from bench.runner import Interrupted
+    from bench.run.runner import Interrupted
+    from bench.run.study_queue import Queue
     from bench.studies._scales import scale_of
-    from bench.study_queue import Queue
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
         raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")

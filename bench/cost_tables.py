@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.plan.forecast import MEASURED, Estimate
+from bench.run.study_queue import Entry
 from bench.stats.formatting import duration, number
-from bench.study_queue import Entry
 from bench.table import Table
 
 HEADERS = ["arm", "metrics", "set-up s", "s a round", "once s", "memory GB", "estimate"]

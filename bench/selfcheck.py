@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.errors import UsageError
-from bench.lane import Lane
 from bench.measure import interrupts, machine
 from bench.measure.disturbance import State
 from bench.measure.gpu import gpu_for
@@ -26,7 +25,8 @@ from bench.measure.worker import Failure, Job, Worker
 from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.schema import About, Arm, Sample, SpeedArm
-from bench.rounds import Rounds
+from bench.run.arm_run import Lane
+from bench.run.rounds import Rounds
 from bench.stats.intervals import Estimate
 from bench.stats.paired import p_value, paired_ratio
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bench.abreast import Abreast, Ending, jobs_for
 from bench.config import RunConfig
+from bench.run.parallel import Abreast, Ending, jobs_for
 
 from .pictures import make_folder
 from .program import bench

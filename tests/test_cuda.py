@@ -14,7 +14,6 @@ import msgspec
 import pytest
 import torch
 
-from bench import runner
 from bench.config import RunConfig
 from bench.measure import cpu_placement, machine, process_settings, worker
 from bench.measure.disturbance import free_memory
@@ -25,6 +24,7 @@ from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
 from bench.record import schema
 from bench.record.schema import SpeedArm
+from bench.run import runner
 from bench.summary import summarise
 
 from .conftest import MACHINE, FakeWorkers, Silent

@@ -13,7 +13,7 @@ from bench.plan.forecast import estimate
 from bench.plan.past_runs import Cost, append, habits, read
 from bench.record import schema
 from bench.record.schema import RunLine, SpeedArm
-from bench.rounds import PROCESSES
+from bench.run.rounds import PROCESSES
 
 from .conftest import MACHINE
 

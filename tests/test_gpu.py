@@ -12,7 +12,7 @@ from bench.measure.subject import open_subject, prepare
 from bench.measure.worker import Workers
 from bench.plugins import models
 from bench.record import schema
-from bench.runner import Outcome, Runner
+from bench.run.runner import Outcome, Runner
 from bench.selfcheck import SelfCheck
 
 from .conftest import Silent

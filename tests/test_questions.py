@@ -287,7 +287,7 @@ def test_only_the_scale_that_changed_is_marked() -> None:
 
 
 def test_more_seeds_than_the_scale_has_ask_the_same(tmp_path: Path) -> None:
-    from bench.study_queue import Queue
+    from bench.run.study_queue import Queue
 
     from .conftest import FakeWorkers, Silent
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench.lane import Lane
 from bench.measure.disturbance import State
 from bench.measure.worker import Failure, Job, Window
 from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.schema import About, Body, RoundLine, SpeedArm
-from bench.rounds import PROCESSES, RECENT, RENEWING, REPEATING, Rounds
+from bench.run.arm_run import Lane
+from bench.run.rounds import PROCESSES, RECENT, RENEWING, REPEATING, Rounds
 
 from .conftest import FakeWorkers, Silent
 

@@ -12,7 +12,7 @@ from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure.worker import Failure, Job, Window
 from bench.record import schema
-from bench.runner import Interrupted, Outcome, Runner
+from bench.run.runner import Interrupted, Outcome, Runner
 
 from .conftest import FakeWorkers, Silent
 

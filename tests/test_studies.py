@@ -18,10 +18,10 @@ from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
 from bench.questions import hash_of
 from bench.record.schema import AccuracyArm, load_folder
+from bench.run.study_queue import Queue
 from bench.studies import _factorial
 from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.studies.width_or_depth import shapes
-from bench.study_queue import Queue
 from bench.summary import summarise
 
 from . import synthetic
@@ -164,7 +164,7 @@ def test_what_brings_most_per_minute_comes_first(tmp_path: Path) -> None:
 
 
 def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(tmp_path: Path) -> None:
-    from bench.runner import Runner
+    from bench.run.runner import Runner
 
     workers = FakeWorkers(lambda job, window: [0.9])
     one = queue(tmp_path, workers)

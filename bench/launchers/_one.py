@@ -16,7 +16,7 @@ from bench.plan.task import Task
 from bench.plugins import Arrived, models
 from bench.record import schema
 from bench.record.schema import Arm, Machine, Sample
-from bench.runner import Runner
+from bench.run.runner import Runner
 
 
 @dataclass

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.config import RunConfig
-from bench.lane import label
 from bench.match.search import cost_in_closed_form
 from bench.plan import plan
 from bench.plan.accuracies import hours
@@ -21,7 +20,8 @@ from bench.plan.task import Task
 from bench.plugins import Metric, Model, models
 from bench.record import schema
 from bench.record.schema import AccuracyArm, CountArm, ProbeArm, Record, Sample, SpeedArm
-from bench.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
+from bench.run.arm_run import label
+from bench.run.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 
 REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""

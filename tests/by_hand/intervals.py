@@ -22,7 +22,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.rounds import FIRST_LOOK, LOOKS, PROCESSES
+from bench.run.rounds import FIRST_LOOK, LOOKS, PROCESSES
 from bench.stats.intervals import Effect, holm
 from bench.stats.mixed_effects import Side, mean_over
 from bench.verdicts import Finding, judge

@@ -20,12 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.files import temporary
 from bench.files.paths import inside
-from bench.lane import Lane, comparable, label
 from bench.measure import interrupts
 from bench.measure import machine as environment
 from bench.measure.disturbance import State, free_memory
@@ -40,7 +38,9 @@ from bench.plugins import Arrived, Metric, handwritten, launchers, models
 from bench.record import schema
 from bench.record.arrays import write_arrays
 from bench.record.schema import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
-from bench.rounds import Ledger, Rounds, Watcher, sample_of, window_of
+from bench.run.arm_run import Lane, comparable, label
+from bench.run.parallel import Abreast, jobs_for
+from bench.run.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
 from bench.stats.reference import reference_model

@@ -22,13 +22,13 @@ from typing import Protocol
 import msgspec
 
 from bench.errors import one_line
-from bench.lane import Lane, comparable, label
 from bench.measure import interrupts
 from bench.measure.disturbance import State
 from bench.measure.worker import Failure, Samples, Window
 from bench.plan.task import Task
 from bench.plugins import Metric, handwritten
 from bench.record.schema import Arm, Phase, RoundLine, Sample, SpeedArm
+from bench.run.arm_run import Lane, comparable, label
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
 from bench.stats.paired import level, paired_ratio
 from bench.stats.reference import SENTINEL, reference_model

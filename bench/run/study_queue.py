@@ -13,7 +13,6 @@ from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
-from bench.abreast import Abreast, jobs_for
 from bench.config import RunConfig
 from bench.measure import machine
 from bench.measure.worker import Job, Worker
@@ -24,7 +23,8 @@ from bench.plan.task import Task
 from bench.plugins import Need, Study
 from bench.questions import hash_of
 from bench.record.schema import Machine, Record
-from bench.runner import Interrupted, Observer, Runner
+from bench.run.parallel import Abreast, jobs_for
+from bench.run.runner import Interrupted, Observer, Runner
 from bench.studies._scales import Scale, scale_of
 
 LEAST_S = 20.0

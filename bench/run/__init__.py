@@ -1,0 +1,1 @@
+"""From a plan to records: rounds, phases, backlog, torchrun and the study queue."""
