@@ -544,9 +544,9 @@ def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
     device
         As for `run`.
     """
+    from bench.check.selfcheck import SelfCheck
     from bench.console import print_verdict
     from bench.measure.worker import Workers
-    from bench.selfcheck import SelfCheck
 
     console = _console()
     with Workers() as workers:
@@ -885,8 +885,8 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
     seconds
         How long the noise is read.
     """
+    from bench.check.doctor import examine, verdict
     from bench.console import print_findings
-    from bench.doctor import examine, verdict
 
     device, console = RunConfig(device=device).device, _console()  # the first refuses what is none
     findings = print_findings(console, examine(device=device, results=results, seconds=seconds))

@@ -19,13 +19,13 @@ from bench.stats.formatting import interval, number, scale
 from bench.table import Table
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
+    from bench.check.doctor import Finding
+    from bench.check.selfcheck import Verdict
     from bench.count.module_tree import Described, Layer
-    from bench.doctor import Finding
     from bench.measure.worker import Failure
     from bench.plan.task import Task
     from bench.record.schema import Arm, Machine, Sample
     from bench.run.rounds import Ledger
-    from bench.selfcheck import Verdict
 
 
 REPEATED_S = 30.0

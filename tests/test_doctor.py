@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import doctor
+from bench.check import doctor
+from bench.check.doctor import Finding, Status, examine, noise, verdict
 from bench.cli import main
-from bench.doctor import Finding, Status, examine, noise, verdict
 
 
 def test_this_machine_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

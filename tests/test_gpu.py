@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.check.selfcheck import SelfCheck
 from bench.config import RunConfig
 from bench.measure.subject import open_subject, prepare
 from bench.measure.worker import Workers
 from bench.plugins import models
 from bench.record import schema
 from bench.run.runner import Outcome, Runner
-from bench.selfcheck import SelfCheck
 
 from .conftest import Silent
 

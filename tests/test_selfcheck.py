@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.doubled import once, twice
+from bench.check.known_ratio import once, twice
+from bench.check.selfcheck import SelfCheck, Verdict
 from bench.errors import UsageError
 from bench.measure.worker import Job, Window
 from bench.record.schema import SpeedArm
-from bench.selfcheck import SelfCheck, Verdict
 
 from .conftest import FakeWorkers
 

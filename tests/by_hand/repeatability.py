@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.check.selfcheck import programs
 from bench.record.schema import SpeedArm, fair_per_round, load_folder
-from bench.selfcheck import programs
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio

@@ -200,7 +200,12 @@ class SelfCheck:
 
     def _lane(self, what: str, window: float | None = None) -> Lane:
         arm = SpeedArm(
-            model=f"bench.doubled:{what}", image_size=32, num_classes=10, policy="fp32", device=self.kind, batch_size=BATCH[self.kind]
+            model=f"bench.check.known_ratio:{what}",
+            image_size=32,
+            num_classes=10,
+            policy="fp32",
+            device=self.kind,
+            batch_size=BATCH[self.kind],
         )
         settings = SPEED_SETTINGS if window is None else {**SPEED_SETTINGS, "window_s": window}
         task = Task(arm=arm, metrics=(metrics.get("throughput"),), settings=settings, about=About(family="check"), seed=0)

@@ -1,0 +1,1 @@
+"""Whether this machine can be believed: doctor and selfcheck."""
