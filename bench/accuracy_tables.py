@@ -6,13 +6,13 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from bench.contestants import Contestant, Key, curves, images_per_step, trained_rows
+from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
+from bench.analysis.summary import Accuracy, Summary
 from bench.filling import missing_count, together
 from bench.record.schema import NORMALISED
 from bench.stats import lr_search
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import difference
-from bench.summary import Accuracy, Summary
 from bench.table import Cell, Column, Columns, Line, Table, marked
 
 TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")

@@ -6,12 +6,12 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
+from bench.analysis.grade import worst
+from bench.analysis.summary import Asked, Summary
 from bench.evidence import Evidence
-from bench.grade import worst
 from bench.plugins import Study, studies
 from bench.questions import hash_of, same_question
 from bench.studies._scales import DIGITS, Scale, scale_of, scales_of
-from bench.summary import Asked, Summary
 from bench.table import COMMAND
 from bench.verdicts import Outcome, Verdict, judge, overall
 

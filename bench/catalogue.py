@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import published
+from bench.analysis import published
 from bench.errors import UsageError
 from bench.plugins import kinds
 from bench.plugins.registry import Registry

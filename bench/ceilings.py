@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.analysis.summary import Probe, Row, Summary
 from bench.speed_tables import BYTES, by_speed, described
 from bench.stats.formatting import number
 from bench.stats.intervals import Estimate
-from bench.summary import Probe, Row, Summary
 from bench.table import Cell, Column, Columns, Line, Table
 
 BEYOND = 19

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bench.changes import Change, Comparison
-from bench.grade import percent
+from bench.analysis.changes import Change, Comparison
+from bench.analysis.grade import percent
 from bench.stats.formatting import interval, p_value
 from bench.table import Table
 

@@ -6,13 +6,13 @@ import hashlib
 import re
 from importlib import resources
 
-from bench import published
-from bench.contestants import trained_rows
+from bench.analysis import published
+from bench.analysis.accuracy_groups import trained_rows
+from bench.analysis.grade import Grade, percent, worst
+from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
+from bench.analysis.summary import Summary
 from bench.formats import in_latex
-from bench.grade import Grade, percent, worst
 from bench.stats.formatting import interval, span
-from bench.summary import Summary
-from bench.trust import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
 
 SOURCES = (
     ("WTF-Benchmark", "nauen2023wtf"),

@@ -16,16 +16,16 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from bench import published
-from bench.contestants import trained_rows
+from bench.analysis import published
+from bench.analysis.accuracy_groups import trained_rows
+from bench.analysis.grade import grade
+from bench.analysis.summary import Accuracy, Row, Summary
+from bench.analysis.timm_names import TIMM_NAMES
 from bench.errors import UsageError
-from bench.grade import grade
-from bench.names import TIMM_NAMES
 from bench.record.reading import record_folders
 from bench.report import Machine, read_each
 from bench.stats.intervals import Effect, Estimate, difference
 from bench.stats.paired import paired_ratio
-from bench.summary import Accuracy, Row, Summary
 
 On = Literal["top1", "throughput", "latency", "memory"]
 Holds = Literal["holds", "fails", "undecided"]
@@ -47,7 +47,7 @@ class Condition:
     ratio: Estimate
     published: bool
     trusted: bool = True
-    """Of speeds: whether the run's own checks allow to rank them (bench/grade.py)."""
+    """Of speeds: whether the run's own checks allow to rank them (bench/analysis/grade.py)."""
     timed: bool = False
     """It was measured in rounds: without an interval nobody knows what another process would give."""
     rests_on: tuple[str, str] = ("", "")

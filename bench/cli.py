@@ -18,9 +18,9 @@ from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, CropMode, Interpolation,
 from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
+    from bench.analysis.summary import Summary
     from bench.console import Terminal
     from bench.measure.worker import Job, Worker
-    from bench.summary import Summary
 
 BEGAN = time.monotonic()
 """When this command began."""
@@ -109,10 +109,10 @@ def run(
 
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
     """Run, and show what came out."""
+    from bench.analysis.summary import summarise
     from bench.console import Live, print_ledger, print_tables
     from bench.record.schema import load
     from bench.run.runner import Interrupted, Runner
-    from bench.summary import summarise
     from bench.tables import all_tables
 
     console = _console()
@@ -150,7 +150,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
 
 def _print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
     """How far a machine's speeds can be believed, before they are shown; whether all of them may be ranked."""
-    from bench import grade
+    from bench.analysis import grade
 
     for line in grade.lines(summary):
         console.print(f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True)
@@ -268,8 +268,8 @@ def eval_(
         given |= {"crop": crop, "crop-mode": crop_mode, "interpolation": interpolation, "mean": mean or None, "std": std or None}
         if idle := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it")
-        from bench.comparing import compare as compared
-        from bench.comparing import find, rows_of
+        from bench.analysis.weights import compare as compared
+        from bench.analysis.weights import find, rows_of
 
         rows, damaged = rows_of(results, data)
         for error in damaged:
@@ -478,7 +478,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     results
         Folder with one folder per machine in it.
     """
-    from bench import grade
+    from bench.analysis import grade
     from bench.asking import verdicts
     from bench.report import read_all
 
@@ -649,7 +649,8 @@ def report(
     strict
         Exit with 1 where a machine's speeds are not fit to be ranked: its own checks failed or are missing.
     """
-    from bench import formats, grade
+    from bench import formats
+    from bench.analysis import grade
     from bench.console import print_tables
     from bench.report import write_all
     from bench.selecting import selection
@@ -716,7 +717,7 @@ def import_(file: Path, /, *, source: str | None = None, dataset: str | None = N
     results
         Folder of the results; the file is kept in its folder `published`.
     """
-    from bench.importing import import_csv
+    from bench.analysis.published_csv import import_csv
 
     kept = import_csv(file, results, source, dataset)
     rows = "1 published row" if kept.rows == 1 else f"{kept.rows} published rows"
@@ -772,8 +773,8 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     fail_on_regression
         Exit with 1 where anything got worse by more than this share of its first value, beyond chance: 5% or 0.05.
     """
+    from bench.analysis.changes import compare as compared
     from bench.change_tables import can_tell, changes
-    from bench.changes import compare as compared
     from bench.console import print_tables
 
     limit = None if fail_on_regression is None else _share(fail_on_regression)

@@ -15,11 +15,11 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.summary import Summary
 from bench.errors import visible
 from bench.files.files import whole
 from bench.files.paths import stems
 from bench.plugins import Figure, figures
-from bench.summary import Summary
 
 MOST_PROCESSES = 8
 PR_SET_PDEATHSIG = 1

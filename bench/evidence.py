@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from bench.analysis.run_quality import sentinel
+from bench.analysis.summary import Accuracy, Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins.recipe import recipes
 from bench.record.schema import AccuracyArm, Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
-from bench.summary import Accuracy, Row, Summary
-from bench.trust import sentinel
 
 At = tuple[str, int]
 PLAIN = DEFAULT_POLICY

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.contestants import Contestant, Key, trained_rows
+from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
+from bench.analysis.published_csv import as_csv
+from bench.analysis.summary import Row, Summary
 from bench.files.files import write_whole
 from bench.files.paths import stems
-from bench.importing import as_csv
-from bench.summary import Row, Summary
 
 EVALUATED = (
     *("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "crop_pct", "interpolation"),

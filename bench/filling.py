@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.analysis.summary import Quantity, Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.stats.formatting import duration
-from bench.summary import Quantity, Row, Summary
 from bench.table import COMMAND
 
 ROUNDS = 12

@@ -15,11 +15,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from bench.analysis.summary import Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.evidence import Evidence, Speed
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
-from bench.summary import Row, Summary
 from bench.table import COMMAND, Cell, Column, Columns, Line, Table
 
 USUAL = 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.analysis.summary import Quantity, Row, Summary
 from bench.speed_tables import HANDWRITTEN_NOTE, by_speed, described, ratio_cell, value_cell
 from bench.stats.formatting import scale
-from bench.summary import Quantity, Row, Summary
 from bench.table import Column, Columns, Line, Table
 
 

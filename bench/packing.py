@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from bench.analysis.run_quality import canary_drift, sentinel
+from bench.analysis.summary import summarise
 from bench.errors import UsageError, visible
 from bench.files import limits
 from bench.files.files import read, write_whole
@@ -29,8 +31,6 @@ from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.record.arrays import arrays_in, check
 from bench.record.reading import read_below
 from bench.record.schema import CountArm, DamagedRecord, Record, parse, per_round, values_in
-from bench.summary import summarise
-from bench.trust import canary_drift, sentinel
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1

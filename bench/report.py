@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import citing, formats, grade
+from bench import citing, formats
+from bench.analysis import grade
+from bench.analysis.published_csv import imported
+from bench.analysis.summary import Summary, summarise
 from bench.asking import verdicts
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
 from bench.gap_tables import gaps
-from bench.importing import imported
 from bench.record.reading import read_folder, record_folders
 from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
 from bench.side_by_side import side_by_side
-from bench.summary import Summary, summarise
 from bench.table import Table
 from bench.tables import all_tables
 from bench.verdict_tables import details, overview

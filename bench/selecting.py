@@ -14,8 +14,8 @@ from difflib import get_close_matches
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
+from bench.analysis.summary import Accuracy, Row, Summary
 from bench.errors import UsageError
-from bench.summary import Accuracy, Row, Summary
 from bench.table import Cell, Table
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "!=": ne, "<": lt, ">": gt, "=": eq}

@@ -92,7 +92,7 @@ class Verdict:
     sentinel: Estimate | None = None
     """Of speeds: what the same runs make of one graph under two names."""
     withheld: str = ""
-    """Of speeds: why the run's own checks allow no verdict (bench/grade.py)."""
+    """Of speeds: why the run's own checks allow no verdict (bench/analysis/grade.py)."""
     changed: bool = False
     """Some of its data were measured when the study asked something else (bench/questions.py)."""
 

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from bench import published
-from bench.contestants import Contestant, trained_rows
-from bench.grade import ORDER, Grade, grade
+from bench.analysis import published
+from bench.analysis.accuracy_groups import Contestant, trained_rows
+from bench.analysis.grade import ORDER, Grade, grade
+from bench.analysis.summary import Quantity, Row, Summary, of_one_policy
 from bench.stats.formatting import scale
 from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.stats.pareto import Candidate, front, probabilities
-from bench.summary import Quantity, Row, Summary, of_one_policy
 
 from ._labels import place
 from ._style import family, log_ticks, new_figure

@@ -10,8 +10,8 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Patch
 
+from bench.analysis.summary import Row, Summary
 from bench.plugins import Figure, figures
-from bench.summary import Row, Summary
 
 from ._style import family_order
 

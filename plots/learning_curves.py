@@ -7,9 +7,9 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from bench.contestants import Contestant, curves, images_per_step, trained_rows
+from bench.analysis.accuracy_groups import Contestant, curves, images_per_step, trained_rows
+from bench.analysis.summary import Accuracy, Summary
 from bench.plugins import Figure, figures
-from bench.summary import Accuracy, Summary
 
 from ._style import family, new_figure
 

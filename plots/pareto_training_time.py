@@ -2,8 +2,8 @@
 
 import matplotlib.figure
 
+from bench.analysis.summary import Summary
 from bench.plugins import Figure, figures
-from bench.summary import Summary
 
 from ._pareto import draw
 

@@ -6,11 +6,11 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.analysis.summary import Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins import Figure, figures
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
-from bench.summary import Row, Summary
 
 from ._style import family, family_order, ratio_axis
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle
 
+from bench.analysis.summary import Accuracy, Summary
 from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
-from bench.summary import Accuracy, Summary
 
 from ._style import family, family_order
 

@@ -6,10 +6,10 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.analysis.summary import Summary
 from bench.evidence import Evidence, Speed
 from bench.plugins import Figure, figures
 from bench.studies.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
-from bench.summary import Summary
 
 from ._style import family, log_ticks
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import matplotlib.figure
 
+from bench.analysis.summary import Row, Summary, of_one_policy
 from bench.plugins import Figure, figures
-from bench.summary import Row, Summary, of_one_policy
 
 from ._labels import place
 from ._style import family, family_order, log_ticks, new_figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import matplotlib.figure
 import numpy as np
 
-from bench.contestants import curves, trained_rows
+from bench.analysis.accuracy_groups import curves, trained_rows
+from bench.analysis.summary import Summary
 from bench.plugins import Figure, figures
-from bench.summary import Summary
 
 from ._labels import place
 from ._style import new_figure

@@ -9,9 +9,9 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.analysis.summary import Summary
 from bench.asking import verdicts
 from bench.plugins import Figure, figures
-from bench.summary import Summary
 from bench.verdicts import Judged, Verdict
 
 from ._outcomes import COLOURS, colour

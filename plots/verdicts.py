@@ -7,9 +7,9 @@ import textwrap
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bench.analysis.summary import Summary
 from bench.asking import verdicts
 from bench.plugins import Figure, figures
-from bench.summary import Summary
 from bench.verdict_tables import effect
 from bench.verdicts import Verdict
 

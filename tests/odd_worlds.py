@@ -316,7 +316,7 @@ def verify(results: Path) -> None:
 
 
 def compare(results: Path) -> None:
-    from bench.changes import compare
+    from bench.analysis.changes import compare
 
     try:
         compare(str(results / "one"), str(results / "two"))
@@ -332,7 +332,7 @@ def frame(results: Path) -> None:
 
 def answers(results: Path) -> None:
     """McNemar's test of every two sets of weights."""
-    from bench.comparing import compare, rows_of
+    from bench.analysis.weights import compare, rows_of
 
     rows, _ = rows_of(results, None)
     for left, right in pairwise(rows):

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import t
 
 from bench.accuracy_tables import accuracy, training_cost, views
-from bench.comparing import compare, find, rows_of, spelled
+from bench.analysis.summary import Summary, summarise
+from bench.analysis.weights import compare, find, rows_of, spelled
 from bench.drawing import drawings
 from bench.errors import UsageError
 from bench.plugins import figures
@@ -19,7 +20,6 @@ from bench.record.arrays import write_arrays
 from bench.record.schema import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
 from bench.stats import lr_search
 from bench.stats.intervals import mcnemar, mean_of_seeds
-from bench.summary import Summary, summarise
 from bench.table import Table
 
 from .conftest import MACHINE

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import changes as changes_module
+from bench.analysis import changes as changes_module
+from bench.analysis.changes import Change, Comparison, compare, judged
 from bench.change_tables import changes
-from bench.changes import Change, Comparison, compare, judged
 from bench.cli import main
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm

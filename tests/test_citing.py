@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench.analysis.summary import Summary
 from bench.citing import bibliography, key_of, methods, sources
 from bench.report import machine_folders, read
-from bench.summary import Summary
 
 
 def summary(results: Path) -> Summary:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import published
+from bench.analysis import published
+from bench.analysis.timm_names import TIMM_NAMES
 from bench.claim import Condition, answer, flips
 from bench.claim_tables import claim_tables
 from bench.cli import main
-from bench.names import TIMM_NAMES
 from bench.plugins import models
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import torch
 
+from bench.analysis.summary import summarise
 from bench.config import RunConfig
 from bench.measure import cpu_placement, machine, process_settings, worker
 from bench.measure.disturbance import free_memory
@@ -25,7 +26,6 @@ from bench.plugins import metrics
 from bench.record import schema
 from bench.record.schema import SpeedArm
 from bench.run import runner
-from bench.summary import summarise
 
 from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml

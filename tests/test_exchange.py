@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import published
+from bench.analysis import published
+from bench.analysis.published_csv import import_csv, imported
 from bench.cli import main
 from bench.errors import UsageError
 from bench.exchange import EVALUATED, TIMED, export
-from bench.importing import import_csv, imported
 from bench.page.data import page_data
 from bench.record.schema import Sample, SpeedArm
 from bench.report import machine_folders, read, write_all

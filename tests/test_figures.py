@@ -11,11 +11,11 @@ import matplotlib.figure
 import pytest
 from matplotlib.text import Annotation, Text
 
+from bench.analysis.summary import Summary, summarise
 from bench.drawing import drawings
 from bench.plugins import figures
 from bench.record.schema import ProbeArm, Record, Sample, load
 from bench.report import machine_folders, read
-from bench.summary import Summary, summarise
 
 from . import synthetic
 from .conftest import CONTESTANTS, MACHINE

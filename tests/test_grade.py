@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.grade import grade, grades, lines, worst
+from bench.analysis.summary import summarise
 from bench.asking import verdicts
-from bench.grade import grade, grades, lines, worst
 from bench.plugins import studies
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 from bench.stats.reference import sentinel_size
-from bench.summary import summarise
 
 from . import synthetic
 from .conftest import MACHINE, accuracy_record, probe_record, sound_pair

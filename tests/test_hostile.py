@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bench import formats, packing
+from bench.analysis.summary import summarise
 from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
 from bench.count import building
@@ -32,7 +33,6 @@ from bench.plugins import Dataset, datasets, families, metrics, models, policies
 from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.schema import CountArm, DamagedRecord
-from bench.summary import summarise
 from bench.tables import all_tables
 
 from . import odd_worlds

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.analysis.summary import Summary, summarise
 from bench.gap_tables import gaps, patch_of
 from bench.record.schema import Record
 from bench.report import write_all
 from bench.side_by_side import side_by_side
-from bench.summary import Summary, summarise
 
 from . import synthetic
 from .conftest import MACHINE, resealed, speed_record

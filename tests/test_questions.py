@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bench import questions
+from bench.analysis.summary import summarise
 from bench.asking import verdicts
 from bench.evidence import Evidence
 from bench.plugins import Need, Study, studies
@@ -24,7 +25,6 @@ from bench.questions import FORMER, declared, hash_of, same_question
 from bench.report import read_all
 from bench.stats.intervals import Effect
 from bench.studies._scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
-from bench.summary import summarise
 from bench.verdicts import Finding
 
 from . import synthetic

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.analysis.summary import accuracies_of
 from bench.cli import main
 from bench.count.effective_field import field_of, gradient_map
 from bench.plugins import models
 from bench.record.arrays import read_arrays
 from bench.record.schema import AccuracyArm, load_folder
-from bench.summary import accuracies_of
 
 
 class Mean(nn.Module):

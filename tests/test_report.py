@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import published
+from bench.analysis import published
+from bench.analysis.summary import Summary, summarise
 from bench.cli import main
 from bench.drawing import drawings
 from bench.plugins import Figure, figures
@@ -18,7 +19,6 @@ from bench.record.schema import EndLine
 from bench.report import machine_folders, markdown, write
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
-from bench.summary import Summary, summarise
 from bench.table import slug
 from bench.tables import Table, all_tables, efficiency
 

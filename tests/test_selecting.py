@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.summary import Summary
 from bench.cli import main
 from bench.errors import UsageError
 from bench.report import machine_folders, read, write_all
 from bench.selecting import arrange, check, check_columns, select, selection
-from bench.summary import Summary
 from bench.tables import all_tables
 
 from .conftest import MACHINE

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.asking import verdicts
 from bench.config import RunConfig
 from bench.match.search import cost_in_closed_form, cost_of
@@ -22,7 +23,6 @@ from bench.run.study_queue import Queue
 from bench.studies import _factorial
 from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.studies.width_or_depth import shapes
-from bench.summary import summarise
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent

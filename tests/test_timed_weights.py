@@ -10,12 +10,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from bench.analysis.summary import summarise
 from bench.count.timed_weights import as_trained
 from bench.measure.subject import SPEED_SETTINGS, capacity_call, open_subject, prepare
 from bench.plugins import models
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
-from bench.summary import summarise
 
 from .conftest import MACHINE
 from .program import bench

@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.asking import verdicts
 from bench.plugins import studies
 from bench.questions import hash_of
@@ -20,7 +21,6 @@ from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of
 from bench.studies import _factorial
 from bench.studies._scales import CIFAR10
-from bench.summary import summarise
 from bench.verdict_tables import details, overview, region
 from bench.verdicts import Finding, Outcome, judge, level, overall, resolvable
 

@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from bench.analysis.grade import MOST_OFF, UNSTEADY
 from bench.errors import UsageError, one_line
-from bench.grade import MOST_OFF, UNSTEADY
 from bench.measure import machine as environment
 from bench.measure import process_settings
 from bench.measure.disturbance import State, free_memory

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench import published
 from bench.accuracy_tables import top1_cell
-from bench.contestants import Contestant, Key, trained_rows
+from bench.analysis import published
+from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
+from bench.analysis.grade import lines
+from bench.analysis.summary import Quantity, Row, Summary
 from bench.filling import described as fill_command
 from bench.filling import missing
-from bench.grade import lines
 from bench.report import Report
 from bench.speed_tables import ORDER, TITLES
 from bench.speed_tables import described as policy_in_words
 from bench.stats.formatting import estimate, number, scale, span
 from bench.stats.intervals import Estimate
-from bench.summary import Quantity, Row, Summary
 from bench.verdict_tables import effect
 from plots._outcomes import COLOURS
 from plots._style import FAMILIES, OTHER

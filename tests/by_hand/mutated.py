@@ -37,19 +37,19 @@ import numpy as np
 import torch
 
 from bench import packing
+from bench.analysis.published_csv import parsed
+from bench.analysis.summary import summarise
+from bench.analysis.weights import compare, rows_of
 from bench.cli import app
-from bench.comparing import compare, rows_of
 from bench.config import suite_fields
 from bench.datasets.webdataset import shards
 from bench.errors import UsageError
-from bench.importing import parsed
 from bench.measure import machine
 from bench.plan import past_runs
 from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.reading import read_folder
-from bench.summary import summarise
 from bench.tables import all_tables
 from bench.training import checkpoint
 from bench.training.fitting import fill

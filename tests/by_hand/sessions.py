@@ -17,9 +17,9 @@ import statistics
 from collections.abc import Iterator
 from math import exp
 
-from bench.changes import Change, Comparison, _Line, judged
+from bench.analysis.changes import Change, Comparison, _Line, judged
+from bench.analysis.sessions import sessions
 from bench.record.schema import InProcess
-from bench.sessions import sessions
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of
 

@@ -6,7 +6,7 @@ model, policy, batch, sizes and so on are; how they were measured has to be the 
 A speed is compared as its ratio to its own run's reference arm: the same program is a few per cent faster in one session than
 in the next, and what all arms have in common drops out. What does not, the A/A pairs show: in every run the logarithm of
 their ratio has to be 0, so that its mean square is what a session adds to such a ratio, with as many degrees of freedom as
-there are runs (bench/sessions.py). Without a reference, or an A/A pair on both sides, nobody knows whether a speed changed.
+there are runs (bench/analysis/sessions.py). Without a reference, or an A/A pair on both sides, nobody knows whether a speed changed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.sessions import Sessions, pairs_of, sessions
 from bench.errors import UsageError
 from bench.record.reading import read_below
 from bench.record.schema import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
 from bench.run.arm_run import comparable, label
-from bench.sessions import Sessions, pairs_of, sessions
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of
 from bench.stats.reference import SENTINEL, reference_model

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, Speed
 from bench.errors import UsageError
 from bench.files import files
 from bench.files.paths import inside, stem
 from bench.formats import in_csv
-from bench.published import DATASETS, IMAGENET, Imported, Published, Speed
 
 FOLDER = "published"
 ACCURACY = ("model", "img_size", "top1")

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.analysis.run_quality import TIMED, Canary, canary, sentinel
+from bench.analysis.summary import Summary
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.reference import sentinel_size
-from bench.summary import Summary
-from bench.trust import TIMED, Canary, canary, sentinel
 
 Word = Literal["good", "coarse", "unchecked", "do not use"]
 ORDER: tuple[Word, ...] = ("good", "coarse", "unchecked", "do not use")

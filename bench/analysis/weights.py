@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.analysis.summary import Accuracy, accuracies_of
 from bench.errors import UsageError
 from bench.record.reading import read_below
 from bench.record.schema import DamagedRecord
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar
-from bench.summary import Accuracy, accuracies_of
 from bench.table import Table
 
 

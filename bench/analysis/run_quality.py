@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis.summary import Row, Summary
 from bench.record.schema import InProcess
 from bench.stats.intervals import Estimate
 from bench.stats.paired import Rounds, paired_ratio
 from bench.stats.reference import SENTINEL
-from bench.summary import Row, Summary
 
 TIMED = ("latency", "throughput")
 CANARY_OFF = 0.10

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from bench.analysis.summary import Accuracy, Summary
 from bench.record.schema import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds
-from bench.summary import Accuracy, Summary
 
 Key = tuple[str, str, str, str, str]
 """Data, labels, recipe, tuning, what is equal: what two accuracies of one table share."""

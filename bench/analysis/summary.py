@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench.published import Imported
+from bench.analysis.published import Imported
 from bench.record.arrays import read_arrays
 from bench.record.schema import (
     MEASURED,

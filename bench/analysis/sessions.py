@@ -14,11 +14,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.analysis.run_quality import TIMED
 from bench.record.schema import MEASURED, Record, SpeedArm, fair_per_round
 from bench.stats.intervals import Effect
 from bench.stats.paired import effect_of
 from bench.stats.reference import SENTINEL
-from bench.trust import TIMED
 
 
 @dataclass(frozen=True)

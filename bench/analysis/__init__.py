@@ -1,0 +1,1 @@
+"""From records to rows: summary, run quality, published values and changes."""
