@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from bench.claim import NEAR, Answer, Condition
+from bench.claims.comparison import NEAR, Answer, Condition
 from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
 from bench.files.paths import inside, stem

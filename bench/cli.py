@@ -429,13 +429,13 @@ def study_run(
     dry_run
         Show the queue with what each entry is expected to take, and measure nothing.
     """
+    from bench.claims.scales import scale_of
     from bench.console import Live, print_tables
     from bench.cost_tables import queued
     from bench.measure.worker import Workers
     from bench.report import write
     from bench.run.runner import Interrupted
     from bench.run.study_queue import Queue
-    from bench.studies._scales import scale_of
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
         raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
@@ -479,7 +479,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
         Folder with one folder per machine in it.
     """
     from bench.analysis import grade
-    from bench.asking import verdicts
+    from bench.claims.verdicts import verdicts
     from bench.report import read_all
 
     console, named = _console(), _studies(name)
@@ -518,8 +518,8 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     results
         Folder with one folder per machine in it; the figure goes into its folder `claims`.
     """
-    from bench.claim import HOLDING, answer
     from bench.claim_tables import claim_tables, save
+    from bench.claims.comparison import HOLDING, answer
     from bench.console import print_tables
 
     if not results.is_dir() and results != Path("results"):  # that one need not be there: published rows answer too

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bench.analysis.summary import Row, Summary
+from bench.claims.evidence import Evidence, Speed
 from bench.config import DEFAULT_POLICY
-from bench.evidence import Evidence, Speed
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
 from bench.table import COMMAND, Cell, Column, Columns, Line, Table

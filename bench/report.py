@@ -9,7 +9,8 @@ from bench import citing, formats
 from bench.analysis import grade
 from bench.analysis.published_csv import imported
 from bench.analysis.summary import Summary, summarise
-from bench.asking import verdicts
+from bench.claims.rules import Verdict
+from bench.claims.verdicts import verdicts
 from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.files.files import sweep_folder, write_whole
@@ -21,7 +22,6 @@ from bench.side_by_side import side_by_side
 from bench.table import Table
 from bench.tables import all_tables
 from bench.verdict_tables import details, overview
-from bench.verdicts import Verdict
 from bench.written import TABLES, settle
 
 SELECTED = "selection"

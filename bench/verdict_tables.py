@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
 from bench.stats.formatting import interval, number, p_value
 from bench.table import Table
-from bench.verdicts import Finding, Judged, Verdict, level, resolvable
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 

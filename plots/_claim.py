@@ -7,7 +7,7 @@ import math
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.claim import Answer, Condition
+from bench.claims.comparison import Answer, Condition
 
 from ._style import ratio_axis
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.summary import Summary
-from bench.evidence import Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
 from bench.plugins import Figure, figures
 from bench.studies.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.summary import Summary
-from bench.asking import verdicts
+from bench.claims.rules import Judged, Verdict
+from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
-from bench.verdicts import Judged, Verdict
 
 from ._outcomes import COLOURS, colour
 from ._style import ratio_axis

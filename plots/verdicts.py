@@ -8,10 +8,10 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.summary import Summary
-from bench.asking import verdicts
+from bench.claims.rules import Verdict
+from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
 from bench.verdict_tables import effect
-from bench.verdicts import Verdict
 
 from ._outcomes import colour
 

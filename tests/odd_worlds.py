@@ -279,7 +279,7 @@ def figures(results: Path) -> None:
 
 
 def verdicts(results: Path) -> None:
-    from bench.asking import verdicts
+    from bench.claims.verdicts import verdicts
     from bench.verdict_tables import details, overview
 
     for machine in read(results):
@@ -295,8 +295,8 @@ def export(results: Path) -> None:
 
 
 def claim(results: Path) -> None:
-    from bench.claim import answer
     from bench.claim_tables import claim_tables
+    from bench.claims.comparison import answer
 
     for on in ("top1", "throughput", "latency", "memory"):
         for left, right in (NAMES[:2], NAMES[2:4]):

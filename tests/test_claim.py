@@ -9,8 +9,8 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.timm_names import TIMM_NAMES
-from bench.claim import Condition, answer, flips
 from bench.claim_tables import claim_tables
+from bench.claims.comparison import Condition, answer, flips
 from bench.cli import main
 from bench.plugins import models
 from bench.record import schema

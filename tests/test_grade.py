@@ -10,7 +10,7 @@ import pytest
 
 from bench.analysis.grade import grade, grades, lines, worst
 from bench.analysis.summary import summarise
-from bench.asking import verdicts
+from bench.claims.verdicts import verdicts
 from bench.plugins import studies
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.evidence import exponent_over_constant
+from bench.claims.evidence import exponent_over_constant
 from bench.measure import memory
 from bench.measure.subject import Subject
 from bench.measure.timing import Replay

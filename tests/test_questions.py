@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from bench import questions
 from bench.analysis.summary import summarise
-from bench.asking import verdicts
-from bench.evidence import Evidence
+from bench.claims import questions
+from bench.claims.evidence import Evidence
+from bench.claims.questions import FORMER, declared, hash_of, same_question
+from bench.claims.rules import Finding
+from bench.claims.scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
+from bench.claims.verdicts import verdicts
 from bench.plugins import Need, Study, studies
 from bench.plugins.registry import ROOT
-from bench.questions import FORMER, declared, hash_of, same_question
 from bench.report import read_all
 from bench.stats.intervals import Effect
-from bench.studies._scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
-from bench.verdicts import Finding
 
 from . import synthetic
 

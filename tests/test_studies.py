@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.summary import summarise
-from bench.asking import verdicts
+from bench.claims.questions import hash_of
+from bench.claims.scales import DIGITS, SCALES, Scale, scale_of
+from bench.claims.verdicts import verdicts
 from bench.config import RunConfig
 from bench.match.search import cost_in_closed_form, cost_of
 from bench.plan import plan
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
-from bench.questions import hash_of
 from bench.record.schema import AccuracyArm, load_folder
 from bench.run.study_queue import Queue
 from bench.studies import _factorial
-from bench.studies._scales import DIGITS, SCALES, Scale, scale_of
 from bench.studies.width_or_depth import shapes
 
 from . import synthetic

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from bench.analysis.summary import summarise
-from bench.asking import verdicts
+from bench.claims.questions import hash_of
+from bench.claims.rules import Finding, Outcome, judge, level, overall, resolvable
+from bench.claims.scales import CIFAR10
+from bench.claims.verdicts import verdicts
 from bench.plugins import studies
-from bench.questions import hash_of
 from bench.record.schema import InProcess, Record
 from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of
 from bench.studies import _factorial
-from bench.studies._scales import CIFAR10
 from bench.verdict_tables import details, overview, region
-from bench.verdicts import Finding, Outcome, judge, level, overall, resolvable
 
 from . import synthetic
 from .by_hand.intervals import decided_at
@@ -165,7 +165,7 @@ def test_the_verdict_is_right(records: Callable[[random.Random, str], list[Recor
 
 def test_digits_decide_nothing() -> None:
     """Whatever came out, and in every table."""
-    from bench.studies._scales import DIGITS
+    from bench.claims.scales import DIGITS
 
     records = [
         synthetic.training(DIGITS.variant(kernel=kernel), seed, 90 + kernel + 0.1 * seed, data="digits", recipe=DIGITS.recipe)

@@ -159,7 +159,7 @@ class Asked(NamedTuple):
 
     study: str
     hash: str
-    """Of the study's question when the run was made (bench/questions.py)."""
+    """Of the study's question when the run was made (bench/claims/questions.py)."""
     data: str = ""
     """Data set of a training; empty for speeds."""
     recipe: str = ""

@@ -173,11 +173,11 @@ class Study:
     """A question asked of the records.
 
     `needs(scale, device)` lists what has to be measured on a kind of device (cpu, cuda or mps), `judge(evidence, scale)`
-    yields `bench.verdicts.Finding`s from a `bench.evidence.Evidence`. `scale` is a `bench.studies._scales.Scale` where
+    yields `bench.claims.rules.Finding`s from a `bench.claims.evidence.Evidence`. `scale` is a `bench.claims.scales.Scale` where
     the study `trains`, else None: speeds are taken of the real models everywhere. `claims` are the numbers of the
     paper's claims (docs/claims.md) that it asks about.
 
-    `judge` is also called with evidence of nothing, to read what the study declares (`bench.questions`). Yield the same
+    `judge` is also called with evidence of nothing, to read what the study declares (`bench.claims.questions`). Yield the same
     findings whatever was measured, with `effect=None` where nothing was.
     """
 

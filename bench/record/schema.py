@@ -225,7 +225,7 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     role: Role = "asked"
     """Why the arm took part: it was asked for, or came along to be compared with."""
     studies: dict[str, str] = {}
-    """The studies that this run was made for, each with the hash of its question at that time (bench/questions.py)."""
+    """The studies that this run was made for, each with the hash of its question at that time (bench/claims/questions.py)."""
 
     def __post_init__(self) -> None:
         check_setup(self.setup)

@@ -13,6 +13,8 @@ from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 
+from bench.claims.questions import hash_of
+from bench.claims.scales import Scale, scale_of
 from bench.config import RunConfig
 from bench.measure import machine
 from bench.measure.worker import Job, Worker
@@ -21,11 +23,9 @@ from bench.plan.forecast import REACHED, Estimate, estimate, matmul_rate, record
 from bench.plan.past_runs import Cost, habits, read
 from bench.plan.task import Task
 from bench.plugins import Need, Study
-from bench.questions import hash_of
 from bench.record.schema import Machine, Record
 from bench.run.parallel import Abreast, jobs_for
 from bench.run.runner import Interrupted, Observer, Runner
-from bench.studies._scales import Scale, scale_of
 
 LEAST_S = 20.0
 """A queue begins nothing in the last seconds of its time; its last training may still take as long."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from itertools import product
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.scales import Scale
 from bench.plugins import Need
 from bench.stats.intervals import Effect, contrast
-
-from ._scales import Scale
 
 FACTORS = {
     "mixer": ("attention", "depthwise", "mlp"),

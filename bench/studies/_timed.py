@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.evidence import BATCH, PLAIN, Evidence, Speed
+from bench.claims.evidence import BATCH, PLAIN, Evidence, Speed
+from bench.claims.rules import Finding, Unit
 from bench.plugins import Need
-from bench.verdicts import Finding, Unit
 
 
 def timed(

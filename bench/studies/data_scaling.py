@@ -7,12 +7,11 @@ data, its slope over the logarithm of the share. "More" is at least a point for 
 from collections.abc import Iterator
 from math import inf, log10
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference, mean_effect, slope
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 INTEREST = 1.0
 SHARES = (0.1, 0.3, 1.0)

@@ -7,12 +7,11 @@ gains with the fine one: an interaction of at least a point of top-1.
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import contrast
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 INTEREST = 1.0
 

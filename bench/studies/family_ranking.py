@@ -9,12 +9,11 @@ would be an effect of interest.
 from collections.abc import Iterator
 from math import inf, log
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 INTEREST = 1.0
 """Points of top-1."""

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from bench.evidence import Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
+from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from ._timed import combined, ratio, timed
 

@@ -6,12 +6,12 @@ Asked of the same trainings as patches_or_attention. "Differs" is a point of top
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from . import _factorial
-from ._scales import Scale
 
 INTEREST = 1.0
 STAGES = {"iso": 1.0, "staged": -1.0}

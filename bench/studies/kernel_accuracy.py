@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
-from ._scales import Scale
 from ._variants import compared, published
 
 INTEREST = 0.5

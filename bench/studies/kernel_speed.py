@@ -7,9 +7,9 @@ least 10 % more than they do.
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
+from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from ._timed import ratio, timed
 

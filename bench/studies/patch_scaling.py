@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 INTEREST = 0.5
 VIEWS = {"epochs": "equal epochs", "macs": "equal training MACs"}

@@ -5,9 +5,9 @@ The claim's figure is "about 4": its MACs fall by 3.95. About is taken as within
 
 from collections.abc import Iterator
 
-from bench.evidence import Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
+from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from ._timed import ratio, timed
 

@@ -7,12 +7,12 @@ patch embedding would be no worse than a pyramid of convolutions, whatever mixes
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from . import _factorial
-from ._scales import Scale
 
 INTEREST = 1.0
 

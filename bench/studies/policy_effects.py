@@ -6,9 +6,9 @@ On CPUs precision is left out: where there are no units for it, bfloat16 is tens
 
 from collections.abc import Iterator
 
-from bench.evidence import PLAIN, Evidence, Speed
+from bench.claims.evidence import PLAIN, Evidence, Speed
+from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-from bench.verdicts import Finding
 
 from ._timed import combined, ratio, timed
 

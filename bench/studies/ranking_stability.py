@@ -8,12 +8,11 @@ ranking that only holds under one recipe or one budget is a statement about that
 from collections.abc import Iterator
 from itertools import combinations
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import contrast
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 STABLE = (-1.0, 1.0)
 OTHERS = ("vit", "mixer", "resnet")

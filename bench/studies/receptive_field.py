@@ -8,13 +8,13 @@ families' own fields stand beside it, as shares of what the canvas allows.
 from collections.abc import Iterator
 from math import inf, log
 
-from bench.evidence import Evidence, middle
+from bench.claims.evidence import Evidence, middle
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference
-from bench.verdicts import Finding
 
 from ._factorial import name_of
-from ._scales import Scale
 
 WIDER = (1.1, inf)
 MIXERS = ("depthwise", "attention")

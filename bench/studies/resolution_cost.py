@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from bench.evidence import Evidence, Speed, crossing, exponent_over_constant, slope_of
+from bench.claims.evidence import Evidence, Speed, crossing, exponent_over_constant, slope_of
+from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
 from bench.stats.formatting import interval
-from bench.verdicts import Finding
 
 from ._timed import combined, ratio, timed
 

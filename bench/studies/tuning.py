@@ -7,13 +7,12 @@ the select split); a gap is ConvMixer's lead over a family, and what is asked is
 from collections.abc import Iterator
 from math import inf
 
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import contrast
 from bench.stats.lr_search import AS_IS, PROTOCOL
-from bench.verdicts import Finding
-
-from ._scales import Scale
 
 INTEREST = 1.0
 """Points of top-1 that a search has to change for it to matter."""

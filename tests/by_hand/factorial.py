@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from itertools import product
 
+from bench.claims.scales import SCALES, Scale
 from bench.plugins import models
 from bench.studies._factorial import FACTORS
-from bench.studies._scales import SCALES, Scale
 
 SHAPES = {"digits": (32, 10), "cifar10": (32, 10), "cifar10_small": (32, 10), "imagenet": (224, 1000)}
 

@@ -22,10 +22,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.claims.rules import Finding, judge
 from bench.run.rounds import FIRST_LOOK, LOOKS, PROCESSES
 from bench.stats.intervals import Effect, holm
 from bench.stats.mixed_effects import Side, mean_over
-from bench.verdicts import Finding, judge
 
 from ..drawn import by_turns, draw_rounds, share_held
 

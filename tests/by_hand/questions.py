@@ -5,16 +5,16 @@
     python -m tests.by_hand.questions | diff before -
 
 A line that differs is a question that changed, and verdicts on older data of it carry a star. Where only its wording changed, add
-the old hash with the new one to `FORMER` in bench/questions.py. Takes two seconds and measures nothing.
+the old hash with the new one to `FORMER` in bench/claims/questions.py. Takes two seconds and measures nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.claims.questions import hash_of
+from bench.claims.scales import SCALES
 from bench.plugins import Study, studies
-from bench.questions import hash_of
-from bench.studies._scales import SCALES
 
 DEVICES = ("cpu", "cuda", "mps")
 

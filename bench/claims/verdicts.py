@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from bench.analysis.grade import worst
 from bench.analysis.summary import Asked, Summary
-from bench.evidence import Evidence
+from bench.claims.evidence import Evidence
+from bench.claims.questions import hash_of, same_question
+from bench.claims.rules import Outcome, Verdict, judge, overall
+from bench.claims.scales import DIGITS, Scale, scale_of, scales_of
 from bench.plugins import Study, studies
-from bench.questions import hash_of, same_question
-from bench.studies._scales import DIGITS, Scale, scale_of, scales_of
 from bench.table import COMMAND
-from bench.verdicts import Outcome, Verdict, judge, overall
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:

@@ -13,11 +13,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from bench.evidence import nothing_measured
+from bench.claims.evidence import nothing_measured
+from bench.claims.rules import Finding
+from bench.claims.scales import Scale
 from bench.plugins import Need, Study
 from bench.plugins.recipe import recipes
-from bench.studies._scales import Scale
-from bench.verdicts import Finding
 
 
 def hash_of(study: Study, scale: Scale | None, device: str) -> str:

@@ -94,7 +94,7 @@ class Verdict:
     withheld: str = ""
     """Of speeds: why the run's own checks allow no verdict (bench/analysis/grade.py)."""
     changed: bool = False
-    """Some of its data were measured when the study asked something else (bench/questions.py)."""
+    """Some of its data were measured when the study asked something else (bench/claims/questions.py)."""
 
     @property
     def leading(self) -> Finding | None:

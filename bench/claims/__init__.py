@@ -1,0 +1,1 @@
+"""What rows say of a claim: evidence, rules, verdicts, scales and comparison."""
