@@ -738,7 +738,7 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     results
         Folder with one folder per machine in it.
     """
-    from bench.exchange import export as exported
+    from bench.exchange.timm_csv import export as exported
     from bench.files.paths import inside
     from bench.report import read_all
 
@@ -813,7 +813,7 @@ def pack(file: Path, /, *, results: Path = Path("results")) -> int:
     results
         Folder with one folder per machine in it.
     """
-    from bench.packing import pack as packed
+    from bench.exchange.pack import pack as packed
 
     files, damaged = packed(results, file)
     for error in damaged:
@@ -831,7 +831,7 @@ def verify(file: Path, /) -> int:
     file
         A file that `bench pack` made.
     """
-    from bench.packing import verify as verified
+    from bench.exchange.pack import verify as verified
 
     found = verified(file)
     for remark in found.remarks:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import MANIFEST, make_manifest
+from bench.exchange.pack import MANIFEST, make_manifest
 
 from .conftest import MACHINE, resealed, speed_record
 

@@ -288,7 +288,7 @@ def verdicts(results: Path) -> None:
 
 
 def export(results: Path) -> None:
-    from bench.exchange import export
+    from bench.exchange.timm_csv import export
 
     for machine in read(results):
         export(machine.summary, results.parent / "exported" / machine.folder.name)
@@ -307,7 +307,7 @@ def claim(results: Path) -> None:
 
 
 def verify(results: Path) -> None:
-    from bench.packing import pack, verify
+    from bench.exchange.pack import pack, verify
 
     _, damaged = pack(results, results.parent / "pack.zip")
     assert damaged == []

@@ -12,7 +12,7 @@ from bench.analysis import published
 from bench.analysis.published_csv import import_csv, imported
 from bench.cli import main
 from bench.errors import UsageError
-from bench.exchange import EVALUATED, TIMED, export
+from bench.exchange.timm_csv import EVALUATED, TIMED, export
 from bench.page.data import page_data
 from bench.record.schema import Sample, SpeedArm
 from bench.report import machine_folders, read, write_all

@@ -22,12 +22,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench import formats, packing
+from bench import formats
 from bench.analysis.summary import summarise
 from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
 from bench.count import building
 from bench.errors import ModelFault, UsageError, visible
+from bench.exchange import pack as packing
 from bench.plan.shards import part_of
 from bench.plugins import Dataset, datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes

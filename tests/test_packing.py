@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 from bench.errors import UsageError
-from bench.packing import MANIFEST, pack, verify
+from bench.exchange.pack import MANIFEST, pack, verify
 
 from .conftest import MACHINE, resealed
 
@@ -37,7 +37,7 @@ def changed(packed: Path, name_part: str, old: bytes, new: bytes) -> str:
 
 def forge(packed: Path) -> None:
     """Make the manifest and all checksums fit whatever is in the pack."""
-    from bench.packing import make_manifest
+    from bench.exchange.pack import make_manifest
 
     with zipfile.ZipFile(packed) as archive:
         contents = {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}

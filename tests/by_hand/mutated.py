@@ -36,7 +36,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import packing
 from bench.analysis.published_csv import parsed
 from bench.analysis.summary import summarise
 from bench.analysis.weights import compare, rows_of
@@ -44,6 +43,7 @@ from bench.cli import app
 from bench.config import suite_fields
 from bench.datasets.webdataset import shards
 from bench.errors import UsageError
+from bench.exchange import pack
 from bench.measure import machine
 from bench.plan import past_runs
 from bench.plugins import datasets, families, metrics, models, policies, studies
@@ -113,14 +113,14 @@ def repacked(content: bytes, draw: random.Random) -> bytes:
     if draw.random() < 0.4:
         return mutated(content, draw)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist() if name != packing.MANIFEST}
+        files = {name: archive.read(name) for name in archive.namelist() if name != pack.MANIFEST}
     name = draw.choice(sorted(files))
     changed = mutated(files[name], draw)
     files[name] = resealed(changed) if name.endswith("jsonl") and draw.random() < 0.7 else changed
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
-        listed = packing.make_manifest(files)
-        for one, data in {packing.MANIFEST: mutated(listed, draw) if draw.random() < 0.2 else listed, **files}.items():
+        listed = pack.make_manifest(files)
+        for one, data in {pack.MANIFEST: mutated(listed, draw) if draw.random() < 0.2 else listed, **files}.items():
             archive.writestr(one, data)
     return buffer.getvalue()
 
@@ -183,7 +183,7 @@ def answers(path: Path) -> None:
 
 
 def verified(path: Path) -> None:
-    if packing.verify(path).problems:
+    if pack.verify(path).problems:
         raise UsageError("problems")
 
 
@@ -234,7 +234,7 @@ def readers(home: Path) -> list[Reader]:
         ("record of a probe", probe_record(folder, [0.1] * 8)),
     ]
     found = [Reader(name, path.read_bytes(), shown, f"m/records/{path.name}", sealed, share=2) for name, path in made]
-    packing.pack(home, home / "pack.zip")
+    pack.pack(home, home / "pack.zip")
     training: dict[str, Any] = {name: np.linspace(0, 1, 20) for name in ("loss", "learning_rate", "select_seconds", "select_top1")}
     beside = curves(**training, select_step=np.arange(20))
     checkpoint.save(home / "w.safetensors", {"weight": torch.ones(2, 3), "bias": torch.ones(2)}, {"model": "vit_s16", "step": 3})

@@ -23,11 +23,11 @@ import msgspec
 from bench.analysis.run_quality import canary_drift, sentinel
 from bench.analysis.summary import summarise
 from bench.errors import UsageError, visible
+from bench.exchange.known_counts import GOLDEN, TOLERANCE_GMACS
 from bench.files import limits
 from bench.files.files import read, write_whole
 from bench.files.foreign_errors import content_of, refusing
 from bench.files.unpacking import unpacked
-from bench.golden import GOLDEN, TOLERANCE_GMACS
 from bench.record.arrays import arrays_in, check
 from bench.record.reading import read_below
 from bench.record.schema import CountArm, DamagedRecord, Record, parse, per_round, values_in

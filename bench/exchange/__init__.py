@@ -1,0 +1,1 @@
+"""Others' files in and ours out: timm's CSV, packs and known counts."""
