@@ -112,8 +112,8 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     from bench.analysis.summary import summarise
     from bench.console import Live, print_ledger, print_tables
     from bench.record.schema import load
+    from bench.report.tables.reading_order import all_tables
     from bench.run.runner import Interrupted, Runner
-    from bench.tables import all_tables
 
     console = _console()
     try:
@@ -433,7 +433,7 @@ def study_run(
     from bench.console import Live, print_tables
     from bench.cost_tables import queued
     from bench.measure.worker import Workers
-    from bench.report import write
+    from bench.report.write import write
     from bench.run.runner import Interrupted
     from bench.run.study_queue import Queue
 
@@ -480,7 +480,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
     """
     from bench.analysis import grade
     from bench.claims.verdicts import verdicts
-    from bench.report import read_all
+    from bench.report.write import read_all
 
     console, named = _console(), _studies(name)
     machines = read_all(results)
@@ -498,7 +498,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
 def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
     """The findings of each study, then the overview, which is what one wants to see last."""
     from bench.console import print_tables
-    from bench.verdict_tables import details, overview
+    from bench.report.tables.verdicts import details, overview
 
     print_tables(console, [*details(verdicts), *overview(verdicts)])
 
@@ -518,9 +518,9 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     results
         Folder with one folder per machine in it; the figure goes into its folder `claims`.
     """
-    from bench.claim_tables import claim_tables, save
     from bench.claims.comparison import HOLDING, answer
     from bench.console import print_tables
+    from bench.report.tables.comparison import claim_tables, save
 
     if not results.is_dir() and results != Path("results"):  # that one need not be there: published rows answer too
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
@@ -595,7 +595,7 @@ def match(
 
     from bench.console import print_tables
     from bench.match.siblings import siblings
-    from bench.tables import matches
+    from bench.report.tables.reading_order import matches
 
     check_shape(image_size, num_classes)
     where = {}
@@ -649,11 +649,11 @@ def report(
     strict
         Exit with 1 where a machine's speeds are not fit to be ranked: its own checks failed or are missing.
     """
-    from bench import formats
     from bench.analysis import grade
     from bench.console import print_tables
-    from bench.report import write_all
-    from bench.selecting import selection
+    from bench.report import formats
+    from bench.report.selection import selection
+    from bench.report.write import write_all
 
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
     reports, between = write_all(results, chosen)
@@ -685,7 +685,7 @@ def report(
         _complain(problem)
     damaged += len(problems)
     if page and chosen.whole:
-        from bench.page import write_page
+        from bench.report.page import write_page
 
         at = write_page(results, reports)
         if format == "console":
@@ -740,7 +740,7 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     """
     from bench.exchange.timm_csv import export as exported
     from bench.files.paths import inside
-    from bench.report import read_all
+    from bench.report.write import read_all
 
     machines = read_all(results)
     several = len(machines) > 1
@@ -774,8 +774,8 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
         Exit with 1 where anything got worse by more than this share of its first value, beyond chance: 5% or 0.05.
     """
     from bench.analysis.changes import compare as compared
-    from bench.change_tables import can_tell, changes
     from bench.console import print_tables
+    from bench.report.tables.changes import can_tell, changes
 
     limit = None if fail_on_regression is None else _share(fail_on_regression)
     found = compared(left, right)
@@ -924,7 +924,7 @@ def list_(
         print(json.dumps(rows, indent=2))
         return 0
     from bench.console import print_tables
-    from bench.tables import listing
+    from bench.report.tables.reading_order import listing
 
     print_tables(_console(), [listing(f"{len(rows)} {kind}", rows)])
     return 0

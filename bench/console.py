@@ -15,8 +15,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from bench.errors import visible
+from bench.report.table import Table
 from bench.stats.formatting import interval, number, scale
-from bench.table import Table
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.check.doctor import Finding

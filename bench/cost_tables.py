@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.plan.forecast import MEASURED, Estimate
+from bench.report.table import Table
 from bench.run.study_queue import Entry
 from bench.stats.formatting import duration, number
-from bench.table import Table
 
 HEADERS = ["arm", "metrics", "set-up s", "s a round", "once s", "memory GB", "estimate"]
 LATEST = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from bench.plugins.recipe import Recipe, differences, shown
-from bench.table import Table
+from bench.report.table import Table
 
 
 def recipe_fields(recipe: Recipe) -> Table:

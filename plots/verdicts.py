@@ -11,7 +11,7 @@ from bench.analysis.summary import Summary
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
-from bench.verdict_tables import effect
+from bench.report.tables.verdicts import effect
 
 from ._outcomes import colour
 

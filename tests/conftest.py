@@ -274,7 +274,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports draw one figure instead of all, where a test is about something else."""
-    from bench.drawing import figures
+    from bench.report.figures import figures
 
     entries = [figures.get("pareto_params")]
     monkeypatch.setattr(figures, "entries", lambda: entries)

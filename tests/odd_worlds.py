@@ -234,7 +234,7 @@ def make(results: Path, seed: int) -> None:
 
 def read(results: Path) -> list[Any]:
     """The machines; every record of them has to be read."""
-    from bench.report import read_all
+    from bench.report.write import read_all
 
     found = read_all(results)
     assert [error for machine in found for error in machine.damaged] == []
@@ -242,11 +242,11 @@ def read(results: Path) -> list[Any]:
 
 
 def tables(results: Path) -> None:
-    from bench import citing, formats
-    from bench.gap_tables import gaps
-    from bench.report import markdown
-    from bench.side_by_side import side_by_side
-    from bench.tables import all_tables
+    from bench.report import citations, formats
+    from bench.report.tables.machines import side_by_side
+    from bench.report.tables.reading_order import all_tables
+    from bench.report.tables.speed_gap import gaps
+    from bench.report.write import markdown
 
     machines = read(results)
     for machine in machines:
@@ -255,22 +255,22 @@ def tables(results: Path) -> None:
             for table in made:
                 spell(table)
         markdown(machine.summary, made, [])
-        citing.methods(machine.summary)
-        citing.bibliography(machine.summary)
+        citations.methods(machine.summary)
+        citations.bibliography(machine.summary)
     list(side_by_side([machine.summary for machine in machines]))
 
 
 def page(results: Path) -> None:
-    from bench.page import render
-    from bench.report import Report
-    from bench.tables import all_tables
+    from bench.report.page import render
+    from bench.report.tables.reading_order import all_tables
+    from bench.report.write import Report
 
     machines = read(results)
     render([Report(one.folder, one.summary, list(all_tables(one.summary)), [], [], [], one.everything, []) for one in machines])
 
 
 def figures(results: Path) -> None:
-    from bench.drawing import drawings, figures
+    from bench.report.figures import drawings, figures
 
     for machine in read(results):
         for entry in figures.entries():
@@ -280,7 +280,7 @@ def figures(results: Path) -> None:
 
 def verdicts(results: Path) -> None:
     from bench.claims.verdicts import verdicts
-    from bench.verdict_tables import details, overview
+    from bench.report.tables.verdicts import details, overview
 
     for machine in read(results):
         found = verdicts(machine.everything)
@@ -295,8 +295,8 @@ def export(results: Path) -> None:
 
 
 def claim(results: Path) -> None:
-    from bench.claim_tables import claim_tables
     from bench.claims.comparison import answer
+    from bench.report.tables.comparison import claim_tables
 
     for on in ("top1", "throughput", "latency", "memory"):
         for left, right in (NAMES[:2], NAMES[2:4]):

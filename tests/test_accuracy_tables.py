@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from bench.accuracy_tables import accuracy, training_cost, views
 from bench.analysis.summary import Summary, summarise
 from bench.analysis.weights import compare, find, rows_of, spelled
-from bench.drawing import drawings
 from bench.errors import UsageError
 from bench.plugins import figures
 from bench.record import schema
 from bench.record.arrays import write_arrays
 from bench.record.schema import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
+from bench.report.figures import drawings
+from bench.report.table import Table
+from bench.report.tables.accuracies import accuracy, training_cost, views
 from bench.stats import lr_search
 from bench.stats.intervals import mcnemar, mean_of_seeds
-from bench.table import Table
 
 from .conftest import MACHINE
 

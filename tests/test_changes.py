@@ -11,10 +11,10 @@ import pytest
 
 from bench.analysis import changes as changes_module
 from bench.analysis.changes import Change, Comparison, compare, judged
-from bench.change_tables import changes
 from bench.cli import main
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.report.tables.changes import changes
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.reference import SENTINEL
 

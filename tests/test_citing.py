@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from bench.analysis.summary import Summary
-from bench.citing import bibliography, key_of, methods, sources
-from bench.report import machine_folders, read
+from bench.report.citations import bibliography, key_of, methods, sources
+from bench.report.write import machine_folders, read
 
 
 def summary(results: Path) -> Summary:

@@ -9,12 +9,12 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.timm_names import TIMM_NAMES
-from bench.claim_tables import claim_tables
 from bench.claims.comparison import Condition, answer, flips
 from bench.cli import main
 from bench.plugins import models
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.report.tables.comparison import claim_tables
 from bench.stats.intervals import Estimate
 
 from .conftest import MACHINE, sound_pair

@@ -13,10 +13,10 @@ from bench.analysis.published_csv import import_csv, imported
 from bench.cli import main
 from bench.errors import UsageError
 from bench.exchange.timm_csv import EVALUATED, TIMED, export
-from bench.page.data import page_data
 from bench.record.schema import Sample, SpeedArm
-from bench.report import machine_folders, read, write_all
-from bench.tables import all_tables
+from bench.report.page.data import page_data
+from bench.report.tables.reading_order import all_tables
+from bench.report.write import machine_folders, read, write_all
 
 from .conftest import MACHINE, finished
 from .program import bench

@@ -12,10 +12,10 @@ import pytest
 from matplotlib.text import Annotation, Text
 
 from bench.analysis.summary import Summary, summarise
-from bench.drawing import drawings
 from bench.plugins import figures
 from bench.record.schema import ProbeArm, Record, Sample, load
-from bench.report import machine_folders, read
+from bench.report.figures import drawings
+from bench.report.write import machine_folders, read
 
 from . import synthetic
 from .conftest import CONTESTANTS, MACHINE

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.formats import csv_text, in_csv, in_latex, in_markdown, latex, markdown
-from bench.table import Cell, Column, Table, slug
+from bench.report.formats import csv_text, in_csv, in_latex, in_markdown, latex, markdown
+from bench.report.table import Cell, Column, Table, slug
 
 TABLE = Table(
     "Efficiency · 224 px",

@@ -22,7 +22,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bench import formats
 from bench.analysis.summary import summarise
 from bench.cli import app, main
 from bench.config import RunConfig, fields, suite_fields
@@ -34,7 +33,8 @@ from bench.plugins import Dataset, datasets, families, metrics, models, policies
 from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.schema import CountArm, DamagedRecord
-from bench.tables import all_tables
+from bench.report import formats
+from bench.report.tables.reading_order import all_tables
 
 from . import odd_worlds
 from .conftest import accuracy_record, count_record, probe_record, resealed, speed_record

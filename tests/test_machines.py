@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from bench.analysis.summary import Summary, summarise
-from bench.gap_tables import gaps, patch_of
 from bench.record.schema import Record
-from bench.report import write_all
-from bench.side_by_side import side_by_side
+from bench.report.tables.machines import side_by_side
+from bench.report.tables.speed_gap import gaps, patch_of
+from bench.report.write import write_all
 
 from . import synthetic
 from .conftest import MACHINE, resealed, speed_record
@@ -112,7 +112,7 @@ def test_patches_by_name_are_those_of_the_models() -> None:
 def test_speed_records_of_one_machine_are_read_once(tmp_path: Path) -> None:
     folder = tmp_path / MACHINE.name / "records"
     path = speed_record(folder, "vit_s16", [1.0] * 6)
-    from bench.report import read
+    from bench.report.write import read
 
     [row] = read(folder.parent).summary.rows
     assert row.records == [path.name]

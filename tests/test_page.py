@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bench.page import in_script, render, write_page
-from bench.page.data import page_data
-from bench.report import write_all
+from bench.report.page import in_script, render, write_page
+from bench.report.page.data import page_data
+from bench.report.write import write_all
 
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 

@@ -24,7 +24,7 @@ from bench.claims.scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
 from bench.claims.verdicts import verdicts
 from bench.plugins import Need, Study, studies
 from bench.plugins.registry import ROOT
-from bench.report import read_all
+from bench.report.write import read_all
 from bench.stats.intervals import Effect
 
 from . import synthetic

@@ -12,15 +12,15 @@ import pytest
 from bench.analysis import published
 from bench.analysis.summary import Summary, summarise
 from bench.cli import main
-from bench.drawing import drawings
 from bench.plugins import Figure, figures
 from bench.record import schema
 from bench.record.schema import EndLine
-from bench.report import machine_folders, markdown, write
+from bench.report.figures import drawings
+from bench.report.table import slug
+from bench.report.tables.reading_order import Table, all_tables, efficiency
+from bench.report.write import machine_folders, markdown, write
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
-from bench.table import slug
-from bench.tables import Table, all_tables, efficiency
 
 from .conftest import MACHINE, count_record, resealed, sound_pair, speed_record
 

@@ -9,9 +9,9 @@ import pytest
 from bench.analysis.summary import Summary
 from bench.cli import main
 from bench.errors import UsageError
-from bench.report import machine_folders, read, write_all
-from bench.selecting import arrange, check, check_columns, select, selection
-from bench.tables import all_tables
+from bench.report.selection import arrange, check, check_columns, select, selection
+from bench.report.tables.reading_order import all_tables
+from bench.report.write import machine_folders, read, write_all
 
 from .conftest import MACHINE
 

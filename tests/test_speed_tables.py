@@ -11,11 +11,11 @@ import pytest
 
 from bench.analysis.run_quality import canary_drift, sentinel
 from bench.analysis.summary import Summary, of_one_policy, summarise
-from bench.ceilings import ceilings, end_of, places
-from bench.handwritten_tables import handwritten
 from bench.record import schema
 from bench.record.schema import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
-from bench.speed_tables import best, efficiency, percentiles
+from bench.report.tables.fused import handwritten
+from bench.report.tables.roofline import ceilings, end_of, places
+from bench.report.tables.speeds import best, efficiency, percentiles
 from bench.stats.intervals import holm, percentile, smallest_within
 
 from .conftest import MACHINE, UNITS, count_record, sound_pair

@@ -16,7 +16,7 @@ import pytest
 
 from bench.files.paths import inside, stem, stems
 from bench.record.schema import AccuracyArm, Sample, SpeedArm
-from bench.written import NAME, settle
+from bench.report.written_files import NAME, settle
 
 from . import conftest
 from .conftest import fill, finished, speed_record

@@ -19,10 +19,10 @@ from bench.claims.scales import CIFAR10
 from bench.claims.verdicts import verdicts
 from bench.plugins import studies
 from bench.record.schema import InProcess, Record
+from bench.report.tables.verdicts import details, overview, region
 from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of
 from bench.studies import _factorial
-from bench.verdict_tables import details, overview, region
 
 from . import synthetic
 from .by_hand.intervals import decided_at

@@ -22,7 +22,7 @@ from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, Sp
 from bench.errors import UsageError
 from bench.files import files
 from bench.files.paths import inside, stem
-from bench.formats import in_csv
+from bench.report.formats import in_csv
 
 FOLDER = "published"
 ACCURACY = ("model", "img_size", "top1")

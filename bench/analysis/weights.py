@@ -8,9 +8,9 @@ from bench.analysis.summary import Accuracy, accuracies_of
 from bench.errors import UsageError
 from bench.record.reading import read_below
 from bench.record.schema import DamagedRecord
+from bench.report.table import Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar
-from bench.table import Table
 
 
 def rows_of(results: Path, data: str | None) -> tuple[list[Accuracy], list[DamagedRecord]]:

@@ -23,7 +23,7 @@ from bench.analysis.summary import Accuracy, Row, Summary
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.errors import UsageError
 from bench.record.reading import record_folders
-from bench.report import Machine, read_each
+from bench.report.write import Machine, read_each
 from bench.stats.intervals import Effect, Estimate, difference
 from bench.stats.paired import paired_ratio
 

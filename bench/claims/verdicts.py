@@ -13,7 +13,7 @@ from bench.claims.questions import hash_of, same_question
 from bench.claims.rules import Outcome, Verdict, judge, overall
 from bench.claims.scales import DIGITS, Scale, scale_of, scales_of
 from bench.plugins import Study, studies
-from bench.table import COMMAND
+from bench.report.table import COMMAND
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:

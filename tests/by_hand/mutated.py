@@ -50,7 +50,7 @@ from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import schema
 from bench.record.reading import read_folder
-from bench.tables import all_tables
+from bench.report.tables.reading_order import all_tables
 from bench.training import checkpoint
 from bench.training.fitting import fill
 from bench.training.images.splits import Pictures

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.filling import Fill
+    from bench.report.missing import Fill
     from bench.stats.intervals import Estimate
 
 COMMAND = "python -m bench"

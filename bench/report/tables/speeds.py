@@ -11,13 +11,13 @@ from bench.analysis import published
 from bench.analysis.grade import Grade, grade
 from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
 from bench.analysis.summary import Quantity, Row, Summary
-from bench.filling import COUNTED, missing, seconds_per_image, together
 from bench.record.product_names import is_product
+from bench.report.missing import COUNTED, missing, seconds_per_image, together
+from bench.report.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.stats.formatting import duration, estimate, interval, number, scale, span
 from bench.stats.intervals import Estimate, holm, of_calls, smallest_within
 from bench.stats.paired import Rounds, apart, effect_of, paired_ratio
 from bench.stats.reference import reference_model, sentinel_size
-from bench.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.analysis.summary import Quantity, Row, Summary
-from bench.speed_tables import described, ratio_cell, value_cell
+from bench.report.table import Column, Table
+from bench.report.tables.speeds import described, ratio_cell, value_cell
 from bench.stats.formatting import scale
 from bench.stats.reference import reference_model
-from bench.table import Column, Table
 
 METRICS = ("throughput", "latency")
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
 from bench.analysis.summary import Accuracy, Summary
-from bench.filling import missing_count, together
 from bench.record.schema import NORMALISED
+from bench.report.missing import missing_count, together
+from bench.report.table import Cell, Column, Columns, Line, Table, marked
 from bench.stats import lr_search
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import difference
-from bench.table import Cell, Column, Columns, Line, Table, marked
 
 TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.summary import Probe, Row, Summary
-from bench.speed_tables import BYTES, by_speed, described
+from bench.report.table import Cell, Column, Columns, Line, Table
+from bench.report.tables.speeds import BYTES, by_speed, described
 from bench.stats.formatting import number
 from bench.stats.intervals import Estimate
-from bench.table import Cell, Column, Columns, Line, Table
 
 BEYOND = 19
 """So many times the distance of the two fastest rounds the true end of a distribution lies above the fastest, at most, in 95

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.analysis.summary import Quantity, Row, Summary
-from bench.speed_tables import HANDWRITTEN_NOTE, by_speed, described, ratio_cell, value_cell
+from bench.report.table import Column, Columns, Line, Table
+from bench.report.tables.speeds import HANDWRITTEN_NOTE, by_speed, described, ratio_cell, value_cell
 from bench.stats.formatting import scale
-from bench.table import Column, Columns, Line, Table
 
 
 def handwritten(summary: Summary) -> Iterator[Table]:

@@ -11,7 +11,7 @@ from bench.analysis.accuracy_groups import trained_rows
 from bench.analysis.grade import Grade, percent, worst
 from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
 from bench.analysis.summary import Summary
-from bench.formats import in_latex
+from bench.report.formats import in_latex
 from bench.stats.formatting import interval, span
 
 SOURCES = (
@@ -58,7 +58,7 @@ def bibliography(summary: Summary) -> str:
 
 
 def _entries() -> dict[str, str]:
-    text = (resources.files("bench") / "references.bib").read_text(encoding="utf-8")
+    text = (resources.files("bench.report") / "references.bib").read_text(encoding="utf-8")
     parts = [part.strip() for part in re.split(r"\n(?=@)", text) if part.strip()]
     return {re.match(r"@\w+\{([^,]+),", part)[1]: part for part in parts}  # type: ignore[index]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.analysis.summary import Accuracy, Row, Summary
 from bench.errors import UsageError
-from bench.table import Cell, Table
+from bench.report.table import Cell, Table
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "!=": ne, "<": lt, ">": gt, "=": eq}
 TEXT = ("model", "family", "policy", "device")

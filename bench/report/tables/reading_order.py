@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.accuracy_tables import accuracy, training_cost, views
 from bench.analysis import published
 from bench.analysis.summary import Row, Summary
-from bench.ceilings import ceilings
-from bench.handwritten_tables import handwritten
-from bench.speed_tables import best, efficiency, percentiles
+from bench.report.table import MACS_NOTE, Table
+from bench.report.tables.accuracies import accuracy, training_cost, views
+from bench.report.tables.fused import handwritten
+from bench.report.tables.roofline import ceilings
+from bench.report.tables.speeds import best, efficiency, percentiles
 from bench.stats.formatting import number, span
-from bench.table import MACS_NOTE, Table
 
 if TYPE_CHECKING:  # imports torch
     from bench.match.siblings import Siblings

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from bench.analysis.summary import Quantity, Row, Summary
 from bench.config import DEFAULT_POLICY
+from bench.report.table import COMMAND
 from bench.stats.formatting import duration
-from bench.table import COMMAND
 
 ROUNDS = 12
 """Rounds until most intervals are narrow; a run ends when its own are."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
+from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
-from bench.table import Table
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 

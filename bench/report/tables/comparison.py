@@ -6,12 +6,12 @@ import importlib
 from pathlib import Path
 
 from bench.claims.comparison import NEAR, Answer, Condition
-from bench.drawing import names_are_text, save_figure
 from bench.errors import UsageError
 from bench.files.paths import inside, stem
 from bench.plugins.registry import import_room
+from bench.report.figures import names_are_text, save_figure
+from bench.report.table import Table
 from bench.stats.formatting import interval, number
-from bench.table import Table
 
 FLIPS = 5
 

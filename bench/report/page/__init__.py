@@ -15,11 +15,11 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.files.files import write_whole
-from bench.page.data import page_data
-from bench.report import Report
+from bench.report.page.data import page_data
+from bench.report.write import Report
 
 NAME = "report.html"
-ROOM = "bench.page"
+ROOM = "bench.report.page"
 
 
 def write_page(results: Path, reports: Sequence[Report]) -> Path:

@@ -18,9 +18,9 @@ from dataclasses import replace
 from bench.analysis.summary import Row, Summary
 from bench.claims.evidence import Evidence, Speed
 from bench.config import DEFAULT_POLICY
+from bench.report.table import COMMAND, Cell, Column, Columns, Line, Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
-from bench.table import COMMAND, Cell, Column, Columns, Line, Table
 
 USUAL = 16
 WITHIN = 0.02

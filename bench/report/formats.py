@@ -9,7 +9,7 @@ import re
 from tabulate import tabulate
 
 from bench.errors import visible
-from bench.table import Cell, Table, slug
+from bench.report.table import Cell, Table, slug
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

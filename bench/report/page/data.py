@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.accuracy_tables import top1_cell
 from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
 from bench.analysis.grade import lines
 from bench.analysis.summary import Quantity, Row, Summary
-from bench.filling import described as fill_command
-from bench.filling import missing
-from bench.report import Report
-from bench.speed_tables import ORDER, TITLES
-from bench.speed_tables import described as policy_in_words
+from bench.report.missing import described as fill_command
+from bench.report.missing import missing
+from bench.report.tables.accuracies import top1_cell
+from bench.report.tables.speeds import ORDER, TITLES
+from bench.report.tables.speeds import described as policy_in_words
+from bench.report.tables.verdicts import effect
+from bench.report.write import Report
 from bench.stats.formatting import estimate, number, scale, span
 from bench.stats.intervals import Estimate
-from bench.verdict_tables import effect
 from plots._outcomes import COLOURS
 from plots._style import FAMILIES, OTHER
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import citing, formats
 from bench.analysis import grade
 from bench.analysis.published_csv import imported
 from bench.analysis.summary import Summary, summarise
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
-from bench.drawing import Job, draw_all
 from bench.errors import UsageError
 from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
-from bench.gap_tables import gaps
 from bench.record.reading import read_folder, record_folders
-from bench.selecting import Selection, arrange, check, check_columns, leaves_something, select
-from bench.side_by_side import side_by_side
-from bench.table import Table
-from bench.tables import all_tables
-from bench.verdict_tables import details, overview
-from bench.written import TABLES, settle
+from bench.report import citations, formats
+from bench.report.figures import Job, draw_all
+from bench.report.selection import Selection, arrange, check, check_columns, leaves_something, select
+from bench.report.table import Table
+from bench.report.tables.machines import side_by_side
+from bench.report.tables.reading_order import all_tables
+from bench.report.tables.speed_gap import gaps
+from bench.report.tables.verdicts import details, overview
+from bench.report.written_files import TABLES, settle
 
 SELECTED = "selection"
 """Folder, within a machine's, of what was chosen by flags: the whole report beside it stays as it is."""
@@ -171,8 +171,8 @@ def _tables(machine: Machine, chosen: Selection) -> list[Table]:
 def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
     tables = [*arrange(chosen, plain), *overview(found)]
     written = _write_tables(job.folder / TABLES, tables)
-    write_whole(job.folder / "methods.tex", citing.methods(job.summary).encode())
-    write_whole(job.folder / "references.bib", citing.bibliography(job.summary).encode())
+    write_whole(job.folder / "methods.tex", citations.methods(job.summary).encode())
+    write_whole(job.folder / "references.bib", citations.bibliography(job.summary).encode())
     write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen, job.everything).encode())
     unknown = settle(job.folder, [*written, *drawn])
     return Report(job.folder, job.summary, tables, drawn, machine.damaged, found, job.everything, unknown)

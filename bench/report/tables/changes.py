@@ -6,8 +6,8 @@ from collections import Counter
 
 from bench.analysis.changes import Change, Comparison
 from bench.analysis.grade import percent
+from bench.report.table import Table
 from bench.stats.formatting import interval, p_value
-from bench.table import Table
 
 
 def can_tell(found: Comparison) -> str:

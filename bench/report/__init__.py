@@ -1,0 +1,1 @@
+"""Tables, figures, page, files and citations, written from rows."""
