@@ -16,13 +16,13 @@ def script() -> None:
     """Run one command and end the process with its exit code."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _at_once)
-    from bench import terminal
+    from bench.cli import terminal
     from bench.measure import interrupts
 
     interrupts.listen()
     try:
         terminal.prepare()
-        from bench.cli import main
+        from bench.cli.app import main
 
         code = main()
     except KeyboardInterrupt:

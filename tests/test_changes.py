@@ -11,7 +11,7 @@ import pytest
 
 from bench.analysis import changes as changes_module
 from bench.analysis.changes import Change, Comparison, compare, judged
-from bench.cli import main
+from bench.cli.app import main
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
 from bench.report.tables.changes import changes

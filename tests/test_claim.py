@@ -10,7 +10,7 @@ import pytest
 from bench.analysis import published
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.claims.comparison import Condition, answer, flips
-from bench.cli import main
+from bench.cli.app import main
 from bench.plugins import models
 from bench.record import schema
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm

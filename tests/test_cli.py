@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.config import SUITES, RunConfig, suite_fields
 
 from .test_worker import wait_for

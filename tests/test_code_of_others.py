@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.config import suite_fields
 from bench.errors import UsageError
 

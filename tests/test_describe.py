@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.count.module_tree import Layer, describe
 from bench.match.search import cost_of
 from bench.plugins import models

@@ -9,7 +9,7 @@ import pytest
 
 from bench.check import doctor
 from bench.check.doctor import Finding, Status, examine, noise, verdict
-from bench.cli import main
+from bench.cli.app import main
 
 
 def test_this_machine_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.files import temporary
 from bench.measure import interrupts

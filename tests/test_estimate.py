@@ -67,7 +67,7 @@ def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
 
 
 def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_path: Path) -> None:
-    from bench.cost_tables import cost
+    from bench.cli.forecast_tables import cost
     from bench.report.formats import markdown
 
     tasks = plan.make(CONFIG, device="cpu").tasks
@@ -94,7 +94,7 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
 
 
 def test_a_run_writes_what_it_took(tmp_path: Path) -> None:
-    from bench.cli import main
+    from bench.cli.app import main
 
     what = ["run", "--models", "vit_digits", "--metrics", "throughput", "--rounds", "2", "--device", "cpu", "--results", str(tmp_path)]
     assert main(what) == 0

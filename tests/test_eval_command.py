@@ -12,7 +12,7 @@ import timm
 import torch
 from timm.utils import CheckpointSaver, ModelEmaV3
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.plugins import models
 from bench.training import checkpoint
 

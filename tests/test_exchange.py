@@ -10,7 +10,7 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.published_csv import import_csv, imported
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.exchange.timm_csv import EVALUATED, TIMED, export
 from bench.record.schema import Sample, SpeedArm

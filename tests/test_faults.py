@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.files import files
 from bench.measure.worker import Failure, Job, Window, Workers, descendants
 from bench.record import schema

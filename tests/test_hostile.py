@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.summary import summarise
-from bench.cli import app, main
+from bench.cli.app import app, main
 from bench.config import RunConfig, fields, suite_fields
 from bench.count import building
 from bench.errors import ModelFault, UsageError, visible

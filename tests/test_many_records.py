@@ -15,7 +15,7 @@ SECONDS = 30.0
 PROCESSORS = 2
 PROGRAM = r"""
 import json, os, re, sys
-from bench.cli import main
+from bench.cli.app import main
 code = main(["report", "--results", sys.argv[1]])
 # What the kernel says of this program alone: the figure that it keeps for a parent counts who started it.
 peak = int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.match.freedom import find_remedy
 from bench.match.latency import match_latency

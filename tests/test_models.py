@@ -116,7 +116,7 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
         [
             sys.executable,
             "-c",
-            "import sys; from bench.cli import main; sys.exit(main(sys.argv[1:]))",
+            "import sys; from bench.cli.app import main; sys.exit(main(sys.argv[1:]))",
             "run",
             *arguments,
             "--metrics",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.exchange.pack import MANIFEST, pack, verify
 

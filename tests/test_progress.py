@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.console import REPEATED_S, Live, Terminal
+from bench.cli.console import REPEATED_S, Live, Terminal
 
 
 def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

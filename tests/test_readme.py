@@ -18,7 +18,7 @@ def test_its_table_and_figures_are_those_of_a_committed_report() -> None:
 
 
 def test_its_commands_are_known() -> None:
-    from bench.cli import app
+    from bench.cli.app import app
 
     for command in re.findall(r"python -m bench (\w+)", README):
         assert command in app

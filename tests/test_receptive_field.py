@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.analysis.summary import accuracies_of
-from bench.cli import main
+from bench.cli.app import main
 from bench.count.effective_field import field_of, gradient_map
 from bench.plugins import models
 from bench.record.arrays import read_arrays

@@ -11,7 +11,7 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.summary import Summary, summarise
-from bench.cli import main
+from bench.cli.app import main
 from bench.plugins import Figure, figures
 from bench.record import schema
 from bench.record.schema import EndLine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.summary import Summary
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.report.selection import arrange, check, check_columns, select, selection
 from bench.report.tables.reading_order import all_tables

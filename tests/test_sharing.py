@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.distributed import HashStore
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure import machine

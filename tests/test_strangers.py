@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from bench.errors import UsageError
 from bench.measure import machine as environment
 from bench.record import schema

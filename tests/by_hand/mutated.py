@@ -39,7 +39,7 @@ import torch
 from bench.analysis.published_csv import parsed
 from bench.analysis.summary import summarise
 from bench.analysis.weights import compare, rows_of
-from bench.cli import app
+from bench.cli.app import app
 from bench.config import suite_fields
 from bench.datasets.webdataset import shards
 from bench.errors import UsageError

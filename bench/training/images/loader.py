@@ -23,7 +23,7 @@ from bench.training.images.splits import Pictures
 BROKEN_SHARE = 0.001
 """Share of unreadable images above which a data set is refused."""
 
-PRELOAD = ["torch", "timm", "torchvision", "bench.cli", "bench.training.images.batches", "bench.training.evaluate"]
+PRELOAD = ["torch", "timm", "torchvision", "bench.cli.app", "bench.training.images.batches", "bench.training.evaluate"]
 """Imported once by the server that a process asks for readers where that is the way; each reader would do it anew."""
 
 

@@ -19,7 +19,7 @@ from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
     from bench.analysis.summary import Summary
-    from bench.console import Terminal
+    from bench.cli.console import Terminal
     from bench.measure.worker import Job, Worker
 
 BEGAN = time.monotonic()
@@ -110,7 +110,7 @@ def run(
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
     """Run, and show what came out."""
     from bench.analysis.summary import summarise
-    from bench.console import Live, print_ledger, print_tables
+    from bench.cli.console import Live, print_ledger, print_tables
     from bench.record.schema import load
     from bench.report.tables.reading_order import all_tables
     from bench.run.runner import Interrupted, Runner
@@ -170,8 +170,8 @@ def _interrupted(console: Terminal, rounds: int) -> int:
 
 def _dry_run(config: RunConfig) -> int:
     """The plan of a run as a table."""
-    from bench.console import Live, print_tables
-    from bench.cost_tables import cost
+    from bench.cli.console import Live, print_tables
+    from bench.cli.forecast_tables import cost
     from bench.measure import machine as environment
     from bench.plan import plan
     from bench.plan.forecast import REACHED, estimate, matmul_rate, records_of
@@ -255,7 +255,7 @@ def eval_(
     force
         Evaluate again what is already finished.
     """
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
 
     if compare is not None:
         given: dict[str, object] = {
@@ -339,9 +339,9 @@ def recipe_show(name: str, /) -> int:
     name
         A recipe of `bench list recipes`; fields are changed by NAME:field=value.
     """
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
+    from bench.cli.recipe_tables import recipe_fields
     from bench.plugins.recipe import recipes
-    from bench.recipe_tables import recipe_fields
 
     print_tables(_console(), [recipe_fields(recipes.get(name))])
     return 0
@@ -358,9 +358,9 @@ def recipe_diff(left: str, right: str, /) -> int:
     right
         Another one.
     """
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
+    from bench.cli.recipe_tables import recipe_differences
     from bench.plugins.recipe import recipes
-    from bench.recipe_tables import recipe_differences
 
     print_tables(_console(), [recipe_differences(recipes.get(left), recipes.get(right))])
     return 0
@@ -430,8 +430,8 @@ def study_run(
         Show the queue with what each entry is expected to take, and measure nothing.
     """
     from bench.claims.scales import scale_of
-    from bench.console import Live, print_tables
-    from bench.cost_tables import queued
+    from bench.cli.console import Live, print_tables
+    from bench.cli.forecast_tables import queued
     from bench.measure.worker import Workers
     from bench.report.write import write
     from bench.run.runner import Interrupted
@@ -497,7 +497,7 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
 
 def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
     """The findings of each study, then the overview, which is what one wants to see last."""
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.report.tables.verdicts import details, overview
 
     print_tables(console, [*details(verdicts), *overview(verdicts)])
@@ -519,7 +519,7 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
         Folder with one folder per machine in it; the figure goes into its folder `claims`.
     """
     from bench.claims.comparison import HOLDING, answer
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.report.tables.comparison import claim_tables, save
 
     if not results.is_dir() and results != Path("results"):  # that one need not be there: published rows answer too
@@ -545,7 +545,7 @@ def selfcheck(*, minutes: float = 8.0, device: str = "auto") -> int:
         As for `run`.
     """
     from bench.check.selfcheck import SelfCheck
-    from bench.console import print_verdict
+    from bench.cli.console import print_verdict
     from bench.measure.worker import Workers
 
     console = _console()
@@ -593,7 +593,7 @@ def match(
     """
     from dataclasses import asdict
 
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.match.siblings import siblings
     from bench.report.tables.reading_order import matches
 
@@ -650,7 +650,7 @@ def report(
         Exit with 1 where a machine's speeds are not fit to be ranked: its own checks failed or are missing.
     """
     from bench.analysis import grade
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.report import formats
     from bench.report.selection import selection
     from bench.report.write import write_all
@@ -774,7 +774,7 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
         Exit with 1 where anything got worse by more than this share of its first value, beyond chance: 5% or 0.05.
     """
     from bench.analysis.changes import compare as compared
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.report.tables.changes import can_tell, changes
 
     limit = None if fail_on_regression is None else _share(fail_on_regression)
@@ -860,7 +860,7 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
     depth
         Levels of modules to show.
     """
-    from bench.console import print_layers
+    from bench.cli.console import print_layers
     from bench.count.module_tree import describe as layers_of
     from bench.plugins import models
 
@@ -887,7 +887,7 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
         How long the noise is read.
     """
     from bench.check.doctor import examine, verdict
-    from bench.console import print_findings
+    from bench.cli.console import print_findings
 
     device, console = RunConfig(device=device).device, _console()  # the first refuses what is none
     findings = print_findings(console, examine(device=device, results=results, seconds=seconds))
@@ -917,13 +917,13 @@ def list_(
     as_json
         Machine-readable, on standard output.
     """
-    from bench.catalogue import catalogue
+    from bench.cli.catalogue import catalogue
 
     rows = catalogue(kind, family=family, name=name)
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    from bench.console import print_tables
+    from bench.cli.console import print_tables
     from bench.report.tables.reading_order import listing
 
     print_tables(_console(), [listing(f"{len(rows)} {kind}", rows)])
@@ -932,7 +932,7 @@ def list_(
 
 def _console() -> Terminal:
     """A terminal's own width; in a file or a pipe wide enough that tables keep their lines."""
-    from bench.console import Terminal
+    from bench.cli.console import Terminal
 
     return Terminal() if sys.stdout.isatty() else Terminal(width=160)
 
@@ -949,7 +949,7 @@ def _complain(what: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Bad input is one line and exit code 2."""
-    from bench import terminal
+    from bench.cli import terminal
     from bench.files.files import unwritable
     from bench.measure import interrupts
 
