@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.layers import costs, kind_of, macs, times
+from bench.metrics._layers import costs, kind_of, macs, times
 from bench.plugins import models
 
 from .conftest import FakeClock

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from bench.layers import costs, macs, times
 from bench.measure.subject import Reading, Subject
 from bench.measure.timing import back_to_back
+from bench.metrics._layers import costs, macs, times
 from bench.plugins import Metric, metrics
 
 
