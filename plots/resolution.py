@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from bench.analysis.summary import Summary
 from bench.claims.evidence import Evidence, Speed
 from bench.plugins import Figure, figures
-from bench.studies.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
+from bench.studies.speed.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
 
 from ._style import family, log_ticks
 

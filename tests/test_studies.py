@@ -22,7 +22,7 @@ from bench.plugins.registry import ROOT
 from bench.record.schema import AccuracyArm, load_folder
 from bench.run.study_queue import Queue
 from bench.studies import _factorial
-from bench.studies.width_or_depth import shapes
+from bench.studies.design.width_or_depth import shapes
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent

@@ -17,7 +17,7 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -108,11 +108,8 @@ class Registry(Generic[E]):
         if self._loaded:
             return
         package = import_room(self.room)
-        for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-            if not module.name.startswith("_"):
-                self._import(
-                    f"{package.__path__[0]}/{module.name}.py", partial(importlib.import_module, f"{package.__name__}.{module.name}")
-                )
+        for name, path in sorted(modules_below(package)):
+            self._import(path, partial(importlib.import_module, name))
         for point in importlib.metadata.entry_points(group=f"convmixer_bench.{self.plural}"):
             self._import(f"{point.value} (entry point {point.name})", point.load)
         self._loaded = True
@@ -152,3 +149,12 @@ def import_room(room: str) -> ModuleType:
     sys.modules[alias] = package
     spec.loader.exec_module(package)
     return package
+
+
+def modules_below(package: ModuleType) -> Iterator[tuple[str, str]]:
+    """Name and file of each plug-in module in a package and its folders, unless its name begins with `_`."""
+    for module in pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}."):
+        leaf = module.name.rpartition(".")[2]
+        if not leaf.startswith("_") and not module.ispkg:
+            inside = module.name.removeprefix(f"{package.__name__}.").replace(".", "/")
+            yield module.name, f"{package.__path__[0]}/{inside}.py"

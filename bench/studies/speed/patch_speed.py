@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-
-from ._timed import ratio, timed
+from bench.studies._timed import ratio, timed
 
 PAIRS = {
     "ConvMixer-1536/20": ("convmixer_1536_20_k9_p14", "convmixer_1536_20"),

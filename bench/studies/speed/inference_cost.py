@@ -22,8 +22,7 @@ from typing import Any
 from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-
-from ._timed import combined, ratio, timed
+from bench.studies._timed import combined, ratio, timed
 
 CONVMIXER = Speed("convmixer_768_32")
 PARAMETERS = Speed("vit_384_12_p16_h6_m1440")

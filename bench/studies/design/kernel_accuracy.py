@@ -7,8 +7,7 @@ from bench.claims.evidence import Evidence
 from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-
-from ._variants import compared, published
+from bench.studies._variants import compared, published
 
 INTEREST = 0.5
 KERNELS = (3, 5, 7, 9)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from bench.claims.evidence import PLAIN, Evidence, Speed
 from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-
-from ._timed import combined, ratio, timed
+from bench.studies._timed import combined, ratio, timed
 
 MODELS = ("convmixer_1536_20", "convmixer_768_32", "mixer_b16", "resnet50")
 AGAINST = "vit_s16"

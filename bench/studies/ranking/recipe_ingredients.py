@@ -10,8 +10,7 @@ from bench.claims.evidence import Evidence
 from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-
-from ._variants import compared
+from bench.studies._variants import compared
 
 INTEREST = 0.5
 PAPER = {"no RandAugment": -2.96, "no random scaling": -9.64}  # on CIFAR-10

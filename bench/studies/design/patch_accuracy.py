@@ -11,8 +11,7 @@ from bench.claims.evidence import Evidence
 from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-
-from ._variants import compared, published
+from bench.studies._variants import compared, published
 
 INTEREST = 1.0
 PAPER = {"imagenet": "7 to 14 costs 2.45 points for 1536/20", "cifar10": "2 costs 0.80 and 4 costs 3.27 points against 1"}

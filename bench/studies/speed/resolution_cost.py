@@ -15,8 +15,7 @@ from bench.claims.evidence import Evidence, Speed, crossing, exponent_over_const
 from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
 from bench.stats.formatting import interval
-
-from ._timed import combined, ratio, timed
+from bench.studies._timed import combined, ratio, timed
 
 SIZES = (112, 224, 448, 896)
 PATCHES = (32, 16, 8, 4)

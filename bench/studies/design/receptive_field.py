@@ -13,8 +13,7 @@ from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference
-
-from ._factorial import name_of
+from bench.studies._factorial import name_of
 
 WIDER = (1.1, inf)
 MIXERS = ("depthwise", "attention")

@@ -11,8 +11,7 @@ from bench.claims.evidence import Evidence
 from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-
-from . import _factorial
+from bench.studies import _factorial
 
 INTEREST = 1.0
 

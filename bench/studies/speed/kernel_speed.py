@@ -10,8 +10,7 @@ from math import inf
 from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding
 from bench.plugins import Need, Study, studies
-
-from ._timed import ratio, timed
+from bench.studies._timed import ratio, timed
 
 KERNELS = (3, 5, 7, 9)
 NAME = "convmixer_1536_20_k{}_p7"

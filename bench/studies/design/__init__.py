@@ -1,0 +1,1 @@
+"""Studies of ConvMixer's own design choices."""

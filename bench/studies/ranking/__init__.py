@@ -1,0 +1,1 @@
+"""Studies that rank families against each other."""

@@ -1,0 +1,1 @@
+"""Studies that time, and train nothing."""
