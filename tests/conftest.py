@@ -29,13 +29,14 @@ if not torch.cuda.is_available():
 
 from bench.measure.timing import Times
 from bench.measure.worker import Failure, Job, Samples, Window
-from bench.record import schema
-from bench.record.schema import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import store
+from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.schema import About, EndLine, Machine, RoundLine, RunLine, Sample
 
 
 def resealed(content: bytes) -> bytes:
     """A record whose lines were changed, with checksums that fit them again."""
-    lines = [schema.SEAL.sub(b"}", line) for line in content.splitlines()]
+    lines = [store.SEAL.sub(b"}", line) for line in content.splitlines()]
     return b"".join(line[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(line) for line in lines)
 
 
@@ -170,12 +171,12 @@ def speed_record(
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=batch_size)
-    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])
-        schema.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        store.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+    store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
     return path
 
 
@@ -183,47 +184,47 @@ def sound_pair(folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_siz
     """A run's A/A pair, whose ratio is what is said to a thousandth: speeds beside it earn their marks where that is 1."""
     for model, level in (("vit_s16", 13.0), ("deit_s16", 13.0 * ratio)):
         arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy="channels_last", device="cpu", batch_size=4)
-        path = schema.create(folder, arm, {"protocol": protocol}, About(family="vit"))
-        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
+        path = store.create(folder, arm, {"protocol": protocol}, About(family="vit"))
+        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
         for number in range(1, 13):
             off = 1 + (0.001 if model == "vit_s16" else -0.001) * (number % 3 - 1)
             sample = Sample(metric="throughput", unit="image/s", better="higher", values=[level * off])
-            schema.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
-        schema.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+            store.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
+        store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
 
 
 def finished(folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, about: About | None = None) -> Path:
     """A finished record of any arm, with the same samples in every round."""
-    path = schema.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number in range(1, rounds + 1):
-        schema.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
+        store.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
+    store.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
     return path
 
 
 def count_record(folder: Path, model: str, params: int, macs: int, *, family: str = "vit", timm: str | None = None) -> Path:
     """A finished count record."""
     arm = CountArm(model=model, image_size=224, num_classes=1000)
-    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     samples = [
         Sample(metric="params", unit="parameter", better="lower", values=[float(params)]),
         Sample(metric="macs", unit="MAC", better="lower", values=[float(macs)], detail={"uncounted": {"aten::add": 3}}),
     ]
-    schema.append(path, RoundLine(run="r1", round=1, samples=samples))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
+    store.append(path, RoundLine(run="r1", round=1, samples=samples))
+    store.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
     return path
 
 
 def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32") -> Path:
     """A finished record of the canary with one value per round."""
-    path = schema.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    path = store.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
     for number, value in enumerate(seconds, start=1):
         sample = Sample(metric="canary", unit="s", better="lower", values=[value])
-        schema.append(path, RoundLine(run="r1", round=number, samples=[sample]))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=["canary"]))
+        store.append(path, RoundLine(run="r1", round=number, samples=[sample]))
+    store.append(path, EndLine(run="r1", status="ok", metrics=["canary"]))
     return path
 
 
@@ -232,12 +233,12 @@ def accuracy_record(folder: Path, model: str, correct: int, *, recipe: str | Non
     arm = AccuracyArm(
         model=model, image_size=224, num_classes=10, data="digits", split="test", transform="none", recipe=recipe, recipe_hash="0"
     )
-    path = schema.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     detail = {"correct": correct, "images": 360, "train_s": 12.0}
     sample = Sample(metric="top1", unit="share", better="higher", values=[correct / 360], detail=detail)
-    schema.append(path, RoundLine(run="r1", round=1, samples=[sample]))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
+    store.append(path, RoundLine(run="r1", round=1, samples=[sample]))
+    store.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
     return path
 
 

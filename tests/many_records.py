@@ -6,7 +6,9 @@ import random
 import sys
 from pathlib import Path
 
-from bench.record.schema import Arm, CountArm, Record, Sample, SpeedArm, key_of, path_of, sealed
+from bench.record.arms import Arm, CountArm, SpeedArm, key_of
+from bench.record.schema import Sample
+from bench.record.store import Record, path_of, sealed
 
 from . import synthetic
 from .conftest import MACHINE

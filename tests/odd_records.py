@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.record import schema
-from bench.record.schema import AccuracyArm, CountArm, ProbeArm, SpeedArm
+from bench.record import arms
+from bench.record.arms import AccuracyArm, CountArm, ProbeArm, SpeedArm
 
 from .conftest import accuracy_record, count_record, probe_record, resealed, speed_record
 
@@ -25,7 +25,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def rewrite(path: Path, lines: list[dict[str, Any]]) -> Path:
     """Put lines into a record, with the key and the checksums that fit them."""
     given = dict(lines[0]["arm"])
-    lines[0]["key"] = schema.key_of(ARMS[given.pop("type")](**given), lines[0]["settings"])
+    lines[0]["key"] = arms.key_of(ARMS[given.pop("type")](**given), lines[0]["settings"])
     path.write_bytes(resealed(b"\n".join(json.dumps(line).encode() for line in lines)))
     return path
 

@@ -19,8 +19,9 @@ import msgspec
 import numpy as np
 
 from bench.errors import UsageError
-from bench.record import metric_units, schema
-from bench.record.schema import About, AccuracyArm, Arm, CountArm, EndLine, Machine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import arms, metric_units, schema, store
+from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.schema import About, EndLine, Machine, RoundLine, RunLine, Sample
 
 NAMES = ["vit_s16", "deit_s16", "convmixer_768_32", "convmixer_1536_20", "resnet50", "mixer_b16"]
 NAMES += ["a|b", "x" * 300, "名前", "timm:x", "./n.py:b"]
@@ -173,11 +174,11 @@ class World:
         states = [machine, msgspec.structs.replace(machine, versions={"torch": "2.7"})]
         for arm, metrics in self.arms():
             about = About(family=draw.choice(FAMILIES), timm_name=draw.choice([None, "resnet50", *TEXTS]), caveat=draw.choice(TEXTS))
-            path = schema.path_of(folder, arm, SETTINGS)
-            lines: list[schema.Line] = [
+            path = store.path_of(folder, arm, SETTINGS)
+            lines: list[arms.Line] = [
                 schema.ArmLine(
                     format=schema.FORMAT,
-                    key=schema.key_of(arm, SETTINGS),
+                    key=arms.key_of(arm, SETTINGS),
                     arm=arm,
                     settings=SETTINGS,
                     about=about,
@@ -185,12 +186,12 @@ class World:
             ]
             for number in range(draw.choice([1, 1, 2])):
                 lines += self.run(path, f"r{number}", arm, metrics, rounds, draw.choice([states[0], states[0], states[1]]))
-            path.write_bytes(b"".join(map(schema.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b""))
+            path.write_bytes(b"".join(map(store.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b""))
 
-    def run(self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine) -> list[schema.Line]:
+    def run(self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine) -> list[arms.Line]:
         draw = self.draw
         setup: dict[str, Any] = {"seconds_per_call": self.number(0, 1e9), "steady": False, "handwritten": draw.random() < 0.2}
-        lines: list[schema.Line] = [
+        lines: list[arms.Line] = [
             RunLine(
                 run=name,
                 started=draw.choice(["2026-01-01", "0001-01-01", "9999-12-31T23:59:59+00:00", "2026-01-02"]),
@@ -353,7 +354,7 @@ def reach(folder: Path, seed: int, stages: list[str], counts: Counter[str]) -> N
     make(results, seed)
     paths = list(results.glob("*/records/*.jsonl"))
     for path in paths:
-        counts[f"{schema.load(path).arm.__struct_config__.tag} records"] += 1
+        counts[f"{store.load(path).arm.__struct_config__.tag} records"] += 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # figures warn of what does not fit into them
         for name in stages:

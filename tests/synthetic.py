@@ -7,22 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.plugins.recipe import recipes
-from bench.record.schema import (
-    FORMAT,
-    About,
-    AccuracyArm,
-    Arm,
-    ArmLine,
-    CountArm,
-    EndLine,
-    Record,
-    Role,
-    RoundLine,
-    RunLine,
-    Sample,
-    SpeedArm,
-    key_of,
-)
+from bench.record.arms import AccuracyArm, Arm, CountArm, SpeedArm, key_of
+from bench.record.schema import FORMAT, About, ArmLine, EndLine, Role, RoundLine, RunLine, Sample
+from bench.record.store import Record
 from bench.stats.lr_search import AS_IS
 
 from .conftest import MACHINE

@@ -13,9 +13,11 @@ from bench.analysis.summary import Summary, summarise
 from bench.analysis.weights import compare, find, rows_of, spelled
 from bench.errors import UsageError
 from bench.plugins import figures
-from bench.record import schema
+from bench.record import store
+from bench.record.arms import AccuracyArm
 from bench.record.arrays import write_arrays
-from bench.record.schema import About, AccuracyArm, EndLine, RoundLine, RunLine, Sample, load_folder
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.record.store import load_folder
 from bench.report.figures import drawings
 from bench.report.table import Table
 from bench.report.tables.accuracies import accuracy, training_cost, views
@@ -40,8 +42,8 @@ def write(
     common: dict[str, Any] = {"model": model, "image_size": 32, "num_classes": 10, "data": "digits", "split": "test", "transform": "crop 1"}
     recipe = {"recipe": "digits", "recipe_hash": "abc", "tuning": "as is", "equalise": "epochs", "policy": "fp32", "seed": 0}
     arm = AccuracyArm(**(common | recipe | changes))
-    path = schema.create(folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0]))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0]))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     if status == "ok":
         detail: dict[str, Any] = {"correct": correct, "images": images, "top5_correct": images, "split": "as it is"}
         detail |= {"train_s": 10.0, "epochs": 20.0, "steps": 400, "images_per_s": 2560.0, "peak_memory_bytes": 5e7}
@@ -53,8 +55,8 @@ def write(
         arrays = {"correct": right, "select_step": steps, "select_seconds": steps / 40, "learning_rate": np.ones(400)}
         arrays |= {"select_top1": correct / images * steps / 400, "loss": 1 / (1 + np.arange(400))}
         sample = Sample(metric="top1", unit="share", better="higher", values=[correct / images], detail=detail)
-        schema.append(path, RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)))
-    schema.append(path, EndLine(run="r1", status=status, metrics=["top1"], error=None if status == "ok" else "the loss was nan at step 7"))
+        store.append(path, RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)))
+    store.append(path, EndLine(run="r1", status=status, metrics=["top1"], error=None if status == "ok" else "the loss was nan at step 7"))
     return path
 
 

@@ -12,8 +12,9 @@ import pytest
 from bench.analysis import changes as changes_module
 from bench.analysis.changes import Change, Comparison, compare, judged
 from bench.cli.app import main
-from bench.record import schema
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 from bench.report.tables.changes import changes
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.reference import SENTINEL
@@ -46,18 +47,18 @@ def write(
             arm = SpeedArm(
                 model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=1 if metric == "latency" else 2
             )
-            path = schema.create(folder / "results" / MACHINE.name / "records", arm, {"protocol": protocol}, About(family="mine"))
+            path = store.create(folder / "results" / MACHINE.name / "records", arm, {"protocol": protocol}, About(family="mine"))
             began = RunLine(
                 run=run, started="2026-01-01", version="0", commit=commit, seed=0, machine=MACHINE, role=role  # type: ignore[arg-type]
             )  # fmt: skip
-            schema.append(path, began)
+            store.append(path, began)
             for at in rounds:
                 drift = 1 + 0.2 * random.Random(at).random()
                 factor = 1.0 if not scaled else scale if metric == "latency" else 1 / scale
                 value = base * level * factor * (drift if metric == "latency" else 1 / drift) * math.exp(draw.gauss(0, noise))
                 sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
-                schema.append(path, RoundLine(run=run, round=at, worker=1 + at // 3, samples=[sample]))
-            schema.append(path, EndLine(run=run, status="ok", metrics=[metric]))
+                store.append(path, RoundLine(run=run, round=at, worker=1 + at // 3, samples=[sample]))
+            store.append(path, EndLine(run=run, status="ok", metrics=[metric]))
 
 
 def test_a_run_against_itself_finds_no_change(tmp_path: Path) -> None:

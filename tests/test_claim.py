@@ -12,8 +12,9 @@ from bench.analysis.timm_names import TIMM_NAMES
 from bench.claims.comparison import Condition, answer, flips
 from bench.cli.app import main
 from bench.plugins import models
-from bench.record import schema
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 from bench.report.tables.comparison import claim_tables
 from bench.stats.intervals import Estimate
 
@@ -77,12 +78,12 @@ def measured(
     unit, better = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}[metric]
     folder = results / MACHINE.name / "records"
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
-    path = schema.create(folder, arm, {"protocol": 1}, About(family="mine"))
-    schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, {"protocol": 1}, About(family="mine"))
+    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
-        schema.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        store.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+    store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
 WOBBLE = [1 + 0.01 * (number % 3) for number in range(8)]

@@ -19,7 +19,7 @@ from bench.count.operators import cheapest_chain
 from bench.errors import Uncountable
 from bench.plugins import models
 from bench.record.product_names import is_opaque, is_product
-from bench.record.schema import end_of, load, troubles
+from bench.record.store import end_of, load, troubles
 
 from .program import bench
 

@@ -23,8 +23,8 @@ from bench.measure.subject import Subject
 from bench.measure.timing import Replay, clock_for
 from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
-from bench.record import schema
-from bench.record.schema import SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
 from bench.run import runner
 
 from .conftest import MACHINE, FakeWorkers, Silent
@@ -272,7 +272,7 @@ def test_a_metric_that_cannot_be_read_ends_alone_and_is_tried_again_where_more_c
         {"vit_digits bf16 b8 energy": "unsupported: this GPU's energy counter cannot be read"},
     )
     assert asked(workers) == {"latency": 6, "throughput": 6, "energy": 1}
-    records, _ = schema.load_folder(outcome.folder)
+    records, _ = store.load_folder(outcome.folder)
     [found] = [one for one in records if isinstance(one.arm, SpeedArm) and (one.arm.model, one.arm.batch_size) == ("vit_digits", 8)]
     assert [(end.status, end.metrics) for end in found.ends] == [("unsupported", ["energy"]), ("ok", ["throughput"])]
     assert found.runs[0].setup["gpu_tells"] == "nothing"

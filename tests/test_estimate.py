@@ -11,8 +11,9 @@ from bench.errors import UsageError
 from bench.plan import plan
 from bench.plan.forecast import estimate
 from bench.plan.past_runs import Cost, append, habits, read
-from bench.record import schema
-from bench.record.schema import RunLine, SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
+from bench.record.schema import RunLine
 from bench.run.rounds import PROCESSES
 
 from .conftest import MACHINE
@@ -34,10 +35,10 @@ def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> N
 def test_what_was_measured_here_counts(tmp_path: Path) -> None:
     tasks = plan.make(CONFIG, device="cpu")
     task = next(task for task in tasks.tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
-    path = schema.create(tmp_path, task.arm, task.settings, task.about)
+    path = store.create(tmp_path, task.arm, task.settings, task.about)
     setup = {"seconds_per_call": 2.0}
-    schema.append(path, RunLine(run="r", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
-    found = estimate(CONFIG, tasks.tasks, [schema.load(path)], "cpu")
+    store.append(path, RunLine(run="r", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
+    found = estimate(CONFIG, tasks.tasks, [store.load(path)], "cpu")
     line = next(line for line in found.lines if line.name.startswith("vit_digits"))
     assert (line.basis, line.each_round) == ("measured here before", 2.0)
 

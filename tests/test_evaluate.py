@@ -17,7 +17,7 @@ from bench.errors import Diverged, UsageError
 from bench.measure.worker import Chosen
 from bench.plan.plan import make
 from bench.plugins import datasets, models
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
 from bench.training.images.views import timms
 from bench.training.processes import World

@@ -13,7 +13,8 @@ from bench.analysis.published_csv import import_csv, imported
 from bench.cli.app import main
 from bench.errors import UsageError
 from bench.exchange.timm_csv import EVALUATED, TIMED, export
-from bench.record.schema import Sample, SpeedArm
+from bench.record.arms import SpeedArm
+from bench.record.schema import Sample
 from bench.report.page.data import page_data
 from bench.report.tables.reading_order import all_tables
 from bench.report.write import machine_folders, read, write_all

@@ -19,8 +19,10 @@ import torch
 from bench.cli.app import main
 from bench.files import files
 from bench.measure.worker import Failure, Job, Window, Workers, descendants
-from bench.record import schema
-from bench.record.schema import About, DamagedRecord, EndLine, SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
+from bench.record.schema import About, EndLine
+from bench.record.store import DamagedRecord
 from bench.training import checkpoint
 
 from .conftest import speed_record
@@ -36,13 +38,13 @@ END = EndLine(run="r1", status="ok", metrics=["throughput"])
 def test_any_flipped_bit_of_a_record_is_noticed(tmp_path: Path) -> None:
     """Every bit of every line: it is named, or the flip made the last line a torn one, which is left out and said to be."""
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
-    whole, clean = path.read_bytes(), schema.load(path)
+    whole, clean = path.read_bytes(), store.load(path)
     draw = random.Random(0)
     for _ in range(600):
         at, bit = draw.randrange(len(whole)), 1 << draw.randrange(8)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
         try:
-            found = schema.load(path)
+            found = store.load(path)
         except DamagedRecord as error:
             assert str(path) in str(error)
             continue
@@ -74,10 +76,10 @@ def test_a_torn_line_is_voided_and_never_cut_off(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     torn = path.read_bytes()[:-40]
     path.write_bytes(torn)
-    schema.create(tmp_path, ARM, {"protocol": 1}, About(family="vit"))
-    schema.append(path, END)
+    store.create(tmp_path, ARM, {"protocol": 1}, About(family="vit"))
+    store.append(path, END)
     assert path.read_bytes().startswith(torn)
-    assert [end.run for end in schema.load(path).ends] == ["r1"]
+    assert [end.run for end in store.load(path).ends] == ["r1"]
 
 
 def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
         writer.stdin.close()
     assert [writer.wait(60) for writer in writers] == [0] * 8
     [path] = tmp_path.glob("*.jsonl")
-    found = schema.load(path)
+    found = store.load(path)
     assert len(found.runs) == 8
     assert len(found.rounds) == 320
     assert not list(tmp_path.glob(".*"))
@@ -153,7 +155,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(small_di
     assert main([*COUNTS, "--results", str(small_disk)]) == 0
     assert first.read_bytes() == before
     [second] = small_disk.glob("*/records/vit_digits.*.jsonl")
-    assert schema.load(second).ends[-1].status == "ok"
+    assert store.load(second).ends[-1].status == "ok"
 
 
 def test_a_checkpoint_that_does_not_fit_is_one_line(small_disk: Path) -> None:
@@ -171,12 +173,12 @@ def test_a_disk_that_fills_in_the_middle_of_a_line(small_disk: Path) -> None:
     fill.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 4096))
     long = EndLine(run="r1", status="failed", metrics=["throughput"], error="e" * 10_000)
     with pytest.raises(files.Unwritable, match="No space left"):
-        schema.append(path, long)
-    assert len(schema.load(path).rounds) == 2
+        store.append(path, long)
+    assert len(store.load(path).rounds) == 2
     fill.unlink()
-    schema.create(small_disk, ARM, {"protocol": 1}, About(family="vit"))
-    schema.append(path, long)
-    assert [len(end.error or "") for end in schema.load(path).ends] == [0, 10_000]
+    store.create(small_disk, ARM, {"protocol": 1}, About(family="vit"))
+    store.append(path, long)
+    assert [len(end.error or "") for end in store.load(path).ends] == [0, 10_000]
 
 
 def test_no_room_in_a_worker_ends_the_run_and_is_no_verdict_on_the_arm() -> None:
@@ -286,7 +288,7 @@ def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
 def _rounds(results: Path) -> int:
     """Those that both models have: the signal may come between the lines of the two."""
     paths = list(results.glob("*/records/*_digits.speed.*.jsonl"))
-    return min(len(schema.load(path).rounds) for path in paths) if len(paths) == 2 else 0
+    return min(len(store.load(path).rounds) for path in paths) if len(paths) == 2 else 0
 
 
 # Time
@@ -311,6 +313,6 @@ def test_nothing_measured_hangs_on_the_time_of_day(tmp_path: Path, monkeypatch: 
     assert {path: path.read_bytes() for path in tmp_path.glob("*/records/*.jsonl")} == before
     assert main([*COUNTS, "--force", "--results", str(tmp_path)]) == 0
     for path in before:
-        found = schema.load(path)
+        found = store.load(path)
         assert found.runs[0].started > found.runs[1].started
         assert [run.run for run in found.latest().runs] == [found.runs[1].run]

@@ -13,7 +13,9 @@ from matplotlib.text import Annotation, Text
 
 from bench.analysis.summary import Summary, summarise
 from bench.plugins import figures
-from bench.record.schema import ProbeArm, Record, Sample, load
+from bench.record.arms import ProbeArm
+from bench.record.schema import Sample
+from bench.record.store import Record, load
 from bench.report.figures import drawings
 from bench.report.write import machine_folders, read
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bench.record.schema import InProcess
+from bench.record.values import InProcess
 from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.stats.paired import level
 from bench.stats.pareto import Candidate, front, probabilities

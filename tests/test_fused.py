@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.measure.subject import Execution, open_subject, prepare, split_policy
 from bench.plugins import models, open_data, policies
 from bench.plugins.registry import ROOT
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 pytest.importorskip("triton", reason="Triton comes with PyTorch for CUDA, on Linux alone")
 

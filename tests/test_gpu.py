@@ -12,7 +12,7 @@ from bench.config import RunConfig
 from bench.measure.subject import open_subject, prepare
 from bench.measure.worker import Workers
 from bench.plugins import models
-from bench.record import schema
+from bench.record import arms, store, values
 from bench.run.runner import Outcome, Runner
 
 from .conftest import Silent
@@ -30,24 +30,24 @@ def test_the_default_run_on_cuda(tmp_path: Path) -> None:
     outcome = measured(config)
     assert outcome.failures == {}
     for path in outcome.records:
-        loaded = schema.load(path)
+        loaded = store.load(path)
         assert loaded.ends[-1].status == "ok"
         assert loaded.runs[0].machine.accelerator == torch.cuda.get_device_name(0)
-        if isinstance(loaded.arm, schema.SpeedArm):
+        if isinstance(loaded.arm, arms.SpeedArm):
             assert (loaded.arm.device, loaded.arm.policy) == ("cuda", "bf16")
 
 
 def test_memory_is_the_allocators(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("memory",), batch_sizes=(1,), results=tmp_path)
     outcome = measured(config)
-    [(_, sample)] = schema.samples(schema.load(outcome.records[0]), "memory")
+    [(_, sample)] = values.samples(store.load(outcome.records[0]), "memory")
     assert 88e6 < sample.values[0] < 1e9  # at least the float32 weights
 
 
 def test_out_of_memory_is_a_status(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("throughput",), batch_sizes=(10_000_000,), results=tmp_path)
     outcome = measured(config)
-    assert schema.load(outcome.records[0]).ends[-1].status == "oom"
+    assert store.load(outcome.records[0]).ends[-1].status == "oom"
 
 
 FOR_ALL = ["fp32", "tf32", "bf16", "fp16", "bf16+channels_last", "bf16+compile", "bf16+compile_frozen", "bf16+graph"]
@@ -57,7 +57,7 @@ CASES = [("vit_digits", policy) for policy in FOR_ALL] + [("convmixer_digits", f
 @pytest.mark.parametrize(("model", "policy"), CASES)
 def test_every_policy_computes_the_same_function_on_cuda(model: str, policy: str) -> None:
     def logits(name: str) -> torch.Tensor:
-        arm = schema.SpeedArm(model=model, image_size=32, num_classes=10, policy=name, device="cuda", batch_size=8)
+        arm = arms.SpeedArm(model=model, image_size=32, num_classes=10, policy=name, device="cuda", batch_size=8)
 
         def build() -> torch.nn.Module:
             torch.manual_seed(0)
@@ -74,7 +74,7 @@ def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("energy", "graph_latency", "latency"), batch_sizes=(64,), rounds=2, results=tmp_path)
     outcome = measured(config)
     assert outcome.failures == {}
-    found = {sample.metric: sample for path in outcome.records for line in schema.load(path).rounds for sample in line.samples}
+    found = {sample.metric: sample for path in outcome.records for line in store.load(path).rounds for sample in line.samples}
     assert found["energy"].values[0] > 0
     assert found["graph_latency"].values[0] <= found["latency"].values[0]
     assert found["latency"].detail["device_span_s"] > 0
@@ -84,7 +84,7 @@ def test_energy_and_the_graph_s_latency_are_measured(tmp_path: Path) -> None:
 def test_the_largest_batch_on_cuda(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("largest_batch",), worker_memory=4.0, results=tmp_path)
     outcome = measured(config)
-    [(_, sample)] = schema.samples(schema.load(outcome.records[0]), "largest_batch")
+    [(_, sample)] = values.samples(store.load(outcome.records[0]), "largest_batch")
     assert sample.values[0] > 32
 
 
@@ -100,7 +100,7 @@ def test_a_training_on_cuda_comes_to_the_accuracy_of_the_cpu(tmp_path: Path) -> 
     config = RunConfig(models=("convmixer_digits", "vit_digits"), metrics=("top1",), data="digits", results=tmp_path)
     outcome = measured(config)
     assert outcome.failures == {}
-    found = {loaded.arm.model: loaded for path in outcome.records if isinstance((loaded := schema.load(path)).arm, schema.AccuracyArm)}
+    found = {loaded.arm.model: loaded for path in outcome.records if isinstance((loaded := store.load(path)).arm, arms.AccuracyArm)}
     for name in config.models:
         assert found[name].rounds[-1].samples[0].values[0] > 0.88
         assert found[name].arm.policy == "bf16+channels_last"  # type: ignore[union-attr]
@@ -123,7 +123,7 @@ def test_layers_on_cuda_take_at_least_the_call(tmp_path: Path) -> None:
     [found] = [
         loaded
         for path in outcome.records
-        if isinstance((loaded := schema.load(path)).arm, schema.SpeedArm) and loaded.arm.model == "vit_digits"
+        if isinstance((loaded := store.load(path)).arm, arms.SpeedArm) and loaded.arm.model == "vit_digits"
     ]
     for line in found.rounds:
         [sample] = [sample for sample in line.samples if sample.metric == "layer_time"]

@@ -12,8 +12,9 @@ from bench.analysis.grade import grade, grades, lines, worst
 from bench.analysis.summary import summarise
 from bench.claims.verdicts import verdicts
 from bench.plugins import studies
-from bench.record import schema
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import store
+from bench.record.arms import SpeedArm
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 from bench.stats.reference import sentinel_size
 
 from . import synthetic
@@ -35,17 +36,17 @@ def planted(results: Path, *, ratio: float | None = 1.0, canary: list[float] = S
     for place, (model, level) in enumerate(NAMES.items()):
         values = [level * one for one in STEADY]
         arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
-        path = schema.create(folder, arm, {"protocol": 1}, About(family="convmixer"))
-        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+        path = store.create(folder, arm, {"protocol": 1}, About(family="convmixer"))
+        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
         if place == 0:  # a study asked for it as well
             again = RunLine(run="r2", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies={"patch_speed": ""})
-            schema.append(path, again)
+            store.append(path, again)
         for number, value in enumerate(values):
             sample = Sample(
                 metric="throughput", unit="image/s", better="higher", values=[value], disturbed="others" if number < disturbed * 8 else None
             )
-            schema.append(path, RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]))
-        schema.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
+            store.append(path, RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]))
+        store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
         accuracy_record(folder, model, 300 + 10 * place, family="convmixer")
     return results
 

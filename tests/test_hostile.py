@@ -31,8 +31,9 @@ from bench.exchange import pack as packing
 from bench.plan.shards import part_of
 from bench.plugins import Dataset, datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
-from bench.record import schema
-from bench.record.schema import CountArm, DamagedRecord
+from bench.record import arms, store
+from bench.record.arms import CountArm
+from bench.record.store import DamagedRecord
 from bench.report import formats
 from bench.report.tables.reading_order import all_tables
 
@@ -98,7 +99,7 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
     except UsageError as error:
         assert str(error)
     folder = Path("/results/machine/records")
-    path = schema.path_of(folder, CountArm(model=name, image_size=8, num_classes=10), {})
+    path = store.path_of(folder, CountArm(model=name, image_size=8, num_classes=10), {})
     assert path.parent == folder and re.fullmatch(r"[A-Za-z0-9_-]+\.count\.[0-9a-f]{16}\.jsonl", path.name)
 
 
@@ -222,7 +223,7 @@ def test_records_with_other_bytes_in_them(seed: int, damage: bytes, honest: Path
     until = draw.choice((at, at + len(damage), until))
     path.write_bytes(whole[:at] + damage + whole[until:])
     try:
-        assert schema.load(path).head
+        assert store.load(path).head
     except DamagedRecord as error:
         assert str(path) in str(error)
 
@@ -246,7 +247,7 @@ def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
     lines[at] = changed(lines[at], draw, value)
     try:
         if isinstance(lines[0], dict):
-            lines[0]["key"] = schema.key_of(msgspec.convert(lines[0]["arm"], schema.Arm), lines[0]["settings"])
+            lines[0]["key"] = arms.key_of(msgspec.convert(lines[0]["arm"], arms.Arm), lines[0]["settings"])
     except (msgspec.ValidationError, KeyError, TypeError):
         pass  # what is no arm has no key
     try:
@@ -267,7 +268,7 @@ def test_records_that_say_something_else(seed: int, value: Any, kinds: list[Path
         return
     path.write_bytes(content)
     try:
-        found = schema.load(path)
+        found = store.load(path)
     except DamagedRecord as error:
         assert str(path) in str(error)
         return

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.analysis.summary import Summary, summarise
-from bench.record.schema import Record
+from bench.record.store import Record
 from bench.report.tables.machines import side_by_side
 from bench.report.tables.speed_gap import gaps, patch_of
 from bench.report.write import write_all

@@ -16,7 +16,7 @@ from bench.match.search import cost_of, match
 from bench.match.siblings import siblings
 from bench.measure.worker import Job, Window
 from bench.plugins import Model, families, models
-from bench.record.schema import load
+from bench.record.store import load
 
 from .conftest import FakeWorkers
 from .program import bench

@@ -14,7 +14,7 @@ from bench.measure import memory
 from bench.measure.subject import Subject
 from bench.measure.timing import Replay
 from bench.plugins import metrics
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 from .conftest import FakeClock
 

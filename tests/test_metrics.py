@@ -12,7 +12,7 @@ from bench.errors import ModelFault, UsageError
 from bench.measure.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
 from bench.metrics.largest_batch import search
 from bench.plugins import Metric, metrics, models, policies
-from bench.record.schema import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 
 from .conftest import FakeClock
 

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from bench.measure.machine import cores
-from bench.record.schema import CountArm, Record, SpeedArm, load_folder
+from bench.record.arms import CountArm, SpeedArm
+from bench.record.store import Record, load_folder
 from tests.program import ROOT, assert_one_line, bench
 
 NET = """

@@ -50,17 +50,17 @@ def test_no_name_is_markup(page_file: Path) -> None:
 def test_two_sets_of_weights_are_two_points(tmp_path: Path) -> None:
     import msgspec
 
-    from bench.record import schema
+    from bench.record import store
 
     folder = tmp_path / MACHINE.name / "records"
     speed_record(folder, "vit_s16", [3.0 + 0.01 * number for number in range(8)])
     first = accuracy_record(folder, "vit_s16", 300, recipe=None)
     lines = first.read_text().splitlines()[1:]
-    head = schema.load(first).head
+    head = store.load(first).head
     first.unlink()
     for tag, correct in (("one", 300), ("other", 330)):
         arm = msgspec.structs.replace(head.arm, weights=tag)
-        path = schema.create(folder, arm, head.settings, head.about)
+        path = store.create(folder, arm, head.settings, head.about)
         text = "\n".join(lines).replace('"correct":300', f'"correct":{correct}').replace(f"[{300 / 360}]", f"[{correct / 360}]")
         text = path.read_text() + text + "\n"
         path.write_bytes(resealed(text.encode()))

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.record import schema
-from bench.record.schema import InProcess
+from bench.record import values as record_values
+from bench.record.values import InProcess
 from bench.stats.intervals import effect_of_ratio, holm
 from bench.stats.paired import effect_of, level, p_value, paired_ratio
 
@@ -129,5 +129,5 @@ def test_the_level_of_an_arm_is_the_median_of_its_rounds() -> None:
 def test_values_of_a_record_know_their_processes() -> None:
     found = speed("vit_s16", [1.0, 2.0, 3.0])
     found.rounds = [msgspec.structs.replace(line, worker=worker) for line, worker in zip(found.rounds, (1, 1, 2), strict=True)]
-    values = schema.fair_per_round(found, "throughput").values()
+    values = record_values.fair_per_round(found, "throughput").values()
     assert [getattr(value, "process", None) for value in values] == [("r1", 1), ("r1", 1), ("r1", 2)]

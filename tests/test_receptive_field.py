@@ -13,8 +13,9 @@ from bench.analysis.summary import accuracies_of
 from bench.cli.app import main
 from bench.count.effective_field import field_of, gradient_map
 from bench.plugins import models
+from bench.record.arms import AccuracyArm
 from bench.record.arrays import read_arrays
-from bench.record.schema import AccuracyArm, load_folder
+from bench.record.store import load_folder
 
 
 class Mean(nn.Module):

@@ -13,7 +13,7 @@ from bench.analysis import published
 from bench.analysis.summary import Summary, summarise
 from bench.cli.app import main
 from bench.plugins import Figure, figures
-from bench.record import schema
+from bench.record import store
 from bench.record.schema import EndLine
 from bench.report.figures import drawings
 from bench.report.table import slug
@@ -26,7 +26,7 @@ from .conftest import MACHINE, count_record, resealed, sound_pair, speed_record
 
 
 def summary_of(results: Path) -> Summary:
-    records, damaged = schema.load_folder(results / MACHINE.name / "records")
+    records, damaged = store.load_folder(results / MACHINE.name / "records")
     assert damaged == []
     return summarise(records)
 
@@ -71,7 +71,7 @@ def test_a_failed_arm_shows_its_status_in_the_cell(tmp_path: Path) -> None:
     speed_record(folder, "vit_s16", [1.0])
     path = speed_record(folder, "mixer_b16", [])
     path.write_bytes(path.read_bytes().rpartition(b'{"type":"end"')[0])
-    schema.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
+    store.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
     shown = next(efficiency(summary_of(tmp_path)))
     assert next(row for row in shown.rows if row[0] == "mixer_b16")[1] == "oom"
     assert "mixer_b16, batch 4: oom: out of memory" in shown.notes
@@ -183,9 +183,9 @@ def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path)
 
     folder = tmp_path / MACHINE.name / "records"
     old = speed_record(folder, "./net.py:build", [1.0] * 6)
-    head = schema.load(old).head
+    head = store.load(old).head
     arm = msgspec.structs.replace(head.arm, source="edited")
-    new = schema.create(folder, arm, head.settings, head.about)
+    new = store.create(folder, arm, head.settings, head.about)
     lines = old.read_text().splitlines()[1:]
     text = new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]')
     new.write_bytes(resealed(text.encode()))

@@ -11,7 +11,8 @@ import pytest
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure.worker import Failure, Job, Window
-from bench.record import schema
+from bench.record import arms as record_arms
+from bench.record import store
 from bench.run.runner import Interrupted, Outcome, Runner
 
 from .conftest import FakeWorkers, Silent
@@ -31,7 +32,7 @@ def start(tmp_path: Path, workers: FakeWorkers, **changes: Any) -> tuple[Outcome
 
 def rounds_of(outcome: Outcome, kind: str = "speed") -> dict[str, int]:
     """Rounds by record, of what was asked for."""
-    found = {path.name: schema.load(path) for path in outcome.records if f".{kind}." in path.name}
+    found = {path.name: store.load(path) for path in outcome.records if f".{kind}." in path.name}
     return {name: len(one.rounds) for name, one in found.items() if one.runs[0].role == "asked"}
 
 
@@ -96,7 +97,7 @@ def test_one_more_model_brings_its_reference_along(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, workers, metrics=("throughput",))
     assert workers.models() == {"mixer_digits", "vit_digits"}
     reference, added = (
-        schema.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("vit_digits", "mixer_digits")
+        store.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("vit_digits", "mixer_digits")
     )
     last = added.runs[-1].run
     assert {line.round for line in added.rounds} == {line.round for line in reference.rounds if line.run == last} == {1, 2, 3, 4}
@@ -106,7 +107,7 @@ def test_force_measures_again_and_supersedes(tmp_path: Path) -> None:
     start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
     workers = FakeWorkers(lambda job, window: [9.0])
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), force=True)
-    loaded = schema.load(next(path for path in outcome.records if path.name.startswith("vit_digits")))
+    loaded = store.load(next(path for path in outcome.records if path.name.startswith("vit_digits")))
     assert len(loaded.rounds) == 8
     assert {line.samples[0].values[0] for line in loaded.latest().rounds} == {9.0}
 
@@ -116,7 +117,7 @@ def test_the_time_budget_ends_the_rounds_and_is_marked(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), rounds=16, time_budget=10.0)
     # Three windows of a second are a round, and six of those that come along in the first: 9, then 3 and 3 more.
     assert set(rounds_of(outcome).values()) == {1}
-    end = schema.load(outcome.records[0]).ends[0]
+    end = store.load(outcome.records[0]).ends[0]
     assert (end.status, end.short, end.time_budget) == ("ok", True, 10.0)
 
 
@@ -163,7 +164,7 @@ def test_ctrl_c_keeps_every_finished_round_and_the_same_command_goes_on(tmp_path
 def test_a_failed_arm_is_a_record_and_the_others_go_on(tmp_path: Path) -> None:
     broken = FakeWorkers(steady, broken={"vit_digits": Failure("oom", "out of memory")})
     outcome, watch = start(tmp_path, broken, metrics=("throughput",))
-    ends = {schema.load(path).arm.model: schema.load(path).ends[-1] for path in outcome.records}
+    ends = {store.load(path).arm.model: store.load(path).ends[-1] for path in outcome.records}
     assert (ends["vit_digits"].status, ends["vit_digits"].error) == ("oom", "out of memory")
     assert {ends[name].status for name in ("convmixer_digits", "mixer_digits")} == {"ok"}
     assert watch.failures == ["oom"]
@@ -243,8 +244,8 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
     outcome, _ = start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
     phases = {}
     for path in outcome.records:
-        loaded = schema.load(path)
-        if isinstance(loaded.arm, schema.SpeedArm) and loaded.arm.model in THREE:
+        loaded = store.load(path)
+        if isinstance(loaded.arm, record_arms.SpeedArm) and loaded.arm.model in THREE:
             phases[loaded.arm.model, loaded.arm.policy] = Counter(line.phase for line in loaded.rounds)
             chosen = [line.round for line in loaded.rounds if line.phase == "choose"]
             confirmed = [line for line in loaded.rounds if line.phase == "confirm"]
@@ -262,8 +263,8 @@ def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",), policies=("fp32", "channels_last", "fused"))
     phases = {}
     for path in outcome.records:
-        loaded = schema.load(path)
-        if isinstance(loaded.arm, schema.SpeedArm):
+        loaded = store.load(path)
+        if isinstance(loaded.arm, record_arms.SpeedArm):
             phases[loaded.arm.model, loaded.arm.policy] = dict(Counter(line.phase for line in loaded.rounds))
             assert not any(end.hopeless for end in loaded.ends)
     assert phases[THREE[0], "fp32"] == {"choose": 4}
@@ -274,7 +275,7 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
     """Handwritten kernels alone are measured in both phases; where every policy failed there is nothing to confirm."""
     what: Any = {"models": THREE[:1], "metrics": ("throughput",), "policies": ("fused", "bf16+fused")}
     outcome, _ = start(tmp_path / "alone", FakeWorkers(steady), **what)
-    arms = [schema.load(path) for path in outcome.records if schema.load(path).arm.model == THREE[0]]
+    arms = [store.load(path) for path in outcome.records if store.load(path).arm.model == THREE[0]]
     assert [Counter(line.phase for line in one.rounds) for one in arms] == [{"choose": 4, "confirm": 4}] * 2
 
     def refuses(job: Job, window: Window) -> list[float]:
@@ -288,8 +289,8 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
 
 def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, FakeWorkers(steady), models=THREE[:1], metrics=("throughput",), policies=("bf16+fused",))
-    arms = [schema.load(path).arm for path in outcome.records]
-    assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, schema.SpeedArm)} == {
+    arms = [store.load(path).arm for path in outcome.records]
+    assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, record_arms.SpeedArm)} == {
         (THREE[0], "bf16+fused"),
         ("vit_s16", "bf16"),
         ("deit_s16", "bf16"),
@@ -299,7 +300,7 @@ def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
 def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",))
-    roles = {schema.load(path).arm.model: schema.load(path).runs[0].role for path in outcome.records}
+    roles = {store.load(path).arm.model: store.load(path).runs[0].role for path in outcome.records}
     assert roles == {THREE[0]: "asked", "vit_s16": "sentinel", "deit_s16": "sentinel", "machine": "probe"}
 
 
@@ -310,7 +311,7 @@ def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_ref
     room = 5 << 30
     free = lambda device, gpu: room - workers.alive * (1 << 30)  # noqa: E731
     outcome = Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free).run()
-    loaded = {schema.load(path).arm.model: schema.load(path) for path in outcome.records}
+    loaded = {store.load(path).arm.model: store.load(path) for path in outcome.records}
     at = {model: {line.round for line in loaded[model].rounds} for model in THREE}
     assert {len(at[model]) for model in ("convmixer_digits", "mixer_digits")} == {4}
     assert not at["convmixer_digits"] & at["mixer_digits"]
@@ -335,7 +336,7 @@ def test_out_of_memory_beside_others_is_tried_again_with_fewer(tmp_path: Path) -
     outcome, watch = start(tmp_path, Tight(steady), metrics=("throughput",))
     assert watch.failures == []
     assert set(rounds_of(outcome).values()) >= {4}
-    ends = {schema.load(path).arm.model: schema.load(path).ends[-1].status for path in outcome.records}
+    ends = {store.load(path).arm.model: store.load(path).ends[-1].status for path in outcome.records}
     assert ends["mixer_digits"] == "ok"
 
 

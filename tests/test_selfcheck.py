@@ -13,7 +13,7 @@ from bench.check.known_ratio import once, twice
 from bench.check.selfcheck import SelfCheck, Verdict
 from bench.errors import UsageError
 from bench.measure.worker import Job, Window
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 from .conftest import FakeWorkers
 

@@ -23,8 +23,8 @@ from bench.errors import UsageError
 from bench.measure import machine
 from bench.measure.worker import Job, builder, descendants
 from bench.plan import plan
-from bench.record import schema
-from bench.record.schema import AccuracyArm, SpeedArm, key_of
+from bench.record import store as record_store
+from bench.record.arms import AccuracyArm, SpeedArm, key_of
 from bench.training import processes
 from bench.training.processes import attempt
 from bench.training.session import train_and_evaluate
@@ -115,11 +115,11 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
     assert keys(tmp_path) == sorted(key_of(task.arm, task.settings) for task in named)
     assert len(trained) == 4 * seeds
     for path in trained:
-        found = schema.load(path)
+        found = record_store.load(path)
         assert [end.status for end in found.ends] == ["ok"]
         assert len(found.rounds) == 1
     assert main(["run", *trainings, "--results", str(tmp_path)]) == 0  # nothing is left to do
-    assert all(len(schema.load(path).rounds) == 1 for path in trained)
+    assert all(len(record_store.load(path).rounds) == 1 for path in trained)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
     starts = [event["step"] for event in events if event["event"] == "start"]
     assert len(starts) == 2 and starts[1] > 0
     [path] = tmp_path.glob("*/records/vit_digits.*.jsonl")
-    found = schema.load(path)
+    found = record_store.load(path)
     assert [end.status for end in found.ends] == ["ok"]
     detail = found.rounds[-1].samples[0].detail
     assert (detail["processes"], detail["images"]) == (2, 360)

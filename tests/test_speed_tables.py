@@ -11,8 +11,10 @@ import pytest
 
 from bench.analysis.run_quality import canary_drift, sentinel
 from bench.analysis.summary import Summary, of_one_policy, summarise
-from bench.record import schema
-from bench.record.schema import About, EndLine, ProbeArm, RoundLine, RunLine, Sample, SpeedArm, load_folder
+from bench.record import store
+from bench.record.arms import ProbeArm, SpeedArm
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.record.store import load_folder
 from bench.report.tables.fused import handwritten
 from bench.report.tables.roofline import ceilings, end_of, places
 from bench.report.tables.speeds import best, efficiency, percentiles
@@ -37,13 +39,13 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
         batch_size=changes.get("batch", 4),
         mode=changes.get("mode", "inference"),
     )
-    path = schema.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
-    if not schema.load(path).runs:
+    path = store.create(folder, arm, {"protocol": 2}, About(family=changes.get("family", "vit")))
+    if not store.load(path).runs:
         role, setup = changes.get("role", "asked"), changes.get("setup", {})
-        schema.append(
+        store.append(
             path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role, setup=setup)
         )
-    start = len(schema.load(path).rounds)
+    start = len(store.load(path).rounds)
     for number, value in enumerate(values, start=start + 1):
         sample = Sample(
             metric=metric,
@@ -55,18 +57,18 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
             disturbed="others" if changes.get("state") else None,
         )
         worker = 1 + (number - 1) // changes.get("life", 2)
-        schema.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
-    schema.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
+        store.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
+    store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
 def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
     arm = ProbeArm(precision="fp32", device="cpu")
-    path = schema.create(folder, arm, {"protocol": 1}, About(family="probe"))
-    if not schema.load(path).runs:
-        schema.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    path = store.create(folder, arm, {"protocol": 1}, About(family="probe"))
+    if not store.load(path).runs:
+        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
     better: Literal["lower", "higher"] = "lower" if unit == "s" else "higher"
     for number, value in enumerate(values, start=1):
-        schema.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
+        store.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
 
 
 def summary(folder: Path) -> Summary:
@@ -207,7 +209,7 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
     speeds(tmp_path, "vit_s16", [10.0] * 8)
     path = count_record(tmp_path, "vit_s16", 20_000_000, 4_000_000_000)
     sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
-    schema.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+    store.append(path, RoundLine(run="r1", round=2, samples=[sample]))
     probe(tmp_path, "matmul_ceiling", "MAC/s", [100e9] * 6)
     probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
     [table] = ceilings(summary(tmp_path))
@@ -218,7 +220,7 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
 def counted(folder: Path, model: str, macs: int) -> None:
     path = count_record(folder, model, 20_000_000, macs)
     sample = Sample(metric="activations", unit="element", better="lower", values=[10e6])
-    schema.append(path, RoundLine(run="r1", round=2, samples=[sample]))
+    store.append(path, RoundLine(run="r1", round=2, samples=[sample]))
 
 
 def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bench.measure.disturbance import State, free_memory
 from bench.measure.gpu import NvmlGpu, gpu_for
 from bench.measure.subject import Subject
 from bench.metrics import energy
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 from .conftest import FakeClock
 

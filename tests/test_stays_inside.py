@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from bench.files.paths import inside, stem, stems
-from bench.record.schema import AccuracyArm, Sample, SpeedArm
+from bench.record.arms import AccuracyArm, SpeedArm
+from bench.record.schema import Sample
 from bench.report.written_files import NAME, settle
 
 from . import conftest

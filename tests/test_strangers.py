@@ -12,7 +12,7 @@ import pytest
 from bench.cli.app import main
 from bench.errors import UsageError
 from bench.measure import machine as environment
-from bench.record import schema
+from bench.record import store
 from bench.record.reading import read_below, read_folder
 
 from . import bad_packs
@@ -62,8 +62,8 @@ def assert_named(ended: Ended, names: list[str]) -> None:
 
 def test_every_bad_record_breaks_the_schema(bad: dict[str, Path]) -> None:
     for name, path in bad.items():
-        with pytest.raises(schema.DamagedRecord, match="restore the file or move it away") as caught:
-            schema.load(path)
+        with pytest.raises(store.DamagedRecord, match="restore the file or move it away") as caught:
+            store.load(path)
         assert str(path) in str(caught.value), name
         assert len(str(caught.value).splitlines()) == 1
 

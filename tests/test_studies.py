@@ -19,7 +19,8 @@ from bench.plan import plan
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
-from bench.record.schema import AccuracyArm, load_folder
+from bench.record.arms import AccuracyArm
+from bench.record.store import load_folder
 from bench.run.study_queue import Queue
 from bench.studies import _factorial
 from bench.studies.design.width_or_depth import shapes

@@ -14,8 +14,9 @@ from bench.analysis.summary import summarise
 from bench.count.timed_weights import as_trained
 from bench.measure.subject import SPEED_SETTINGS, capacity_call, open_subject, prepare
 from bench.plugins import models
-from bench.record import schema
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample, SpeedArm
+from bench.record import schema, store, values
+from bench.record.arms import SpeedArm
+from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 
 from .conftest import MACHINE
 from .program import bench
@@ -138,9 +139,9 @@ def test_a_run_records_what_was_set_and_its_protocol(tmp_path: Path) -> None:
     assert ended.code == 0, ended
     found = {}
     for path in (tmp_path / "results").glob("*/records/*_digits.speed.*.jsonl"):
-        one = schema.load(path)
+        one = store.load(path)
         assert one.head.settings == SPEED_SETTINGS
-        [(_, sample)] = schema.samples(one, "memory")
+        [(_, sample)] = values.samples(one, "memory")
         assert (sample.detail["counted"], 0.4e6 < sample.values[0] < 16e6) == ("anonymous pages", True)
         found[one.arm.model] = {name: value for name, value in one.runs[0].setup.items() if name.startswith("weights_")}
     assert found["mixer_digits"]["weights_zeros"] == 1
@@ -149,12 +150,12 @@ def test_a_run_records_what_was_set_and_its_protocol(tmp_path: Path) -> None:
 
 def speed(folder: Path, model: str, settings: dict[str, schema.Scalar], started: str) -> None:
     arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=2)
-    path = schema.create(folder, arm, settings, About(family="vit"))
-    schema.append(path, RunLine(run=started, started=started, version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(folder, arm, settings, About(family="vit"))
+    store.append(path, RunLine(run=started, started=started, version="0", commit=None, seed=0, machine=MACHINE))
     sample = Sample(metric="throughput", unit="image/s", better="higher", values=[10.0])
     for number in range(1, 9):
-        schema.append(path, RoundLine(run=started, round=number, samples=[sample]))
-    schema.append(path, EndLine(run=started, status="ok", metrics=["throughput"]))
+        store.append(path, RoundLine(run=started, round=number, samples=[sample]))
+    store.append(path, EndLine(run=started, status="ok", metrics=["throughput"]))
 
 
 def test_speeds_of_two_protocols_stand_in_no_table_together(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_speeds_of_two_protocols_stand_in_no_table_together(tmp_path: Path) -> N
         speed(tmp_path, model, earlier, "2026-01-01")
     speed(tmp_path, "vit_s16", SPEED_SETTINGS, "2026-02-01")
     speed(tmp_path, "resnet18", SPEED_SETTINGS, "2026-02-01")
-    records, _ = schema.load_folder(tmp_path)
+    records, _ = store.load_folder(tmp_path)
     found = summarise(records)
     assert {row.model for row in found.rows} == {"vit_s16", "resnet18"}
     [note] = found.notes

@@ -15,7 +15,7 @@ from bench.errors import Diverged, ModelFault, UsageError
 from bench.measure.subject import Execution, split_policy
 from bench.plugins import datasets, models, open_data, policies
 from bench.plugins.recipe import Recipe, changed, recipes
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training import session
 from bench.training.images.batches import feed_of
 from bench.training.images.files import Files

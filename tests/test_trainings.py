@@ -14,7 +14,7 @@ from bench.plan.accuracies import how
 from bench.plan.plan import make
 from bench.plan.task import Task
 from bench.plugins import models
-from bench.record.schema import AccuracyArm, SpeedArm
+from bench.record.arms import AccuracyArm, SpeedArm
 from bench.stats import lr_search
 
 from .pictures import make_folder

@@ -18,7 +18,8 @@ from bench.claims.rules import Finding, Outcome, judge, level, overall, resolvab
 from bench.claims.scales import CIFAR10
 from bench.claims.verdicts import verdicts
 from bench.plugins import studies
-from bench.record.schema import InProcess, Record
+from bench.record.store import Record
+from bench.record.values import InProcess
 from bench.report.tables.verdicts import details, overview, region
 from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of

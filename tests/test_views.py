@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.plan.accuracies import TIMMS
 from bench.plan.plan import make
 from bench.plugins import datasets, models
-from bench.record.schema import AccuracyArm, key_of
+from bench.record.arms import AccuracyArm, key_of
 from bench.training import checkpoint
 from bench.training.images.splits import Splits
 from bench.training.images.views import Shown, shown

@@ -15,7 +15,7 @@ import pytest
 
 from bench.measure import cpu_placement
 from bench.measure.worker import Failure, Job, Window, Workers, failure_of
-from bench.record.schema import CountArm, SpeedArm
+from bench.record.arms import CountArm, SpeedArm
 
 GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {cpu_placement.NICENESS})"
 MAY_GO_FIRST = subprocess.run([sys.executable, "-c", GO_FIRST], capture_output=True).returncode == 0

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from bench.analysis.summary import Accuracy, Summary
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds
 

@@ -21,9 +21,10 @@ import msgspec
 
 from bench.analysis.sessions import Sessions, pairs_of, sessions
 from bench.errors import UsageError
+from bench.record.arms import Arm, CountArm, ProbeArm, comparable, label
 from bench.record.reading import read_below
-from bench.record.schema import MEASURED, Arm, CountArm, DamagedRecord, InProcess, ProbeArm, Record, fair_per_round
-from bench.run.arm_run import comparable, label
+from bench.record.store import DamagedRecord, Record
+from bench.record.values import MEASURED, InProcess, fair_per_round
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of
 from bench.stats.reference import SENTINEL, reference_model

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis.summary import Row, Summary
-from bench.record.schema import InProcess
+from bench.record.values import InProcess
 from bench.stats.intervals import Estimate
 from bench.stats.paired import Rounds, paired_ratio
 from bench.stats.reference import SENTINEL

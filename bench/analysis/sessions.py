@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.run_quality import TIMED
-from bench.record.schema import MEASURED, Record, SpeedArm, fair_per_round
+from bench.record.arms import SpeedArm
+from bench.record.store import Record
+from bench.record.values import MEASURED, fair_per_round
 from bench.stats.intervals import Effect
 from bench.stats.paired import effect_of
 from bench.stats.reference import SENTINEL

@@ -15,25 +15,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bench.analysis.published import Imported
+from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.arrays import read_arrays
-from bench.record.schema import (
-    MEASURED,
-    About,
-    AccuracyArm,
-    Arm,
-    CountArm,
-    InProcess,
-    Machine,
-    ProbeArm,
-    Record,
-    Sample,
-    SpeedArm,
-    end_of,
-    fair_per_round,
-    per_round,
-    samples,
-    troubles,
-)
+from bench.record.schema import About, Machine, Sample
+from bench.record.store import Record, end_of, troubles
+from bench.record.values import MEASURED, InProcess, fair_per_round, per_round, samples
 from bench.stats.intervals import Estimate, proportion
 from bench.stats.paired import level
 from bench.stats.reference import SENTINEL

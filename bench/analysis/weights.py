@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.analysis.summary import Accuracy, accuracies_of
 from bench.errors import UsageError
 from bench.record.reading import read_below
-from bench.record.schema import DamagedRecord
+from bench.record.store import DamagedRecord
 from bench.report.table import Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar

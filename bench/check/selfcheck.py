@@ -24,7 +24,8 @@ from bench.measure.subject import SPEED_SETTINGS
 from bench.measure.worker import Failure, Job, Worker
 from bench.plan.task import Task
 from bench.plugins import metrics
-from bench.record.schema import About, Arm, Sample, SpeedArm
+from bench.record.arms import Arm, SpeedArm
+from bench.record.schema import About, Sample
 from bench.run.arm_run import Lane
 from bench.run.rounds import Rounds
 from bench.stats.intervals import Estimate

@@ -13,7 +13,8 @@ from bench.analysis.run_quality import sentinel
 from bench.analysis.summary import Accuracy, Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins.recipe import recipes
-from bench.record.schema import AccuracyArm, Machine
+from bench.record.arms import AccuracyArm
+from bench.record.schema import Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of

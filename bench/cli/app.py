@@ -111,7 +111,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     """Run, and show what came out."""
     from bench.analysis.summary import summarise
     from bench.cli.console import Live, print_ledger, print_tables
-    from bench.record.schema import load
+    from bench.record.store import load
     from bench.report.tables.reading_order import all_tables
     from bench.run.runner import Interrupted, Runner
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.count.module_tree import Described, Layer
     from bench.measure.worker import Failure
     from bench.plan.task import Task
-    from bench.record.schema import Arm, Machine, Sample
+    from bench.record.arms import Arm
+    from bench.record.schema import Machine, Sample
     from bench.run.rounds import Ledger
 
 
@@ -232,13 +233,13 @@ class Live:
         self.console.print(" ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True)
 
     def figure(self, arm: Arm, sample: Sample) -> None:
-        from bench.run.arm_run import label
+        from bench.record.arms import label
 
         factor, unit = scale(sample.unit)
         value = sorted(sample.values)[len(sample.values) // 2]
         self.latest[label(arm)] = f"{sample.metric} {number(value * factor)} {unit}"
 
     def failed(self, arm: Arm, failure: Failure) -> None:
-        from bench.run.arm_run import label
+        from bench.record.arms import label
 
         self.console.print(f"{label(arm)}: {failure.status}: {failure.error}", highlight=False)

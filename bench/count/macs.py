@@ -26,8 +26,8 @@ from bench.count.operators import PRODUCTS, Handle, dispatched, shape_of
 from bench.count.outputs import tensors_in
 from bench.errors import Uncountable
 from bench.measure.subject import Subject
+from bench.record.arms import CountArm
 from bench.record.product_names import is_opaque, is_product
-from bench.record.schema import CountArm
 
 LEFT_OUT = (
     "batch_norm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bench.errors import ModelFault, one_line
-from bench.record.schema import AccuracyArm, Arm, ProbeArm, SpeedArm
+from bench.record.arms import AccuracyArm, Arm, ProbeArm, SpeedArm
 
 DTYPES = re.compile(r"dtype|scalar type|type \(.*\) and bias type", re.IGNORECASE)
 CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")

@@ -28,9 +28,11 @@ from bench.files import limits
 from bench.files.files import read, write_whole
 from bench.files.foreign_errors import content_of, refusing
 from bench.files.unpacking import unpacked
+from bench.record.arms import CountArm
 from bench.record.arrays import arrays_in, check
 from bench.record.reading import read_below
-from bench.record.schema import CountArm, DamagedRecord, Record, parse, per_round, values_in
+from bench.record.store import DamagedRecord, Record, parse, values_in
+from bench.record.values import per_round
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1

@@ -14,8 +14,10 @@ from bench.measure.worker import Failure, Workers
 from bench.plan.shards import Only
 from bench.plan.task import Task
 from bench.plugins import Arrived, models
-from bench.record import schema
-from bench.record.schema import Arm, Machine, Sample
+from bench.record import store
+from bench.record import values as record_values
+from bench.record.arms import Arm
+from bench.record.schema import Machine, Sample
 from bench.run.runner import Runner
 
 
@@ -58,6 +60,6 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
     with Workers() as workers:
         runner = Runner(replace(config, launcher="local", yes=True), quiet, workers.open, part=Only(frozenset({key})))
         runner.run()
-    found = [schema.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
-    values = [value for one in found for value in schema.per_round(one, "top1").values()]
+    found = [store.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
+    values = [value for one in found for value in record_values.per_round(one, "top1").values()]
     return Arrived(key, where, value=float(values[-1]) if values and quiet.failure is None else None, failure=quiet.failure)

@@ -16,7 +16,7 @@ from bench.measure import machine
 from bench.measure.own_models import source_of
 from bench.measure.worker import Failure, Job, Window, Worker
 from bench.plugins import Family, Model, models
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio

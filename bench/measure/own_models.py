@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.measure import machine
 from bench.measure.worker import Failure, Identify, Job, Workers
 from bench.plugins import Model, sources
-from bench.record.schema import CountArm
+from bench.record.arms import CountArm
 
 
 def source_of(model: Model, *, image_size: int, num_classes: int, use: identity.Use = "inference") -> str | None:

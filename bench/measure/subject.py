@@ -21,7 +21,8 @@ from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.gpu import Gpu, gpu_for
 from bench.measure.timing import Clock, back_to_back, clock_for, warm_up
 from bench.plugins import handwritten, policies
-from bench.record.schema import Arm, Mode, Scalar, SpeedArm
+from bench.record.arms import Arm, Mode, SpeedArm
+from bench.record.schema import Scalar
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
 SPEED_SETTINGS: dict[str, Scalar] = {

@@ -30,7 +30,8 @@ from bench.files import temporary
 from bench.files.files import unwritable
 from bench.measure import cpu_placement, interrupts, process_settings
 from bench.measure.memory import is_out_of_memory
-from bench.record.schema import AccuracyArm, Arm, CountArm, ProbeArm, Scalar, SpeedArm, Status
+from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.schema import Scalar, Status
 
 GLANCE = 0.05
 """Seconds between two looks at the machine while a window runs."""

@@ -6,7 +6,7 @@ import time
 
 from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, cuda_only, metrics
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 IDLE = 1.0
 """Seconds that the GPU is left alone before each window."""

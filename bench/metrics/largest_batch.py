@@ -12,7 +12,7 @@ from bench.measure.disturbance import free_memory
 from bench.measure.memory import is_out_of_memory
 from bench.measure.subject import Reading, Subject, capacity_call
 from bench.plugins import Metric, metrics
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 SHARE = 0.8
 """Of the free memory on a CPU that the search may take: beyond it the system kills somebody else."""

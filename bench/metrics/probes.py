@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bench.measure.subject import Reading, Subject
 from bench.measure.timing import back_to_back
 from bench.plugins import Metric, metrics
-from bench.record.schema import ProbeArm
+from bench.record.arms import ProbeArm
 
 T = TypeVar("T")
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,7 +12,7 @@ from bench.count.effective_field import IMAGES, field_of, gradient_map
 from bench.measure.subject import Reading, Subject
 from bench.measure.worker import images_of
 from bench.plugins import Metric, metrics, models, open_data
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training import checkpoint
 from bench.training.evaluate import Once, view_of
 from bench.training.images.augment import normalised

@@ -2,7 +2,7 @@
 
 from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics
-from bench.record.schema import SpeedArm
+from bench.record.arms import SpeedArm
 
 
 def measure(subject: Subject, window: float) -> Reading:

@@ -13,7 +13,7 @@ from bench.measure import machine
 from bench.measure.subject import Reading, Subject
 from bench.measure.worker import Chosen, Job, images_of
 from bench.plugins import Metric, dataset_of, metrics, open_data
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result
 from bench.training.images.files import Files
 from bench.training.processes import ALONE, World

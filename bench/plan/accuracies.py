@@ -23,7 +23,8 @@ from bench.measure.subject import SPEED_SETTINGS, runnable_policy
 from bench.plan.task import Task, about_of
 from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
 from bench.plugins.recipe import Recipe, recipes
-from bench.record.schema import NORMALISED, About, AccuracyArm, Arm, Scalar, SpeedArm
+from bench.record.arms import NORMALISED, AccuracyArm, Arm, SpeedArm
+from bench.record.schema import About, Scalar
 from bench.stats import lr_search
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights

@@ -18,9 +18,10 @@ from bench.plan.accuracies import hours
 from bench.plan.past_runs import Cost, Habits, habits, missed
 from bench.plan.task import Task
 from bench.plugins import Metric, Model, models
-from bench.record import schema
-from bench.record.schema import AccuracyArm, CountArm, ProbeArm, Record, Sample, SpeedArm
-from bench.run.arm_run import label
+from bench.record import arms, store, values
+from bench.record.arms import AccuracyArm, CountArm, ProbeArm, SpeedArm, label
+from bench.record.schema import Sample
+from bench.record.store import Record
 from bench.run.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 
 REACHED = 0.35
@@ -137,7 +138,7 @@ def matmul_rate(device: str = "cpu") -> float:
 
 def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits, data: str | None) -> Line:
     arm, names = task.arm, ", ".join(metric.name for metric in task.metrics)
-    found = measured.get(schema.key_of(task.arm, task.settings))
+    found = measured.get(arms.key_of(task.arm, task.settings))
     if isinstance(arm, ProbeArm):
         return Line(label(arm), names, "usual", setup=1.0, each_round=_windows(task, found, 0.0) or 0.2, memory=WORKER, probe=True)
     if isinstance(arm, AccuracyArm):
@@ -168,7 +169,7 @@ def _windows(task: Task, found: Record | None, seconds: float) -> float:
     """Seconds that the windows of one round take: as they did before, else what they are asked to last, or one call."""
     total = 0.0
     for metric in (metric for metric in task.metrics if metric.rounds is None):
-        had = [_lasted(sample, task, metric) for _, sample in schema.samples(found, metric.name)] if found else []
+        had = [_lasted(sample, task, metric) for _, sample in values.samples(found, metric.name)] if found else []
         total += statistics.median(had) if had else max(window_of(task, metric), seconds)
     return total
 
@@ -203,7 +204,7 @@ def training_seconds(task: Task, known: Iterable[Record], rate: float, data: str
     for one in known:
         other = one.arm
         if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (arm.model, arm.data, arm.recipe_hash):
-            details = [sample.detail for _, sample in schema.samples(one, "top1")]
+            details = [sample.detail for _, sample in values.samples(one, "top1")]
             taken = (float(detail["train_s"]) / detail.get("beside", 1) for detail in reversed(details) if "train_s" in detail)
             found = next(taken, found)
     if found is not None:
@@ -213,7 +214,7 @@ def training_seconds(task: Task, known: Iterable[Record], rate: float, data: str
 
 def _memory(arm: SpeedArm, entry: Model, found: Record | None) -> float:
     """Bytes: as measured; else weights and twice the image's activations at their widest, taken as a few times the input."""
-    had = [sample.values[-1] for _, sample in schema.samples(found, "memory")] if found else []
+    had = [sample.values[-1] for _, sample in values.samples(found, "memory")] if found else []
     if had:
         return WORKER + max(had)
     cost = cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes)
@@ -222,7 +223,7 @@ def _memory(arm: SpeedArm, entry: Model, found: Record | None) -> float:
 
 def records_of(folder: Path, fingerprint: str) -> list[Record]:
     """What this machine in its present state has measured."""
-    return of_machine(schema.load_folder(folder)[0], fingerprint)
+    return of_machine(store.load_folder(folder)[0], fingerprint)
 
 
 def of_machine(records: Iterable[Record], fingerprint: str) -> list[Record]:

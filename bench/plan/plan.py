@@ -18,7 +18,8 @@ from bench.plan.accuracies import Known, Wish, notes, wanted
 from bench.plan.shards import Part, everything, part_of
 from bench.plan.task import Task, about_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
-from bench.record.schema import About, CountArm, ProbeArm, Scalar, SpeedArm
+from bench.record.arms import CountArm, ProbeArm, SpeedArm
+from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL, sentinel_size
 
 COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.plan.task import Task
-from bench.record.schema import SpeedArm, key_of
+from bench.record.arms import SpeedArm, key_of
 
 Part = Callable[[list[Task]], list[Task]]
 """From the arms that are named at once, those that this program measures."""

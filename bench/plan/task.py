@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.plugins import Metric, Model
-from bench.record.schema import About, Arm, Role, Scalar
+from bench.record.arms import Arm
+from bench.record.schema import About, Role, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from bench.files.foreign_errors import content_of
 from bench.files.unpacking import Refusal, array_of, unpacked
 
 if TYPE_CHECKING:
-    from bench.record.schema import Record, RoundLine
+    from bench.record.schema import RoundLine
+    from bench.record.store import Record
 
 LARGEST = 128 << 20
 """Bytes of arrays beside one record; packed or not."""

@@ -21,7 +21,8 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.record.reading import read_below
-from bench.record.schema import EndLine, Record, RoundLine, RunLine, Sample
+from bench.record.schema import EndLine, RoundLine, RunLine, Sample
+from bench.record.store import Record
 
 if TYPE_CHECKING:
     import pandas

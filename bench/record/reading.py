@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.record.arrays import check
-from bench.record.schema import DamagedRecord, Record, damaged, load_folder
+from bench.record.store import DamagedRecord, Record, damaged, load_folder
 
 
 def read_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:

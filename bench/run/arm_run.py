@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from bench.measure.worker import Worker
 from bench.plan.task import Task
 from bench.plugins import Metric
-from bench.record.schema import Arm, Body, InProcess, ProbeArm, Record, Role, Sample, Scalar, SpeedArm, Status, fair, fair_per_round
+from bench.record.arms import Arm, At
+from bench.record.schema import Role, Sample, Scalar, Status
+from bench.record.store import Body, Record
+from bench.record.values import InProcess, fair, fair_per_round
 
-At = tuple[str, int]
-"""What samples are paired by: run and round."""
 RELOADING = 0.5
 """At most this share of compiling is done again by a second process, which finds the kernels in the compiler's cache; graphs
 are traced anew. (A frozen ConvMixer-768/32 on two cores: 41 s and 15 s, compiled without freezing 20 s and 10 s.)"""
@@ -111,20 +112,3 @@ class Lane:
         if self.worker is not None:
             self.worker.close()
             self.worker = None
-
-
-def label(arm: Arm) -> str:
-    """A short name for one line of progress or failure."""
-    if isinstance(arm, ProbeArm):
-        return f"{arm.model} {arm.precision}"
-    if isinstance(arm, SpeedArm):
-        what = "" if arm.mode == "inference" else f" {arm.mode}"
-        return f"{arm.model} {arm.policy}{what}" + (f" b{arm.batch_size}" if arm.mode != "capacity" else "")
-    return arm.model
-
-
-def comparable(left: Arm, right: Arm) -> bool:
-    """Whether a ratio of the two arms' speeds says something of the models."""
-    if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
-        return False
-    return (left.policy, left.batch_size, left.image_size, left.mode) == (right.policy, right.batch_size, right.image_size, right.mode)

@@ -27,8 +27,9 @@ from bench.measure.disturbance import State
 from bench.measure.worker import Failure, Samples, Window
 from bench.plan.task import Task
 from bench.plugins import Metric, handwritten
-from bench.record.schema import Arm, Phase, RoundLine, Sample, SpeedArm
-from bench.run.arm_run import Lane, comparable, label
+from bench.record.arms import Arm, SpeedArm, comparable, label
+from bench.record.schema import Phase, RoundLine, Sample
+from bench.run.arm_run import Lane
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
 from bench.stats.paired import level, paired_ratio
 from bench.stats.reference import SENTINEL, reference_model

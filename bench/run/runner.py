@@ -35,10 +35,13 @@ from bench.plan.forecast import REACHED, estimate, matmul_rate, of_machine
 from bench.plan.shards import Part
 from bench.plan.task import Task, with_metrics, with_role
 from bench.plugins import Arrived, Metric, handwritten, launchers, models
-from bench.record import schema
+from bench.record import arms, schema, store
+from bench.record import values as record_values
+from bench.record.arms import AccuracyArm, SpeedArm, _is_timed, comparable, label
 from bench.record.arrays import write_arrays
-from bench.record.schema import AccuracyArm, EndLine, Machine, Phase, Record, RoundLine, RunLine, Sample, Scalar, SpeedArm
-from bench.run.arm_run import Lane, comparable, label
+from bench.record.schema import EndLine, Machine, Phase, RoundLine, RunLine, Sample, Scalar
+from bench.record.store import Record
+from bench.run.arm_run import Lane
 from bench.run.parallel import Abreast, jobs_for
 from bench.run.rounds import Ledger, Rounds, Watcher, sample_of, window_of
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
@@ -65,7 +68,7 @@ class Observer(Watcher, Protocol):
 
     def note(self, text: str) -> None: ...
 
-    def failed(self, arm: schema.Arm, failure: Failure) -> None: ...
+    def failed(self, arm: arms.Arm, failure: Failure) -> None: ...
 
 
 @dataclass
@@ -171,7 +174,7 @@ class Runner:
                 for lane in lanes:
                     lane.close()
         every = [*tasks, *accuracies, *along]
-        paths = list(dict.fromkeys(schema.path_of(self.folder, task.arm, task.settings) for task in every))
+        paths = list(dict.fromkeys(store.path_of(self.folder, task.arm, task.settings) for task in every))
         measured = len(lanes) - self.left + trained
         if measured and not self.left:
             self._account(expected, lanes, trained)
@@ -218,7 +221,7 @@ class Runner:
     def _read(self) -> plan.Plan:
         """The plan, with the records that it is held against."""
         asked = plan.make(self.config, device=self.device, part=self.part)
-        records, damaged = schema.load_folder(self.folder)
+        records, damaged = store.load_folder(self.folder)
         if damaged:
             raise damaged[0]
         self.known = {found.head.key: found for found in records}
@@ -248,7 +251,7 @@ class Runner:
             wanted = [one for one in task.metrics if not _never(mine, one)]
             if not wanted:
                 continue  # it will not be had
-            rounds = [Counter(run for run, _ in schema.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
+            rounds = [Counter(run for run, _ in record_values.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
             if not rounds:
                 continue
             hopeless = {end.run for end in mine.ends if end.hopeless}
@@ -278,7 +281,7 @@ class Runner:
 
     def _found(self, task: Task) -> Record | None:
         """What this machine, in its present state, has of a task."""
-        found = self.known.get(schema.key_of(task.arm, task.settings))
+        found = self.known.get(arms.key_of(task.arm, task.settings))
         within = found.within(self.machine.fingerprint) if found else None
         return within if within and within.runs else None
 
@@ -295,9 +298,9 @@ class Runner:
         return end.status in FINAL and not narrower and not (end.short and more_time)
 
     def _new_lane(self, task: Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
-        path = schema.path_of(self.folder, task.arm, task.settings)
-        lane = Lane(task, lambda line: schema.append(path, line), fresh=fresh, role=task.role)
-        lane.start_anew(earlier, schema.MEASURED)
+        path = store.path_of(self.folder, task.arm, task.settings)
+        lane = Lane(task, lambda line: store.append(path, line), fresh=fresh, role=task.role)
+        lane.start_anew(earlier, record_values.MEASURED)
         return lane
 
     # Speeds
@@ -410,7 +413,7 @@ class Runner:
 
     def _accuracies(self, asked: plan.Plan) -> tuple[list[Task], int]:
         """Evaluate and train what can be named, and then what can be named after that; returns all, and how many were done."""
-        had: set[schema.Arm] = set()
+        had: set[arms.Arm] = set()
         done = 0
         while not self._late() and (new := [task for task in asked.accuracies(self._known) if task.arm not in had]):
             had |= {task.arm for task in new}
@@ -432,25 +435,25 @@ class Runner:
 
     def _known(self, task: Task) -> float | None:
         """The value of a finished arm, -1 where it failed for good, None where it is still to be measured."""
-        if (key := schema.key_of(task.arm, task.settings)) in self.arrived:
+        if (key := arms.key_of(task.arm, task.settings)) in self.arrived:
             return self.arrived[key]
-        path = schema.path_of(self.folder, task.arm, task.settings)
-        found = schema.load(path).within(self.machine.fingerprint) if path.exists() else None
+        path = store.path_of(self.folder, task.arm, task.settings)
+        found = store.load(path).within(self.machine.fingerprint) if path.exists() else None
         if found is None or not found.ends:
             return None
         name = task.metrics[0].name
-        end = schema.end_of(found, name)
+        end = store.end_of(found, name)
         if end is None:
             return None
         if end.status != "ok":
             return -1.0
-        values = list(schema.per_round(found, name).values())
+        values = list(record_values.per_round(found, name).values())
         return statistics.median(values) if values else None
 
     def _elsewhere(self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]) -> None:
         """Accuracy arms by a launcher; their records are written where they are measured."""
         before = self.now()
-        names = {schema.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
+        names = {arms.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
         self.observer.step(TOP1, f"{len(lanes)} arms handed to {self.config.launcher}", 0, len(lanes), None)
         for number, one in enumerate(spread(self.config, list(names))):
             if one.refused:
@@ -498,7 +501,7 @@ class Runner:
                 if self._late():
                     self.left += 1
                     return
-                if self.abreast is not None and not self.abreast.take(schema.key_of(lane.task.arm, lane.task.settings)):
+                if self.abreast is not None and not self.abreast.take(arms.key_of(lane.task.arm, lane.task.settings)):
                     return
                 heard("")
                 if self._open(lane):
@@ -533,7 +536,7 @@ class Runner:
             arrays |= taken.arrays
             self.observer.figure(lane.arm, samples[-1])
         if samples:
-            path = schema.path_of(self.folder, lane.task.arm, lane.task.settings)
+            path = store.path_of(self.folder, lane.task.arm, lane.task.settings)
             sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
             lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
             self.ledger.rounds += 1
@@ -580,7 +583,7 @@ class Runner:
 
     def _job(self, lane: Lane) -> Job:
         """What a new process of a lane is told."""
-        path, checkpoint = schema.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
+        path, checkpoint = store.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
         beside = self.jobs if isinstance(lane.arm, AccuracyArm) else 1
         return Job(
             arm=lane.arm,
@@ -603,7 +606,7 @@ class Runner:
         if lane.process > 1:
             return
         task = lane.task
-        schema.create(self.folder, task.arm, task.settings, task.about)
+        store.create(self.folder, task.arm, task.settings, task.about)
         lane.write(
             RunLine(
                 run=self.run_id,
@@ -695,17 +698,13 @@ def _is_training(task: Task) -> bool:
 
 def _never(mine: Record, metric: Metric) -> bool:
     """Whether a metric ended for good without a value."""
-    end = schema.end_of(mine, metric.name)
+    end = store.end_of(mine, metric.name)
     return end is not None and end.status in FINAL and end.status != "ok"
 
 
 def _readings(setup: dict[str, Scalar]) -> list[Scalar]:
     """What decides whether a metric that could not be had can be had now."""
     return [setup.get("gpu_tells"), setup.get("worker_memory_gb")]
-
-
-def _is_timed(arm: schema.Arm) -> bool:
-    return isinstance(arm, SpeedArm) and arm.mode != "capacity"
 
 
 def is_known(name: str) -> bool:

@@ -23,7 +23,8 @@ from bench.plan.forecast import REACHED, Estimate, estimate, matmul_rate, record
 from bench.plan.past_runs import Cost, habits, read
 from bench.plan.task import Task
 from bench.plugins import Need, Study
-from bench.record.schema import Machine, Record
+from bench.record.schema import Machine
+from bench.record.store import Record
 from bench.run.parallel import Abreast, jobs_for
 from bench.run.runner import Interrupted, Observer, Runner
 

@@ -16,7 +16,7 @@ from bench.stats.mixed_effects import OF_MEDIANS, Side, centre, mean_over
 
 K = TypeVar("K", bound=Hashable)
 Rounds = Mapping[K, float]
-"""One value per round; those of records know which process gave them (`bench.record.schema.InProcess`)."""
+"""One value per round; those of records know which process gave them (`bench.record.values.InProcess`)."""
 
 
 def paired_ratio(values: Rounds[K], reference: Rounds[K]) -> Estimate | None:

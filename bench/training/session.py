@@ -22,7 +22,7 @@ from bench.measure import memory
 from bench.measure.subject import Execution, split_policy
 from bench.plugins import open_data, policies
 from bench.plugins.recipe import Recipe, changed, recipes
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training import checkpoint
 from bench.training.evaluate import Result, evaluate, view_of
 from bench.training.images.batches import FromDisk, feed_of

@@ -16,7 +16,7 @@ from bench.files import files
 from bench.files.foreign_errors import refusing
 from bench.measure.worker import Chosen
 from bench.plugins import Model, dataset_of, models, open_data
-from bench.record.schema import AccuracyArm
+from bench.record.arms import AccuracyArm
 from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
 from bench.training.fitting import Fitted, fill

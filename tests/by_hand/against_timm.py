@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from bench.record import schema
+from bench.record import store, values
 from bench.stats.formatting import interval
 from bench.stats.paired import paired_ratio
 from tests.pictures import make_folder, picture
@@ -266,8 +266,8 @@ def by_command(folder: Path, name: str, weights: Path) -> dict[str, float]:
     results = folder / f"results-{name}"
     command = ["eval", "--checkpoint", str(weights), "--model", name, "--data", f"folder:{folder}", "--no-spread", "--device", "cpu"]
     said([sys.executable, "-m", "bench", *command, "--results", str(results)])
-    [found] = [schema.load(path) for path in results.glob("*/records/*.jsonl")]
-    [detail] = [sample.detail for _, sample in schema.samples(found, "top1")]
+    [found] = [store.load(path) for path in results.glob("*/records/*.jsonl")]
+    [detail] = [sample.detail for _, sample in values.samples(found, "top1")]
     return {"first": detail["correct"], "five": detail["top5_correct"]}
 
 

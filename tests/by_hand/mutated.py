@@ -48,7 +48,7 @@ from bench.measure import machine
 from bench.plan import past_runs
 from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
-from bench.record import schema
+from bench.record import arms, store
 from bench.record.reading import read_folder
 from bench.report.tables.reading_order import all_tables
 from bench.training import checkpoint
@@ -209,7 +209,7 @@ def names(path: Path) -> None:
             ask(text)
         except UsageError:
             refused += 1
-    schema.path_of(Path("/r"), schema.CountArm(model=text, image_size=8, num_classes=10), {})
+    store.path_of(Path("/r"), arms.CountArm(model=text, image_size=8, num_classes=10), {})
     if refused == 7:
         raise UsageError("unknown")
 

@@ -19,7 +19,9 @@ import time
 from pathlib import Path
 
 from bench.check.selfcheck import programs
-from bench.record.schema import SpeedArm, fair_per_round, load_folder
+from bench.record.arms import SpeedArm
+from bench.record.store import load_folder
+from bench.record.values import fair_per_round
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 from bench.plan import past_runs
+from bench.record.arms import SpeedArm
 from bench.record.reading import read_below
-from bench.record.schema import SpeedArm, per_round
+from bench.record.values import per_round
 
 
 def bench(*arguments: str, results: Path) -> list[str]:

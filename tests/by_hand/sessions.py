@@ -19,7 +19,7 @@ from math import exp
 
 from bench.analysis.changes import Change, Comparison, _Line, judged
 from bench.analysis.sessions import sessions
-from bench.record.schema import InProcess
+from bench.record.values import InProcess
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of
 

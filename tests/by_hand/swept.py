@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.record.schema import AccuracyArm, load_folder
+from bench.record.arms import AccuracyArm
+from bench.record.store import load_folder
 
 ARGUMENTS = [
     *("run", "--models", "convmixer_digits,vit_digits", "--device", "cpu", "--metrics", "params,macs,throughput,top1"),

@@ -20,7 +20,8 @@ import timm
 import torch
 from timm.models import model_entrypoint
 
-from bench.record.schema import CountArm, SpeedArm, load_folder
+from bench.record.arms import CountArm, SpeedArm
+from bench.record.store import load_folder
 from tests.program import Ended, bench
 
 GROUP = 6
