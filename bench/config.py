@@ -266,3 +266,6 @@ def suite_fields(name: str) -> dict[str, Any]:
         if any(isinstance(one, dict | list) for one in (value if isinstance(value, list) else [value])):
             raise UsageError(f"--suite: {path}: {key} is a table or a list of lists; a value or a list of values is needed")
     return content
+
+
+COMMAND = "python -m bench"

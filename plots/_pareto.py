@@ -13,7 +13,8 @@ from matplotlib.transforms import Bbox
 from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, trained_rows
 from bench.analysis.grade import ORDER, Grade, grade
-from bench.analysis.summary import Quantity, Row, Summary, of_one_policy
+from bench.analysis.rows import Quantity, Row, Summary
+from bench.analysis.summary import of_one_policy
 from bench.stats.formatting import scale
 from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.stats.pareto import Candidate, front, probabilities

@@ -10,7 +10,7 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Patch
 
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row, Summary
 from bench.plugins import Figure, figures
 
 from ._style import family_order

@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 
 from bench.analysis.accuracy_groups import Contestant, curves, images_per_step, trained_rows
-from bench.analysis.summary import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Summary
 from bench.plugins import Figure, figures
 
 from ._style import family, new_figure

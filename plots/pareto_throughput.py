@@ -2,7 +2,7 @@
 
 import matplotlib.figure
 
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
 
 from ._pareto import draw

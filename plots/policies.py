@@ -6,7 +6,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins import Figure, figures
 from bench.stats.intervals import Estimate

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle
 
-from bench.analysis.summary import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Summary
 from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
 

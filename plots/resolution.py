@@ -6,7 +6,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.claims.evidence import Evidence, Speed
 from bench.plugins import Figure, figures
 from bench.studies.speed.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import matplotlib.figure
 
-from bench.analysis.summary import Summary
+from bench.analysis.roofline import ceiling, places
+from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
-from bench.report.tables.roofline import ceiling, places
 
 from ._labels import place
 from ._style import family, log_ticks, new_figure

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import matplotlib.figure
 
-from bench.analysis.summary import Row, Summary, of_one_policy
+from bench.analysis.rows import Row, Summary
+from bench.analysis.summary import of_one_policy
 from bench.plugins import Figure, figures
 
 from ._labels import place

@@ -6,7 +6,7 @@ import matplotlib.figure
 import numpy as np
 
 from bench.analysis.accuracy_groups import curves, trained_rows
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
 
 from ._labels import place

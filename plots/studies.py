@@ -9,7 +9,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.claims.rules import Judged, Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures

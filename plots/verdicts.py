@@ -7,7 +7,7 @@ import textwrap
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures

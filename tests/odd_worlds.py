@@ -235,7 +235,7 @@ def make(results: Path, seed: int) -> None:
 
 def read(results: Path) -> list[Any]:
     """The machines; every record of them has to be read."""
-    from bench.report.write import read_all
+    from bench.analysis.machines import read_all
 
     found = read_all(results)
     assert [error for machine in found for error in machine.damaged] == []
@@ -333,7 +333,8 @@ def frame(results: Path) -> None:
 
 def answers(results: Path) -> None:
     """McNemar's test of every two sets of weights."""
-    from bench.analysis.weights import compare, rows_of
+    from bench.analysis.weights import rows_of
+    from bench.report.tables.weights import compare
 
     rows, _ = rows_of(results, None)
     for left, right in pairwise(rows):

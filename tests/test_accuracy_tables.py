@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from bench.analysis.summary import Summary, summarise
-from bench.analysis.weights import compare, find, rows_of, spelled
+from bench.analysis.rows import Summary
+from bench.analysis.summary import summarise
+from bench.analysis.weights import find, rows_of, spelled
 from bench.errors import UsageError
 from bench.plugins import figures
 from bench.record import store
@@ -21,6 +22,7 @@ from bench.record.store import load_folder
 from bench.report.figures import drawings
 from bench.report.table import Table
 from bench.report.tables.accuracies import accuracy, training_cost, views
+from bench.report.tables.weights import compare
 from bench.stats import lr_search
 from bench.stats.intervals import mcnemar, mean_of_seeds
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.analysis.summary import Summary
+from bench.analysis.machines import machine_folders, read
+from bench.analysis.rows import Summary
 from bench.report.citations import bibliography, key_of, methods, sources
-from bench.report.write import machine_folders, read
 
 
 def summary(results: Path) -> Summary:

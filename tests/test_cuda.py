@@ -25,7 +25,7 @@ from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
 from bench.record import store
 from bench.record.arms import SpeedArm
-from bench.run import runner
+from bench.run import observer, runner
 
 from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml
@@ -247,7 +247,7 @@ def without_energy(job: Job, window: Window) -> list[float]:
     return [1.0, 2.0]
 
 
-def run(results: Path, workers: FakeWorkers) -> tuple[runner.Outcome, Silent]:
+def run(results: Path, workers: FakeWorkers) -> tuple[observer.Outcome, Silent]:
     """Latency at batch 1, energy and throughput at 8, of one model beside the companions."""
     watch = Silent()
     what = ("latency", "throughput", "energy")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import main
+from bench.count.cost import cost_of
 from bench.count.module_tree import Layer, describe
-from bench.match.search import cost_of
 from bench.plugins import models
 
 from .program import bench

@@ -11,10 +11,10 @@ from bench.errors import UsageError
 from bench.plan import plan
 from bench.plan.forecast import estimate
 from bench.plan.past_runs import Cost, append, habits, read
+from bench.plan.task import PROCESSES
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import RunLine
-from bench.run.rounds import PROCESSES
 
 from .conftest import MACHINE
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis import published
+from bench.analysis.machines import machine_folders, read
 from bench.analysis.published_csv import import_csv, imported
 from bench.cli.app import main
 from bench.errors import UsageError
@@ -17,7 +18,7 @@ from bench.record.arms import SpeedArm
 from bench.record.schema import Sample
 from bench.report.page.data import page_data
 from bench.report.tables.reading_order import all_tables
-from bench.report.write import machine_folders, read, write_all
+from bench.report.write import write_all
 
 from .conftest import MACHINE, finished
 from .program import bench

@@ -11,13 +11,14 @@ import matplotlib.figure
 import pytest
 from matplotlib.text import Annotation, Text
 
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.machines import machine_folders, read
+from bench.analysis.rows import Summary
+from bench.analysis.summary import summarise
 from bench.plugins import figures
 from bench.record.arms import ProbeArm
 from bench.record.schema import Sample
 from bench.record.store import Record, load
 from bench.report.figures import drawings
-from bench.report.write import machine_folders, read
 
 from . import synthetic
 from .conftest import CONTESTANTS, MACHINE

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.formats import csv_text, in_csv, in_latex, in_markdown, latex, markdown
+from bench.files.csv_cells import in_csv
+from bench.report.formats import csv_text, in_latex, in_markdown, latex, markdown
 from bench.report.table import Cell, Column, Table, slug
 
 TABLE = Table(

@@ -13,7 +13,8 @@ from bench.measure.subject import open_subject, prepare
 from bench.measure.worker import Workers
 from bench.plugins import models
 from bench.record import arms, store, values
-from bench.run.runner import Outcome, Runner
+from bench.run.observer import Outcome
+from bench.run.runner import Runner
 
 from .conftest import Silent
 

@@ -137,7 +137,7 @@ def test_verdicts_on_speeds_say_why_they_are_withheld() -> None:
 
 
 def test_the_committed_records_can_still_be_graded() -> None:
-    from bench.report.write import read_all
+    from bench.analysis.machines import read_all
 
     found = {machine.folder.name: lines(machine.everything) for machine in read_all(ROOT / "results")}
     assert found and all(len(text) <= 8 for text in found.values())

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.rows import Summary
+from bench.analysis.summary import summarise
 from bench.record.store import Record
 from bench.report.tables.machines import side_by_side
 from bench.report.tables.speed_gap import gaps, patch_of
@@ -112,7 +113,7 @@ def test_patches_by_name_are_those_of_the_models() -> None:
 def test_speed_records_of_one_machine_are_read_once(tmp_path: Path) -> None:
     folder = tmp_path / MACHINE.name / "records"
     path = speed_record(folder, "vit_s16", [1.0] * 6)
-    from bench.report.write import read
+    from bench.analysis.machines import read
 
     [row] = read(folder.parent).summary.rows
     assert row.records == [path.name]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import main
+from bench.count.cost import cost_of
 from bench.errors import UsageError
 from bench.match.freedom import find_remedy
 from bench.match.latency import match_latency
-from bench.match.search import cost_of, match
+from bench.match.search import match
 from bench.match.siblings import siblings
 from bench.measure.worker import Job, Window
 from bench.plugins import Model, families, models

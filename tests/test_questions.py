@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.machines import read_all
 from bench.analysis.summary import summarise
 from bench.claims import questions
 from bench.claims.evidence import Evidence
@@ -24,7 +25,6 @@ from bench.claims.scales import CIFAR10, CIFAR10_SMALL, DIGITS, SCALES, Scale
 from bench.claims.verdicts import verdicts
 from bench.plugins import Need, Study, studies
 from bench.plugins.registry import ROOT
-from bench.report.write import read_all
 from bench.stats.intervals import Effect
 
 from . import synthetic

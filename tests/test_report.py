@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.analysis import published
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.machines import machine_folders
+from bench.analysis.rows import Summary
+from bench.analysis.summary import summarise
 from bench.cli.app import main
 from bench.plugins import Figure, figures
 from bench.record import store
@@ -18,7 +20,7 @@ from bench.record.schema import EndLine
 from bench.report.figures import drawings
 from bench.report.table import slug
 from bench.report.tables.reading_order import Table, all_tables, efficiency
-from bench.report.write import machine_folders, markdown, write
+from bench.report.write import markdown, write
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
 

@@ -11,13 +11,13 @@ import pytest
 
 from bench.measure.disturbance import State
 from bench.measure.worker import Failure, Job, Window
-from bench.plan.task import Task
+from bench.plan.task import PROCESSES, RENEWING, Task
 from bench.plugins import metrics
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, RoundLine
 from bench.record.store import Body
 from bench.run.arm_run import Lane
-from bench.run.rounds import PROCESSES, RECENT, RENEWING, REPEATING, Rounds
+from bench.run.rounds import RECENT, REPEATING, Rounds
 
 from .conftest import FakeWorkers, Silent
 

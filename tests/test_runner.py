@@ -13,7 +13,8 @@ from bench.errors import UsageError
 from bench.measure.worker import Failure, Job, Window
 from bench.record import arms as record_arms
 from bench.record import store
-from bench.run.runner import Interrupted, Outcome, Runner
+from bench.run.observer import Interrupted, Outcome
+from bench.run.runner import Runner
 
 from .conftest import FakeWorkers, Silent
 

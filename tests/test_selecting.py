@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.summary import Summary
+from bench.analysis.machines import machine_folders, read
+from bench.analysis.rows import Summary
 from bench.cli.app import main
 from bench.errors import UsageError
 from bench.report.selection import arrange, check, check_columns, select, selection
 from bench.report.tables.reading_order import all_tables
-from bench.report.write import machine_folders, read, write_all
+from bench.report.write import write_all
 
 from .conftest import MACHINE
 

@@ -9,8 +9,9 @@ import torch
 from timm.models.metaformer import Pooling as TimmPooling
 from timm.models.vision_transformer import Attention as TimmAttention
 
+from bench.count.cost import cost_of
 from bench.errors import UsageError
-from bench.match.search import cost_of, match
+from bench.match.search import match
 from bench.plugins import families, models
 from bench.plugins.registry import import_room
 

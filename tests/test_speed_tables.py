@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 import pytest
 
+from bench.analysis.roofline import end_of, places
+from bench.analysis.rows import Summary
 from bench.analysis.run_quality import canary_drift, sentinel
-from bench.analysis.summary import Summary, of_one_policy, summarise
+from bench.analysis.summary import of_one_policy, summarise
 from bench.record import store
 from bench.record.arms import ProbeArm, SpeedArm
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 from bench.record.store import load_folder
 from bench.report.tables.fused import handwritten
-from bench.report.tables.roofline import ceilings, end_of, places
+from bench.report.tables.roofline import ceilings
 from bench.report.tables.speeds import best, efficiency, percentiles
 from bench.stats.intervals import holm, percentile, smallest_within
 

@@ -14,7 +14,7 @@ from bench.claims.questions import hash_of
 from bench.claims.scales import DIGITS, SCALES, Scale, scale_of
 from bench.claims.verdicts import verdicts
 from bench.config import RunConfig
-from bench.match.search import cost_in_closed_form, cost_of
+from bench.count.cost import cost_in_closed_form, cost_of
 from bench.plan import plan
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes

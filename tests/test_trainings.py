@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench.config import RunConfig
+from bench.count.cost import cost_of
 from bench.errors import UsageError
-from bench.match.search import cost_of
 from bench.plan.accuracies import how
 from bench.plan.plan import make
 from bench.plan.task import Task

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bench.analysis.summary import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Summary
 from bench.record.arms import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.analysis.rows import Summary
 from bench.analysis.run_quality import TIMED, Canary, canary, sentinel
-from bench.analysis.summary import Summary
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.reference import sentinel_size

@@ -21,8 +21,8 @@ from pathlib import Path
 from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, Speed
 from bench.errors import UsageError
 from bench.files import files
+from bench.files.csv_cells import in_csv
 from bench.files.paths import inside, stem
-from bench.report.formats import in_csv
 
 FOLDER = "published"
 ACCURACY = ("model", "img_size", "top1")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row, Summary
 from bench.record.values import InProcess
 from bench.stats.intervals import Estimate
 from bench.stats.paired import Rounds, paired_ratio

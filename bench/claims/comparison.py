@@ -19,11 +19,11 @@ from typing import Literal
 from bench.analysis import published
 from bench.analysis.accuracy_groups import trained_rows
 from bench.analysis.grade import grade
-from bench.analysis.summary import Accuracy, Row, Summary
+from bench.analysis.machines import Machine, read_each
+from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.errors import UsageError
 from bench.record.reading import record_folders
-from bench.report.write import Machine, read_each
 from bench.stats.intervals import Effect, Estimate, difference
 from bench.stats.paired import paired_ratio
 

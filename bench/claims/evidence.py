@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import sentinel
-from bench.analysis.summary import Accuracy, Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins.recipe import recipes
 from bench.record.arms import AccuracyArm

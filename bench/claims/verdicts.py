@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import lru_cache
 
 from bench.analysis.grade import worst
-from bench.analysis.summary import Asked, Summary
+from bench.analysis.rows import Asked, Summary
 from bench.claims.evidence import Evidence
 from bench.claims.questions import hash_of, same_question
 from bench.claims.rules import Outcome, Verdict, judge, overall
 from bench.claims.scales import DIGITS, Scale, scale_of, scales_of
+from bench.config import COMMAND
 from bench.plugins import Study, studies
-from bench.report.table import COMMAND
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:

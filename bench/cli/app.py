@@ -18,7 +18,7 @@ from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, CropMode, Interpolation,
 from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
-    from bench.analysis.summary import Summary
+    from bench.analysis.rows import Summary
     from bench.cli.console import Terminal
     from bench.measure.worker import Job, Worker
 
@@ -113,7 +113,8 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     from bench.cli.console import Live, print_ledger, print_tables
     from bench.record.store import load
     from bench.report.tables.reading_order import all_tables
-    from bench.run.runner import Interrupted, Runner
+    from bench.run.observer import Interrupted
+    from bench.run.runner import Runner
 
     console = _console()
     try:
@@ -268,8 +269,8 @@ def eval_(
         given |= {"crop": crop, "crop-mode": crop_mode, "interpolation": interpolation, "mean": mean or None, "std": std or None}
         if idle := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it")
-        from bench.analysis.weights import compare as compared
         from bench.analysis.weights import find, rows_of
+        from bench.report.tables.weights import compare as compared
 
         rows, damaged = rows_of(results, data)
         for error in damaged:
@@ -434,7 +435,7 @@ def study_run(
     from bench.cli.forecast_tables import queued
     from bench.measure.worker import Workers
     from bench.report.write import write
-    from bench.run.runner import Interrupted
+    from bench.run.observer import Interrupted
     from bench.run.study_queue import Queue
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
@@ -479,8 +480,8 @@ def study_verdict(name: str = "all", /, *, results: Path = Path("results")) -> i
         Folder with one folder per machine in it.
     """
     from bench.analysis import grade
+    from bench.analysis.machines import read_all
     from bench.claims.verdicts import verdicts
-    from bench.report.write import read_all
 
     console, named = _console(), _studies(name)
     machines = read_all(results)
@@ -594,8 +595,8 @@ def match(
     from dataclasses import asdict
 
     from bench.cli.console import print_tables
+    from bench.cli.listing_tables import matches
     from bench.match.siblings import siblings
-    from bench.report.tables.reading_order import matches
 
     check_shape(image_size, num_classes)
     where = {}
@@ -738,9 +739,9 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     results
         Folder with one folder per machine in it.
     """
+    from bench.analysis.machines import read_all
     from bench.exchange.timm_csv import export as exported
     from bench.files.paths import inside
-    from bench.report.write import read_all
 
     machines = read_all(results)
     several = len(machines) > 1
@@ -924,7 +925,7 @@ def list_(
         print(json.dumps(rows, indent=2))
         return 0
     from bench.cli.console import print_tables
-    from bench.report.tables.reading_order import listing
+    from bench.cli.listing_tables import listing
 
     print_tables(_console(), [listing(f"{len(rows)} {kind}", rows)])
     return 0

@@ -63,7 +63,7 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
 
 
 def _model(entry: kinds.Model) -> dict[str, Any]:
-    from bench.match.search import cost_in_closed_form
+    from bench.count.cost import cost_in_closed_form
 
     size, classes = entry.image_size, entry.num_classes
     cost = cost_in_closed_form(entry, image_size=size, num_classes=classes)

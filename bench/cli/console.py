@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.plan.task import Task
     from bench.record.arms import Arm
     from bench.record.schema import Machine, Sample
-    from bench.run.rounds import Ledger
+    from bench.run.observer import Ledger
 
 
 REPEATED_S = 30.0

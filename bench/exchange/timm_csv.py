@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
 from bench.analysis.published_csv import as_csv
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row, Summary
 from bench.files.files import write_whole
 from bench.files.paths import stems
 

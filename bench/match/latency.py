@@ -10,8 +10,9 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from bench.count.cost import cost_of
 from bench.match.freedom import usual_patch
-from bench.match.search import Match, cost_of
+from bench.match.search import Match
 from bench.measure import machine
 from bench.measure.own_models import source_of
 from bench.measure.worker import Failure, Job, Window, Worker

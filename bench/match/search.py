@@ -7,17 +7,12 @@ counting it independently. Of the shapes within tolerance the one nearest its fa
 from __future__ import annotations
 
 import bisect
-import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor, nn
-
-from bench.count.macs import torch_macs
-from bench.count.token_grid import Blocks
-from bench.count.without_memory import built
-from bench.errors import Uncountable, UsageError
+from bench.count.cost import Cost, cost_of
+from bench.errors import UsageError
 from bench.match.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
 from bench.plugins import Family, Model, models
 
@@ -25,17 +20,6 @@ Budget = Literal["params", "macs", "params+macs", "latency"]
 Hold = Literal["tokens", "shape"]
 TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05, "latency": 0.1}
 AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "params+macs": ("params", "macs")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Exact parameters and MACs of a model at one image size; its token grid, width and depth where it has one of each."""
-
-    params: int
-    macs: int
-    tokens: int | None
-    width: int | None = None
-    depth: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,54 +38,6 @@ class Match:
     rule: str
     misses: dict[str, float]
     remedy: Remedy | None = None
-
-
-@functools.cache
-def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
-    """Build `entry` on the meta device, or where that fails on the CPU, and count it there; UsageError where it cannot be."""
-    try:
-        cost, _ = built(entry, _count, image_size=image_size, num_classes=num_classes)
-    except Uncountable as error:
-        raise UsageError(f"{entry.name}: MACs: {error}") from error
-    if entry.shape is None:
-        return cost
-    tokens = entry.shape.counts(image_size, num_classes).tokens
-    width, depth = (getattr(entry.shape, name, None) for name in ("width", "depth"))
-    return replace(cost, tokens=tokens, width=width, depth=depth)
-
-
-def _count(model: nn.Module, images: Tensor) -> Cost:
-    with Blocks(model) as grid:
-        macs = torch_macs(without_uncounted(model), images)
-    # After the forward pass, which gives lazy layers their parameters.
-    params = sum(parameter.numel() for parameter in model.parameters())
-    found = grid()
-    if found is None:
-        return Cost(params=params, macs=macs, tokens=None)
-    return Cost(params=params, macs=macs, tokens=found.tokens, width=found.width, depth=found.depth)
-
-
-def without_uncounted(model: nn.Module) -> nn.Module:
-    """The same model, changed in place, with norms and activations that no counter counts doing nothing.
-
-    On the meta device they are most of a count's time: torch decomposes them into many small operators there.
-    """
-    for module in model.modules():
-        if type(module) in (nn.LayerNorm, nn.BatchNorm2d, nn.GELU, nn.ReLU):
-            module.forward = _unchanged
-    return model
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
-def cost_in_closed_form(entry: Model, *, image_size: int, num_classes: int) -> Cost:
-    """The same without building anything, where the model's shape knows it."""
-    if entry.shape is None:
-        return cost_of(entry, image_size=image_size, num_classes=num_classes)
-    counted = entry.shape.counts(image_size, num_classes)
-    return Cost(params=counted.params, macs=counted.macs, tokens=counted.tokens)
 
 
 def match(

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from bench.count.cost import Cost, cost_of
 from bench.errors import UsageError
 from bench.match.freedom import patches_at, usual_patch
-from bench.match.search import AXES, TOLERANCE, Budget, Cost, Hold, Match, cost_of, match
+from bench.match.search import AXES, TOLERANCE, Budget, Hold, Match, match
 from bench.measure.worker import Failure, Workers
 from bench.plugins import Family, Model, families, models
 

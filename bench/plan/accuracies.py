@@ -15,9 +15,9 @@ from functools import cached_property, lru_cache
 import msgspec
 
 from bench.config import RunConfig
+from bench.count.cost import cost_in_closed_form, cost_of
 from bench.errors import UsageError, one_line
 from bench.files import files
-from bench.match.search import cost_in_closed_form, cost_of
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, runnable_policy
 from bench.plan.task import Task, about_of

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.config import RunConfig
-from bench.match.search import cost_in_closed_form
+from bench.count.cost import cost_in_closed_form
 from bench.plan import plan
 from bench.plan.accuracies import hours
 from bench.plan.past_runs import Cost, Habits, habits, missed
-from bench.plan.task import Task
+from bench.plan.task import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, Task, window_of
 from bench.plugins import Metric, Model, models
 from bench.record import arms, store, values
 from bench.record.arms import AccuracyArm, CountArm, ProbeArm, SpeedArm, label
 from bench.record.schema import Sample
 from bench.record.store import Record
-from bench.run.rounds import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 
 REACHED = 0.35
 """Share of a large matrix product's speed that networks reach, about; seen between 0.1 and 0.7 on CPUs."""
@@ -229,3 +228,8 @@ def records_of(folder: Path, fingerprint: str) -> list[Record]:
 def of_machine(records: Iterable[Record], fingerprint: str) -> list[Record]:
     """Of each record the runs that were made on one machine in one state; records that have none are left out."""
     return [mine for one in records if (mine := one.within(fingerprint)).runs]
+
+
+def is_known(name: str) -> bool:
+    """Whether the costs of an arm can be told without building its model; a data set's baseline has none."""
+    return ":" not in name and (name not in models.names() or models.get(name).shape is not None)

@@ -9,8 +9,8 @@ from importlib import resources
 from bench.analysis import published
 from bench.analysis.accuracy_groups import trained_rows
 from bench.analysis.grade import Grade, percent, worst
+from bench.analysis.rows import Summary
 from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
-from bench.analysis.summary import Summary
 from bench.report.formats import in_latex
 from bench.stats.formatting import interval, span
 

@@ -15,7 +15,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.summary import Summary
+from bench.analysis.rows import Summary
 from bench.errors import visible
 from bench.files.files import whole
 from bench.files.paths import stems

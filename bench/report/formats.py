@@ -9,6 +9,7 @@ import re
 from tabulate import tabulate
 
 from bench.errors import visible
+from bench.files.csv_cells import in_csv
 from bench.report.table import Cell, Table, slug
 
 _LATEX = {
@@ -96,34 +97,6 @@ def _value(cell: Cell) -> str:
     if cell.value is not None:
         return repr(int(cell.value)) if float(cell.value).is_integer() and abs(cell.value) < 1e15 else repr(cell.value)
     return in_csv(cell.text)
-
-
-FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-"""What a spreadsheet takes for the beginning of a formula, also in the full width that East Asian keyboards type."""
-
-
-BLANK = " \t\r\n\v\f\xa0\u200b\u200c\u200d\u2060\ufeff"
-"""What stands in front of a cell's first character without being seen."""
-
-
-def in_csv(text: str) -> str:
-    """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number.
-
-    Many spreadsheets take a semicolon for the end of a cell, depending on the reader's country.
-    """
-    return ";".join(map(_no_formula, visible(text).split(";")))
-
-
-def _no_formula(text: str) -> str:
-    return text if text.lstrip(BLANK)[:1] not in tuple(FORMULA) or _is_number(text) else f"'{text}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def latex(table: Table) -> str:

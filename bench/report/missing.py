@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.analysis.summary import Quantity, Row, Summary
-from bench.config import DEFAULT_POLICY
-from bench.report.table import COMMAND
+from bench.analysis.rows import Quantity, Row, Summary
+from bench.config import COMMAND, DEFAULT_POLICY
 from bench.stats.formatting import duration
 
 ROUNDS = 12

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from bench.analysis.summary import Accuracy, Row, Summary
+from bench.analysis.rows import Accuracy, Row, Summary
 from bench.errors import UsageError
 from bench.report.table import Cell, Table
 

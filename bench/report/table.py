@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from bench.report.missing import Fill
     from bench.stats.intervals import Estimate
 
-COMMAND = "python -m bench"
 MACS_NOTE = (
     "¹ multiply-adds of convolutions, linear layers and attention (many papers print this as FLOPs; FLOPs are 2 × as many); "
     "norm layers not counted"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis import grade
-from bench.analysis.published_csv import imported
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.machines import Machine, read, read_all
+from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
 from bench.errors import UsageError
 from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
-from bench.record.reading import read_folder, record_folders
 from bench.report import citations, formats
 from bench.report.figures import Job, draw_all
 from bench.report.selection import Selection, arrange, check, check_columns, leaves_something, select
@@ -26,16 +25,6 @@ from bench.report.written_files import TABLES, settle
 
 SELECTED = "selection"
 """Folder, within a machine's, of what was chosen by flags: the whole report beside it stays as it is."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """One machine's records, read: those without what was measured for studies alone, and all of them."""
-
-    folder: Path
-    summary: Summary
-    everything: Summary
-    damaged: list[UsageError]
 
 
 @dataclass(frozen=True)
@@ -57,62 +46,6 @@ class Report:
     def graded(self) -> Summary:
         """The speeds that a grade is of: those of the report, or where it has none those of studies."""
         return self.summary if grade.grades(self.summary) else self.everything
-
-
-def machine_folders(results: Path) -> list[Path]:
-    """The folders in `results` that hold records; UsageError where there are none."""
-    return _machine_folders(results)[0]
-
-
-def _machine_folders(results: Path) -> tuple[list[Path], list[UsageError]]:
-    """The same, and those that are links: they are left out."""
-    if not results.is_dir():
-        raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
-    below, links = record_folders(results)
-    found = [folder.parent for folder in below if folder.parent.parent == results]
-    if not found:
-        if (results / "records").is_dir():
-            raise UsageError(f"--results: {results} is one machine's folder; name the one above it, {results.parent}")
-        raise links[0] if links else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
-    return found, list(links)
-
-
-def read(folder: Path) -> Machine:
-    """The records of one machine; UsageError where none can be read."""
-    machines, left_out = _read([folder])
-    if not machines:
-        raise left_out[0]
-    return machines[0]
-
-
-def read_all(results: Path) -> list[Machine]:
-    """The records of every machine that has some which can be read; UsageError where none has."""
-    machines, left_out = read_each(results)
-    if not machines:
-        raise left_out[0]
-    return [replace(machines[0], damaged=[*left_out, *machines[0].damaged]), *machines[1:]]
-
-
-def read_each(results: Path) -> tuple[list[Machine], list[UsageError]]:
-    """The machines that have records, and what there is to say of the others and of files that were imported."""
-    folders, links = _machine_folders(results)
-    machines, left_out = _read(folders)
-    return machines, [*links, *left_out]
-
-
-def _read(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
-    more = imported(folders[0].parent)
-    machines: list[Machine] = []
-    left_out: list[UsageError] = []
-    for folder in folders:
-        records, damaged = read_folder(folder / "records")
-        if not any(record.runs for record in records):
-            left_out += damaged or [UsageError(f"{folder}/records: no run in any record; run again")]
-            continue
-        found = [summarise(records, of_studies=all_of_it, name=folder.name) for all_of_it in (False, True)]
-        summary, everything = (replace(one, imported=more) for one in found)
-        machines.append(Machine(folder, summary, everything, list(damaged)))
-    return machines, left_out
 
 
 def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Report], list[Table]]:  # noqa: B008 - frozen

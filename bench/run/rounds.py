@@ -17,7 +17,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
@@ -25,17 +24,16 @@ from bench.errors import one_line
 from bench.measure import interrupts
 from bench.measure.disturbance import State
 from bench.measure.worker import Failure, Samples, Window
-from bench.plan.task import Task
+from bench.plan.task import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 from bench.plugins import Metric, handwritten
 from bench.record.arms import Arm, SpeedArm, comparable, label
 from bench.record.schema import Phase, RoundLine, Sample
 from bench.run.arm_run import Lane
+from bench.run.observer import Ledger, Watcher
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Estimate
 from bench.stats.paired import level, paired_ratio
 from bench.stats.reference import SENTINEL, reference_model
 
-FIRST_LOOK = 6
-"""The first round after which there is an interval."""
 LOOKS = 1.4
 """Looks follow at this many times as many rounds, and so on: finer ones would stop at lucky intervals more often,
 doubling spent up to half of the time on what was known."""
@@ -44,16 +42,9 @@ WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
 HOPELESS, HOPELESS_AFTER = 2.0, 2
 """In a choosing phase a policy leaves after this many rounds in each of which another one of its model's was this many
 times as good, in every metric."""
-PROCESSES, PROCESSES_IF_DEAR, DEAR = 3, 2, 10.0
-"""Processes that every arm gets in a phase at least; where one more is expected to take more than `DEAR` seconds, two."""
 LIFE, SHORTEST = 2.0, 3
 """A process lives for twice the square root of what it costs over what a round of its arm costs, so that the least time gives
 the narrowest interval where processes differ half as much as rounds do; at least for so many rounds, if there are enough."""
-RENEWING = 0.5
-"""Share of the time budget that may go into new processes."""
-SENTINEL_EVERY = 3
-"""The sentinel pair takes part in the rounds that an interval needs, then in every third: it checks the others and should not
-cost as much as they do, and without an interval it checks nothing."""
 OVERHEAD = 1.15
 """What a round takes over what its windows took last."""
 REPEATS = 2
@@ -63,36 +54,6 @@ RECENT, RESTLESS = 10, 0.5
 """No window is repeated while more than this share of the last so many were disturbed: the next would be no better, and
 its time is worth more as another round. (Beside two programs on two cores that came and went, seven windows in ten were, and
 repetitions took an eighth of the time.)"""
-
-
-@dataclass
-class Ledger:
-    """Where the time went, in seconds by what it was spent on, and what happened to windows."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    rounds: int = 0
-    """Finished ones, on disk."""
-    windows: int = 0
-    disturbed: int = 0
-    repeated: int = 0
-
-    def add(self, what: str, seconds: float) -> None:
-        """Book seconds."""
-        self.seconds[what] = self.seconds.get(what, 0.0) + seconds
-
-    @property
-    def share(self) -> float | None:
-        """Of the time after set-up, how much lay inside measuring windows."""
-        total = self.seconds.get("rounds")
-        return self.seconds.get("windows", 0.0) / total if total else None
-
-
-class Watcher(Protocol):
-    """Who follows the rounds."""
-
-    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
-
-    def figure(self, arm: Arm, sample: Sample) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -429,11 +390,6 @@ def _compete(left: Arm, right: Arm) -> bool:
     if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
         return False
     return msgspec.structs.replace(left, policy=right.policy) == right
-
-
-def window_of(task: Task, metric: Metric) -> float:
-    """Seconds of one window, where no slow arm makes it longer."""
-    return metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
 
 
 def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:

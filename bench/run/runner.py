@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench.config import RunConfig
 from bench.errors import UsageError
@@ -31,19 +31,20 @@ from bench.measure.gpu import Gpu, described, gpu_for
 from bench.measure.worker import Chosen, Failure, Job, Samples, Window, Worker
 from bench.plan import past_runs, plan
 from bench.plan.accuracies import hours, how
-from bench.plan.forecast import REACHED, estimate, matmul_rate, of_machine
+from bench.plan.forecast import REACHED, estimate, is_known, matmul_rate, of_machine
 from bench.plan.shards import Part
-from bench.plan.task import Task, with_metrics, with_role
-from bench.plugins import Arrived, Metric, handwritten, launchers, models
+from bench.plan.task import Task, window_of, with_metrics, with_role
+from bench.plugins import Arrived, Metric, handwritten, launchers
 from bench.record import arms, schema, store
 from bench.record import values as record_values
 from bench.record.arms import AccuracyArm, SpeedArm, _is_timed, comparable, label
 from bench.record.arrays import write_arrays
-from bench.record.schema import EndLine, Machine, Phase, RoundLine, RunLine, Sample, Scalar
+from bench.record.schema import EndLine, Phase, RoundLine, RunLine, Sample, Scalar
 from bench.record.store import Record
 from bench.run.arm_run import Lane
+from bench.run.observer import Interrupted, Ledger, Observer, Outcome
 from bench.run.parallel import Abreast, jobs_for
-from bench.run.rounds import Ledger, Rounds, Watcher, sample_of, window_of
+from bench.run.rounds import Rounds, sample_of
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.mixed_effects import FEWEST
 from bench.stats.reference import reference_model
@@ -57,41 +58,6 @@ CHOOSING = 0.6
 """Share of the time in which each model's best policy is chosen; the rest measures the chosen ones anew."""
 RESERVE = 512 << 20
 """Bytes of memory that stay free when arms share the machine."""
-
-
-class Observer(Watcher, Protocol):
-    """What a run tells while it goes on, its rounds included."""
-
-    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def failed(self, arm: arms.Arm, failure: Failure) -> None: ...
-
-
-@dataclass
-class Outcome:
-    """What a run did. `records` are those of every arm that took part or was finished before."""
-
-    folder: Path
-    records: list[Path]
-    measured: int
-    ledger: Ledger
-    left: int
-    """Timed arms that wait for the next call of a run in slices."""
-    failures: dict[str, str] = field(default_factory=dict)
-    partial: dict[str, str] = field(default_factory=dict)
-    """Reasons why some metrics of an arm failed where others did not."""
-
-
-class Interrupted(Exception):
-    """Ctrl-C: `rounds` finished rounds are on disk."""
-
-    def __init__(self, rounds: int) -> None:
-        super().__init__(rounds)
-        self.rounds = rounds
 
 
 @dataclass
@@ -705,11 +671,6 @@ def _never(mine: Record, metric: Metric) -> bool:
 def _readings(setup: dict[str, Scalar]) -> list[Scalar]:
     """What decides whether a metric that could not be had can be had now."""
     return [setup.get("gpu_tells"), setup.get("worker_memory_gb")]
-
-
-def is_known(name: str) -> bool:
-    """Whether the costs of an arm can be told without building its model; a data set's baseline has none."""
-    return ":" not in name and (name not in models.names() or models.get(name).shape is not None)
 
 
 def best_policies(lanes: list[Lane]) -> list[Lane]:

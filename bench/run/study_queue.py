@@ -25,8 +25,9 @@ from bench.plan.task import Task
 from bench.plugins import Need, Study
 from bench.record.schema import Machine
 from bench.record.store import Record
+from bench.run.observer import Interrupted, Observer
 from bench.run.parallel import Abreast, jobs_for
-from bench.run.runner import Interrupted, Observer, Runner
+from bench.run.runner import Runner
 
 LEAST_S = 20.0
 """A queue begins nothing in the last seconds of its time; its last training may still take as long."""

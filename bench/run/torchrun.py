@@ -20,8 +20,8 @@ from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.measure import machine, process_settings
 from bench.measure.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
-from bench.metrics.top1 import train
 from bench.record.arms import AccuracyArm
+from bench.training.arm import train
 from bench.training.processes import World, join, leave
 
 PRESENT = ()

@@ -23,7 +23,8 @@ from dataclasses import replace
 import numpy as np
 
 from bench.claims.rules import Finding, judge
-from bench.run.rounds import FIRST_LOOK, LOOKS, PROCESSES
+from bench.plan.task import FIRST_LOOK, PROCESSES
+from bench.run.rounds import LOOKS
 from bench.stats.intervals import Effect, holm
 from bench.stats.mixed_effects import Side, mean_over
 

@@ -38,7 +38,7 @@ import torch
 
 from bench.analysis.published_csv import parsed
 from bench.analysis.summary import summarise
-from bench.analysis.weights import compare, rows_of
+from bench.analysis.weights import rows_of
 from bench.cli.app import app
 from bench.config import suite_fields
 from bench.datasets.webdataset import shards
@@ -51,6 +51,7 @@ from bench.plugins.recipe import recipes
 from bench.record import arms, store
 from bench.record.reading import read_folder
 from bench.report.tables.reading_order import all_tables
+from bench.report.tables.weights import compare
 from bench.training import checkpoint
 from bench.training.fitting import fill
 from bench.training.images.splits import Pictures

@@ -8,7 +8,7 @@ from typing import Any
 from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
 from bench.analysis.grade import lines
-from bench.analysis.summary import Quantity, Row, Summary
+from bench.analysis.rows import Quantity, Row, Summary
 from bench.report.missing import described as fill_command
 from bench.report.missing import missing
 from bench.report.tables.accuracies import top1_cell

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
-from bench.analysis.summary import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Summary
 from bench.record.arms import NORMALISED
 from bench.report.missing import missing_count, together
 from bench.report.table import Cell, Column, Columns, Line, Table, marked

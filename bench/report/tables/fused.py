@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.analysis.summary import Quantity, Row, Summary
+from bench.analysis.rows import Quantity, Row, Summary, by_speed
 from bench.report.table import Column, Columns, Line, Table
-from bench.report.tables.speeds import HANDWRITTEN_NOTE, by_speed, described, ratio_cell, value_cell
+from bench.report.tables.speeds import HANDWRITTEN_NOTE, described, ratio_cell, value_cell
 from bench.stats.formatting import scale
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.analysis.summary import Quantity, Row, Summary
+from bench.analysis.rows import Quantity, Row, Summary
 from bench.report.table import Column, Table
 from bench.report.tables.speeds import described, ratio_cell, value_cell
 from bench.stats.formatting import scale

@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bench.analysis.summary import Row, Summary
+from bench.analysis.rows import Row, Summary
 from bench.claims.evidence import Evidence, Speed
-from bench.config import DEFAULT_POLICY
-from bench.report.table import COMMAND, Cell, Column, Columns, Line, Table
+from bench.config import COMMAND, DEFAULT_POLICY
+from bench.report.table import Cell, Column, Columns, Line, Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from bench.analysis import published
 from bench.analysis.grade import Grade, grade
+from bench.analysis.rows import BYTES, Quantity, Row, Summary, by_speed
 from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
-from bench.analysis.summary import Quantity, Row, Summary
+from bench.config import COMMAND
 from bench.record.product_names import is_product
 from bench.report.missing import COUNTED, missing, seconds_per_image, together
-from bench.report.table import ARROWS, BEST_NOTE, COMMAND, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
+from bench.report.table import ARROWS, BEST_NOTE, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.stats.formatting import duration, estimate, interval, number, scale, span
 from bench.stats.intervals import Estimate, holm, of_calls, smallest_within
 from bench.stats.paired import Rounds, apart, effect_of, paired_ratio
@@ -21,7 +22,6 @@ from bench.stats.reference import reference_model, sentinel_size
 
 ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 HANDWRITTEN_NOTE = (
     "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
     "make of it by themselves; never chosen as a best policy"
@@ -131,11 +131,6 @@ def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
     each = {place: row.fair[quantity] for place, row in enumerate(rows) if row is not reference and quantity in row.fair}
     paired = {place: here for place, here in each.items() if here.keys() & reference.fair.get(quantity, {}).keys()}
     return {place for place, p in _apart(paired, reference.fair.get(quantity, {})).items() if p >= LEVEL}
-
-
-def by_speed(row: Row) -> tuple[float, str]:
-    speed = row.value("throughput")
-    return (-(speed.value if speed else 0.0), row.model)
 
 
 def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
