@@ -27,8 +27,8 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
 
+from bench.measure.messages import Failure, Job, Samples, Window
 from bench.measure.timing import Times
-from bench.measure.worker import Failure, Job, Samples, Window
 from bench.record import store
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, EndLine, Machine, RoundLine, RunLine, Sample

@@ -16,12 +16,12 @@ import torch
 
 from bench.analysis.summary import summarise
 from bench.config import RunConfig
-from bench.measure import cpu_placement, machine, process_settings, worker
+from bench.measure import cpu_placement, machine, process_settings, serve
 from bench.measure.disturbance import free_memory
 from bench.measure.gpu import NvmlGpu, described, gpu_for
+from bench.measure.messages import Failure, Job, Window
 from bench.measure.subject import Subject
 from bench.measure.timing import Replay, clock_for
-from bench.measure.worker import Failure, Job, Window
 from bench.plugins import metrics
 from bench.record import store
 from bench.record.arms import SpeedArm
@@ -63,10 +63,10 @@ def test_a_worker_s_device_is_set_before_anything_else(monkeypatch: pytest.Monke
     monkeypatch.setattr(cpu_placement, "go_first", lambda: None)
     monkeypatch.setattr(process_settings, "fix", lambda threads: fake.note("settings"))
     monkeypatch.setattr("bench.measure.subject.open_subject", lambda *_, **__: fake.note("opened") or SimpleNamespace())
-    worker._open(Job(arm(), "cuda:1", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
+    serve._open(Job(arm(), "cuda:1", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
     assert fake.done == [("settings", 1), ("opened", 1)]
     fake.done.clear()
-    worker._open(Job(arm(device="cpu"), "cpu", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
+    serve._open(Job(arm(device="cpu"), "cpu", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
     assert fake.at == 1, "the current CUDA device is none of a CPU's"
 
 

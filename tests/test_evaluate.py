@@ -14,7 +14,7 @@ from timm.data import create_dataset, create_loader, resolve_data_config
 
 from bench.config import RunConfig
 from bench.errors import Diverged, UsageError
-from bench.measure.worker import Chosen
+from bench.measure.messages import Chosen
 from bench.plan.plan import make
 from bench.plugins import datasets, models
 from bench.record.arms import AccuracyArm

@@ -18,7 +18,9 @@ import torch
 
 from bench.cli.app import main
 from bench.files import files
-from bench.measure.worker import Failure, Job, Window, Workers, descendants
+from bench.measure.messages import Failure, Job, Window
+from bench.measure.processes import descendants
+from bench.measure.worker import Workers
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, EndLine
@@ -182,7 +184,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_line(small_disk: Path) -> None:
 
 
 def test_no_room_in_a_worker_ends_the_run_and_is_no_verdict_on_the_arm() -> None:
-    from bench.measure.worker import failure_of
+    from bench.measure.serve import failure_of
 
     failure = failure_of(OSError(errno.ENOSPC, "No space left on device"))
     assert failure.usage and "make room" in failure.error

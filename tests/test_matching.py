@@ -15,7 +15,7 @@ from bench.match.freedom import find_remedy
 from bench.match.latency import match_latency
 from bench.match.search import match
 from bench.match.siblings import siblings
-from bench.measure.worker import Job, Window
+from bench.measure.messages import Job, Window
 from bench.plugins import Model, families, models
 from bench.record.store import load
 

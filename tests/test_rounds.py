@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.measure.disturbance import State
-from bench.measure.worker import Failure, Job, Window
+from bench.measure.messages import Failure, Job, Window
 from bench.plan.task import PROCESSES, RENEWING, Task
 from bench.plugins import metrics
 from bench.record.arms import SpeedArm

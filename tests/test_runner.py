@@ -10,7 +10,7 @@ import pytest
 
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.measure.worker import Failure, Job, Window
+from bench.measure.messages import Failure, Job, Window
 from bench.record import arms as record_arms
 from bench.record import store
 from bench.run.observer import Interrupted, Outcome

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.measure import cpu_placement, machine, process_settings
-from bench.measure.worker import Job, Window, Workers
+from bench.measure.messages import Job, Window
+from bench.measure.worker import Workers
 from bench.record.arms import SpeedArm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own")

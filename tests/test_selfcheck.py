@@ -12,7 +12,7 @@ import torch
 from bench.check.known_ratio import once, twice
 from bench.check.selfcheck import SelfCheck, Verdict
 from bench.errors import UsageError
-from bench.measure.worker import Job, Window
+from bench.measure.messages import Job, Window
 from bench.record.arms import SpeedArm
 
 from .conftest import FakeWorkers

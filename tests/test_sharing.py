@@ -21,7 +21,9 @@ from bench.cli.app import main
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure import machine
-from bench.measure.worker import Job, builder, descendants
+from bench.measure.messages import Job
+from bench.measure.processes import descendants
+from bench.measure.serve import builder
 from bench.plan import plan
 from bench.record import store as record_store
 from bench.record.arms import AccuracyArm, SpeedArm, key_of

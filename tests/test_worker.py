@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from bench.measure import cpu_placement
-from bench.measure.worker import Failure, Job, Window, Workers, failure_of
+from bench.measure.messages import Failure, Job, Window
+from bench.measure.serve import failure_of
+from bench.measure.worker import Workers
 from bench.record.arms import CountArm, SpeedArm
 
 GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {cpu_placement.NICENESS})"

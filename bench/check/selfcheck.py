@@ -20,8 +20,8 @@ from bench.errors import UsageError
 from bench.measure import interrupts, machine
 from bench.measure.disturbance import State
 from bench.measure.gpu import gpu_for
+from bench.measure.messages import Failure, Job, Worker
 from bench.measure.subject import SPEED_SETTINGS
-from bench.measure.worker import Failure, Job, Worker
 from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.arms import Arm, SpeedArm

@@ -20,7 +20,7 @@ from bench.errors import ModelFault, UsageError, visible
 if TYPE_CHECKING:  # imports torch
     from bench.analysis.rows import Summary
     from bench.cli.console import Terminal
-    from bench.measure.worker import Job, Worker
+    from bench.measure.messages import Job, Worker
 
 BEGAN = time.monotonic()
 """When this command began."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
     from bench.check.doctor import Finding
     from bench.check.selfcheck import Verdict
     from bench.count.module_tree import Described, Layer
-    from bench.measure.worker import Failure
+    from bench.measure.messages import Failure
     from bench.plan.task import Task
     from bench.record.arms import Arm
     from bench.record.schema import Machine, Sample

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench.config import RunConfig
 from bench.measure import cpu_placement
-from bench.measure.worker import Failure, Workers
+from bench.measure.messages import Failure
+from bench.measure.worker import Workers
 from bench.plan.shards import Only
 from bench.plan.task import Task
 from bench.plugins import Arrived, models

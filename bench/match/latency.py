@@ -14,8 +14,8 @@ from bench.count.cost import cost_of
 from bench.match.freedom import usual_patch
 from bench.match.search import Match
 from bench.measure import machine
+from bench.measure.messages import Failure, Job, Window, Worker
 from bench.measure.own_models import source_of
-from bench.measure.worker import Failure, Job, Window, Worker
 from bench.plugins import Family, Model, models
 from bench.record.arms import SpeedArm
 from bench.stats.formatting import interval

@@ -12,7 +12,8 @@ from bench.count.cost import Cost, cost_of
 from bench.errors import UsageError
 from bench.match.freedom import patches_at, usual_patch
 from bench.match.search import AXES, TOLERANCE, Budget, Hold, Match, match
-from bench.measure.worker import Failure, Workers
+from bench.measure.messages import Failure
+from bench.measure.worker import Workers
 from bench.plugins import Family, Model, families, models
 
 AWAY = 0.25

@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.count import identity
 from bench.errors import UsageError
 from bench.measure import machine
-from bench.measure.worker import Failure, Identify, Job, Workers
+from bench.measure.messages import Failure, Identify, Job
+from bench.measure.worker import Workers
 from bench.plugins import Model, sources
 from bench.record.arms import CountArm
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.count.effective_field import IMAGES, field_of, gradient_map
+from bench.measure.messages import images_of
 from bench.measure.subject import Reading, Subject
-from bench.measure.worker import images_of
 from bench.plugins import Metric, metrics, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import checkpoint

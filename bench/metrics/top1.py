@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from bench.measure import machine
+from bench.measure.messages import Chosen, images_of
 from bench.measure.subject import Reading, Subject
-from bench.measure.worker import Chosen, images_of
 from bench.plugins import Metric, dataset_of, metrics, open_data
 from bench.record.arms import AccuracyArm
 from bench.training.arm import reading, train

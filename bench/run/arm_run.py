@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from bench.measure.worker import Worker
+from bench.measure.messages import Worker
 from bench.plan.task import Task
 from bench.plugins import Metric
 from bench.record.arms import Arm, At

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from bench.measure.worker import Failure
+from bench.measure.messages import Failure
 from bench.plan.task import Task
 from bench.record import arms
 from bench.record.arms import Arm

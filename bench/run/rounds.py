@@ -23,7 +23,7 @@ import msgspec
 from bench.errors import one_line
 from bench.measure import interrupts
 from bench.measure.disturbance import State
-from bench.measure.worker import Failure, Samples, Window
+from bench.measure.messages import Failure, Samples, Window
 from bench.plan.task import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
 from bench.plugins import Metric, handwritten
 from bench.record.arms import Arm, SpeedArm, comparable, label

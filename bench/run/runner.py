@@ -28,7 +28,7 @@ from bench.measure import interrupts
 from bench.measure import machine as environment
 from bench.measure.disturbance import State, free_memory
 from bench.measure.gpu import Gpu, described, gpu_for
-from bench.measure.worker import Chosen, Failure, Job, Samples, Window, Worker
+from bench.measure.messages import Chosen, Failure, Job, Samples, Window, Worker
 from bench.plan import past_runs, plan
 from bench.plan.accuracies import hours, how
 from bench.plan.forecast import REACHED, estimate, is_known, matmul_rate, of_machine

@@ -17,7 +17,7 @@ from bench.claims.questions import hash_of
 from bench.claims.scales import Scale, scale_of
 from bench.config import RunConfig
 from bench.measure import machine
-from bench.measure.worker import Job, Worker
+from bench.measure.messages import Job, Worker
 from bench.plan import plan
 from bench.plan.forecast import REACHED, Estimate, estimate, matmul_rate, records_of
 from bench.plan.past_runs import Cost, habits, read

@@ -19,7 +19,9 @@ import torch
 from bench.config import RunConfig
 from bench.errors import UsageError, one_line
 from bench.measure import machine, process_settings
-from bench.measure.worker import Job, Samples, Window, Worker, Workers, builder, failure_of
+from bench.measure.messages import Job, Samples, Window, Worker
+from bench.measure.serve import builder, failure_of
+from bench.measure.worker import Workers
 from bench.record.arms import AccuracyArm
 from bench.training.arm import train
 from bench.training.processes import World, join, leave

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bench.measure.messages import Job, images_of
 from bench.measure.subject import Reading
-from bench.measure.worker import Job, images_of
 from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result
 from bench.training.images.files import Files

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.errors import Diverged, UsageError
 from bench.files import files
 from bench.files.foreign_errors import refusing
-from bench.measure.worker import Chosen
+from bench.measure.messages import Chosen
 from bench.plugins import Model, dataset_of, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import weights_file
