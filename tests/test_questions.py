@@ -334,7 +334,7 @@ def test_a_comment_and_a_move_leave_a_verdict_as_it_is_and_a_changed_scale_marks
     shutil.copytree(ROOT / "results" / machine / "records", tmp_path / "results" / machine / "records")
     before = verdict(tmp_path)
     assert "pipeline check" in before and "*" not in before
-    file = tmp_path / "bench" / "studies" / "kernel_accuracy.py"
+    file = tmp_path / "bench" / "studies" / "design" / "kernel_accuracy.py"
     file.with_name("large_kernels.py").write_text("# A comment.\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
     file.unlink()
     assert verdict(tmp_path) == before

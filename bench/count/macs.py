@@ -25,8 +25,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.count.operators import PRODUCTS, Handle, dispatched, shape_of
 from bench.count.outputs import tensors_in
 from bench.errors import Uncountable
-from bench.measure.subject import Subject
-from bench.record.arms import CountArm
 from bench.record.product_names import is_opaque, is_product
 
 LEFT_OUT = (
@@ -110,16 +108,6 @@ def count(model: nn.Module, inputs: Tensor) -> Counts:
         uncounted=dict(traced.unsupported_ops()),
         unseen=counted.missed,
     )
-
-
-def counts_of(subject: Subject) -> Counts:
-    """The counts of a count arm's model for one image, made once for all metrics."""
-    assert isinstance(subject.arm, CountArm)
-    if subject.counts is None:
-        size = subject.arm.image_size
-        subject.counts = count(subject.build().eval(), torch.randn(1, 3, size, size))
-    counts: Counts = subject.counts
-    return counts
 
 
 def torch_macs(model: nn.Module, inputs: Tensor) -> int:

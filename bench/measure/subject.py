@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.count import process_guard
+from bench.count.macs import Counts, count
 from bench.count.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.count.timed_weights import as_trained
 from bench.errors import ModelFault, UsageError
@@ -21,7 +22,7 @@ from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.gpu import Gpu, gpu_for
 from bench.measure.timing import Clock, back_to_back, clock_for, warm_up
 from bench.plugins import handwritten, policies
-from bench.record.arms import Arm, Mode, SpeedArm
+from bench.record.arms import Arm, CountArm, Mode, SpeedArm
 from bench.record.schema import Scalar
 
 # Settings that change what a speed sample means; stored in the record and part of its key.
@@ -332,3 +333,13 @@ def check_output(logits: Tensor, arm: SpeedArm) -> None:
 def open_subject(arm: Arm, *, device: str, seed: int, build: Callable[..., nn.Module], progress: Callable[[str], None]) -> Subject:
     """A subject with the right clock; speed arms still have to be prepared."""
     return Subject(arm=arm, device=device, build=build, clock=clock_for(device), seed=seed, gpu=gpu_for(device), progress=progress)
+
+
+def counts_of(subject: Subject) -> Counts:
+    """The counts of a count arm's model for one image, made once for all metrics."""
+    assert isinstance(subject.arm, CountArm)
+    if subject.counts is None:
+        size = subject.arm.image_size
+        subject.counts = count(subject.build().eval(), torch.randn(1, 3, size, size))
+    counts: Counts = subject.counts
+    return counts

@@ -1,7 +1,6 @@
 """Elements that convolutions and matrix products of one forward pass write: what has to be kept for training."""
 
-from bench.count.macs import counts_of
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import Reading, Subject, counts_of
 from bench.plugins import Metric, metrics
 
 

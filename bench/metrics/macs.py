@@ -1,7 +1,6 @@
 """Multiply-adds of one forward pass at batch 1: convolutions, linear layers and attention, no norm."""
 
-from bench.count.macs import counts_of
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import Reading, Subject, counts_of
 from bench.plugins import Metric, metrics
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from bench.record.arms import Arm, Device, Line, Positive, _digest
@@ -85,8 +86,8 @@ class Sample(Line, tag="sample", frozen=True, kw_only=True):
     unit: str
     better: Literal["lower", "higher", "none"]
     values: list[float]
-    detail: dict[str, Any] = {}
-    state: dict[str, Scalar] = {}
+    detail: dict[str, Any] = msgspec.field(default_factory=dict)
+    state: dict[str, Scalar] = msgspec.field(default_factory=dict)
     """What the machine did during the window: load of others, clocks, temperature, as far as it can be read."""
     disturbed: str | None = None
     """Why this window should not be trusted much; the one after it in the same round is its repetition."""
@@ -114,12 +115,12 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     commit: str | None
     seed: int
     machine: Machine
-    setup: dict[str, Scalar] = {}
+    setup: dict[str, Scalar] = msgspec.field(default_factory=dict)
     fresh: bool = False
     """What earlier runs measured of this arm is superseded (`--force`)."""
     role: Role = "asked"
     """Why the arm took part: it was asked for, or came along to be compared with."""
-    studies: dict[str, str] = {}
+    studies: dict[str, str] = msgspec.field(default_factory=dict)
     """The studies that this run was made for, each with the hash of its question at that time (bench/claims/questions.py)."""
 
     def __post_init__(self) -> None:
@@ -137,7 +138,7 @@ class RoundLine(Line, tag="round", frozen=True, kw_only=True):
     phase: Phase = "measure"
     worker: Positive = 1
     """Which process of this arm in this run, counted from 1."""
-    setup: dict[str, Scalar] = {}
+    setup: dict[str, Scalar] = msgspec.field(default_factory=dict)
     """Build, first-call and warm-up times of that process, in its first round; those of the first are in the run line."""
     samples: list[Sample]
     arrays: Sidecar | None = None
