@@ -30,7 +30,9 @@ def script() -> None:
     except Exception:
         if not interrupts.asked():
             raise
-        code = terminal.interrupted()  # what an import raises that Ctrl-C broke off is no error of its own
+        code = (
+            terminal.interrupted()
+        )  # what an import raises that Ctrl-C broke off is no error of its own
     finally:
         interrupts.deaf()
     gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command

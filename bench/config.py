@@ -37,13 +37,21 @@ def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
     try:
         return tuple(item(part) for part in parts if part)
     except ValueError:
-        numbers = "numbers such as 0.485,0.456,0.406" if item is float else "whole numbers such as 1,8,64"
+        numbers = (
+            "numbers such as 0.485,0.456,0.406" if item is float else "whole numbers such as 1,8,64"
+        )
         raise ValueError(f"{','.join(parts)!r} is not a list of {numbers}") from None
 
 
-Names = Annotated[tuple[str, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
-Numbers = Annotated[tuple[int, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
-Shares = Annotated[tuple[float, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)]
+Names = Annotated[
+    tuple[str, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
+]
+Numbers = Annotated[
+    tuple[int, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
+]
+Shares = Annotated[
+    tuple[float, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
+]
 Plain = Parameter(show_default=False)
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "hamming", "box"]
 CropMode = Literal["center", "squash", "border"]
@@ -145,9 +153,13 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.batch_sizes):
-            raise UsageError(f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work")
+            raise UsageError(
+                f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work"
+            )
         if any(size > limits.BATCH for size in self.batch_sizes):
-            raise UsageError(f"--batch-sizes: {_short(max(self.batch_sizes))} is too many; sizes up to {limits.BATCH:,} are taken")
+            raise UsageError(
+                f"--batch-sizes: {_short(max(self.batch_sizes))} is too many; sizes up to {limits.BATCH:,} are taken"
+            )
         for size in self.image_size or (None,):
             check_shape(size, self.num_classes)
         if len(self.image_size) > 1 and self.data is not None:
@@ -155,48 +167,82 @@ class RunConfig:
                 f"--image-size: {','.join(map(str, self.image_size))} are several, and --data has images of one size; name one"
             )
         if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
-            raise UsageError(f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work")
+            raise UsageError(
+                f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work"
+            )
         if self.match and not self.reference:
-            raise UsageError("--match: siblings of what? add --reference convmixer_768_32 or another model")
+            raise UsageError(
+                "--match: siblings of what? add --reference convmixer_768_32 or another model"
+            )
         if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise UsageError(f"--tolerance: {self.tolerance:g} is not a share between 0 and 1; 0.02 is usual")
+            raise UsageError(
+                f"--tolerance: {self.tolerance:g} is not a share between 0 and 1; 0.02 is usual"
+            )
         if self.rounds is not None and self.rounds < 1:
-            raise UsageError(f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual")
+            raise UsageError(
+                f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual"
+            )
         if self.target_ci is not None and not 0 < self.target_ci < 1:
-            raise UsageError(f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick")
+            raise UsageError(
+                f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick"
+            )
         if self.slice is not None and self.slice < 1:
-            raise UsageError(f"--slice: {self.slice} arms are none; 40 are about ten minutes on a GPU")
+            raise UsageError(
+                f"--slice: {self.slice} arms are none; 40 are about ten minutes on a GPU"
+            )
         if self.shard is not None:
             found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard, re.ASCII)
             if found is None or not 1 <= int(found[1]) <= int(found[2]):
-                raise UsageError(f"--shard: {self.shard!r} is no shard; 1/3, 2/3 and 3/3 are the shards of three")
+                raise UsageError(
+                    f"--shard: {self.shard!r} is no shard; 1/3, 2/3 and 3/3 are the shards of three"
+                )
         if self.jobs is not None and not 1 <= self.jobs <= 1024:
-            raise UsageError(f"--jobs: {self.jobs} trainings at a time are not possible; 1 to the number of processors are")
+            raise UsageError(
+                f"--jobs: {self.jobs} trainings at a time are not possible; 1 to the number of processors are"
+            )
         if self.address is not None and self.launcher != "ray":
             raise UsageError(f"--address: {self.address} is a Ray cluster's; add --launcher ray")
         if self.shard is not None and self.launcher != "local":
-            raise UsageError("--shard: a launcher spreads the arms itself; keep --shard or --launcher")
+            raise UsageError(
+                "--shard: a launcher spreads the arms itself; keep --shard or --launcher"
+            )
         if not 0 < self.timeout < float("inf"):
-            raise UsageError(f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual")
+            raise UsageError(
+                f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual"
+            )
         if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):
-            raise UsageError(f"--worker-memory: {self.worker_memory:g} is not a number of gigabytes above 0; 4 would work")
+            raise UsageError(
+                f"--worker-memory: {self.worker_memory:g} is not a number of gigabytes above 0; 4 would work"
+            )
         if not 1 <= self.seeds <= 1000:
-            raise UsageError(f"--seeds: {self.seeds} trainings per model are none; 3 give an interval, 5 a good one")
+            raise UsageError(
+                f"--seeds: {self.seeds} trainings per model are none; 3 give an interval, 5 a good one"
+            )
         if self.checkpoint is not None and self.data is None:
-            raise UsageError("--checkpoint: on which images? add --data imagenet:/path or another data set")
+            raise UsageError(
+                "--checkpoint: on which images? add --data imagenet:/path or another data set"
+            )
         if self.checkpoint is not None and self.recipe is not None:
-            raise UsageError("--checkpoint: a file of weights is evaluated, a --recipe trains anew; keep one of them")
+            raise UsageError(
+                "--checkpoint: a file of weights is evaluated, a --recipe trains anew; keep one of them"
+            )
         if self.checkpoint_key is not None and self.checkpoint is None:
-            raise UsageError(f"--checkpoint-key: {self.checkpoint_key} is an entry of which file? add --checkpoint FILE")
+            raise UsageError(
+                f"--checkpoint-key: {self.checkpoint_key} is an entry of which file? add --checkpoint FILE"
+            )
         check_view(self.view)
         if self.view and self.data is None:
-            raise UsageError(f"--{next(iter(self.view)).replace('_', '-')}: on which images? add --data imagenet:/path or another data set")
+            raise UsageError(
+                f"--{next(iter(self.view)).replace('_', '-')}: on which images? add --data imagenet:/path or another data set"
+            )
         if self.recipe is not None and self.data is None:
             raise UsageError(f"--recipe: {self.recipe} trains on a data set; add --data digits")
         if self.labels is not None and not self.labels.startswith("real:"):
             raise UsageError(f"--labels: {self.labels!r} is not known; real:/path/real.json is")
         kind, _, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+        if kind not in ("auto", "cpu", "cuda", "mps") or (
+            index and not (kind == "cuda" and index.isdecimal())
+        ):
             raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
 
     @property
@@ -220,25 +266,41 @@ class RunConfig:
 def check_shape(image_size: int | None, num_classes: int | None) -> None:
     """UsageError where a size or a number of classes is none."""
     if image_size is not None and not 1 <= image_size <= limits.IMAGE_SIZE:
-        raise UsageError(f"--image-size: {_short(image_size)} is not a size in pixels; 224 would work")
+        raise UsageError(
+            f"--image-size: {_short(image_size)} is not a size in pixels; 224 would work"
+        )
     if num_classes is not None and num_classes < 1:
-        raise UsageError(f"--num-classes: a classifier with {num_classes} classes decides nothing; 1000 would work")
+        raise UsageError(
+            f"--num-classes: a classifier with {num_classes} classes decides nothing; 1000 would work"
+        )
     if num_classes is not None and num_classes > limits.CLASSES:
-        raise UsageError(f"--num-classes: {_short(num_classes)} is too many; up to {limits.CLASSES:,} are taken")
+        raise UsageError(
+            f"--num-classes: {_short(num_classes)} is too many; up to {limits.CLASSES:,} are taken"
+        )
 
 
 def _short(number: int) -> str:
     """A whole number, however long it is: Python writes none of more than 4,300 digits."""
-    return str(number) if abs(number) < 10**15 else f"a number of about {number.bit_length() * 3 // 10} digits"
+    return (
+        str(number)
+        if abs(number) < 10**15
+        else f"a number of about {number.bit_length() * 3 // 10} digits"
+    )
 
 
 def check_view(view: dict[str, Any]) -> None:
     """UsageError where a flag of a view has a value that shows nothing."""
     if "crop" in view and not 0 < view["crop"] <= 1:
-        raise UsageError(f"--crop: {view['crop']:g} is no share of an image's side; 0.875 and 0.95 are usual, 1 shows all of it")
+        raise UsageError(
+            f"--crop: {view['crop']:g} is no share of an image's side; 0.875 and 0.95 are usual, 1 shows all of it"
+        )
     for name in ("mean", "std"):
         values = view.get(name, (0.5,))
-        if len(values) not in (1, 3) or not all(0 <= value <= 1 for value in values) or (name == "std" and 0 in values):
+        if (
+            len(values) not in (1, 3)
+            or not all(0 <= value <= 1 for value in values)
+            or (name == "std" and 0 in values)
+        ):
             raise UsageError(
                 f"--{name}: {','.join(map(str, values))} is not one number or three between 0 and 1; 0.5 or 0.485,0.456,0.406 would work"
             )
@@ -251,20 +313,32 @@ def suite_fields(name: str) -> dict[str, Any]:
         raise UsageError(f"--suite: {path} is a folder, a pipe or a device; a TOML file is needed")
     if not path.is_file():
         known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
-        raise UsageError(f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml")
-    read = content_of(path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})"))
+        raise UsageError(
+            f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml"
+        )
+    read = content_of(
+        path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})")
+    )
     with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
         if any(line.count(b".") > DOTS for line in read.split(b"\n")):
             raise ValueError(f"more than {DOTS} dots in a line")
         content = tomllib.loads(read.decode())
     if "address" in content:  # whoever runs a cluster runs code in each program that joins it
-        raise UsageError(f"--suite: {path} names a cluster to join; --address is for the command line alone")
+        raise UsageError(
+            f"--suite: {path} names a cluster to join; --address is for the command line alone"
+        )
     known_fields = [field.name for field in fields(RunConfig)]
     for key, value in content.items():
         if key.replace("-", "_") not in known_fields:
-            raise UsageError(f"--suite: {path} has an unknown field {key[:80]!r}; there are {', '.join(known_fields)}")
-        if any(isinstance(one, dict | list) for one in (value if isinstance(value, list) else [value])):
-            raise UsageError(f"--suite: {path}: {key} is a table or a list of lists; a value or a list of values is needed")
+            raise UsageError(
+                f"--suite: {path} has an unknown field {key[:80]!r}; there are {', '.join(known_fields)}"
+            )
+        if any(
+            isinstance(one, dict | list) for one in (value if isinstance(value, list) else [value])
+        ):
+            raise UsageError(
+                f"--suite: {path}: {key} is a table or a list of lists; a value or a list of values is needed"
+            )
     return content
 
 

@@ -24,7 +24,9 @@ def one_line(error: BaseException, most: int = 120) -> str:
     return " ".join(str(error).split())[:most]
 
 
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 """What a terminal obeys instead of showing it: control characters, and those that turn the direction of writing."""
 
 

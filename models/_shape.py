@@ -32,7 +32,9 @@ def grid(image_size: int, patch: int, *, name: str) -> int:
     if image_size < patch or image_size % patch:
         below = max(patch, image_size - image_size % patch)
         works = f"{below}" if image_size < patch else f"{below} or {below + patch}"
-        raise UsageError(f"--image-size: {name} has patches of {patch} and {image_size} is not a multiple; {works} would work")
+        raise UsageError(
+            f"--image-size: {name} has patches of {patch} and {image_size} is not a multiple; {works} would work"
+        )
     return image_size // patch
 
 
@@ -45,7 +47,9 @@ def at_least_one(spec: Spelled, *fields: str) -> None:
     """UsageError where a hyperparameter of a spelled name is zero."""
     for field in fields:
         if getattr(spec, field) < 1:
-            raise UsageError(f"--models: {spec.name}: its {field.replace('_', ' ')} is {getattr(spec, field)}; it has to be at least 1")
+            raise UsageError(
+                f"--models: {spec.name}: its {field.replace('_', ' ')} is {getattr(spec, field)}; it has to be at least 1"
+            )
 
 
 def mlp_ratios(free: bool) -> list[float]:

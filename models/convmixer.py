@@ -49,8 +49,14 @@ class Spec:
     @property
     def name(self) -> str:
         """The spelling: sizes always, the rest where it is not the default."""
-        switches = [("_relu", self.activation == "relu"), ("_ln", self.norm == "ln"), ("_res", self.pointwise_residual)]
-        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}" + "".join(name for name, on in switches if on)
+        switches = [
+            ("_relu", self.activation == "relu"),
+            ("_ln", self.norm == "ln"),
+            ("_res", self.pointwise_residual),
+        ]
+        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}" + "".join(
+            name for name, on in switches if on
+        )
 
     @property
     def field(self) -> int:
@@ -62,7 +68,11 @@ class Spec:
         h, d, k, p = self.width, self.depth, self.kernel, self.patch
         positions = (image_size // p) ** 2
         params = h * (d * (k * k + h + 6) + 3 * p * p + num_classes + 3) + num_classes
-        return Counts(params, d * (h * k * k + h * h) * positions + 3 * h * p * p * positions + h * num_classes, positions)
+        return Counts(
+            params,
+            d * (h * k * k + h * h) * positions + 3 * h * p * p * positions + h * num_classes,
+            positions,
+        )
 
 
 class Residual(nn.Module):
@@ -90,9 +100,15 @@ class ConvMixer(nn.Module):
             return nn.Sequential(convolution, activation(), norm(width))
 
         def block() -> nn.Sequential:
-            spatial = Residual(after(nn.Conv2d(width, width, spec.kernel, groups=width, padding="same")))
+            spatial = Residual(
+                after(nn.Conv2d(width, width, spec.kernel, groups=width, padding="same"))
+            )
             pointwise = after(nn.Conv2d(width, width, 1))
-            return nn.Sequential(spatial, Residual(pointwise)) if spec.pointwise_residual else nn.Sequential(spatial, *pointwise)
+            return (
+                nn.Sequential(spatial, Residual(pointwise))
+                if spec.pointwise_residual
+                else nn.Sequential(spatial, *pointwise)
+            )
 
         self.stem = after(nn.Conv2d(3, width, spec.patch, stride=spec.patch))
         self.blocks = nn.Sequential(*[block() for _ in range(spec.depth)])
@@ -120,7 +136,9 @@ def entry(name: str, spec: Spec, **about: object) -> Model:
     return Model(name=name, family="convmixer", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
+def candidates(
+    image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
+) -> Iterator[tuple[Spec, float]]:
     """Shapes with the authors' kernel of 9, each with its distance from the published depths at its width.
 
     A ConvMixer has no MLP ratio: where parameters and MACs are both given, the patch alone can close the gap.
@@ -137,15 +155,28 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reach
 # name -> (shape, timm's name where timm has it). The four smaller ones are the paper's without released weights.
 PUBLISHED: dict[str, tuple[Spec, str | None]] = {
     "convmixer_1536_20": (Spec(width=1536, depth=20, kernel=9, patch=7), "convmixer_1536_20"),
-    "convmixer_768_32": (Spec(width=768, depth=32, kernel=7, patch=7, activation="relu"), "convmixer_768_32"),
-    "convmixer_1024_20": (Spec(width=1024, depth=20, kernel=9, patch=14), "convmixer_1024_20_ks9_p14"),
+    "convmixer_768_32": (
+        Spec(width=768, depth=32, kernel=7, patch=7, activation="relu"),
+        "convmixer_768_32",
+    ),
+    "convmixer_1024_20": (
+        Spec(width=1024, depth=20, kernel=9, patch=14),
+        "convmixer_1024_20_ks9_p14",
+    ),
     "convmixer_1024_16": (Spec(width=1024, depth=16, kernel=9, patch=7), None),
     "convmixer_1024_12": (Spec(width=1024, depth=12, kernel=8, patch=7), None),
     "convmixer_512_16": (Spec(width=512, depth=16, kernel=8, patch=7), None),
     "convmixer_512_12": (Spec(width=512, depth=12, kernel=8, patch=7), None),
 }
 for _name, (_spec, _timm) in PUBLISHED.items():
-    models.add(entry(_name, _spec, timm_name=_timm, summary=f"the paper's; k{_spec.kernel} p{_spec.patch} {_spec.activation}"))
+    models.add(
+        entry(
+            _name,
+            _spec,
+            timm_name=_timm,
+            summary=f"the paper's; k{_spec.kernel} p{_spec.patch} {_spec.activation}",
+        )
+    )
 
 models.add(
     entry(
@@ -166,9 +197,18 @@ models.add(
     )
 )
 
-families.add(Family(name="convmixer", candidates=candidates, rule="depth nearest to the published ConvMixers'", patch={224: 7, 32: 2}))
+families.add(
+    Family(
+        name="convmixer",
+        candidates=candidates,
+        rule="depth nearest to the published ConvMixers'",
+        patch={224: 7, 32: 2},
+    )
+)
 
-SPELLING = re.compile(r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?")
+SPELLING = re.compile(
+    r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?"
+)
 
 
 @models.resolver

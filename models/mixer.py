@@ -41,7 +41,13 @@ class Spec:
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
         """In closed form."""
-        w, d, t, m, tokens = self.width, self.depth, self.token_hidden, self.hidden, (image_size // self.patch) ** 2
+        w, d, t, m, tokens = (
+            self.width,
+            self.depth,
+            self.token_hidden,
+            self.hidden,
+            (image_size // self.patch) ** 2,
+        )
         block = linear(tokens, t) + linear(t, tokens) + linear(w, m) + linear(m, w) + 4 * w
         params = linear(3 * self.patch**2, w) + d * block + 2 * w + linear(w, num_classes)
         macs = 3 * self.patch**2 * w * tokens + d * 2 * tokens * w * (t + m) + w * num_classes
@@ -67,7 +73,9 @@ def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
+def candidates(
+    image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
+) -> Iterator[tuple[Spec, float]]:
     """Sensible shapes, each with its distance from the published scaling (0: on it)."""
     ratios = mlp_ratios(free_mlp)
     ends = (min(ratios), max(ratios))
@@ -95,7 +103,13 @@ for _patch in (16, 32):
                 name=f"mixer_{_size}{_patch}",
                 family="mixer",
                 build=partial(build_named, _timm, patch=_patch),
-                shape=Spec(width=_width, depth=_depth, patch=_patch, token_hidden=_width // 2, hidden=4 * _width),
+                shape=Spec(
+                    width=_width,
+                    depth=_depth,
+                    patch=_patch,
+                    token_hidden=_width // 2,
+                    hidden=4 * _width,
+                ),
                 timm_name=_timm,
                 summary=f"timm's {_timm}",
             )
@@ -104,7 +118,9 @@ for _patch in (16, 32):
 
 def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
     """The mixer of this width, depth and grid."""
-    return Spec(width=width, depth=depth, patch=patch, token_hidden=max(1, width // 2), hidden=hidden)
+    return Spec(
+        width=width, depth=depth, patch=patch, token_hidden=max(1, width // 2), hidden=hidden
+    )
 
 
 families.add(
@@ -137,7 +153,9 @@ def spelled(name: str) -> Model | None:
     """`mixer_512_8_p16_t256_m2048` and the like."""
     if not (match := SPELLING.fullmatch(name)):
         return None
-    width, depth, patch, token_hidden, hidden = (int(group) if group else None for group in match.groups())
+    width, depth, patch, token_hidden, hidden = (
+        int(group) if group else None for group in match.groups()
+    )
     assert width is not None
     assert depth is not None
     spec = Spec(
@@ -147,4 +165,10 @@ def spelled(name: str) -> Model | None:
         token_hidden=width // 2 if token_hidden is None else token_hidden,
         hidden=4 * width if hidden is None else hidden,
     )
-    return Model(name=name, family="mixer", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")
+    return Model(
+        name=name,
+        family="mixer",
+        build=partial(build_spec, spec),
+        shape=spec,
+        summary="spelled by its name",
+    )

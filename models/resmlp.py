@@ -24,4 +24,12 @@ for _name, _timm, _patch in (
     ("resmlp_s36", "resmlp_36_224", 16),
     ("resmlp_b24", "resmlp_big_24_224", 8),
 ):
-    models.add(Model(name=_name, family="mixer", build=partial(build, _timm, patch=_patch), timm_name=_timm, summary=f"timm's {_timm}"))
+    models.add(
+        Model(
+            name=_name,
+            family="mixer",
+            build=partial(build, _timm, patch=_patch),
+            timm_name=_timm,
+            summary=f"timm's {_timm}",
+        )
+    )

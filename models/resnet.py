@@ -100,7 +100,12 @@ def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> ResNet:
     """A residual network of this shape with random weights; it takes any image size."""
     # timm's plain stem is 64 wide whatever the stages are; its deep one is 2 x stem_width, and makes room for ours.
     model = ResNet(
-        BLOCKS[spec.block], spec.blocks, num_classes=num_classes, stem_type="deep", stem_width=spec.width // 2, channels=spec.channels
+        BLOCKS[spec.block],
+        spec.blocks,
+        num_classes=num_classes,
+        stem_type="deep",
+        stem_width=spec.width // 2,
+        channels=spec.channels,
     )
     if spec.stem == 3:
         return small_stem(model, spec.width)
@@ -118,7 +123,9 @@ PATTERNS = ((2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3))
 OTHERS = ((1, 1, 1, 1), *((3, 4, third, 3) for third in range(7, 36) if third != 23))
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
+def candidates(
+    image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
+) -> Iterator[tuple[Spec, float]]:
     """Stage patterns at every even width; the distance says how far the width is from the published 64.
 
     Images below 64 pixels get the small stem. There are neither patches nor MLPs to choose.
@@ -149,13 +156,26 @@ for _name, _blocks, _block in (
         )
     )
 
-families.add(Family(name="resnet", candidates=candidates, rule="ResNet-18/34/50/101/152's stages, width nearest to 64"))
+families.add(
+    Family(
+        name="resnet",
+        candidates=candidates,
+        rule="ResNet-18/34/50/101/152's stages, width nearest to 64",
+    )
+)
 
 
 def build_digits(*, image_size: int, num_classes: int) -> ResNet:
     """Stages of one basic block each behind the small stem; widths chosen for the quartet's budget."""
     channels = (8, 16, 48, 62)
-    model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=num_classes, stem_type="deep", stem_width=4, channels=channels)
+    model = ResNet(
+        BasicBlock,
+        (1, 1, 1, 1),
+        num_classes=num_classes,
+        stem_type="deep",
+        stem_width=4,
+        channels=channels,
+    )
     return small_stem(model, channels[0])
 
 
@@ -179,5 +199,16 @@ def spelled(name: str) -> Model | None:
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, blocks, block, stem = match.groups()
-    spec = Spec(width=int(width), blocks=tuple(map(int, blocks.split("-"))), block=block or "bottleneck", stem=int(stem or 7))
-    return Model(name=name, family="resnet", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")
+    spec = Spec(
+        width=int(width),
+        blocks=tuple(map(int, blocks.split("-"))),
+        block=block or "bottleneck",
+        stem=int(stem or 7),
+    )
+    return Model(
+        name=name,
+        family="resnet",
+        build=partial(build_spec, spec),
+        shape=spec,
+        summary="spelled by its name",
+    )

@@ -35,7 +35,12 @@ from bench.plugins import Family, Model, families, models
 from ._shape import Counts, at_least_one, grid, linear
 
 NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
-STAGE_DEPTHS = (1, 1, 3, 1)  # of six blocks; the proportions of PoolFormer's and ConvNeXt's small models
+STAGE_DEPTHS = (
+    1,
+    1,
+    3,
+    1,
+)  # of six blocks; the proportions of PoolFormer's and ConvNeXt's small models
 STAGE_WIDTHS = (0.25, 0.5, 1.0, 2.0)
 
 
@@ -55,11 +60,17 @@ class Spec:
     def __post_init__(self) -> None:
         at_least_one(self, "width", "depth", "patch", "hidden")
         if self.stem == "pyramid" and self.patch & (self.patch - 1):
-            raise UsageError(f"--models: {self.name}: a pyramid halves the image step by step; p has to be a power of two")
+            raise UsageError(
+                f"--models: {self.name}: a pyramid halves the image step by step; p has to be a power of two"
+            )
         if self.stages == "staged" and (self.width % 32 or self.patch % 4 or self.depth % 6):
-            raise UsageError(f"--models: {self.name}: four stages need a width in 32s, a depth in 6s and a patch in 4s")
+            raise UsageError(
+                f"--models: {self.name}: four stages need a width in 32s, a depth in 6s and a patch in 4s"
+            )
         if self.mixer == "attention" and self.width % 32:
-            raise UsageError(f"--models: {self.name}: attention heads are 32 wide; the width has to be a multiple")
+            raise UsageError(
+                f"--models: {self.name}: attention heads are 32 wide; the width has to be a multiple"
+            )
 
     @property
     def name(self) -> str:
@@ -72,7 +83,12 @@ class Spec:
             return [(self.width, self.depth, self.patch, self.hidden)]
         first = self.patch // 4
         return [
-            (int(self.width * share), self.depth * blocks // 6, first * 2**number, max(1, round(self.hidden * share)))
+            (
+                int(self.width * share),
+                self.depth * blocks // 6,
+                first * 2**number,
+                max(1, round(self.hidden * share)),
+            )
             for number, (share, blocks) in enumerate(zip(STAGE_WIDTHS, STAGE_DEPTHS, strict=True))
         ]
 
@@ -94,13 +110,19 @@ class Spec:
             params += depth * (mixer_params + linear(width, hidden) + linear(hidden, width) + norms)
             macs += depth * (mixer_macs + 2 * tokens * width * hidden)
         last = layout[-1][0]
-        return Counts(params + 2 * last + linear(last, num_classes), macs + last * num_classes, (image_size // self.patch) ** 2)
+        return Counts(
+            params + 2 * last + linear(last, num_classes),
+            macs + last * num_classes,
+            (image_size // self.patch) ** 2,
+        )
 
 
 def _mixer_counts(mixer: str, width: int, tokens: int) -> tuple[int, int]:
     """Parameters and MACs of one mixer."""
     if mixer == "attention":
-        return linear(width, 3 * width) + linear(width, width), tokens * 4 * width * width + 2 * tokens * tokens * width
+        return linear(width, 3 * width) + linear(
+            width, width
+        ), tokens * 4 * width * width + 2 * tokens * tokens * width
     if mixer == "mlp":
         hidden = token_hidden(tokens)
         return linear(tokens, hidden) + linear(hidden, tokens), 2 * tokens * hidden * width
@@ -111,7 +133,9 @@ def _mixer_counts(mixer: str, width: int, tokens: int) -> tuple[int, int]:
 
 def _stem_counts(stem: str, stride: int, width: int, image_size: int) -> tuple[int, int]:
     if stem == "patch":
-        return linear(3 * stride * stride, width), 3 * stride * stride * width * (image_size // stride) ** 2
+        return linear(3 * stride * stride, width), 3 * stride * stride * width * (
+            image_size // stride
+        ) ** 2
     params = macs = 0
     inputs, side = 3, image_size
     for outputs in pyramid_widths(stride, width):
@@ -145,9 +169,18 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, side = x.shape
         tokens = x.flatten(2).transpose(1, 2)
-        query, key, value = self.qkv(tokens).reshape(batch, -1, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (
+            self.qkv(tokens)
+            .reshape(batch, -1, 3, self.heads, width // self.heads)
+            .permute(2, 0, 3, 1, 4)
+            .unbind(0)
+        )
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(mixed.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(batch, width, height, side)
+        return (
+            self.proj(mixed.transpose(1, 2).flatten(2))
+            .transpose(1, 2)
+            .reshape(batch, width, height, side)
+        )
 
 
 class TokenMlp(nn.Module):
@@ -215,7 +248,9 @@ class Block(nn.Module):
         self.norm1 = NORMS[spec.norm](width) if mixing else None
         self.mixer = MIXERS[spec.mixer](width, side) if mixing else None
         self.norm2 = NORMS[spec.norm](width)
-        self.mlp = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1))
+        self.mlp = nn.Sequential(
+            nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mixer is not None and self.norm1 is not None:
@@ -234,7 +269,11 @@ def make_stem(spec: Spec, stride: int, width: int) -> nn.Module:
     layers: list[nn.Module] = []
     inputs = 3
     for outputs in pyramid_widths(stride, width):
-        layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), NORMS[spec.norm](outputs), nn.GELU()]
+        layers += [
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1),
+            NORMS[spec.norm](outputs),
+            nn.GELU(),
+        ]
         inputs = outputs
     return nn.Sequential(*layers, nn.Conv2d(inputs, width, 1))
 
@@ -247,7 +286,9 @@ class Skeleton(nn.Module):
         layout = spec.layout()
         width, _, stride, _ = layout[0]
         self.stem = make_stem(spec, stride, width)
-        self.position = nn.Parameter(torch.zeros(1, width, image_size // stride, image_size // stride))
+        self.position = nn.Parameter(
+            torch.zeros(1, width, image_size // stride, image_size // stride)
+        )
         nn.init.trunc_normal_(self.position, std=0.02)
         layers: list[nn.Module] = []
         for number, (width, depth, stride, hidden) in enumerate(layout):
@@ -284,15 +325,29 @@ def entry(name: str, spec: Spec, **about: object) -> Model:
 
 for _mixer in (*MIXERS, "none"):
     _spec = Spec(width=384, depth=12, mixer=_mixer, hidden=1536)
-    models.add(entry(f"skeleton_384_12_{_mixer}", _spec, summary="the controlled skeleton at ViT-S's width, depth and grid"))
+    models.add(
+        entry(
+            f"skeleton_384_12_{_mixer}",
+            _spec,
+            summary="the controlled skeleton at ViT-S's width, depth and grid",
+        )
+    )
 
 
 def _twin(mixer: str) -> Callable[..., Spec]:
-    return lambda width, depth, patch, hidden: Spec(width=width, depth=depth, mixer=mixer, patch=patch, hidden=hidden)
+    return lambda width, depth, patch, hidden: Spec(
+        width=width, depth=depth, mixer=mixer, patch=patch, hidden=hidden
+    )
 
 
 for _mixer in (*MIXERS, "none"):
-    families.add(Family(name=f"skeleton_{_mixer}", twin=_twin(_mixer), rule="the reference's width, depth and grid"))
+    families.add(
+        Family(
+            name=f"skeleton_{_mixer}",
+            twin=_twin(_mixer),
+            rule="the reference's width, depth and grid",
+        )
+    )
 
 
 @models.resolver

@@ -11,7 +11,14 @@ from torch import nn
 from bench.errors import UsageError
 from bench.plugins import Model, models
 
-FAMILIES = {"convmixer": "convmixer", "vit": "vit", "deit": "vit", "mixer": "mixer", "resmlp": "mixer", "resnet": "resnet"}
+FAMILIES = {
+    "convmixer": "convmixer",
+    "vit": "vit",
+    "deit": "vit",
+    "mixer": "mixer",
+    "resmlp": "mixer",
+    "resnet": "resnet",
+}
 
 
 def build(name: str, *, image_size: int, num_classes: int) -> nn.Module:
@@ -39,19 +46,27 @@ def timm_model(name: str) -> Model | None:
         return None
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
-        hint = f"; did you mean timm:{close[0]}?" if close else f"; `timm.list_models()` lists {len(timm.list_models())}"
+        hint = (
+            f"; did you mean timm:{close[0]}?"
+            if close
+            else f"; `timm.list_models()` lists {len(timm.list_models())}"
+        )
         raise UsageError(f"--models: timm {timm.__version__} has no model {architecture!r}{hint}")
     try:
         size = default_size(architecture)
     except RuntimeError:  # timm's word for a tag that does not exist
         plain, _, tag = architecture.partition(".")
-        raise UsageError(f"--models: timm {timm.__version__} has no weights {tag!r} of {plain}; timm:{plain} would work") from None
+        raise UsageError(
+            f"--models: timm {timm.__version__} has no weights {tag!r} of {plain}; timm:{plain} would work"
+        ) from None
     return Model(
         name=name,
         family=FAMILIES.get(architecture.partition("_")[0].rstrip("0123456789"), "other"),
         build=partial(build, architecture),
         image_size=size,
         timm_name=architecture.partition(".")[0],
-        users=not timm.models.model_entrypoint(architecture).__module__.startswith("timm."),  # registered by somebody else's package
+        users=not timm.models.model_entrypoint(architecture).__module__.startswith(
+            "timm."
+        ),  # registered by somebody else's package
         summary="timm's own",
     )

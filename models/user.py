@@ -26,7 +26,9 @@ from torch import nn
 from bench.errors import ModelFault, UsageError
 from bench.plugins import Model, models
 
-SPELLING = re.compile(r"(?P<where>.+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
+SPELLING = re.compile(
+    r"(?P<where>.+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)"
+)
 OFFERED = ("image_size", "num_classes")
 
 
@@ -41,25 +43,37 @@ def build(name: str, *, image_size: int, num_classes: int) -> Any:
             return function(**accepted)
         except TypeError as error:
             # `**kwargs` may be handed on to something that takes less, as torchvision's builders do.
-            refused = [key for key in accepted if _refuses(error, key) and key not in inspect.signature(function).parameters]
+            refused = [
+                key
+                for key in accepted
+                if _refuses(error, key) and key not in inspect.signature(function).parameters
+            ]
             if not refused:
                 raise
             accepted = {key: value for key, value in accepted.items() if key not in refused}
 
 
 def _refuses(error: TypeError, key: str) -> bool:
-    return f"unexpected keyword argument '{key}'" in str(error) or f"multiple values for keyword argument '{key}'" in str(error)
+    return f"unexpected keyword argument '{key}'" in str(
+        error
+    ) or f"multiple values for keyword argument '{key}'" in str(error)
 
 
 def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) -> dict[str, int]:
     """Those of the offered arguments that the function takes; UsageError where it wants others."""
     try:
         signature = inspect.signature(function)
-        takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
-        accepted = {key: value for key, value in offered.items() if takes_all or key in signature.parameters}
+        takes_all = any(
+            p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()
+        )
+        accepted = {
+            key: value for key, value in offered.items() if takes_all or key in signature.parameters
+        }
         signature.bind(**accepted)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"--models: {name} cannot be called with image_size and num_classes alone ({error})") from error
+        raise UsageError(
+            f"--models: {name} cannot be called with image_size and num_classes alone ({error})"
+        ) from error
     return accepted
 
 
@@ -70,11 +84,15 @@ def named(name: str) -> Any:
     try:
         module = module_of(name, match["where"])
     except SystemExit as end:
-        raise ModelFault(f"{match['where']} ended the program while it was imported: sys.exit({end.code!r}); take that out of it") from end
+        raise ModelFault(
+            f"{match['where']} ended the program while it was imported: sys.exit({end.code!r}); take that out of it"
+        ) from end
     function = getattr(module, match["function"], None)
     if not callable(function):
         found = "nothing" if function is None else f"a {type(function).__name__}"
-        raise UsageError(f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed")
+        raise UsageError(
+            f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed"
+        )
     if not isinstance(function, nn.Module):
         _accepted(name, function, dict.fromkeys(OFFERED, 1))
     return function
@@ -102,7 +120,9 @@ def module_of(name: str, where: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(alias, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[alias] = module  # dataclasses, pickle and torch.jit.script look a class's module up there
+    sys.modules[alias] = (
+        module  # dataclasses, pickle and torch.jit.script look a class's module up there
+    )
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -131,4 +151,11 @@ def user_model(name: str) -> Model | None:
     if match["where"].endswith(".py"):
         _file(name, match["where"])
     load = partial(named, name)
-    return Model(name=name, family="user", build=partial(build, name), load=load, users=True, summary="your own")
+    return Model(
+        name=name,
+        family="user",
+        build=partial(build, name),
+        load=load,
+        users=True,
+        summary="your own",
+    )

@@ -37,7 +37,9 @@ class Spec:
     def __post_init__(self) -> None:
         at_least_one(self, "width", "depth", "patch", "heads", "hidden")
         if self.width % self.heads:
-            raise UsageError(f"--models: {self.name}: a width of {self.width} does not split into {self.heads} heads")
+            raise UsageError(
+                f"--models: {self.name}: a width of {self.width} does not split into {self.heads} heads"
+            )
 
     @property
     def name(self) -> str:
@@ -49,9 +51,18 @@ class Spec:
         w, d, m, patches = self.width, self.depth, self.hidden, (image_size // self.patch) ** 2
         tokens = patches + 1
         block = linear(w, 3 * w) + linear(w, w) + linear(w, m) + linear(m, w) + 4 * w
-        params = linear(3 * self.patch**2, w) + w + tokens * w + d * block + 2 * w + linear(w, num_classes)
+        params = (
+            linear(3 * self.patch**2, w)
+            + w
+            + tokens * w
+            + d * block
+            + 2 * w
+            + linear(w, num_classes)
+        )
         per_block = tokens * (4 * w * w + 2 * w * m) + 2 * tokens * tokens * w
-        return Counts(params, 3 * self.patch**2 * w * patches + d * per_block + w * num_classes, patches)
+        return Counts(
+            params, 3 * self.patch**2 * w * patches + d * per_block + w * num_classes, patches
+        )
 
 
 def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> VisionTransformer:
@@ -68,13 +79,17 @@ def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> VisionTransf
     )
 
 
-def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> VisionTransformer:
+def build_named(
+    name: str, *, image_size: int, num_classes: int, patch: int = 16
+) -> VisionTransformer:
     """timm's transformer `name` with random weights."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
-def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]) -> Iterator[tuple[Spec, float]]:
+def candidates(
+    image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
+) -> Iterator[tuple[Spec, float]]:
     """Sensible shapes, each with its distance from the published scaling (0: on it).
 
     Heads are 64 wide (32 where 64 does not divide the width); the MLP is about four times as wide unless it is what closes the budget.
@@ -97,7 +112,12 @@ def candidates(image_size: int, patches: Sequence[int], *, free_mlp: bool, reach
                     )
 
 
-SIZES = {"ti": ("tiny", 192, 12), "s": ("small", 384, 12), "b": ("base", 768, 12), "l": ("large", 1024, 24)}
+SIZES = {
+    "ti": ("tiny", 192, 12),
+    "s": ("small", 384, 12),
+    "b": ("base", 768, 12),
+    "l": ("large", 1024, 24),
+}
 
 
 def _add_named(kind: str, size: str, patch: int) -> None:
@@ -134,7 +154,13 @@ for _size in ("ti", "s", "b"):
 
 def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
     """The transformer of this width, depth and grid."""
-    return Spec(width=width, depth=depth, patch=patch, heads=max(1, width // (64 if width % 64 == 0 else 32)), hidden=hidden)
+    return Spec(
+        width=width,
+        depth=depth,
+        patch=patch,
+        heads=max(1, width // (64 if width % 64 == 0 else 32)),
+        hidden=hidden,
+    )
 
 
 families.add(
@@ -178,4 +204,10 @@ def spelled(name: str) -> Model | None:
         heads=usual if heads is None else heads,
         hidden=4 * width if hidden is None else hidden,
     )
-    return Model(name=name, family="vit", build=partial(build_spec, spec), shape=spec, summary="spelled by its name")
+    return Model(
+        name=name,
+        family="vit",
+        build=partial(build_spec, spec),
+        shape=spec,
+        summary="spelled by its name",
+    )

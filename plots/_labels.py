@@ -22,10 +22,14 @@ NEAR: list[tuple[float, float, Side]] = [
     (0, 10, "center"),
     (0, -10, "center"),
 ]
-OFFSETS = [(dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR]
+OFFSETS = [
+    (dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR
+]
 
 
-def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]], obstacles: list[Bbox]) -> None:
+def place(
+    figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]], obstacles: list[Bbox]
+) -> None:
     """Write `text` in `colour` near each (x, y, text, colour), clear of the other texts, points and `obstacles`.
 
     Obstacles are boxes in display coordinates. Where no place is free the one with the least overlap is taken, with a
@@ -40,7 +44,15 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
         taken.append(Bbox.from_extents(px - 7, py - 7, px + 7, py + 7))
     for x, y, text, colour in sorted(points, key=lambda point: -point[1]):
         best: tuple[float, float, float, Side] | None = None
-        label = axes.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=7.5, color=colour, va="center")
+        label = axes.annotate(
+            text,
+            (x, y),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=colour,
+            va="center",
+        )
         label.set_in_layout(False)
         for dx, dy, ha in OFFSETS:
             cost = _cost(_moved(label, renderer, dx, dy, ha), taken, frame)
@@ -52,7 +64,11 @@ def place(figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]
         taken.append(_moved(label, renderer, *best[1:]))
         if max(abs(best[1]), abs(best[2])) > 12:
             axes.annotate(
-                "", (x, y), xytext=best[1:3], textcoords="offset points", arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5}
+                "",
+                (x, y),
+                xytext=best[1:3],
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
             )
     figure.set_layout_engine(None)  # places were chosen within this arrangement
 

@@ -63,16 +63,27 @@ def draw(summary: Summary, metric: str, *, title: str) -> dict[str, Figure]:
         if points := _measured(summary, quantity, contestants):
             stem = f"pareto_{metric}_{name}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = _figure(summary, quantity, points, title, f"top-1 on {name}, measured (filled), {how}; {caveat}")
+            drawn[stem] = _figure(
+                summary,
+                quantity,
+                points,
+                title,
+                f"top-1 on {name}, measured (filled), {how}; {caveat}",
+            )
     if points := _published(summary, quantity):
         subtitle = "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a teacher)"
-        drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, quantity, points, title, subtitle)
+        drawn[f"pareto_{metric}_imagenet_published"] = _figure(
+            summary, quantity, points, title, subtitle
+        )
     return drawn
 
 
 def _quantity(summary: Summary, metric: str) -> Quantity | None:
     """Of several batch sizes the largest."""
-    return max((quantity for row in summary.rows for quantity in row.values if quantity.metric == metric), default=None)
+    return max(
+        (quantity for row in summary.rows for quantity in row.values if quantity.metric == metric),
+        default=None,
+    )
 
 
 def _rows(summary: Summary, quantity: Quantity) -> list[Row]:
@@ -92,7 +103,13 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
         first, y = one.rows[0], one.top1
         row = rows.get(first.model)
         seconds = [found for seed in one.measured if (found := seed.says("train_s"))]
-        x = (mean_of_seeds(seconds) if seconds else None) if quantity == TRAINING_TIME else row.value(quantity.metric) if row else None
+        x = (
+            (mean_of_seeds(seconds) if seconds else None)
+            if quantity == TRAINING_TIME
+            else row.value(quantity.metric)
+            if row
+            else None
+        )
         if x is None or y is None or y.low is None or y.high is None:
             continue
         points.append(
@@ -112,7 +129,10 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
 def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     points = []
     for row in _rows(summary, quantity):
-        found, x = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies), row.value(quantity.metric)
+        found, x = (
+            published.of(row.about.timm_name, row.image_size, summary.imported.accuracies),
+            row.value(quantity.metric),
+        )
         plain = [entry.top1 * 100 for entry in found if entry.plain]
         values = plain or [entry.top1 * 100 for entry in found]
         if values and x:
@@ -121,7 +141,9 @@ def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     return points
 
 
-def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: str, subtitle: str) -> Figure:
+def _figure(
+    summary: Summary, quantity: Quantity, points: list[Point], title: str, subtitle: str
+) -> Figure:
     factor, unit = scale(quantity.unit)
     if quantity == TRAINING_TIME:
         factor, unit = 1.0, "s"
@@ -132,7 +154,9 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
         subtitle += f"; dashed: the front{_of_chances(chances, trust)}"
     if hidden := len(points) > NAMED:
         subtitle += "; named: what may be on the front" if places else "; too many to name"
-    figure, axes = new_figure(f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}")
+    figure, axes = new_figure(
+        f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}"
+    )
     for name in dict.fromkeys(point.family for point in points):
         _draw_points(axes, [point for point in points if point.family == name], factor)
     axes.set_xlabel(f"{title} in {unit} ({'more' if higher else 'less'} is better)")
@@ -141,15 +165,30 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], title: st
     axes.margins(x=0.14, y=0.12)
     steps = [(points[at].x.value * factor, points[at].y.value) for at in places]
     if steps:
-        axes.plot(*zip(*steps, strict=True), color="#999999", lw=1, ls="--", zorder=0, drawstyle="steps-post", label="front")
+        axes.plot(
+            *zip(*steps, strict=True),
+            color="#999999",
+            lw=1,
+            ls="--",
+            zorder=0,
+            drawstyle="steps-post",
+            label="front",
+        )
     _legend(figure, points)
-    named = [(point, chance) for point, chance in zip(points, chances, strict=True) if not hidden or (chance or 0) >= 0.05]
+    named = [
+        (point, chance)
+        for point, chance in zip(points, chances, strict=True)
+        if not hidden or (chance or 0) >= 0.05
+    ]
     figure.draw_without_rendering()
     bars = [box for point in points for box in _bars(axes, point, factor)] + _steps(axes, steps)
     place(
         figure,
         axes,
-        [(point.x.value * factor, point.y.value, _label(point, chance), family(point.family)[1]) for point, chance in named],
+        [
+            (point.x.value * factor, point.y.value, _label(point, chance), family(point.family)[1])
+            for point, chance in named
+        ],
         bars,
     )
     return figure
@@ -166,10 +205,16 @@ def _trust(summary: Summary, quantity: Quantity) -> Grade | None:
 def _of_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
     if trust and not trust.marks:
         return f"; no % of being on it, the speeds' grade is: {trust.word}"
-    return "; no % of being on it: timed in one process" if None in chances else ", % behind a name: probability of being on it"
+    return (
+        "; no % of being on it: timed in one process"
+        if None in chances
+        else ", % behind a name: probability of being on it"
+    )
 
 
-def _front(points: list[Point], *, higher: bool, sure: bool) -> tuple[list[int], list[float] | list[None]]:
+def _front(
+    points: list[Point], *, higher: bool, sure: bool
+) -> tuple[list[int], list[float] | list[None]]:
     """Places on the front and every point's probability of being there; nothing of the kind for what is published.
 
     No probabilities either of costs that are not `sure`.
@@ -178,7 +223,9 @@ def _front(points: list[Point], *, higher: bool, sure: bool) -> tuple[list[int],
         return [], [None] * len(points)
     candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
     places = front([(point.x.value, point.y.value) for point in points], higher=higher)
-    return places, (probabilities(candidates, higher=higher) if sure else None) or [None] * len(points)
+    return places, (probabilities(candidates, higher=higher) if sure else None) or [None] * len(
+        points
+    )
 
 
 def _label(point: Point, chance: float | None) -> str:
@@ -201,18 +248,42 @@ def _draw_points(axes: Axes, points: list[Point], factor: float) -> None:
     _, colour, marker = family(points[0].family)
     xs = [point.x.value * factor for point in points]
     if points[0].filled:
-        axes.vlines(xs, [point.low for point in points], [point.high for point in points], color=colour, linewidth=1)
-        known = [(point.y.value, point.x.low * factor, point.x.high * factor) for point in points if point.x.low and point.x.high]
+        axes.vlines(
+            xs,
+            [point.low for point in points],
+            [point.high for point in points],
+            color=colour,
+            linewidth=1,
+        )
+        known = [
+            (point.y.value, point.x.low * factor, point.x.high * factor)
+            for point in points
+            if point.x.low and point.x.high
+        ]
         if known:
             axes.hlines(*zip(*known, strict=True), color=colour, linewidth=1)
         axes.plot(xs, [point.y.value for point in points], marker, color=colour, markersize=7)
         return
     for solid, style in ((True, "solid"), (False, "dotted")):
-        of = [(x, point.low, point.high) for x, point in zip(xs, points, strict=True) if point.solid is solid]
+        of = [
+            (x, point.low, point.high)
+            for x, point in zip(xs, points, strict=True)
+            if point.solid is solid
+        ]
         if of:
             axes.vlines(*zip(*of, strict=True), color=colour, linewidth=1.4, linestyle=style)
-    ends = [(x, end) for x, point in zip(xs, points, strict=True) for end in sorted({point.low, point.high})]
-    axes.plot(*zip(*ends, strict=True), marker, markerfacecolor="white", markeredgecolor=colour, markersize=6.5)
+    ends = [
+        (x, end)
+        for x, point in zip(xs, points, strict=True)
+        for end in sorted({point.low, point.high})
+    ]
+    axes.plot(
+        *zip(*ends, strict=True),
+        marker,
+        markerfacecolor="white",
+        markeredgecolor=colour,
+        markersize=6.5,
+    )
 
 
 def _legend(figure: Figure, points: list[Point]) -> None:
@@ -220,17 +291,30 @@ def _legend(figure: Figure, points: list[Point]) -> None:
     axes = figure.axes[0]
     for name in dict.fromkeys(point.family for point in points):
         label, colour, marker = family(name)
-        axes.plot([], [], marker, color=colour, markerfacecolor=colour if points[0].filled else "white", markersize=6.5, label=label)
+        axes.plot(
+            [],
+            [],
+            marker,
+            color=colour,
+            markerfacecolor=colour if points[0].filled else "white",
+            markersize=6.5,
+            label=label,
+        )
     figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
 
 
 def _bars(axes: Axes, point: Point, factor: float) -> list[Bbox]:
     """The space that a point's intervals take, so that no label is written over them."""
     to_display = axes.transData.transform
-    (x, low), (_, high) = to_display((point.x.value * factor, point.low)), to_display((point.x.value * factor, point.high))
+    (x, low), (_, high) = (
+        to_display((point.x.value * factor, point.low)),
+        to_display((point.x.value * factor, point.high)),
+    )
     boxes = [Bbox.from_extents(x - 4, low - 8, x + 4, high + 8)]
     if point.x.low is not None and point.x.high is not None:
-        (left, y), (right, _) = (to_display((end * factor, point.y.value)) for end in (point.x.low, point.x.high))
+        (left, y), (right, _) = (
+            to_display((end * factor, point.y.value)) for end in (point.x.low, point.x.high)
+        )
         boxes.append(Bbox.from_extents(left, y - 3, right, y + 3))
     return boxes
 

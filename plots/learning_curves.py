@@ -36,7 +36,9 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
             name = f"{name}_{len(drawn)}"
         for unit, label in UNITS.items():
             known = [pair for pair in trained if unit != "macs" or pair[0].rows[0].model in macs]
-            known = [pair for pair in known if unit != "seconds" or pair[0].detail("train_s") is not None]
+            known = [
+                pair for pair in known if unit != "seconds" or pair[0].detail("train_s") is not None
+            ]
             if known:
                 subtitle = f"{', '.join(part for part in key if part)} · mean over seeds, band: their range · {LIMIT}"
                 drawn[f"curves_{unit}_{name}"] = _figure(known, unit, label, subtitle, macs)
@@ -44,14 +46,26 @@ def learning_curves(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 
 def _figure(
-    trained: list[tuple[Contestant, Any]], unit: str, label: str, subtitle: str, macs: dict[str, float]
+    trained: list[tuple[Contestant, Any]],
+    unit: str,
+    label: str,
+    subtitle: str,
+    macs: dict[str, float],
 ) -> matplotlib.figure.Figure:
     figure, axes = new_figure("Select accuracy while training", subtitle)
     for one, found in trained:
         _, colour, marker = family(one.rows[0].about.family)
         xs = np.mean([_x(row, arrays, unit, macs) for row, arrays in found], axis=0)
         ys = np.array([arrays["select_top1"] for _, arrays in found]) * 100
-        axes.plot(xs, ys.mean(axis=0), color=colour, marker=marker, markersize=3, linewidth=1.2, label=one.name)
+        axes.plot(
+            xs,
+            ys.mean(axis=0),
+            color=colour,
+            marker=marker,
+            markersize=3,
+            linewidth=1.2,
+            label=one.name,
+        )
         axes.fill_between(xs, ys.min(axis=0), ys.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(label)
     axes.set_ylabel("top-1 % on the select split")
@@ -69,4 +83,10 @@ def _x(row: Accuracy, arrays: dict[str, Any], unit: str, macs: dict[str, float])
     return arrays["select_step"] * (float(row.detail["epochs"]) / float(row.detail["steps"]))
 
 
-figures.add(Figure(name="learning_curves", draw=learning_curves, summary="select accuracy over epochs, compute and time"))
+figures.add(
+    Figure(
+        name="learning_curves",
+        draw=learning_curves,
+        summary="select accuracy over epochs, compute and time",
+    )
+)

@@ -21,7 +21,10 @@ def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """One figure per data set: a column per model (its first seed), a row before and one after training."""
     drawn: dict[str, matplotlib.figure.Figure] = {}
     by_data: dict[str, dict[str, Accuracy]] = {}
-    for one in sorted(summary.accuracies, key=lambda one: (family_order(one.about.family), one.model, one.arm.seed or 0)):
+    for one in sorted(
+        summary.accuracies,
+        key=lambda one: (family_order(one.about.family), one.model, one.arm.seed or 0),
+    ):
         if one.fields_file and "row" in one.fields.get(f"after_{one.arm.image_size}", {}):
             by_data.setdefault(one.arm.data, {}).setdefault(one.model, one)
     for data, models in by_data.items():
@@ -31,18 +34,24 @@ def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 
 def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(figsize=(1.9 * len(rows) + 0.4, 4.9), dpi=150, layout="constrained")
+    figure = matplotlib.figure.Figure(
+        figsize=(1.9 * len(rows) + 0.4, 4.9), dpi=150, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(rows), squeeze=False)
     for column, one in enumerate(rows):
         arrays = read_arrays(one.path, one.fields_file or "")
         size = one.arm.image_size
         for row, when in enumerate(("before", "after")):
-            _panel(panels[row][column], arrays[f"field_{when}_{size}"], one.fields[f"{when}_{size}"])
+            _panel(
+                panels[row][column], arrays[f"field_{when}_{size}"], one.fields[f"{when}_{size}"]
+            )
         panels[0][column].set_title(_short(one), fontsize=7.5, color=family(one.about.family)[1])
     for row, when in enumerate(("before training", "after training")):
         panels[row][0].set_ylabel(when, fontsize=9)
-    figure.suptitle(f"Effective receptive fields on {data}", fontsize=12, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(
+        f"Effective receptive fields on {data}", fontsize=12, fontweight="bold", x=0.01, ha="left"
+    )
     figure.supxlabel(
         "gradient of the central output, absolute, mean over 256 images; circle: radius of half its mass, and its share of an even "
         "field's; dashed: 90 %; * the canvas may be what ends it",
@@ -62,12 +71,22 @@ def _panel(axes: Axes, field: Any, said: dict[str, Any]) -> None:
     axes.imshow(np.sqrt(field / field.max()), cmap="magma", extent=(0, side, side, 0))
     centre = (said["column"], said["row"])
     for radius, style in ((said["r50"], "-"), (said["r90"], "--")):
-        axes.add_patch(Circle(centre, radius, fill=False, color="#56B4E9", linewidth=1.2, linestyle=style))
+        axes.add_patch(
+            Circle(centre, radius, fill=False, color="#56B4E9", linewidth=1.2, linestyle=style)
+        )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(f"r50 {said['r50']:.1f} px, {said['share50']:.0%}{' *' if said['saturated'] else ''}", fontsize=7.5)
+    axes.set_xlabel(
+        f"r50 {said['r50']:.1f} px, {said['share50']:.0%}{' *' if said['saturated'] else ''}",
+        fontsize=7.5,
+    )
 
 
 figures.add(
-    Figure(name="receptive_fields", draw=receptive_fields, of_studies=True, summary="effective receptive fields before and after training")
+    Figure(
+        name="receptive_fields",
+        draw=receptive_fields,
+        of_studies=True,
+        summary="effective receptive fields before and after training",
+    )
 )

@@ -14,16 +14,28 @@ from bench.studies.speed.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZ
 from ._style import family, log_ticks
 
 WAYS = {
-    "images of 112 to 896 pixels, patches of 16": {name: [Speed(model, size) for size in SIZES] for name, model in BY_IMAGE.items()},
-    "patches of 32 to 4 pixels, images of 224": {name: [Speed(model.format(p)) for p in PATCHES] for name, model in BY_PATCH.items()},
+    "images of 112 to 896 pixels, patches of 16": {
+        name: [Speed(model, size) for size in SIZES] for name, model in BY_IMAGE.items()
+    },
+    "patches of 32 to 4 pixels, images of 224": {
+        name: [Speed(model.format(p)) for p in PATCHES] for name, model in BY_PATCH.items()
+    },
 }
-METRICS = {"latency": ("latency in ms, batch 1", 1e3), "memory": ("peak memory in GB, batch 1", 1e-9)}
+METRICS = {
+    "latency": ("latency in ms, batch 1", 1e3),
+    "memory": ("peak memory in GB, batch 1", 1e-9),
+}
 
 
 def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Two by two panels; nothing where the study was not run."""
     evidence = Evidence(summary)
-    if not any(evidence.median(one, "latency") for ways in WAYS.values() for speeds in ways.values() for one in speeds[-1:]):
+    if not any(
+        evidence.median(one, "latency")
+        for ways in WAYS.values()
+        for speeds in ways.values()
+        for one in speeds[-1:]
+    ):
         return {}
     figure = matplotlib.figure.Figure(figsize=(9.0, 7.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -51,12 +63,21 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
     shown: list[float] = []
     for name, speeds in by_family.items():
         values = [evidence.median(one, metric) for one in speeds]
-        points = [(tokens, value * factor) for tokens, value in zip(TOKENS, values, strict=True) if value]
+        points = [
+            (tokens, value * factor) for tokens, value in zip(TOKENS, values, strict=True) if value
+        ]
         if points:
             title, colour, marker = family(name)
             one_model = len({one.model for one in speeds}) == 1
             label = f"{title}, {speeds[0].model}" if one_model else title
-            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
+            axes.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.4,
+                label=label,
+            )
             shown += [value for _, value in points]
             lowest += [value for tokens, value in points if tokens == TOKENS[-2]]
     axes.set_xscale("log")
@@ -74,4 +95,11 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
     axes.spines[["top", "right"]].set_visible(False)
 
 
-figures.add(Figure(name="resolution", draw=resolution, of_studies=True, summary="latency and memory over tokens"))
+figures.add(
+    Figure(
+        name="resolution",
+        draw=resolution,
+        of_studies=True,
+        summary="latency and memory over tokens",
+    )
+)

@@ -33,15 +33,29 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         points = []
         for one in here:
             _, colour, marker = family(one.row.about.family)
-            axes.plot([one.intensity], [one.rate / 1e9], marker=marker, color=colour, ms=6.5, ls="none")
+            axes.plot(
+                [one.intensity], [one.rate / 1e9], marker=marker, color=colour, ms=6.5, ls="none"
+            )
             points.append((one.intensity, one.rate / 1e9, one.row.model, colour))
         ridge = top / bandwidth
-        low, high = min([ridge, *(x for x, *_ in points)]) / 2, max([ridge, *(x for x, *_ in points)]) * 2
-        axes.plot([low, ridge, high], [low * bandwidth / 1e9, top / 1e9, top / 1e9], color="#000000", lw=1.2)
+        low, high = (
+            min([ridge, *(x for x, *_ in points)]) / 2,
+            max([ridge, *(x for x, *_ in points)]) * 2,
+        )
+        axes.plot(
+            [low, ridge, high],
+            [low * bandwidth / 1e9, top / 1e9, top / 1e9],
+            color="#000000",
+            lw=1.2,
+        )
         log_ticks(axes, "x", [low, high], always=True)
         log_ticks(axes, "y", [top / 1e9], always=True)
-        axes.set_ylim(0.5 * min([low * bandwidth / 1e9, *(y for _, y, *_ in points)]), 1.8 * top / 1e9)
-        axes.set_xlabel("multiply-adds per byte (weights once per batch, every output written and read once)")
+        axes.set_ylim(
+            0.5 * min([low * bandwidth / 1e9, *(y for _, y, *_ in points)]), 1.8 * top / 1e9
+        )
+        axes.set_xlabel(
+            "multiply-adds per byte (weights once per batch, every output written and read once)"
+        )
         axes.set_ylabel("GMAC/s (more is better)")
         for name in dict.fromkeys(one.row.about.family for one in here):
             label, colour, marker = family(name)
@@ -54,4 +68,8 @@ def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     return drawn
 
 
-figures.add(Figure(name="roofline", draw=roofline, summary="every model under this machine's measured ceilings"))
+figures.add(
+    Figure(
+        name="roofline", draw=roofline, summary="every model under this machine's measured ceilings"
+    )
+)

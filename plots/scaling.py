@@ -20,18 +20,24 @@ def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Per image size: one figure over batch sizes, one over parameters; each only where it has a line."""
     drawn = {}
     for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        rows = of_one_policy([row for row in summary.rows if row.image_size == size and row.by_batch("throughput")])
+        rows = of_one_policy(
+            [row for row in summary.rows if row.image_size == size and row.by_batch("throughput")]
+        )
         machine = summary.machine.hardware
         swept = [row for row in rows if len(row.by_batch("throughput")) >= BATCHES][:LINES]
         if swept:
-            drawn[f"scaling_batch_{size}"] = _over_batches(swept, f"{size} px, {swept[0].policy} on {machine}")
+            drawn[f"scaling_batch_{size}"] = _over_batches(
+                swept, f"{size} px, {swept[0].policy} on {machine}"
+            )
         families: dict[str, list[Row]] = {}
         for row in rows:
             if row.value("params"):
                 families.setdefault(row.about.family, []).append(row)
         if any(len({_params(row) for row in found}) > 1 for found in families.values()):
             batch = max(rows[0].by_batch("throughput"))
-            drawn[f"scaling_size_{size}"] = _over_sizes(families, f"{size} px, batch {batch}, {rows[0].policy} on {machine}")
+            drawn[f"scaling_size_{size}"] = _over_sizes(
+                families, f"{size} px, batch {batch}, {rows[0].policy} on {machine}"
+            )
     return drawn
 
 
@@ -42,17 +48,32 @@ def _params(row: Row) -> float:
 
 
 def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
-    figure, axes = new_figure("Throughput against batch size", f"median and 95 % interval · {where}")
+    figure, axes = new_figure(
+        "Throughput against batch size", f"median and 95 % interval · {where}"
+    )
     ends = []
     for row in sorted(rows, key=lambda row: (family_order(row.about.family), row.model)):
         _, colour, marker = family(row.about.family)
-        found = sorted((quantity.batch_size, value) for quantity, value in row.values.items() if quantity.metric == "throughput")
-        axes.plot([batch for batch, _ in found], [value.value for _, value in found], color=colour, marker=marker, lw=1.2, ms=5)
+        found = sorted(
+            (quantity.batch_size, value)
+            for quantity, value in row.values.items()
+            if quantity.metric == "throughput"
+        )
+        axes.plot(
+            [batch for batch, _ in found],
+            [value.value for _, value in found],
+            color=colour,
+            marker=marker,
+            lw=1.2,
+            ms=5,
+        )
         for batch, value in found:
             if value.low is not None and value.high is not None:
                 axes.vlines(batch, value.low, value.high, color=colour, linewidth=1)
         ends.append((float(found[-1][0]), found[-1][1].value, row.model, colour))
-    log_ticks(axes, "x", [float(batch) for row in rows for batch in row.by_batch("throughput")], base=2)
+    log_ticks(
+        axes, "x", [float(batch) for row in rows for batch in row.by_batch("throughput")], base=2
+    )
     log_ticks(axes, "y", [value for row in rows for value in row.by_batch("throughput").values()])
     axes.set_xlabel("images per call")
     axes.set_ylabel("img/s (more is better)")
@@ -63,7 +84,10 @@ def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
 
 
 def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure.Figure:
-    figure, axes = new_figure("Throughput against parameters", f"lines join the models of a family; median and 95 % interval · {where}")
+    figure, axes = new_figure(
+        "Throughput against parameters",
+        f"lines join the models of a family; median and 95 % interval · {where}",
+    )
     points, speeds = [], []
     for name in sorted(families, key=family_order):
         label, colour, marker = family(name)
@@ -88,4 +112,6 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
     return figure
 
 
-figures.add(Figure(name="scaling", draw=scaling, summary="throughput over batch size and over model size"))
+figures.add(
+    Figure(name="scaling", draw=scaling, summary="throughput over batch size and over model size")
+)

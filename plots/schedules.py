@@ -21,16 +21,28 @@ def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     for key, contestants in trained_rows(summary).items():
         for one in contestants:
             for _, arrays in curves(one):
-                found.setdefault(" ".join(part for part in key[2:] if part), arrays["learning_rate"])
+                found.setdefault(
+                    " ".join(part for part in key[2:] if part), arrays["learning_rate"]
+                )
     if not found:
         return {}
-    figure, axes = new_figure("Learning rate", "as taken by a real training, step by step; all models of a recipe take the same")
+    figure, axes = new_figure(
+        "Learning rate",
+        "as taken by a real training, step by step; all models of a recipe take the same",
+    )
     tops = []
     for (name, rates), colour in zip(found.items(), COLOURS * len(found), strict=False):
         share = np.arange(len(rates)) / len(rates)
         axes.plot(share, rates, color=colour, linewidth=1.4)
         top = int(np.argmax(rates))
-        tops.append((float(share[top]), float(rates[top]), name.removeprefix("recipe ").partition(" ")[0], colour))
+        tops.append(
+            (
+                float(share[top]),
+                float(rates[top]),
+                name.removeprefix("recipe ").partition(" ")[0],
+                colour,
+            )
+        )
     axes.set_xlabel("share of all steps")
     axes.set_ylabel("learning rate")
     axes.set_xlim(0, 1)
@@ -41,4 +53,10 @@ def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     return {"schedules": figure}
 
 
-figures.add(Figure(name="schedules", draw=schedules, summary="the learning rate of every step, from real trainings"))
+figures.add(
+    Figure(
+        name="schedules",
+        draw=schedules,
+        summary="the learning rate of every step, from real trainings",
+    )
+)

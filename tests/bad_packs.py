@@ -111,7 +111,10 @@ PACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "arrays_are_hello": (lambda folder: sealed(honest(folder, b"hello")), "not a zip file"),
     "arrays_are_a_bomb": (lambda folder: sealed(honest(folder, bomb(1 << 30))), "cannot be read"),
     "arrays_say_they_are_a_bomb": (with_array(bytes(100 << 20)), "unpacks to 105 MB"),
-    "a_bomb": (lambda folder: zipped({f"{RECORDS}/a.jsonl": bytes(200 << 20)}), "unpacks to 210 MB"),
+    "a_bomb": (
+        lambda folder: zipped({f"{RECORDS}/a.jsonl": bytes(200 << 20)}),
+        "unpacks to 210 MB",
+    ),
     "shape_lies": (
         lambda folder: sealed(honest(folder, zipped({"a.npy": npy(header("(1000000000000,)"))}))),
         "8,000,000,000,000 bytes, and 0",
@@ -121,7 +124,10 @@ PACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "header_is_deep": (with_array(npy("(" * 9000)), "cannot be read"),
     "objects": (with_array(npy(header("(1,)", "|O"), bytes(8))), "numbers or booleans"),
     "array_is_hello": (with_array(b"hello"), "cannot be read"),
-    "array_outside": (lambda folder: sealed(honest(folder, zipped({"../a.npy": b"hello"}))), "refused unread"),
+    "array_outside": (
+        lambda folder: sealed(honest(folder, zipped({"../a.npy": b"hello"}))),
+        "refused unread",
+    ),
     "encrypted": (lambda folder: patched(sealed(honest(folder)), -2, b"\x01"), "is encrypted"),
     "unknown_method": (lambda folder: patched(sealed(honest(folder)), 0, b"\x63"), "method 99"),
     "bzip2": (lambda folder: zipped(honest(folder), zipfile.ZIP_BZIP2), "method 12"),
@@ -129,17 +135,34 @@ PACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
         lambda folder: zipped({MANIFEST: DEEP_LIST, **honest(folder)}),
         "no readable manifest.json",
     ),
-    "list_is_a_list": (lambda folder: zipped({MANIFEST: b"[]", **honest(folder)}), "no readable manifest.json"),
-    "list_of_numbers": (lambda folder: zipped({MANIFEST: b'{"format":1,"files":{"a":1},"sha256":"0"}', **honest(folder)}), "no readable"),
-    "format_is_text": (lambda folder: zipped({MANIFEST: b'{"format":"1","files":{},"sha256":"0"}'}), "no readable manifest.json"),
+    "list_is_a_list": (
+        lambda folder: zipped({MANIFEST: b"[]", **honest(folder)}),
+        "no readable manifest.json",
+    ),
+    "list_of_numbers": (
+        lambda folder: zipped(
+            {MANIFEST: b'{"format":1,"files":{"a":1},"sha256":"0"}', **honest(folder)}
+        ),
+        "no readable",
+    ),
+    "format_is_text": (
+        lambda folder: zipped({MANIFEST: b'{"format":"1","files":{},"sha256":"0"}'}),
+        "no readable manifest.json",
+    ),
     "a_link": (lambda folder: link(), "a link"),
     "two_of_one_name": (lambda folder: doubled(), "two files of one name"),
     "crowded": (lambda folder: crowded(50_100), "more than 50,000 files"),
     "absolute": (lambda folder: zipped({"/etc/records/a.jsonl": b""}), "refused unread"),
     "above": (lambda folder: zipped({"../a/records/a.jsonl": b""}), "refused unread"),
     "a_folder": (lambda folder: zipped({f"{RECORDS}/": b""}), "refused unread"),
-    "record_is_deep": (lambda folder: sealed({f"{RECORDS}/a.jsonl": b"[" * 100_000 + b"\n"}), "line 1 is damaged"),
-    "record_of_commas": (lambda folder: sealed({f"{RECORDS}/a.jsonl": b"[" + b"0," * 5_000_000 + b"0]\n"}), "values"),
+    "record_is_deep": (
+        lambda folder: sealed({f"{RECORDS}/a.jsonl": b"[" * 100_000 + b"\n"}),
+        "line 1 is damaged",
+    ),
+    "record_of_commas": (
+        lambda folder: sealed({f"{RECORDS}/a.jsonl": b"[" + b"0," * 5_000_000 + b"0]\n"}),
+        "values",
+    ),
 }
 
 

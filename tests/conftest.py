@@ -25,7 +25,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import torch
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is imported: its kernels then run without a GPU
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # read when Triton is imported: its kernels then run without a GPU
 
 from bench.measure.messages import Failure, Job, Samples, Window
 from bench.measure.timing import Times
@@ -106,12 +108,21 @@ class FakeWorker:
             raise failure
         return dict(self.pool.setup)
 
-    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = lambda: None) -> Samples:
+    def take(
+        self,
+        window: Window,
+        heard: Callable[[str], None],
+        glance: Callable[[], None] = lambda: None,
+    ) -> Samples:
         batch = getattr(self.job.arm, "batch_size", 0)
         self.pool.requests.append((self.job.arm.model, batch, window.metric))
         self.pool.clock.spend(self.pool.seconds_per_window)
-        detail = {"top1": {"correct": 9, "images": 10}, "energy": {"net_j": 1.0}}.get(window.metric, {})
-        return Samples(self.pool.script(self.job, window), detail, seconds=self.pool.seconds_per_window)
+        detail = {"top1": {"correct": 9, "images": 10}, "energy": {"net_j": 1.0}}.get(
+            window.metric, {}
+        )
+        return Samples(
+            self.pool.script(self.job, window), detail, seconds=self.pool.seconds_per_window
+        )
 
     def close(self) -> None:
         self.pool.alive -= 1
@@ -126,7 +137,9 @@ class Silent:
         self.warnings: list[str] = []
         self.notes: list[str] = []
 
-    def planned(self, machine: object, folder: object, tasks: list[object], open_tasks: list[object]) -> None:
+    def planned(
+        self, machine: object, folder: object, tasks: list[object], open_tasks: list[object]
+    ) -> None:
         self.open_tasks = open_tasks
 
     def warn(self, text: str) -> None:
@@ -170,47 +183,108 @@ def speed_record(
     """A finished record of one speed metric with one value per round: latency at batch 1, others at 4; `life` rounds a process."""
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
-    arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=batch_size)
+    arm = SpeedArm(
+        model=model,
+        image_size=224,
+        num_classes=1000,
+        policy="fp32",
+        device="cpu",
+        batch_size=batch_size,
+    )
     path = store.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])
-        store.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+        store.append(
+            path,
+            RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]),
+        )
     store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
     return path
 
 
-def sound_pair(folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_size: int = 224) -> None:
+def sound_pair(
+    folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_size: int = 224
+) -> None:
     """A run's A/A pair, whose ratio is what is said to a thousandth: speeds beside it earn their marks where that is 1."""
     for model, level in (("vit_s16", 13.0), ("deit_s16", 13.0 * ratio)):
-        arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy="channels_last", device="cpu", batch_size=4)
+        arm = SpeedArm(
+            model=model,
+            image_size=image_size,
+            num_classes=1000,
+            policy="channels_last",
+            device="cpu",
+            batch_size=4,
+        )
         path = store.create(folder, arm, {"protocol": protocol}, About(family="vit"))
-        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="sentinel"))
+        store.append(
+            path,
+            RunLine(
+                run="r1",
+                started="2026-01-01",
+                version="0",
+                commit=None,
+                seed=0,
+                machine=MACHINE,
+                role="sentinel",
+            ),
+        )
         for number in range(1, 13):
             off = 1 + (0.001 if model == "vit_s16" else -0.001) * (number % 3 - 1)
-            sample = Sample(metric="throughput", unit="image/s", better="higher", values=[level * off])
-            store.append(path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample]))
+            sample = Sample(
+                metric="throughput", unit="image/s", better="higher", values=[level * off]
+            )
+            store.append(
+                path, RoundLine(run="r1", round=number, worker=(number + 2) // 3, samples=[sample])
+            )
         store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
 
 
-def finished(folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, about: About | None = None) -> Path:
+def finished(
+    folder: Path, arm: Arm, samples: list[Sample], *, rounds: int = 8, about: About | None = None
+) -> Path:
     """A finished record of any arm, with the same samples in every round."""
     path = store.create(folder, arm, {"protocol": 1}, about or About(family="vit"))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     for number in range(1, rounds + 1):
-        store.append(path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples))
+        store.append(
+            path, RoundLine(run="r1", round=number, worker=(number + 1) // 2, samples=samples)
+        )
     store.append(path, EndLine(run="r1", status="ok", metrics=[one.metric for one in samples]))
     return path
 
 
-def count_record(folder: Path, model: str, params: int, macs: int, *, family: str = "vit", timm: str | None = None) -> Path:
+def count_record(
+    folder: Path,
+    model: str,
+    params: int,
+    macs: int,
+    *,
+    family: str = "vit",
+    timm: str | None = None,
+) -> Path:
     """A finished count record."""
     arm = CountArm(model=model, image_size=224, num_classes=1000)
     path = store.create(folder, arm, {"protocol": 1}, About(family=family, timm_name=timm))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     samples = [
         Sample(metric="params", unit="parameter", better="lower", values=[float(params)]),
-        Sample(metric="macs", unit="MAC", better="lower", values=[float(macs)], detail={"uncounted": {"aten::add": 3}}),
+        Sample(
+            metric="macs",
+            unit="MAC",
+            better="lower",
+            values=[float(macs)],
+            detail={"uncounted": {"aten::add": 3}},
+        ),
     ]
     store.append(path, RoundLine(run="r1", round=1, samples=samples))
     store.append(path, EndLine(run="r1", status="ok", metrics=["params", "macs"]))
@@ -219,8 +293,24 @@ def count_record(folder: Path, model: str, params: int, macs: int, *, family: st
 
 def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32") -> Path:
     """A finished record of the canary with one value per round."""
-    path = store.create(folder, ProbeArm(precision=precision, device="cpu"), {"protocol": 1}, About(family="machine"))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+    path = store.create(
+        folder,
+        ProbeArm(precision=precision, device="cpu"),
+        {"protocol": 1},
+        About(family="machine"),
+    )
+    store.append(
+        path,
+        RunLine(
+            run="r1",
+            started="2026-01-01",
+            version="0",
+            commit=None,
+            seed=0,
+            machine=MACHINE,
+            role="probe",
+        ),
+    )
     for number, value in enumerate(seconds, start=1):
         sample = Sample(metric="canary", unit="s", better="lower", values=[value])
         store.append(path, RoundLine(run="r1", round=number, samples=[sample]))
@@ -228,15 +318,31 @@ def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32")
     return path
 
 
-def accuracy_record(folder: Path, model: str, correct: int, *, recipe: str | None = "digits", family: str = "vit") -> Path:
+def accuracy_record(
+    folder: Path, model: str, correct: int, *, recipe: str | None = "digits", family: str = "vit"
+) -> Path:
     """A finished top-1 record of 360 test images."""
     arm = AccuracyArm(
-        model=model, image_size=224, num_classes=10, data="digits", split="test", transform="none", recipe=recipe, recipe_hash="0"
+        model=model,
+        image_size=224,
+        num_classes=10,
+        data="digits",
+        split="test",
+        transform="none",
+        recipe=recipe,
+        recipe_hash="0",
     )
-    path = store.create(folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check"))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(
+        folder, arm, {"protocol": 1}, About(family=family, caveat="a pipeline check")
+    )
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     detail = {"correct": correct, "images": 360, "train_s": 12.0}
-    sample = Sample(metric="top1", unit="share", better="higher", values=[correct / 360], detail=detail)
+    sample = Sample(
+        metric="top1", unit="share", better="higher", values=[correct / 360], detail=detail
+    )
     store.append(path, RoundLine(run="r1", round=1, samples=[sample]))
     store.append(path, EndLine(run="r1", status="ok", metrics=["top1"]))
     return path
@@ -260,7 +366,14 @@ def fill(results: Path) -> Path:
         count_record(folder, model, params, macs, family=family, timm=timm)
         wobble = [1 + 0.01 * (n % 3) for n in range(8)]
         speed_record(folder, model, [speed * factor for factor in wobble], family=family, timm=timm)
-        speed_record(folder, model, [factor / speed for factor in wobble], metric="latency", family=family, timm=timm)
+        speed_record(
+            folder,
+            model,
+            [factor / speed for factor in wobble],
+            metric="latency",
+            family=family,
+            timm=timm,
+        )
         accuracy_record(folder, model, 330 + 4 * number, family=family)
     accuracy_record(folder, "logistic-regression", 320, recipe=None, family="baseline")
     return results

@@ -14,16 +14,22 @@ def by_turns(rounds: int, life: int, turn: float = 0.0) -> tuple[int, ...]:
     return tuple((at + round(turn * life)) // life for at in range(rounds))
 
 
-def draw_rounds(draw: np.random.Generator, sides: tuple[Side, ...], spread: float) -> tuple[float, ...]:
+def draw_rounds(
+    draw: np.random.Generator, sides: tuple[Side, ...], spread: float
+) -> tuple[float, ...]:
     """One value per round: noise of 1 between rounds, and of `spread` between the processes of each side; the truth is 0."""
     values = draw.normal(0, 1, len(sides[0][1]))
     for weight, processes in sides:
-        effects: dict[Hashable, float] = {one: draw.normal(0, spread) for one in dict.fromkeys(processes)}
+        effects: dict[Hashable, float] = {
+            one: draw.normal(0, spread) for one in dict.fromkeys(processes)
+        }
         values += weight * np.array([effects[one] for one in processes])
     return tuple(values)
 
 
-def share_held(draw: np.random.Generator, sides: tuple[Side, ...], spread: float, draws: int) -> float:
+def share_held(
+    draw: np.random.Generator, sides: tuple[Side, ...], spread: float, draws: int
+) -> float:
     """In how many of so many draws the 95 % interval holds the truth."""
     held = 0
     for _ in range(draws):

@@ -94,7 +94,9 @@ def imports(source: str, package: str) -> Iterator[Import]:
             yield from (Import(alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _base(node, package)
-            yield from (Import(f"{base}.{alias.name}", node.lineno, node.level > 0) for alias in node.names)
+            yield from (
+                Import(f"{base}.{alias.name}", node.lineno, node.level > 0) for alias in node.names
+            )
         elif isinstance(node, ast.Call) and (name := _imported_by_string(node)):
             yield Import(name, node.lineno)
 
@@ -127,7 +129,11 @@ class Tree:
     def files(self) -> list[Path]:
         """Every Python file, relative to the root."""
         folders = ("bench", *sorted(UNNAMED))
-        return [path.relative_to(self.root) for folder in folders for path in sorted((self.root / folder).rglob("*.py"))]
+        return [
+            path.relative_to(self.root)
+            for folder in folders
+            for path in sorted((self.root / folder).rglob("*.py"))
+        ]
 
     @cached_property
     def unplaced(self) -> list[Path]:
@@ -145,7 +151,9 @@ class Tree:
         found: dict[Path, list[tuple[Import, Path]]] = {}
         for file, imported in self.imports.items():
             resolved = [(one, self._file(one.target)) for one in imported]
-            found[file] = [(one, target) for one, target in resolved if target is not None and target != file]
+            found[file] = [
+                (one, target) for one, target in resolved if target is not None and target != file
+            ]
         return found
 
     def wing(self, file: Path) -> str | None:
@@ -156,7 +164,13 @@ class Tree:
         if folder in UNNAMED:
             return folder
         if len(rest) == 1:
-            return "bench" if file.stem in ROOT_MODULES else file.stem if file.stem in ("config", "errors") else None
+            return (
+                "bench"
+                if file.stem in ROOT_MODULES
+                else file.stem
+                if file.stem in ("config", "errors")
+                else None
+            )
         return rest[0] if rest[0] in WINGS or rest[0] == "cli" else None
 
     def against_the_table(self) -> list[str]:
@@ -178,7 +192,10 @@ class Tree:
         for file, imported in self.imports.items():
             if self.wing(file) in FREE_OF_TORCH:
                 heavy = [one for one in imported if one.target.partition(".")[0] in HEAVY]
-                found += [f"{file}:{one.line}: {self.wing(file)} is free of {one.target.partition('.')[0]}" for one in heavy]
+                found += [
+                    f"{file}:{one.line}: {self.wing(file)} is free of {one.target.partition('.')[0]}"
+                    for one in heavy
+                ]
         return found
 
     def by_name(self) -> list[str]:
@@ -186,21 +203,32 @@ class Tree:
         found = []
         for file, imported in self.imports.items():
             if self.wing(file) is not None:
-                named = [one for one in imported if not one.relative and one.target.partition(".")[0] in UNNAMED]
+                named = [
+                    one
+                    for one in imported
+                    if not one.relative and one.target.partition(".")[0] in UNNAMED
+                ]
                 found += [f"{file}:{one.line}: imports {one.target} by name" for one in named]
         return found
 
     def file_circle(self) -> list[str]:
         """A circle of files that import each other; empty where there is none."""
         held = [file for file in self.files if self.wing(file) is not None]
-        return circle({str(file): {str(target) for _, target in self.edges[file] if target in held} for file in held})
+        return circle(
+            {
+                str(file): {str(target) for _, target in self.edges[file] if target in held}
+                for file in held
+            }
+        )
 
     def wing_circle(self) -> list[str]:
         """A circle of wings that import each other; empty where there is none."""
         graph: dict[str, set[str]] = {}
         for file, edges in self.edges.items():
             if (wing := self.wing(file)) is not None:
-                graph.setdefault(wing, set()).update(other for _, target in edges if (other := self.wing(target)) not in (None, wing))
+                graph.setdefault(wing, set()).update(
+                    other for _, target in edges if (other := self.wing(target)) not in (None, wing)
+                )
         return circle(graph)
 
     def crowded(self) -> list[str]:
@@ -216,7 +244,11 @@ class Tree:
     def long_files(self) -> list[str]:
         """Files with too many lines."""
         lengths = {file: len(self._text(file).splitlines()) for file in self.files}
-        return [f"{file}: {lines} lines, at most {MOST_LINES}" for file, lines in lengths.items() if lines > MOST_LINES]
+        return [
+            f"{file}: {lines} lines, at most {MOST_LINES}"
+            for file, lines in lengths.items()
+            if lines > MOST_LINES
+        ]
 
     def long_functions(self) -> list[str]:
         """Functions with too many lines, from `def` to the last one."""
@@ -226,7 +258,9 @@ class Tree:
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                     lines = (node.end_lineno or node.lineno) - node.lineno + 1
                     if lines > MOST_LINES_OF_A_FUNCTION:
-                        found.append(f"{file}:{node.lineno}: {node.name} has {lines} lines, at most {MOST_LINES_OF_A_FUNCTION}")
+                        found.append(
+                            f"{file}:{node.lineno}: {node.name} has {lines} lines, at most {MOST_LINES_OF_A_FUNCTION}"
+                        )
         return found
 
     def _text(self, file: Path) -> str:

@@ -28,11 +28,17 @@ def write(results: Path, records: int = 2000) -> Path:
         speed = 60e9 / macs
         found: list[Record] = [
             synthetic.count(model, macs // 200, macs),
-            synthetic.speed(model, synthetic.noisy(draw, 1 / speed, 0.05, 12), metric="latency", family=family),
+            synthetic.speed(
+                model, synthetic.noisy(draw, 1 / speed, 0.05, 12), metric="latency", family=family
+            ),
             synthetic.speed(model, synthetic.noisy(draw, speed, 0.05, 12), family=family),
-            synthetic.training(model, 0, 80 + draw.gauss(0, 5), data="digits", recipe="digits", family=family),
+            synthetic.training(
+                model, 0, 80 + draw.gauss(0, 5), data="digits", recipe="digits", family=family
+            ),
         ]
-        found[0].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[macs // 400]))
+        found[0].rounds[0].samples.append(
+            Sample(metric="activations", unit="element", better="lower", values=[macs // 400])
+        )
         for record in found:
             _save(folder, record)
     return results
@@ -41,7 +47,9 @@ def write(results: Path, records: int = 2000) -> Path:
 def _save(folder: Path, record: Record) -> None:
     arm: Arm = record.arm
     path = path_of(folder, arm, record.head.settings)
-    assert isinstance(arm, (CountArm, SpeedArm)) or record.head.key == key_of(arm, record.head.settings)
+    assert isinstance(arm, (CountArm, SpeedArm)) or record.head.key == key_of(
+        arm, record.head.settings
+    )
     lines = [record.head, *record.runs, *record.rounds, *record.ends]
     path.write_bytes(b"".join(sealed(line) for line in lines))
 

@@ -34,7 +34,9 @@ def changed(path: Path, *changes: tuple[str, Any]) -> Path:
     """A record with other values at some places, such as `2.samples.0.detail.images`; None takes a place away."""
     lines = lines_of(path)
     for place, value in changes:
-        *way, last = [int(part) if part.lstrip("-").isdecimal() else part for part in place.split(".")]
+        *way, last = [
+            int(part) if part.lstrip("-").isdecimal() else part for part in place.split(".")
+        ]
         at: Any = lines
         for part in way:
             at = at[part]
@@ -57,7 +59,16 @@ SPEEDS: dict[str, tuple[str, Any]] = {
     "calls_as_text": (f"{SAMPLE}.detail", {"calls": "many"}),
     "better_lower": (f"{SAMPLE}.better", "lower"),
     "other_unit": (f"{SAMPLE}.unit", "furlong"),
-    "of_a_count": (f"{SAMPLE}", {"metric": "params", "unit": "parameter", "better": "lower", "type": "sample", "values": [1.0]}),
+    "of_a_count": (
+        f"{SAMPLE}",
+        {
+            "metric": "params",
+            "unit": "parameter",
+            "better": "lower",
+            "type": "sample",
+            "values": [1.0],
+        },
+    ),
     "negative_round": ("2.round", -3),
     "same_round_twice": ("3.round", 1),
     "worker_zero": ("2.worker", 0),
@@ -101,7 +112,13 @@ COUNTS: dict[str, tuple[str, Any]] = {
 }
 ENERGY = {"metric": "energy", "unit": "J", "better": "lower", "type": "sample", "values": [3.0]}
 LAYERS = {"metric": "layer_time", "unit": "s", "better": "none", "type": "sample", "values": [3.0]}
-FIELD = {"metric": "receptive_field", "unit": "pixel", "better": "none", "type": "sample", "values": [3.0]}
+FIELD = {
+    "metric": "receptive_field",
+    "unit": "pixel",
+    "better": "none",
+    "type": "sample",
+    "values": [3.0],
+}
 OTHERS: dict[str, tuple[str, Any]] = {
     "energy_as_text": (SAMPLE, {**ENERGY, "detail": {"net_j": "little"}}),
     "energy_without_net": (SAMPLE, {**ENERGY, "detail": {}}),
@@ -115,7 +132,9 @@ def make_bad(folder: Path) -> dict[str, Path]:
     """One damaged record of every kind above in a folder of records, by name."""
     made: dict[str, Path] = {}
     for name, change in (SPEEDS | OTHERS).items():
-        made[name] = changed(speed_record(folder, f"bad_{name}", [10.0, 11.0, 12.0, 10.0, 11.0, 12.0]), change)
+        made[name] = changed(
+            speed_record(folder, f"bad_{name}", [10.0, 11.0, 12.0, 10.0, 11.0, 12.0]), change
+        )
     for name, change in ACCURACIES.items():
         made[name] = changed(accuracy_record(folder, f"bad_{name}", 300), change)
     for name, change in COUNTS.items():
@@ -123,13 +142,26 @@ def make_bad(folder: Path) -> dict[str, Path]:
     for name, change in PROBES.items():
         made[name] = changed(probe_record(folder, [0.1] * 8, precision=f"bad_{name}"), change)
     field = {**FIELD, "detail": {"before_224": {"r50": "wide"}, "after_224": {}}}
-    made["field_of_text"] = changed(accuracy_record(folder, "bad_field_of_text", 300), (SAMPLE, field))
-    for name, text in (("deep", "[" * 100_000), ("deep_detail", None), ("no_json", "hello"), ("huge_number", '{"format":1e999}')):
+    made["field_of_text"] = changed(
+        accuracy_record(folder, "bad_field_of_text", 300), (SAMPLE, field)
+    )
+    for name, text in (
+        ("deep", "[" * 100_000),
+        ("deep_detail", None),
+        ("no_json", "hello"),
+        ("huge_number", '{"format":1e999}'),
+    ):
         path = speed_record(folder, f"bad_{name}", [1.0])
         made[name] = path
         if text is None:
             whole = path.read_bytes()
-            path.write_bytes(resealed(whole.replace(b'"detail":{}', b'"detail":{"x":%b}' % (b"[" * 5000 + b"]" * 5000))))
+            path.write_bytes(
+                resealed(
+                    whole.replace(
+                        b'"detail":{}', b'"detail":{"x":%b}' % (b"[" * 5000 + b"]" * 5000)
+                    )
+                )
+            )
         else:
             path.write_text(text + "\n")
     return made

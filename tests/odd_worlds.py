@@ -73,7 +73,15 @@ class World:
             values = [detail["correct"] / detail["images"]]
         state: dict[str, Any] = {"left": self.number(0.01, 1)} if self.draw.random() < 0.3 else {}
         disturbed = self.draw.choice([None, None, *TEXTS])
-        made = Sample(metric=metric, unit=known.unit, better=known.better, values=values, detail=detail, state=state, disturbed=disturbed)
+        made = Sample(
+            metric=metric,
+            unit=known.unit,
+            better=known.better,
+            values=values,
+            detail=detail,
+            state=state,
+            disturbed=disturbed,
+        )
         return made, arrays
 
     def detail(self, metric: str, arm: Arm) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,14 +93,27 @@ class World:
             return {"net_j": self.number(-1e12, 1e12)}, {}
         if metric == "layer_time":
             kinds = get_args(metric_units.LayerKind)
-            layers = [[self.draw.choice(TEXTS), self.draw.choice(kinds), self.number(0, 1e9), self.whole(-5, 10**18)] for _ in range(3)]
+            layers = [
+                [
+                    self.draw.choice(TEXTS),
+                    self.draw.choice(kinds),
+                    self.number(0, 1e9),
+                    self.whole(-5, 10**18),
+                ]
+                for _ in range(3)
+            ]
             return {"layers": layers}, {}
         if metric == "macs" and self.draw.random() < 0.7:
-            return {"uncounted": {self.draw.choice(["aten::conv2d", *TEXTS]): self.whole(0, 10**9)}}, {}
+            return {
+                "uncounted": {self.draw.choice(["aten::conv2d", *TEXTS]): self.whole(0, 10**9)}
+            }, {}
         if metric == "latency" and self.draw.random() < 0.5:
             return {"host_s": self.number(0, 1e9), "device_span_s": self.number(0, 1e9)}, {}
         if metric == "largest_batch":
-            return {"at_least": self.draw.random() < 0.5, "memory_limit": self.draw.choice([None, 0, 10**18])}, {}
+            return {
+                "at_least": self.draw.random() < 0.5,
+                "memory_limit": self.draw.choice([None, 0, 10**18]),
+            }, {}
         return {}, {}
 
     def top1(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,19 +125,48 @@ class World:
         if draw.random() < 0.6:
             detail["top5_correct"] = images
         if draw.random() < 0.3:
-            detail |= {"spread": {one: self.number(0, 1) for one in draw.sample(TEXTS, 3)}, "view": draw.choice(TEXTS)}
+            detail |= {
+                "spread": {one: self.number(0, 1) for one in draw.sample(TEXTS, 3)},
+                "view": draw.choice(TEXTS),
+            }
         if draw.random() < 0.3:
-            file = {"entry": draw.choice([None, *TEXTS]), "other_entries": draw.sample(TEXTS, 2), "left_out": draw.choices(TEXTS, k=5)}
+            file = {
+                "entry": draw.choice([None, *TEXTS]),
+                "other_entries": draw.sample(TEXTS, 2),
+                "left_out": draw.choices(TEXTS, k=5),
+            }
             file |= {"removed": draw.sample(TEXTS, 1), "stored_as": draw.sample(TEXTS, 1)}
-            detail |= {"view": "x", "shown": draw.choice(TEXTS), "file": file, "resampled_from": self.whole(1, 10**6)}
+            detail |= {
+                "view": "x",
+                "shown": draw.choice(TEXTS),
+                "file": file,
+                "resampled_from": self.whole(1, 10**6),
+            }
         if draw.random() < 0.3:
-            detail |= {"unreadable": draw.choices(TEXTS, k=draw.choice([0, 1, 5])), "split": draw.choice(TEXTS)}
+            detail |= {
+                "unreadable": draw.choices(TEXTS, k=draw.choice([0, 1, 5])),
+                "split": draw.choice(TEXTS),
+            }
         if draw.random() < 0.5:
-            detail |= {"train_s": self.number(0, 1e9), "epochs": self.number(1e-9, 1e9), "steps": self.whole(1, 10**18)}
-            detail |= {"images_per_s": self.number(0, 1e21), "peak_memory_bytes": self.whole(-(10**18), 10**18), "processes": 1}
+            detail |= {
+                "train_s": self.number(0, 1e9),
+                "epochs": self.number(1e-9, 1e9),
+                "steps": self.whole(1, 10**18),
+            }
+            detail |= {
+                "images_per_s": self.number(0, 1e21),
+                "peak_memory_bytes": self.whole(-(10**18), 10**18),
+                "processes": 1,
+            }
             looks = draw.choice([0, 1, 20, 20])
-            arrays |= {"loss": np.full(30, np.nan), "learning_rate": np.linspace(0, self.number(0, 1e9), 30)}
-            arrays |= {"select_step": np.arange(looks), "select_seconds": np.linspace(0, self.number(0, 1e9), looks)}
+            arrays |= {
+                "loss": np.full(30, np.nan),
+                "learning_rate": np.linspace(0, self.number(0, 1e9), 30),
+            }
+            arrays |= {
+                "select_step": np.arange(looks),
+                "select_seconds": np.linspace(0, self.number(0, 1e9), looks),
+            }
             arrays |= {"select_top1": np.linspace(self.number(0, 1), self.number(0, 1), looks)}
         return detail, arrays if draw.random() < 0.8 else {}
 
@@ -127,7 +177,10 @@ class World:
         for when in ("before", "after"):
             side = arm.image_size
             names = ("row", "column", "r50", "r90", "share50", "share90")
-            detail[f"{when}_{side}"] = {name: self.number(0, 1e21) for name in names} | {"canvas": side, "saturated": True}
+            detail[f"{when}_{side}"] = {name: self.number(0, 1e21) for name in names} | {
+                "canvas": side,
+                "saturated": True,
+            }
             arrays[f"field_{when}_{side}"] = np.full((side, side), self.number(1e-30, 1e30))
         return detail, arrays
 
@@ -139,32 +192,80 @@ class World:
         size = draw.choice([8, 8, 224, 32, size])
         for model in models:
             shape: dict[str, Any] = {"model": model, "image_size": size, "num_classes": classes}
-            found.append((CountArm(**shape), draw.sample(["params", "macs", "activations"], draw.choice([1, 2, 3]))))
+            found.append(
+                (
+                    CountArm(**shape),
+                    draw.sample(["params", "macs", "activations"], draw.choice([1, 2, 3])),
+                )
+            )
             for policy in draw.sample(POLICIES, draw.choice([1, 2])):
-                timed: dict[str, Any] = {"policy": policy, "device": "cpu", "batch_size": draw.choice([1, 2, 10**9])}
-                metrics = draw.sample(["latency", "throughput", "energy", "memory", "layer_time", "graph_latency", "first_call"], 3)
+                timed: dict[str, Any] = {
+                    "policy": policy,
+                    "device": "cpu",
+                    "batch_size": draw.choice([1, 2, 10**9]),
+                }
+                metrics = draw.sample(
+                    [
+                        "latency",
+                        "throughput",
+                        "energy",
+                        "memory",
+                        "layer_time",
+                        "graph_latency",
+                        "first_call",
+                    ],
+                    3,
+                )
                 found.append((SpeedArm(**shape, **timed), metrics))
             plain: dict[str, Any] = {**shape, "policy": "fp32", "device": "cpu"}
             found.append((SpeedArm(**plain, batch_size=1, mode="capacity"), ["largest_batch"]))
-            found.append((SpeedArm(**plain, batch_size=2, mode="training"), ["train_step", "train_memory"]))
+            found.append(
+                (SpeedArm(**plain, batch_size=2, mode="training"), ["train_step", "train_memory"])
+            )
             for seed in range(draw.choice([1, 2])):
-                found.append((self.accuracy({**shape, "image_size": draw.choice([8, 32])}, seed), ["top1"]))
+                found.append(
+                    (self.accuracy({**shape, "image_size": draw.choice([8, 32])}, seed), ["top1"])
+                )
         for precision in ("fp32", "odd"):
-            found.append((ProbeArm(precision=precision, device="cpu"), ["canary", "matmul_ceiling", "copy_ceiling"]))
+            found.append(
+                (
+                    ProbeArm(precision=precision, device="cpu"),
+                    ["canary", "matmul_ceiling", "copy_ceiling"],
+                )
+            )
         return found
 
     def accuracy(self, shape: dict[str, Any], seed: int) -> AccuracyArm:
         draw = self.draw
         how: dict[str, Any] = draw.choice(
             [
-                {"recipe": "digits", "recipe_hash": "0", "seed": seed, "tuning": draw.choice(["as is", "trial", "else"]), "policy": "fp32"},
-                {"recipe": "digits", "recipe_hash": "0", "seed": seed, "tuning": "as is", "equalise": "macs", "learning_rate": 1e9},
+                {
+                    "recipe": "digits",
+                    "recipe_hash": "0",
+                    "seed": seed,
+                    "tuning": draw.choice(["as is", "trial", "else"]),
+                    "policy": "fp32",
+                },
+                {
+                    "recipe": "digits",
+                    "recipe_hash": "0",
+                    "seed": seed,
+                    "tuning": "as is",
+                    "equalise": "macs",
+                    "learning_rate": 1e9,
+                },
                 {"weights": "in1k"},
                 {"checkpoint": "abc", "labels": "real:/x"},
                 {},
             ]
         )
-        return AccuracyArm(**shape, data=draw.choice(DATA), split=draw.choice(["test", "select"]), transform="crop 0.9, bicubic", **how)
+        return AccuracyArm(
+            **shape,
+            data=draw.choice(DATA),
+            split=draw.choice(["test", "select"]),
+            transform="crop 0.9, bicubic",
+            **how,
+        )
 
     def write(self, folder: Path, machine: Machine) -> None:
         """All records of one machine."""
@@ -173,7 +274,11 @@ class World:
         rounds = draw.choice([1, 2, 6, 8])
         states = [machine, msgspec.structs.replace(machine, versions={"torch": "2.7"})]
         for arm, metrics in self.arms():
-            about = About(family=draw.choice(FAMILIES), timm_name=draw.choice([None, "resnet50", *TEXTS]), caveat=draw.choice(TEXTS))
+            about = About(
+                family=draw.choice(FAMILIES),
+                timm_name=draw.choice([None, "resnet50", *TEXTS]),
+                caveat=draw.choice(TEXTS),
+            )
             path = store.path_of(folder, arm, SETTINGS)
             lines: list[arms.Line] = [
                 schema.ArmLine(
@@ -185,16 +290,33 @@ class World:
                 )
             ]
             for number in range(draw.choice([1, 1, 2])):
-                lines += self.run(path, f"r{number}", arm, metrics, rounds, draw.choice([states[0], states[0], states[1]]))
-            path.write_bytes(b"".join(map(store.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b""))
+                lines += self.run(
+                    path,
+                    f"r{number}",
+                    arm,
+                    metrics,
+                    rounds,
+                    draw.choice([states[0], states[0], states[1]]),
+                )
+            path.write_bytes(
+                b"".join(map(store.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b"")
+            )
 
-    def run(self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine) -> list[arms.Line]:
+    def run(
+        self, path: Path, name: str, arm: Arm, metrics: list[str], rounds: int, machine: Machine
+    ) -> list[arms.Line]:
         draw = self.draw
-        setup: dict[str, Any] = {"seconds_per_call": self.number(0, 1e9), "steady": False, "handwritten": draw.random() < 0.2}
+        setup: dict[str, Any] = {
+            "seconds_per_call": self.number(0, 1e9),
+            "steady": False,
+            "handwritten": draw.random() < 0.2,
+        }
         lines: list[arms.Line] = [
             RunLine(
                 run=name,
-                started=draw.choice(["2026-01-01", "0001-01-01", "9999-12-31T23:59:59+00:00", "2026-01-02"]),
+                started=draw.choice(
+                    ["2026-01-01", "0001-01-01", "9999-12-31T23:59:59+00:00", "2026-01-02"]
+                ),
                 version=draw.choice(TEXTS),
                 commit=draw.choice([None, *TEXTS]),
                 seed=draw.choice([0, -1, 10**18]),
@@ -219,10 +341,27 @@ class World:
                 np.savez_compressed(path.with_name(sidecar), **arrays)
             found = [one for one, _ in made]
             phase = draw.choice(get_args(schema.Phase)) if isinstance(arm, SpeedArm) else "measure"
-            lines.append(RoundLine(run=name, round=number, phase=phase, worker=draw.choice([1, 2]), samples=found, arrays=sidecar))
+            lines.append(
+                RoundLine(
+                    run=name,
+                    round=number,
+                    phase=phase,
+                    worker=draw.choice([1, 2]),
+                    samples=found,
+                    arrays=sidecar,
+                )
+            )
         if draw.random() < 0.8:
             status = draw.choice(STATUSES) if draw.random() < 0.3 else "ok"
-            lines.append(EndLine(run=name, status=status, metrics=metrics, error=draw.choice([None, *TEXTS]), short=draw.random() < 0.2))
+            lines.append(
+                EndLine(
+                    run=name,
+                    status=status,
+                    metrics=metrics,
+                    error=draw.choice([None, *TEXTS]),
+                    short=draw.random() < 0.2,
+                )
+            )
         return lines
 
 
@@ -267,7 +406,21 @@ def page(results: Path) -> None:
     from bench.report.write import Report
 
     machines = read(results)
-    render([Report(one.folder, one.summary, list(all_tables(one.summary)), [], [], [], one.everything, []) for one in machines])
+    render(
+        [
+            Report(
+                one.folder,
+                one.summary,
+                list(all_tables(one.summary)),
+                [],
+                [],
+                [],
+                one.everything,
+                [],
+            )
+            for one in machines
+        ]
+    )
 
 
 def figures(results: Path) -> None:
@@ -275,7 +428,9 @@ def figures(results: Path) -> None:
 
     for machine in read(results):
         for entry in figures.entries():
-            for figure in drawings(entry, machine.everything if entry.of_studies else machine.summary).values():
+            for figure in drawings(
+                entry, machine.everything if entry.of_studies else machine.summary
+            ).values():
                 figure.draw_without_rendering()
 
 
@@ -345,7 +500,8 @@ def answers(results: Path) -> None:
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
-    one.__name__: one for one in (tables, page, figures, verdicts, export, claim, verify, compare, frame, answers)
+    one.__name__: one
+    for one in (tables, page, figures, verdicts, export, claim, verify, compare, frame, answers)
 }
 
 

@@ -31,7 +31,9 @@ def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: i
             folder = root / part / f"c{number:04d}"
             folder.mkdir(parents=True)
             for place in range(images):
-                picture(by_class[number % 10][place], side).save(folder / f"{part}_{place:05d}.jpg", quality=95)
+                picture(by_class[number % 10][place], side).save(
+                    folder / f"{part}_{place:05d}.jpg", quality=95
+                )
     return root
 
 
@@ -54,14 +56,20 @@ def make_imagenet(root: Path, *, side: int = 40) -> Path:
     for number, synset in enumerate(synsets):
         folder = root / "val" / synset
         folder.mkdir(parents=True)
-        picture(number, side).save(folder / f"ILSVRC2012_val_{len(synsets) - number:08d}.JPEG", quality=95)
+        picture(number, side).save(
+            folder / f"ILSVRC2012_val_{len(synsets) - number:08d}.JPEG", quality=95
+        )
     return root
 
 
-def make_varied(root: Path, parts: dict[str, int], *, classes: int = 3, shortest: int = 64, longest: int = 500) -> Path:
+def make_varied(
+    root: Path, parts: dict[str, int], *, classes: int = 3, shortest: int = 64, longest: int = 500
+) -> Path:
     """Like `make_folder`, but every image has sides of its own between two lengths in pixels, as photographs have."""
     draw = random.Random(0)
     for path in sorted(make_folder(root, parts, classes=classes, side=longest).rglob("*.jpg")):
         with Image.open(path) as image:
-            image.resize((draw.randint(shortest, longest), draw.randint(shortest, longest))).save(path, quality=90)
+            image.resize((draw.randint(shortest, longest), draw.randint(shortest, longest))).save(
+                path, quality=90
+            )
     return root

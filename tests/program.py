@@ -40,12 +40,18 @@ def environment(**more: str) -> dict[str, str]:
 
     What pytest's workers set for themselves is left out: a user has none of it.
     """
-    own = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "TRITON_INTERPRET")}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("OMP_NUM_THREADS", "TRITON_INTERPRET")
+    }
     own = {name: value for name, value in own.items() if not name.startswith("PYTEST")}
     return {**own, "PYTHONPATH": str(ROOT), **more}
 
 
-def bench(*arguments: str | Path, cwd: Path, limit: float = 120, env: Mapping[str, str] | None = None) -> Ended:
+def bench(
+    *arguments: str | Path, cwd: Path, limit: float = 120, env: Mapping[str, str] | None = None
+) -> Ended:
     """One command, to its end; the test fails with subprocess.TimeoutExpired where it has not ended after `limit` seconds."""
     began = time.monotonic()
     done = subprocess.run(
@@ -62,7 +68,9 @@ def bench(*arguments: str | Path, cwd: Path, limit: float = 120, env: Mapping[st
     return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
-def start(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """One command that goes on beside the test, as the leader of a process group of its own (as in a terminal)."""
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *map(str, arguments)],

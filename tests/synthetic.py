@@ -19,12 +19,34 @@ LIFE = 2
 UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower"), "memory": ("B", "lower")}
 
 
-def _record(arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str], role: Role = "asked") -> Record:
-    head = ArmLine(format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family))
-    run = RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies=studies, role=role)
-    lines = [RoundLine(run="r1", round=at + 1, worker=1 + at // LIFE, samples=samples) for at, samples in enumerate(rounds)]
+def _record(
+    arm: Arm, rounds: list[list[Sample]], family: str, studies: dict[str, str], role: Role = "asked"
+) -> Record:
+    head = ArmLine(
+        format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family)
+    )
+    run = RunLine(
+        run="r1",
+        started="2026-01-01",
+        version="0",
+        commit=None,
+        seed=0,
+        machine=MACHINE,
+        studies=studies,
+        role=role,
+    )
+    lines = [
+        RoundLine(run="r1", round=at + 1, worker=1 + at // LIFE, samples=samples)
+        for at, samples in enumerate(rounds)
+    ]
     metrics = [sample.metric for sample in rounds[0]]
-    return Record(path=Path(head.key), head=head, runs=[run], rounds=lines, ends=[EndLine(run="r1", status="ok", metrics=metrics)])
+    return Record(
+        path=Path(head.key),
+        head=head,
+        runs=[run],
+        rounds=lines,
+        ends=[EndLine(run="r1", status="ok", metrics=metrics)],
+    )
 
 
 def speed(
@@ -34,8 +56,17 @@ def speed(
     """A speed with one value per round."""
     unit, better = UNITS[metric]
     batch = 2 if metric == "throughput" else 1
-    arm = SpeedArm(model=model, image_size=image_size, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
-    samples = [[Sample(metric=metric, unit=unit, better=better, values=[value])] for value in values]
+    arm = SpeedArm(
+        model=model,
+        image_size=image_size,
+        num_classes=1000,
+        policy=policy,
+        device="cpu",
+        batch_size=batch,
+    )
+    samples = [
+        [Sample(metric=metric, unit=unit, better=better, values=[value])] for value in values
+    ]
     return _record(arm, samples, family, studies or {}, role)
 
 
@@ -43,7 +74,10 @@ def sound_pair(image_size: int = 224) -> list[Record]:
     """A run's A/A pair that is as it has to be: speeds beside it earn verdicts."""
     values = [10.0, 10.01, 9.99, 10.0, 10.01, 9.99, 10.0, 10.01]
     each = {"vit_s16": values, "deit_s16": values[::-1]}
-    return [speed(name, found, policy="channels_last", image_size=image_size, role="sentinel") for name, found in each.items()]
+    return [
+        speed(name, found, policy="channels_last", image_size=image_size, role="sentinel")
+        for name, found in each.items()
+    ]
 
 
 def count(model: str, params: float, macs: float, image_size: int = 224) -> Record:
@@ -52,7 +86,9 @@ def count(model: str, params: float, macs: float, image_size: int = 224) -> Reco
         Sample(metric="params", unit="parameter", better="lower", values=[params]),
         Sample(metric="macs", unit="MAC", better="lower", values=[macs]),
     ]
-    return _record(CountArm(model=model, image_size=image_size, num_classes=1000), [samples], "vit", {})
+    return _record(
+        CountArm(model=model, image_size=image_size, num_classes=1000), [samples], "vit", {}
+    )
 
 
 def training(
@@ -68,7 +104,20 @@ def training(
     correct = round(min(max(points, 0.0), 100.0) * 100)
     detail = {"correct": correct, "images": 10_000, "train_s": 10.0, "peak_memory_bytes": 1e9}
     return _record(
-        arm, [[Sample(metric="top1", unit="share", better="higher", values=[correct / 10_000], detail=detail)]], family, studies or {}
+        arm,
+        [
+            [
+                Sample(
+                    metric="top1",
+                    unit="share",
+                    better="higher",
+                    values=[correct / 10_000],
+                    detail=detail,
+                )
+            ]
+        ],
+        family,
+        studies or {},
     )
 
 

@@ -99,18 +99,43 @@ def test_two_at_a_time_give_the_weights_that_each_has_alone(tmp_path: Path) -> N
         "2",
     ]
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    both = bench(*command, "--models", "convmixer_digits,resnet_digits", "--results", "both", cwd=tmp_path, env=env, limit=300)
+    both = bench(
+        *command,
+        "--models",
+        "convmixer_digits,resnet_digits",
+        "--results",
+        "both",
+        cwd=tmp_path,
+        env=env,
+        limit=300,
+    )
     assert both.code == 0, both
     assert "side by side" in both.out
     assert list((tmp_path / "cache").rglob("*.npy")), "the decoded images were not kept"
-    alone = bench(*command, "--models", "convmixer_digits", "--results", "alone", cwd=tmp_path, env=env, limit=300)
+    alone = bench(
+        *command,
+        "--models",
+        "convmixer_digits",
+        "--results",
+        "alone",
+        cwd=tmp_path,
+        env=env,
+        limit=300,
+    )
     assert alone.code == 0, alone
-    left, right = (next(tmp_path.glob(f"{name}/*/weights/convmixer_digits*.safetensors")) for name in ("both", "alone"))
+    left, right = (
+        next(tmp_path.glob(f"{name}/*/weights/convmixer_digits*.safetensors"))
+        for name in ("both", "alone")
+    )
     ours, theirs = load_file(left), load_file(right)
     assert ours.keys() == theirs.keys()
     assert all(ours[name].equal(theirs[name]) for name in ours)
     [record] = tmp_path.glob("both/*/records/convmixer_digits.accuracy.*.jsonl")
-    [detail] = [sample["detail"] for line in map(json.loads, record.read_text().splitlines()) for sample in line.get("samples", ())]
+    [detail] = [
+        sample["detail"]
+        for line in map(json.loads, record.read_text().splitlines())
+        for sample in line.get("samples", ())
+    ]
     assert detail["beside"] == 2
     row = next(line for line in both.out.splitlines() if line.startswith("convmixer_digits"))
     assert f"{detail['train_s']:.3g}" not in row.split()

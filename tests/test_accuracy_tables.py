@@ -41,24 +41,72 @@ def write(
     **changes: Any,
 ) -> Path:
     """One accuracy record: the first `correct` images right, and a curve that rises to that."""
-    common: dict[str, Any] = {"model": model, "image_size": 32, "num_classes": 10, "data": "digits", "split": "test", "transform": "crop 1"}
-    recipe = {"recipe": "digits", "recipe_hash": "abc", "tuning": "as is", "equalise": "epochs", "policy": "fp32", "seed": 0}
+    common: dict[str, Any] = {
+        "model": model,
+        "image_size": 32,
+        "num_classes": 10,
+        "data": "digits",
+        "split": "test",
+        "transform": "crop 1",
+    }
+    recipe = {
+        "recipe": "digits",
+        "recipe_hash": "abc",
+        "tuning": "as is",
+        "equalise": "epochs",
+        "policy": "fp32",
+        "seed": 0,
+    }
     arm = AccuracyArm(**(common | recipe | changes))
-    path = store.create(folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0]))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    path = store.create(
+        folder / "records", arm, {"protocol": 2}, About(family=model.partition("_")[0])
+    )
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     if status == "ok":
-        detail: dict[str, Any] = {"correct": correct, "images": images, "top5_correct": images, "split": "as it is"}
-        detail |= {"train_s": 10.0, "epochs": 20.0, "steps": 400, "images_per_s": 2560.0, "peak_memory_bytes": 5e7}
+        detail: dict[str, Any] = {
+            "correct": correct,
+            "images": images,
+            "top5_correct": images,
+            "split": "as it is",
+        }
+        detail |= {
+            "train_s": 10.0,
+            "epochs": 20.0,
+            "steps": 400,
+            "images_per_s": 2560.0,
+            "peak_memory_bytes": 5e7,
+        }
         detail["commonest_class"] = commonest
         if spread:
             detail["spread"] = spread
         right = np.arange(images) < correct
         steps = np.arange(20, 401, 20)
-        arrays = {"correct": right, "select_step": steps, "select_seconds": steps / 40, "learning_rate": np.ones(400)}
+        arrays = {
+            "correct": right,
+            "select_step": steps,
+            "select_seconds": steps / 40,
+            "learning_rate": np.ones(400),
+        }
         arrays |= {"select_top1": correct / images * steps / 400, "loss": 1 / (1 + np.arange(400))}
-        sample = Sample(metric="top1", unit="share", better="higher", values=[correct / images], detail=detail)
-        store.append(path, RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)))
-    store.append(path, EndLine(run="r1", status=status, metrics=["top1"], error=None if status == "ok" else "the loss was nan at step 7"))
+        sample = Sample(
+            metric="top1", unit="share", better="higher", values=[correct / images], detail=detail
+        )
+        store.append(
+            path,
+            RoundLine(run="r1", round=1, samples=[sample], arrays=write_arrays(path, "r1", arrays)),
+        )
+    store.append(
+        path,
+        EndLine(
+            run="r1",
+            status=status,
+            metrics=["top1"],
+            error=None if status == "ok" else "the loss was nan at step 7",
+        ),
+    )
     return path
 
 
@@ -96,7 +144,18 @@ def test_protocols_never_share_a_table(tmp_path: Path) -> None:
     write(tmp_path, "vit_a", 183, tuning=lr_search.PROTOCOL, learning_rate=0.001)
     write(tmp_path, "vit_a", 184, equalise="macs", epochs=31.5)
     write(tmp_path, "vit_a", 185, data="cifar10")
-    write(tmp_path, "vit_a", 186, recipe=None, recipe_hash=None, tuning=None, equalise=None, policy=None, seed=None, weights="in1k")
+    write(
+        tmp_path,
+        "vit_a",
+        186,
+        recipe=None,
+        recipe_hash=None,
+        tuning=None,
+        equalise=None,
+        policy=None,
+        seed=None,
+        weights="in1k",
+    )
     tables = list(accuracy(summary(tmp_path)))
     assert len(tables) == 7
     assert all(len(table.rows) == 1 for table in tables)
@@ -107,14 +166,22 @@ def test_protocols_never_share_a_table(tmp_path: Path) -> None:
 def test_a_search_tells_where_its_choice_lies_and_its_trials_are_no_rows(tmp_path: Path) -> None:
     for rate, correct in ((0.001, 100), (0.002, 120), (0.004, 170)):
         write(tmp_path, "vit_a", correct, split="select", tuning="trial", learning_rate=rate)
-    write(tmp_path, "vit_a", 0, split="select", tuning="trial", learning_rate=0.008, status="diverged")
+    write(
+        tmp_path, "vit_a", 0, split="select", tuning="trial", learning_rate=0.008, status="diverged"
+    )
     write(tmp_path, "vit_a", 175, tuning=lr_search.PROTOCOL, learning_rate=0.004)
     write(tmp_path, "mixer_b", 175, tuning=lr_search.PROTOCOL, learning_rate=0.004)
     write(tmp_path, "mixer_b", 175, split="select", tuning="trial", learning_rate=0.004)
     [table] = accuracy(summary(tmp_path))
     assert len(table.rows) == 2
-    assert "vit_a: rate 0.004 chosen on select among 4 from 0.001 to 0.008, 1 of them diverged or failed" in table.notes
-    assert any(note.startswith("mixer_b") and note.endswith("on the edge of what was tried") for note in table.notes)
+    assert (
+        "vit_a: rate 0.004 chosen on select among 4 from 0.001 to 0.008, 1 of them diverged or failed"
+        in table.notes
+    )
+    assert any(
+        note.startswith("mixer_b") and note.endswith("on the edge of what was tried")
+        for note in table.notes
+    )
 
 
 def test_diverged_and_at_chance_are_rows_with_that_status(tmp_path: Path) -> None:
@@ -135,7 +202,11 @@ def test_always_the_commonest_class_is_at_chance_too(tmp_path: Path) -> None:
     write(tmp_path, "vit_a", 180, commonest=0.9)
     [table] = accuracy(summary(tmp_path))
     assert table.rows[0][3].endswith("(at chance)")
-    assert any("always answering the most frequent of 10 classes, which 90.0% of the test images are of" in note for note in table.notes)
+    assert any(
+        "always answering the most frequent of 10 classes, which 90.0% of the test images are of"
+        in note
+        for note in table.notes
+    )
 
 
 def test_what_it_costs_to_come_to_an_accuracy(tmp_path: Path) -> None:
@@ -149,21 +220,55 @@ def test_what_it_costs_to_come_to_an_accuracy(tmp_path: Path) -> None:
 
 
 def test_other_views_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
-    none = {"recipe": None, "recipe_hash": None, "tuning": None, "equalise": None, "policy": None, "seed": None}
-    write(tmp_path, "vit_a", 180, weights="in1k", spread={"crop 1, bicubic, 32 px": 0.91, "crop 0.9, bicubic, 32 px": 0.88}, **none)
+    none = {
+        "recipe": None,
+        "recipe_hash": None,
+        "tuning": None,
+        "equalise": None,
+        "policy": None,
+        "seed": None,
+    }
+    write(
+        tmp_path,
+        "vit_a",
+        180,
+        weights="in1k",
+        spread={"crop 1, bicubic, 32 px": 0.91, "crop 0.9, bicubic, 32 px": 0.88},
+        **none,
+    )
     [table] = views(summary(tmp_path))
     assert table.rows == [["vit_a@in1k", "90.00", "88.00", "91.00", "3.00"]]
 
 
 def test_two_views_of_the_same_weights_are_two_rows_and_no_seeds(tmp_path: Path) -> None:
-    none = {"recipe": None, "recipe_hash": None, "tuning": None, "equalise": None, "policy": None, "seed": None}
-    for transform, size, correct in (("crop 1", 224, 100), ("crop 0.9", 224, 120), ("crop 0.9", 288, 140)):
-        write(tmp_path, "vit_a", correct, weights="in1k", transform=transform, image_size=size, **none)
+    none = {
+        "recipe": None,
+        "recipe_hash": None,
+        "tuning": None,
+        "equalise": None,
+        "policy": None,
+        "seed": None,
+    }
+    for transform, size, correct in (
+        ("crop 1", 224, 100),
+        ("crop 0.9", 224, 120),
+        ("crop 0.9", 288, 140),
+    ):
+        write(
+            tmp_path, "vit_a", correct, weights="in1k", transform=transform, image_size=size, **none
+        )
     write(tmp_path, "vit_b", 90, weights="in1k", **none)
     [table] = accuracy(summary(tmp_path))
-    names = ["vit_a@in1k at 288 px, crop 0.9", "vit_a@in1k at 224 px, crop 0.9", "vit_a@in1k at 224 px, crop 1", "vit_b@in1k"]
+    names = [
+        "vit_a@in1k at 288 px, crop 0.9",
+        "vit_a@in1k at 224 px, crop 0.9",
+        "vit_a@in1k at 224 px, crop 1",
+        "vit_b@in1k",
+    ]
     assert [line[0] for line in table.rows] == names
-    assert [line[-1] for line in table.rows] == [f"{correct} / 200" for correct in (140, 120, 100, 90)]
+    assert [line[-1] for line in table.rows] == [
+        f"{correct} / 200" for correct in (140, 120, 100, 90)
+    ]
 
 
 def test_figures_of_trainings_are_drawn(tmp_path: Path) -> None:
@@ -171,7 +276,10 @@ def test_figures_of_trainings_are_drawn(tmp_path: Path) -> None:
         write(tmp_path, "vit_a", 180 + seed, seed=seed)
         write(tmp_path, "mixer_b", 120 + seed, seed=seed)
     found = summary(tmp_path)
-    assert set(drawings(figures.get("learning_curves"), found)) == {"curves_epochs_digits_digits", "curves_seconds_digits_digits"}
+    assert set(drawings(figures.get("learning_curves"), found)) == {
+        "curves_epochs_digits_digits",
+        "curves_seconds_digits_digits",
+    }
     assert set(drawings(figures.get("schedules"), found)) == {"schedules"}
 
 
@@ -179,7 +287,10 @@ def test_figures_of_trainings_are_drawn(tmp_path: Path) -> None:
 
 
 def test_mcnemar_is_the_binomial_test_of_the_disagreements() -> None:
-    left, right = [True] * 50 + [False] * 20 + [True] * 130, [False] * 50 + [True] * 20 + [True] * 130
+    left, right = (
+        [True] * 50 + [False] * 20 + [True] * 130,
+        [False] * 50 + [True] * 20 + [True] * 130,
+    )
     found = mcnemar(left, right)
     assert (found.only_left, found.only_right) == (50, 20)
     assert found.p == pytest.approx(0.000437, abs=2e-5)
@@ -199,9 +310,13 @@ def test_two_sets_of_weights_are_compared_and_called_that(tmp_path: Path) -> Non
     assert [row[2] for row in table.rows] == ["30", "0"]
     assert "they differ at 5 %" in table.notes[0]
     assert "not two architectures" in table.notes[1]
-    close = compare(find("vit_a@seed=0", rows), find("mixer_b@seed=0", rows_of(tmp_path, "digits")[0]))
+    close = compare(
+        find("vit_a@seed=0", rows), find("mixer_b@seed=0", rows_of(tmp_path, "digits")[0])
+    )
     assert "cannot be told apart" in close.notes[0]
-    with pytest.raises(UsageError, match=r"'vit_a' means 2 sets of weights; name one by its key: vit_a@seed=0 \("):
+    with pytest.raises(
+        UsageError, match=r"'vit_a' means 2 sets of weights; name one by its key: vit_a@seed=0 \("
+    ):
         find("vit_a", rows)
     with pytest.raises(UsageError, match="no evaluated weights 'vit_z'; there are"):
         find("vit_z", rows)

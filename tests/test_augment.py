@@ -15,7 +15,9 @@ from bench.training.images.augment import augment, erased, jittered, normalised,
 from bench.training.images.rand_augment import operators, parse, rand_augment
 from bench.training.seeding import generator
 
-IMAGES = torch.randint(256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 DIGITS = recipes.get("digits")
 STILL = replace(DIGITS, rotate=0.0, shift=0.0, scale=0.0)
 
@@ -40,7 +42,15 @@ def test_images_draw_for_themselves_and_batches_change_nothing() -> None:
     assert torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", generator(0, "x")))
     assert not torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", generator(1, "x")))
     same = IMAGES[:1].expand(24, -1, -1, -1)
-    assert len({image.numpy().tobytes() for image in rand_augment(same, "ra-n2-m12", generator(0, "x"))}) > 12
+    assert (
+        len(
+            {
+                image.numpy().tobytes()
+                for image in rand_augment(same, "ra-n2-m12", generator(0, "x"))
+            }
+        )
+        > 12
+    )
 
 
 def test_every_operator_is_drawn_equally_often() -> None:
@@ -115,7 +125,9 @@ def test_jitter_stays_within_its_strength_and_moves_every_image_by_its_own() -> 
 
 def test_erasing_and_normalising() -> None:
     values = normalised(IMAGES, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    torch.testing.assert_close(values[:, 1], (IMAGES[:, 1].float() / 255 - 0.4) / 0.2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        values[:, 1], (IMAGES[:, 1].float() / 255 - 0.4) / 0.2, atol=1e-5, rtol=1e-5
+    )
     always = replace(STILL, erase=1.0)
     found = erased(values.clone(), always, 0, 3)
     assert bool((found != values).flatten(1).any(dim=1).all())

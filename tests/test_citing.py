@@ -18,7 +18,11 @@ def test_everything_cited_has_an_entry(results: Path) -> None:
     found = summary(results)
     entries = re.findall(r"^@\w+\{([^,]+),", bibliography(found), flags=re.MULTILINE)
     assert len(entries) == len(set(entries))
-    cited = {key for group in re.findall(r"\\cite\{([^}]+)\}", methods(found)) for key in group.split(",")}
+    cited = {
+        key
+        for group in re.findall(r"\\cite\{([^}]+)\}", methods(found))
+        for key in group.split(",")
+    }
     assert cited
     assert cited <= set(entries)
 

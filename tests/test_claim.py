@@ -23,7 +23,9 @@ from .test_layering import modules_loaded
 
 
 def test_the_short_names_are_the_registrys() -> None:
-    assert {entry.name: entry.timm_name for entry in models.entries() if entry.timm_name} == TIMM_NAMES
+    assert {
+        entry.name: entry.timm_name for entry in models.entries() if entry.timm_name
+    } == TIMM_NAMES
 
 
 def test_resnet_against_deit_reverses_with_the_weight_tag(tmp_path: Path) -> None:
@@ -40,9 +42,13 @@ def test_the_gap_between_two_convmixers_grows_when_compiled(tmp_path: Path) -> N
     ratios = {
         one.factors["execution"]: one.ratio.value
         for one in found.conditions
-        if (one.factors["machine"], one.factors["torch"], one.factors["layout"]) == ("4090", "pt291", "nchw")
+        if (one.factors["machine"], one.factors["torch"], one.factors["layout"])
+        == ("4090", "pt291", "nchw")
     }
-    assert ratios == {"eager": pytest.approx(1.93, abs=0.01), "compiled": pytest.approx(12.86, abs=0.01)}
+    assert ratios == {
+        "eager": pytest.approx(1.93, abs=0.01),
+        "compiled": pytest.approx(12.86, abs=0.01),
+    }
     assert found.verdict == "robust"
 
 
@@ -50,12 +56,20 @@ def test_a_claim_is_read_both_ways(tmp_path: Path) -> None:
     one = answer("convmixer_768_32 > convmixer_1536_20", "throughput", tmp_path)
     other = answer("convmixer_1536_20 < convmixer_768_32", "throughput", tmp_path)
     assert one.conditions == other.conditions
-    assert answer("convmixer_1536_20 > convmixer_768_32", "throughput", tmp_path).verdict == "reversed"
+    assert (
+        answer("convmixer_1536_20 > convmixer_768_32", "throughput", tmp_path).verdict == "reversed"
+    )
 
 
 def test_a_tag_narrows_it(tmp_path: Path) -> None:
-    assert answer("resnet50@a1_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "holds in one case"
-    assert answer("resnet50@tv_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict == "fails in one case"
+    assert (
+        answer("resnet50@a1_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict
+        == "holds in one case"
+    )
+    assert (
+        answer("resnet50@tv_in1k > deit_s16@fb_in1k", "top1", tmp_path).verdict
+        == "fails in one case"
+    )
 
 
 def test_one_set_of_weights_against_many_is_one_case(tmp_path: Path) -> None:
@@ -63,7 +77,9 @@ def test_one_set_of_weights_against_many_is_one_case(tmp_path: Path) -> None:
     assert found.count("holds") > 2 and not found.count("fails")
     assert (found.apart, found.verdict) == (1, "holds in one case")
     [verdict, _] = claim_tables(found)
-    assert any("which have 1 set of weights on one side" in cell for row in verdict.rows for cell in row)
+    assert any(
+        "which have 1 set of weights on one side" in cell for row in verdict.rows for cell in row
+    )
 
 
 def test_a_speed_of_one_process_decides_nothing(tmp_path: Path) -> None:
@@ -73,16 +89,31 @@ def test_a_speed_of_one_process_decides_nothing(tmp_path: Path) -> None:
 
 
 def measured(
-    results: Path, model: str, policy: str, values: list[float], *, metric: str = "throughput", batch: int = 2, life: int = 2
+    results: Path,
+    model: str,
+    policy: str,
+    values: list[float],
+    *,
+    metric: str = "throughput",
+    batch: int = 2,
+    life: int = 2,
 ) -> None:
     unit, better = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}[metric]
     folder = results / MACHINE.name / "records"
-    arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=batch)
+    arm = SpeedArm(
+        model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=batch
+    )
     path = store.create(folder, arm, {"protocol": 1}, About(family="mine"))
-    store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+    store.append(
+        path,
+        RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE),
+    )
     for number, value in enumerate(values, start=1):
         sample = Sample(metric=metric, unit=unit, better=better, values=[value])  # type: ignore[arg-type]
-        store.append(path, RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]))
+        store.append(
+            path,
+            RoundLine(run="r1", round=number, worker=1 + (number - 1) // life, samples=[sample]),
+        )
     store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
@@ -94,11 +125,17 @@ WOBBLE = [1 + 0.01 * (number % 3) for number in range(8)]
     [
         ({"fp32": 2.0, "channels_last": 1.5, "compile": 3.0}, "robust", None),
         ({"fp32": 0.5, "channels_last": 0.7, "compile": 0.3}, "reversed", None),
-        ({"fp32": 2.0, "channels_last": 0.5, "compile": 3.0}, "fragile", {"policy": "channels_last"}),
+        (
+            {"fp32": 2.0, "channels_last": 0.5, "compile": 3.0},
+            "fragile",
+            {"policy": "channels_last"},
+        ),
         ({"fp32": 1.0, "channels_last": 1.0, "compile": 1.0}, "undecided", None),
     ],
 )
-def test_it_is_right_where_the_truth_is_known(tmp_path: Path, speeds: dict[str, float], verdict: str, flip: dict[str, str] | None) -> None:
+def test_it_is_right_where_the_truth_is_known(
+    tmp_path: Path, speeds: dict[str, float], verdict: str, flip: dict[str, str] | None
+) -> None:
     sound_pair(tmp_path / MACHINE.name / "records")
     for policy, speed in speeds.items():
         measured(tmp_path, "mine_a", policy, [10 * speed * wobble for wobble in WOBBLE])
@@ -110,8 +147,12 @@ def test_it_is_right_where_the_truth_is_known(tmp_path: Path, speeds: dict[str, 
 
 
 def test_better_is_less_where_less_is_better(tmp_path: Path) -> None:
-    measured(tmp_path, "mine_a", "fp32", [0.1 * wobble for wobble in WOBBLE], metric="latency", batch=1)
-    measured(tmp_path, "mine_b", "fp32", [0.2 * wobble for wobble in WOBBLE], metric="latency", batch=1)
+    measured(
+        tmp_path, "mine_a", "fp32", [0.1 * wobble for wobble in WOBBLE], metric="latency", batch=1
+    )
+    measured(
+        tmp_path, "mine_b", "fp32", [0.2 * wobble for wobble in WOBBLE], metric="latency", batch=1
+    )
     [one] = answer("mine_a > mine_b", "latency", tmp_path).conditions
     assert one.ratio.value == pytest.approx(2.0, rel=0.02)
 
@@ -138,7 +179,11 @@ def test_what_a_published_setting_consists_of() -> None:
         "machine": "3090", "precision": "amp", "layout": "nhwc", "execution": "eager", "torch": "pt240", "batch": "1024", "px": "224",
     }  # fmt: skip
     compiled = published.factors_of("fp32-nchw-pt221-cpu-i9_10940x-dynamo bs1 224 px")
-    assert (compiled["machine"], compiled["execution"], compiled["batch"]) == ("i9_10940x", "compiled", "1")
+    assert (compiled["machine"], compiled["execution"], compiled["batch"]) == (
+        "i9_10940x",
+        "compiled",
+        "1",
+    )
     for one in published.speeds():
         assert all(published.factors_of(one.setting).values()), one.setting
 
@@ -148,25 +193,56 @@ def test_what_a_published_setting_consists_of() -> None:
     [
         ("vit_s16 beats resnet50", "is no comparison"),
         ("vit_s16 > resnet5O", "did you mean resnet50?"),
-        ("convmixer_768_32 > skeleton_64_6_mlp_p8", "nothing is recorded or published of 'skeleton_64_6_mlp_p8'"),
+        (
+            "convmixer_768_32 > skeleton_64_6_mlp_p8",
+            "nothing is recorded or published of 'skeleton_64_6_mlp_p8'",
+        ),
     ],
 )
-def test_bad_claims_are_one_line(claim: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_claims_are_one_line(
+    claim: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["claim", claim, "--on", "top1", "--results", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert complaint in told and told.count("\n") == 1 and "Traceback" not in told
 
 
-def test_the_command_draws_and_exits_by_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["claim", "convmixer_768_32 > convmixer_1536_20", "--on", "throughput", "--results", str(tmp_path)]) == 0
+def test_the_command_draws_and_exits_by_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "claim",
+                "convmixer_768_32 > convmixer_1536_20",
+                "--on",
+                "throughput",
+                "--results",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     assert main(["claim", "resnet50 > deit_s16", "--on", "top1", "--results", str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert "fragile" in told and "turned by" in told
-    assert len(list((tmp_path / "claims").glob("*.png"))) == len(list((tmp_path / "claims").glob("*.svg"))) == 2
+    assert (
+        len(list((tmp_path / "claims").glob("*.png")))
+        == len(list((tmp_path / "claims").glob("*.svg")))
+        == 2
+    )
 
 
 def test_it_loads_no_torch_and_is_quick(results: Path) -> None:
     before = time.monotonic()
-    loaded = modules_loaded("claim", "convmixer_768_32 > convmixer_1536_20", "--on", "throughput", "--results", str(results), cwd=results)
+    loaded = modules_loaded(
+        "claim",
+        "convmixer_768_32 > convmixer_1536_20",
+        "--on",
+        "throughput",
+        "--results",
+        str(results),
+        cwd=results,
+    )
     assert not {"torch", "timm"} & loaded
     assert time.monotonic() - before < 20  # 5 s on a quiet machine

@@ -19,7 +19,10 @@ from bench.config import SUITES, RunConfig, suite_fields
 from .test_worker import wait_for
 
 BAD = [
-    (["run", "--models", "convmixer_1536_2O"], "--models: no model named 'convmixer_1536_2O'; did you mean convmixer_1536_20?"),
+    (
+        ["run", "--models", "convmixer_1536_2O"],
+        "--models: no model named 'convmixer_1536_2O'; did you mean convmixer_1536_20?",
+    ),
     (["run", "--models", "vit_s16", "--metrics", "latensy"], "did you mean latency?"),
     (["run", "--models", "vit_s16", "--data", "digit"], "did you mean digits?"),
     (["run", "--models", "vit_s16", "--data", "imagenet:/nowhere"], "--data imagenet:/nowhere"),
@@ -28,7 +31,10 @@ BAD = [
     (["run", "--models", "vit_s16", "--device", "tpu"], "--device: 'tpu' is none of"),
     (["run", "--models", "vit_s16", "--batch-sizes", "0"], "--batch-sizes: 0"),
     (["run", "--models", "vit_s16", "--batch-sizes", "abc"], "--batch-sizes"),
-    (["run", "--models", "vit_s16", "--image-size", "225"], "--image-size: vit_small_patch16_224 has patches of 16"),
+    (
+        ["run", "--models", "vit_s16", "--image-size", "225"],
+        "--image-size: vit_small_patch16_224 has patches of 16",
+    ),
     (["run", "--models", "vit_s16", "--time-budget", "-3"], "--time-budget: -3"),
     (["run", "--models", "vit_s16", "--time-budget", "nan"], "--time-budget: nan"),
     (["run", "--suite", "quik"], "--suite: no suite 'quik'"),
@@ -40,17 +46,34 @@ BAD = [
     (["list", "weights", "convmixer_512_12"], "has no published weights"),
     (["list", "models", "--family", "vti"], "no family 'vti'"),
     (["describe", "vit_s16", "--num-classes", "0"], "--num-classes: a classifier with 0 classes"),
-    (["run", "--models", "vit_s16", "--num-classes", "0"], "--num-classes: a classifier with 0 classes"),
-    (["match", "--reference", "vit_s16", "--num-classes", "0"], "--num-classes: a classifier with 0 classes"),
+    (
+        ["run", "--models", "vit_s16", "--num-classes", "0"],
+        "--num-classes: a classifier with 0 classes",
+    ),
+    (
+        ["match", "--reference", "vit_s16", "--num-classes", "0"],
+        "--num-classes: a classifier with 0 classes",
+    ),
     (["describe", "vit_s15"], "did you mean vit_s16?"),
-    (["match", "--reference", "resnet18", "--hold", "shape", "--families", "vit"], "has no token grid to hold"),
+    (
+        ["match", "--reference", "resnet18", "--hold", "shape", "--families", "vit"],
+        "has no token grid to hold",
+    ),
     (["match", "--reference", "vit_s16", "--families", "skeleton_none"], "add --hold shape"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "complaint"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    BAD,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
@@ -70,7 +93,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     ],
 )
 def test_a_broken_suite_file(
-    text: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    text: str,
+    complaint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(text)
@@ -83,21 +110,36 @@ def test_a_broken_suite_file(
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_suite_is_a_valid_config(path: Path) -> None:
     fields = suite_fields(path.stem)
-    assert RunConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}).models
+    assert RunConfig(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    ).models
 
 
 def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
-def test_the_main_job_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_main_job_in_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Run, run again, report: with real workers, first from the command line."""
-    (tmp_path / "small.toml").write_text('models = ["convmixer_digits", "vit_digits"]\nrounds = 6\n')
+    (tmp_path / "small.toml").write_text(
+        'models = ["convmixer_digits", "vit_digits"]\nrounds = 6\n'
+    )
     arguments = ["run", "--suite", "small.toml", "--device", "cpu", "--time-budget", "60"]
     first = bench(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "99,466" in first.stdout
-    assert "median of 6 interleaved rounds in" in first.stdout and "95 % interval over rounds and processes" in first.stdout
+    assert (
+        "median of 6 interleaved rounds in" in first.stdout
+        and "95 % interval over rounds and processes" in first.stdout
+    )
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 0
     assert "nothing to measure: all 6 arms are finished" in capsys.readouterr().out
@@ -107,10 +149,27 @@ def test_the_main_job_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Path) -> None:
-    arguments = ["run", "--models", "convmixer_digits,vit_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "9"]
-    run = subprocess.Popen([sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    arguments = [
+        "run",
+        "--models",
+        "convmixer_digits,vit_digits",
+        "--metrics",
+        "latency",
+        "--device",
+        "cpu",
+        "--rounds",
+        "9",
+    ]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
     records = tmp_path / "results"
-    wait_for(lambda: any(b'"round":3,' in path.read_bytes() for path in records.glob("*/records/*.jsonl")), 90)
+    wait_for(
+        lambda: any(
+            b'"round":3,' in path.read_bytes() for path in records.glob("*/records/*.jsonl")
+        ),
+        90,
+    )
     run.send_signal(signal.SIGKILL)
     run.wait()
     before = {path: path.read_bytes() for path in records.glob("*/records/*.jsonl")}
@@ -122,16 +181,38 @@ def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Pa
         rounds = sum(b'"type":"round"' in line for line in path.read_bytes().splitlines())
         if path.name.startswith("convmixer_digits"):
             assert rounds == 9
-        if path.name.startswith("vit_digits"):  # the reference: killed between two arms of a round it comes along once more
+        if path.name.startswith(
+            "vit_digits"
+        ):  # the reference: killed between two arms of a round it comes along once more
             assert rounds in (9, 10)
 
 
 def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
-    arguments = ["run", "--models", "convmixer_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "10000"]
+    arguments = [
+        "run",
+        "--models",
+        "convmixer_digits",
+        "--metrics",
+        "latency",
+        "--device",
+        "cpu",
+        "--rounds",
+        "10000",
+    ]
     run = subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    wait_for(lambda: any(b'"round":2,' in path.read_bytes() for path in tmp_path.glob("results/*/records/*.jsonl")), 90)
+    wait_for(
+        lambda: any(
+            b'"round":2,' in path.read_bytes()
+            for path in tmp_path.glob("results/*/records/*.jsonl")
+        ),
+        90,
+    )
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the whole group
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
@@ -154,7 +235,10 @@ def test_a_swallowed_ctrl_c_is_remembered() -> None:
         interrupts.check()
 
 
-@pytest.mark.parametrize("kind", ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"])
+@pytest.mark.parametrize(
+    "kind",
+    ["models", "families", "metrics", "policies", "datasets", "recipes", "studies", "figures"],
+)
 def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert kind in capsys.readouterr().out
@@ -176,7 +260,9 @@ def test_help_is_quick() -> None:
     assert seconds("-m", "bench", "--help") < seconds("-c", "import torch") / 4
 
 
-def test_report_names_a_damaged_record_and_ends_with_2(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_names_a_damaged_record_and_ends_with_2(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = next(results.glob("*/records/mixer_b16.speed.*"))
     bad.write_text("nonsense\n")
     assert main(["report", "--results", str(results)]) == 2

@@ -30,7 +30,9 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_of_weights_names_code(started: Path) -> None:
     says = json.dumps({"format": 1, "model": "./evil.py:build"})
-    save_file({"weight": torch.ones(1)}, started / "w.safetensors", metadata={"convmixer_bench": says})
+    save_file(
+        {"weight": torch.ones(1)}, started / "w.safetensors", metadata={"convmixer_bench": says}
+    )
     ended = bench("eval", "--checkpoint", "w.safetensors", "--data", "digits", cwd=started)
     assert_one_line(ended, "w.safetensors", "./evil.py:build", "--model")
     assert not (started / "executed").exists()
@@ -47,14 +49,18 @@ def test_a_suite_names_code(started: Path, capsys: pytest.CaptureFixture[str]) -
     words = "only a name typed on the command line runs code"
     (started / "mine.toml").write_text('models = ["./evil.py:build"]\nmetrics = ["params"]\n')
     assert_one_line(bench("run", "--suite", "mine.toml", cwd=started), "evil", words)
-    (started / "mine.toml").write_text('reference = "evil:build"\nmatch = ["vit"]\nmetrics = ["params"]\n')
+    (started / "mine.toml").write_text(
+        'reference = "evil:build"\nmatch = ["vit"]\nmetrics = ["params"]\n'
+    )
     assert main(["run", "--suite", "mine.toml", "--dry-run"]) == 2
     assert words in capsys.readouterr().err
     assert not (started / "executed").exists()
 
 
 def test_a_suite_joins_no_cluster(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('models = ["resnet18"]\nlauncher = "ray"\naddress = "evil.example:6379"\n')
+    (tmp_path / "mine.toml").write_text(
+        'models = ["resnet18"]\nlauncher = "ray"\naddress = "evil.example:6379"\n'
+    )
     with pytest.raises(UsageError, match="--address is for the command line alone"):
         suite_fields(str(tmp_path / "mine.toml"))
 
@@ -63,7 +69,9 @@ def test_a_suite_joins_no_cluster(tmp_path: Path) -> None:
 def test_records_name_code(name: str, started: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stranger's records through everything that reads records."""
     for folder in ("results", "others"):
-        speed_record(started / folder / "machine" / "records", name, [10.0, 11.0, 12.0, 11.0, 10.0, 11.0])
+        speed_record(
+            started / folder / "machine" / "records", name, [10.0, 11.0, 12.0, 11.0, 10.0, 11.0]
+        )
     for arguments in (
         ["report"],
         ["study", "verdict"],

@@ -69,7 +69,11 @@ class ClassToken(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.token, self.first, self.both = nn.Parameter(torch.rand(1, 1, 12)), nn.Linear(12, 12), nn.Linear(12, 5)
+        self.token, self.first, self.both = (
+            nn.Parameter(torch.rand(1, 1, 12)),
+            nn.Linear(12, 12),
+            nn.Linear(12, 5),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         shared = self.first(self.token.expand(len(x), -1, -1))
@@ -111,7 +115,9 @@ def heads(x: Tensor, number: int) -> Tensor:
 
 def grouped_queries(x: Tensor) -> Tensor:
     t = tokens(x)
-    return F.scaled_dot_product_attention(heads(t, 4), heads(t[..., :6], 2), heads(t[..., :6], 2), enable_gqa=True)
+    return F.scaled_dot_product_attention(
+        heads(t, 4), heads(t[..., :6], 2), heads(t[..., :6], 2), enable_gqa=True
+    )
 
 
 def mixed_experts(x: Tensor, route: Tensor, experts: Tensor) -> Tensor:
@@ -142,59 +148,139 @@ BY_HAND: dict[str, tuple[nn.Module, int]] = {
     "dilated": (nn.Conv2d(3, 6, 3, dilation=2, padding=2, groups=3), 8 * 8 * 6 * 9),
     "transposed": (nn.ConvTranspose2d(3, 5, 4, stride=2, padding=1), 8 * 8 * 3 * 5 * 16),
     "1-d": (Of(lambda x, w: F.conv1d(x.flatten(2), w, padding="same"), (4, 3, 5)), 64 * 4 * 3 * 5),
-    "3-d": (Of(lambda x, w: F.conv3d(x[:, None], w, padding=1), (2, 1, 3, 3, 3)), 3 * 8 * 8 * 2 * 27),
+    "3-d": (
+        Of(lambda x, w: F.conv3d(x[:, None], w, padding=1), (2, 1, 3, 3, 3)),
+        3 * 8 * 8 * 2 * 27,
+    ),
     "condconv": (Of(mixed_experts, (3, 2), (2, 81)), 3 * 2 + 2 * 81 + 8 * 8 * 3 * 27),
     "unfolded": (Of(lambda x, w: w @ F.unfold(x, 2, stride=2), (5, 12)), 5 * 12 * 16),
     "linear": (nn.Sequential(nn.Flatten(), nn.Linear(192, 7)), 192 * 7),
-    "attention": (Of(lambda x: F.scaled_dot_product_attention(tokens(x), tokens(x), tokens(x))), 16 * 16 * 12 * 2),
-    "wide values": (Of(lambda x: F.scaled_dot_product_attention(tokens(x), tokens(x), tokens(x).repeat(1, 1, 2))), 16 * 16 * (12 + 24)),
+    "attention": (
+        Of(lambda x: F.scaled_dot_product_attention(tokens(x), tokens(x), tokens(x))),
+        16 * 16 * 12 * 2,
+    ),
+    "wide values": (
+        Of(
+            lambda x: F.scaled_dot_product_attention(
+                tokens(x), tokens(x), tokens(x).repeat(1, 1, 2)
+            )
+        ),
+        16 * 16 * (12 + 24),
+    ),
     "grouped queries": (Of(grouped_queries), 4 * 16 * 16 * (3 + 3)),
-    "causal": (Of(lambda x: F.scaled_dot_product_attention(tokens(x), tokens(x), tokens(x), is_causal=True)), 16 * 16 * 12 * 2),
+    "causal": (
+        Of(
+            lambda x: F.scaled_dot_product_attention(
+                tokens(x), tokens(x), tokens(x), is_causal=True
+            )
+        ),
+        16 * 16 * 12 * 2,
+    ),
     "expanded query": (
-        Of(lambda x, q: F.scaled_dot_product_attention(q.expand(len(x), -1, -1), tokens(x), tokens(x)), (1, 1, 12)),
+        Of(
+            lambda x, q: F.scaled_dot_product_attention(
+                q.expand(len(x), -1, -1), tokens(x), tokens(x)
+            ),
+            (1, 1, 12),
+        ),
         16 * 24,
     ),
     "class token": (ClassToken(), 12 * 12 + 17 * 12 * 5),
-    "multi-head attention": (With(nn.MultiheadAttention(12, 2, batch_first=True), lambda m, t: m(t, t, t)), ATTENDED),
+    "multi-head attention": (
+        With(nn.MultiheadAttention(12, 2, batch_first=True), lambda m, t: m(t, t, t)),
+        ATTENDED,
+    ),
     "without its weights": (
-        With(nn.MultiheadAttention(12, 2, batch_first=True), lambda m, t: m(t, t, t, need_weights=False)),
+        With(
+            nn.MultiheadAttention(12, 2, batch_first=True),
+            lambda m, t: m(t, t, t, need_weights=False),
+        ),
         ATTENDED,
     ),
     "torch's transformer": (With(ENCODER, lambda m, t: m(t)), ENCODED),
     "frozen": (With(ENCODER.requires_grad_(False), lambda m, t: m(t)), ENCODED),
     "lstm": (With(nn.LSTM(12, 5, batch_first=True), lambda m, t: m(t)), 16 * 4 * 5 * (12 + 5)),
-    "lstm, two ways": (With(nn.LSTM(12, 5, 2, batch_first=True, bidirectional=True), lambda m, t: m(t)), 16 * 4 * 5 * (17 + 15) * 2),
-    "lstm, projected": (With(nn.LSTM(12, 5, proj_size=2, batch_first=True), lambda m, t: m(t)), 16 * (4 * 5 * (12 + 2) + 2 * 5)),
+    "lstm, two ways": (
+        With(nn.LSTM(12, 5, 2, batch_first=True, bidirectional=True), lambda m, t: m(t)),
+        16 * 4 * 5 * (17 + 15) * 2,
+    ),
+    "lstm, projected": (
+        With(nn.LSTM(12, 5, proj_size=2, batch_first=True), lambda m, t: m(t)),
+        16 * (4 * 5 * (12 + 2) + 2 * 5),
+    ),
     "gru": (With(nn.GRU(12, 5, batch_first=True), lambda m, t: m(t)), 16 * 3 * 5 * (12 + 5)),
-    "rnn": (With(nn.RNN(12, 5, batch_first=True, nonlinearity="relu"), lambda m, t: m(t)), 16 * 5 * (12 + 5)),
+    "rnn": (
+        With(nn.RNN(12, 5, batch_first=True, nonlinearity="relu"), lambda m, t: m(t)),
+        16 * 5 * (12 + 5),
+    ),
     "lstm by steps": (With(nn.LSTMCell(12, 5), cells), 16 * 4 * 5 * (12 + 5)),
     "gru by steps": (With(nn.GRUCell(12, 5), cells), 16 * 3 * 5 * (12 + 5)),
     "matmul, broadcast": (Of(lambda x, w: w @ tokens(x), (1, 7, 16)), 7 * 16 * 12),
     "matmul of vectors": (Of(lambda x, w: tokens(x) @ w, (12,)), 16 * 12),
     "einsum": (Of(lambda x, w: torch.einsum("bnc,dc->bnd", tokens(x), w), (5, 12)), 16 * 12 * 5),
-    "einsum of three": (Of(lambda x, w, v: torch.einsum("bnc,cd,de->bne", tokens(x), w, v), (12, 5), (5, 3)), 16 * (12 * 5 + 5 * 3)),
+    "einsum of three": (
+        Of(lambda x, w, v: torch.einsum("bnc,cd,de->bne", tokens(x), w, v), (12, 5), (5, 3)),
+        16 * (12 * 5 + 5 * 3),
+    ),
     "einsum by elements": (Of(lambda x, w: torch.einsum("...c,c->...c", tokens(x), w), (12,)), 0),
     "tensordot": (Of(lambda x, w: torch.tensordot(tokens(x), w, 1), (12, 5)), 16 * 12 * 5),
     "inner": (Of(lambda x, w: torch.inner(tokens(x), w), (5, 12)), 16 * 12 * 5),
     "baddbmm": (Of(lambda x: torch.baddbmm(torch.zeros(1), tokens(x), tokens(x).mT)), 16 * 12 * 16),
-    "addmv": (Of(lambda x, w: torch.stack([torch.addmv(torch.zeros(16), one, w) for one in tokens(x)]), (12,)), 16 * 12),
+    "addmv": (
+        Of(
+            lambda x, w: torch.stack([torch.addmv(torch.zeros(16), one, w) for one in tokens(x)]),
+            (12,),
+        ),
+        16 * 12,
+    ),
     "dot": (Of(lambda x, w: torch.stack([torch.dot(one.flatten(), w) for one in x]), (192,)), 192),
     "multi_dot": (
-        Of(lambda x, w, v: torch.stack([torch.linalg.multi_dot([t, w, v]) for t in tokens(x)]), (12, 2), (2, 9)),
+        Of(
+            lambda x, w, v: torch.stack([torch.linalg.multi_dot([t, w, v]) for t in tokens(x)]),
+            (12, 2),
+            (2, 9),
+        ),
         16 * 24 + 16 * 18,
     ),
     "autograd function": (Of(lambda x, w: Mine.apply(x, w), (4, 3, 1, 1)), 64 * 12),
-    "autograd function, elements": (nn.Sequential(nn.Conv2d(3, 4, 1), Of(lambda x: Quiet.apply(x))), 64 * 12),
+    "autograd function, elements": (
+        nn.Sequential(nn.Conv2d(3, 4, 1), Of(lambda x: Quiet.apply(x))),
+        64 * 12,
+    ),
     "the same by another name": (nn.Sequential(nn.Conv2d(3, 4, 1), Of(Quiet.apply)), 64 * 12),
-    "scripted function, elements": (nn.Sequential(nn.Conv2d(3, 4, 1), Of(torch.jit.script(swish))), 64 * 12),
-    "norms": (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.GELU(), nn.GroupNorm(2, 4), nn.AdaptiveAvgPool2d(1)), 64 * 12),
+    "scripted function, elements": (
+        nn.Sequential(nn.Conv2d(3, 4, 1), Of(torch.jit.script(swish))),
+        64 * 12,
+    ),
+    "norms": (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 1),
+            nn.BatchNorm2d(4),
+            nn.GELU(),
+            nn.GroupNorm(2, 4),
+            nn.AdaptiveAvgPool2d(1),
+        ),
+        64 * 12,
+    ),
     "elements": (Of(lambda x, w: (tokens(x)[..., None] * w).sum(-2), (12, 5)), 0),
     **{
         mode: (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Upsample(scale_factor=2, mode=mode)), 64 * 12)
         for mode in ("nearest", "bilinear", "bicubic")
     },
-    "antialiased": (Of(lambda x, w: F.interpolate(F.conv2d(x, w), size=4, mode="bicubic", antialias=True), (4, 3, 1, 1)), 64 * 12),
-    "trilinear": (Of(lambda x, w: F.interpolate(F.conv2d(x, w)[:, None], scale_factor=2, mode="trilinear"), (4, 3, 1, 1)), 64 * 12),
+    "antialiased": (
+        Of(
+            lambda x, w: F.interpolate(F.conv2d(x, w), size=4, mode="bicubic", antialias=True),
+            (4, 3, 1, 1),
+        ),
+        64 * 12,
+    ),
+    "trilinear": (
+        Of(
+            lambda x, w: F.interpolate(F.conv2d(x, w)[:, None], scale_factor=2, mode="trilinear"),
+            (4, 3, 1, 1),
+        ),
+        64 * 12,
+    ),
     "tuple": (Of(lambda x, w: (F.conv2d(x, w), {"features": x}), (4, 3, 1, 1)), 64 * 12),
     "dataclass": (Of(lambda x, w: Answer(F.conv2d(x, w), {"x": x}), (4, 3, 1, 1)), 64 * 12),
     "data parallel": (nn.DataParallel(nn.Conv2d(3, 4, 1)), 64 * 12),
@@ -213,16 +299,25 @@ def test_networks_that_can_be_counted_by_hand(name: str) -> None:
 
 def test_a_sum_over_a_batch_of_products_and_a_projection_by_its_norm() -> None:
     """Products whose number does not double with the batch."""
-    added = Of(lambda x, w: torch.addbmm(torch.zeros(16, 5), tokens(x), w.expand(len(x), -1, -1)), (1, 12, 5))
+    added = Of(
+        lambda x, w: torch.addbmm(torch.zeros(16, 5), tokens(x), w.expand(len(x), -1, -1)),
+        (1, 12, 5),
+    )
     assert count(added, torch.randn(2, 3, 8, 8)).macs == 2 * 16 * 12 * 5
-    normed = nn.Sequential(nn.Flatten(), nn.utils.parametrizations.spectral_norm(nn.Linear(192, 7))).eval()
-    assert count(normed, torch.randn(1, 3, 8, 8)).macs == 2 * 192 * 7 + 7  # w times a vector, by another, and the layer itself
+    normed = nn.Sequential(
+        nn.Flatten(), nn.utils.parametrizations.spectral_norm(nn.Linear(192, 7))
+    ).eval()
+    assert (
+        count(normed, torch.randn(1, 3, 8, 8)).macs == 2 * 192 * 7 + 7
+    )  # w times a vector, by another, and the layer itself
 
 
 def test_deformable_convolution() -> None:
     from torchvision.ops import deform_conv2d
 
-    deformed = Of(lambda x, w: deform_conv2d(x, torch.zeros(len(x), 18, 8, 8), w, padding=1), (4, 3, 3, 3))
+    deformed = Of(
+        lambda x, w: deform_conv2d(x, torch.zeros(len(x), 18, 8, 8), w, padding=1), (4, 3, 3, 3)
+    )
     assert count(deformed, torch.randn(1, 3, 8, 8)).macs == 64 * 4 * 27
 
 
@@ -272,13 +367,20 @@ def test_what_has_no_count_is_refused_by_name_by_both_counters(name: str) -> Non
 
 @pytest.mark.parametrize(
     ("network", "operator"),
-    [(Of(torch.jit.script(by_stages), (8, 8)), "prim::CallFunction"), (Of(Mine.apply, (24, 3, 1, 1)), "prim::PythonOp.Mine")],
+    [
+        (Of(torch.jit.script(by_stages), (8, 8)), "prim::CallFunction"),
+        (Of(Mine.apply, (24, 3, 1, 1)), "prim::PythonOp.Mine"),
+    ],
     ids=["scripted", "autograd"],
 )
-def test_products_that_a_trace_does_not_see_are_missed_by_neither_count(network: nn.Module, operator: str) -> None:
+def test_products_that_a_trace_does_not_see_are_missed_by_neither_count(
+    network: nn.Module, operator: str
+) -> None:
     """fvcore does not look inside, torch's counter does: where the two agree nothing is hidden, and else it is refused."""
     counted = count(network, torch.randn(1, 3, 8, 8))
-    with pytest.raises(Uncountable, match=rf"fvcore counts 0, torch 4,608; a trace does not look into {operator}"):
+    with pytest.raises(
+        Uncountable, match=rf"fvcore counts 0, torch 4,608; a trace does not look into {operator}"
+    ):
         assert counted.macs
     with pytest.raises(Uncountable, match=rf"products may be missing; .*{operator}"):
         assert counted.activations
@@ -288,7 +390,11 @@ def test_products_that_a_trace_does_not_see_are_missed_by_neither_count(network:
 @pytest.mark.parametrize("kind", ["scripted", "quantized"])
 def test_models_that_nobody_can_look_into(kind: str) -> None:
     plain = nn.Sequential(nn.Flatten(), nn.Linear(192, 7))
-    hidden = torch.jit.script(plain) if kind == "scripted" else torch.ao.quantization.quantize_dynamic(plain, {nn.Linear})
+    hidden = (
+        torch.jit.script(plain)
+        if kind == "scripted"
+        else torch.ao.quantization.quantize_dynamic(plain, {nn.Linear})
+    )
     for counter in (count, torch_macs):
         with pytest.raises(Uncountable, match=r"torch\.jit\.script|float32"):
             counter(hidden, torch.randn(1, 3, 8, 8))
@@ -331,22 +437,38 @@ def test_one_count_that_fails_takes_only_itself(tmp_path: Path) -> None:
     counting = ("--metrics", "params,macs,activations", "--image-size", 32, "--num-classes", 10)
     ended = bench("run", "--models", ",".join(names), *counting, cwd=tmp_path)
     assert ended.code == 1 and "Traceback" not in ended.text, ended
-    assert "bilinear: failed: macs, activations: aten::bilinear went uncounted; the figure would be too small" in ended.out, ended
+    assert (
+        "bilinear: failed: macs, activations: aten::bilinear went uncounted; the figure would be too small"
+        in ended.out
+    ), ended
     assert "1 arms failed" in ended.out
-    records = {record.arm.model: record for record in map(load, tmp_path.glob("results/*/records/*.count.*.jsonl"))}
-    values = {model: {one.metric: one.values[0] for line in record.rounds for one in line.samples} for model, record in records.items()}
+    records = {
+        record.arm.model: record
+        for record in map(load, tmp_path.glob("results/*/records/*.count.*.jsonl"))
+    }
+    values = {
+        model: {one.metric: one.values[0] for line in record.rounds for one in line.samples}
+        for model, record in records.items()
+    }
     encoder = 2 * (16 * 16 * 16 * 4 + 2 * 16 * 16 * 16 + 2 * 16 * 16 * 32)
     assert values["./nets.py:encoder"]["macs"] == STEM + encoder + HEAD
     assert values["./nets.py:lstm"]["macs"] == STEM + 16 * 4 * 16 * 32 + HEAD
     assert values["./nets.py:bilinear"] == {"params": 16 * 193 + 16 * 257 + 170}
     half = records["./nets.py:bilinear"]
-    assert [(end.status, end.metrics) for end in half.ends] == [("ok", ["params"]), ("failed", ["macs", "activations"])]
+    assert [(end.status, end.metrics) for end in half.ends] == [
+        ("ok", ["params"]),
+        ("failed", ["macs", "activations"]),
+    ]
     assert end_of(half, "params").status == "ok"  # type: ignore[union-attr]
     assert [end.metrics for end in troubles(half)] == [["macs", "activations"]]
-    again = bench("run", "--models", names[2], *counting, cwd=tmp_path)  # what is there is not counted again, the rest is
+    again = bench(
+        "run", "--models", names[2], *counting, cwd=tmp_path
+    )  # what is there is not counted again, the rest is
     assert "macs, activations: " in again.out and again.code == 1, again
     assert [line.samples[0].metric for line in load(half.path).rounds] == ["params"]
-    assert "bilinear, macs, activations: failed: " in " ".join(again.out.split()), again  # below the table
+    assert "bilinear, macs, activations: failed: " in " ".join(again.out.split()), (
+        again
+    )  # below the table
 
 
 def test_activations_are_what_the_same_products_write() -> None:
@@ -373,7 +495,9 @@ def test_einsum_as_torch_contracts_it() -> None:
 
 
 def test_einsum_along_a_path_and_without_an_arrow() -> None:
-    assert einsum.macs("ab,bc,cd->ad", [[2, 3], [3, 5], [5, 7]], [1, 2, 0, 1]) == 3 * 5 * 7 + 2 * 3 * 7
+    assert (
+        einsum.macs("ab,bc,cd->ad", [[2, 3], [3, 5], [5, 7]], [1, 2, 0, 1]) == 3 * 5 * 7 + 2 * 3 * 7
+    )
     assert einsum.macs("ab,bc", [[2, 3], [3, 5]]) == 2 * 3 * 5
     assert einsum.macs("...ab,...bc->...ac", [[9, 2, 3], [9, 3, 5]]) == 9 * 2 * 3 * 5
 
@@ -384,14 +508,31 @@ def test_the_cheapest_chain() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["_convolution_mode", "addbmm", "addmv", "_scaled_dot_product_flash_attention", "mkldnn_rnn_layer", "conv_tbc"]
+    "name",
+    [
+        "_convolution_mode",
+        "addbmm",
+        "addmv",
+        "_scaled_dot_product_flash_attention",
+        "mkldnn_rnn_layer",
+        "conv_tbc",
+    ],
 )
 def test_names_that_have_to_be_counted(name: str) -> None:
     assert is_product(f"aten::{name}")
 
 
 @pytest.mark.parametrize(
-    "name", ["add", "gelu", "mean", "softmax", "adaptive_avg_pool1d", "upsample_trilinear3d", "_upsample_bilinear2d_aa"]
+    "name",
+    [
+        "add",
+        "gelu",
+        "mean",
+        "softmax",
+        "adaptive_avg_pool1d",
+        "upsample_trilinear3d",
+        "_upsample_bilinear2d_aa",
+    ],
 )
 def test_names_that_need_not_be_counted(name: str) -> None:
     assert not is_product(f"aten::{name}")

@@ -32,7 +32,14 @@ from .test_state import FakeNvml
 
 
 def arm(policy: str = "bf16", **changes: Any) -> SpeedArm:
-    what = {"model": "convmixer_16_1_k3_p8", "image_size": 32, "num_classes": 10, "device": "cuda", "batch_size": 1, **changes}
+    what = {
+        "model": "convmixer_16_1_k3_p8",
+        "image_size": 32,
+        "num_classes": 10,
+        "device": "cuda",
+        "batch_size": 1,
+        **changes,
+    }
     return SpeedArm(policy=policy, **what)
 
 
@@ -62,7 +69,10 @@ def test_a_worker_s_device_is_set_before_anything_else(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "set_device", fake.set_device)
     monkeypatch.setattr(cpu_placement, "go_first", lambda: None)
     monkeypatch.setattr(process_settings, "fix", lambda threads: fake.note("settings"))
-    monkeypatch.setattr("bench.measure.subject.open_subject", lambda *_, **__: fake.note("opened") or SimpleNamespace())
+    monkeypatch.setattr(
+        "bench.measure.subject.open_subject",
+        lambda *_, **__: fake.note("opened") or SimpleNamespace(),
+    )
     serve._open(Job(arm(), "cuda:1", seed=0, threads=1), pipe=None)  # type: ignore[arg-type]
     assert fake.done == [("settings", 1), ("opened", 1)]
     fake.done.clear()
@@ -151,9 +161,17 @@ def test_every_size_of_a_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> 
         return graph.forward
 
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda model, mode, dynamic: real(model, dynamic=dynamic, backend=backend))
+    monkeypatch.setattr(
+        torch, "compile", lambda model, mode, dynamic: real(model, dynamic=dynamic, backend=backend)
+    )
     build = lambda: models.get("convmixer_16_1_k3_p8").build(image_size=32, num_classes=10)  # noqa: E731
-    one = open_subject(arm("compile", device="cpu", mode="capacity"), device="cpu", seed=0, build=build, progress=lambda text: None)
+    one = open_subject(
+        arm("compile", device="cpu", mode="capacity"),
+        device="cpu",
+        seed=0,
+        build=build,
+        progress=lambda text: None,
+    )
     sizes = list(range(1, 13))
     assert all(attempt(one, size) for size in sizes)
     assert compiled == sizes
@@ -175,11 +193,15 @@ class FakePynvml(FakeNvml):
 @pytest.fixture
 def with_uuid(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakePynvml | None], None]:
     """Puts NVML, or none, in place."""
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="ab12"))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="ab12")
+    )
     return lambda nvml: monkeypatch.setitem(sys.modules, "pynvml", nvml)
 
 
-def test_the_free_memory_of_a_part_of_a_gpu_is_its_own(with_uuid: Callable[[FakePynvml | None], None]) -> None:
+def test_the_free_memory_of_a_part_of_a_gpu_is_its_own(
+    with_uuid: Callable[[FakePynvml | None], None],
+) -> None:
     """The names of parts begin with MIG: none was found by GPU-, and the host's memory stood in for the part's."""
     info = SimpleNamespace(free=9 << 30)
     with_uuid(FakePynvml("MIG-ab12", nvmlDeviceGetMemoryInfo=info))
@@ -211,7 +233,9 @@ def test_a_machine_without_nvidia_smi_is_described(
 
 
 def speed_subject(call: Callable[[], object], policy: str) -> Subject:
-    one = Subject(arm=arm(policy), device="cuda:0", build=torch.nn.Identity, clock=clock_for("cuda:0"), seed=0)
+    one = Subject(
+        arm=arm(policy), device="cuda:0", build=torch.nn.Identity, clock=clock_for("cuda:0"), seed=0
+    )
     one.call = call
     return one
 
@@ -219,7 +243,9 @@ def speed_subject(call: Callable[[], object], policy: str) -> Subject:
 def test_a_policy_s_own_graph_is_replayed_and_not_captured_again(graphs: FakeGraphs) -> None:
     window = 1e-9  # one call
     mine = Replay(graphs.CUDAGraph(), None)
-    assert metrics.get("graph_latency").measure(speed_subject(mine, "bf16+graph"), window).values == [0.002]
+    assert metrics.get("graph_latency").measure(
+        speed_subject(mine, "bf16+graph"), window
+    ).values == [0.002]
     assert [what for what, _ in graphs.done].count("capture") == 0
     metrics.get("graph_latency").measure(speed_subject(lambda: None, "bf16"), window)
     assert [what for what, _ in graphs.done].count("capture") == 1
@@ -233,7 +259,9 @@ def test_the_time_between_a_device_s_events_is_called_a_span(graphs: FakeGraphs)
 
 
 @pytest.fixture
-def on_cuda(monkeypatch: pytest.MonkeyPatch, with_uuid: Callable[[FakePynvml | None], None]) -> Callable[[FakePynvml | None], None]:
+def on_cuda(
+    monkeypatch: pytest.MonkeyPatch, with_uuid: Callable[[FakePynvml | None], None]
+) -> Callable[[FakePynvml | None], None]:
     """Runs plan for a CUDA device that is not there."""
     cuda = msgspec.structs.replace(MACHINE, device="cuda", accelerator="Fake GPU")
     monkeypatch.setattr(runner.environment, "resolve_device", lambda device: "cuda:0")
@@ -251,7 +279,14 @@ def run(results: Path, workers: FakeWorkers) -> tuple[observer.Outcome, Silent]:
     """Latency at batch 1, energy and throughput at 8, of one model beside the companions."""
     watch = Silent()
     what = ("latency", "throughput", "energy")
-    config = RunConfig(models=("vit_digits",), device="cuda", rounds=6, results=results, metrics=what, batch_sizes=(8,))
+    config = RunConfig(
+        models=("vit_digits",),
+        device="cuda",
+        rounds=6,
+        results=results,
+        metrics=what,
+        batch_sizes=(8,),
+    )
     outcome = runner.Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run()
     return outcome, watch
 
@@ -273,12 +308,22 @@ def test_a_metric_that_cannot_be_read_ends_alone_and_is_tried_again_where_more_c
     )
     assert asked(workers) == {"latency": 6, "throughput": 6, "energy": 1}
     records, _ = store.load_folder(outcome.folder)
-    [found] = [one for one in records if isinstance(one.arm, SpeedArm) and (one.arm.model, one.arm.batch_size) == ("vit_digits", 8)]
-    assert [(end.status, end.metrics) for end in found.ends] == [("unsupported", ["energy"]), ("ok", ["throughput"])]
+    [found] = [
+        one
+        for one in records
+        if isinstance(one.arm, SpeedArm)
+        and (one.arm.model, one.arm.batch_size) == ("vit_digits", 8)
+    ]
+    assert [(end.status, end.metrics) for end in found.ends] == [
+        ("unsupported", ["energy"]),
+        ("ok", ["throughput"]),
+    ]
     assert found.runs[0].setup["gpu_tells"] == "nothing"
     [row] = [row for row in summarise(records).rows if row.model == "vit_digits"]
     assert row.value("throughput") is not None
-    assert row.trouble == {"energy, batch 8": "unsupported: this GPU's energy counter cannot be read"}
+    assert row.trouble == {
+        "energy, batch 8": "unsupported: this GPU's energy counter cannot be read"
+    }
 
     again = FakeWorkers(without_energy)
     assert run(tmp_path, again)[0].measured == 0, "nothing changed: it cannot be read now either"
@@ -290,7 +335,9 @@ def test_a_metric_that_cannot_be_read_ends_alone_and_is_tried_again_where_more_c
     assert run(tmp_path, last)[0].measured == 0
 
 
-def test_what_limits_a_gpu_is_in_the_record(with_uuid: Callable[[FakePynvml | None], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_limits_a_gpu_is_in_the_record(
+    with_uuid: Callable[[FakePynvml | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     nvml = FakePynvml(
         "GPU-ab12",
         nvmlDeviceGetEnforcedPowerLimit=350_000,
@@ -299,7 +346,11 @@ def test_what_limits_a_gpu_is_in_the_record(with_uuid: Callable[[FakePynvml | No
         nvmlDeviceGetTemperature=40,
     )
     with_uuid(nvml)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="ab12", L2_cache_size=50 << 20))
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(uuid="ab12", L2_cache_size=50 << 20),
+    )
     assert described("cuda:0", NvmlGpu(nvml, "GPU-ab12")) == {
         "gpu_power_limit_w": 350.0,
         "gpu_power_limit_default_w": 700.0,

@@ -21,7 +21,9 @@ from bench.training.processes import ALONE
 from .pictures import make_folder, picture
 
 CPU = torch.device("cpu")
-RECIPE = changed(recipes.get("convmixer_imagenet"), batch_size=16, micro_batch=8, image_size=64, epochs=1.0)
+RECIPE = changed(
+    recipes.get("convmixer_imagenet"), batch_size=16, micro_batch=8, image_size=64, epochs=1.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,9 @@ def test_a_folder_has_three_splits_and_select_is_carved_from_train(root: Path) -
     assert datasets.get("folder").num_classes(str(root)) == splits.num_classes == 10
     assert "select 4 of train by seed 0" in splits.name
     assert isinstance(splits.train, Pictures)
-    names = {splits.train.name(at) for at in range(76)} | {splits.select.name(at) for at in range(4)}
+    names = {splits.train.name(at) for at in range(76)} | {
+        splits.select.name(at) for at in range(4)
+    }
     assert len(names) == 80
     assert splits.test.read(7).size == (96, 96)
     assert splits.test.labels.tolist() == [number for number in range(10) for _ in range(3)]
@@ -44,7 +48,10 @@ def test_a_folder_has_three_splits_and_select_is_carved_from_train(root: Path) -
 
 
 def test_three_folders_are_taken_as_they_are(tmp_path: Path) -> None:
-    splits = folders(str(make_folder(tmp_path, {"train": 2, "val": 1, "test": 1}, classes=3)), flag="--data folder")
+    splits = folders(
+        str(make_folder(tmp_path, {"train": 2, "val": 1, "test": 1}, classes=3)),
+        flag="--data folder",
+    )
     assert [len(part) for part in (splits.train, splits.select, splits.test)] == [6, 3, 3]
     assert splits.name.startswith("as in the folder")
 
@@ -62,7 +69,9 @@ def test_small_images_are_held_in_memory_and_are_the_same_pixels(tmp_path: Path)
     assert torch.equal(splits.test.images[0].permute(1, 2, 0), torch.from_numpy(first))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm keeps the archive open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm keeps the archive open
 def test_archives_are_read_like_folders(root: Path, tmp_path: Path) -> None:
     for part in ("train", "val"):
         with tarfile.open(tmp_path / f"{part}.tar", "w") as archive:
@@ -79,7 +88,10 @@ def test_shards_of_a_webdataset(tmp_path: Path) -> None:
             for number in range(images):
                 buffer = io.BytesIO()
                 picture(number, 80).save(buffer, "png")
-                for ending, content in (("png", buffer.getvalue()), ("cls", str(number % 4).encode())):
+                for ending, content in (
+                    ("png", buffer.getvalue()),
+                    ("cls", str(number % 4).encode()),
+                ):
                     entry = tarfile.TarInfo(f"{name}_{number:04d}.{ending}")
                     entry.size = len(content)
                     archive.addfile(entry, io.BytesIO(content))
@@ -100,9 +112,20 @@ def test_cifar_from_torchvisions_files(tmp_path: Path) -> None:
     from torchvision.datasets import CIFAR10
 
     images = (torch.arange(20 * 3072) % 251).to(torch.uint8).reshape(20, 3072).numpy()
-    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
-        (folder / name).write_bytes(pickle.dumps({"data": images, "labels": [at % 10 for at in range(20)]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [str(number) for number in range(10)]}))
+    for name in (
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+    ):
+        (folder / name).write_bytes(
+            pickle.dumps({"data": images, "labels": [at % 10 for at in range(20)]})
+        )
+    (folder / "batches.meta").write_bytes(
+        pickle.dumps({"label_names": [str(number) for number in range(10)]})
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CIFAR10, "_check_integrity", lambda self: True)
         patch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5=None: True)
@@ -145,7 +168,10 @@ def test_classes_that_differ_or_are_too_few(root: Path, tmp_path: Path) -> None:
         datasets.get("imagenet").open(str(root))
     copy = broken_root(root, tmp_path)
     (copy / "val" / "c0003").rename(copy / "val" / "other")
-    with pytest.raises(UsageError, match=r"train/ and val/ differ in their classes: c0003 in train/ alone, other in val/ alone"):
+    with pytest.raises(
+        UsageError,
+        match=r"train/ and val/ differ in their classes: c0003 in train/ alone, other in val/ alone",
+    ):
         datasets.get("folder").open(str(copy))
 
 
@@ -161,7 +187,9 @@ def test_nothing_there(tmp_path: Path) -> None:
             datasets.get(name).open(argument)
 
 
-def test_a_download_without_a_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_without_a_network_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def no_network(*_: object, **__: object) -> None:
@@ -171,7 +199,9 @@ def test_a_download_without_a_network_is_one_line(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", no_network)
     monkeypatch.setattr("torchvision.datasets.imagenette.download_and_extract_archive", no_network)
     for name in ("cifar10", "cifar100", "imagenette"):
-        with pytest.raises(UsageError, match=r"could not be downloaded \(OSError: no route to host\)"):
+        with pytest.raises(
+            UsageError, match=r"could not be downloaded \(OSError: no route to host\)"
+        ):
             datasets.get(name).open("")
     with pytest.raises(UsageError, match="hfds:nobody/nothing"):
         datasets.get("hfds").open("nobody/nothing")
@@ -188,14 +218,26 @@ def damaged(root: Path, tmp_path: Path, images: int) -> tuple[Splits, list[str]]
 
 
 def feed(splits: Splits, workers: int = 0) -> FromDisk:
-    found = feed_of(splits, RECIPE, seed=0, share=ALONE.share(RECIPE, CPU), device=CPU, image_size=64, workers=workers)
+    found = feed_of(
+        splits,
+        RECIPE,
+        seed=0,
+        share=ALONE.share(RECIPE, CPU),
+        device=CPU,
+        image_size=64,
+        workers=workers,
+    )
     assert isinstance(found, FromDisk)
     return found
 
 
-def test_damaged_images_are_counted_and_refused_above_a_small_share(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_images_are_counted_and_refused_above_a_small_share(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splits, _ = damaged(root, tmp_path, 2)
-    with pytest.raises(UsageError, match=r"of 76 images cannot be read \(.*jpg.*mend or remove them"):
+    with pytest.raises(
+        UsageError, match=r"of 76 images cannot be read \(.*jpg.*mend or remove them"
+    ):
         list(feed(splits).steps(0, 4))
     monkeypatch.setattr("bench.training.images.loader.BROKEN_SHARE", 0.05)
     one = feed(splits)
@@ -222,7 +264,12 @@ def test_images_from_disk_are_the_same_whoever_reads_them(root: Path) -> None:
 def test_the_strongest_draws_of_rand_augment_can_be_drawn() -> None:
     """`mstd0.5-inc1` sometimes posterizes to no bits, which newer Pillow refuses and older ones paint black."""
     transform = host_transform(changed(RECIPE, rand_augment="rand-m10-n12-mstd0.5-inc1"), 64)
-    posterizing = [op for step in transform.transforms for op in getattr(step, "ops", ()) if op.name.startswith("Posterize")]
+    posterizing = [
+        op
+        for step in transform.transforms
+        for op in getattr(step, "ops", ())
+        if op.name.startswith("Posterize")
+    ]
     assert posterizing
     for number in range(30):
         assert torch.as_tensor(transform(picture(number, 96))).shape == (3, 64, 64)

@@ -44,7 +44,9 @@ def test_sixteen_bits_keep_their_values(kind: str) -> None:
     ],
     ids=["L", "1", "LA", "P", "RGBA", "CMYK"],
 )
-def test_eight_bits_are_what_pillow_makes_of_them(image: Image.Image, kind: str, first: tuple[int, ...]) -> None:
+def test_eight_bits_are_what_pillow_makes_of_them(
+    image: Image.Image, kind: str, first: tuple[int, ...]
+) -> None:
     assert tuple(through(image, kind)[0, 0]) == first
 
 
@@ -55,13 +57,18 @@ def test_of_several_frames_the_first_is_taken() -> None:
 
 
 def test_values_whose_range_is_not_said_are_refused() -> None:
-    for values, word in ((RAMP.astype(np.float32) / 65535, "floating-point"), (RAMP.astype(np.int32), "32-bit")):
+    for values, word in (
+        (RAMP.astype(np.float32) / 65535, "floating-point"),
+        (RAMP.astype(np.int32), "32-bit"),
+    ):
         with pytest.raises(NotAPicture, match=word):
             through(Image.fromarray(values), "TIFF")
 
 
 def test_a_truncated_file_is_an_error_and_no_grey_rest() -> None:
     stream = BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(stream, "JPEG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
+        stream, "JPEG"
+    )
     with pytest.raises(OSError, match=r"(?i)truncated"):
         decoded(BytesIO(stream.getvalue()[:-400]))

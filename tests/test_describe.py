@@ -15,13 +15,27 @@ from .program import bench
 
 
 def leaves(layer: Layer) -> list[Layer]:
-    return [leaf for child in layer.children for leaf in leaves(child)] if layer.children else [layer]
+    return (
+        [leaf for child in layer.children for leaf in leaves(child)] if layer.children else [layer]
+    )
 
 
-@pytest.mark.parametrize("name", ["convmixer_digits", "resnet_digits", "mixer_digits", "vit_digits", "skeleton_64_6_depthwise_p8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "convmixer_digits",
+        "resnet_digits",
+        "mixer_digits",
+        "vit_digits",
+        "skeleton_64_6_depthwise_p8",
+    ],
+)
 def test_the_root_is_the_whole_and_convolutions_are_not_lost(name: str) -> None:
     entry = models.get(name)
-    tree, cost = describe(entry, image_size=32, num_classes=10).root, cost_of(entry, image_size=32, num_classes=10)
+    tree, cost = (
+        describe(entry, image_size=32, num_classes=10).root,
+        cost_of(entry, image_size=32, num_classes=10),
+    )
     assert (tree.params, tree.macs) == (cost.params, cost.macs)
     inside = sum(child.macs for child in tree.children)
     assert 0.99 * cost.macs <= inside <= cost.macs
@@ -30,7 +44,9 @@ def test_the_root_is_the_whole_and_convolutions_are_not_lost(name: str) -> None:
 
 def test_a_depthwise_layer_by_hand() -> None:
     tree = describe(models.get("convmixer_digits"), image_size=32, num_classes=10).root
-    depthwise = next(leaf for leaf in leaves(tree) if leaf.kind == "Conv2d" and leaf.params == 128 * 9 + 128)
+    depthwise = next(
+        leaf for leaf in leaves(tree) if leaf.kind == "Conv2d" and leaf.params == 128 * 9 + 128
+    )
     assert depthwise.macs == 128 * 9 * 16
     assert depthwise.shapes == ((128, 4, 4),)
 
@@ -116,7 +132,21 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(name: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
     """What `describe` says of one of them."""
-    assert main(["describe", f"./nets.py:{name}", "--image-size", "8", "--num-classes", "5", "--depth", "3"]) == code
+    assert (
+        main(
+            [
+                "describe",
+                f"./nets.py:{name}",
+                "--image-size",
+                "8",
+                "--num-classes",
+                "5",
+                "--depth",
+                "3",
+            ]
+        )
+        == code
+    )
     found = capsys.readouterr()
     return found.out if code == 0 else found.err
 
@@ -124,12 +154,17 @@ def shown(name: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
 def test_a_constructor_that_reads_a_value_is_built_on_the_cpu_and_says_so(nets: Path) -> None:
     ended = bench("describe", "./nets.py:item", "--image-size", 8, "--num-classes", 5, cwd=nets)
     assert ended.code == 0 and "Traceback" not in ended.text, ended
-    assert "built and run on the CPU, since the meta device has no values: RuntimeError: Tensor.item()" in ended.out, ended
+    assert (
+        "built and run on the CPU, since the meta device has no values: RuntimeError: Tensor.item()"
+        in ended.out
+    ), ended
     assert "(nets.py, line 35)" in ended.out, ended
 
 
 @pytest.mark.parametrize("name", ["branch", "with_numpy"])
-def test_a_forward_pass_that_reads_values_runs_on_the_cpu(name: str, nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forward_pass_that_reads_values_runs_on_the_cpu(
+    name: str, nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = shown("plain", capsys)
     assert "on the CPU" not in whole
     found = shown(name, capsys)
@@ -141,24 +176,34 @@ def test_containers_without_a_forward_are_the_sums_of_their_children(nets: Path)
     root = describe(models.get("./nets.py:plain"), image_size=8, num_classes=5).root
     steps, shifts, head = root.children
     first, second = 16 * 4 * 3 * 4, 4 * 8 * 4 * 4
-    assert (steps.macs, steps.shapes, [child.macs for child in steps.children]) == (first + second, (), [first, second])
+    assert (steps.macs, steps.shapes, [child.macs for child in steps.children]) == (
+        first + second,
+        (),
+        [first, second],
+    )
     assert (shifts.params, shifts.macs) == (16, 0)
     assert root.macs == first + second + head.macs == first + second + 40
 
 
 @pytest.mark.parametrize("name", ["a_tuple", "a_dict"])
-def test_outputs_of_several_tensors_show_all_shapes(name: str, nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_of_several_tensors_show_all_shapes(
+    name: str, nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert shown(name, capsys).splitlines()[0].startswith(f"./nets.py:{name} Net  5, 8  ")
 
 
-def test_a_model_that_fails_is_one_line_that_says_where(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_fails_is_one_line_that_says_where(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = shown("broken", capsys, code=2)
     assert line.splitlines() == [
         "bench: ./nets.py:broken: cannot be built and run on one image of 8 pixels: KeyError: 'the weights' (nets.py, line 25)"
     ]
 
 
-def test_where_a_product_has_no_count_no_macs_are_shown(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_a_product_has_no_count_no_macs_are_shown(
+    nets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = shown("unknown", capsys)
     assert "857 params" in found and "GMACs" not in found
     assert "no MACs: aten::_trilinear went uncounted" in found

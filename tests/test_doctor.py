@@ -13,7 +13,9 @@ from bench.cli.app import main
 
 
 def test_this_machine_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["doctor", "--device", "cpu", "--results", str(tmp_path / "none"), "--seconds", "0.5"])
+    code = main(
+        ["doctor", "--device", "cpu", "--results", str(tmp_path / "none"), "--seconds", "0.5"]
+    )
     shown = capsys.readouterr().out
     for what in ("Python", "torch", "timm", "disk for results", "device", "free memory", "noise"):
         assert what in shown
@@ -23,16 +25,23 @@ def test_this_machine_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_what_is_missing_has_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ray" else real(name)
+    )
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
     found = {one.what: one for one in examine(device="cpu", results=tmp_path, seconds=0.3)}
-    assert (found["ray"].status, found["ray"].remedy) == ("missing", "pip install 'convmixer-bench[scale]'")
+    assert (found["ray"].status, found["ray"].remedy) == (
+        "missing",
+        "pip install 'convmixer-bench[scale]'",
+    )
     assert found["C++ compiler"].status == "missing"
     assert "mended" not in verdict(list(found.values()))
 
 
-def test_a_package_that_does_not_import_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_does_not_import_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = doctor.importlib.import_module
 
     def broken(name: str) -> object:
@@ -53,7 +62,10 @@ def test_noise_is_told_from_quiet() -> None:
     assert noise("cpu", 2.0, _clock([1.0] * 40 + [2.0] * 40)).found.startswith("noisy")
 
 
-@pytest.mark.parametrize(("status", "says"), [("ok", "ready to measure"), ("note", "usable, but noisy"), ("unfit", "not fit for speeds")])
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [("ok", "ready to measure"), ("note", "usable, but noisy"), ("unfit", "not fit for speeds")],
+)
 def test_a_noisy_machine_is_not_called_ready(status: Status, says: str) -> None:
     """Where nine tenths of the windows lay in a range of 282 %, it said so and was "ready to measure"."""
     assert verdict([Finding("torch", "ok", "2.6"), Finding("noise", status, "")]).startswith(says)
@@ -74,7 +86,10 @@ def _clock(steps: list[float]):  # type: ignore[no-untyped-def]
     return now
 
 
-@pytest.mark.parametrize("arguments", [["--seconds", "0"], ["--seconds", "nan"], ["--device", "tpu"], ["--device", "cuda:99"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seconds", "0"], ["--seconds", "nan"], ["--device", "tpu"], ["--device", "cuda:99"]],
+)
 def test_bad_flags_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", *arguments]) == 2
     error = capsys.readouterr().err

@@ -31,7 +31,18 @@ from bench.training.weights import read_real
 from .pictures import Named
 from .program import ROOT, environment, start
 
-TRAINING = ["run", "--models", "convmixer_digits", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--yes"]
+TRAINING = [
+    "run",
+    "--models",
+    "convmixer_digits",
+    "--metrics",
+    "top1",
+    "--data",
+    "digits",
+    "--device",
+    "cpu",
+    "--yes",
+]
 LONG = 120.0
 """Seconds until something that takes a few on a quiet machine."""
 
@@ -45,7 +56,9 @@ def session(pid: int) -> list[str]:
             command = (path / "cmdline").read_text().replace("\0", " ").strip()
         except OSError:
             continue
-        if int(owner) == pid and state not in "ZX" and command:  # one without a command is on its way out
+        if (
+            int(owner) == pid and state not in "ZX" and command
+        ):  # one without a command is on its way out
             found.append(f"{path.name} {command[:100]}")
     return found
 
@@ -76,7 +89,12 @@ def finished(process: subprocess.Popen[str], limit: float = LONG) -> tuple[int, 
 
 def folders(root: Path, test: str) -> None:
     """Two classes to train on, and two to be tested on."""
-    for place in (root / "train" / "a", root / "train" / "b", root / "val" / "a", root / "val" / test):
+    for place in (
+        root / "train" / "a",
+        root / "train" / "b",
+        root / "val" / "a",
+        root / "val" / test,
+    ):
         place.mkdir(parents=True)
         for number in range(4):
             Image.new("RGB", (40, 40), (number, 0, 0)).save(place / f"{number}.png")
@@ -85,7 +103,15 @@ def folders(root: Path, test: str) -> None:
 def other_architecture(folder: Path) -> tuple[list[str], str]:
     net = models.get("vit_digits").build(image_size=32, num_classes=10)
     checkpoint.save(folder / "vit.safetensors", net.state_dict(), {})
-    return ["eval", "--checkpoint", "vit.safetensors", "--model", "convmixer_digits", "--data", "digits"], "does not fit the model"
+    return [
+        "eval",
+        "--checkpoint",
+        "vit.safetensors",
+        "--model",
+        "convmixer_digits",
+        "--data",
+        "digits",
+    ], "does not fit the model"
 
 
 def too_large_a_batch(folder: Path) -> tuple[list[str], str]:
@@ -98,7 +124,13 @@ def full_disk(folder: Path) -> tuple[list[str], str]:
 
 def other_classes(folder: Path) -> tuple[list[str], str]:
     folders(folder / "d", "c")
-    return [*TRAINING[:5], "--data", "folder:d", "--recipe", "digits"], "differ in their classes: b in train/ alone, c in val/ alone"
+    return [
+        *TRAINING[:5],
+        "--data",
+        "folder:d",
+        "--recipe",
+        "digits",
+    ], "differ in their classes: b in train/ alone, c in val/ alone"
 
 
 def no_archive(folder: Path) -> tuple[list[str], str]:
@@ -110,8 +142,12 @@ def no_archive(folder: Path) -> tuple[list[str], str]:
     return [*TRAINING[:5], "--data", "folder:d", "--recipe", "digits"], "--data folder:d"
 
 
-@pytest.mark.parametrize("case", [other_architecture, too_large_a_batch, full_disk, other_classes, no_archive])
-def test_the_error_line_is_the_end(case: Callable[[Path], tuple[list[str], str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "case", [other_architecture, too_large_a_batch, full_disk, other_classes, no_archive]
+)
+def test_the_error_line_is_the_end(
+    case: Callable[[Path], tuple[list[str], str]], tmp_path: Path
+) -> None:
     """One line, exit code 2 right after it, and no worker, image loader or server that lives on."""
     arguments, words = case(tmp_path)
     limit = "ulimit -f 200; " if case is full_disk else ""  # no file above 200 kB
@@ -138,14 +174,22 @@ def test_the_error_line_is_the_end(case: Callable[[Path], tuple[list[str], str]]
 def test_ctrl_c_three_times_in_a_training_is_one_line(tmp_path: Path) -> None:
     """The whole group gets it: the worker, what it started, and their server too."""
     process = start(*TRAINING, "--recipe", "digits:epochs=5000", cwd=tmp_path)
-    until(lambda: any(path.read_bytes().count(b'"event": "step"') > 5 for path in tmp_path.glob("results/*/logs/*.jsonl")))
+    until(
+        lambda: any(
+            path.read_bytes().count(b'"event": "step"') > 5
+            for path in tmp_path.glob("results/*/logs/*.jsonl")
+        )
+    )
     for _ in range(3):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.02)
     code, out, err = finished(process)
     assert (code, err) == (130, "")
     assert (
-        out.count("interrupted: 0 finished rounds and every training's last checkpoint are kept; the same command goes on from there") == 1
+        out.count(
+            "interrupted: 0 finished rounds and every training's last checkpoint are kept; the same command goes on from there"
+        )
+        == 1
     )
 
 
@@ -175,13 +219,26 @@ def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
     """As under `nohup`, or beside others in a script."""
     (tmp_path / "cyclopts.py").write_text("import time\nopen('here', 'w').close()\ntime.sleep(1)\n")
     code = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    command = [sys.executable, "-c", f"{code}os.execv(sys.executable, [sys.executable, '-m', 'bench', '--help'])"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-c",
+        f"{code}os.execv(sys.executable, [sys.executable, '-m', 'bench', '--help'])",
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     until((tmp_path / "here").exists)
     for number in (signal.SIGHUP, signal.SIGINT):
         process.send_signal(number)
     _, err = process.communicate(timeout=LONG)
-    assert process.returncode == 1 and "ImportError" in err  # of the module that stood in the way: it came to its end
+    assert (
+        process.returncode == 1 and "ImportError" in err
+    )  # of the module that stood in the way: it came to its end
 
 
 def test_a_second_ctrl_c_does_not_break_off_what_the_first_began() -> None:
@@ -229,7 +286,11 @@ def test_other_encodings_and_closed_pipes(results: Path, tmp_path: Path) -> None
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
-    for env in ({"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}):
+    for env in (
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0"},
+    ):
         code, out, err = shell(f"bench study verdict --results {results}", **env)
         assert (code, err) == (0, "")
         assert "is not measured" in out
@@ -250,7 +311,12 @@ def test_other_encodings_and_closed_pipes(results: Path, tmp_path: Path) -> None
 
 def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
     """From a checkout that is not installed, too."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition('\nversion = "')[2].partition('"')[0]
+    project = (
+        (ROOT / "pyproject.toml")
+        .read_text(encoding="utf-8")
+        .partition('\nversion = "')[2]
+        .partition('"')[0]
+    )
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.metadata as metadata\nfound = metadata.version\n"
         "def version(name):\n    if name == 'convmixer-bench':\n        raise metadata.PackageNotFoundError(name)\n    return found(name)\n"
@@ -258,10 +324,16 @@ def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
     )
     for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
         done = subprocess.run(
-            [sys.executable, "-m", "bench", "--version"], env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=LONG
+            [sys.executable, "-m", "bench", "--version"],
+            env=environment(PYTHONPATH=path),
+            capture_output=True,
+            text=True,
+            timeout=LONG,
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"convmixer-bench {project}, torch {torch.__version__.partition('+')[0]}")
+        assert done.stdout.startswith(
+            f"convmixer-bench {project}, torch {torch.__version__.partition('+')[0]}"
+        )
         assert "timm" in done.stdout and done.stdout.count("\n") == 1
 
 
@@ -276,14 +348,38 @@ def test_temporary_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path)
 
         def next_one() -> None:
             code = "from bench import temporary; temporary.folder()"
-            subprocess.run([sys.executable, "-c", code], env=environment(TMPDIR=place), check=True, timeout=LONG)
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env=environment(TMPDIR=place),
+                check=True,
+                timeout=LONG,
+            )
 
         def left() -> list[Path]:
-            return [path for path in Path(place).iterdir() if not path.name.endswith("link") and any(path.iterdir())]
+            return [
+                path
+                for path in Path(place).iterdir()
+                if not path.name.endswith("link") and any(path.iterdir())
+            ]
 
-        arguments = ["run", "--models", "convmixer_digits", "--metrics", "latency", "--device", "cpu", "--rounds", "100000"]
+        arguments = [
+            "run",
+            "--models",
+            "convmixer_digits",
+            "--metrics",
+            "latency",
+            "--device",
+            "cpu",
+            "--rounds",
+            "100000",
+        ]
         run = start(*arguments, cwd=tmp_path, env={"TMPDIR": place})
-        until(lambda: any(b'"round":2,' in path.read_bytes() for path in tmp_path.glob("results/*/records/*.jsonl")))
+        until(
+            lambda: any(
+                b'"round":2,' in path.read_bytes()
+                for path in tmp_path.glob("results/*/records/*.jsonl")
+            )
+        )
         next_one()
         assert len(left()) == 1
         os.killpg(run.pid, signal.SIGKILL)
@@ -311,9 +407,39 @@ COMMANDS = [
     ["eval", "--checkpoint", "{}.safetensors", "--model", "vit_digits", "--data", "digits"],
     ["describe", "./{}.py:build"],
     ["match", "--reference", "./{}.py:build"],
-    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "folder:{}"],
-    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "imagenet:{}"],
-    ["run", "--models", "vit_digits", "--metrics", "top1", "--recipe", "digits", "--data", "wds:{}"],
+    [
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "top1",
+        "--recipe",
+        "digits",
+        "--data",
+        "folder:{}",
+    ],
+    [
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "top1",
+        "--recipe",
+        "digits",
+        "--data",
+        "imagenet:{}",
+    ],
+    [
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "top1",
+        "--recipe",
+        "digits",
+        "--data",
+        "wds:{}",
+    ],
 ]
 ENDINGS = ("", ".toml", ".safetensors", ".py")
 
@@ -349,7 +475,9 @@ def test_every_command_says_in_a_line_what_it_did_not_find(
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path not in before}
+    left = {
+        path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path not in before
+    }
     assert left <= {"results"}
 
 
@@ -371,7 +499,10 @@ def test_an_address_without_a_cluster_is_said_to_be_one(monkeypatch: pytest.Monk
     monkeypatch.setattr(ray, "ANSWERING_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, and did not answer"):
+        with pytest.raises(
+            UsageError,
+            match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, and did not answer",
+        ):
             ray.reach(f"127.0.0.1:{port}")
     with pytest.raises(UsageError, match=r"no Ray cluster at .*refused"):
         ray.reach(f"127.0.0.1:{port}")

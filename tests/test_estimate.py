@@ -18,26 +18,47 @@ from bench.record.schema import RunLine
 
 from .conftest import MACHINE
 
-CONFIG = RunConfig(models=("convmixer_digits", "vit_digits"), device="cpu", metrics=("throughput",), rounds=10)
+CONFIG = RunConfig(
+    models=("convmixer_digits", "vit_digits"), device="cpu", metrics=("throughput",), rounds=10
+)
 
 
 def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> None:
     tasks = plan.make(CONFIG, device="cpu")
     found = estimate(CONFIG, tasks.tasks, [], "cpu")
-    mine = [line for line in found.lines if line.name.startswith(("convmixer_digits", "vit_digits"))]
+    mine = [
+        line for line in found.lines if line.name.startswith(("convmixer_digits", "vit_digits"))
+    ]
     assert {line.basis for line in mine} == {"from its MACs"}
     assert found.rounds == 10
     assert found.seconds > 10 * sum(line.each_round for line in mine)
-    budgeted = RunConfig(models=CONFIG.models, device="cpu", metrics=("throughput",), time_budget=4.0)
+    budgeted = RunConfig(
+        models=CONFIG.models, device="cpu", metrics=("throughput",), time_budget=4.0
+    )
     assert 1 <= estimate(budgeted, tasks.tasks, [], "cpu").rounds < 64
 
 
 def test_what_was_measured_here_counts(tmp_path: Path) -> None:
     tasks = plan.make(CONFIG, device="cpu")
-    task = next(task for task in tasks.tasks if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits")
+    task = next(
+        task
+        for task in tasks.tasks
+        if isinstance(task.arm, SpeedArm) and task.arm.model == "vit_digits"
+    )
     path = store.create(tmp_path, task.arm, task.settings, task.about)
     setup = {"seconds_per_call": 2.0}
-    store.append(path, RunLine(run="r", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, setup=setup))
+    store.append(
+        path,
+        RunLine(
+            run="r",
+            started="2026-01-01",
+            version="0",
+            commit=None,
+            seed=0,
+            machine=MACHINE,
+            setup=setup,
+        ),
+    )
     found = estimate(CONFIG, tasks.tasks, [store.load(path)], "cpu")
     line = next(line for line in found.lines if line.name.startswith("vit_digits"))
     assert (line.basis, line.each_round) == ("measured here before", 2.0)
@@ -48,23 +69,35 @@ def test_every_suite_can_be_planned(suite: Path) -> None:
     from bench.config import suite_fields
 
     fields = suite_fields(suite.stem)
-    config = RunConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    config = RunConfig(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+    )
     device = "cuda:0" if config.device == "cuda" else "cpu"
     tasks = plan.make(config, device=device).tasks
     assert {task.arm.model for task in tasks} >= set(config.models)
     if suite.stem == "gpu":
         speeds = [task.arm for task in tasks if isinstance(task.arm, SpeedArm)]
         assert {arm.batch_size for arm in speeds} == {1, 8, 64, 256}
-        assert {metric.name for task in tasks for metric in task.metrics} >= {"energy", "graph_latency"}
+        assert {metric.name for task in tasks for metric in task.metrics} >= {
+            "energy",
+            "graph_latency",
+        }
 
 
 def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
     with pytest.raises(UsageError, match="--metrics: energy cannot be measured on cpu"):
-        plan.make(RunConfig(models=("vit_digits",), device="cpu", metrics=("energy",)), device="cpu")
+        plan.make(
+            RunConfig(models=("vit_digits",), device="cpu", metrics=("energy",)), device="cpu"
+        )
     with pytest.raises(UsageError, match="--policies: tf32 does not run on cpu"):
         plan.make(RunConfig(models=("vit_digits",), device="cpu", policies=("tf32",)), device="cpu")
     with pytest.raises(UsageError, match="--metrics: canary comes along"):
-        plan.make(RunConfig(models=("vit_digits",), device="cpu", metrics=("canary",)), device="cpu")
+        plan.make(
+            RunConfig(models=("vit_digits",), device="cpu", metrics=("canary",)), device="cpu"
+        )
 
 
 def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_path: Path) -> None:
@@ -75,7 +108,18 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     first = estimate(CONFIG, tasks, [], "cpu", rate=1e9)
     assert first.past == []
     for took in (110.0, 90.0):
-        append(tmp_path, Cost(run="r", took=took, expected=100.0, windows=40.0, rounds=60.0, counts=2, counting=10.0))
+        append(
+            tmp_path,
+            Cost(
+                run="r",
+                took=took,
+                expected=100.0,
+                windows=40.0,
+                rounds=60.0,
+                counts=2,
+                counting=10.0,
+            ),
+        )
     with (tmp_path / "costs.jsonl").open("a") as file:
         file.write('{"run": "torn')
     costs = read(tmp_path)
@@ -97,7 +141,19 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
 def test_a_run_writes_what_it_took(tmp_path: Path) -> None:
     from bench.cli.app import main
 
-    what = ["run", "--models", "vit_digits", "--metrics", "throughput", "--rounds", "2", "--device", "cpu", "--results", str(tmp_path)]
+    what = [
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "throughput",
+        "--rounds",
+        "2",
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path),
+    ]
     assert main(what) == 0
     [machine] = {path.parent for path in tmp_path.glob("*/costs.jsonl")}
     [first] = read(machine)

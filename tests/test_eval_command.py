@@ -29,22 +29,34 @@ def weights(path: Path) -> Path:
     return path
 
 
-def test_a_file_of_ours_is_evaluated_without_naming_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_ours_is_evaluated_without_naming_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = tmp_path / "results"
     for name in ("one", "two"):
         path = weights(tmp_path / f"{name}.safetensors")
         if name == "two":
             tensors, says = checkpoint.load(path)
             tensors["head.bias"] = torch.randn(10)
-            checkpoint.save(path, tensors, {key: value for key, value in says.items() if key != "format"})
-        assert main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]) == 0
+            checkpoint.save(
+                path, tensors, {key: value for key, value in says.items() if key != "format"}
+            )
+        assert (
+            main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)])
+            == 0
+        )
         shown = capsys.readouterr().out
         assert "Top-1 · digits · weights as they are" in shown
         assert "Top-1 at other views" in shown
         assert "at chance" in shown
-    assert main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]) == 0
+    assert (
+        main(["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)])
+        == 0
+    )
     assert "nothing to measure" in capsys.readouterr().out
-    names = [record.stem.rpartition(".")[2] for record in (results).glob("*/records/*accuracy*.jsonl")]
+    names = [
+        record.stem.rpartition(".")[2] for record in (results).glob("*/records/*accuracy*.jsonl")
+    ]
     assert main(["eval", "--compare", *names, "--results", str(results)]) == 0
     assert "two sets of weights, not two architectures" in capsys.readouterr().out
 
@@ -62,29 +74,76 @@ def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
         recovery_dir=str(tmp_path),
     )
     saver.save_checkpoint(0, metric=12.0)
-    command = ["eval", "--checkpoint", "last.pth.tar", "--model", "timm:test_resnet", "--data", "folder:data", "--no-spread"]
+    command = [
+        "eval",
+        "--checkpoint",
+        "last.pth.tar",
+        "--model",
+        "timm:test_resnet",
+        "--data",
+        "folder:data",
+        "--no-spread",
+    ]
     ended = bench(*command, cwd=tmp_path)
     assert ended.code == 0, ended
     view = "crop 0.95, bilinear, 160 px, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (as timm has it for test_resnet)"
     assert ended.out.count(view) == 2  # before it is evaluated, and under the table
-    assert "taken from state_dict_ema of the file, which has state_dict too (--checkpoint-key chooses)" in ended.out
-    ended = bench(*command, "--crop", "1", "--mean", "0.4", "--checkpoint-key", "state_dict", "--image-size", "128", cwd=tmp_path)
+    assert (
+        "taken from state_dict_ema of the file, which has state_dict too (--checkpoint-key chooses)"
+        in ended.out
+    )
+    ended = bench(
+        *command,
+        "--crop",
+        "1",
+        "--mean",
+        "0.4",
+        "--checkpoint-key",
+        "state_dict",
+        "--image-size",
+        "128",
+        cwd=tmp_path,
+    )
     assert "1 arms measured" in ended.out, ended
-    assert "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 (by --crop and --mean, the rest as timm" in ended.out
+    assert (
+        "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 (by --crop and --mean, the rest as timm"
+        in ended.out
+    )
     assert len(list(tmp_path.glob("results/*/records/*.jsonl"))) == 2
 
 
-def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = models.get("convmixer_digits").build(image_size=32, num_classes=10).state_dict()
     files = {
-        "nan": (good | {"head.bias": good["head.bias"] * torch.nan}, "no numbers (NaN or infinite) in head.bias"),
-        "classes": (good | {"head.bias": torch.ones(7), "head.weight": torch.ones(7, 128)}, "weights for 7 classes, and the data has 10"),
-        "huge": (good | {"stem.0.weight": torch.full_like(good["stem.0.weight"], 3e38)}, "no finite numbers"),
+        "nan": (
+            good | {"head.bias": good["head.bias"] * torch.nan},
+            "no numbers (NaN or infinite) in head.bias",
+        ),
+        "classes": (
+            good | {"head.bias": torch.ones(7), "head.weight": torch.ones(7, 128)},
+            "weights for 7 classes, and the data has 10",
+        ),
+        "huge": (
+            good | {"stem.0.weight": torch.full_like(good["stem.0.weight"], 3e38)},
+            "no finite numbers",
+        ),
     }
     for name, (content, words) in files.items():
         path = tmp_path / f"{name}.pth"
         torch.save(content, path)
-        command = ["eval", "--model", "convmixer_digits", "--checkpoint", str(path), "--data", "digits", "--results", str(tmp_path / "r")]
+        command = [
+            "eval",
+            "--model",
+            "convmixer_digits",
+            "--checkpoint",
+            str(path),
+            "--data",
+            "digits",
+            "--results",
+            str(tmp_path / "r"),
+        ]
         if name == "nan":  # in a process of its own, which has to end
             assert_one_line(bench(*command, cwd=tmp_path), words, str(path))
             continue
@@ -95,8 +154,15 @@ def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(tmp_path: Path, 
         assert error.count("\n") == 1
 
 
-def test_flags_that_would_not_act_beside_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for flag in (["--crop", "0.9"], ["--mean", "0.5"], ["--image-size", "32"], ["--checkpoint", "x.pth"]):
+def test_flags_that_would_not_act_beside_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag in (
+        ["--crop", "0.9"],
+        ["--mean", "0.5"],
+        ["--image-size", "32"],
+        ["--checkpoint", "x.pth"],
+    ):
         assert main(["eval", "--compare", "a", "b", *flag, "--results", str(tmp_path)]) == 2
         assert f"{flag[0]}: --compare reads what was evaluated before" in capsys.readouterr().err
 
@@ -110,11 +176,27 @@ class Malicious:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_malicious_pickle_is_one_line(named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malicious_pickle_is_one_line(
+    named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, mark = tmp_path / "evil.pth", tmp_path / "mark"
     path.write_bytes(pickle.dumps(Malicious(mark)))
     model = ["--model", "convmixer_digits"] if named else []
-    assert main(["eval", *model, "--checkpoint", str(path), "--data", "digits", "--results", str(tmp_path / "r")]) == 2
+    assert (
+        main(
+            [
+                "eval",
+                *model,
+                "--checkpoint",
+                str(path),
+                "--data",
+                "digits",
+                "--results",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 2
+    )
     output = capsys.readouterr()
     assert output.err.count("\n") == 1
     assert "is refused" in output.err
@@ -134,7 +216,11 @@ def test_a_malicious_pickle_is_one_line(named: bool, tmp_path: Path, capsys: pyt
     ],
 )
 def test_bad_input_is_one_line(
-    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2

@@ -22,7 +22,14 @@ from bench.training.evaluate import Result, View, evaluate, neighbours, shown, v
 from bench.training.images.views import timms
 from bench.training.processes import World
 from bench.training.published import CLASSES, weights
-from bench.training.weights import evaluate_weights, from_file, labelled, other_labels, published, read_real
+from bench.training.weights import (
+    evaluate_weights,
+    from_file,
+    labelled,
+    other_labels,
+    published,
+    read_real,
+)
 
 from .pictures import make_folder, make_imagenet
 
@@ -44,7 +51,13 @@ def file_of_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arm(imagenet: Path, **changes: Any) -> AccuracyArm:
-    common: dict[str, Any] = {"model": MODEL, "image_size": 160, "num_classes": CLASSES, "data": f"imagenet:{imagenet}", "split": "test"}
+    common: dict[str, Any] = {
+        "model": MODEL,
+        "image_size": 160,
+        "num_classes": CLASSES,
+        "data": f"imagenet:{imagenet}",
+        "split": "test",
+    }
     return AccuracyArm(**(common | {"transform": "timm's", "weights": TAG} | changes))
 
 
@@ -53,10 +66,16 @@ def build(size: int | None = None) -> torch.nn.Module:
     return network
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm's own data set leaves files open
-def test_the_same_images_are_right_as_with_timms_own_loader(imagenet: Path, file_of_weights: Path) -> None:
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm's own data set leaves files open
+def test_the_same_images_are_right_as_with_timms_own_loader(
+    imagenet: Path, file_of_weights: Path
+) -> None:
     """timm's validation does: resolve_data_config, create_dataset, create_loader, top-1 and top-5 of the logits."""
-    found = evaluate_weights(arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights))
+    found = evaluate_weights(
+        arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights)
+    )
     model = timm.create_model("test_resnet")
     model.load_state_dict(torch.load(file_of_weights, weights_only=True))
     model.eval()
@@ -95,12 +114,16 @@ class Numberless(torch.nn.Module):
 def test_outputs_that_are_no_numbers_are_no_score() -> None:
     part = datasets.get("digits").open("").test
     view = View(size=32, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
-    with pytest.raises(Diverged, match="the model's outputs for 104 of 360 images are no finite numbers"):
+    with pytest.raises(
+        Diverged, match="the model's outputs for 104 of 360 images are no finite numbers"
+    ):
         evaluate(Numberless(), part, view, device=CPU, workers=0)
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_several_processes_see_every_image_once(imagenet: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_see_every_image_once(
+    imagenet: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each rank's part is evaluated in turn, and put together it is the whole."""
     part = datasets.get("imagenet").open(str(imagenet)).test.subset(torch.arange(101))
     model, view = build().eval(), timms("test_resnet", 160)
@@ -120,17 +143,27 @@ def test_several_processes_see_every_image_once(imagenet: Path, size: int, monke
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
-def test_published_weights_at_another_size_are_as_timm_has_them_there(name: str, tmp_path: Path) -> None:
+def test_published_weights_at_another_size_are_as_timm_has_them_there(
+    name: str, tmp_path: Path
+) -> None:
     """Held against timm's own model built for that size from the same file; a transformer's positions are resampled."""
     torch.manual_seed(0)
     path = tmp_path / "weights.pth"
     torch.save(timm.create_model(name).state_dict(), path)
     one = AccuracyArm(
-        model=f"timm:{name}", image_size=192, num_classes=CLASSES, data="x", split="test", transform="timm's", weights="r160_in1k"
+        model=f"timm:{name}",
+        image_size=192,
+        num_classes=CLASSES,
+        data="x",
+        split="test",
+        transform="timm's",
+        weights="r160_in1k",
     )
     mine, says = published(models.get(one.model), one, file=str(path))
     sized = {"img_size": 192} if name == "test_vit" else {}
-    theirs = timm.create_model(f"{name}.r160_in1k", pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **sized).eval()
+    theirs = timm.create_model(
+        f"{name}.r160_in1k", pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **sized
+    ).eval()
     images = torch.randn(2, 3, 192, 192)
     with torch.inference_mode():
         assert torch.equal(mine(images), theirs(images))
@@ -166,15 +199,28 @@ def test_the_spread_over_views_stands_beside(tmp_path: Path) -> None:
     one = arm(root, data=f"folder:{root}", num_classes=10, weights=None, checkpoint="x")
     found = evaluate_weights(one, Chosen(str(path), spread=True), build=ten, device=CPU, workers=0)
     views = found.detail["spread"]
-    assert [view.split(",")[0] for view in views] == ["crop 0.875", "crop 0.9", "crop 1", "crop 0.95", "crop 0.95"]
+    assert [view.split(",")[0] for view in views] == [
+        "crop 0.875",
+        "crop 0.9",
+        "crop 1",
+        "crop 0.95",
+        "crop 0.95",
+    ]
     assert [view.split(", ")[2] for view in list(views)[3:]] == ["132 px", "188 px"]
     assert found.detail["view"].startswith("crop 0.95")  # timm's for this architecture
     vit = models.get("vit_32_1_p16").build(image_size=160, num_classes=10)
-    sizes = {view.size for view in neighbours(vit, View(size=160, crop=0.9, interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3), CPU)}
+    sizes = {
+        view.size
+        for view in neighbours(
+            vit, View(size=160, crop=0.9, interpolation="bicubic", mean=(0,) * 3, std=(1,) * 3), CPU
+        )
+    }
     assert sizes == {160}  # its positions are fixed
 
 
-def test_real_labels_count_any_of_several_and_leave_out_what_has_none(imagenet: Path, tmp_path: Path) -> None:
+def test_real_labels_count_any_of_several_and_leave_out_what_has_none(
+    imagenet: Path, tmp_path: Path
+) -> None:
     part = datasets.get("imagenet").open(str(imagenet)).test
     # Image k of the folder is number 1000 - k of ImageNet's validation set.
     listed: list[list[int]] = [[] for _ in range(CLASSES)]
@@ -185,7 +231,10 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(imagenet: 
     real = read_real(f"real:{path}", part)
     right = other_labels(real)
     best = torch.tensor([[7, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
-    assert right(best, torch.tensor([0, 1])).tolist() == [[True, False, False, False, False], [False, False, True, False, False]]
+    assert right(best, torch.tensor([0, 1])).tolist() == [
+        [True, False, False, False, False],
+        [False, False, True, False, False],
+    ]
     every = torch.ones(CLASSES, dtype=torch.bool)
     kept = labelled(Result(every, every, torch.arange(CLASSES)), real)
     assert (len(kept.first), CLASSES - len(kept.first)) == (2, 998)
@@ -202,7 +251,10 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(imagenet: 
 def test_a_folder_that_is_not_imagenet(tmp_path: Path) -> None:
     make_folder(tmp_path, {"val": 1}, classes=2)
     with pytest.raises(UsageError, match="has 2 class folders; 1000 were expected"):
-        make(RunConfig(models=(f"{MODEL}@{TAG}",), metrics=("top1",), data=f"imagenet:{tmp_path}"), device="cpu")
+        make(
+            RunConfig(models=(f"{MODEL}@{TAG}",), metrics=("top1",), data=f"imagenet:{tmp_path}"),
+            device="cpu",
+        )
 
 
 def test_tags_belong_to_the_architecture() -> None:
@@ -215,24 +267,37 @@ def test_tags_belong_to_the_architecture() -> None:
 
 def test_a_model_without_a_tag_is_refused_with_the_list(imagenet: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("top1",), data=f"imagenet:{imagenet}")
-    with pytest.raises(UsageError, match=r"has several weights; name one: vit_s16@augreg_in1k, .*vit_s16@deit\.fb_in1k"):
+    with pytest.raises(
+        UsageError,
+        match=r"has several weights; name one: vit_s16@augreg_in1k, .*vit_s16@deit\.fb_in1k",
+    ):
         make(config, device="cpu")
     with pytest.raises(UsageError, match="no weights 'nope'"):
-        make(RunConfig(models=("vit_s16@nope",), metrics=("top1",), data=f"imagenet:{imagenet}"), device="cpu")
-    found = make(RunConfig(models=("vit_s16@deit.fb_in1k",), metrics=("top1",), data=f"imagenet:{imagenet}"), device="cpu")
+        make(
+            RunConfig(models=("vit_s16@nope",), metrics=("top1",), data=f"imagenet:{imagenet}"),
+            device="cpu",
+        )
+    found = make(
+        RunConfig(models=("vit_s16@deit.fb_in1k",), metrics=("top1",), data=f"imagenet:{imagenet}"),
+        device="cpu",
+    )
     [task] = found.accuracies(lambda task: None)
     assert isinstance(task.arm, AccuracyArm)
     assert task.arm.weights == "deit.fb_in1k"
 
 
-def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_cannot_be_read_are_left_out_by_name_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_folder(tmp_path, {"train": 1, "val": 4})
     part = datasets.get("folder").open(str(root)).test
     path = root / "val" / "c0004" / "val_00002.jpg"
     path.write_bytes(path.read_bytes()[:200])
     view = View(size=64, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     model = timm.create_model("test_resnet", num_classes=10).eval()
-    with pytest.raises(UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg: .*[Tt]runcated"):
+    with pytest.raises(
+        UsageError, match=r"1 of 40 images cannot be read \(.*val_00002\.jpg: .*[Tt]runcated"
+    ):
         evaluate(model, part, view, device=CPU, workers=0)
     monkeypatch.setattr("bench.training.images.loader.BROKEN_SHARE", 0.1)
     found = evaluate(model, part, view, device=CPU, workers=0)
@@ -250,12 +315,18 @@ def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path)
     from bench.training.images.batches import feed_of
     from bench.training.processes import ALONE
 
-    splits = datasets.get("folder").open(str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16)))
+    splits = datasets.get("folder").open(
+        str(make_folder(tmp_path, {"train": 20, "val": 2}, classes=2, side=16))
+    )
     assert splits.in_memory
     recipe = recipes.get("small_folder:crop_scale=1-1:crop_ratio=1-1:flip=0:eval_crop=1")
-    feed = feed_of(splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0)
+    feed = feed_of(
+        splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0
+    )
     [[(trained, _)]] = feed.steps(0, 1)
     [tested] = shown(splits.test, view_of(recipe, splits, 48))
     assert trained.shape[1:] == tested.shape[1:] == (3, 48, 48)
     every = torch.cat(list(shown(splits.train, view_of(recipe, splits, 48))))
-    assert all(any(torch.equal(one, other) for other in every) for one in trained)  # by the same enlargement
+    assert all(
+        any(torch.equal(one, other) for other in every) for one in trained
+    )  # by the same enlargement

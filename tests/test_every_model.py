@@ -25,7 +25,9 @@ def sizes(entry: Model) -> tuple[int, int]:
     for unit in (7, 8, 14, 16, 32):
         try:
             with torch.device("meta"):
-                entry.build(image_size=4 * unit, num_classes=10)(torch.empty(2, 3, 4 * unit, 4 * unit))
+                entry.build(image_size=4 * unit, num_classes=10)(
+                    torch.empty(2, 3, 4 * unit, 4 * unit)
+                )
                 entry.build(image_size=6 * unit, num_classes=10)
         except (ValueError, RuntimeError, AssertionError):
             continue
@@ -48,7 +50,9 @@ def test_counts_agree(name: str) -> None:
     """fvcore against torch at batch 2; torch against the closed form at two sizes and batches."""
     entry = models.get(name)
     first, second = sizes(entry)
-    counted = count(uninitialised(entry, first), torch.zeros(2, 3, first, first))  # raises where the two differ
+    counted = count(
+        uninitialised(entry, first), torch.zeros(2, 3, first, first)
+    )  # raises where the two differ
     assert counted.missed == []
     for size in (first, second):
         with torch.device("meta"):
@@ -106,4 +110,6 @@ def test_it_trains_and_traces_without_a_break(name: str) -> None:
     logits = torch.compile(model, fullgraph=True, backend="eager")(images)
     assert logits.shape == (2, 10)
     logits.sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+    assert all(
+        parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad
+    )

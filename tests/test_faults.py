@@ -29,8 +29,18 @@ from bench.training import checkpoint
 
 from .conftest import speed_record
 
-ARM = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
-COUNTS = ["run", "--models", "convmixer_digits,vit_digits", "--metrics", "params,macs", "--device", "cpu"]
+ARM = SpeedArm(
+    model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4
+)
+COUNTS = [
+    "run",
+    "--models",
+    "convmixer_digits,vit_digits",
+    "--metrics",
+    "params,macs",
+    "--device",
+    "cpu",
+]
 END = EndLine(run="r1", status="ok", metrics=["throughput"])
 
 
@@ -56,9 +66,15 @@ def test_any_flipped_bit_of_a_record_is_noticed(tmp_path: Path) -> None:
 
 def test_any_flipped_bit_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    tensors = {"weight": torch.arange(50.0), "norm": torch.ones(3, dtype=torch.bfloat16), "steps": torch.tensor(7)}
+    tensors = {
+        "weight": torch.arange(50.0),
+        "norm": torch.ones(3, dtype=torch.bfloat16),
+        "steps": torch.tensor(7),
+    }
     checkpoint.save(path, tensors, {"step": 7})
-    assert all(torch.equal(tensor, tensors[name]) for name, tensor in checkpoint.load(path)[0].items())
+    assert all(
+        torch.equal(tensor, tensors[name]) for name, tensor in checkpoint.load(path)[0].items()
+    )
     whole = path.read_bytes()
     start = 8 + int.from_bytes(whole[:8], "little")
     for at in range(start, len(whole), 7):
@@ -98,7 +114,12 @@ def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
         "    sample = Sample(metric='throughput', unit='image/s', better='higher', values=[float(number)] * 200)\n"
         "    record.append(path, RoundLine(run=run, round=number, samples=[sample]))\n"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"r{number}"], stdin=subprocess.PIPE) for number in range(8)]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), f"r{number}"], stdin=subprocess.PIPE
+        )
+        for number in range(8)
+    ]
     for writer in writers:  # all wait for this
         assert writer.stdin is not None
         writer.stdin.close()
@@ -114,7 +135,10 @@ def test_the_first_of_several_names_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "name"
     contents = [f"{number}".encode() for number in range(16)]
     found: list[bool] = []
-    threads = [threading.Thread(target=lambda content=content: found.append(files.create(path, content))) for content in contents]
+    threads = [
+        threading.Thread(target=lambda content=content: found.append(files.create(path, content)))
+        for content in contents
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -131,14 +155,18 @@ def small_disk(tmp_path: Path) -> Path:
     """A file system of two megabytes."""
     place = tmp_path / "small"
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True
+    )
     if made.returncode:
         pytest.skip("no file system can be mounted here")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*COUNTS[:2], "convmixer_digits", *COUNTS[3:], "--results", str(small_disk)]) == 0
     [first] = small_disk.glob("*/records/convmixer_digits.*.jsonl")
     before = first.read_bytes()
@@ -191,7 +219,9 @@ def test_no_room_in_a_worker_ends_the_run_and_is_no_verdict_on_the_arm() -> None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_results_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_that_may_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tmp_path.chmod(0o500)
     assert main([*COUNTS, "--results", str(tmp_path / "results")]) == 2
     assert "cannot be written to" in capsys.readouterr().err
@@ -200,7 +230,9 @@ def test_results_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_read_only_file_system(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "read-only"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True
+    ).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         assert main([*COUNTS, "--results", str(place)]) == 2
@@ -223,10 +255,24 @@ def build(*, image_size, num_classes):
 def test_a_worker_ends_with_the_program_that_wanted_it(tmp_path: Path) -> None:
     """SIGKILL to the program alone: nothing of it is left after a moment."""
     (tmp_path / "slow.py").write_text(SLEEPER)
-    what = ["run", "--models", f"{tmp_path}/slow.py:build", "--metrics", "throughput", "--device", "cpu", "--results", str(tmp_path / "r")]
-    run = subprocess.Popen([sys.executable, "-m", "bench", *what], start_new_session=True, stdout=subprocess.DEVNULL)
+    what = [
+        "run",
+        "--models",
+        f"{tmp_path}/slow.py:build",
+        "--metrics",
+        "throughput",
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path / "r"),
+    ]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "bench", *what], start_new_session=True, stdout=subprocess.DEVNULL
+    )
     until = time.monotonic() + 90
-    while len(below := descendants(run.pid)) < 4 and time.monotonic() < until:  # tracker, server, worker, its child
+    while (
+        len(below := descendants(run.pid)) < 4 and time.monotonic() < until
+    ):  # tracker, server, worker, its child
         time.sleep(0.1)
     assert len(below) >= 4
     run.kill()
@@ -247,7 +293,14 @@ def _alive(pid: int) -> bool:
 def test_a_hung_worker_is_a_failure_and_its_children_end_with_it(tmp_path: Path) -> None:
     """As a reader of images that hangs: the worker has a child, and neither answers."""
     (tmp_path / "slow.py").write_text(SLEEPER)
-    arm = SpeedArm(model=f"{tmp_path}/slow.py:build", image_size=32, num_classes=10, policy="fp32", device="cpu", batch_size=1)
+    arm = SpeedArm(
+        model=f"{tmp_path}/slow.py:build",
+        image_size=32,
+        num_classes=10,
+        policy="fp32",
+        device="cpu",
+        batch_size=1,
+    )
     with Workers() as workers:
         worker = workers.open(Job(arm, "cpu", 0, 1, timeout=20.0))
         with pytest.raises(Failure, match="no answer within 20 s"):
@@ -261,7 +314,9 @@ def test_a_hung_worker_is_a_failure_and_its_children_end_with_it(tmp_path: Path)
 
 
 def test_a_worker_that_is_killed_is_said_to_be(tmp_path: Path) -> None:
-    arm = SpeedArm(model="vit_digits", image_size=8, num_classes=10, policy="fp32", device="cpu", batch_size=1)
+    arm = SpeedArm(
+        model="vit_digits", image_size=8, num_classes=10, policy="fp32", device="cpu", batch_size=1
+    )
     with Workers() as workers:
         worker = workers.open(Job(arm, "cpu", 0, 1))
         worker.ready()
@@ -272,7 +327,17 @@ def test_a_worker_that_is_killed_is_said_to_be(tmp_path: Path) -> None:
 
 def test_sigterm_keeps_what_was_measured(tmp_path: Path) -> None:
     """A scheduler's end of time: one line, exit code 130, and the same command goes on."""
-    what = ["run", "--models", "vit_digits,mixer_digits", "--metrics", "throughput", "--device", "cpu", "--results", str(tmp_path)]
+    what = [
+        "run",
+        "--models",
+        "vit_digits,mixer_digits",
+        "--metrics",
+        "throughput",
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path),
+    ]
     command = [sys.executable, "-m", "bench", *what, "--rounds", "2000"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
@@ -296,7 +361,9 @@ def _rounds(results: Path) -> int:
 # Time
 
 
-def test_nothing_measured_hangs_on_the_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_measured_hangs_on_the_time_of_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A clock that jumps back by a year between two runs: records keep their order, and the second run finds the first."""
     assert main([*COUNTS, "--results", str(tmp_path)]) == 0
     import datetime as module

@@ -38,13 +38,29 @@ def probe() -> Record:
 
 def layered(model: str, family: str) -> Record:
     """Layer times of an invented network of ten blocks."""
-    kinds = ("depthwise convolution", "activation", "normalisation", "pointwise convolution", "rest")
+    kinds = (
+        "depthwise convolution",
+        "activation",
+        "normalisation",
+        "pointwise convolution",
+        "rest",
+    )
     layers = [
-        [f"block.{block}.{place}", kind, 0.001 * (place + 1), 1e7 * (4 - place)] for block in range(10) for place, kind in enumerate(kinds)
+        [f"block.{block}.{place}", kind, 0.001 * (place + 1), 1e7 * (4 - place)]
+        for block in range(10)
+        for place, kind in enumerate(kinds)
     ]
     record = synthetic.speed(model, [0.1] * 6, metric="latency", family=family)
     for line in record.rounds:
-        line.samples.append(Sample(metric="layer_time", unit="s", better="none", values=[0.15], detail={"layers": layers, "plain_s": 0.14}))
+        line.samples.append(
+            Sample(
+                metric="layer_time",
+                unit="s",
+                better="none",
+                values=[0.15],
+                detail={"layers": layers, "plain_s": 0.14},
+            )
+        )
     return record
 
 
@@ -55,13 +71,19 @@ def full() -> Summary:
     records: list[Record] = [probe()]
     for model, family, params, macs, speed, _ in CONTESTANTS:
         records.append(synthetic.count(model, params, macs))
-        records[-1].rounds[0].samples.append(Sample(metric="activations", unit="element", better="lower", values=[float(macs // 400)]))
+        records[-1].rounds[0].samples.append(
+            Sample(
+                metric="activations", unit="element", better="lower", values=[float(macs // 400)]
+            )
+        )
         records.append(layered(model, family))
         for number, policy in enumerate(POLICIES):
             values = synthetic.noisy(draw, speed * (1 + 0.3 * number * draw.random()), 0.02, 8)
             for batch in BATCHES if policy == "fp32" else (2,):
                 factor = 1 - 0.5 / batch
-                record = synthetic.speed(model, [value * factor for value in values], family=family, policy=policy)
+                record = synthetic.speed(
+                    model, [value * factor for value in values], family=family, policy=policy
+                )
                 import msgspec
 
                 arm = msgspec.structs.replace(record.arm, batch_size=batch)  # type: ignore[type-var]
@@ -91,17 +113,25 @@ def test_what_was_measured_is_drawn_whole(full: Summary, name: str, stems: set[s
         check(figure)
 
 
-@pytest.mark.parametrize("name", ["policies", "scaling", "roofline", "layers", "pareto_energy", "resolution"])
+@pytest.mark.parametrize(
+    "name", ["policies", "scaling", "roofline", "layers", "pareto_energy", "resolution"]
+)
 def test_what_was_not_measured_is_not_drawn(shared_results: Path, name: str) -> None:
     drawn = of(read(machine_folders(shared_results)[0]).summary, name)
     assert set(drawn) <= {"scaling_size_224"}
 
 
-@pytest.mark.parametrize("entry", [entry.name for entry in figures.entries() if entry.name.startswith("pareto")])
+@pytest.mark.parametrize(
+    "entry", [entry.name for entry in figures.entries() if entry.name.startswith("pareto")]
+)
 def test_pareto_figures(shared_results: Path, entry: str) -> None:
     for stem, figure in of(read(machine_folders(shared_results)[0]).summary, entry).items():
         check(figure)
-        labels = [text.get_text() for text in figure.axes[0].texts if isinstance(text, Annotation) and text.get_text()]
+        labels = [
+            text.get_text()
+            for text in figure.axes[0].texts
+            if isinstance(text, Annotation) and text.get_text()
+        ]
         assert all(label.endswith(" %") for label in labels) is not stem.endswith("published")
 
 
@@ -120,7 +150,9 @@ def check(figure: matplotlib.figure.Figure) -> None:
         for place, (name, one) in enumerate(boxes):
             assert not [other for other, there in boxes[:place] if one.overlaps(there)], name
         written = set(map(id, texts(figure)))
-        ticks = [label.get_window_extent() for label in axes.get_xticklabels() if id(label) in written]
+        ticks = [
+            label.get_window_extent() for label in axes.get_xticklabels() if id(label) in written
+        ]
         assert not any(left.overlaps(right) for left, right in pairwise(ticks))
 
 
@@ -135,7 +167,11 @@ def texts(figure: matplotlib.figure.Figure) -> Iterator[Text]:
             for label in axis.get_ticklabels():
                 if min(limits) <= label.get_position()[axis is axes.yaxis] <= max(limits):
                     found.append(label)
-    yield from (text for text in found if text is not None and text.get_visible() and text.get_text().strip())
+    yield from (
+        text
+        for text in found
+        if text is not None and text.get_visible() and text.get_text().strip()
+    )
 
 
 def test_machine_is_named_in_every_speed_figure(full: Summary) -> None:

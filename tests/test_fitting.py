@@ -28,7 +28,10 @@ def named(prefix: str) -> dict[str, Tensor]:
 
 
 def split() -> dict[str, Tensor]:
-    return {("head." if name.startswith(HEAD) else "backbone.") + name: one for name, one in STATE.items()}
+    return {
+        ("head." if name.startswith(HEAD) else "backbone.") + name: one
+        for name, one in STATE.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,10 @@ def split() -> dict[str, Tensor]:
         (named("_orig_mod.module."), ("_orig_mod.", "module.")),
         (named("model."), ("model.",)),
         (named("model._orig_mod.module.net."), ("_orig_mod.", "model.module.net.")),
-        ({name.replace("layer1.0.", "layer1.0._orig_mod."): one for name, one in STATE.items()}, ("_orig_mod.",)),
+        (
+            {name.replace("layer1.0.", "layer1.0._orig_mod."): one for name, one in STATE.items()},
+            ("_orig_mod.",),
+        ),
         (split(), ("backbone.", "head.")),
         ({f"module.{name}": one for name, one in split().items()}, ("backbone.", "head.")),
     ],
@@ -55,16 +61,27 @@ def test_what_stands_in_front_goes(weights: dict[str, Tensor], removed: tuple[st
 
 def test_other_kinds_of_numbers_and_missing_counters() -> None:
     model = build()
-    fill(model, {name: one.half() if one.is_floating_point() else one for name, one in STATE.items()}, where="it")
+    fill(
+        model,
+        {name: one.half() if one.is_floating_point() else one for name, one in STATE.items()},
+        where="it",
+    )
     assert torch.equal(model.state_dict()["fc.weight"], STATE["fc.weight"].half().float())
-    fill(build(), {name: one for name, one in STATE.items() if "num_batches_tracked" not in name}, where="it")
+    fill(
+        build(),
+        {name: one for name, one in STATE.items() if "num_batches_tracked" not in name},
+        where="it",
+    )
 
 
 def test_what_is_not_the_models_is_left_out_by_name_or_chosen() -> None:
     found = fill(build(), named("model.") | {"criterion.weight": torch.ones(3)}, where="it")
     assert found.left_out == ("criterion.weight",)
     both = named("student.") | {f"teacher.{name}": one * 2 for name, one in STATE.items()}
-    with pytest.raises(UsageError, match=re.escape("under 'student.', 'teacher.'; choose with --checkpoint-key /student.")):
+    with pytest.raises(
+        UsageError,
+        match=re.escape("under 'student.', 'teacher.'; choose with --checkpoint-key /student."),
+    ):
         fill(build(), both, where="it")
     model = build()
     assert len(fill(model, both, where="it", prefix="teacher.").left_out) == len(STATE)
@@ -78,15 +95,36 @@ FIRST = next(iter(STATE))
     ("weights", "words"),
     [
         ({name: one for name, one in STATE.items() if name != FIRST}, f"it lacks {FIRST}"),
-        ({f"module.{name}": one for name, one in STATE.items() if name != FIRST}, f"it lacks {FIRST}"),
+        (
+            {f"module.{name}": one for name, one in STATE.items() if name != FIRST},
+            f"it lacks {FIRST}",
+        ),
         (STATE | {"extra": torch.ones(1)}, "has besides extra"),
-        (STATE | {FIRST: torch.ones(1)}, f"has in another shape {FIRST}: {FIRST} is 1, the model's "),
+        (
+            STATE | {FIRST: torch.ones(1)},
+            f"has in another shape {FIRST}: {FIRST} is 1, the model's ",
+        ),
         (build(7).state_dict(), "weights for 7 classes, and the data has 10"),
-        (timm.create_model("test_vit", num_classes=10).state_dict(), "none of its names is the model's"),
-        (STATE | {"fc.bias": STATE["fc.bias"].int()}, r"fc.bias of type torch.int32 cannot stand for torch.float32"),
-        (STATE | {"fc.bias": STATE["fc.bias"] * torch.nan}, r"values that are no numbers \(NaN or infinite\) in fc.bias"),
-        (STATE | {"fc.bias": STATE["fc.bias"] + torch.inf}, r"values that are no numbers \(NaN or infinite\) in fc.bias"),
-        (STATE | {"bn1.running_mean": STATE["bn1.running_mean"] * torch.nan}, "in bn1.running_mean"),
+        (
+            timm.create_model("test_vit", num_classes=10).state_dict(),
+            "none of its names is the model's",
+        ),
+        (
+            STATE | {"fc.bias": STATE["fc.bias"].int()},
+            r"fc.bias of type torch.int32 cannot stand for torch.float32",
+        ),
+        (
+            STATE | {"fc.bias": STATE["fc.bias"] * torch.nan},
+            r"values that are no numbers \(NaN or infinite\) in fc.bias",
+        ),
+        (
+            STATE | {"fc.bias": STATE["fc.bias"] + torch.inf},
+            r"values that are no numbers \(NaN or infinite\) in fc.bias",
+        ),
+        (
+            STATE | {"bn1.running_mean": STATE["bn1.running_mean"] * torch.nan},
+            "in bn1.running_mean",
+        ),
         (STATE | {f"_orig_mod.{FIRST}": STATE[FIRST]}, "with and without '_orig_mod.'"),
     ],
 )

@@ -42,7 +42,14 @@ def test_csv_has_numbers_in_full_with_their_intervals() -> None:
 
 def test_latex_is_booktabs_and_balanced() -> None:
     text = latex(TABLE)
-    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{1.23 $\pm$0.1}", r"a\_b", r"5 \% of 10\_000 \& more"):
+    for part in (
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+        r"\textbf{1.23 $\pm$0.1}",
+        r"a\_b",
+        r"5 \% of 10\_000 \& more",
+    ):
         assert part in text
     assert text.count(r"\begin") == text.count(r"\end")
 
@@ -52,8 +59,27 @@ def test_no_text_is_a_command_in_latex(text: str) -> None:
     shown = in_latex(text)
     commands = set(re.findall(r"\\[A-Za-z]+", shown))
     assert commands <= {
-        *("\\textbackslash", "\\textasciitilde", "\\textasciicircum", "\\textless", "\\textgreater", "\\downarrow", "\\uparrow", "\\times"),
-        *("\\pm", "\\approx", "\\geq", "\\leq", "\\textsuperscript", "\\cdot", "\\ldots", "\\textmu", "\\rightarrow"),
+        *(
+            "\\textbackslash",
+            "\\textasciitilde",
+            "\\textasciicircum",
+            "\\textless",
+            "\\textgreater",
+            "\\downarrow",
+            "\\uparrow",
+            "\\times",
+        ),
+        *(
+            "\\pm",
+            "\\approx",
+            "\\geq",
+            "\\leq",
+            "\\textsuperscript",
+            "\\cdot",
+            "\\ldots",
+            "\\textmu",
+            "\\rightarrow",
+        ),
     }
     depth = 0
     for character in re.sub(r"\\[{}]", "", shown):
@@ -79,7 +105,9 @@ def test_an_address_in_a_name_is_no_link() -> None:
 def test_no_text_escapes_its_cell(text: str) -> None:
     """Whatever stands before it, and in all formats: a backslash of the text does not undo the one in front of a mark."""
     shown = in_markdown(text)
-    left = re.sub(r"\\[\\|`*_$~\]:.]", "e", shown)  # what is escaped, from the left as a reader of Markdown does
+    left = re.sub(
+        r"\\[\\|`*_$~\]:.]", "e", shown
+    )  # what is escaped, from the left as a reader of Markdown does
     assert not re.search(r"[\\|`*$~]|\](?=[(\[:])", left.replace("\\x", "").replace("\\u", ""))
     table = Table(text, ["model", text], [[text, Cell("1", 1.0)]], [text])
     for rendered in (markdown(table), csv_text(table), latex(table)):
@@ -88,7 +116,9 @@ def test_no_text_escapes_its_cell(text: str) -> None:
     assert cell.strip()[:1] not in ("=", "@")
 
 
-@pytest.mark.parametrize("title", ["../../etc/passwd", "a/b\\c", "Top-1 · digits · recipe digits 732f"])
+@pytest.mark.parametrize(
+    "title", ["../../etc/passwd", "a/b\\c", "Top-1 · digits · recipe digits 732f"]
+)
 def test_a_title_is_no_path(title: str) -> None:
     assert re.fullmatch(r"[a-z0-9_]+", slug(title))
     assert Path(slug(title)).name == slug(title)

@@ -13,7 +13,9 @@ from bench.stats.pareto import Candidate, front, probabilities
 
 
 def candidate(cost: list[float], score: list[float]) -> Candidate:
-    rounds = {("r", number): InProcess(value, ("r", number // 3)) for number, value in enumerate(cost)}
+    rounds = {
+        ("r", number): InProcess(value, ("r", number // 3)) for number, value in enumerate(cost)
+    }
     return Candidate(level(rounds), mean_of_seeds(score), rounds, score)
 
 
@@ -40,7 +42,10 @@ def test_clear_points_are_surely_on_the_front_or_not() -> None:
 
 
 def test_two_points_that_cannot_be_told_apart_share_it() -> None:
-    alike = [Candidate(Estimate(1.0), Estimate(70.0, 69.0, 71.0)), Candidate(Estimate(1.0), Estimate(70.0, 69.0, 71.0))]
+    alike = [
+        Candidate(Estimate(1.0), Estimate(70.0, 69.0, 71.0)),
+        Candidate(Estimate(1.0), Estimate(70.0, 69.0, 71.0)),
+    ]
     left, right = probabilities(alike, higher=False) or []
     assert left + right == pytest.approx(1.0)
     assert 0.4 < left < 0.6
@@ -49,12 +54,21 @@ def test_two_points_that_cannot_be_told_apart_share_it() -> None:
 def test_drift_that_all_share_does_not_blur_the_front() -> None:
     """Rounds that were slow for all drop out of their ratio: the cheaper of two equally accurate ones stays ahead."""
     drift = [1.0, 3.0, 1.5, 2.5, 1.2, 2.8]
-    near = [candidate(list(drift), [70.0, 70.0]), candidate([1.02 * value for value in drift], [70.0, 70.0])]
+    near = [
+        candidate(list(drift), [70.0, 70.0]),
+        candidate([1.02 * value for value in drift], [70.0, 70.0]),
+    ]
     assert probabilities(near, higher=False) == [1.0, 0.0]
 
 
 def test_of_one_process_nobody_knows_how_sure_a_front_is() -> None:
-    rounds = [{("r", number): InProcess(value + number % 2, ("r", 1)) for number in range(12)} for value in (1.0, 20.0)]
-    points = [Candidate(level(one), Estimate(score, score - 1, score + 1), one) for one, score in zip(rounds, (60.0, 80.0), strict=True)]
+    rounds = [
+        {("r", number): InProcess(value + number % 2, ("r", 1)) for number in range(12)}
+        for value in (1.0, 20.0)
+    ]
+    points = [
+        Candidate(level(one), Estimate(score, score - 1, score + 1), one)
+        for one, score in zip(rounds, (60.0, 80.0), strict=True)
+    ]
     assert points[0].cost.low is None
     assert probabilities(points, higher=False) is None

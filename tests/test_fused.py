@@ -30,7 +30,9 @@ BATCHES, SHAPES = 13, 8
 MARGIN = 64
 
 
-def poisoned(generator: torch.Generator, shape: tuple[int, ...], dtype: torch.dtype, *, empty: bool = False) -> tuple[Tensor, Tensor]:
+def poisoned(
+    generator: torch.Generator, shape: tuple[int, ...], dtype: torch.dtype, *, empty: bool = False
+) -> tuple[Tensor, Tensor]:
     """A tensor in the middle of NaNs, and the whole; `empty` ones are NaN themselves."""
     size = int(torch.Size(shape).numel())
     whole = torch.full((size + 2 * MARGIN,), float("nan"), dtype=dtype, device=DEVICE)
@@ -45,7 +47,9 @@ def untouched(whole: Tensor) -> bool:
 
 
 def finishes(generator: torch.Generator, channels: int, activation: str) -> launch.Finish:
-    return launch.Finish(*(poisoned(generator, (channels,), torch.float32)[0] for _ in range(3)), activation)
+    return launch.Finish(
+        *(poisoned(generator, (channels,), torch.float32)[0] for _ in range(3)), activation
+    )
 
 
 def finished(total: Tensor, finish: launch.Finish, residual: Tensor | None) -> Tensor:
@@ -64,7 +68,13 @@ def drawn(seed: int) -> Iterator[tuple[random.Random, torch.Generator, torch.dty
     for number in range(SHAPES):
         choose = random.Random(f"{seed} {number}")
         generator = torch.Generator().manual_seed(choose.randrange(2**31))
-        yield choose, generator, choose.choice(list(TOLERANCE)), choose.choice(["", "relu", "gelu"]), choose.random() < 0.5
+        yield (
+            choose,
+            generator,
+            choose.choice(list(TOLERANCE)),
+            choose.choice(["", "relu", "gelu"]),
+            choose.random() < 0.5,
+        )
 
 
 @pytest.mark.parametrize("seed", range(BATCHES))
@@ -73,18 +83,31 @@ def test_the_depthwise_kernel_at_random_shapes(seed: int) -> None:
         kernel = choose.choice([3, 4, 5, 6, 7, 8, 9, 9, 11, 13, 15])
         # The interpreter takes its time by filter taps and programs: large filters meet small maps more often.
         side = 11 if kernel < 8 else 6
-        shape = (choose.randint(1, 2), choose.randint(1, side), choose.randint(1, side), choose.choice([1, 3, 8, 17, 24, 24]))
+        shape = (
+            choose.randint(1, 2),
+            choose.randint(1, side),
+            choose.randint(1, side),
+            choose.choice([1, 3, 8, 17, 24, 24]),
+        )
         x, _ = poisoned(generator, shape, dtype)
         weight, _ = poisoned(generator, (kernel, kernel, shape[-1]), torch.float32)
         residual = poisoned(generator, shape, dtype)[0] if with_residual else None
         finish = finishes(generator, shape[-1], activation)
         out, whole = poisoned(generator, shape, dtype, empty=True)
-        blocks = {"ROWS": choose.choice([4, 8, 16]), "COLUMNS": choose.choice([4, 8]), "CHANNELS": choose.choice([16, 32])}
+        blocks = {
+            "ROWS": choose.choice([4, 8, 16]),
+            "COLUMNS": choose.choice([4, 8]),
+            "CHANNELS": choose.choice([16, 32]),
+        }
         made = launch.depthwise(x, weight, finish, residual=residual, out=out, blocks=blocks)
         images, filters = x.double().permute(0, 3, 1, 2), weight.double().permute(2, 0, 1)[:, None]
         before, after = (kernel - 1) // 2, kernel // 2
-        total = F.conv2d(F.pad(images, (before, after, before, after)), filters, groups=shape[-1]).permute(0, 2, 3, 1)
-        told = f"kernel {kernel}, {shape}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        total = F.conv2d(
+            F.pad(images, (before, after, before, after)), filters, groups=shape[-1]
+        ).permute(0, 2, 3, 1)
+        told = (
+            f"kernel {kernel}, {shape}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        )
         assert made.data_ptr() == out.data_ptr()
         assert error(made, finished(total, finish, residual)) < TOLERANCE[dtype], told
         assert untouched(whole), told
@@ -93,16 +116,25 @@ def test_the_depthwise_kernel_at_random_shapes(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(BATCHES))
 def test_the_product_kernel_at_random_shapes(seed: int) -> None:
     for choose, generator, dtype, activation, with_residual in drawn(seed):
-        rows, inputs, outputs = choose.randint(1, 150), choose.randint(1, 150), choose.randint(1, 150)
+        rows, inputs, outputs = (
+            choose.randint(1, 150),
+            choose.randint(1, 150),
+            choose.randint(1, 150),
+        )
         x, _ = poisoned(generator, (rows, inputs), dtype)
         weight, _ = poisoned(generator, (outputs, inputs), dtype)
         residual = poisoned(generator, (rows, outputs), dtype)[0] if with_residual else None
         finish = finishes(generator, outputs, activation)
         out, whole = poisoned(generator, (rows, outputs), dtype, empty=True)
-        blocks = {name: choose.choice([16, 32, 64]) for name in ("ROWS", "OUTPUTS", "INPUTS")} | {"GROUP": choose.choice([1, 3, 8])}
+        blocks = {name: choose.choice([16, 32, 64]) for name in ("ROWS", "OUTPUTS", "INPUTS")} | {
+            "GROUP": choose.choice([1, 3, 8])
+        }
         launch.product(x, weight, finish, residual=residual, out=out, blocks=blocks)
         told = f"{rows} x {inputs} x {outputs}, {dtype}, {activation}, residual {with_residual}, {blocks}"
-        assert error(out, finished(x.double() @ weight.double().T, finish, residual)) < TOLERANCE[dtype], told
+        assert (
+            error(out, finished(x.double() @ weight.double().T, finish, residual))
+            < TOLERANCE[dtype]
+        ), told
         assert untouched(whole), told
 
 
@@ -178,7 +210,14 @@ def test_what_the_kernels_cannot_run_is_refused_with_the_reason() -> None:
 
 def prepared(name: str, policy: str, model: nn.Module, *, image_size: int) -> Execution:
     """A policy's execution of a model, as a worker makes it, for two images."""
-    arm = SpeedArm(model=name, image_size=image_size, num_classes=10, policy=policy, device=DEVICE, batch_size=2)
+    arm = SpeedArm(
+        model=name,
+        image_size=image_size,
+        num_classes=10,
+        policy=policy,
+        device=DEVICE,
+        batch_size=2,
+    )
     one = open_subject(arm, device=DEVICE, seed=0, build=lambda: model, progress=lambda text: None)
     prepare(one)
     assert one.execution is not None
@@ -193,7 +232,9 @@ def learned(name: str) -> nn.Module:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(60):
         batch = slice(16 * step, 16 * step + 16)
-        nn.functional.cross_entropy(model(shown(splits.train.images[batch])), splits.train.labels[batch].to(DEVICE)).backward()
+        nn.functional.cross_entropy(
+            model(shown(splits.train.images[batch])), splits.train.labels[batch].to(DEVICE)
+        ).backward()
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()
@@ -245,7 +286,9 @@ def test_the_policy_refuses_other_families_and_combinations() -> None:
     with pytest.raises(NotImplementedError, match="fused: no kernel for PatchEmbed"):
         prepared("vit_digits", "fused", built("vit_digits", image_size=32), image_size=32)
     for other in ("compile", "channels_last", "fold_bn", "graph"):
-        with pytest.raises(UsageError, match=f"{other} and fused both set the|fused and {other} both set the"):
+        with pytest.raises(
+            UsageError, match=f"{other} and fused both set the|fused and {other} both set the"
+        ):
             split_policy(f"fused+{other}")
     assert split_policy("fused+bf16") == ["bf16", "fused"]
     assert "NVIDIA" in (policies.get("fused").supports("mps") or "")
@@ -254,8 +297,17 @@ def test_the_policy_refuses_other_families_and_combinations() -> None:
 def test_the_limits_in_the_docs_are_the_formulas() -> None:
     """Of an H200: 4.8 TB/s, 989 TFLOPS bfloat16, 67 TFLOPS float32; docs/fused.md says what is counted."""
     text = (ROOT / "docs" / "fused.md").read_text(encoding="utf-8")
-    lines = text.partition("<!-- limits -->")[2].partition("<!-- /limits -->")[0].strip().splitlines()[2:]
-    assert [line.split()[1] for line in lines] == ["convmixer_1536_20", "convmixer_768_32", "convmixer_1024_20"]
+    lines = (
+        text.partition("<!-- limits -->")[2]
+        .partition("<!-- /limits -->")[0]
+        .strip()
+        .splitlines()[2:]
+    )
+    assert [line.split()[1] for line in lines] == [
+        "convmixer_1536_20",
+        "convmixer_768_32",
+        "convmixer_1024_20",
+    ]
     for line in lines:
         name, *figures = (cell.strip() for cell in line.strip("|").split("|"))
         shape = models.get(name).shape

@@ -24,10 +24,21 @@ from .test_verdicts import patch_speed
 
 STEADY = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
 SWAYING = [1.0, 1.4, 1.0, 1.4, 1.0, 1.4, 1.0, 1.4, 1.0]
-NAMES = {"convmixer_1536_20": 1.0, "convmixer_1536_20_k9_p14": 4.0, "convmixer_768_32": 2.0, "convmixer_768_32_k7_p14_relu": 8.0}
+NAMES = {
+    "convmixer_1536_20": 1.0,
+    "convmixer_1536_20_k9_p14": 4.0,
+    "convmixer_768_32": 2.0,
+    "convmixer_768_32_k7_p14_relu": 8.0,
+}
 
 
-def planted(results: Path, *, ratio: float | None = 1.0, canary: list[float] = STEADY, disturbed: float = 0.0) -> Path:
+def planted(
+    results: Path,
+    *,
+    ratio: float | None = 1.0,
+    canary: list[float] = STEADY,
+    disturbed: float = 0.0,
+) -> Path:
     """Four models whose speeds are far apart, with accuracies, and the checks of the run as they are said to be."""
     folder = results / MACHINE.name / "records"
     if ratio is not None:
@@ -35,17 +46,39 @@ def planted(results: Path, *, ratio: float | None = 1.0, canary: list[float] = S
     probe_record(folder, canary)
     for place, (model, level) in enumerate(NAMES.items()):
         values = [level * one for one in STEADY]
-        arm = SpeedArm(model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
+        arm = SpeedArm(
+            model=model, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4
+        )
         path = store.create(folder, arm, {"protocol": 1}, About(family="convmixer"))
-        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE))
+        store.append(
+            path,
+            RunLine(
+                run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE
+            ),
+        )
         if place == 0:  # a study asked for it as well
-            again = RunLine(run="r2", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, studies={"patch_speed": ""})
+            again = RunLine(
+                run="r2",
+                started="2026-01-01",
+                version="0",
+                commit=None,
+                seed=0,
+                machine=MACHINE,
+                studies={"patch_speed": ""},
+            )
             store.append(path, again)
         for number, value in enumerate(values):
             sample = Sample(
-                metric="throughput", unit="image/s", better="higher", values=[value], disturbed="others" if number < disturbed * 8 else None
+                metric="throughput",
+                unit="image/s",
+                better="higher",
+                values=[value],
+                disturbed="others" if number < disturbed * 8 else None,
             )
-            store.append(path, RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]))
+            store.append(
+                path,
+                RoundLine(run="r1", round=number + 1, worker=1 + number // 2, samples=[sample]),
+            )
         store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
         accuracy_record(folder, model, 300 + 10 * place, family="convmixer")
     return results
@@ -71,30 +104,48 @@ def ranked(results: Path) -> dict[str, bool]:
 
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"ratio": 0.8}, "do not use: the A/A pair, one network under two names, came out as 0.80 [0.80, 0.80]"),
+    (
+        {"ratio": 0.8},
+        "do not use: the A/A pair, one network under two names, came out as 0.80 [0.80, 0.80]",
+    ),
     ({"canary": SWAYING}, "do not use: the canary, a fixed workload, varied by 40 %"),
     ({"disturbed": 1.0}, "do not use: other programs disturbed 32 of 56 windows"),
     ({"ratio": None}, "unchecked: no A/A pair was measured"),
 ]
 
 
-@pytest.mark.parametrize(("fault", "says"), FAULTS, ids=["sentinel of 0.8", "canary of 40 %", "windows disturbed", "no pair"])
-def test_a_run_that_failed_its_checks_ranks_nothing_and_says_so_first(fault: dict[str, Any], says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    FAULTS,
+    ids=["sentinel of 0.8", "canary of 40 %", "windows disturbed", "no pair"],
+)
+def test_a_run_that_failed_its_checks_ranks_nothing_and_says_so_first(
+    fault: dict[str, Any], says: str, tmp_path: Path
+) -> None:
     results = planted(tmp_path / "results", **fault)
     ended = reported(results, "--strict")
     assert ended.code == 1, ended
     assert ended.out.splitlines()[0].startswith(f"{MACHINE.name}: {says}")
     text = (results / MACHINE.name / "report.md").read_text(encoding="utf-8").splitlines()
     assert text[2].startswith(f"**{says}")
-    assert ranked(results) == {"bold": False, "percentages": False, "verdict": False, "sentence": False}
-    assert any(line.startswith("| convmixer_768_32_k7_p14_relu") and " 8.00 " in line for line in text)  # the numbers are all there
+    assert ranked(results) == {
+        "bold": False,
+        "percentages": False,
+        "verdict": False,
+        "sentence": False,
+    }
+    assert any(
+        line.startswith("| convmixer_768_32_k7_p14_relu") and " 8.00 " in line for line in text
+    )  # the numbers are all there
 
 
 def test_a_sound_run_keeps_its_marks(tmp_path: Path) -> None:
     results = planted(tmp_path / "results")
     ended = reported(results, "--strict")
     assert ended.code == 0, ended
-    assert re.match(rf"{MACHINE.name}: good: this run can tell apart 0\.\d %", ended.out.splitlines()[0])
+    assert re.match(
+        rf"{MACHINE.name}: good: this run can tell apart 0\.\d %", ended.out.splitlines()[0]
+    )
     assert ranked(results) == {"bold": True, "percentages": True, "verdict": True, "sentence": True}
 
 
@@ -109,17 +160,31 @@ def test_the_pair_is_that_of_the_tables_image_size() -> None:
     bad = [synthetic.speed(name, [level * one for one in STEADY], image_size=64, role="sentinel") for name, level in
            (("vit_s16", 1.0), ("deit_s16", 0.8))]  # fmt: skip
     found = summarise([*records, *synthetic.sound_pair(224), *bad])
-    assert {size: one.word for size, one in grades(found).items()} == {224: "good", 64: "do not use", 30: "unchecked"}
+    assert {size: one.word for size, one in grades(found).items()} == {
+        224: "good",
+        64: "do not use",
+        30: "unchecked",
+    }
     assert [line.partition(":")[0] for line in lines(found)] == ["224 px", "64 px", "30 px"]
     trust = worst(found)
     assert trust is not None and trust.word == "do not use"
-    assert (sentinel_size(30), sentinel_size(300), sentinel_size(224), sentinel_size(7)) == (32, 304, 224, 16)
+    assert (sentinel_size(30), sentinel_size(300), sentinel_size(224), sentinel_size(7)) == (
+        32,
+        304,
+        224,
+        16,
+    )
 
 
-@pytest.mark.parametrize(("spread", "word"), [(0.005, "good"), (0.05, "coarse"), (0.1, "do not use")])
+@pytest.mark.parametrize(
+    ("spread", "word"), [(0.005, "good"), (0.05, "coarse"), (0.1, "do not use")]
+)
 def test_the_word_follows_what_the_pair_can_tell_apart(spread: float, word: str) -> None:
     values = [1 + spread * one for one in (-1, -1, 1, 1, -0.5, -0.5, 0.8, 0.8)]
-    pair = [synthetic.speed("vit_s16", values, role="sentinel"), synthetic.speed("deit_s16", values[::-1], role="sentinel")]
+    pair = [
+        synthetic.speed("vit_s16", values, role="sentinel"),
+        synthetic.speed("deit_s16", values[::-1], role="sentinel"),
+    ]
     found = grade(summarise([*pair, synthetic.speed("mine", STEADY)]), 224)
     assert found.word == word
     assert found.resolves is not None
@@ -130,7 +195,9 @@ def test_the_word_follows_what_the_pair_can_tell_apart(spread: float, word: str)
 def test_verdicts_on_speeds_say_why_they_are_withheld() -> None:
     import random
 
-    records = [one for one in patch_speed(random.Random(0), "present") if one.runs[0].role != "sentinel"]
+    records = [
+        one for one in patch_speed(random.Random(0), "present") if one.runs[0].role != "sentinel"
+    ]
     [found] = verdicts(summarise(records, of_studies=True), [studies.get("patch_speed")])
     assert found.outcome == "inconclusive" and found.withheld.startswith("unchecked")
     assert {one.outcome for one in found.findings if one.finding.primary} == {"inconclusive"}
@@ -139,5 +206,7 @@ def test_verdicts_on_speeds_say_why_they_are_withheld() -> None:
 def test_the_committed_records_can_still_be_graded() -> None:
     from bench.analysis.machines import read_all
 
-    found = {machine.folder.name: lines(machine.everything) for machine in read_all(ROOT / "results")}
+    found = {
+        machine.folder.name: lines(machine.everything) for machine in read_all(ROOT / "results")
+    }
     assert found and all(len(text) <= 8 for text in found.values())

@@ -44,8 +44,31 @@ from .odd_records import lines_of
 SECOND = 1000
 """Milliseconds that one case may take."""
 HOSTILE = [
-    *("../../x", "/etc/passwd", "..", "a/../../b", "-rf", "CON", "x" * 5000, "a\nb", "\0", "@1", "__class__", "%0a"),
-    *("<script>alert(1)</script>", "[bold]x[/bold]", "\x1b[31mred", "$(touch x)", "`id`", "a|b", "\\input{x}", "{{7*7}}", "'; DROP"),
+    *(
+        "../../x",
+        "/etc/passwd",
+        "..",
+        "a/../../b",
+        "-rf",
+        "CON",
+        "x" * 5000,
+        "a\nb",
+        "\0",
+        "@1",
+        "__class__",
+        "%0a",
+    ),
+    *(
+        "<script>alert(1)</script>",
+        "[bold]x[/bold]",
+        "\x1b[31mred",
+        "$(touch x)",
+        "`id`",
+        "a|b",
+        "\\input{x}",
+        "{{7*7}}",
+        "'; DROP",
+    ),
     *("名前", "\u202eabc"),
 ]
 texts = st.one_of(
@@ -62,7 +85,11 @@ def cases(number: int) -> Callable[[Any], Any]:
         max_examples=number,
         deadline=SECOND,
         database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.function_scoped_fixture,
+        ],
     )
 
 
@@ -82,13 +109,29 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(place)
     yield
     assert not list(place.rglob("*"))
-    assert [path.name for path in tmp_path.iterdir() if path.name not in ("started-here", "inside")] == []
+    assert [
+        path.name for path in tmp_path.iterdir() if path.name not in ("started-here", "inside")
+    ] == []
 
 
 # Names
 
-near = st.sampled_from(["convmixer_1536_20", "vit_s16", "timm:resnet18", "convmixer_h64_d4_k5_p2", "skeleton", "resnet50", "x.py:build"])
-spelled = st.one_of(texts, st.builds(lambda name, tail: name + tail, near, texts), st.builds(lambda tail: f"timm:{tail}", texts))
+near = st.sampled_from(
+    [
+        "convmixer_1536_20",
+        "vit_s16",
+        "timm:resnet18",
+        "convmixer_h64_d4_k5_p2",
+        "skeleton",
+        "resnet50",
+        "x.py:build",
+    ]
+)
+spelled = st.one_of(
+    texts,
+    st.builds(lambda name, tail: name + tail, near, texts),
+    st.builds(lambda tail: f"timm:{tail}", texts),
+)
 
 
 @cases(6000)
@@ -100,7 +143,9 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
         assert str(error)
     folder = Path("/results/machine/records")
     path = store.path_of(folder, CountArm(model=name, image_size=8, num_classes=10), {})
-    assert path.parent == folder and re.fullmatch(r"[A-Za-z0-9_-]+\.count\.[0-9a-f]{16}\.jsonl", path.name)
+    assert path.parent == folder and re.fullmatch(
+        r"[A-Za-z0-9_-]+\.count\.[0-9a-f]{16}\.jsonl", path.name
+    )
 
 
 def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
@@ -109,7 +154,16 @@ def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
     mark = tmp_path / "inside" / "executed"
     code = tmp_path / "inside" / "evil.py"
     code.write_text(f"open({str(mark)!r}, 'w').close()\n")
-    for name in (str(code), f"{code}:", f"timm:{code}", f"{code}@build", f"hf:{code}", f"{code} :build", "evil", f"file://{code}"):
+    for name in (
+        str(code),
+        f"{code}:",
+        f"timm:{code}",
+        f"{code}@build",
+        f"hf:{code}",
+        f"{code} :build",
+        "evil",
+        f"file://{code}",
+    ):
         models.typed.add(name)
         with pytest.raises(UsageError):
             models.get(name)
@@ -148,7 +202,9 @@ def test_names_of_everything_else(name: str, data: str) -> None:
 # Suite files
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts)
-plain = st.one_of(scalars, st.lists(scalars, max_size=4), st.dictionaries(texts, scalars, max_size=3))
+plain = st.one_of(
+    scalars, st.lists(scalars, max_size=4), st.dictionaries(texts, scalars, max_size=3)
+)
 keys = st.one_of(st.sampled_from([one.name for one in fields(RunConfig)]), texts)
 
 
@@ -159,7 +215,11 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items())
+            + "}"
+        )
     return json.dumps(value) if isinstance(value, str) else str(value)
 
 
@@ -168,7 +228,11 @@ def toml(value: Any) -> str:
 def test_suite_files(content: bytes | dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir(exist_ok=True)
     path = tmp_path / "inside" / "suite.toml"
-    text = content if isinstance(content, bytes) else "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in content.items())
+    text = (
+        content
+        if isinstance(content, bytes)
+        else "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in content.items())
+    )
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     try:
         assert isinstance(suite_fields(str(path)), dict)
@@ -177,16 +241,26 @@ def test_suite_files(content: bytes | dict[str, Any], tmp_path: Path) -> None:
 
 
 @cases(700)
-@given(content=st.dictionaries(st.sampled_from([one.name for one in fields(RunConfig)]), plain, min_size=1, max_size=4))
+@given(
+    content=st.dictionaries(
+        st.sampled_from([one.name for one in fields(RunConfig)]), plain, min_size=1, max_size=4
+    )
+)
 def test_suites_as_a_command_takes_them(content: dict[str, Any], tmp_path: Path) -> None:
     """Through the command line's own reading and checking, up to where a run would begin."""
     from cyclopts import CycloptsError
 
     (tmp_path / "inside").mkdir(exist_ok=True)
     path = tmp_path / "inside" / "suite.toml"
-    path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in content.items()), encoding="utf-8", errors="surrogatepass")
+    path.write_text(
+        "".join(f"{key} = {toml(value)}\n" for key, value in content.items()),
+        encoding="utf-8",
+        errors="surrogatepass",
+    )
     try:
-        _, bound, _ = app.parse_args(["run", "--suite", str(path)], exit_on_error=False, print_error=False)
+        _, bound, _ = app.parse_args(
+            ["run", "--suite", str(path)], exit_on_error=False, print_error=False
+        )
         config = bound.arguments.get("config", RunConfig())
         assert part_of(config.shard)([]) == []
     except (UsageError, CycloptsError) as error:
@@ -211,12 +285,16 @@ def changed(value: Any, draw: random.Random, with_: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return speed_record(tmp_path_factory.mktemp("honest"), "vit_s16", [10.0, 11.0, 12.0, 11.0, 10.0, 11.0, 12.0])
+    return speed_record(
+        tmp_path_factory.mktemp("honest"), "vit_s16", [10.0, 11.0, 12.0, 11.0, 10.0, 11.0, 12.0]
+    )
 
 
 @cases(3000)
 @given(seed=st.integers(0, 2**32), damage=st.binary(min_size=1, max_size=8))
-def test_records_with_other_bytes_in_them(seed: int, damage: bytes, honest: Path, tmp_path: Path) -> None:
+def test_records_with_other_bytes_in_them(
+    seed: int, damage: bytes, honest: Path, tmp_path: Path
+) -> None:
     (tmp_path / "inside").mkdir(exist_ok=True)
     path, whole, draw = tmp_path / "inside" / honest.name, honest.read_bytes(), random.Random(seed)
     at, until = sorted((draw.randrange(len(whole)), draw.randrange(len(whole) + 1)))
@@ -247,7 +325,9 @@ def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
     lines[at] = changed(lines[at], draw, value)
     try:
         if isinstance(lines[0], dict):
-            lines[0]["key"] = arms.key_of(msgspec.convert(lines[0]["arm"], arms.Arm), lines[0]["settings"])
+            lines[0]["key"] = arms.key_of(
+                msgspec.convert(lines[0]["arm"], arms.Arm), lines[0]["settings"]
+            )
     except (msgspec.ValidationError, KeyError, TypeError):
         pass  # what is no arm has no key
     try:
@@ -258,7 +338,9 @@ def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
 
 @cases(3000)
 @given(seed=st.integers(0, 2**32), value=plain)
-def test_records_that_say_something_else(seed: int, value: Any, kinds: list[Path], tmp_path: Path) -> None:
+def test_records_that_say_something_else(
+    seed: int, value: Any, kinds: list[Path], tmp_path: Path
+) -> None:
     """Of every kind, well-formed, with fitting keys and checksums: refused by name, or read and shown like any other."""
     draw = random.Random(seed)
     one = draw.choice(kinds)
@@ -280,23 +362,39 @@ def test_records_that_say_something_else(seed: int, value: Any, kinds: list[Path
             formats.latex(table)
 
 
-@pytest.mark.parametrize(("worlds", "stages"), [(4, [name for name in odd_worlds.STAGES if name != "figures"]), (1, ["figures"])])
-def test_odd_records_of_every_kind_go_through_everything(worlds: int, stages: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("worlds", "stages"),
+    [(4, [name for name in odd_worlds.STAGES if name != "figures"]), (1, ["figures"])],
+)
+def test_odd_records_of_every_kind_go_through_everything(
+    worlds: int, stages: list[str], tmp_path: Path
+) -> None:
     """Some hundred records a world, at the ends of every range. `python -m tests.by_hand.odd` takes thousands through all stages."""
     counts: Counter[str] = Counter()
 
-    @settings(max_examples=worlds, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=worlds,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(seed=st.integers(0, 2**32))
     def go(seed: int) -> None:
         odd_worlds.reach(tmp_path / "inside", seed, stages, counts)
 
     go()
-    assert min(counts[f"{kind} records"] for kind in ("count", "speed", "accuracy", "probe")) >= 3 * worlds
+    assert (
+        min(counts[f"{kind} records"] for kind in ("count", "speed", "accuracy", "probe"))
+        >= 3 * worlds
+    )
     assert min(counts[f"reached {name}"] for name in stages) >= 20 * worlds
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_in_a_report(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_in_a_report(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A record whose model has such a name: every file of the report lies in its folder, and no text is a command in any of them."""
     machine = tmp_path / "inside" / "machine"
     speed_record(machine / "records", name, [10.0, 11.0, 12.0, 11.0, 10.0, 11.0, 12.0])
@@ -343,7 +441,9 @@ def test_packs(seed: int, damage: bytes, name: str, pack: bytes, tmp_path: Path)
         buffer = io.BytesIO(pack)
         with zipfile.ZipFile(buffer, "a") as archive:
             try:
-                archive.writestr(draw.choice((name, f"machine/records/{name}.jsonl", f"../{name}.jsonl")), damage)
+                archive.writestr(
+                    draw.choice((name, f"machine/records/{name}.jsonl", f"../{name}.jsonl")), damage
+                )
             except (UnicodeEncodeError, ValueError, IndexError):
                 return  # zip files know no such name
         path.write_bytes(buffer.getvalue())

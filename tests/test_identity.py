@@ -21,7 +21,14 @@ from tests.by_hand.released import current
 class Net(nn.Module):
     """A small network with one thing of each sort that an edit may change."""
 
-    def __init__(self, *, activation: type[nn.Module] = nn.ReLU, padding: str = "zeros", drop: float = 0.1, std: float = 0.02) -> None:
+    def __init__(
+        self,
+        *,
+        activation: type[nn.Module] = nn.ReLU,
+        padding: str = "zeros",
+        drop: float = 0.1,
+        std: float = 0.02,
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1, padding_mode=padding)
         self.act, self.drop, self.head = activation(), nn.Dropout(drop), nn.Linear(8, 10)
@@ -52,7 +59,12 @@ def test_the_same_model_is_the_same(use: Use) -> None:
     assert said(made(), use) == said(made(), use)
 
 
-CHANGES: list[dict[str, object]] = [{"activation": nn.GELU}, {"padding": "reflect"}, {"scale": 2.0}, {"table": (0.5, 1.5)}]
+CHANGES: list[dict[str, object]] = [
+    {"activation": nn.GELU},
+    {"padding": "reflect"},
+    {"scale": 2.0},
+    {"table": (0.5, 1.5)},
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
@@ -60,8 +72,12 @@ def test_a_changed_graph_or_constant_is_another_model(change: dict[str, object])
     assert said(made(**change)) != said(made())
 
 
-@pytest.mark.parametrize("change", [{"drop": 0.2}, {"std": 0.021}], ids=lambda change: next(iter(change)))
-def test_what_matters_to_a_training_alone_changes_trainings_alone(change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"drop": 0.2}, {"std": 0.021}], ids=lambda change: next(iter(change))
+)
+def test_what_matters_to_a_training_alone_changes_trainings_alone(
+    change: dict[str, object],
+) -> None:
     assert said(made(**change)) == said(made())
     assert said(made(**change), "training") != said(made(), "training")
 
@@ -94,12 +110,16 @@ SOURCE = "import torch\ndef build(num_classes):\n    raise ValueError('no')\n"
 def test_where_nothing_can_be_built_the_sources_stand_in(tmp_path: Path) -> None:
     found = []
     # The first one imports what is not imported yet; in a process of its own each would.
-    for number, text in enumerate((SOURCE, SOURCE, SOURCE + "# a comment", SOURCE.replace("'no'", "'never'"))):
+    for number, text in enumerate(
+        (SOURCE, SOURCE, SOURCE + "# a comment", SOURCE.replace("'no'", "'never'"))
+    ):
         file = tmp_path / str(number) / "net.py"
         file.parent.mkdir()
         file.write_text(text)
         models.typed.add(f"{file}:build")
-        found.append(identity.identify(f"{file}:build", image_size=16, num_classes=10, use="inference"))
+        found.append(
+            identity.identify(f"{file}:build", image_size=16, num_classes=10, use="inference")
+        )
     found = found[1:]
     assert found[0] == found[1] != found[2]
     assert found[0].startswith("s")
@@ -118,7 +138,13 @@ def test_models_of_this_release_are_known_by_their_names() -> None:
     """Their committed records have no source in their keys. After a change that leaves a file's models as they were, run
     `python -m tests.by_hand.released`; where they are others, give them other names."""
     assert json.loads(identity.RELEASED.read_text(encoding="utf-8")) == current()
-    for name in ("vit_s16", "convmixer_768_32", "convmixer_32_2_k3_p4", "skeleton_384_12_depthwise", "timm:resnet18"):
+    for name in (
+        "vit_s16",
+        "convmixer_768_32",
+        "convmixer_32_2_k3_p4",
+        "skeleton_384_12_depthwise",
+        "timm:resnet18",
+    ):
         assert not identity.needed(models.get(name))
     models.typed.add("torchvision.models:resnet18")
     assert identity.needed(models.get("torchvision.models:resnet18"))
@@ -126,20 +152,39 @@ def test_models_of_this_release_are_known_by_their_names() -> None:
 
 def test_a_model_comes_without_what_policies_decide() -> None:
     def wrapped(*, image_size: int, num_classes: int) -> nn.Module:
-        inner = nn.Sequential(nn.LazyConv2d(4, 8, 8), torch.compile(nn.ReLU()), nn.Flatten(), nn.LazyLinear(num_classes)).double()
+        inner = nn.Sequential(
+            nn.LazyConv2d(4, 8, 8),
+            torch.compile(nn.ReLU()),
+            nn.Flatten(),
+            nn.LazyLinear(num_classes),
+        ).double()
         return nn.DataParallel(inner)
 
     model = build(Model(name="wrapped", family="mine", build=wrapped), image_size=16, num_classes=5)
-    assert [type(one).__name__ for one in model.children()] == ["Conv2d", "ReLU", "Flatten", "Linear"]
+    assert [type(one).__name__ for one in model.children()] == [
+        "Conv2d",
+        "ReLU",
+        "Flatten",
+        "Linear",
+    ]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert sum(parameter.numel() for parameter in model.parameters()) == 4 * 3 * 64 + 4 + 4 * 4 * 5 + 5
+    assert (
+        sum(parameter.numel() for parameter in model.parameters()) == 4 * 3 * 64 + 4 + 4 * 4 * 5 + 5
+    )
     assert model.training
 
 
 def test_the_logits_are_found() -> None:
     logits, features = torch.zeros(2, 10), torch.zeros(2, 4, 10)
     auxiliary = torch.ones(2, 10)
-    for output in ((features, logits), [logits, features], {"x": features, "y": {"logits": logits}}):
+    for output in (
+        (features, logits),
+        [logits, features],
+        {"x": features, "y": {"logits": logits}},
+    ):
         assert [one is logits for one in heads(output, 2, 10)] == [True]
-    assert [one is auxiliary for one in heads({"aux": auxiliary, "out": logits}, 2, 10)] == [False, True]
+    assert [one is auxiliary for one in heads({"aux": auxiliary, "out": logits}, 2, 10)] == [
+        False,
+        True,
+    ]
     F.cross_entropy(heads(logits, 2, 10)[0], torch.zeros(2, dtype=torch.long))

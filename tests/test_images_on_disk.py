@@ -59,10 +59,21 @@ def until(seen: Any, what: str) -> None:
 def test_a_folder_of_300_jpegs_is_trained_killed_resumed_and_tested(tmp_path: Path) -> None:
     """By the recipe that folders have, shortened; the program alone is killed, and nothing that it started stays."""
     make_varied(tmp_path / "photos", {"train": 80, "val": 20}, longest=160)
-    command = ["run", "--metrics", "top1", "--models", "convmixer_digits", "--data", "folder:photos"]
+    command = [
+        "run",
+        "--metrics",
+        "top1",
+        "--models",
+        "convmixer_digits",
+        "--data",
+        "folder:photos",
+    ]
     command += ["--recipe", "small_folder:epochs=4", "--results", "out"]
     run = start(*command, cwd=tmp_path)
-    until(lambda: list(tmp_path.glob("out/*/checkpoints/*.safetensors")) or run.poll() is not None, "no checkpoint came")
+    until(
+        lambda: list(tmp_path.glob("out/*/checkpoints/*.safetensors")) or run.poll() is not None,
+        "no checkpoint came",
+    )
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     until(lambda: not of_session(run.pid), f"these outlive the program: {of_session(run.pid)}")
@@ -82,13 +93,27 @@ def test_a_folder_of_300_jpegs_is_trained_killed_resumed_and_tested(tmp_path: Pa
 @pytest.mark.parametrize("kind", ["imagenette", "tars", "wds", "hfds"])
 def test_every_kind_of_data_on_disk_is_trained_and_tested(kind: str, tmp_path: Path) -> None:
     """Ninety images of three classes, ten for Imagenette, in its layout; a Hugging Face folder where `datasets` is installed."""
-    root = make_folder(tmp_path / "plain", {"train": 30, "test" if kind == "hfds" else "val": 4}, classes=10 if kind == "imagenette" else 3)
+    root = make_folder(
+        tmp_path / "plain",
+        {"train": 30, "test" if kind == "hfds" else "val": 4},
+        classes=10 if kind == "imagenette" else 3,
+    )
     if kind == "hfds":
         pytest.importorskip("datasets")
     elif kind != "imagenette":
         root = (in_shards if kind == "wds" else in_tars)(root, tmp_path / kind)
     name = "folder" if kind == "tars" else kind
-    command = ["run", "--metrics", "top1", "--models", "convmixer_digits", "--data", f"{name}:{root}", "--recipe", "small_folder:epochs=1"]
+    command = [
+        "run",
+        "--metrics",
+        "top1",
+        "--models",
+        "convmixer_digits",
+        "--data",
+        f"{name}:{root}",
+        "--recipe",
+        "small_folder:epochs=1",
+    ]
     ended = bench(*command, "--results", "out", cwd=tmp_path, limit=PATIENCE)
     assert ended.code == 0, ended
     assert lines(tmp_path / "out")[-1]["images"] == (40 if kind == "imagenette" else 12)
@@ -123,8 +148,15 @@ def prototypes(network: Any, images: torch.Tensor) -> None:
     A random classifier gives all images one class, and equal counts would show nothing.
     """
     with torch.inference_mode():
-        features = torch.cat([network.forward_head(network.forward_features(part), pre_logits=True) for part in images.split(50)])
-    noise = features.std(dim=0) * torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
+        features = torch.cat(
+            [
+                network.forward_head(network.forward_features(part), pre_logits=True)
+                for part in images.split(50)
+            ]
+        )
+    noise = features.std(dim=0) * torch.randn(
+        features.shape, generator=torch.Generator().manual_seed(0)
+    )
     for halvings in range(10):
         noisy = features + noise / 2**halvings
         nearest = (features @ noisy.T - noisy.square().sum(dim=1) / 2).argmax(dim=1)
@@ -146,15 +178,31 @@ def against_timm(root: Path, tmp_path: Path, names: dict[str, str], *, says_view
         torch.manual_seed(0)
         network = timm.create_model(timms).eval()
         settings = resolve_data_config({}, model=network)
-        source = create_dataset("", root=str(root / "val"), split="validation", transform=create_transform(**settings))
+        source = create_dataset(
+            "", root=str(root / "val"), split="validation", transform=create_transform(**settings)
+        )
         images = torch.stack([image for image, _ in source])
         labels = torch.tensor([label for _, label in source])
         prototypes(network, images)
         file = tmp_path / f"{timms}.safetensors"
-        view = {"crop": settings["crop_pct"], **{key: settings[key] for key in ("interpolation", "mean", "std")}}
-        checkpoint.save(file, network.state_dict(), {"model": name, "view": view} if says_view else {})
+        view = {
+            "crop": settings["crop_pct"],
+            **{key: settings[key] for key in ("interpolation", "mean", "std")},
+        }
+        checkpoint.save(
+            file, network.state_dict(), {"model": name, "view": view} if says_view else {}
+        )
         ended = bench(
-            *("eval", "--checkpoint", file, "--model", name, "--data", f"imagenet:{root}", "--no-spread"),
+            *(
+                "eval",
+                "--checkpoint",
+                file,
+                "--model",
+                name,
+                "--data",
+                f"imagenet:{root}",
+                "--no-spread",
+            ),
             *("--image-size", str(settings["input_size"][-1]), "--results", timms),
             cwd=tmp_path,
             limit=PATIENCE,
@@ -162,7 +210,9 @@ def against_timm(root: Path, tmp_path: Path, names: dict[str, str], *, says_view
         assert ended.code == 0, ended
         [arrays] = tmp_path.glob(f"{timms}/*/records/*.npz")
         with torch.inference_mode():
-            best = torch.cat([network(part).topk(5).indices for part in images.split(16)])  # as many at a time as the bench takes
+            best = torch.cat(
+                [network(part).topk(5).indices for part in images.split(16)]
+            )  # as many at a time as the bench takes
         right = best == labels[:, None]
         assert 100 < right[:, 0].sum() < 990
         with np.load(arrays) as kept:
@@ -171,7 +221,9 @@ def against_timm(root: Path, tmp_path: Path, names: dict[str, str], *, says_view
         assert f"{right[:, 0].float().mean():.1%}".removesuffix("%") in ended.out
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm's own data set leaves files open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm's own data set leaves files open
 def test_weights_on_imagenets_layout_count_what_timms_parts_count(tmp_path: Path) -> None:
     root = make_imagenet(tmp_path / "imagenet", side=100)
     against_timm(root, tmp_path, {"timm:test_vit": "test_vit"}, says_view=True)
@@ -181,25 +233,49 @@ def test_weights_on_imagenets_layout_count_what_timms_parts_count(tmp_path: Path
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_four_families_on_imagenets_layout_count_what_timms_parts_count(tmp_path: Path) -> None:
     """Bare state dicts at the architectures' own crop, mean and deviation; about a quarter of an hour on two cores."""
-    names = {"resnet18": "resnet18", "vit_ti16": "vit_tiny_patch16_224", "mixer_s32": "mixer_s32_224"}
+    names = {
+        "resnet18": "resnet18",
+        "vit_ti16": "vit_tiny_patch16_224",
+        "mixer_s32": "mixer_s32_224",
+    }
     names["convmixer_1024_20"] = "convmixer_1024_20_ks9_p14"
     against_timm(make_imagenet(tmp_path / "imagenet", side=100), tmp_path, names, says_view=False)
 
 
 def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path) -> None:
     """A single class and images of which none can be read before anything is begun, a broken one when it is come to."""
-    command = ["run", "--metrics", "top1", "--models", "convmixer_digits", "--results", "out", "--data"]
+    command = [
+        "run",
+        "--metrics",
+        "top1",
+        "--models",
+        "convmixer_digits",
+        "--results",
+        "out",
+        "--data",
+    ]
     make_folder(tmp_path / "alone", {"train": 3, "val": 1}, classes=1)
-    assert_one_line(bench(*command, "folder:alone", cwd=tmp_path), "alone/val has one class, c0000", "at least two")
+    assert_one_line(
+        bench(*command, "folder:alone", cwd=tmp_path),
+        "alone/val has one class, c0000",
+        "at least two",
+    )
     make_folder(tmp_path / "broken", {"train": 40, "val": 1}, classes=2)
     [path] = (tmp_path / "broken").rglob("c0001/train_00037.jpg")
     path.write_bytes(b"no image")
     found = bench(*command, "folder:broken", cwd=tmp_path, limit=PATIENCE)
-    assert_one_line(found, "1 of 76 images cannot be read (train/c0001/train_00037.jpg: cannot identify image file", "mend or remove")
+    assert_one_line(
+        found,
+        "1 of 76 images cannot be read (train/c0001/train_00037.jpg: cannot identify image file",
+        "mend or remove",
+    )
 
 
 def test_images_of_which_none_can_be_read_are_refused_when_they_are_opened(tmp_path: Path) -> None:
     for path in make_folder(tmp_path, {"train": 12, "val": 1}, classes=2).rglob("train_*.jpg"):
         path.write_bytes(b"no image")
-    with pytest.raises(UsageError, match=r"none of the first 20 images can be read \(train/c0000/train_0.*cannot identify"):
+    with pytest.raises(
+        UsageError,
+        match=r"none of the first 20 images can be read \(train/c0000/train_0.*cannot identify",
+    ):
         datasets.get("folder").open(str(tmp_path))

@@ -27,7 +27,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def source(root: Path) -> Files:
-    return Files(str(root), Texts.of(sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))))
+    return Files(
+        str(root),
+        Texts.of(sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))),
+    )
 
 
 def opened(folder: Path) -> Splits:
@@ -62,7 +65,9 @@ def test_a_damaged_file_of_the_cache_is_no_obstacle(folder: Path, cache: Path) -
     assert opened(folder).train.images.equal(before.train.images)
 
 
-def test_without_a_place_for_it_pictures_are_decoded_each_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_for_it_pictures_are_decoded_each_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = opened(folder)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -82,14 +87,18 @@ def test_one_of_another_size_is_kept_by_nobody(folder: Path) -> None:
     assert kept(source(folder / "train"), 32) is None
 
 
-def test_what_a_folder_contains_does_not_depend_on_where_it_lies(folder: Path, tmp_path: Path) -> None:
+def test_what_a_folder_contains_does_not_depend_on_where_it_lies(
+    folder: Path, tmp_path: Path
+) -> None:
     shutil.copytree(folder, tmp_path / "elsewhere")
     here, there = (kept(source(root / "train"), 32) for root in (folder, tmp_path / "elsewhere"))
     assert here is not None and there is not None
     assert here.digest == there.digest
 
 
-def test_records_call_known_images_by_their_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_call_known_images_by_their_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cifar.identity("cifar10", 10, "") == ""
     assert cifar.identity("cifar10", 10, str(folder)) == str(folder)
     found = [kept(source(folder / name), 32) for name in ("train", "test")]

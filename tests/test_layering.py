@@ -18,7 +18,9 @@ from .layers import FREE_OF_TORCH, UNNAMED, WINGS, Tree, allowed, circle
 
 TREE = Tree(ROOT)
 MOVING = any(file.parent == Path("bench") for file in TREE.unplaced)
-once_moved = pytest.mark.skipif(MOVING, reason="modules still lie in bench/ itself; holds from when the last one has moved")
+once_moved = pytest.mark.skipif(
+    MOVING, reason="modules still lie in bench/ itself; holds from when the last one has moved"
+)
 
 
 def plant(root: Path, files: Mapping[str, str]) -> Tree:
@@ -90,9 +92,25 @@ ALONG = {
 
 @pytest.mark.parametrize("source", ALONG.values(), ids=ALONG.keys())
 def test_an_import_along_the_table_is_not(source: str, tmp_path: Path) -> None:
-    files = dict.fromkeys(("bench/claims/scales.py", STATS, "bench/files/disk.py", "bench/errors.py", "bench/config.py"), "")
+    files = dict.fromkeys(
+        (
+            "bench/claims/scales.py",
+            STATS,
+            "bench/files/disk.py",
+            "bench/errors.py",
+            "bench/config.py",
+        ),
+        "",
+    )
     tree = plant(tmp_path, files | {RULES: source})
-    assert tree.against_the_table() == tree.heavy() == tree.by_name() == tree.file_circle() == tree.wing_circle() == []
+    assert (
+        tree.against_the_table()
+        == tree.heavy()
+        == tree.by_name()
+        == tree.file_circle()
+        == tree.wing_circle()
+        == []
+    )
 
 
 def test_nobody_imports_the_package_itself(tmp_path: Path) -> None:
@@ -104,10 +122,17 @@ def test_nobody_imports_the_package_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("library", ["torch", "timm", "fvcore", "torchvision"])
 @pytest.mark.parametrize(
     "source",
-    ["import {}\n", "from {}.nn import Module\n", "def f():\n    import {}\n", "if TYPE_CHECKING:\n    from {} import Tensor\n"],
+    [
+        "import {}\n",
+        "from {}.nn import Module\n",
+        "def f():\n    import {}\n",
+        "if TYPE_CHECKING:\n    from {} import Tensor\n",
+    ],
     ids=["plain", "from", "deferred", "for types"],
 )
-def test_a_heavy_import_in_a_wing_without_is_found(source: str, library: str, tmp_path: Path) -> None:
+def test_a_heavy_import_in_a_wing_without_is_found(
+    source: str, library: str, tmp_path: Path
+) -> None:
     text = source.format(library)
     tree = plant(tmp_path, {STATS: text, "bench/measure/timing.py": text, "plots/pareto.py": text})
     assert [line.partition(":")[0] for line in tree.heavy()] == [STATS, "plots/pareto.py"]
@@ -117,7 +142,13 @@ def test_a_heavy_import_in_a_wing_without_is_found(source: str, library: str, tm
 @pytest.mark.parametrize("room", ["models", "plots"])
 @pytest.mark.parametrize(
     "source",
-    ["import {}\n", "from {} import _style\n", "from {}._style import family\n", "def f():\n    import {}._style\n", "__import__('{}')\n"],
+    [
+        "import {}\n",
+        "from {} import _style\n",
+        "from {}._style import family\n",
+        "def f():\n    import {}._style\n",
+        "__import__('{}')\n",
+    ],
     ids=["plain", "from", "of a module", "deferred", "by string"],
 )
 def test_models_or_plots_by_name_are_found(source: str, room: str, tmp_path: Path) -> None:
@@ -138,19 +169,34 @@ CIRCLES = {
 
 @pytest.mark.parametrize(("first", "second"), CIRCLES.values(), ids=CIRCLES.keys())
 def test_a_circle_of_two_files_is_found(first: str, second: str, tmp_path: Path) -> None:
-    tree = plant(tmp_path, {"bench/stats/a.py": first, "bench/stats/b.py": second, "bench/stats/c.py": "from .a import A\n"})
+    tree = plant(
+        tmp_path,
+        {
+            "bench/stats/a.py": first,
+            "bench/stats/b.py": second,
+            "bench/stats/c.py": "from .a import A\n",
+        },
+    )
     assert set(tree.file_circle()) == {"bench/stats/a.py", "bench/stats/b.py"}
     assert tree.wing_circle() == []
 
 
 def test_a_circle_of_three_files_through_a_package_is_found(tmp_path: Path) -> None:
-    files = {"__init__": "from .a import A\n", "a": "from .b import B\n", "b": "from bench.plugins import A\n"}
+    files = {
+        "__init__": "from .a import A\n",
+        "a": "from .b import B\n",
+        "b": "from bench.plugins import A\n",
+    }
     tree = plant(tmp_path, {f"bench/plugins/{name}.py": source for name, source in files.items()})
     assert len(set(tree.file_circle())) == 3
 
 
 def test_a_circle_of_two_wings_is_found_where_their_files_make_none(tmp_path: Path) -> None:
-    files = {"bench/record/a.py": "from bench.stats import b\n", "bench/stats/b.py": "", "bench/stats/c.py": "from ..record import d\n"}
+    files = {
+        "bench/record/a.py": "from bench.stats import b\n",
+        "bench/stats/b.py": "",
+        "bench/stats/c.py": "from ..record import d\n",
+    }
     tree = plant(tmp_path, files | {"bench/record/d.py": ""})
     assert set(tree.wing_circle()) == {"record", "stats"}
     assert tree.file_circle() == []
@@ -162,15 +208,28 @@ def test_what_has_not_moved_is_not_held(tmp_path: Path) -> None:
         "bench/cli/app.py": "",
         "bench/page/data.py": "",
     }
-    tree = plant(tmp_path, files | {STATS: "from bench import summary\nfrom bench.page import data\n"})
+    tree = plant(
+        tmp_path, files | {STATS: "from bench import summary\nfrom bench.page import data\n"}
+    )
     assert tree.against_the_table() == tree.heavy() == tree.by_name() == []
     assert [str(file) for file in tree.unplaced] == ["bench/page/data.py", "bench/summary.py"]
 
 
 def test_sizes_are_counted(tmp_path: Path) -> None:
     long = "def f():\n" + 60 * "    pass\n"
-    files = {f"bench/stats/m{number}.py": "" for number in range(17)} | {f"bench/m{number}.py": "" for number in range(7)}
-    tree = plant(tmp_path, files | {"plots/a.py": 400 * "\n", "plots/b.py": 401 * "\n", "plots/c.py": long, "plots/d.py": long[:-9]})
+    files = {f"bench/stats/m{number}.py": "" for number in range(17)} | {
+        f"bench/m{number}.py": "" for number in range(7)
+    }
+    tree = plant(
+        tmp_path,
+        files
+        | {
+            "plots/a.py": 400 * "\n",
+            "plots/b.py": 401 * "\n",
+            "plots/c.py": long,
+            "plots/d.py": long[:-9],
+        },
+    )
     assert tree.crowded() == ["bench: 7 files, at most 6", "bench/stats: 17 files, at most 16"]
     assert tree.long_files() == ["plots/b.py: 401 lines, at most 400"]
     assert tree.long_functions() == ["plots/c.py:1: f has 61 lines, at most 60"]
@@ -198,7 +257,9 @@ def test_no_folder_is_crowded() -> None:
     assert TREE.crowded() == []
 
 
-@pytest.mark.skip(reason="not true yet: runner, cli, worker, record, rounds are over 400 lines; remove with the last of them")
+@pytest.mark.skip(
+    reason="not true yet: runner, cli, worker, record, rounds are over 400 lines; remove with the last of them"
+)
 def test_no_file_is_long() -> None:
     assert TREE.long_files() == []
 
@@ -208,7 +269,11 @@ def test_no_function_is_long() -> None:
     assert TREE.long_functions() == []
 
 
-@pytest.mark.parametrize("file", [file for file in TREE.files if file.stem != "timing" and "memory" not in file.stem], ids=str)
+@pytest.mark.parametrize(
+    "file",
+    [file for file in TREE.files if file.stem != "timing" and "memory" not in file.stem],
+    ids=str,
+)
 def test_only_timing_synchronises_a_device(file: Path) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     assert "cuda.synchronize" not in text
@@ -217,15 +282,25 @@ def test_only_timing_synchronises_a_device(file: Path) -> None:
 
 def modules_loaded(*arguments: str, cwd: Path) -> set[str]:
     found = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bench", *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+        [sys.executable, "-X", "importtime", "-m", "bench", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
     )
     assert found.returncode == 0, found.stderr[-2000:]
-    return {line.rpartition("|")[2].strip() for line in found.stderr.splitlines() if line.startswith("import time:")}
+    return {
+        line.rpartition("|")[2].strip()
+        for line in found.stderr.splitlines()
+        if line.startswith("import time:")
+    }
 
 
 def test_help_loads_neither_torch_nor_timm(tmp_path: Path) -> None:
     for arguments in (["--help"], ["run", "--help"], ["report", "--help"]):
-        assert not {"torch", "timm", "scipy", "matplotlib"} & modules_loaded(*arguments, cwd=tmp_path)
+        assert not {"torch", "timm", "scipy", "matplotlib"} & modules_loaded(
+            *arguments, cwd=tmp_path
+        )
 
 
 def test_report_loads_neither_torch_nor_timm(results: Path) -> None:
@@ -234,13 +309,22 @@ def test_report_loads_neither_torch_nor_timm(results: Path) -> None:
     assert "matplotlib" in loaded
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "by_hand").glob("[a-z]*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "by_hand").glob("[a-z]*.py")), ids=lambda path: path.stem
+)
 def test_what_is_run_by_hand_finds_what_it_imports(path: Path) -> None:
     """Nothing else runs them in CI, and a function that moved would be noticed years later."""
     missing = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("bench", "models", "plots", "tests"):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] in ("bench", "models", "plots", "tests")
+        ):
             module = importlib.import_module(node.module)
-            known = {*dir(module), *(one.name for one in pkgutil.iter_modules(getattr(module, "__path__", [])))}
+            known = {
+                *dir(module),
+                *(one.name for one in pkgutil.iter_modules(getattr(module, "__path__", []))),
+            }
             missing += [f"{node.module}.{one.name}" for one in node.names if one.name not in known]
     assert not missing

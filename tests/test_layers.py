@@ -61,6 +61,10 @@ def test_layers_sum_to_the_model() -> None:
         counted = macs(model, lambda model=model: model(torch.zeros(1, 3, 32, 32)))  # type: ignore[misc]
         assert sum(counted.values()) == entry.shape.counts(32, 10).macs
         with torch.inference_mode():
-            found = costs(model, times(model, lambda model=model: model(torch.zeros(1, 3, 32, 32)), FakeClock(), 1), counted)  # type: ignore[misc]
+            found = costs(
+                model,
+                times(model, lambda model=model: model(torch.zeros(1, 3, 32, 32)), FakeClock(), 1),
+                counted,
+            )  # type: ignore[misc]
         kinds = {one.kind for one in found if one.macs}
         assert "rest" not in kinds, [one for one in found if one.macs and one.kind == "rest"]

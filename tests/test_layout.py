@@ -32,23 +32,42 @@ def refused(root: Path, words: str) -> None:
         looked_through(str(root), FLAG, None, False, None)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm's own data set leaves files open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm's own data set leaves files open
 def test_order_and_labels_are_timms(tmp_path: Path) -> None:
     for name in ("b10", "b9", "A", "a1"):
         for image in ("x2.jpg", "x10.png", "X1.JPEG"):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.new("RGB", (2, 2)).save(tmp_path / name / image)
     found, theirs = listed(tmp_path, FLAG), create_dataset("", root=str(tmp_path)).reader
-    assert found.names == sorted(theirs.class_to_idx, key=theirs.class_to_idx.__getitem__) == ["A", "a1", "b9", "b10"]
+    assert (
+        found.names
+        == sorted(theirs.class_to_idx, key=theirs.class_to_idx.__getitem__)
+        == ["A", "a1", "b9", "b10"]
+    )
     assert found.labels == [label for _, label in theirs.samples]
     names = [found.source.name(at) for at in range(12)]
-    assert names == [f"{tmp_path.name}/{Path(path).relative_to(tmp_path)}" for path, _ in theirs.samples]
+    assert names == [
+        f"{tmp_path.name}/{Path(path).relative_to(tmp_path)}" for path, _ in theirs.samples
+    ]
     assert sorted(["m²", "m1"], key=natural) == ["m1", "m²"]  # a digit that is none to int()
 
 
 def test_what_systems_leave_behind_is_passed_over(root: Path) -> None:
-    junk = ["train/@eaDir/a.jpg", "train/c0000/@eaDir/a.jpg", "train/.ipynb_checkpoints/a.jpg", "val/__MACOSX/a.jpg"]
-    junk += ["train/c0000/.ipynb_checkpoints/a.jpg", "train/c0001/._a.jpg", "train/.DS_Store", "val/c0000/Thumbs.db", "@eaDir/a.jpg"]
+    junk = [
+        "train/@eaDir/a.jpg",
+        "train/c0000/@eaDir/a.jpg",
+        "train/.ipynb_checkpoints/a.jpg",
+        "val/__MACOSX/a.jpg",
+    ]
+    junk += [
+        "train/c0000/.ipynb_checkpoints/a.jpg",
+        "train/c0001/._a.jpg",
+        "train/.DS_Store",
+        "val/c0000/Thumbs.db",
+        "@eaDir/a.jpg",
+    ]
     for path in junk:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "val" / "c0000" / "val_00000.jpg", root / path)
@@ -87,7 +106,9 @@ def test_tiny_imagenet_as_it_is_unpacked(root: Path, tmp_path: Path) -> None:
 
 def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: Path) -> None:
     (root / "train" / "c0001" / "poodles").mkdir()
-    shutil.copy(root / "val" / "c0000" / "val_00000.jpg", root / "train" / "c0001" / "poodles" / "a.jpg")
+    shutil.copy(
+        root / "val" / "c0000" / "val_00000.jpg", root / "train" / "c0001" / "poodles" / "a.jpg"
+    )
     refused(root, r"train/c0001 has images in folders of its own \(poodles\).* in train/<class>/")
     shutil.rmtree(root / "train" / "c0001" / "poodles")
     nested = tmp_path / "wrapped" / "train"
@@ -96,7 +117,10 @@ def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: 
     refused(tmp_path / "wrapped", "train has images in folders of its own|differ in their classes")
     (tmp_path / "above").mkdir()
     (tmp_path / "wrapped").rename(tmp_path / "above" / "pets")
-    refused(tmp_path / "above", "has neither val/ nor test/ below it; it has pets; did you mean .*above/pets")
+    refused(
+        tmp_path / "above",
+        "has neither val/ nor test/ below it; it has pets; did you mean .*above/pets",
+    )
 
 
 def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: Path) -> None:
@@ -154,10 +178,15 @@ def test_imagenets_folders_need_names_that_give_their_numbers(tmp_path: Path) ->
     imagenet = datasets.get("imagenet")
     words = [f"word {number}" for number in range(1000)]
     root = numbered(tmp_path / "words", words)
-    with pytest.raises(UsageError, match=r"has a folder word 0, which is no WordNet id such as n01440764.*classes\.txt"):
+    with pytest.raises(
+        UsageError,
+        match=r"has a folder word 0, which is no WordNet id such as n01440764.*classes\.txt",
+    ):
         imagenet.check(root)
     mapping = Path(root) / "classes.txt"
-    mapping.write_text("\n".join(f"{word}\t{synset}" for word, synset in zip(words[::-1], synsets(), strict=True)))
+    mapping.write_text(
+        "\n".join(f"{word}\t{synset}" for word, synset in zip(words[::-1], synsets(), strict=True))
+    )
     assert imagenet.open(root).test.labels.tolist() == list(range(999, -1, -1))
     looked_through.cache_clear()
     mapping.write_text("\n".join(words[::-1]))
@@ -174,7 +203,13 @@ def test_imagenets_folders_need_names_that_give_their_numbers(tmp_path: Path) ->
 def test_imagenet_v2s_folders_are_numbers(tmp_path: Path) -> None:
     root = numbered(tmp_path, [str(number) for number in range(1000)])
     test = datasets.get("imagenet_v2").open(root).test
-    assert [Path(test.name(at)).parent.name for at in (0, 1, 2, 10, 999)] == ["0", "1", "2", "10", "999"]
+    assert [Path(test.name(at)).parent.name for at in (0, 1, 2, 10, 999)] == [
+        "0",
+        "1",
+        "2",
+        "10",
+        "999",
+    ]
     assert test.labels.tolist() == list(range(1000))
     with pytest.raises(UsageError, match="folders 0 to 999 are --data imagenet_v2"):
         datasets.get("imagenet").check(root)

@@ -47,14 +47,32 @@ def packed(root: Path, folder: Path) -> Splits:
 
 def read(splits: Splits, workers: int) -> list[torch.Tensor]:
     """Two steps of a training and the test images, as they come."""
-    feed = feed_of(splits, RECIPE, seed=0, share=ALONE.share(RECIPE, CPU), device=CPU, image_size=32, workers=workers)
+    feed = feed_of(
+        splits,
+        RECIPE,
+        seed=0,
+        share=ALONE.share(RECIPE, CPU),
+        device=CPU,
+        image_size=32,
+        workers=workers,
+    )
     assert isinstance(feed, FromDisk)
     trained = [images for step in feed.steps(0, 2) for images, _ in step]
-    return [*trained, *(images for images, _ in loaded(Once(splits.test, VIEW), workers=workers, device=CPU, batch_size=4))]
+    return [
+        *trained,
+        *(
+            images
+            for images, _ in loaded(
+                Once(splits.test, VIEW), workers=workers, device=CPU, batch_size=4
+            )
+        ),
+    ]
 
 
 @pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
-def test_images_are_the_same_however_processes_are_started(way: str, root: Path, tmp_path: Path) -> None:
+def test_images_are_the_same_however_processes_are_started(
+    way: str, root: Path, tmp_path: Path
+) -> None:
     """The default was fork until Python 3.13 and is forkserver since; the bench's own workers always have forkserver."""
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method(way, force=True)
@@ -68,7 +86,11 @@ def test_images_are_the_same_however_processes_are_started(way: str, root: Path,
 
 
 def test_every_source_is_pickled_and_reads_the_same(root: Path, tmp_path: Path) -> None:
-    for splits in (folders(str(root), flag="--data folder"), packed(root, tmp_path), datasets.get("wds").open(str(shards(tmp_path)))):
+    for splits in (
+        folders(str(root), flag="--data folder"),
+        packed(root, tmp_path),
+        datasets.get("wds").open(str(shards(tmp_path))),
+    ):
         splits.train.read(1)
         again = pickle.loads(pickle.dumps(splits.train))
         assert again.read(1).tobytes() == splits.train.read(1).tobytes()
@@ -84,7 +106,10 @@ def shards(folder: Path, labels: tuple[str, ...] = ("0", "1", "1", "0")) -> Path
             for number in range(images):
                 buffer = io.BytesIO()
                 Image.new("RGB", (80, 80), (number, 0, 0)).save(buffer, "png")
-                for ending, content in (("png", buffer.getvalue()), ("cls", classes[number % len(classes)].encode())):
+                for ending, content in (
+                    ("png", buffer.getvalue()),
+                    ("cls", classes[number % len(classes)].encode()),
+                ):
                     entry = tarfile.TarInfo(f"{number:04d}.{ending}")
                     entry.size = len(content)
                     archive.addfile(entry, io.BytesIO(content))
@@ -94,7 +119,10 @@ def shards(folder: Path, labels: tuple[str, ...] = ("0", "1", "1", "0")) -> Path
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (("0", "-1"), r"the label of train\.tar/0001\.png is -1; a class number from 0 on is needed"),
+        (
+            ("0", "-1"),
+            r"the label of train\.tar/0001\.png is -1; a class number from 0 on is needed",
+        ),
         (
             ("0", "1", str(10**18)),
             r"0002\.png is 1000000000000000000, but no training image is of class 2; number the 3 classes from 0 to 2",
@@ -106,7 +134,9 @@ def shards(folder: Path, labels: tuple[str, ...] = ("0", "1", "1", "0")) -> Path
     ],
     ids=["negative", "10^18", "beyond int64", "one class", "gap", "text"],
 )
-def test_labels_that_are_no_class_numbers_are_refused_by_name(labels: tuple[str, ...], words: str, tmp_path: Path) -> None:
+def test_labels_that_are_no_class_numbers_are_refused_by_name(
+    labels: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=words):
         datasets.get("wds").check(str(shards(tmp_path, labels)))
 
@@ -133,9 +163,14 @@ class Lost:
 def test_an_error_in_another_process_arrives_with_its_cause(root: Path) -> None:
     shown = Once(folders(str(root), flag="--data folder").test, VIEW)
     shown.transform = Lost()
-    with pytest.raises(UsageError, match=r"^--data: val/c0000/val_00000\.jpg cannot be resized \(KeyError: 'colour'\)$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^--data: val/c0000/val_00000\.jpg cannot be resized \(KeyError: 'colour'\)$",
+    ):
         list(loaded(shown, workers=1, device=CPU, batch_size=1))
-    with pytest.raises(RuntimeError, match=r"ended with exit code -9 \(SIGKILL|is killed by signal: Killed"):
+    with pytest.raises(
+        RuntimeError, match=r"ended with exit code -9 \(SIGKILL|is killed by signal: Killed"
+    ):
         list(loaded(Killed(), workers=1, device=CPU, batch_size=1))
     assert said(ValueError("one line")) == "one line"
 
@@ -144,5 +179,8 @@ def test_too_many_unreadable_images_are_named_with_the_reason(tmp_path: Path) ->
     root = make_folder(tmp_path, {"train": 2, "val": 2}, classes=2)
     Image.fromarray(np.zeros((80, 80), dtype=np.float32)).save(root / "val" / "c0001" / "a.tif")
     test = folders(str(root), flag="--data folder").test
-    with pytest.raises(UsageError, match=r"1 of 5 images cannot be read \(val/c0001/a\.tif: its pixels are floating-point numbers"):
+    with pytest.raises(
+        UsageError,
+        match=r"1 of 5 images cannot be read \(val/c0001/a\.tif: its pixels are floating-point numbers",
+    ):
         refuse_broken([2], test)

@@ -22,14 +22,18 @@ from .conftest import MACHINE, resealed, speed_record
 def on(machine: str, records: list[Record]) -> Summary:
     """The same records as if another machine had made them."""
     for record in records:
-        record.runs = [msgspec.structs.replace(run, machine=msgspec.structs.replace(run.machine, name=machine)) for run in record.runs]
+        record.runs = [
+            msgspec.structs.replace(run, machine=msgspec.structs.replace(run.machine, name=machine))
+            for run in record.runs
+        ]
     return summarise(records)
 
 
 def speeds(factor: float) -> list[Record]:
     draw = random.Random(0)
     return [
-        synthetic.speed(model, synthetic.noisy(draw, factor * value, 0.01, 8)) for model, value in (("vit_s16", 10.0), ("resnet50", 20.0))
+        synthetic.speed(model, synthetic.noisy(draw, factor * value, 0.01, 8))
+        for model, value in (("vit_s16", 10.0), ("resnet50", 20.0))
     ]
 
 
@@ -37,7 +41,12 @@ def test_machines_stand_side_by_side_and_are_never_averaged() -> None:
     slow, fast = on("slow", speeds(1.0)), on("fast", speeds(10.0))
     [table] = side_by_side([slow, fast])
     assert table.headers[0] == "model"
-    assert [name.partition(",")[0] for name in table.headers[1:]] == ["fast", "× vit_s16", "slow", "× vit_s16"]
+    assert [name.partition(",")[0] for name in table.headers[1:]] == [
+        "fast",
+        "× vit_s16",
+        "slow",
+        "× vit_s16",
+    ]
     rows = {row[0].text: row for row in table.cells}
     assert rows["vit_s16"][1].value == pytest.approx(10 * (rows["vit_s16"][3].value or 0), rel=0.02)
     assert rows["resnet50"][2].value == pytest.approx(2.0, rel=0.02)
@@ -54,7 +63,9 @@ def test_the_report_writes_them(results: Path) -> None:
     for path in (results / MACHINE.name / "records").glob("*.jsonl"):
         target = results / other.name / "records" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(resealed(path.read_bytes().replace(MACHINE.name.encode(), other.name.encode())))
+        target.write_bytes(
+            resealed(path.read_bytes().replace(MACHINE.name.encode(), other.name.encode()))
+        )
     _, between = write_all(results)
     assert len(between) == 2
     text = (results / "machines.md").read_text()
@@ -65,12 +76,24 @@ def test_the_report_writes_them(results: Path) -> None:
 def test_the_parts_of_a_gap_multiply_to_the_whole() -> None:
     """A model that makes 0.2 of the transformer's speed: 0.25 by the grid, 1.6 by multiply-adds, the rest by kernels."""
     draw = random.Random(1)
-    models = {"convmixer_768_32": 2.0, "vit_384_12_p16_h6_m1440": 10.0, "vit_384_12_p7_h6_m1440": 2.5}
+    models = {
+        "convmixer_768_32": 2.0,
+        "vit_384_12_p16_h6_m1440": 10.0,
+        "vit_384_12_p7_h6_m1440": 2.5,
+    }
     records = [
-        synthetic.speed(model, synthetic.noisy(draw, value, 0.01, 10), family="convmixer" if model.startswith("conv") else "vit")
+        synthetic.speed(
+            model,
+            synthetic.noisy(draw, value, 0.01, 10),
+            family="convmixer" if model.startswith("conv") else "vit",
+        )
         for model, value in models.items()
     ]
-    counts = {"convmixer_768_32": 20e9, "vit_384_12_p16_h6_m1440": 5e9, "vit_384_12_p7_h6_m1440": 32e9}
+    counts = {
+        "convmixer_768_32": 20e9,
+        "vit_384_12_p16_h6_m1440": 5e9,
+        "vit_384_12_p7_h6_m1440": 32e9,
+    }
     records += [synthetic.count(model, 21e6, macs) for model, macs in counts.items()]
     [table] = gaps(summarise(records))
     [row] = table.cells
@@ -85,15 +108,29 @@ def test_the_parts_of_a_gap_multiply_to_the_whole() -> None:
 
 
 def test_without_a_twin_there_is_no_split() -> None:
-    records = [synthetic.speed("convmixer_768_32", [2.0] * 8, family="convmixer"), synthetic.count("convmixer_768_32", 21e6, 20e9)]
+    records = [
+        synthetic.speed("convmixer_768_32", [2.0] * 8, family="convmixer"),
+        synthetic.count("convmixer_768_32", 21e6, 20e9),
+    ]
     assert list(gaps(summarise(records))) == []
 
 
 @pytest.mark.parametrize(
     ("model", "patch"),
     [
-        *(("convmixer_1024_20", 14), ("convmixer_768_32", 7), ("convmixer_256_8_k5_p2", 2), ("vit_s16", 16), ("vit_b32", 32)),
-        *(("deit_s16", 16), ("vit_384_12_p7_h6_m1440", 7), ("mixer_544_8_p16_t272_m2176", 16), ("resnet50", None)),
+        *(
+            ("convmixer_1024_20", 14),
+            ("convmixer_768_32", 7),
+            ("convmixer_256_8_k5_p2", 2),
+            ("vit_s16", 16),
+            ("vit_b32", 32),
+        ),
+        *(
+            ("deit_s16", 16),
+            ("vit_384_12_p7_h6_m1440", 7),
+            ("mixer_544_8_p16_t272_m2176", 16),
+            ("resnet50", None),
+        ),
         ("timm:convnext_tiny", None),
     ],
 )
@@ -106,7 +143,11 @@ def test_patches_by_name_are_those_of_the_models() -> None:
 
     for entry in models.entries():
         shape = entry.shape
-        if getattr(shape, "patch", None) and entry.family in ("convmixer", "vit", "mixer") and not entry.name.endswith("digits"):
+        if (
+            getattr(shape, "patch", None)
+            and entry.family in ("convmixer", "vit", "mixer")
+            and not entry.name.endswith("digits")
+        ):
             assert patch_of(entry.name) == shape.patch, entry.name
 
 

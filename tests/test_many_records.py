@@ -25,10 +25,18 @@ print(json.dumps({"code": code, "peak": 1024 * peak, "seconds": times.user + tim
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of its memory from /proc")
-def test_two_thousand_records_are_reported_in_half_a_minute_of_two_processors(tmp_path: Path) -> None:
+def test_two_thousand_records_are_reported_in_half_a_minute_of_two_processors(
+    tmp_path: Path,
+) -> None:
     """Measured in processor seconds: other tests run beside this one. The figure and the page are of all models."""
     results = write(tmp_path / "results", 2000)
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(results)], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(results)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["code"] == 0

@@ -30,19 +30,35 @@ def subject(arm: Arm, seed: int = 0) -> Subject:
 
 
 def speed_arm(policy: str = "fp32", batch_size: int = 1) -> SpeedArm:
-    return SpeedArm(model=TINY, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=batch_size)
+    return SpeedArm(
+        model=TINY,
+        image_size=32,
+        num_classes=10,
+        policy=policy,
+        device="cpu",
+        batch_size=batch_size,
+    )
 
 
 ARMS: dict[str, Arm] = {
     "count": CountArm(model=TINY, image_size=32, num_classes=10),
     "speed": speed_arm(),
     "probe": ProbeArm(precision="fp32", device="cpu"),
-    "accuracy": AccuracyArm(model="logistic-regression", image_size=32, num_classes=10, data="digits", split="test", transform="as loaded"),
+    "accuracy": AccuracyArm(
+        model="logistic-regression",
+        image_size=32,
+        num_classes=10,
+        data="digits",
+        split="test",
+        transform="as loaded",
+    ),
 }
 
 
 @pytest.mark.parametrize("metric", metrics.entries(), ids=lambda metric: metric.name)
-def test_every_metric_gives_finite_values_with_unit_and_direction(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_metric_gives_finite_values_with_unit_and_direction(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bench.metrics.largest_batch.LONGEST", -1.0)
     if reason := metric.supports("cpu"):
         pytest.skip(reason)
@@ -149,15 +165,23 @@ def subject_call() -> torch.Tensor:
 
 
 def test_a_combination_of_switches_has_one_name() -> None:
-    assert split_policy("channels_last+bf16") == split_policy("bf16+channels_last") == ["bf16", "channels_last"]
-    with pytest.raises(UsageError, match=r"--policies: no policy named 'bf61'; did you mean bf16\?"):
+    assert (
+        split_policy("channels_last+bf16")
+        == split_policy("bf16+channels_last")
+        == ["bf16", "channels_last"]
+    )
+    with pytest.raises(
+        UsageError, match=r"--policies: no policy named 'bf61'; did you mean bf16\?"
+    ):
         split_policy("bf61")
 
 
 def test_params_and_macs_by_hand() -> None:
     # width 16, depth 1, kernel 3, patch 8, 10 classes on a 4 x 4 grid
     one = subject(ARMS["count"])
-    assert metrics.get("params").measure(one, 0).values == [16 * (1 * (9 + 16 + 6) + 3 * 64 + 10 + 3) + 10]
+    assert metrics.get("params").measure(one, 0).values == [
+        16 * (1 * (9 + 16 + 6) + 3 * 64 + 10 + 3) + 10
+    ]
     reading = metrics.get("macs").measure(one, 0)
     assert reading.values == [(16 * 9 + 16 * 16) * 16 + 3 * 16 * 64 * 16 + 16 * 10]
     assert reading.detail["check"] == reading.values[0]
@@ -173,7 +197,9 @@ def test_throughput_is_images_over_seconds() -> None:
 
 def test_wrong_output_is_not_timed() -> None:
     arm = replace_arm(num_classes=11)
-    with pytest.raises(ModelFault, match=r"shape \(1, 10\), expected \(1, 11\); --num-classes 10 would fit"):
+    with pytest.raises(
+        ModelFault, match=r"shape \(1, 10\), expected \(1, 11\); --num-classes 10 would fit"
+    ):
         prepare(subject(arm))
     broken = subject(speed_arm())
     model = broken.build()
@@ -207,7 +233,9 @@ def test_top1_trains_and_counts_right_answers() -> None:
     assert reading.values[0] > 0.3  # four epochs of a tiny network, far above the chance of 0.1
 
 
-def test_the_arithmetic_ceiling_is_the_fastest_of_a_product_and_of_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arithmetic_ceiling_is_the_fastest_of_a_product_and_of_filters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Shapes whose speed is known, on a clock that says so: a filter of 1 x 1 that beats the plain product is the ceiling."""
     clock = FakeClock()
     shapes = {
@@ -219,8 +247,14 @@ def test_the_arithmetic_ceiling_is_the_fastest_of_a_product_and_of_filters(monke
     one = subject(ARMS["probe"])
     one.clock = clock
     reading = metrics.get("matmul_ceiling").measure(one, 6.0)
-    assert (reading.values, reading.detail["shape"], reading.detail["calls"]) == ([140.0], "1 x 1 channels last", 4)
-    assert clock.time == 2 * 3 + 9  # a call untimed and two timed of each, and one of what is far behind
+    assert (reading.values, reading.detail["shape"], reading.detail["calls"]) == (
+        [140.0],
+        "1 x 1 channels last",
+        4,
+    )
+    assert (
+        clock.time == 2 * 3 + 9
+    )  # a call untimed and two timed of each, and one of what is far behind
 
 
 def test_what_the_ceiling_is_looked_for_with() -> None:
@@ -228,4 +262,7 @@ def test_what_the_ceiling_is_looked_for_with() -> None:
     reading = metrics.get("matmul_ceiling").measure(one, 0.05)
     assert reading.values == [max(reading.detail["rates"].values())]
     orders = ("channels first", "channels last")
-    assert set(reading.detail["rates"]) == {"product", *(f"{side} x {side} {order}" for side in (1, 3) for order in orders)}
+    assert set(reading.detail["rates"]) == {
+        "product",
+        *(f"{side} x {side} {order}" for side in (1, 3) for order in orders),
+    }

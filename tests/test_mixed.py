@@ -68,7 +68,11 @@ def test_the_sureness_follows_the_processes_and_not_the_rounds() -> None:
     effects, narrow = draw.normal(0, 1, 20), []
     for each in (5, 50):
         left, right = by_turns(4 * each, each), by_turns(4 * each, each, 0.5)
-        values = effects[list(left)] - effects[[10 + one for one in right]] + draw.normal(0, 0.5, 4 * each)
+        values = (
+            effects[list(left)]
+            - effects[[10 + one for one in right]]
+            + draw.normal(0, 0.5, 4 * each)
+        )
         found = mean_over(tuple(values), ((1.0, left), (-1.0, right)))
         assert found is not None
         narrow.append(found.error)
@@ -77,7 +81,9 @@ def test_the_sureness_follows_the_processes_and_not_the_rounds() -> None:
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("rounds, life", [(9, 6), (16, 6), (24, 6)])
-def test_intervals_hold_the_truth_as_often_as_they_say(rounds: int, life: int, spread: float) -> None:
+def test_intervals_hold_the_truth_as_often_as_they_say(
+    rounds: int, life: int, spread: float
+) -> None:
     """Two to five processes a side; without a spread of processes the share is a little above 0.97."""
     left, right = by_turns(rounds, life), by_turns(rounds, life, 0.5)
     held = share_held(np.random.default_rng(7), ((1.0, left), (-1.0, right)), spread, draws=1000)
@@ -87,13 +93,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say(rounds: int, life: int, s
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_so_do_those_of_contrasts_of_four_arms(spread: float) -> None:
     """Without a spread of processes too often: what is taken off for the noise of rounds is less than could be."""
-    sides = tuple((weight, by_turns(18, 6, turn)) for weight, turn in ((1.0, 0.0), (-1.0, 0.5), (-1.0, 0.25), (1.0, 0.75)))
+    sides = tuple(
+        (weight, by_turns(18, 6, turn))
+        for weight, turn in ((1.0, 0.0), (-1.0, 0.5), (-1.0, 0.25), (1.0, 0.75))
+    )
     assert 0.93 <= share_held(np.random.default_rng(8), sides, spread, draws=1000) <= 0.99
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_so_do_those_of_one_arm(spread: float) -> None:
-    assert 0.93 <= share_held(np.random.default_rng(9), ((1.0, by_turns(18, 6)),), spread, draws=1000) <= 0.97
+    assert (
+        0.93
+        <= share_held(np.random.default_rng(9), ((1.0, by_turns(18, 6)),), spread, draws=1000)
+        <= 0.97
+    )
 
 
 def test_a_median_is_less_sure_than_a_mean_by_the_noise_of_rounds_alone() -> None:

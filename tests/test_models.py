@@ -33,13 +33,17 @@ def test_published_names_have_the_parameters_of_their_timm_architecture(name: st
     with torch.device("meta"):
         ours = entry.build(image_size=entry.image_size, num_classes=1000).state_dict()
         theirs = timm.create_model(entry.timm_name, num_classes=1000).state_dict()
-    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+    assert {key: value.shape for key, value in ours.items()} == {
+        key: value.shape for key, value in theirs.items()
+    }
 
 
 def test_our_convmixer_is_timms() -> None:
     torch.manual_seed(0)
     theirs = timm.create_model("convmixer_768_32", num_classes=10).eval()
-    for module in theirs.modules():  # random statistics, so that a norm in the wrong place would show
+    for (
+        module
+    ) in theirs.modules():  # random statistics, so that a norm in the wrong place would show
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, std=0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
@@ -54,7 +58,14 @@ def test_the_quartet_has_one_budget() -> None:
     sizes = []
     for name in QUARTET:
         entry = models.get(name)
-        sizes.append(sum(p.numel() for p in entry.build(image_size=entry.image_size, num_classes=entry.num_classes).parameters()))
+        sizes.append(
+            sum(
+                p.numel()
+                for p in entry.build(
+                    image_size=entry.image_size, num_classes=entry.num_classes
+                ).parameters()
+            )
+        )
     assert max(sizes) / min(sizes) < 1.05
     assert {models.get(name).family for name in QUARTET} == {"convmixer", "vit", "mixer", "resnet"}
 
@@ -68,11 +79,23 @@ def test_a_convmixer_is_spelled_by_its_name() -> None:
     width, depth, kernel, patch, classes = 48, 3, 5, 4, 10
     expected = width * (depth * (kernel**2 + width + 6) + 3 * patch**2 + classes + 3) + classes
     assert parameters(models.get("convmixer_48_3_k5_p4_relu"), 32) == expected
-    assert parameters(models.get("convmixer_1536_20_k9_p7_gelu")) == parameters(models.get("convmixer_1536_20"))
+    assert parameters(models.get("convmixer_1536_20_k9_p7_gelu")) == parameters(
+        models.get("convmixer_1536_20")
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["convmixer_768", "convmixer_0_8", "vit_s15", "timm:nope", "os:system", "json:dumps", "./absent.py:build", ""]
+    "name",
+    [
+        "convmixer_768",
+        "convmixer_0_8",
+        "vit_s15",
+        "timm:nope",
+        "os:system",
+        "json:dumps",
+        "./absent.py:build",
+        "",
+    ],
 )
 def test_bad_names_are_one_line(name: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -111,7 +134,16 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
         (tmp_path / room / "__init__.py").write_text("")
     (tmp_path / "models" / "own.py").write_text("FACTOR = 1\n")
     (tmp_path / "net.py").write_text(USER_NET)
-    arguments = ["--models", "./net.py:build,convmixer_digits", "--device", "cpu", "--image-size", "32", "--rounds", "1"]
+    arguments = [
+        "--models",
+        "./net.py:build,convmixer_digits",
+        "--device",
+        "cpu",
+        "--image-size",
+        "32",
+        "--rounds",
+        "1",
+    ]
     run = subprocess.run(
         [
             sys.executable,
@@ -140,7 +172,10 @@ def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> N
 
     entry = models.get(name)
     torch.manual_seed(0)
-    ours, theirs = entry.build(image_size=56, num_classes=10).eval(), timm.create_model(entry.timm_name, num_classes=10).eval()
+    ours, theirs = (
+        entry.build(image_size=56, num_classes=10).eval(),
+        timm.create_model(entry.timm_name, num_classes=10).eval(),
+    )
     source, target = (theirs, ours) if direction == "theirs into ours" else (ours, theirs)
     target.load_state_dict(source.state_dict(), strict=True)
     digits = datasets.get("digits").open("").test.images[:2].float() / 255
@@ -149,7 +184,9 @@ def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> N
         torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["convmixer_32_2_k8_p4", "convmixer_32_2_k5_p4_relu_ln_res", "convmixer_32_2_k3_p8_ln"])
+@pytest.mark.parametrize(
+    "name", ["convmixer_32_2_k8_p4", "convmixer_32_2_k5_p4_relu_ln_res", "convmixer_32_2_k3_p8_ln"]
+)
 def test_convmixer_variants_train(name: str) -> None:
     entry = models.get(name)
     assert entry.shape.name == name

@@ -41,8 +41,12 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
         shutil.copytree(ROOT / room, clone / room, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in (work, site / "plug-1.0.dist-info", site / "package"):
         folder.mkdir(parents=True)
-    (site / "plug-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
-    (site / "plug-1.0.dist-info" / "entry_points.txt").write_text("[convmixer_bench.models]\nplug = plug\n")
+    (site / "plug-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n"
+    )
+    (site / "plug-1.0.dist-info" / "entry_points.txt").write_text(
+        "[convmixer_bench.models]\nplug = plug\n"
+    )
     (site / "package" / "__init__.py").write_text("")
     (site / "package" / "nets.py").write_text("from package.blocks import build\n")
     (work / "net.py").write_text("from blocks import build\n")
@@ -58,7 +62,19 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
     def measured() -> str:
         names = ",".join([*edited, "convmixer_32_2_p8"])
         ended = bench(
-            *("run", "--models", names, "--metrics", "params", "--image-size", "32", "--num-classes", "10", "--device", "cpu"),
+            *(
+                "run",
+                "--models",
+                names,
+                "--metrics",
+                "params",
+                "--image-size",
+                "32",
+                "--num-classes",
+                "10",
+                "--device",
+                "cpu",
+            ),
             cwd=work,
             env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
             limit=400,
@@ -69,10 +85,15 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
     for file, text in edited.values():
         file.write_text(text())
     assert "6 arms measured" in measured()
-    assert [record.arm.source for record in records(work) if record.arm.model == "convmixer_32_2_p8"] == [None]  # type: ignore[union-attr]
+    assert [
+        record.arm.source for record in records(work) if record.arm.model == "convmixer_32_2_p8"
+    ] == [None]  # type: ignore[union-attr]
 
     for file, text in edited.values():
-        file.write_text('"""Another docstring."""\n\n\n# and a comment\n' + text().replace("nn.Conv2d(", "nn.Conv2d(\n        "))
+        file.write_text(
+            '"""Another docstring."""\n\n\n# and a comment\n'
+            + text().replace("nn.Conv2d(", "nn.Conv2d(\n        ")
+        )
     assert "nothing was measured" in measured()
 
     for name, (file, text) in edited.items():
@@ -106,8 +127,27 @@ def test_a_fault_stays_with_its_arm_and_the_exit_code_says_so(tmp_path: Path) ->
     (tmp_path / "ends.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "torn.py").write_text("def build(:\n")
     names = ("at_build", "ends_its_process", "interrupts", "raises", "gives_a_number", "at_forward")
-    asked = ",".join(["./ends.py:build", "./torn.py:build", *(f"./faults.py:{name}" for name in names), "./net.py:build"])
-    ended = bench("run", "--models", asked, "--metrics", "macs", "--image-size", "32", "--device", "cpu", cwd=tmp_path, limit=400)
+    asked = ",".join(
+        [
+            "./ends.py:build",
+            "./torn.py:build",
+            *(f"./faults.py:{name}" for name in names),
+            "./net.py:build",
+        ]
+    )
+    ended = bench(
+        "run",
+        "--models",
+        asked,
+        "--metrics",
+        "macs",
+        "--image-size",
+        "32",
+        "--device",
+        "cpu",
+        cwd=tmp_path,
+        limit=400,
+    )
     assert ended.code == 1, ended
     assert "Traceback" not in ended.text, ended
     errors = {record.arm.model: record.ends[-1].error or "" for record in records(tmp_path)}
@@ -129,7 +169,16 @@ def test_a_fault_stays_with_its_arm_and_the_exit_code_says_so(tmp_path: Path) ->
 
 def test_a_wrong_name_stops_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(net())
-    ended = bench("run", "--models", "./net.py:build,./net.py:biuld", "--metrics", "params", "--device", "cpu", cwd=tmp_path)
+    ended = bench(
+        "run",
+        "--models",
+        "./net.py:build,./net.py:biuld",
+        "--metrics",
+        "params",
+        "--device",
+        "cpu",
+        cwd=tmp_path,
+    )
     assert_one_line(ended, "--models", "./net.py", "nothing called 'biuld'")
     assert not list(tmp_path.glob("results/*/records/*"))
 
@@ -163,20 +212,36 @@ def test_settings_that_a_model_changes_are_set_back_or_the_arm_says_so(tmp_path:
     (tmp_path / "sets.py").write_text(SETS)
     names = ("at_import", "at_build", "at_first_call", "at_every_call")
     ended = bench(
-        *("run", "--models", ",".join(f"./sets.py:{name}" for name in names), "--metrics", "train_step", "--rounds", "1"),
+        *(
+            "run",
+            "--models",
+            ",".join(f"./sets.py:{name}" for name in names),
+            "--metrics",
+            "train_step",
+            "--rounds",
+            "1",
+        ),
         *("--image-size", "32", "--num-classes", "10", "--device", "cpu"),
         cwd=tmp_path,
         limit=400,
     )
     assert ended.code == 1, ended
-    found = {record.arm.model.partition(":")[2]: record for record in records(tmp_path) if isinstance(record.arm, SpeedArm)}
+    found = {
+        record.arm.model.partition(":")[2]: record
+        for record in records(tmp_path)
+        if isinstance(record.arm, SpeedArm)
+    }
     assert found["at_every_call"].ends[-1].status == "failed"
     assert "threads" in (found["at_every_call"].ends[-1].error or "")
     for name in names[:3]:
         setup = found[name].runs[-1].setup
         assert found[name].ends[-1].status == "ok", found[name].ends
         assert setup["threads"] == setup["held_threads"] == cores(), setup
-        assert (setup["held_default_dtype"], setup["matmul_tf32"], setup["held_flush_denormal"]) == ("float32", False, False)
+        assert (
+            setup["held_default_dtype"],
+            setup["matmul_tf32"],
+            setup["held_flush_denormal"],
+        ) == ("float32", False, False)
         assert "default_dtype" in str(setup["set_back"])
     assert "flush_denormal" in str(found["at_build"].runs[-1].setup["set_back"])
 
@@ -214,7 +279,16 @@ class Shifted(nn.Module):
         return self.net(x + torch.zeros(1, 1, 1, 32))
 ready = plain(image_size=32, num_classes=10)
 """
-WORKS = ("returns_tuple", "returns_dict", "returns_dataclass", "lazy", "double", "compiled", "scripted", "ready")
+WORKS = (
+    "returns_tuple",
+    "returns_dict",
+    "returns_dataclass",
+    "lazy",
+    "double",
+    "compiled",
+    "scripted",
+    "ready",
+)
 
 
 def test_models_of_all_sorts_work_or_say_what_to_do(tmp_path: Path) -> None:
@@ -222,20 +296,45 @@ def test_models_of_all_sorts_work_or_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text(ODD)
     names = [f"./odd.py:{name}" for name in (*WORKS, "returns_nothing", "gray", "Shifted")]
     ended = bench(
-        *("run", "--models", ",".join([*names, "torchvision.models:mobilenet_v2"]), "--metrics", "params,train_step,latency"),
-        *("--policies", "bf16", "--rounds", "1", "--image-size", "32", "--num-classes", "10", "--device", "cpu"),
+        *(
+            "run",
+            "--models",
+            ",".join([*names, "torchvision.models:mobilenet_v2"]),
+            "--metrics",
+            "params,train_step,latency",
+        ),
+        *(
+            "--policies",
+            "bf16",
+            "--rounds",
+            "1",
+            "--image-size",
+            "32",
+            "--num-classes",
+            "10",
+            "--device",
+            "cpu",
+        ),
         cwd=tmp_path,
         limit=500,
     )
     assert ended.code == 1, ended
     assert "Traceback" not in ended.text
-    counted = {record.arm.model for record in records(tmp_path) if isinstance(record.arm, CountArm) and record.ends[-1].status == "ok"}
+    counted = {
+        record.arm.model
+        for record in records(tmp_path)
+        if isinstance(record.arm, CountArm) and record.ends[-1].status == "ok"
+    }
     assert counted == {*names, "torchvision.models:mobilenet_v2"}
     failed = {}
     for record in records(tmp_path):
         if isinstance(record.arm, SpeedArm) and record.ends[-1].status != "ok":
-            failed[record.arm.model.partition(":")[2], record.arm.mode] = record.ends[-1].error or ""
-    refused = {(name, mode) for name in ("returns_nothing", "gray") for mode in ("inference", "training")}
+            failed[record.arm.model.partition(":")[2], record.arm.mode] = (
+                record.ends[-1].error or ""
+            )
+    refused = {
+        (name, mode) for name in ("returns_nothing", "gray") for mode in ("inference", "training")
+    }
     assert failed.keys() == refused | {("Shifted", "inference")}
     assert "a dict with features (1, 1, 10)" in failed["returns_nothing", "inference"]
     assert "nn.Conv2d(3, 1, 1)" in failed["gray", "training"]

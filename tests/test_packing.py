@@ -41,13 +41,18 @@ def forge(packed: Path) -> None:
 
     with zipfile.ZipFile(packed) as archive:
         contents = {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
-    contents = {name: resealed(content) if content.endswith(b"}\n") else content for name, content in contents.items()}
+    contents = {
+        name: resealed(content) if content.endswith(b"}\n") else content
+        for name, content in contents.items()
+    }
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in {MANIFEST: make_manifest(contents), **contents}.items():
             archive.writestr(name, content)
 
 
-def test_untouched_it_is_accepted(packed: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_untouched_it_is_accepted(
+    packed: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = verify(packed)
     assert found.problems == []
     assert (found.records, found.machines) == (found.files, [MACHINE.name])
@@ -95,14 +100,25 @@ def test_changed_hashes_and_lists_are_named(packed: Path) -> None:
     first = sorted(manifest["files"])[0]
     changed(packed, MANIFEST, manifest["files"][first].encode(), b"0" * 64)
     problems = verify(packed).problems
-    assert any(MANIFEST in problem for problem in problems) and any(first in problem for problem in problems)
+    assert any(MANIFEST in problem for problem in problems) and any(
+        first in problem for problem in problems
+    )
 
 
-OUTSIDE = ["../outside.jsonl", "/etc/records/x.jsonl", "a/records/../../x.jsonl", "a/records/x.py", "a\\records/x/y.jsonl", "x.jsonl"]
+OUTSIDE = [
+    "../outside.jsonl",
+    "/etc/records/x.jsonl",
+    "a/records/../../x.jsonl",
+    "a/records/x.py",
+    "a\\records/x/y.jsonl",
+    "x.jsonl",
+]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_what_would_leave_the_folder_is_refused_unread(name: str, packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_would_leave_the_folder_is_refused_unread(
+    name: str, packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with zipfile.ZipFile(packed, "a") as archive:
         archive.writestr(name, "x")
     assert main(["verify", str(packed)]) == 2

@@ -20,8 +20,17 @@ from bench.report.write import write_all
 
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 
-BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path: apt-get install chromium")
+BROWSER = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on the path: apt-get install chromium"
+)
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -30,7 +39,9 @@ def page_file(shared_results: Path) -> Path:
     """The page of seven models and one with a hostile name, which lacks a latency."""
     results = shared_results
     folder = results / MACHINE.name / "records"
-    speed_record(folder, HOSTILE, [3.0 + 0.01 * number for number in range(8)], family="<b>mine</b>")
+    speed_record(
+        folder, HOSTILE, [3.0 + 0.01 * number for number in range(8)], family="<b>mine</b>"
+    )
     count_record(folder, HOSTILE, 1_000_000, 2_000_000_000, family="<b>mine</b>")
     reports, _ = write_all(results)
     return write_page(results, reports)
@@ -41,7 +52,9 @@ def test_no_name_is_markup(page_file: Path) -> None:
     assert HOSTILE not in text
     assert "<b>mine</b>" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL
+    )
     assert found
     data = json.loads(found[1])
     assert HOSTILE in {point["model"] for point in data["points"]}
@@ -61,13 +74,20 @@ def test_two_sets_of_weights_are_two_points(tmp_path: Path) -> None:
     for tag, correct in (("one", 300), ("other", 330)):
         arm = msgspec.structs.replace(head.arm, weights=tag)
         path = store.create(folder, arm, head.settings, head.about)
-        text = "\n".join(lines).replace('"correct":300', f'"correct":{correct}').replace(f"[{300 / 360}]", f"[{correct / 360}]")
+        text = (
+            "\n".join(lines)
+            .replace('"correct":300', f'"correct":{correct}')
+            .replace(f"[{300 / 360}]", f"[{correct / 360}]")
+        )
         text = path.read_text() + text + "\n"
         path.write_bytes(resealed(text.encode()))
     reports, _ = write_all(tmp_path)
     points = page_data(reports)["points"]
     assert [point["model"] for point in points] == ["vit_s16@one", "vit_s16@other"]
-    values = [next(value["value"] for key, value in point["values"].items() if key.startswith("top1|")) for point in points]
+    values = [
+        next(value["value"] for key, value in point["values"].items() if key.startswith("top1|"))
+        for point in points
+    ]
     assert values == pytest.approx([100 * 300 / 360, 100 * 330 / 360])
     assert all("throughput|4" in point["values"] for point in points)
 
@@ -93,7 +113,14 @@ def opened(page_file: Path) -> Iterator[tuple[Any, list[str], list[str]]]:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         said: list[str] = []
         asked: list[str] = []
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}") if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                said.append(f"{message.type}: {message.text}")
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("dialog", lambda dialog: said.append("a dialog opened") or dialog.dismiss())
         page.on("request", lambda request: asked.append(request.url))
@@ -108,7 +135,9 @@ def models(page: Any) -> list[str]:
 
 
 @needs_browser
-def test_it_sorts_filters_and_changes_axes(opened: tuple[Any, list[str], list[str]], page_file: Path) -> None:
+def test_it_sorts_filters_and_changes_axes(
+    opened: tuple[Any, list[str], list[str]], page_file: Path
+) -> None:
     page, said, asked = opened
     assert HOSTILE in models(page)
     header = page.locator("#rows thead th", has_text="parameters")
@@ -152,13 +181,17 @@ def test_hovering_and_opening_a_point(opened: tuple[Any, list[str], list[str]]) 
 
 
 @needs_browser
-def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(opened: tuple[Any, list[str], list[str]]) -> None:
+def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(
+    opened: tuple[Any, list[str], list[str]],
+) -> None:
     page, said, _ = opened
     page.locator("#rows tbody tr", has_text=HOSTILE).click()
     assert page.locator("#record-title").inner_text().startswith(HOSTILE)
     assert "python -m bench run --models" in page.locator("#record-body code").first.inner_text()
     labels = page.locator("#y-axis option").all_inner_texts()
-    page.select_option("#y-axis", label=next(label for label in labels if label.startswith("parameters")))
+    page.select_option(
+        "#y-axis", label=next(label for label in labels if label.startswith("parameters"))
+    )
     assert HOSTILE in page.locator("#plot").text_content()
     assert page.locator("#plot script").count() == 0
     assert said == []
@@ -166,7 +199,9 @@ def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(opened: tupl
 
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_serious_violation(opened: tuple[Any, list[str], list[str]], dark: bool) -> None:
+def test_axe_finds_no_serious_violation(
+    opened: tuple[Any, list[str], list[str]], dark: bool
+) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     page, said, _ = opened
@@ -174,6 +209,10 @@ def test_axe_finds_no_serious_violation(opened: tuple[Any, list[str], list[str]]
         page.click("#theme")
     page.locator("#rows tbody tr").first.click()
     found = Axe().run(page).response["violations"]
-    grave = [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found if one["impact"] in ("serious", "critical")]
+    grave = [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
     assert grave == []
     assert said == []

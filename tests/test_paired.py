@@ -39,13 +39,28 @@ def test_rounds_without_a_partner_are_no_pair() -> None:
 Rounds = dict[tuple[str, int], float]
 
 
-def drawn(draw: np.random.Generator, *, rounds: int, life: int, differ: float, noise: float, turn: float = 0.5) -> tuple[Rounds, Rounds]:
+def drawn(
+    draw: np.random.Generator,
+    *,
+    rounds: int,
+    life: int,
+    differ: float,
+    noise: float,
+    turn: float = 0.5,
+) -> tuple[Rounds, Rounds]:
     """Two arms that are equally fast, renewed by turns; the logarithms of their processes' speeds spread by `differ`."""
     sides: list[Rounds] = []
     for places in (by_turns(rounds, life), by_turns(rounds, life, turn)):
         effects = draw.normal(0, differ, rounds + 1)
-        values = [math.exp(effects[place] + draw.normal(0, noise / math.sqrt(2))) for place in places]
-        sides.append({("r", at): InProcess(value, ("r", place)) for at, (value, place) in enumerate(zip(values, places, strict=True))})
+        values = [
+            math.exp(effects[place] + draw.normal(0, noise / math.sqrt(2))) for place in places
+        ]
+        sides.append(
+            {
+                ("r", at): InProcess(value, ("r", place))
+                for at, (value, place) in enumerate(zip(values, places, strict=True))
+            }
+        )
     return sides[0], sides[1]
 
 
@@ -62,16 +77,25 @@ def test_eight_equal_arms_are_told_apart_no_more_often_than_they_should(differ: 
             places = by_turns(18, 6, (0.0, 0.5, 0.25, 0.75)[number % 4])
             own = draw.normal(0, 0.06 / math.sqrt(2), 18)
             arms.append(
-                {("r", at): InProcess(math.exp(noise[at] + effects[place] + own[at]), ("r", place)) for at, place in enumerate(places)}
+                {
+                    ("r", at): InProcess(
+                        math.exp(noise[at] + effects[place] + own[at]), ("r", place)
+                    )
+                    for at, place in enumerate(places)
+                }
             )
         found = {number: p_value(arm, arms[0]) for number, arm in enumerate(arms) if number}
         assert all(p is not None for p in found.values())
-        alarms += min(holm({number: p for number, p in found.items() if p is not None}).values()) < 0.05
+        alarms += (
+            min(holm({number: p for number, p in found.items() if p is not None}).values()) < 0.05
+        )
     assert alarms / 300 <= 0.06
 
 
 def test_one_process_on_a_side_has_a_ratio_without_interval_and_p() -> None:
-    left, right = drawn(np.random.default_rng(4), rounds=20, life=20, differ=0.1, noise=0.05, turn=0.0)
+    left, right = drawn(
+        np.random.default_rng(4), rounds=20, life=20, differ=0.1, noise=0.05, turn=0.0
+    )
     several = {at: InProcess(value, ("r", at[1] // 5)) for at, value in left.items()}
     for one in (left, several):
         found = paired_ratio(one, right)
@@ -128,6 +152,13 @@ def test_the_level_of_an_arm_is_the_median_of_its_rounds() -> None:
 
 def test_values_of_a_record_know_their_processes() -> None:
     found = speed("vit_s16", [1.0, 2.0, 3.0])
-    found.rounds = [msgspec.structs.replace(line, worker=worker) for line, worker in zip(found.rounds, (1, 1, 2), strict=True)]
+    found.rounds = [
+        msgspec.structs.replace(line, worker=worker)
+        for line, worker in zip(found.rounds, (1, 1, 2), strict=True)
+    ]
     values = record_values.fair_per_round(found, "throughput").values()
-    assert [getattr(value, "process", None) for value in values] == [("r1", 1), ("r1", 1), ("r1", 2)]
+    assert [getattr(value, "process", None) for value in values] == [
+        ("r1", 1),
+        ("r1", 1),
+        ("r1", 2),
+    ]

@@ -10,7 +10,9 @@ import pytest
 from bench.cli.console import REPEATED_S, Live, Terminal
 
 
-def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The runner tells the last word again and again, so that a step of minutes is told too."""
     clock = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: clock)
@@ -27,7 +29,11 @@ def test_a_long_step_says_how_far_it_is_at_least_once_a_minute(monkeypatch: pyte
         told += [second] * (len(out.getvalue().splitlines()) - before)
     live.step("top-1", "mixer_s16", 1, 2, None)
     lines = out.getvalue().splitlines()
-    assert max(later - earlier for earlier, later in zip([0, *told], [*told, 180], strict=True)) <= REPEATED_S <= 60
+    assert (
+        max(later - earlier for earlier, later in zip([0, *told], [*told, 180], strict=True))
+        <= REPEATED_S
+        <= 60
+    )
     assert lines[0] == "top-1 1/2"
     assert lines[1] == "top-1 1/2 vit_s16 epoch 1/60, [loss] 1.2"
     assert lines[-1] == "top-1 2/2"

@@ -38,7 +38,11 @@ def scales_of(study: Study) -> list[Scale | None]:
 
 def hashes(study: Study) -> list[str]:
     """At each scale, on each kind of device."""
-    return [hash_of(study, scale, device) for scale in scales_of(study) for device in ("cpu", "cuda", "mps")]
+    return [
+        hash_of(study, scale, device)
+        for scale in scales_of(study)
+        for device in ("cpu", "cuda", "mps")
+    ]
 
 
 # What does not change it
@@ -49,12 +53,17 @@ def registered(source: str, monkeypatch: pytest.MonkeyPatch) -> Study:
     found: list[Study] = []
     with monkeypatch.context() as patch:
         patch.setattr(studies, "add", found.append)
-        exec(compile(source, "moved.py", "exec"), {"__name__": "bench.studies.moved", "__package__": "bench.studies"})
+        exec(
+            compile(source, "moved.py", "exec"),
+            {"__name__": "bench.studies.moved", "__package__": "bench.studies"},
+        )
     return found[0]
 
 
 @pytest.mark.parametrize("study", ENTRIES, ids=lambda study: study.name)
-def test_a_comment_a_layout_and_another_file_are_the_same_question(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comment_a_layout_and_another_file_are_the_same_question(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = studies.origin(study.name).read_text(encoding="utf-8")
     written_anew = ast.unparse(ast.parse(source))  # no comment, every line wrapped in another way
     assert written_anew != source
@@ -64,7 +73,9 @@ def test_a_comment_a_layout_and_another_file_are_the_same_question(study: Study,
         assert hashes(other) == hashes(study)
 
 
-@pytest.mark.parametrize("study", [study for study in ENTRIES if study.trains], ids=lambda study: study.name)
+@pytest.mark.parametrize(
+    "study", [study for study in ENTRIES if study.trains], ids=lambda study: study.name
+)
 def test_where_data_lie_and_what_trains_are_not_part_of_it(study: Study) -> None:
     for scale in SCALES:
         anywhere = replace(scale, data=f"{scale.data}:/some/where", label="other words")
@@ -95,16 +106,26 @@ def test_words_values_and_order_are_not_part_of_it() -> None:
         replace(study, needs=lambda scale, device: study.needs(scale, device)[::-1]),
         replace(study, judge=lambda evidence, scale: list(study.judge(evidence, scale))[::-1]),
         with_needs(study, lambda need: replace(need, what="other words", worth=99.0)),
-        with_findings(study, lambda found: replace(found, note="a note", value=1.0, effect=Effect(1.0, 1.0, 3, 4))),
-        with_findings(study, lambda found: replace(found, region=(int(found.region[0]), found.region[1]))),
-        with_needs(study, lambda need: replace(need, settings=dict(reversed(need.settings.items())))),
+        with_findings(
+            study,
+            lambda found: replace(found, note="a note", value=1.0, effect=Effect(1.0, 1.0, 3, 4)),
+        ),
+        with_findings(
+            study, lambda found: replace(found, region=(int(found.region[0]), found.region[1]))
+        ),
+        with_needs(
+            study, lambda need: replace(need, settings=dict(reversed(need.settings.items())))
+        ),
     ]
     assert [hashes(other) == hashes(study) for other in same] == [True] * len(same)
 
 
 def test_fields_of_a_recipe_may_be_spelled_in_any_order() -> None:
     study = studies.get("kernel_accuracy")
-    spelled = [replace(DIGITS, recipes={"it": f"digits_small:{text}"}) for text in ("mixup=0.5:epochs=2", "epochs=2:mixup=0.5")]
+    spelled = [
+        replace(DIGITS, recipes={"it": f"digits_small:{text}"})
+        for text in ("mixup=0.5:epochs=2", "epochs=2:mixup=0.5")
+    ]
     assert len({hash_of(study, scale, "cpu") for scale in spelled}) == 1
 
 
@@ -119,18 +140,26 @@ def finding(change: Callable[[Finding], dict[str, Any]]) -> Change:
 
 
 def need(**settings: Any) -> Change:
-    return lambda study: with_needs(study, lambda one: replace(one, settings=one.settings | settings))
+    return lambda study: with_needs(
+        study, lambda one: replace(one, settings=one.settings | settings)
+    )
 
 
 CHANGES: dict[str, Change] = {
     "begin of the region": finding(lambda found: {"region": (-0.123, found.region[1])}),
     "end of the region": finding(lambda found: {"region": (found.region[0], 77.0)}),
     "unit": finding(lambda found: {"unit": "share"}),
-    "observations": finding(lambda found: {"of": "rounds" if found.of == "trainings" else "trainings"}),
+    "observations": finding(
+        lambda found: {"of": "rounds" if found.of == "trainings" else "trainings"}
+    ),
     "primary": finding(lambda found: {"primary": not found.primary}),
     "what": finding(lambda found: {"what": found.what + " or so"}),
-    "one finding less": lambda study: replace(study, judge=lambda evidence, scale: list(study.judge(evidence, scale))[1:]),
-    "one need less": lambda study: replace(study, needs=lambda scale, device: study.needs(scale, device)[1:]),
+    "one finding less": lambda study: replace(
+        study, judge=lambda evidence, scale: list(study.judge(evidence, scale))[1:]
+    ),
+    "one need less": lambda study: replace(
+        study, needs=lambda scale, device: study.needs(scale, device)[1:]
+    ),
     "models": need(models=("resnet18",)),
     "metrics": need(metrics=("latency",)),
     "policies": need(policies=("compile",)),
@@ -176,7 +205,11 @@ def test_every_field_of_a_scale_is_part_of_a_question_or_known_not_to_be() -> No
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_changed_scale_is_another_question(name: str) -> None:
     scale = replace(DIGITS, **{name: FIELDS[name]})
-    changed = [study.name for study in ENTRIES if study.trains and hash_of(study, scale, "cpu") != hash_of(study, DIGITS, "cpu")]
+    changed = [
+        study.name
+        for study in ENTRIES
+        if study.trains and hash_of(study, scale, "cpu") != hash_of(study, DIGITS, "cpu")
+    ]
     assert changed
 
 
@@ -206,12 +239,18 @@ def test_a_study_says_what_it_declared(committed: dict[str, Any]) -> None:
         evidence = Evidence(summary)
         for study in ENTRIES:
             scale = DIGITS if study.trains else None
-            said = [json.loads(questions._finding(finding)) for finding in study.judge(evidence, scale)]
+            said = [
+                json.loads(questions._finding(finding)) for finding in study.judge(evidence, scale)
+            ]
             promised = [json.loads(text) for text in declared(study, scale, "cpu")["findings"]]
             if study.name in MOVED_BY_COUNTS:
-                said, promised = ([[what, *rest] for what, _, _, *rest in all_of] for all_of in (said, promised))
+                said, promised = (
+                    [[what, *rest] for what, _, _, *rest in all_of] for all_of in (said, promised)
+                )
             assert sorted(said) == sorted(promised), study.name
-            seen |= {study.name for finding in study.judge(evidence, scale) if finding.effect is not None}
+            seen |= {
+                study.name for finding in study.judge(evidence, scale) if finding.effect is not None
+            }
     assert len(seen) > 12  # of 19, with effects
 
 
@@ -228,7 +267,12 @@ over three grids. Measure them anew with `study run NAME --force`, or add a stud
 
 
 def test_no_committed_verdict_has_a_star_but_these(committed: dict[str, Any]) -> None:
-    found = {(folder, one.study) for folder, summary in committed.items() for one in verdicts(summary) if one.changed}
+    found = {
+        (folder, one.study)
+        for folder, summary in committed.items()
+        for one in verdicts(summary)
+        if one.changed
+    }
     assert found == STARRED
 
 
@@ -243,7 +287,9 @@ def test_the_hash_of_a_file_stands_for_one_question_at_each_scale() -> None:
         assert not same_question(old, hash_of(studies.get("block_choices"), scale, "cpu"))
 
 
-def test_a_question_put_into_other_words_twice_is_still_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_put_into_other_words_twice_is_still_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(questions, "FORMER", {"file": "a1 b1", "a1": "a2", "a2": "a3 a1"})
     assert [same_question("file", now) for now in ("a3", "b1", "c1")] == [True, True, False]
     assert [same_question(now, "file") for now in ("a3", "b1")] == [False, False]
@@ -279,7 +325,10 @@ def test_only_the_scale_that_changed_is_marked() -> None:
     data = "cifar10:jpeg"
     both = [*trained(CIFAR10_SMALL, small, data=data), *trained(CIFAR10, authors, data=data)]
     assert [changed for _, changed in stars(both)] == [False, False]
-    one = [*trained(CIFAR10_SMALL, "0123456789ab", data=data), *trained(CIFAR10, authors, data=data)]
+    one = [
+        *trained(CIFAR10_SMALL, "0123456789ab", data=data),
+        *trained(CIFAR10, authors, data=data),
+    ]
     assert dict(stars(one)) == {
         "CIFAR-10 (JPEG), 0.08 M parameters, 6 epochs": True,
         "CIFAR-10 (JPEG), 0.6 M parameters": False,
@@ -293,9 +342,13 @@ def test_more_seeds_than_the_scale_has_ask_the_same(tmp_path: Path) -> None:
 
     workers = FakeWorkers(lambda job, window: [0.9])
     study = studies.get("kernel_accuracy")
-    queue = Queue(tmp_path, "cpu", "digits", 0, Silent(), workers.open, seeds=5, now=workers.clock.now)
+    queue = Queue(
+        tmp_path, "cpu", "digits", 0, Silent(), workers.open, seeds=5, now=workers.clock.now
+    )
     entries = queue.entries([study])
-    assert {said for entry in entries for said in entry.studies.values()} == {hash_of(study, DIGITS, "cpu")}
+    assert {said for entry in entries for said in entry.studies.values()} == {
+        hash_of(study, DIGITS, "cpu")
+    }
     assert len(entries) > len(study.needs(DIGITS, "cpu"))
 
 
@@ -317,7 +370,16 @@ def test_a_speed_is_marked_by_the_question_on_its_kind_of_device() -> None:
 def verdict(home: Path) -> str:
     """`study verdict kernel_accuracy` of a copy of the program, over committed records."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "study", "verdict", "kernel_accuracy", "--results", "results"],
+        [
+            sys.executable,
+            "-m",
+            "bench",
+            "study",
+            "verdict",
+            "kernel_accuracy",
+            "--results",
+            "results",
+        ],
         cwd=home,
         env={**os.environ, "PYTHONPATH": str(home)},
         capture_output=True,
@@ -327,21 +389,29 @@ def verdict(home: Path) -> str:
     return done.stdout
 
 
-def test_a_comment_and_a_move_leave_a_verdict_as_it_is_and_a_changed_scale_marks_it(tmp_path: Path) -> None:
+def test_a_comment_and_a_move_leave_a_verdict_as_it_is_and_a_changed_scale_marks_it(
+    tmp_path: Path,
+) -> None:
     for room in ("bench", "models", "plots"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     machine = "amd-epyc-2t-eb82"
-    shutil.copytree(ROOT / "results" / machine / "records", tmp_path / "results" / machine / "records")
+    shutil.copytree(
+        ROOT / "results" / machine / "records", tmp_path / "results" / machine / "records"
+    )
     before = verdict(tmp_path)
     assert "pipeline check" in before and "*" not in before
     file = tmp_path / "bench" / "studies" / "design" / "kernel_accuracy.py"
-    file.with_name("large_kernels.py").write_text("# A comment.\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    file.with_name("large_kernels.py").write_text(
+        "# A comment.\n" + file.read_text(encoding="utf-8"), encoding="utf-8"
+    )
     file.unlink()
     assert verdict(tmp_path) == before
     scales = Path(sys.modules[Scale.__module__].__file__ or "").relative_to(ROOT)
     text = (tmp_path / scales).read_text(encoding="utf-8")
     assert text.count("seeds=3,") > 1
-    (tmp_path / scales).write_text(text.replace("seeds=3,", "seeds=2,", 1), encoding="utf-8")  # the digits come first
+    (tmp_path / scales).write_text(
+        text.replace("seeds=3,", "seeds=2,", 1), encoding="utf-8"
+    )  # the digits come first
     after = verdict(tmp_path)
     assert "pipeline check *" in after
     assert "* some of its data were measured when the study asked something else" in after

@@ -33,7 +33,9 @@ class Mean(nn.Module):
 def test_the_field_of_a_box_is_the_box() -> None:
     gradients = gradient_map(Mean(5), torch.randn(4, 3, 33, 33))
     assert int((gradients > 0).sum()) == 25
-    assert gradients.max() == gradients[gradients > 0].min() == pytest.approx(3.0)  # three colours, weight one
+    assert (
+        gradients.max() == gradients[gradients > 0].min() == pytest.approx(3.0)
+    )  # three colours, weight one
     field = field_of(gradients)
     assert (field.row, field.column) == (16.5, 16.5)
     assert field.r50 == pytest.approx(math.sqrt(2) if field.r50 < 2 else 2.0)
@@ -60,10 +62,19 @@ def test_images_with_larger_gradients_count_for_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits", "skeleton_64_6_attention_pyramid_p8_m64"]
+    "name",
+    [
+        "convmixer_digits",
+        "vit_digits",
+        "mixer_digits",
+        "resnet_digits",
+        "skeleton_64_6_attention_pyramid_p8_m64",
+    ],
 )
 def test_every_family_can_be_asked(name: str) -> None:
-    gradients = gradient_map(models.get(name).build(image_size=32, num_classes=10), torch.randn(2, 3, 32, 32))
+    gradients = gradient_map(
+        models.get(name).build(image_size=32, num_classes=10), torch.randn(2, 3, 32, 32)
+    )
     assert gradients.shape == (32, 32) and gradients.sum() > 0
     field = field_of(gradients)
     assert 0 < field.row < 32 and 0 < field.r50 <= field.r90
@@ -85,14 +96,33 @@ def test_a_model_without_a_map_is_refused() -> None:
 
 
 def test_it_is_measured_before_and_after_a_training(tmp_path: Path) -> None:
-    arguments = ["--models", "convmixer_digits,vit_digits", "--data", "digits", "--recipe", "digits:epochs=1", "--results", str(tmp_path)]
+    arguments = [
+        "--models",
+        "convmixer_digits,vit_digits",
+        "--data",
+        "digits",
+        "--recipe",
+        "digits:epochs=1",
+        "--results",
+        str(tmp_path),
+    ]
     assert main(["run", *arguments, "--metrics", "top1,receptive_field", "--device", "cpu"]) == 0
     records, _ = load_folder(next(tmp_path.glob("*/records")))
-    found = {one.model: one for one in accuracies_of(records) if isinstance(one.arm, AccuracyArm) and one.arm.recipe}
+    found = {
+        one.model: one
+        for one in accuracies_of(records)
+        if isinstance(one.arm, AccuracyArm) and one.arm.recipe
+    }
     for one in found.values():
-        assert {f"{when}_{canvas}" for when in ("before", "after") for canvas in (32, 64)} <= set(one.fields)
+        assert {f"{when}_{canvas}" for when in ("before", "after") for canvas in (32, 64)} <= set(
+            one.fields
+        )
         maps = read_arrays(one.path, one.fields_file or "")
         assert maps["field_after_64"].shape == (64, 64)
         assert (maps["field_after_32"] != maps["field_before_32"]).any()
         assert len(one.arrays["select_top1"])  # the curves are still there
-    assert found["convmixer_digits"].fields["theoretical"] == models.get("convmixer_digits").shape.field == 72
+    assert (
+        found["convmixer_digits"].fields["theoretical"]
+        == models.get("convmixer_digits").shape.field
+        == 72
+    )

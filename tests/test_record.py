@@ -16,7 +16,9 @@ from bench.record.store import DamagedRecord
 
 from .conftest import MACHINE, resealed, speed_record
 
-ARM = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
+ARM = SpeedArm(
+    model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4
+)
 
 
 def test_what_is_written_is_read_back_unrounded(tmp_path: Path) -> None:
@@ -56,7 +58,9 @@ def test_a_torn_last_line_is_left_out_and_void_after_the_next_append(tmp_path: P
         (b'{"type":"run"', b'{"type":"nun"', "line 2 is damaged"),
     ],
 )
-def test_any_other_damage_names_file_and_line(tmp_path: Path, old: bytes, new: bytes, complaint: str) -> None:
+def test_any_other_damage_names_file_and_line(
+    tmp_path: Path, old: bytes, new: bytes, complaint: str
+) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     content = path.read_bytes()
     assert old in content
@@ -75,7 +79,10 @@ def test_a_changed_value_is_noticed_even_where_it_could_be_one(tmp_path: Path) -
 
 def test_records_of_formats_without_checksums_are_read(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
-    lines = [store.SEAL.sub(b"}", line).replace(b'"format":5', b'"format":4') for line in path.read_bytes().splitlines()]
+    lines = [
+        store.SEAL.sub(b"}", line).replace(b'"format":5', b'"format":4')
+        for line in path.read_bytes().splitlines()
+    ]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     assert len(store.load(path).rounds) == 2
     store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
@@ -103,13 +110,17 @@ def test_the_key_covers_arm_and_settings() -> None:
     key = arms.key_of(ARM, {"window_s": 0.3})
     assert key == arms.key_of(ARM, {"window_s": 0.3})
     assert key != arms.key_of(ARM, {"window_s": 0.5})
-    other = SpeedArm(model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=8)
+    other = SpeedArm(
+        model="vit_s16", image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=8
+    )
     assert key != arms.key_of(other, {"window_s": 0.3})
 
 
 def test_file_names_stay_inside_the_folder(tmp_path: Path) -> None:
     for name in ("../../etc/passwd", "./net.py:build", "a" * 300, "", "/", "..", "x\ny"):
-        arm = SpeedArm(model=name, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4)
+        arm = SpeedArm(
+            model=name, image_size=224, num_classes=1000, policy="fp32", device="cpu", batch_size=4
+        )
         path = store.path_of(tmp_path, arm, {})
         assert path.resolve().parent == tmp_path.resolve()
         assert len(path.name) < 120
@@ -117,9 +128,24 @@ def test_file_names_stay_inside_the_folder(tmp_path: Path) -> None:
 
 def test_runs_of_another_machine_or_before_a_forced_one_are_left_out(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
-    later = RunLine(run="r2", started="2026-02-01", version="0", commit=None, seed=0, machine=MACHINE, fresh=True)
+    later = RunLine(
+        run="r2",
+        started="2026-02-01",
+        version="0",
+        commit=None,
+        seed=0,
+        machine=MACHINE,
+        fresh=True,
+    )
     store.append(path, later)
-    store.append(path, RoundLine(run="r2", round=1, samples=[Sample(metric="throughput", unit="image/s", better="higher", values=[5.0])]))
+    store.append(
+        path,
+        RoundLine(
+            run="r2",
+            round=1,
+            samples=[Sample(metric="throughput", unit="image/s", better="higher", values=[5.0])],
+        ),
+    )
     mine = store.load(path).within(MACHINE.fingerprint)
     assert [line.run for line in mine.rounds] == ["r2"]
     assert store.load(path).within("another").rounds == []
@@ -140,7 +166,9 @@ def test_what_a_window_did_as_a_whole_is_held_against_what_was_left_to_it(
 ) -> None:
     """Half of the processors were. A median of calls, bytes and joules are what they were measured to be."""
     detail = {"net_j": 1.0} if metric == "energy" else {}
-    sample = schema.Sample(metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5})  # type: ignore[arg-type]
+    sample = schema.Sample(
+        metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5}
+    )  # type: ignore[arg-type]
     assert record_values.fair(sample) == pytest.approx(fair)
 
 

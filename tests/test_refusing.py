@@ -24,9 +24,43 @@ from bench import config
 from bench.errors import UsageError
 from bench.files.foreign_errors import refusing
 
-LIBRARIES: list[ModuleType] = [csv, json, lzma, pickle, struct, tarfile, tokenize, zipfile, zlib, msgspec, np.exceptions, PIL, safetensors]
-BUILT_IN = [ValueError, TypeError, KeyError, IndexError, OverflowError, AssertionError, RuntimeError, NotImplementedError, EOFError]
-BUILT_IN += [UnicodeError, RecursionError, MemoryError, OSError, AttributeError, BufferError, SyntaxError, SystemError, ArithmeticError]
+LIBRARIES: list[ModuleType] = [
+    csv,
+    json,
+    lzma,
+    pickle,
+    struct,
+    tarfile,
+    tokenize,
+    zipfile,
+    zlib,
+    msgspec,
+    np.exceptions,
+    PIL,
+    safetensors,
+]
+BUILT_IN = [
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    AssertionError,
+    RuntimeError,
+    NotImplementedError,
+    EOFError,
+]
+BUILT_IN += [
+    UnicodeError,
+    RecursionError,
+    MemoryError,
+    OSError,
+    AttributeError,
+    BufferError,
+    SyntaxError,
+    SystemError,
+    ArithmeticError,
+]
 
 
 def raised() -> Iterator[type[BaseException]]:
@@ -35,13 +69,22 @@ def raised() -> Iterator[type[BaseException]]:
     for library in [*LIBRARIES, config.tomllib]:
         for name in dir(library):
             found = getattr(library, name)
-            if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, Warning):
+            if (
+                isinstance(found, type)
+                and issubclass(found, Exception)
+                and not issubclass(found, Warning)
+            ):
                 yield found
 
 
 def made(kind: type[BaseException]) -> BaseException:
     """An exception of a kind, whatever it wants to know."""
-    for arguments in (("what it\nsays",), ("says", "a\nb", 1), ("utf-8", b"x", 0, 1, "what it\nsays"), (1, 2)):
+    for arguments in (
+        ("what it\nsays",),
+        ("says", "a\nb", 1),
+        ("utf-8", b"x", 0, 1, "what it\nsays"),
+        (1, 2),
+    ):
         try:
             error = kind(*arguments)
             str(error)
@@ -51,9 +94,16 @@ def made(kind: type[BaseException]) -> BaseException:
     raise AssertionError(kind)
 
 
-@pytest.mark.parametrize("kind", sorted(set(raised()), key=str), ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
+@pytest.mark.parametrize(
+    "kind",
+    sorted(set(raised()), key=str),
+    ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}",
+)
 def test_every_exception_of_every_library(kind: type[BaseException]) -> None:
-    with pytest.raises(UsageError, match=r"it is no file: .+") as caught, refusing(lambda words: UsageError(f"it is no file: {words}")):
+    with (
+        pytest.raises(UsageError, match=r"it is no file: .+") as caught,
+        refusing(lambda words: UsageError(f"it is no file: {words}")),
+    ):
         raise made(kind)
     assert len(str(caught.value).splitlines()) == 1
     assert caught.value.__suppress_context__
@@ -66,5 +116,8 @@ def test_what_is_no_failure_of_a_library_passes(kind: type[BaseException]) -> No
 
 
 def test_an_error_of_ours_keeps_its_words() -> None:
-    with pytest.raises(UsageError, match=r"^ours$"), refusing(lambda words: UsageError(f"theirs {words}")):
+    with (
+        pytest.raises(UsageError, match=r"^ours$"),
+        refusing(lambda words: UsageError(f"theirs {words}")),
+    ):
         raise UsageError("ours")

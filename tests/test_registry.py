@@ -32,24 +32,38 @@ def test_every_room_holds_something_and_finds_it_again(registry: Registry[Thing]
 @pytest.mark.parametrize("registry", ALL, ids=lambda registry: registry.kind)
 def test_unknown_names_say_what_was_probably_meant(registry: Registry[Thing]) -> None:
     name = registry.names()[0]
-    with pytest.raises(UsageError, match=rf"{registry.flag}: no {registry.kind} named '{name}x'; did you mean {name}\?"):
+    with pytest.raises(
+        UsageError,
+        match=rf"{registry.flag}: no {registry.kind} named '{name}x'; did you mean {name}\?",
+    ):
         registry.get(f"{name}x")
 
 
 def test_one_name_from_two_files_is_refused() -> None:
     registry: Registry[Thing] = Registry("thing", room="bench.metrics", flag="--things")
-    exec(compile("registry.add(thing)", "first.py", "exec"), {"registry": registry, "thing": Thing("a")})
+    exec(
+        compile("registry.add(thing)", "first.py", "exec"),
+        {"registry": registry, "thing": Thing("a")},
+    )
     with pytest.raises(ValueError, match=r"registered by first\.py and by"):
         registry.add(Thing("a"))
 
 
-def in_copy(tmp_path: Path, files: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def in_copy(
+    tmp_path: Path, files: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
     """Run the bench from a copy of the project with some files added."""
     for room in ("bench", "models", "plots"):
         subprocess.run(["cp", "-r", str(ROOT / room), str(tmp_path / room)], check=True)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 NEW_MODEL = """
@@ -74,25 +88,55 @@ figures.add(Figure(name="blank", draw=lambda summary: Drawing()))
 
 
 def test_a_model_a_metric_and_a_figure_are_one_new_file_each(tmp_path: Path) -> None:
-    files = {"models/colour.py": NEW_MODEL, "bench/metrics/answer.py": NEW_METRIC, "plots/blank.py": NEW_FIGURE}
-    arguments = ["--models", "colour_only", "--metrics", "params,macs,answer", "--device", "cpu", "--rounds", "1"]
+    files = {
+        "models/colour.py": NEW_MODEL,
+        "bench/metrics/answer.py": NEW_METRIC,
+        "plots/blank.py": NEW_FIGURE,
+    }
+    arguments = [
+        "--models",
+        "colour_only",
+        "--metrics",
+        "params,macs,answer",
+        "--device",
+        "cpu",
+        "--rounds",
+        "1",
+    ]
     run = in_copy(tmp_path, files, "run", *arguments)
     assert run.returncode == 0, run.stderr
     assert "colour_only" in run.stdout
     assert "answer bit b2" in run.stdout
-    report = subprocess.run([sys.executable, "-m", "bench", "report"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    report = subprocess.run(
+        [sys.executable, "-m", "bench", "report"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert report.returncode == 0, report.stderr
     [machine] = [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
     assert (machine / "blank.svg").exists()
     assert "42.0" in (machine / "report.md").read_text()
 
 
-def test_a_plug_in_that_fails_to_import_stops_the_command_with_its_own_error(tmp_path: Path) -> None:
+def test_a_plug_in_that_fails_to_import_stops_the_command_with_its_own_error(
+    tmp_path: Path,
+) -> None:
     run = in_copy(tmp_path, {"models/broken.py": "import no_such_package_xyz\n"}, "list", "models")
     assert run.returncode == 2
-    assert "broken.py can't be imported: ModuleNotFoundError: No module named 'no_such_package_xyz'" in run.stderr
+    assert (
+        "broken.py can't be imported: ModuleNotFoundError: No module named 'no_such_package_xyz'"
+        in run.stderr
+    )
     assert "Traceback" not in run.stderr
     (tmp_path / "models" / "broken.py").write_text("import sys\nsys.exit(0)\n")
-    run = subprocess.run([sys.executable, "-m", "bench", "list", "models"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [sys.executable, "-m", "bench", "list", "models"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert run.returncode == 2
     assert "broken.py is a plug-in and called sys.exit(0)" in run.stderr

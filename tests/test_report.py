@@ -39,7 +39,14 @@ def table(results: Path, start: str) -> Table:
 
 def test_the_efficiency_table(results: Path) -> None:
     shown = table(results, "Efficiency")
-    assert shown.headers == ["model", "params ↓", "GMACs¹ ↓", "latency ms b1 ↓", "img/s b4 ↑", "× vit_s16"]
+    assert shown.headers == [
+        "model",
+        "params ↓",
+        "GMACs¹ ↓",
+        "latency ms b1 ↓",
+        "img/s b4 ↑",
+        "× vit_s16",
+    ]
     rows = {row[0]: row[1:] for row in shown.rows}
     assert rows["convmixer_1536_20"][:2] == ["51,625,960", "51.10"]
     assert rows["mixer_b16"][:2] == ["59,880,472", "12.60"]
@@ -48,7 +55,10 @@ def test_the_efficiency_table(results: Path) -> None:
     assert shown.rows[0][0] == "vit_s16"  # fastest first
     notes = "\n".join(shown.notes)
     assert "norm layers not counted; no convolution, matrix product or attention uncounted" in notes
-    assert "budgets: parameters 0.90 to 2.46 ×, MACs 0.69 to 2.12 × those of convmixer_1024_20" in notes
+    assert (
+        "budgets: parameters 0.90 to 2.46 ×, MACs 0.69 to 2.12 × those of convmixer_1024_20"
+        in notes
+    )
     assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 0.99" in notes
     assert "--data imagenet:/path" in notes
     assert "convmixer_1024_20@in1k" in notes
@@ -65,7 +75,9 @@ def test_an_uncounted_convolution_is_shouted(tmp_path: Path) -> None:
     path = count_record(folder, "x", 1, 1)
     path.write_bytes(resealed(path.read_bytes().replace(b"aten::add", b"aten::_convolution_mode")))
     speed_record(folder, "x", [1.0])
-    assert "UNCOUNTED: aten::_convolution_mode" in "\n".join(next(efficiency(summary_of(tmp_path))).notes)
+    assert "UNCOUNTED: aten::_convolution_mode" in "\n".join(
+        next(efficiency(summary_of(tmp_path))).notes
+    )
 
 
 def test_a_failed_arm_shows_its_status_in_the_cell(tmp_path: Path) -> None:
@@ -73,7 +85,9 @@ def test_a_failed_arm_shows_its_status_in_the_cell(tmp_path: Path) -> None:
     speed_record(folder, "vit_s16", [1.0])
     path = speed_record(folder, "mixer_b16", [])
     path.write_bytes(path.read_bytes().rpartition(b'{"type":"end"')[0])
-    store.append(path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory"))
+    store.append(
+        path, EndLine(run="r1", status="oom", metrics=["throughput"], error="out of memory")
+    )
     shown = next(efficiency(summary_of(tmp_path)))
     assert next(row for row in shown.rows if row[0] == "mixer_b16")[1] == "oom"
     assert "mixer_b16, batch 4: oom: out of memory" in shown.notes
@@ -94,7 +108,11 @@ def test_published_accuracies_are_ranges_in_a_table_of_their_own(results: Path) 
     assert rows["convmixer_1024_20"][1] == "76.9"
     assert any(note.startswith("source: timm@") for note in shown.notes)
     measured = [
-        cell for one in all_tables(summary_of(results)) if not one.title.startswith("Published") for row in one.rows for cell in row
+        cell
+        for one in all_tables(summary_of(results))
+        if not one.title.startswith("Published")
+        for row in one.rows
+        for cell in row
     ]
     assert not any("76.9" in cell for cell in measured)
 
@@ -115,17 +133,27 @@ def test_every_figure_draws_from_records_alone(entry: Figure, results: Path) -> 
         figure.savefig(io.BytesIO(), format="svg")
 
 
-@pytest.mark.parametrize("entry", [one for one in figures.entries() if one.name.startswith("pareto")], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry",
+    [one for one in figures.entries() if one.name.startswith("pareto")],
+    ids=lambda entry: entry.name,
+)
 def test_labels_do_not_overlap(entry: Figure, results: Path) -> None:
     from matplotlib.text import Annotation
 
     for figure in entry.draw(summary_of(results)).values():
         figure.draw_without_rendering()
-        labels = [text for text in figure.axes[0].texts if isinstance(text, Annotation) and text.get_text()]
+        labels = [
+            text
+            for text in figure.axes[0].texts
+            if isinstance(text, Annotation) and text.get_text()
+        ]
         boxes = [label.get_window_extent() for label in labels]
         assert len(boxes) == 7
         for number_, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[:number_]), [label.get_text() for label in labels]
+            assert not any(box.overlaps(other) for other in boxes[:number_]), [
+                label.get_text() for label in labels
+            ]
             assert figure.bbox.containsx(box.x0)
             assert figure.bbox.containsx(box.x1)
 
@@ -133,7 +161,10 @@ def test_labels_do_not_overlap(entry: Figure, results: Path) -> None:
 def test_published_points_are_hollow_and_measured_ones_filled(results: Path) -> None:
     drawn = figures.get("pareto_throughput").draw(summary_of(results))
     assert set(drawn) == {"pareto_throughput_digits", "pareto_throughput_imagenet_published"}
-    for stem, hollow in (("pareto_throughput_digits", False), ("pareto_throughput_imagenet_published", True)):
+    for stem, hollow in (
+        ("pareto_throughput_digits", False),
+        ("pareto_throughput_imagenet_published", True),
+    ):
         faces = {
             line.get_markerfacecolor()
             for line in drawn[stem].axes[0].lines
@@ -174,7 +205,14 @@ def test_a_damaged_record_is_named_and_the_rest_is_rendered(results: Path) -> No
 
 
 def test_numbers() -> None:
-    assert [number(value) for value in (0, 1.2345, 62.44, 633.2, 22050.6, 0.01234)] == ["0", "1.23", "62.4", "633", "22,051", "0.0123"]
+    assert [number(value) for value in (0, 1.2345, 62.44, 633.2, 22050.6, 0.01234)] == [
+        "0",
+        "1.23",
+        "62.4",
+        "633",
+        "22,051",
+        "0.0123",
+    ]
     assert estimate(Estimate(0.0624, 0.0615, 0.0633, 9), "s") == "62.4 ±0.9"
     assert estimate(Estimate(0.0624), "s") == "62.4"
     assert interval(Estimate(0.37, 0.36, 0.38, 9)) == "0.37 [0.36, 0.38]"
@@ -189,18 +227,28 @@ def test_an_edited_model_file_supersedes_what_was_measured_of_it(tmp_path: Path)
     arm = msgspec.structs.replace(head.arm, source="edited")
     new = store.create(folder, arm, head.settings, head.about)
     lines = old.read_text().splitlines()[1:]
-    text = new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace('"values":[1.0]', '"values":[7.0]')
+    text = new.read_text() + "\n".join(lines).replace("2026-01-01", "2026-01-02").replace(
+        '"values":[1.0]', '"values":[7.0]'
+    )
     new.write_bytes(resealed(text.encode()))
     [row] = summary_of(tmp_path).rows
     found = row.value("throughput")
     assert found is not None
-    assert (found.value, found.low, found.high, found.n) == (7.0, pytest.approx(7.0), pytest.approx(7.0), 6)
+    assert (found.value, found.low, found.high, found.n) == (
+        7.0,
+        pytest.approx(7.0),
+        pytest.approx(7.0),
+        6,
+    )
 
 
 def damage(results: Path) -> dict[str, Path]:
     """Four records that cannot be used, each in its own way."""
     folder = results / MACHINE.name / "records"
-    paths = {name: speed_record(folder, name, [1.0] * 6) for name in ("other_format", "cut_short", "nan", "foreign_unit")}
+    paths = {
+        name: speed_record(folder, name, [1.0] * 6)
+        for name in ("other_format", "cut_short", "nan", "foreign_unit")
+    }
     edit(paths["other_format"], b'"format":5', b'"format":99')
     paths["cut_short"].write_bytes(paths["cut_short"].read_bytes()[:-40])
     edit(paths["nan"], b'"values":[1.0]', b'"values":[NaN]')
@@ -214,7 +262,9 @@ def edit(path: Path, old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_each_damaged_record_is_named_and_the_rest_is_complete(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_damaged_record_is_named_and_the_rest_is_complete(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     [folder] = machine_folders(results)
     whole = {table.title: table.rows for table in write(folder).tables}
     paths = damage(results)
@@ -237,7 +287,9 @@ def test_units_directions_and_arms_of_records_are_those_of_the_metrics() -> None
     from bench.record.metric_units import METRICS
 
     known = {name: (one.unit, one.better, one.arm) for name, one in METRICS.items()}
-    assert {entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()} == known
+    assert {
+        entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()
+    } == known
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -253,9 +305,13 @@ def test_every_format_is_written(results: Path) -> None:
     for path in (folder / "records").glob("*.accuracy.*"):
         path.unlink()
     fewer = write(folder)
-    gone = {slug(table.title) for table in report.tables} - {slug(table.title) for table in fewer.tables}
+    gone = {slug(table.title) for table in report.tables} - {
+        slug(table.title) for table in fewer.tables
+    }
     assert gone
-    assert {path.stem for path in (folder / "tables").iterdir()} == {slug(table.title) for table in fewer.tables} | {"mine"}
+    assert {path.stem for path in (folder / "tables").iterdir()} == {
+        slug(table.title) for table in fewer.tables
+    } | {"mine"}
 
 
 def test_the_best_and_what_cannot_be_told_from_it_are_marked(results: Path) -> None:
@@ -272,10 +328,16 @@ def test_two_that_are_alike_are_both_marked(tmp_path: Path) -> None:
     drift = [1.0, 1.1, 0.9, 1.05, 0.95, 1.02, 0.98, 1.01]
     noise = [1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0]
     speed_record(folder, "one", [10 * value for value in drift])
-    speed_record(folder, "other", [10 * value * more for value, more in zip(drift, noise, strict=True)])
+    speed_record(
+        folder, "other", [10 * value * more for value, more in zip(drift, noise, strict=True)]
+    )
     speed_record(folder, "slow", [5 * value for value in drift])
     sound_pair(folder)
-    [shown] = [one for one in all_tables(summary_of(tmp_path / "results")) if one.title.startswith("Efficiency")]
+    [shown] = [
+        one
+        for one in all_tables(summary_of(tmp_path / "results"))
+        if one.title.startswith("Efficiency")
+    ]
     assert {row[0].text for row in shown.cells if row[1].best} == {"one", "other"}
 
 
@@ -289,7 +351,10 @@ def test_an_empty_cell_knows_what_fills_it_and_how_long_that_takes(results: Path
     assert empty[-1].command == "python -m bench run --models resnet101 --metrics latency"
     assert all(one.seconds for one in empty)
     assert any(
-        note.startswith("empty cells are filled by: python -m bench run --models resnet101 --metrics") and note.endswith("on this machine)")
+        note.startswith(
+            "empty cells are filled by: python -m bench run --models resnet101 --metrics"
+        )
+        and note.endswith("on this machine)")
         for note in shown.notes
     )
 
@@ -298,5 +363,9 @@ def test_a_few_rounds_tell_nothing_apart(tmp_path: Path) -> None:
     folder = tmp_path / "results" / MACHINE.name / "records"
     for model, speed in (("fast", 10.0), ("slow", 9.0)):
         speed_record(folder, model, [speed] * 3)
-    [shown] = [one for one in all_tables(summary_of(tmp_path / "results")) if one.title.startswith("Efficiency")]
+    [shown] = [
+        one
+        for one in all_tables(summary_of(tmp_path / "results"))
+        if one.title.startswith("Efficiency")
+    ]
     assert not any(row[1].best for row in shown.cells)

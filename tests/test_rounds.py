@@ -25,10 +25,14 @@ THROUGHPUT, FIRST_CALL = metrics.get("throughput"), metrics.get("first_call")
 
 
 def arm(model: str, policy: str = "fp32") -> SpeedArm:
-    return SpeedArm(model=model, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=4)
+    return SpeedArm(
+        model=model, image_size=32, num_classes=10, policy=policy, device="cpu", batch_size=4
+    )
 
 
-def lane(model: str, lines: list[Body] | None = None, role: Any = "asked", policy: str = "fp32") -> Lane:
+def lane(
+    model: str, lines: list[Body] | None = None, role: Any = "asked", policy: str = "fp32"
+) -> Lane:
     task = Task(
         arm=arm(model, policy),
         metrics=(THROUGHPUT,),
@@ -51,19 +55,33 @@ def rounds(lanes: list[Lane], workers: FakeWorkers, **changes: Any) -> Rounds:
 
     for one in lanes:
         open_lane(one)
-    common: dict[str, Any] = {"most": 100, "run": "r", "seed": 0, "watch": Silent(), "state": State(read=lambda pid: None)}
-    return Rounds(lanes=lanes, open_lane=open_lane, fail=fail, now=workers.clock.now, **(common | changes))
+    common: dict[str, Any] = {
+        "most": 100,
+        "run": "r",
+        "seed": 0,
+        "watch": Silent(),
+        "state": State(read=lambda pid: None),
+    }
+    return Rounds(
+        lanes=lanes, open_lane=open_lane, fail=fail, now=workers.clock.now, **(common | changes)
+    )
 
 
 def noisy(spread: float) -> Any:
     """Speeds that wander by `spread` around 10 for the first model and 20 for the second."""
-    wobble: Iterator[float] = itertools.cycle([1.0, 1 + spread, 1 - spread, 1 + spread / 2, 1 - spread / 2])
+    wobble: Iterator[float] = itertools.cycle(
+        [1.0, 1 + spread, 1 - spread, 1 + spread / 2, 1 - spread / 2]
+    )
     return lambda job, window: [(10.0 if job.arm.model == "vit_a" else 20.0) * next(wobble)]
 
 
-def test_a_narrow_ratio_ends_at_the_second_look_with_three_processes_and_a_wide_one_goes_on_to_the_last() -> None:
+def test_a_narrow_ratio_ends_at_the_second_look_with_three_processes_and_a_wide_one_goes_on_to_the_last() -> (
+    None
+):
     """Processes live for three rounds: the third one of each side is there at round 9, and 13 is the look after it."""
-    narrow = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1.0), target=0.01)
+    narrow = rounds(
+        [lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1.0), target=0.01
+    )
     narrow.go()
     assert narrow.done == 13
     assert not any(narrow.short(one) for one in narrow.lanes)
@@ -80,26 +98,42 @@ def test_looks_come_only_at_preset_rounds() -> None:
     def script(job: Job, window: Window) -> list[float]:
         return [10.0 * (1 + 0.1 * (next(count) % 7)) if next(count) < 12 else 10.0]
 
-    one = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(script, seconds_to_open=1.0), target=0.01, most=300)
+    one = rounds(
+        [lane("vit_a"), lane("mixer_b")],
+        FakeWorkers(script, seconds_to_open=1.0),
+        target=0.01,
+        most=300,
+    )
     one.go()
     assert one.done in (13, 19, 27, 38, 54, 76, 107, 150, 210)
 
 
 def test_of_one_process_a_side_no_target_is_reached() -> None:
     """However equal the rounds are: of another process nobody knows."""
-    one = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1e6), target=0.5, most=60, time_budget=200.0)
+    one = rounds(
+        [lane("vit_a"), lane("mixer_b")],
+        FakeWorkers(noisy(0.0), seconds_to_open=1e6),
+        target=0.5,
+        most=60,
+        time_budget=200.0,
+    )
     one.go()
     assert all(one.short(each) and not each.reached and each.process == 1 for each in one.lanes)
 
 
-def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_the_others() -> None:
+def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_the_others() -> (
+    None
+):
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1.0)
     wobble = itertools.cycle([0.5, 1.0, 2.0])
     workers.script = lambda job, window: [next(wobble) if job.arm.model == "mixer_c" else 10.0]
     lanes = [lane("vit_a"), lane("mixer_b"), lane("mixer_c")]
     one = rounds(lanes, workers, target=0.01, most=20)
     one.go()
-    taken = {name: sum(request[0] == name for request in workers.requests) for name in ("vit_a", "mixer_b", "mixer_c")}
+    taken = {
+        name: sum(request[0] == name for request in workers.requests)
+        for name in ("vit_a", "mixer_b", "mixer_c")
+    }
     assert taken == {"vit_a": 20, "mixer_b": 13, "mixer_c": 20}
 
 
@@ -151,11 +185,15 @@ def test_windows_are_longer_beside_a_slow_arm() -> None:
     assert one._seconds(lanes[0], THROUGHPUT) == 0.75
 
 
-def test_the_sentinel_gets_the_rounds_of_an_interval_then_every_third_and_ends_with_the_others() -> None:
+def test_the_sentinel_gets_the_rounds_of_an_interval_then_every_third_and_ends_with_the_others() -> (
+    None
+):
     workers = FakeWorkers(noisy(0.0))
     one = rounds([lane("mixer_b"), lane("vit_s16", role="sentinel")], workers, most=13)
     one.go()
-    assert sum(request[0] == "vit_s16" for request in workers.requests) == 6 + 3  # and rounds 7, 10 and 13
+    assert (
+        sum(request[0] == "vit_s16" for request in workers.requests) == 6 + 3
+    )  # and rounds 7, 10 and 13
 
 
 def test_contestants_stand_together_in_a_round() -> None:
@@ -165,7 +203,15 @@ def test_contestants_stand_together_in_a_round() -> None:
     for number in range(12):
         names = [request[0] for request in workers.requests[4 * number : 4 * number + 4]]
         assert names.index("machine") in (0, 3)
-    assert len({tuple(request[0] for request in workers.requests[4 * n : 4 * n + 4]) for n in range(12)}) > 3
+    assert (
+        len(
+            {
+                tuple(request[0] for request in workers.requests[4 * n : 4 * n + 4])
+                for n in range(12)
+            }
+        )
+        > 3
+    )
 
 
 def processes(lines: list[Body]) -> list[int]:
@@ -173,10 +219,14 @@ def processes(lines: list[Body]) -> list[int]:
 
 
 @pytest.mark.parametrize(("most", "seconds_to_open"), [(6, 1.0), (16, 3.0), (64, 3.0), (16, 9.0)])
-def test_every_arm_has_three_processes_and_rounds_name_them(most: int, seconds_to_open: float) -> None:
+def test_every_arm_has_three_processes_and_rounds_name_them(
+    most: int, seconds_to_open: float
+) -> None:
     each: list[list[Body]] = [[], [], []]
     workers = FakeWorkers(noisy(0.0), seconds_to_open=seconds_to_open)
-    lanes = [lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)]
+    lanes = [
+        lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
+    ]
     rounds(lanes, workers, most=most).go()
     for lines in each:
         assert processes(lines)[0] == 1
@@ -188,9 +238,18 @@ def test_every_arm_has_three_processes_and_rounds_name_them(most: int, seconds_t
 
 def test_compared_arms_are_renewed_by_turns() -> None:
     each: list[list[Body]] = [[], [], []]
-    lanes = [lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)]
+    lanes = [
+        lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
+    ]
     rounds(lanes, FakeWorkers(noisy(0.0), seconds_to_open=4.0), most=24).go()
-    begun = [{at for at, (one, next_one) in enumerate(itertools.pairwise(processes(lines))) if one != next_one} for lines in each]
+    begun = [
+        {
+            at
+            for at, (one, next_one) in enumerate(itertools.pairwise(processes(lines)))
+            if one != next_one
+        }
+        for lines in each
+    ]
     assert not begun[0] & begun[1] and not begun[0] & begun[2] and not begun[1] & begun[2]
 
 
@@ -198,7 +257,11 @@ def test_dear_processes_are_two_and_of_few_rounds_none_is_renewed() -> None:
     """No interval comes of five rounds, however many processes gave them."""
     for most, seconds, opened in ((16, 60.0, 2), (5, 1.0, 1)):
         lines: list[Body] = []
-        rounds([lane("vit_a", lines), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=seconds), most=most).go()
+        rounds(
+            [lane("vit_a", lines), lane("mixer_b")],
+            FakeWorkers(noisy(0.0), seconds_to_open=seconds),
+            most=most,
+        ).go()
         assert processes(lines)[-1] == opened
 
 
@@ -210,14 +273,21 @@ def test_new_processes_keep_to_their_share_of_the_time_budget(seconds_to_open: f
     one.go()
     assert one.renewed_s <= RENEWING * 120
     assert workers.clock.now() - one.start <= 120 + 2
-    assert processes(lines)[-1] == {2.0: pytest.approx(10, abs=6), 15.0: 3, 40.0: pytest.approx(1.5, abs=0.5), 200.0: 1}[seconds_to_open]
+    assert (
+        processes(lines)[-1]
+        == {2.0: pytest.approx(10, abs=6), 15.0: 3, 40.0: pytest.approx(1.5, abs=0.5), 200.0: 1}[
+            seconds_to_open
+        ]
+    )
 
 
 def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> None:
     """18 s to open, 16 of them compiling: 10 s again at most, which is not dear, but 18 s where the cache has to be empty."""
 
     def opened(cold: bool) -> int:
-        workers = FakeWorkers(noisy(0.0), seconds_to_open=18.0, setup={"first_call_s": 18.0, "seconds_per_call": 2.0})
+        workers = FakeWorkers(
+            noisy(0.0), seconds_to_open=18.0, setup={"first_call_s": 18.0, "seconds_per_call": 2.0}
+        )
         lanes = [lane("vit_a"), lane("mixer_b")]
         for each in lanes:
             each.task = replace(each.task, metrics=(replace(THROUGHPUT, cold=cold),))
@@ -250,7 +320,10 @@ def busy_beside(disturbed: Callable[[int], bool]) -> State:
         nonlocal last
         number, end = divmod(next(looks), 2)
         if end:  # 100 ticks a window, 20 of them by the worker itself
-            last = tuple(a + b for a, b in zip(last, (100, 60 if disturbed(number) else 20, 0, 20), strict=True))  # type: ignore[assignment]
+            last = tuple(
+                a + b
+                for a, b in zip(last, (100, 60 if disturbed(number) else 20, 0, 20), strict=True)
+            )  # type: ignore[assignment]
         return last
 
     return State(read=read)
@@ -259,11 +332,18 @@ def busy_beside(disturbed: Callable[[int], bool]) -> State:
 def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -> None:
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
-    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=busy_beside(lambda number: number % 4 == 0))
+    one = rounds(
+        [lane("vit_a", lines), lane("mixer_b")],
+        workers,
+        most=50,
+        state=busy_beside(lambda number: number % 4 == 0),
+    )
     one.go()
     samples = [sample for line in lines if isinstance(line, RoundLine) for sample in line.samples]
     disturbed = [sample for sample in samples if sample.disturbed]
-    assert {sample.disturbed for sample in disturbed} == {"40% of the processors taken, most by other programs"}
+    assert {sample.disturbed for sample in disturbed} == {
+        "40% of the processors taken, most by other programs"
+    }
     assert {sample.state["left"] for sample in disturbed} == {0.6}
     assert all("left" not in sample.state for sample in samples if not sample.disturbed)
     assert one.ledger.windows == 100 + one.ledger.repeated
@@ -273,10 +353,18 @@ def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -
 def test_beside_lasting_load_windows_are_not_repeated_for_nothing() -> None:
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
-    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=50, state=busy_beside(lambda number: True))
+    one = rounds(
+        [lane("vit_a", lines), lane("mixer_b")],
+        workers,
+        most=50,
+        state=busy_beside(lambda number: True),
+    )
     one.go()
     samples = [sample for line in lines if isinstance(line, RoundLine) for sample in line.samples]
-    assert all(sample.disturbed == "40% of the processors taken, most by other programs" for sample in samples)
+    assert all(
+        sample.disturbed == "40% of the processors taken, most by other programs"
+        for sample in samples
+    )
     assert {sample.state["left"] for sample in samples} == {0.6}
     assert one.ledger.disturbed == one.ledger.windows == 100 + one.ledger.repeated
     assert 0 < one.ledger.repeated <= RECENT * REPEATING

@@ -26,7 +26,9 @@ def steady(job: Job, window: Window) -> list[float]:
 
 
 def start(tmp_path: Path, workers: FakeWorkers, **changes: Any) -> tuple[Outcome, Silent]:
-    config = RunConfig(**{"models": THREE, "device": "cpu", "rounds": 4, "results": tmp_path, **changes})
+    config = RunConfig(
+        **{"models": THREE, "device": "cpu", "rounds": 4, "results": tmp_path, **changes}
+    )
     watch = Silent()
     return Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run(), watch
 
@@ -44,7 +46,9 @@ def test_every_round_visits_every_window_once_in_an_order_of_its_own(tmp_path: P
     assert len(workers.asked()) == 24
     assert len({frozenset(one) for one in rounds}) == 1
     assert len(set(rounds)) > 1
-    assert Counter(job.arm.model for job in workers.opened if job.arm.model in THREE) == dict.fromkeys(THREE, 2)
+    assert Counter(
+        job.arm.model for job in workers.opened if job.arm.model in THREE
+    ) == dict.fromkeys(THREE, 2)
     assert workers.alive == 0
 
 
@@ -52,16 +56,31 @@ def test_memory_takes_part_in_one_round_only(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
     start(tmp_path, workers)
     counted = Counter(metric for _, _, metric in workers.asked())
-    assert (counted["params"], counted["latency"], counted["throughput"], counted["memory"]) == (3, 12, 12, 3)
+    assert (counted["params"], counted["latency"], counted["throughput"], counted["memory"]) == (
+        3,
+        12,
+        12,
+        3,
+    )
 
 
 def test_several_image_sizes_are_arms_of_one_run(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
-    start(tmp_path, workers, models=("vit_digits", "resnet_digits"), image_size=(32, 64), metrics=("latency",))
-    sizes = Counter(
-        (job.arm.model, job.arm.image_size) for job in workers.opened if job.arm.model not in ("vit_s16", "deit_s16", "machine")
+    start(
+        tmp_path,
+        workers,
+        models=("vit_digits", "resnet_digits"),
+        image_size=(32, 64),
+        metrics=("latency",),
     )
-    assert set(sizes) == {(model, size) for model in ("vit_digits", "resnet_digits") for size in (32, 64)}
+    sizes = Counter(
+        (job.arm.model, job.arm.image_size)
+        for job in workers.opened
+        if job.arm.model not in ("vit_s16", "deit_s16", "machine")
+    )
+    assert set(sizes) == {
+        (model, size) for model in ("vit_digits", "resnet_digits") for size in (32, 64)
+    }
     with pytest.raises(UsageError, match="32,64 are several, and --data has images of one size"):
         RunConfig(models=("vit_digits",), image_size=(32, 64), data="digits")
 
@@ -69,10 +88,18 @@ def test_several_image_sizes_are_arms_of_one_run(tmp_path: Path) -> None:
 def test_a_study_has_its_arms_in_one_run(tmp_path: Path) -> None:
     """An arm that is finished from another run has no rounds in common with the new ones, and is measured again beside them."""
     start(tmp_path, FakeWorkers(steady), models=THREE[:2], metrics=("throughput",), rounds=6)
-    config = RunConfig(models=THREE, metrics=("throughput",), device="cpu", rounds=6, results=tmp_path)
+    config = RunConfig(
+        models=THREE, metrics=("throughput",), device="cpu", rounds=6, results=tmp_path
+    )
 
     def study(workers: FakeWorkers) -> Runner:
-        return Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, studies={"one": "0" * 12})
+        return Runner(
+            config,
+            Silent(),
+            open_worker=workers.open,
+            now=workers.clock.now,
+            studies={"one": "0" * 12},
+        )
 
     workers = FakeWorkers(steady)
     assert len(study(workers).outstanding()) == 3
@@ -98,17 +125,24 @@ def test_one_more_model_brings_its_reference_along(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, workers, metrics=("throughput",))
     assert workers.models() == {"mixer_digits", "vit_digits"}
     reference, added = (
-        store.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed"))) for name in ("vit_digits", "mixer_digits")
+        store.load(next(p for p in outcome.records if p.name.startswith(f"{name}.speed")))
+        for name in ("vit_digits", "mixer_digits")
     )
     last = added.runs[-1].run
-    assert {line.round for line in added.rounds} == {line.round for line in reference.rounds if line.run == last} == {1, 2, 3, 4}
+    assert (
+        {line.round for line in added.rounds}
+        == {line.round for line in reference.rounds if line.run == last}
+        == {1, 2, 3, 4}
+    )
 
 
 def test_force_measures_again_and_supersedes(tmp_path: Path) -> None:
     start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
     workers = FakeWorkers(lambda job, window: [9.0])
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), force=True)
-    loaded = store.load(next(path for path in outcome.records if path.name.startswith("vit_digits")))
+    loaded = store.load(
+        next(path for path in outcome.records if path.name.startswith("vit_digits"))
+    )
     assert len(loaded.rounds) == 8
     assert {line.samples[0].values[0] for line in loaded.latest().rounds} == {9.0}
 
@@ -189,7 +223,9 @@ def test_an_arm_that_fails_in_the_middle_keeps_its_rounds(tmp_path: Path) -> Non
 
 
 def test_what_the_user_can_mend_ends_the_run(tmp_path: Path) -> None:
-    broken = FakeWorkers(steady, broken={"vit_digits": Failure("failed", "--image-size: no", usage=True)})
+    broken = FakeWorkers(
+        steady, broken={"vit_digits": Failure("failed", "--image-size: no", usage=True)}
+    )
     with pytest.raises(UsageError, match="--image-size: no"):
         start(tmp_path, broken)
     assert broken.alive == 0
@@ -197,7 +233,9 @@ def test_what_the_user_can_mend_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_damaged_record_stops_the_run_before_it_measures(tmp_path: Path) -> None:
     outcome, _ = start(tmp_path, FakeWorkers(steady), metrics=("throughput",))
-    outcome.records[0].write_bytes(outcome.records[0].read_bytes().replace(b'"round":1', b'"round":"x"', 1))
+    outcome.records[0].write_bytes(
+        outcome.records[0].read_bytes().replace(b'"round":1', b'"round":"x"', 1)
+    )
     workers = FakeWorkers(steady)
     with pytest.raises(UsageError, match="is damaged"):
         start(tmp_path, workers, metrics=("throughput",), rounds=9)
@@ -207,7 +245,11 @@ def test_a_damaged_record_stops_the_run_before_it_measures(tmp_path: Path) -> No
 def test_accuracy_arms_are_those_that_take_the_images_and_the_baselines(tmp_path: Path) -> None:
     workers = FakeWorkers(lambda job, window: [0.9])
     outcome, _ = start(tmp_path, workers, models=THREE, metrics=("top1",), data="digits")
-    assert {job.arm.model for job in workers.opened} == {*THREE, "1-nearest-neighbour", "logistic-regression"}
+    assert {job.arm.model for job in workers.opened} == {
+        *THREE,
+        "1-nearest-neighbour",
+        "logistic-regression",
+    }
     assert rounds_of(outcome, "accuracy")
     with pytest.raises(UsageError, match=r"vit_s16 cannot be trained: .*--image-size 32"):
         start(tmp_path, workers, models=(*THREE, "vit_s16"), metrics=("top1",), data="digits")
@@ -229,25 +271,48 @@ def by_policy(speeds: dict[str, float]) -> Any:
     return lambda job, window: [speeds.get(getattr(job.arm, "policy", ""), 1.0)]
 
 
-def test_every_arm_compiles_into_a_folder_of_its_own_and_where_that_is_measured_every_process(tmp_path: Path) -> None:
+def test_every_arm_compiles_into_a_folder_of_its_own_and_where_that_is_measured_every_process(
+    tmp_path: Path,
+) -> None:
     workers = FakeWorkers(steady)
     start(tmp_path, workers, metrics=("throughput",), policies=("fp32", "channels_last"), rounds=8)
     caches = {(job.arm, job.cache) for job in workers.opened}
-    assert len({arm for arm, _ in caches}) == len(caches) == len({cache for _, cache in caches}) < len(workers.opened)
+    assert (
+        len({arm for arm, _ in caches})
+        == len(caches)
+        == len({cache for _, cache in caches})
+        < len(workers.opened)
+    )
     workers = FakeWorkers(steady)
-    start(tmp_path / "other", workers, metrics=("throughput", "first_call"), policies=("fp32", "channels_last"), rounds=8)
+    start(
+        tmp_path / "other",
+        workers,
+        metrics=("throughput", "first_call"),
+        policies=("fp32", "channels_last"),
+        rounds=8,
+    )
     caches_of_asked = [job.cache for job in workers.opened if job.arm.model in THREE]
     assert len(caches_of_asked) > 6 and len(set(caches_of_asked)) == len(caches_of_asked)
 
 
-def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_not_choose(tmp_path: Path) -> None:
+def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_not_choose(
+    tmp_path: Path,
+) -> None:
     workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 1.5}))
-    outcome, _ = start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
+    outcome, _ = start(
+        tmp_path,
+        workers,
+        models=THREE[:2],
+        metrics=("throughput",),
+        policies=("fp32", "channels_last"),
+    )
     phases = {}
     for path in outcome.records:
         loaded = store.load(path)
         if isinstance(loaded.arm, record_arms.SpeedArm) and loaded.arm.model in THREE:
-            phases[loaded.arm.model, loaded.arm.policy] = Counter(line.phase for line in loaded.rounds)
+            phases[loaded.arm.model, loaded.arm.policy] = Counter(
+                line.phase for line in loaded.rounds
+            )
             chosen = [line.round for line in loaded.rounds if line.phase == "choose"]
             confirmed = [line for line in loaded.rounds if line.phase == "confirm"]
             assert all(line.round > max(chosen) and line.worker > 1 for line in confirmed)
@@ -255,29 +320,55 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
         assert phases[model, "fp32"] == {"choose": 4}
         assert phases[model, "channels_last"] == {"choose": 4, "confirm": 4}
     before = len(workers.requests)
-    start(tmp_path, workers, models=THREE[:2], metrics=("throughput",), policies=("fp32", "channels_last"))
+    start(
+        tmp_path,
+        workers,
+        models=THREE[:2],
+        metrics=("throughput",),
+        policies=("fp32", "channels_last"),
+    )
     assert len(workers.requests) == before
 
 
-def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(tmp_path: Path) -> None:
+def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(
+    tmp_path: Path,
+) -> None:
     workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 1.5, "fused": 9.0}))
-    outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",), policies=("fp32", "channels_last", "fused"))
+    outcome, _ = start(
+        tmp_path,
+        workers,
+        models=THREE[:1],
+        metrics=("throughput",),
+        policies=("fp32", "channels_last", "fused"),
+    )
     phases = {}
     for path in outcome.records:
         loaded = store.load(path)
         if isinstance(loaded.arm, record_arms.SpeedArm):
-            phases[loaded.arm.model, loaded.arm.policy] = dict(Counter(line.phase for line in loaded.rounds))
+            phases[loaded.arm.model, loaded.arm.policy] = dict(
+                Counter(line.phase for line in loaded.rounds)
+            )
             assert not any(end.hopeless for end in loaded.ends)
     assert phases[THREE[0], "fp32"] == {"choose": 4}
-    assert phases[THREE[0], "channels_last"] == phases[THREE[0], "fused"] == {"choose": 4, "confirm": 4}
+    assert (
+        phases[THREE[0], "channels_last"]
+        == phases[THREE[0], "fused"]
+        == {"choose": 4, "confirm": 4}
+    )
 
 
 def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
     """Handwritten kernels alone are measured in both phases; where every policy failed there is nothing to confirm."""
-    what: Any = {"models": THREE[:1], "metrics": ("throughput",), "policies": ("fused", "bf16+fused")}
+    what: Any = {
+        "models": THREE[:1],
+        "metrics": ("throughput",),
+        "policies": ("fused", "bf16+fused"),
+    }
     outcome, _ = start(tmp_path / "alone", FakeWorkers(steady), **what)
     arms = [store.load(path) for path in outcome.records if store.load(path).arm.model == THREE[0]]
-    assert [Counter(line.phase for line in one.rounds) for one in arms] == [{"choose": 4, "confirm": 4}] * 2
+    assert [Counter(line.phase for line in one.rounds) for one in arms] == [
+        {"choose": 4, "confirm": 4}
+    ] * 2
 
     def refuses(job: Job, window: Window) -> list[float]:
         if job.arm.model == THREE[0]:
@@ -289,7 +380,13 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
-    outcome, _ = start(tmp_path, FakeWorkers(steady), models=THREE[:1], metrics=("throughput",), policies=("bf16+fused",))
+    outcome, _ = start(
+        tmp_path,
+        FakeWorkers(steady),
+        models=THREE[:1],
+        metrics=("throughput",),
+        policies=("bf16+fused",),
+    )
     arms = [store.load(path).arm for path in outcome.records]
     assert {(arm.model, arm.policy) for arm in arms if isinstance(arm, record_arms.SpeedArm)} == {
         (THREE[0], "bf16+fused"),
@@ -302,16 +399,27 @@ def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
     workers = FakeWorkers(steady)
     outcome, _ = start(tmp_path, workers, models=THREE[:1], metrics=("throughput",))
     roles = {store.load(path).arm.model: store.load(path).runs[0].role for path in outcome.records}
-    assert roles == {THREE[0]: "asked", "vit_s16": "sentinel", "deit_s16": "sentinel", "machine": "probe"}
+    assert roles == {
+        THREE[0]: "asked",
+        "vit_s16": "sentinel",
+        "deit_s16": "sentinel",
+        "machine": "probe",
+    }
 
 
-def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_reference(tmp_path: Path) -> None:
+def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_reference(
+    tmp_path: Path,
+) -> None:
     """Memory for the companions, the reference and one more arm; everybody is measured, each beside the reference."""
     workers = FakeWorkers(steady)
-    config = RunConfig(models=THREE, device="cpu", rounds=4, results=tmp_path, metrics=("throughput",))
+    config = RunConfig(
+        models=THREE, device="cpu", rounds=4, results=tmp_path, metrics=("throughput",)
+    )
     room = 5 << 30
     free = lambda device, gpu: room - workers.alive * (1 << 30)  # noqa: E731
-    outcome = Runner(config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free).run()
+    outcome = Runner(
+        config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free
+    ).run()
     loaded = {store.load(path).arm.model: store.load(path) for path in outcome.records}
     at = {model: {line.round for line in loaded[model].rounds} for model in THREE}
     assert {len(at[model]) for model in ("convmixer_digits", "mixer_digits")} == {4}
@@ -337,7 +445,9 @@ def test_out_of_memory_beside_others_is_tried_again_with_fewer(tmp_path: Path) -
     outcome, watch = start(tmp_path, Tight(steady), metrics=("throughput",))
     assert watch.failures == []
     assert set(rounds_of(outcome).values()) >= {4}
-    ends = {store.load(path).arm.model: store.load(path).ends[-1].status for path in outcome.records}
+    ends = {
+        store.load(path).arm.model: store.load(path).ends[-1].status for path in outcome.records
+    }
     assert ends["mixer_digits"] == "ok"
 
 

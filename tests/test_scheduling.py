@@ -15,7 +15,9 @@ from bench.measure.messages import Job, Window
 from bench.measure.worker import Workers
 from bench.record.arms import SpeedArm
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="on Linux alone a thread has a niceness and a place of its own"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +28,10 @@ def nobody_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cores_of_threads(pid: int) -> dict[int, set[int]]:
     """The cores that each thread of a process may run on."""
-    return {int(task.name): os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+    return {
+        int(task.name): os.sched_getaffinity(int(task.name))
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }
 
 
 def session(pid: int | str = "self") -> str:
@@ -66,7 +71,14 @@ def system(monkeypatch: pytest.MonkeyPatch, before: int, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "allowed", "after"), [(0, True, cpu_placement.NICENESS), (0, False, 0), (5, True, 5), (-3, True, -3), (-20, False, -20)]
+    ("before", "allowed", "after"),
+    [
+        (0, True, cpu_placement.NICENESS),
+        (0, False, 0),
+        (5, True, 5),
+        (-3, True, -3),
+        (-20, False, -20),
+    ],
 )
 def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
     before: int, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
@@ -76,7 +88,9 @@ def test_a_measured_process_goes_first_where_it_may_and_nobody_said_otherwise(
     assert cpu_placement.niceness() == process_settings.current()["niceness"] == after
 
 
-@pytest.mark.parametrize(("asking", "allowed", "after"), [(0, True, 0), (0, False, 15), (5, True, 5), (None, True, 15)])
+@pytest.mark.parametrize(
+    ("asking", "allowed", "after"), [(0, True, 0), (0, False, 15), (5, True, 5), (None, True, 15)]
+)
 def test_a_launchers_niceness_gives_way_to_that_of_who_asked(
     asking: int | None, allowed: bool, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +111,9 @@ print(*{os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/
 """
     # Of NumPy's own pool nothing is timed, and it starts with the import; where tests run side by side they have one thread.
     threads = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
-    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=threads).stdout.split()
+    found = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=threads
+    ).stdout.split()
     assert len(set(found)) == 1  # of all threads, whatever the system allowed
 
 
@@ -133,16 +149,28 @@ def test_only_what_is_started_within_is_asked() -> None:
 
 
 def test_a_timed_process_has_each_thread_on_a_core_of_its_own() -> None:
-    arm = SpeedArm(model="convmixer_64_2_k3_p4", image_size=64, num_classes=10, policy="fp32", device="cpu", batch_size=8)
+    arm = SpeedArm(
+        model="convmixer_64_2_k3_p4",
+        image_size=64,
+        num_classes=10,
+        policy="fp32",
+        device="cpu",
+        batch_size=8,
+    )
     everywhere, cores = os.sched_getaffinity(0), machine.cores()
     worker = Workers().open(Job(arm, "cpu", seed=0, threads=cores))
     mine = session()
     try:
-        assert worker.ready()["cores_of_main_thread"] == (1 if cpu_placement.may_go_first() else cores)
+        assert worker.ready()["cores_of_main_thread"] == (
+            1 if cpu_placement.may_go_first() else cores
+        )
         worker.take(Window("throughput", 0.05), lambda text: None)
         found = cores_of_threads(worker.pid)
         if cpu_placement.may_go_first():  # what was tried and what holds are the same
-            assert session(worker.pid).endswith(f"nice {cpu_placement.NICENESS}") or not cpu_placement.AUTOGROUP.exists()
+            assert (
+                session(worker.pid).endswith(f"nice {cpu_placement.NICENESS}")
+                or not cpu_placement.AUTOGROUP.exists()
+            )
         assert session() == mine, "the session of the program itself was changed"
     finally:
         worker.close()
@@ -173,7 +201,13 @@ print(json.dumps([len(everywhere), len(first), released == everywhere, said, sch
 
 def released(*arguments: str, **said: str) -> list[object]:
     """Cores there are, of the first place and after settling; in a process of its own, since OpenMP reads its variables once."""
-    done = subprocess.run([sys.executable, "-c", RELEASED, *arguments], env=os.environ | said, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", RELEASED, *arguments],
+        env=os.environ | said,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return list(json.loads(done.stdout))
 
 
@@ -186,7 +220,10 @@ def test_a_second_openmp_keeps_the_main_thread_from_settling(tmp_path: Path) -> 
     """Its threads would all inherit the one core."""
     maps = tmp_path / "maps"
     maps.write_text(
-        "".join(f"7f00-7f01 r-xp 00000000 fe:00 1   {path}\n" for path in ("/a/libgomp.so.1", "/a/libgomp.so.1", "/b/libiomp5.so"))
+        "".join(
+            f"7f00-7f01 r-xp 00000000 fe:00 1   {path}\n"
+            for path in ("/a/libgomp.so.1", "/a/libgomp.so.1", "/b/libiomp5.so")
+        )
     )
     cores = machine.cores()
     assert released(str(maps)) == [cores, 1, True, [], cores]

@@ -64,7 +64,9 @@ def test_family(results: Path) -> None:
         ({"family": ("swin",)}, "no model of the family 'swin'"),
     ],
 )
-def test_wrong_words_are_told_what_would_work(results: Path, flags: dict[str, object], message: str | None) -> None:
+def test_wrong_words_are_told_what_would_work(
+    results: Path, flags: dict[str, object], message: str | None
+) -> None:
     found = [summary(results)]
     if message is None:
         with pytest.raises(UsageError, match="20ms would work"):
@@ -85,22 +87,32 @@ def test_sorting_is_best_first_by_the_columns_own_direction(results: Path) -> No
     ):
         shown = arrange(selection(sort=key), tables)[0]
         assert shown.rows[0][0] == first, key
-    assert [row[0] for row in arrange(selection(sort="model"), tables)[0].rows] == sorted(row[0] for row in tables[0].rows)
+    assert [row[0] for row in arrange(selection(sort="model"), tables)[0].rows] == sorted(
+        row[0] for row in tables[0].rows
+    )
 
 
 def test_columns_keep_what_says_whose_row_it_is(results: Path) -> None:
     shown = arrange(selection(columns=("latency", "params")), all_tables(summary(results)))
     assert shown[0].headers == ["model", "latency ms b1 ↓", "params ↓"]
-    assert arrange(selection(columns=("model",)), all_tables(summary(results)))[0].headers == ["model"]
-    with pytest.raises(UsageError, match="--columns: no table has a column 'latncy'; did you mean latency"):
+    assert arrange(selection(columns=("model",)), all_tables(summary(results)))[0].headers == [
+        "model"
+    ]
+    with pytest.raises(
+        UsageError, match="--columns: no table has a column 'latncy'; did you mean latency"
+    ):
         check_columns(selection(columns=("latncy",)), all_tables(summary(results)))
 
 
 @pytest.mark.parametrize("flags", [{"sort": "latency"}, {"columns": ("latency",)}])
-def test_an_order_or_columns_leave_the_whole_report_as_it_is(results: Path, flags: dict[str, object]) -> None:
+def test_an_order_or_columns_leave_the_whole_report_as_it_is(
+    results: Path, flags: dict[str, object]
+) -> None:
     write_all(results)
     folder = results / MACHINE.name
-    before = {path: path.read_bytes() for path in [folder / "report.md", *(folder / "tables").iterdir()]}
+    before = {
+        path: path.read_bytes() for path in [folder / "report.md", *(folder / "tables").iterdir()]
+    }
     [report], _ = write_all(results, selection(**flags))  # type: ignore[arg-type]
     assert report.folder == folder / "selection"
     assert {path: path.read_bytes() for path in before} == before
@@ -117,8 +129,13 @@ def test_a_selection_is_written_beside_the_whole_report(results: Path) -> None:
     assert "mixer_b16" not in text
 
 
-@pytest.mark.parametrize("flags", [["--where", "parms<3"], ["--sort", "sped"], ["--columns", "nope"], ["--family", "swin"]])
-def test_the_command_line_ends_with_one_line(results: Path, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [["--where", "parms<3"], ["--sort", "sped"], ["--columns", "nope"], ["--family", "swin"]],
+)
+def test_the_command_line_ends_with_one_line(
+    results: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["report", "--results", str(results), *flags]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"bench: {flags[0]}: ")
@@ -126,7 +143,11 @@ def test_the_command_line_ends_with_one_line(results: Path, flags: list[str], ca
     assert not (results / MACHINE.name / "report.md").exists()
 
 
-@pytest.mark.parametrize(("format", "mark"), [("markdown", "| model"), ("csv", "model,params"), ("latex", r"\toprule")])
-def test_formats_on_standard_output(results: Path, format: str, mark: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("format", "mark"), [("markdown", "| model"), ("csv", "model,params"), ("latex", r"\toprule")]
+)
+def test_formats_on_standard_output(
+    results: Path, format: str, mark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["report", "--results", str(results), "--format", format, "--no-page"]) == 0
     assert mark in capsys.readouterr().out

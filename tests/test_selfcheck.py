@@ -33,7 +33,9 @@ def check(speed: Callable[[str, bool], float]) -> Verdict:
         return [speed(job.arm.model, loaded[0])]
 
     workers = FakeWorkers(script, seconds_per_window=0.05, seconds_to_open=0.5)
-    return SelfCheck(3, "cpu", workers.open, tell=lambda text: None, busy=busy, now=workers.clock.now).run()
+    return SelfCheck(
+        3, "cpu", workers.open, tell=lambda text: None, busy=busy, now=workers.clock.now
+    ).run()
 
 
 def noisy(draw: random.Random, value: float) -> float:
@@ -60,7 +62,11 @@ def test_a_wrong_ratio_is_not_believed() -> None:
 
 def test_a_ratio_that_moves_with_the_load_is_not_believed() -> None:
     draw = random.Random(2)
-    verdict = check(lambda model, loaded: noisy(draw, (2.0 if loaded else 1.0) if model.endswith("twice") else 2.0))
+    verdict = check(
+        lambda model, loaded: noisy(
+            draw, (2.0 if loaded else 1.0) if model.endswith("twice") else 2.0
+        )
+    )
     assert verdict.known.holds(2.0)
     assert not verdict.overlaps
     assert not verdict.believable

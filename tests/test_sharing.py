@@ -31,7 +31,14 @@ from bench.training import processes
 from bench.training.processes import attempt
 from bench.training.session import train_and_evaluate
 
-SWEEP = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "top1", "--device", "cpu"]
+SWEEP = [
+    "--models",
+    "convmixer_digits,vit_digits,mixer_digits,resnet_digits",
+    "--metrics",
+    "top1",
+    "--device",
+    "cpu",
+]
 TRAININGS = [*SWEEP, "--data", "digits", "--recipe", "digits:epochs=1"]
 
 
@@ -45,15 +52,27 @@ def planned(**more: object) -> list[str]:
     names = ("convmixer_digits", "vit_digits", "resnet_digits")
     config = RunConfig(models=names, data="digits", seeds=3, device="cpu", **more)  # type: ignore[arg-type]
     asked = plan.make(config, device="cpu")
-    return [key_of(task.arm, task.settings) for task in [*asked.tasks, *asked.accuracies(lambda task: None)]]
+    return [
+        key_of(task.arm, task.settings)
+        for task in [*asked.tasks, *asked.accuracies(lambda task: None)]
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 7, 40])
 def test_every_arm_is_in_one_shard_and_timed_ones_in_the_same(number: int) -> None:
     shards = [planned(shard=f"{part}/{number}") for part in range(1, number + 1)]
     assert sorted(key for part in shards for key in part) == sorted(planned())
-    config = RunConfig(models=("convmixer_digits", "vit_digits"), device="cpu", policies=("fp32", "channels_last"), batch_sizes=(1, 2))
-    timed = {key_of(task.arm, task.settings) for task in plan.make(config, device="cpu").tasks if isinstance(task.arm, SpeedArm)}
+    config = RunConfig(
+        models=("convmixer_digits", "vit_digits"),
+        device="cpu",
+        policies=("fp32", "channels_last"),
+        batch_sizes=(1, 2),
+    )
+    timed = {
+        key_of(task.arm, task.settings)
+        for task in plan.make(config, device="cpu").tasks
+        if isinstance(task.arm, SpeedArm)
+    }
     homes = 0
     for part in range(1, number + 1):
         shard = RunConfig(**{**vars(config), "shard": f"{part}/{number}"})
@@ -63,7 +82,9 @@ def test_every_arm_is_in_one_shard_and_timed_ones_in_the_same(number: int) -> No
     assert homes == 1
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "x", "1", "1/3/4", "-1/3", "1.5/3", "", "١/٣"])
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "1/0", "x", "1", "1/3/4", "-1/3", "1.5/3", "", "١/٣"]
+)
 def test_what_is_no_shard_is_one_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"--shard: .* is no shard; 1/3"):
         RunConfig(shard=text)
@@ -79,16 +100,36 @@ def test_flags_that_exclude_each_other() -> None:
 
 
 def test_an_empty_shard_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    what = ["run", "--models", "vit_digits", "--metrics", "params", "--device", "cpu", "--results", str(tmp_path)]
+    what = [
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "params",
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path),
+    ]
     assert [main([*what, "--shard", f"{part}/9"]) for part in range(1, 10)] == [0] * 9
     assert len(keys(tmp_path)) == 1
 
 
 def test_shards_that_run_together_share_a_folder(tmp_path: Path) -> None:
     """Three programs at the same time, in a folder that none of them has made yet."""
-    what = ["--models", "convmixer_digits,vit_digits,mixer_digits,resnet_digits", "--metrics", "params,macs", "--device", "cpu"]
+    what = [
+        "--models",
+        "convmixer_digits,vit_digits,mixer_digits,resnet_digits",
+        "--metrics",
+        "params,macs",
+        "--device",
+        "cpu",
+    ]
     command = [sys.executable, "-m", "bench", "run", *what, "--results", str(tmp_path / "r")]
-    parts = [subprocess.Popen([*command, "--shard", f"{part}/3"], stdout=subprocess.DEVNULL) for part in (1, 2, 3)]
+    parts = [
+        subprocess.Popen([*command, "--shard", f"{part}/3"], stdout=subprocess.DEVNULL)
+        for part in (1, 2, 3)
+    ]
     assert [part.wait(120) for part in parts] == [0, 0, 0]
     assert len(keys(tmp_path / "r")) == len(set(keys(tmp_path / "r"))) == 4
     assert len(list((tmp_path / "r").glob("*/records"))) == 1
@@ -99,7 +140,17 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
     """All of them, none twice, the keys of the other ways to run them; a lost worker's training is begun again by Ray."""
     pytest.importorskip("ray")
     trainings = [*TRAININGS, "--seeds", str(seeds)]
-    command = [sys.executable, "-m", "bench", "run", *trainings, "--launcher", "ray", "--results", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        *trainings,
+        "--launcher",
+        "ray",
+        "--results",
+        str(tmp_path),
+    ]
     with (tmp_path / "out.txt").open("w") as out:
         run = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         until = time.monotonic() + 240
@@ -109,9 +160,19 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
         assert victims, (tmp_path / "out.txt").read_text()
         os.kill(victims[0], signal.SIGKILL)
         assert run.wait(400) == 0, (tmp_path / "out.txt").read_text()
-    trained = [path for path in tmp_path.glob("*/records/*.jsonl") if '"recipe":"digits' in path.read_text().split("\n")[0]]
+    trained = [
+        path
+        for path in tmp_path.glob("*/records/*.jsonl")
+        if '"recipe":"digits' in path.read_text().split("\n")[0]
+    ]
     models = ("convmixer_digits", "vit_digits", "mixer_digits", "resnet_digits")
-    what = {"models": models, "metrics": ("top1",), "data": "digits", "recipe": "digits:epochs=1", "seeds": seeds}
+    what = {
+        "models": models,
+        "metrics": ("top1",),
+        "data": "digits",
+        "recipe": "digits:epochs=1",
+        "seeds": seeds,
+    }
     expected = RunConfig(**what, device="cpu")  # type: ignore[arg-type]
     named = plan.make(expected, device="cpu").accuracies(lambda task: None)
     assert keys(tmp_path) == sorted(key_of(task.arm, task.settings) for task in named)
@@ -125,15 +186,20 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("address", "line"), [(None, "--launcher: Ray could not begin here"), ("auto", "--address: no Ray cluster at auto")]
+    ("address", "line"),
+    [(None, "--launcher: Ray could not begin here"), ("auto", "--address: no Ray cluster at auto")],
 )
-def test_a_ray_that_cannot_be_joined_is_one_line(address: str | None, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_cannot_be_joined_is_one_line(
+    address: str | None, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bench.launchers import ray
 
     def refuse(**_: object) -> None:
         raise RuntimeError("no\nroom")
 
-    monkeypatch.setattr(ray, "reach", lambda address: None)  # whether a cluster answers is asked in test_ending.py
+    monkeypatch.setattr(
+        ray, "reach", lambda address: None
+    )  # whether a cluster answers is asked in test_ending.py
 
     with pytest.raises(UsageError, match=rf"{line}.*no room"):
         ray._join(SimpleNamespace(init=refuse), address)
@@ -142,13 +208,23 @@ def test_a_ray_that_cannot_be_joined_is_one_line(address: str | None, line: str,
 def undisturbed(model: str, recipe: str, seed: int) -> float:
     """The loss that a training in this process ends with."""
     arm = AccuracyArm(
-        model=model, image_size=32, num_classes=10, data="digits", split="test", transform="", recipe=recipe, seed=seed, policy="fp32"
+        model=model,
+        image_size=32,
+        num_classes=10,
+        data="digits",
+        split="test",
+        transform="",
+        recipe=recipe,
+        seed=seed,
+        policy="fp32",
     )
 
     before, build = torch.get_num_threads(), builder(Job(arm, "cpu", seed, 1))
     torch.set_num_threads(max(1, machine.cores() // 2))  # as each of two processes has
     try:
-        found = train_and_evaluate(arm, build=build, device=torch.device("cpu"), seed=seed, workers=0, files=None)
+        found = train_and_evaluate(
+            arm, build=build, device=torch.device("cpu"), seed=seed, workers=0, files=None
+        )
     finally:
         torch.set_num_threads(before)
     return float(found.detail["final_loss"])
@@ -174,7 +250,9 @@ def test_processes_that_begin_again_agree_on_a_name_that_the_lost_ones_had_not()
         store.set("here/2", f"lost before start {start}")
         with ThreadPoolExecutor(3) as pool:
             others = [pool.submit(attempt, store, rank, 3) for rank in (1, 2)]
-            time.sleep(0.2)  # the leader comes last, when the others could have read what is not for them
+            time.sleep(
+                0.2
+            )  # the leader comes last, when the others could have read what is not for them
             agreed = attempt(store, 0, 3)
             assert [other.result(30) for other in others] == [agreed, agreed]
         names.append(agreed)
@@ -190,12 +268,41 @@ def test_the_leader_names_who_did_not_come(monkeypatch: pytest.MonkeyPatch) -> N
 def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
     """The launcher begins both again; they go on from the checkpoint and count every image of the test split once."""
     recipe = "digits:epochs=6:micro_batch=32"
-    what = ["run", "--metrics", "top1", "--data", "digits", "--device", "cpu", "--models", "vit_digits", "--recipe", recipe]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"]
+    what = [
+        "run",
+        "--metrics",
+        "top1",
+        "--data",
+        "digits",
+        "--device",
+        "cpu",
+        "--models",
+        "vit_digits",
+        "--recipe",
+        recipe,
+    ]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--max-restarts",
+        "3",
+    ]
     with (tmp_path / "out.txt").open("w") as out:
-        run = subprocess.Popen([*launcher, "-m", "bench", *what, "--results", str(tmp_path)], stdout=out, stderr=subprocess.STDOUT)
+        run = subprocess.Popen(
+            [*launcher, "-m", "bench", *what, "--results", str(tmp_path)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
         until = time.monotonic() + 120
-        while not list(tmp_path.glob("*/checkpoints/*.safetensors")) and run.poll() is None and time.monotonic() < until:
+        while (
+            not list(tmp_path.glob("*/checkpoints/*.safetensors"))
+            and run.poll() is None
+            and time.monotonic() < until
+        ):
             time.sleep(0.05)
         workers = [pid for pid in descendants(run.pid) if "bench\0run" in _command(pid)]
         assert len(workers) >= 2, (tmp_path / "out.txt").read_text()
@@ -211,4 +318,6 @@ def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
     detail = found.rounds[-1].samples[0].detail
     assert (detail["processes"], detail["images"]) == (2, 360)
     losses = [undisturbed("vit_digits", recipe, seed) for seed in range(3)]
-    assert abs(detail["final_loss"] - losses[0]) < stdev(losses)  # to the bit where it was tried; other sums, other last digits
+    assert abs(detail["final_loss"] - losses[0]) < stdev(
+        losses
+    )  # to the bit where it was tried; other sums, other last digits

@@ -20,7 +20,9 @@ FACTORS = list(itertools.product(MIXERS, ["patch", "pyramid"], ["iso", "staged"]
 
 
 @pytest.mark.parametrize(("mixer", "stem", "stages", "norm"), FACTORS)
-def test_every_combination_is_counted_in_closed_form_and_runs(mixer: str, stem: str, stages: str, norm: str) -> None:
+def test_every_combination_is_counted_in_closed_form_and_runs(
+    mixer: str, stem: str, stages: str, norm: str
+) -> None:
     entry = models.get(f"skeleton_128_6_{mixer}_{stem}_{stages}_{norm}_p8_m300")
     assert entry.shape.name == entry.name
     cost, closed = cost_of(entry, image_size=32, num_classes=10), entry.shape.counts(32, 10)
@@ -33,7 +35,14 @@ def test_every_combination_is_counted_in_closed_form_and_runs(mixer: str, stem: 
 def test_twins_share_all_but_the_mixer_and_the_budget_is_closed_by_the_mlp() -> None:
     reference = models.get("skeleton_384_12_depthwise")
     for mixer in MIXERS:
-        found = match(reference, families.get(f"skeleton_{mixer}"), budget="params", image_size=224, tolerance=0.02, hold="shape")
+        found = match(
+            reference,
+            families.get(f"skeleton_{mixer}"),
+            budget="params",
+            image_size=224,
+            tolerance=0.02,
+            hold="shape",
+        )
         shape = models.get(found.name).shape
         assert found.within
         assert found.miss < 0.002

@@ -45,7 +45,17 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
     if not store.load(path).runs:
         role, setup = changes.get("role", "asked"), changes.get("setup", {})
         store.append(
-            path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role=role, setup=setup)
+            path,
+            RunLine(
+                run="r1",
+                started="2026-01-01",
+                version="0",
+                commit=None,
+                seed=0,
+                machine=MACHINE,
+                role=role,
+                setup=setup,
+            ),
         )
     start = len(store.load(path).rounds)
     for number, value in enumerate(values, start=start + 1):
@@ -59,7 +69,16 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
             disturbed="others" if changes.get("state") else None,
         )
         worker = 1 + (number - 1) // changes.get("life", 2)
-        store.append(path, RoundLine(run="r1", round=number, worker=worker, phase=changes.get("phase", "measure"), samples=[sample]))
+        store.append(
+            path,
+            RoundLine(
+                run="r1",
+                round=number,
+                worker=worker,
+                phase=changes.get("phase", "measure"),
+                samples=[sample],
+            ),
+        )
     store.append(path, EndLine(run="r1", status="ok", metrics=[metric]))
 
 
@@ -67,10 +86,28 @@ def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
     arm = ProbeArm(precision="fp32", device="cpu")
     path = store.create(folder, arm, {"protocol": 1}, About(family="probe"))
     if not store.load(path).runs:
-        store.append(path, RunLine(run="r1", started="2026-01-01", version="0", commit=None, seed=0, machine=MACHINE, role="probe"))
+        store.append(
+            path,
+            RunLine(
+                run="r1",
+                started="2026-01-01",
+                version="0",
+                commit=None,
+                seed=0,
+                machine=MACHINE,
+                role="probe",
+            ),
+        )
     better: Literal["lower", "higher"] = "lower" if unit == "s" else "higher"
     for number, value in enumerate(values, start=1):
-        store.append(path, RoundLine(run="r1", round=number, samples=[Sample(metric=metric, unit=unit, better=better, values=[value])]))
+        store.append(
+            path,
+            RoundLine(
+                run="r1",
+                round=number,
+                samples=[Sample(metric=metric, unit=unit, better=better, values=[value])],
+            ),
+        )
 
 
 def summary(folder: Path) -> Summary:
@@ -96,7 +133,9 @@ def test_sentinels_and_probes_are_no_contestants_but_stand_under_the_table(tmp_p
 
 def test_the_best_table_rests_on_confirming_rounds_alone(tmp_path: Path) -> None:
     speeds(tmp_path, "vit_s16", [10.0] * 8, phase="choose")
-    speeds(tmp_path, "mixer_s16", [90.0] * 8, phase="choose", policy="channels_last")  # lucky where it was chosen
+    speeds(
+        tmp_path, "mixer_s16", [90.0] * 8, phase="choose", policy="channels_last"
+    )  # lucky where it was chosen
     speeds(tmp_path, "vit_s16", [10.0] * 8, phase="confirm")
     speeds(tmp_path, "mixer_s16", [20.0] * 8, phase="confirm", policy="channels_last")
     found = summary(tmp_path)
@@ -114,11 +153,25 @@ def test_handwritten_rows_are_marked_and_compete_with_nobody(tmp_path: Path) -> 
     sound_pair(tmp_path, protocol=2)
     for phase in ("choose", "confirm"):
         speeds(tmp_path, "vit_s16", [10 * one for one in WOBBLE], phase=phase)
-        speeds(tmp_path, "convmixer_a", [4 * one for one in WOBBLE], phase=phase, family="convmixer")
-        speeds(tmp_path, "convmixer_a", [12 * one for one in WOBBLE], phase=phase, family="convmixer", policy="fused", setup=MARK)
+        speeds(
+            tmp_path, "convmixer_a", [4 * one for one in WOBBLE], phase=phase, family="convmixer"
+        )
+        speeds(
+            tmp_path,
+            "convmixer_a",
+            [12 * one for one in WOBBLE],
+            phase=phase,
+            family="convmixer",
+            policy="fused",
+            setup=MARK,
+        )
     found = summary(tmp_path)
     [table] = best(found)
-    assert [row[:2] for row in table.rows] == [["convmixer_a †", "fused"], ["vit_s16", "fp32 eager"], ["convmixer_a", "fp32 eager"]]
+    assert [row[:2] for row in table.rows] == [
+        ["convmixer_a †", "fused"],
+        ["vit_s16", "fp32 eager"],
+        ["convmixer_a", "fp32 eager"],
+    ]
     assert [cells[2].best for cells in table.cells] == [False, True, False]
     assert any("chosen from fp32;" in note for note in table.notes)
     assert any(note.startswith("† kernels written for this model") for note in table.notes)
@@ -148,7 +201,10 @@ def test_of_one_process_there_is_a_value_and_no_interval_mark_or_bold(tmp_path: 
     assert cells["vit_s16"] == ["10.0", "1"] and cells["mixer_s16"] == ["10.0", "1.00"]
     assert cells["resnet50"][1] == "5.00"  # the reference had one process
     assert not any(cell.best for row in table.cells for cell in row)
-    assert any("no interval and no mark for mixer_s16, vit_s16" in note or "for vit_s16, mixer_s16" in note for note in table.notes)
+    assert any(
+        "no interval and no mark for mixer_s16, vit_s16" in note or "for vit_s16, mixer_s16" in note
+        for note in table.notes
+    )
 
 
 def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
@@ -158,7 +214,9 @@ def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         sound_pair(folder, protocol=2)
         speeds(folder, "vit_s16", [10 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
-        speeds(folder, "mixer_s16", [10.8 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3)
+        speeds(
+            folder, "mixer_s16", [10.8 * math.exp(draw.gauss(0, 0.05)) for _ in range(12)], life=3
+        )
         [table] = efficiency(summary(folder))
         ratio = next(row[2] for row in table.cells if row[0].text == "mixer_s16")
         alone = any(row[1].best for row in table.cells)  # where all are bold none is
@@ -190,7 +248,16 @@ def test_host_bound_arms_are_named(tmp_path: Path) -> None:
     slow = {"host_s": 0.0099, "device_s": 0.002}
     speeds(tmp_path, "vit_s16", [0.01] * 8, metric="latency", batch=1, device="cuda", detail=slow)
     fast = {**slow, "host_s": 0.004}
-    speeds(tmp_path, "resnet50", [0.01] * 8, metric="latency", batch=1, device="cuda", detail=fast, family="resnet")
+    speeds(
+        tmp_path,
+        "resnet50",
+        [0.01] * 8,
+        metric="latency",
+        batch=1,
+        device="cuda",
+        detail=fast,
+        family="resnet",
+    )
     [table] = efficiency(summary(tmp_path))
     assert next(note for note in table.notes if note.startswith("host-bound")).endswith(": vit_s16")
 
@@ -216,7 +283,9 @@ def test_the_place_under_the_ceilings(tmp_path: Path) -> None:
     probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
     [table] = ceilings(summary(tmp_path))
     # 40 of 100 GMAC/s; 4 G MACs over 4 bytes x (20 M / 4 + 2 x 10 M) = 100 MB.
-    assert table.rows == [["vit_s16", "224", "fp32 eager", "b4", "40.0", "40.0", "arithmetic", "40.0"]]
+    assert table.rows == [
+        ["vit_s16", "224", "fp32 eager", "b4", "40.0", "40.0", "arithmetic", "40.0"]
+    ]
 
 
 def counted(folder: Path, model: str, macs: int) -> None:
@@ -234,10 +303,16 @@ def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> N
     probe(tmp_path, "copy_ceiling", "B/s", [20e9] * 6)
     found = summary(tmp_path)
     [table] = ceilings(found)
-    assert {row[0]: row[4] for row in table.rows} == {"vit_s16": "40.0", "mixer_s16": "90.0", "resnet50": "ceiling too low"}
+    assert {row[0]: row[4] for row in table.rows} == {
+        "vit_s16": "40.0",
+        "mixer_s16": "90.0",
+        "resnet50": "ceiling too low",
+    }
     assert "fp32 100 GMAC/s [at most 119], fp32 20.0 GB/s [at most 20.0]" in table.notes[0]
     [fault] = [note for note in table.notes if note.startswith("fault")]
-    assert fault.startswith("fault of the arithmetic ceiling in fp32: resnet50 did up to 1.10 times as much")
+    assert fault.startswith(
+        "fault of the arithmetic ceiling in fp32: resnet50 did up to 1.10 times as much"
+    )
     assert {one.row.model: one.rate for one in places(found)}["resnet50"] == 110e9
 
 
@@ -253,7 +328,16 @@ def test_the_end_of_a_distribution_is_held_in_95_of_100_draws() -> None:
 
 def test_energy_shows_its_net_and_a_bounded_search_that_it_is(tmp_path: Path) -> None:
     speeds(tmp_path, "vit_s16", [0.5] * 8, metric="energy", detail={"net_j": 0.4}, device="cuda")
-    speeds(tmp_path, "vit_s16", [512.0], metric="largest_batch", detail={"at_least": True}, device="cuda", mode="capacity", batch=1)
+    speeds(
+        tmp_path,
+        "vit_s16",
+        [512.0],
+        metric="largest_batch",
+        detail={"at_least": True},
+        device="cuda",
+        mode="capacity",
+        batch=1,
+    )
     [table] = efficiency(summary(tmp_path))
     assert {"0.500 ±0 (net 0.400)", "≥ 512"} <= set(table.rows[0])
 

@@ -98,8 +98,16 @@ def throttled(*reasons: int) -> State:
 
 def test_a_gpu_that_heat_slows_is_marked_with_its_clocks() -> None:
     found, why = throttled(0x04 | 0x20, 0x04 | 0x01).end(1)
-    assert (found["throttle"], why) == ("power cap, software thermal", "throttled: software thermal")
-    assert (found["clock_mhz_min"], found["clock_mhz_max"], found["temperature_c_max"], found["power_w_max"]) == (1200, 1980, 83, 700)
+    assert (found["throttle"], why) == (
+        "power cap, software thermal",
+        "throttled: software thermal",
+    )
+    assert (
+        found["clock_mhz_min"],
+        found["clock_mhz_max"],
+        found["temperature_c_max"],
+        found["power_w_max"],
+    ) == (1200, 1980, 83, 700)
 
 
 def test_a_gpu_at_its_own_power_limit_is_disturbed_by_nobody() -> None:
@@ -109,7 +117,12 @@ def test_a_gpu_at_its_own_power_limit_is_disturbed_by_nobody() -> None:
 
 
 def test_other_processes_on_the_gpu_are_found() -> None:
-    gpu = NvmlGpu(FakeNvml(nvmlDeviceGetComputeRunningProcesses=[SimpleNamespace(pid=7), SimpleNamespace(pid=8)]), None)
+    gpu = NvmlGpu(
+        FakeNvml(
+            nvmlDeviceGetComputeRunningProcesses=[SimpleNamespace(pid=7), SimpleNamespace(pid=8)]
+        ),
+        None,
+    )
     assert gpu.others({8}) == [7]
 
 
@@ -130,24 +143,41 @@ class Meter:
 def test_energy_is_gross_and_net_of_idle_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     meter = Meter(clock)
-    arm = SpeedArm(model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10)
+    arm = SpeedArm(
+        model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10
+    )
 
     def call() -> None:
         clock.spend(0.1)
         meter.busy += 0.1
 
     monkeypatch.setattr(energy, "pause", clock.spend)
-    subject = Subject(arm=arm, device="cuda", build=torch.nn.Identity, clock=clock, seed=0, gpu=meter, call=call)  # type: ignore[arg-type]
+    subject = Subject(
+        arm=arm, device="cuda", build=torch.nn.Identity, clock=clock, seed=0, gpu=meter, call=call
+    )  # type: ignore[arg-type]
     subject.seconds_per_call = 0.1
     reading = energy.measure(subject, 2.0)
     # 20 calls, 2 s at 300 W: 600 J for 200 images, of which the idle GPU would have drawn 100.
     assert reading.values == [pytest.approx(3.0)]
-    assert reading.detail == {"net_j": pytest.approx(2.5), "idle_w": pytest.approx(50), "power_w": pytest.approx(300)}
+    assert reading.detail == {
+        "net_j": pytest.approx(2.5),
+        "idle_w": pytest.approx(50),
+        "power_w": pytest.approx(300),
+    }
 
 
 def test_energy_that_cannot_be_read_is_unsupported_and_not_guessed() -> None:
-    arm = SpeedArm(model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10)
-    subject = Subject(arm=arm, device="cuda", build=torch.nn.Identity, clock=FakeClock(), seed=0, gpu=NvmlGpu(FakeNvml(), None))
+    arm = SpeedArm(
+        model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10
+    )
+    subject = Subject(
+        arm=arm,
+        device="cuda",
+        build=torch.nn.Identity,
+        clock=FakeClock(),
+        seed=0,
+        gpu=NvmlGpu(FakeNvml(), None),
+    )
     with pytest.raises(NotImplementedError, match="energy counter cannot be read"):
         energy.measure(subject, 2.0)
 
@@ -164,9 +194,16 @@ def test_how_openmp_waits_is_set_unless_the_user_has() -> None:
 def test_freed_memory_is_kept_unless_the_user_says_how() -> None:
     kept = {"freed_memory": "kept"} if platform.libc_ver()[0] == "glibc" else {}
     assert allocator.described({}) == kept
-    assert allocator.described({"MALLOC_TRIM_THRESHOLD_": "65536"}) == {"malloc_trim_threshold_": "65536"}
-    assert allocator.described({"LD_PRELOAD": "/home/me/lib/libjemalloc.so.2"}) == {"ld_preload": "libjemalloc.so.2"}
-    assert allocator.described({"LD_PRELOAD": "/usr/lib/libiomp5.so"}) == {"ld_preload": "libiomp5.so"} | kept
+    assert allocator.described({"MALLOC_TRIM_THRESHOLD_": "65536"}) == {
+        "malloc_trim_threshold_": "65536"
+    }
+    assert allocator.described({"LD_PRELOAD": "/home/me/lib/libjemalloc.so.2"}) == {
+        "ld_preload": "libjemalloc.so.2"
+    }
+    assert (
+        allocator.described({"LD_PRELOAD": "/usr/lib/libiomp5.so"})
+        == {"ld_preload": "libiomp5.so"} | kept
+    )
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt(3) is glibc's")
@@ -187,7 +224,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     environment = {name: value for name, value in os.environ.items() if name not in allocator.SAID}
     faults = {
-        how: int(subprocess.run([sys.executable, "-c", program, how], env=environment, check=True, capture_output=True, text=True).stdout)
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", program, how],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
         for how in ("fixed", "default")
     }
     assert faults["fixed"] < 100 < 10_000 < faults["default"]
@@ -197,9 +242,17 @@ def test_tf32_is_set_for_products_and_convolutions_alike() -> None:
     before = process_settings.current()
     try:
         process_settings.tf32(True)
-        assert process_settings.current()["matmul_tf32"] is process_settings.current()["cudnn_tf32"] is True
+        assert (
+            process_settings.current()["matmul_tf32"]
+            is process_settings.current()["cudnn_tf32"]
+            is True
+        )
         process_settings.fix(int(before["threads"] or 1))
-        assert process_settings.current()["matmul_tf32"] is process_settings.current()["cudnn_tf32"] is False
+        assert (
+            process_settings.current()["matmul_tf32"]
+            is process_settings.current()["cudnn_tf32"]
+            is False
+        )
     finally:
         torch.backends.cuda.matmul.allow_tf32 = bool(before["matmul_tf32"])
         torch.backends.cudnn.allow_tf32 = bool(before["cudnn_tf32"])

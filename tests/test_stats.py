@@ -23,8 +23,12 @@ def test_what_is_written_out_is_scipys() -> None:
 
     for freedom in (1, 2.5, 5, 40):
         assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-9)
-        assert Effect(1.7, 1.0, freedom, 3).p(0.0) == pytest.approx(2 * t.sf(1.7, freedom), rel=1e-9)
+        assert Effect(1.7, 1.0, freedom, 3).p(0.0) == pytest.approx(
+            2 * t.sf(1.7, freedom), rel=1e-9
+        )
     for correct, images in ((0, 10), (10, 10), (3, 10), (41_000, 50_000), (1, 360)):
         theirs = binomtest(correct, images).proportion_ci(method="wilson")
         ours = proportion(correct, images)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9, abs=1e-12)
+        assert (ours.low, ours.high) == pytest.approx(
+            (theirs.low, theirs.high), rel=1e-9, abs=1e-12
+        )

@@ -23,7 +23,20 @@ from . import conftest
 from .conftest import fill, finished, speed_record
 from .program import assert_one_line, bench, snapshot, start
 
-MODELS = ["[/red]", "[bold]x", "x[old]y", r"$\x{$", "a\x1b[31mred", "=1+1", "@SUM(1)", "a\\|b", "x:smile:y", "__class__", "名前", "nul\0"]
+MODELS = [
+    "[/red]",
+    "[bold]x",
+    "x[old]y",
+    r"$\x{$",
+    "a\x1b[31mred",
+    "=1+1",
+    "@SUM(1)",
+    "a\\|b",
+    "x:smile:y",
+    "__class__",
+    "名前",
+    "nul\0",
+]
 CPU = "<b>CPU</b> [/red] \x1b[31m | `x` [a](b)"
 POLICIES = ("../../../POLICY", "x/../../../POLICY", "x-../../../policy")
 NET = "from torch import nn\n\ndef build(num_classes=10):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, num_classes))\n"
@@ -33,7 +46,9 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tmp_path/a/b/results`, whose records hold paths, markup and control characters wherever text is allowed."""
-    machine = msgspec.structs.replace(conftest.MACHINE, cpu=CPU, versions={"torch": "<i>2.6</i>\x1b[0m", "timm": "[/red]"})
+    machine = msgspec.structs.replace(
+        conftest.MACHINE, cpu=CPU, versions={"torch": "<i>2.6</i>\x1b[0m", "timm": "[/red]"}
+    )
     monkeypatch.setattr(conftest, "MACHINE", machine)
     results = tmp_path / "a" / "b" / "results"
     folder = results / "machine" / "records"
@@ -53,14 +68,25 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     layer = Sample(metric="layer_time", unit="s", better="none", values=[0.15], detail=layers)
     for policy in POLICIES:
         for model in ("vit_s16", "mixer_b16"):
-            timed = SpeedArm(model=model, image_size=224, num_classes=1000, policy=policy, device="cpu", batch_size=1)
+            timed = SpeedArm(
+                model=model,
+                image_size=224,
+                num_classes=1000,
+                policy=policy,
+                device="cpu",
+                batch_size=1,
+            )
             finished(folder, timed, [speed, layer])
     return results
 
 
 def apart_from(results: Path, root: Path) -> dict[str, str]:
     """Everything below `root` that is not in the results folder."""
-    return {name: what for name, what in snapshot(root).items() if not (root / name).is_relative_to(results)}
+    return {
+        name: what
+        for name, what in snapshot(root).items()
+        if not (root / name).is_relative_to(results)
+    }
 
 
 def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
@@ -88,16 +114,31 @@ def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
 
     assert len(list(machine.glob("layers_224_*policy*.png"))) == len(POLICIES)
     assert list(machine.glob("pareto_*_x_escaped.svg"))
-    files = [path for path in machine.rglob("*") if path.suffix in (".md", ".tex", ".csv", ".svg", ".bib")]
+    files = [
+        path
+        for path in machine.rglob("*")
+        if path.suffix in (".md", ".tex", ".csv", ".svg", ".bib")
+    ]
     assert {path.suffix for path in files} == {".md", ".tex", ".csv", ".svg", ".bib"}
     for path in files:
         assert not CONTROL.search(path.read_text(encoding="utf-8")), path
     markdown = (machine / "report.md").read_text(encoding="utf-8")
     assert "<b>" not in markdown and "<i>" not in markdown
-    for shown in (r"\|", r"a\\\|b", r"\_\_class\_\_", r"\$\\x{\$", r"[a\](b)", r"&lt;i&gt;2.6&lt;/i&gt;\\x1b[0m"):
+    for shown in (
+        r"\|",
+        r"a\\\|b",
+        r"\_\_class\_\_",
+        r"\$\\x{\$",
+        r"[a\](b)",
+        r"&lt;i&gt;2.6&lt;/i&gt;\\x1b[0m",
+    ):
         assert shown in markdown, shown
     for path in (machine / "tables").glob("*.csv"):
-        cells = [cell for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) for cell in row]
+        cells = [
+            cell
+            for row in csv.reader(path.read_text(encoding="utf-8").splitlines())
+            for cell in row
+        ]
         assert not [cell for cell in cells if cell.startswith(("=", "@"))]
 
 
@@ -166,11 +207,15 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.zip").unlink()
     link.unlink()
     os.mkfifo(link)
-    assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe")
+    assert_one_line(
+        bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe"
+    )
     link.unlink()
     (tmp_path / "mine.zip").unlink()
     os.mkfifo(tmp_path / "mine.zip")
-    assert_one_line(bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe")
+    assert_one_line(
+        bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe"
+    )
 
 
 def test_pipes_and_folders_in_place_of_files_hold_nothing_up(tmp_path: Path) -> None:
@@ -186,9 +231,15 @@ def test_pipes_and_folders_in_place_of_files_hold_nothing_up(tmp_path: Path) -> 
     ended = bench("export", "out", "--results", results, cwd=tmp_path)
     assert "pipe.jsonl is a pipe" in ended.err and "folder.jsonl is a folder" in ended.err, ended
     assert len(list((tmp_path / "out").glob("benchmark-infer-*.csv"))) == 1
-    ended = bench("claim", "resnet50 > deit_s16", "--on", "throughput", "--results", results, cwd=tmp_path)
-    assert ended.code in (0, 1, 2) and "measured" in ended.out and "Traceback" not in ended.text, ended
-    assert_one_line(bench("import", results / "published" / "pipe.csv", cwd=tmp_path), "pipe.csv is a pipe")
+    ended = bench(
+        "claim", "resnet50 > deit_s16", "--on", "throughput", "--results", results, cwd=tmp_path
+    )
+    assert ended.code in (0, 1, 2) and "measured" in ended.out and "Traceback" not in ended.text, (
+        ended
+    )
+    assert_one_line(
+        bench("import", results / "published" / "pipe.csv", cwd=tmp_path), "pipe.csv is a pipe"
+    )
     assert_one_line(bench("import", results / "published", cwd=tmp_path), "published is a folder")
 
 
@@ -197,7 +248,9 @@ def test_an_installation_is_a_name(tmp_path: Path) -> None:
     results.mkdir(parents=True)
     (results / ".installation").write_text("x/../../outside\n")
     before = snapshot(tmp_path)
-    ended = bench("run", "--models", "vit_s16", "--metrics", "params", "--results", results, cwd=tmp_path)
+    ended = bench(
+        "run", "--models", "vit_s16", "--metrics", "params", "--results", results, cwd=tmp_path
+    )
     assert_one_line(ended, ".installation", "short name")
     assert snapshot(tmp_path) == before
 
@@ -208,7 +261,18 @@ def test_names_are_no_markup_in_a_run(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "red].py").write_text(NET)
     model = "./net[bold]x[old]y[/red].py:build"
-    arguments = ("--models", model, "--image-size", "8", "--num-classes", "10", "--metrics", "params", "--results", "r[/red]x[old]y")
+    arguments = (
+        "--models",
+        model,
+        "--image-size",
+        "8",
+        "--num-classes",
+        "10",
+        "--metrics",
+        "params",
+        "--results",
+        "r[/red]x[old]y",
+    )
     ended = bench("run", *arguments, cwd=tmp_path)
     assert ended.code == 0, ended
     assert model in ended.out and "r[/red]x[old]y/" in ended.out
@@ -219,7 +283,11 @@ def test_names_are_no_markup_in_a_run(tmp_path: Path) -> None:
 
 def children(pid: int) -> list[int]:
     """Processes that a process started and that are still there."""
-    return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
+    return [
+        int(word)
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for word in task.read_text().split()
+    ]
 
 
 def is_there(pid: int) -> bool:
@@ -230,7 +298,9 @@ def is_there(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="draws in its own process")
+@pytest.mark.skipif(
+    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="draws in its own process"
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_who_draws_ends_with_the_report(number: int, tmp_path: Path) -> None:
     results = fill(tmp_path / "results")
@@ -239,12 +309,18 @@ def test_who_draws_ends_with_the_report(number: int, tmp_path: Path) -> None:
         drawing: list[int] = []
         figures: list[Path] = []
         until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None and not (len(drawing) >= 2 and figures):
+        while (
+            time.monotonic() < until
+            and process.poll() is None
+            and not (len(drawing) >= 2 and figures)
+        ):
             drawing = children(process.pid)
             figures = list(results.glob("*/*.png"))
             time.sleep(0.05)
         assert len(drawing) >= 2 and process.poll() is None
-        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # a terminal sends Ctrl-C to all
+        (os.killpg if number == signal.SIGINT else os.kill)(
+            process.pid, number
+        )  # a terminal sends Ctrl-C to all
         _, complaint = process.communicate(timeout=60)
         assert "Traceback" not in complaint
         until = time.monotonic() + 60
@@ -264,7 +340,16 @@ def test_only_what_a_report_wrote_is_deleted(tmp_path: Path) -> None:
     outside.mkdir()
     (folder / "tables").mkdir(parents=True)
     (outside / "paper.tex").write_text("x")
-    paths = {name: folder / name for name in ("tables/old.csv", "tables/edited.tex", "tables/linked.tex", "old.png", "notes.md")}
+    paths = {
+        name: folder / name
+        for name in (
+            "tables/old.csv",
+            "tables/edited.tex",
+            "tables/linked.tex",
+            "old.png",
+            "notes.md",
+        )
+    }
     for path in paths.values():
         path.write_text("x")
     new = folder / "tables" / "new.csv"
@@ -272,7 +357,11 @@ def test_only_what_a_report_wrote_is_deleted(tmp_path: Path) -> None:
     assert settle(folder, paths.values()) == [new]
     listed = msgspec.json.decode((folder / NAME).read_bytes())
     digest = listed["files"]["tables/old.csv"]
-    listed["files"] |= {"../outside/paper.tex": digest, "records/x.jsonl": digest, "tables/../../outside/paper.tex": digest}
+    listed["files"] |= {
+        "../outside/paper.tex": digest,
+        "records/x.jsonl": digest,
+        "tables/../../outside/paper.tex": digest,
+    }
     (folder / NAME).write_bytes(msgspec.json.encode(listed))
     paths["tables/edited.tex"].write_text("mine")
     paths["tables/linked.tex"].unlink()
@@ -292,14 +381,33 @@ def test_a_list_that_is_none_deletes_nothing(content: bytes, tmp_path: Path) -> 
 
 
 def test_file_names_from_text() -> None:
-    hostile = ["../../x", "a/b", "a_b", "a\\b", "A_b", "", "..", "名前", "前名", "x" * 500, "x" * 501, "\0", "-rf", "a b", "con"]
+    hostile = [
+        "../../x",
+        "a/b",
+        "a_b",
+        "a\\b",
+        "A_b",
+        "",
+        "..",
+        "名前",
+        "前名",
+        "x" * 500,
+        "x" * 501,
+        "\0",
+        "-rf",
+        "a b",
+        "con",
+    ]
     one = [stem(text) for text in hostile]
     together = stems(hostile)
     for found in (one, together):
         assert len(set(found)) == len(hostile)
         assert all(re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,119}", name) for name in found), found
     assert stem("convmixer_768_32_over_vit_s16") == "convmixer_768_32_over_vit_s16"
-    assert stems(["layers_224_channels_last+compile", "study_x_AMD EPYC"]) == ["layers_224_channels_last_compile", "study_x_amd_epyc"]
+    assert stems(["layers_224_channels_last+compile", "study_x_AMD EPYC"]) == [
+        "layers_224_channels_last_compile",
+        "study_x_amd_epyc",
+    ]
     assert stems(["same", "same"])[0] == "same"
 
 

@@ -46,7 +46,9 @@ def strange(bad: dict[str, Path], tmp_path: Path) -> Path:
     alone.parent.mkdir(parents=True)
     alone.write_text("{}\n")
     (tmp_path / "results" / "published").mkdir()
-    (tmp_path / "results" / "published" / "bad_table.csv").write_bytes(b"model,img_size,top1\n" + FIELD + b",1,1\n")
+    (tmp_path / "results" / "published" / "bad_table.csv").write_bytes(
+        b"model,img_size,top1\n" + FIELD + b",1,1\n"
+    )
     return tmp_path / "results"
 
 
@@ -72,23 +74,37 @@ def test_every_record_of_ours_keeps_it() -> None:
     """Whatever is committed, of all formats, with the arrays beside it."""
     records, damaged = read_below(RESULTS)
     assert damaged == []
-    assert {str(one.arm.__struct_config__.tag) for one in records} == {"count", "speed", "accuracy", "probe"}
+    assert {str(one.arm.__struct_config__.tag) for one in records} == {
+        "count",
+        "speed",
+        "accuracy",
+        "probe",
+    }
 
 
-def test_a_report_names_and_leaves_out_what_is_damaged(strange: Path, bad: dict[str, Path], tmp_path: Path) -> None:
+def test_a_report_names_and_leaves_out_what_is_damaged(
+    strange: Path, bad: dict[str, Path], tmp_path: Path
+) -> None:
     before = snapshot(strange.parent)
     ended = bench("report", "--results", strange, cwd=tmp_path)
     assert_named(ended, [*(path.name for path in bad.values()), "bad_alone", "bad_table.csv"])
-    page, report = (strange / "report.html").read_text(), (strange / MACHINE.name / "report.md").read_text()
+    page, report = (
+        (strange / "report.html").read_text(),
+        (strange / MACHINE.name / "report.md").read_text(),
+    )
     for model in GOOD:
         assert model in ended.out and model in report and model in page
     assert "bad_" not in ended.out + report + page
-    assert (strange / MACHINE.name / "pareto_params_224.png").exists() or list((strange / MACHINE.name).glob("*.png"))
+    assert (strange / MACHINE.name / "pareto_params_224.png").exists() or list(
+        (strange / MACHINE.name).glob("*.png")
+    )
     after = snapshot(strange.parent)
     assert {name: after.get(name) for name in before} == before
 
 
-def test_every_other_reader_says_so_too(strange: Path, bad: dict[str, Path], tmp_path: Path) -> None:
+def test_every_other_reader_says_so_too(
+    strange: Path, bad: dict[str, Path], tmp_path: Path
+) -> None:
     damaged = [*(path.name for path in bad.values()), "bad_alone"]
     claim = bench("claim", "resnet50 > vit_s16", "--on", "top1", "--results", strange, cwd=tmp_path)
     assert_named(claim, [*damaged, "bad_table.csv"])
@@ -117,14 +133,27 @@ def test_a_data_frame_leaves_them_out_with_a_warning(strange: Path, bad: dict[st
     assert all(path.name in told for path in bad.values())
 
 
-def test_a_run_beside_a_damaged_record_says_what_to_do(bad: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_beside_a_damaged_record_says_what_to_do(
+    bad: dict[str, Path], tmp_path: Path
+) -> None:
     results = tmp_path / "results"
     machine = environment.describe("cpu", installation="abcd").name
     (results / machine / "records").mkdir(parents=True)
     (results / ".installation").write_text("abcd\n")
     shutil.copy(bad["no_processors"], results / machine / "records")
     before = snapshot(results)
-    ended = bench("run", "--models", "vit_digits", "--metrics", "params", "--device", "cpu", "--results", results, cwd=tmp_path)
+    ended = bench(
+        "run",
+        "--models",
+        "vit_digits",
+        "--metrics",
+        "params",
+        "--device",
+        "cpu",
+        "--results",
+        results,
+        cwd=tmp_path,
+    )
     assert_one_line(ended, bad["no_processors"].name, "line 3", "restore the file or move it away")
     assert snapshot(results) == before
 
@@ -148,7 +177,9 @@ def test_arrays_that_are_not_the_records_take_it_out(name: str, tmp_path: Path) 
     path = accuracy_record(tmp_path, "vit_s16", 300)
     accuracy_record(tmp_path, "resnet50", 310)
     beside = f"{path.stem}.r1.npz"
-    path.write_bytes(resealed(path.read_bytes().replace(b'"arrays":null', b'"arrays":"%b"' % beside.encode())))
+    path.write_bytes(
+        resealed(path.read_bytes().replace(b'"arrays":null', b'"arrays":"%b"' % beside.encode()))
+    )
     (tmp_path / beside).write_bytes(bad_packs.curves())
     assert read_folder(tmp_path)[1] == []
     (tmp_path / beside).unlink()
@@ -166,7 +197,9 @@ def test_arrays_that_are_not_the_records_take_it_out(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", list(bad_packs.PACKS))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_bad_pack_is_refused_before_it_takes_memory(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_pack_is_refused_before_it_takes_memory(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make, words = bad_packs.PACKS[name]
     path = tmp_path / "pack.zip"
     path.write_bytes(make(tmp_path / "made"))
@@ -186,7 +219,9 @@ def test_a_bad_pack_is_refused_before_it_takes_memory(name: str, tmp_path: Path,
 
 
 def test_the_program_itself_survives_a_nested_bomb(tmp_path: Path) -> None:
-    (tmp_path / "pack.zip").write_bytes(bad_packs.sealed(bad_packs.honest(tmp_path / "made", bad_packs.bomb(1 << 30))))
+    (tmp_path / "pack.zip").write_bytes(
+        bad_packs.sealed(bad_packs.honest(tmp_path / "made", bad_packs.bomb(1 << 30)))
+    )
     assert (tmp_path / "pack.zip").stat().st_size < 50_000
     ended = bench("verify", "pack.zip", cwd=tmp_path)
     assert ended.code == 1 and "cannot be read" in ended.err and "Traceback" not in ended.text
@@ -206,7 +241,9 @@ SUITES = {
 
 
 @pytest.mark.parametrize("name", list(SUITES))
-def test_a_deep_suite_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deep_suite_is_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "deep.toml"
     path.write_text(SUITES[name])
     assert main(["run", "--suite", str(path), "--dry-run"]) == 2
@@ -222,11 +259,16 @@ def test_deep_metadata_of_a_checkpoint_is_one_line(tmp_path: Path) -> None:
 
     path = tmp_path / "deep.safetensors"
     save_file({"weight": torch.ones(2)}, path, metadata={checkpoint.STATE: "[" * 100_000})
-    with pytest.raises(UsageError, match=r"deep\.safetensors: not a whole safetensors file \(it is nested too deep\)"):
+    with pytest.raises(
+        UsageError,
+        match=r"deep\.safetensors: not a whole safetensors file \(it is nested too deep\)",
+    ):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, "{}", "[[1e999]]", '["ab"]', "hello", "[[" + "9" * 5000 + "]]"])
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "{}", "[[1e999]]", '["ab"]', "hello", "[[" + "9" * 5000 + "]]"]
+)
 def test_labels_that_are_none_are_one_line(content: str, tmp_path: Path) -> None:
     import torch
 
@@ -240,7 +282,12 @@ def test_labels_that_are_none_are_one_line(content: str, tmp_path: Path) -> None
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--batch-sizes", 10**30), ("--image-size", 10**9), ("--num-classes", 10**12)])
-def test_what_no_record_may_hold_is_refused_before_it_is_measured(flag: str, value: int, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--batch-sizes", 10**30), ("--image-size", 10**9), ("--num-classes", 10**12)],
+)
+def test_what_no_record_may_hold_is_refused_before_it_is_measured(
+    flag: str, value: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", "--models", "vit_digits", flag, str(value), "--dry-run"]) == 2
     assert flag in capsys.readouterr().err

@@ -66,7 +66,9 @@ def test_nothing_measured_is_said_with_the_command(study: Study) -> None:
 @pytest.mark.parametrize("study", ENTRIES, ids=names)
 def test_a_study_says_something_before_it_is_measured(study: Study) -> None:
     assert study.question.endswith("?")
-    judged = verdicts(summarise([synthetic.speed("vit_s16", [10.0] * 8)], of_studies=True), [study])[0].findings
+    judged = verdicts(
+        summarise([synthetic.speed("vit_s16", [10.0] * 8)], of_studies=True), [study]
+    )[0].findings
     assert any(one.finding.primary for one in judged)
     assert len({one.finding.what for one in judged}) == len(judged)
 
@@ -74,16 +76,22 @@ def test_a_study_says_something_before_it_is_measured(study: Study) -> None:
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_the_families_have_equal_parameters(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
-    params = {name: cost_of(models.get(name), image_size=size, num_classes=classes).params for name in scale.family.values()}
+    params = {
+        name: cost_of(models.get(name), image_size=size, num_classes=classes).params
+        for name in scale.family.values()
+    }
     reference = params[scale.family["convmixer"]]
-    assert {name: value for name, value in params.items() if abs(value / reference - 1) > 0.02} == {}
+    assert {
+        name: value for name, value in params.items() if abs(value / reference - 1) > 0.02
+    } == {}
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_half_is_half(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
     half, whole = (
-        cost_of(models.get(name), image_size=size, num_classes=classes).params for name in (scale.half, scale.family["convmixer"])
+        cost_of(models.get(name), image_size=size, num_classes=classes).params
+        for name in (scale.half, scale.family["convmixer"])
     )
     assert half / whole == pytest.approx(0.5, abs=0.02)
 
@@ -97,25 +105,34 @@ def test_the_factorial_is_balanced_and_of_one_budget(scale: Scale) -> None:
             met = [(cell[factor], cell[other]) for cell in _factorial.CELLS]
             assert len({met.count(pair) for pair in set(met)}) == 1
     found = {
-        cell: cost_in_closed_form(models.get(_factorial.name_of(scale, cell)), image_size=size, num_classes=classes).params
+        cell: cost_in_closed_form(
+            models.get(_factorial.name_of(scale, cell)), image_size=size, num_classes=classes
+        ).params
         for cell in _factorial.CELLS
     }
     assert len(found) == len({_factorial.name_of(scale, cell) for cell in _factorial.CELLS}) == 24
     first = found[_factorial.CELLS[0]]
-    assert {cell: value / first for cell, value in found.items() if abs(value / first - 1) > 0.02} == {}
+    assert {
+        cell: value / first for cell, value in found.items() if abs(value / first - 1) > 0.02
+    } == {}
 
 
 def test_a_cell_of_the_factorial_is_what_its_closed_form_says() -> None:
     for cell in _factorial.CELLS[::5]:
         entry = models.get(_factorial.name_of(DIGITS, cell))
-        built, said = (found(entry, image_size=32, num_classes=10) for found in (cost_of, cost_in_closed_form))
+        built, said = (
+            found(entry, image_size=32, num_classes=10) for found in (cost_of, cost_in_closed_form)
+        )
         assert (built.params, built.macs) == (said.params, said.macs)
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_wide_and_deep_have_equal_parameters(scale: Scale) -> None:
     size, classes = SHAPES[scale.name]
-    wide, deep = (cost_in_closed_form(models.get(name), image_size=size, num_classes=classes).params for name in shapes(scale))
+    wide, deep = (
+        cost_in_closed_form(models.get(name), image_size=size, num_classes=classes).params
+        for name in shapes(scale)
+    )
     assert abs(wide / deep - 1) < 0.02
 
 
@@ -135,13 +152,24 @@ def test_the_queue_measures_what_the_records_lack_and_nothing_twice(tmp_path: Pa
     first = queue(tmp_path, workers)
     entries = first.entries(chosen)
     assert first.run(entries, None) == []
-    trained = [job.arm for job in workers.opened if isinstance(job.arm, AccuracyArm) and job.arm.recipe]
-    assert len(trained) == len({(arm.model, arm.seed) for arm in trained}) == 3 * (4 + 3)  # the common ConvMixer once a seed
+    trained = [
+        job.arm for job in workers.opened if isinstance(job.arm, AccuracyArm) and job.arm.recipe
+    ]
+    assert (
+        len(trained) == len({(arm.model, arm.seed) for arm in trained}) == 3 * (4 + 3)
+    )  # the common ConvMixer once a seed
     assert queue(tmp_path, workers).entries(chosen) == []
     records, _ = load_folder(next(tmp_path.glob("*/records")))
-    shared = next(one for one in records if one.arm.model == DIGITS.variant() and isinstance(one.arm, AccuracyArm))
+    shared = next(
+        one
+        for one in records
+        if one.arm.model == DIGITS.variant() and isinstance(one.arm, AccuracyArm)
+    )
     said = {name: said for run in shared.runs for name, said in run.studies.items()}
-    assert said and said.items() <= {study.name: hash_of(study, DIGITS, "cpu") for study in chosen}.items()
+    assert (
+        said
+        and said.items() <= {study.name: hash_of(study, DIGITS, "cpu") for study in chosen}.items()
+    )
 
 
 def test_the_queue_ends_in_time_and_goes_on_later(tmp_path: Path) -> None:
@@ -158,13 +186,17 @@ def test_the_queue_ends_in_time_and_goes_on_later(tmp_path: Path) -> None:
 
 
 def test_what_brings_most_per_minute_comes_first(tmp_path: Path) -> None:
-    entries = queue(tmp_path, FakeWorkers(lambda job, window: [0.9])).entries([studies.get("kernel_accuracy"), studies.get("tuning")])
+    entries = queue(tmp_path, FakeWorkers(lambda job, window: [0.9])).entries(
+        [studies.get("kernel_accuracy"), studies.get("tuning")]
+    )
     worth = [entry.worth / entry.seconds for entry in entries]
     assert worth == sorted(worth, reverse=True)
     assert all(entry.tasks for entry in entries)
 
 
-def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(tmp_path: Path) -> None:
+def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(
+    tmp_path: Path,
+) -> None:
     from bench.run.runner import Runner
 
     workers = FakeWorkers(lambda job, window: [0.9])
@@ -172,12 +204,20 @@ def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(t
     one.run(one.entries([studies.get("block_choices")]), None)
     before = len(workers.opened)
     config = RunConfig(
-        models=(DIGITS.variant(),), metrics=("top1",), data="digits", recipe=DIGITS.recipe, image_size=(32,), results=tmp_path, device="cpu"
+        models=(DIGITS.variant(),),
+        metrics=("top1",),
+        data="digits",
+        recipe=DIGITS.recipe,
+        image_size=(32,),
+        results=tmp_path,
+        device="cpu",
     )
     assert Runner(config, Silent(), workers.open).run().measured == 0
     assert len(workers.opened) == before
     records, _ = load_folder(next(tmp_path.glob("*/records")))
-    assert [row.model for row in summarise(records).accuracies if row.arm.recipe] == [DIGITS.variant()]
+    assert [row.model for row in summarise(records).accuracies if row.arm.recipe] == [
+        DIGITS.variant()
+    ]
 
 
 def test_a_new_study_is_one_file(tmp_path: Path) -> None:
@@ -189,6 +229,11 @@ def test_a_new_study_is_one_file(tmp_path: Path) -> None:
     for room in ("bench", "models", "plots"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "bench" / "studies" / "two_resnets.py").write_text(code, encoding="utf-8")
-    found = subprocess.run([sys.executable, "-m", "bench", "study", "list"], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "bench", "study", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert found.returncode == 0, found.stderr
     assert "Is ResNet-18 about twice as fast?" in found.stdout

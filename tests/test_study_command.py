@@ -17,15 +17,25 @@ from .test_layering import modules_loaded
     [
         (["run", "patch_sped"], "no study named 'patch_sped'; did you mean patch_speed?"),
         (["verdict", "nothing"], "no study named 'nothing'"),
-        (["run", "all", "--data", "mnist"], "studies have no scale for 'mnist'; there are digits, cifar10, imagenet"),
-        (["run", "all", "--max-minutes", "0"], "--max-minutes: 0 is not a number of minutes above 0"),
+        (
+            ["run", "all", "--data", "mnist"],
+            "studies have no scale for 'mnist'; there are digits, cifar10, imagenet",
+        ),
+        (
+            ["run", "all", "--max-minutes", "0"],
+            "--max-minutes: 0 is not a number of minutes above 0",
+        ),
         (["run", "all", "--seeds", "1"], "--seeds: 1 trainings give no interval"),
         (["verdict", "--results", "nowhere"], "nowhere is not a folder"),
         (["run", "patch_speed", "--device", "tpu"], "'tpu' is none of auto, cpu"),
     ],
 )
 def test_bad_input_is_one_line(
-    arguments: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["study", *arguments]) == 2
@@ -46,7 +56,9 @@ def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not list(tmp_path.glob("*/records"))
 
 
-def test_verdicts_come_from_records_alone(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verdicts_come_from_records_alone(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Seven models' speeds are not what any study needs in full: what is missing is said with its command."""
     assert main(["study", "verdict", "--results", str(results)]) == 0
     told = capsys.readouterr().out

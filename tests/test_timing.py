@@ -29,9 +29,23 @@ def test_throughput_waits_once_at_each_end() -> None:
     assert clock.waits == 2
 
 
-def warmed(times: list[float], *, windows: int = 8, cap: float = 1e9, frequency: Callable[[], float | None] = lambda: None) -> WarmUp:
+def warmed(
+    times: list[float],
+    *,
+    windows: int = 8,
+    cap: float = 1e9,
+    frequency: Callable[[], float | None] = lambda: None,
+) -> WarmUp:
     clock, left = FakeClock(), iter(times)
-    return warm_up(lambda: clock.spend(next(left)), clock, window=0.1, agree=0.05, windows=windows, cap=cap, frequency=frequency)
+    return warm_up(
+        lambda: clock.spend(next(left)),
+        clock,
+        window=0.1,
+        agree=0.05,
+        windows=windows,
+        cap=cap,
+        frequency=frequency,
+    )
 
 
 def test_warm_up_goes_on_until_two_windows_agree() -> None:

@@ -20,7 +20,9 @@ def losses(results: Path) -> list[float]:
     return [found[step] for step in sorted(found)]
 
 
-def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
+def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(
+    tmp_path: Path,
+) -> None:
     """Once here; tests/by_hand/killed.py does it as often as one likes."""
     recipe = "digits:epochs=5"
     assert killed(tmp_path / "whole", "convmixer_digits", recipe, 0) == []
@@ -30,17 +32,46 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(tm
     assert not list((tmp_path / "broken").glob("*/checkpoints/*.safetensors"))
 
 
-def in_several(results: Path, model: str, recipe: str, processes: int, *, device: str = "cpu", policy: str = "fp32") -> None:
+def in_several(
+    results: Path,
+    model: str,
+    recipe: str,
+    processes: int,
+    *,
+    device: str = "cpu",
+    policy: str = "fp32",
+) -> None:
     """One training in so many processes."""
-    what = ["run", "--metrics", "top1", "--data", "digits", "--device", device, "--train-policy", policy]
+    what = [
+        "run",
+        "--metrics",
+        "top1",
+        "--data",
+        "digits",
+        "--device",
+        device,
+        "--train-policy",
+        policy,
+    ]
     arguments = [*what, "--models", model, "--recipe", recipe, "--results", str(results)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    found = subprocess.run([*launcher, "-m", "bench", *arguments], capture_output=True, text=True, timeout=300)
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
+    found = subprocess.run(
+        [*launcher, "-m", "bench", *arguments], capture_output=True, text=True, timeout=300
+    )
     assert found.returncode == 0, found.stderr[-3000:]
     assert "Top-1 · digits" in found.stdout
 
 
-@pytest.mark.parametrize("model", [pytest.param("vit_digits", marks=pytest.mark.exhaustive), "convmixer_digits"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("vit_digits", marks=pytest.mark.exhaustive), "convmixer_digits"]
+)
 def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path) -> None:
     """Same batch, same micro-batches: without batch norm and with each process's own statistics, equal losses."""
     recipe = "digits:drop_path=0.2:epochs=2:micro_batch=32"  # what is dropped belongs to the micro-batch, not to the process
@@ -55,9 +86,19 @@ def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path
 
 
 def test_under_torchrun_only_trainings_are_shared(tmp_path: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     found = subprocess.run(
-        [*launcher, "-m", "bench", "run", "--models", "vit_digits", "--results", str(tmp_path)], capture_output=True, text=True, timeout=120
+        [*launcher, "-m", "bench", "run", "--models", "vit_digits", "--results", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert found.returncode != 0
     assert "bench: --metrics: under torchrun models are trained together" in found.stderr

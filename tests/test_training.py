@@ -47,12 +47,31 @@ def training(
     **more: Any,
 ) -> Training:
     model = model or tiny()
-    feed = feed_of(splits, recipe, seed=seed, share=ALONE.share(recipe, CPU), device=CPU, image_size=32, workers=0)
-    execution = Execution(model=model, inputs=torch.zeros(2, 3, 32, 32), device="cpu", mode="training")
+    feed = feed_of(
+        splits,
+        recipe,
+        seed=seed,
+        share=ALONE.share(recipe, CPU),
+        device=CPU,
+        image_size=32,
+        workers=0,
+    )
+    execution = Execution(
+        model=model, inputs=torch.zeros(2, 3, 32, 32), device="cpu", mode="training"
+    )
     for name in split_policy(policy):
         policies.get(name).apply(execution)
     steps = max(1, round(recipe.epochs * feed.steps_per_epoch))
-    return Training(model=model, execution=execution, feed=feed, recipe=recipe, steps=steps, seed=seed, device=CPU, **more)
+    return Training(
+        model=model,
+        execution=execution,
+        feed=feed,
+        recipe=recipe,
+        steps=steps,
+        seed=seed,
+        device=CPU,
+        **more,
+    )
 
 
 def flat(model: torch.nn.Module) -> torch.Tensor:
@@ -60,12 +79,27 @@ def flat(model: torch.nn.Module) -> torch.Tensor:
 
 
 def arm(recipe: str = "digits:epochs=1", **changes: Any) -> AccuracyArm:
-    common: dict[str, Any] = {"model": "convmixer_16_1_k3_p8", "image_size": 32, "num_classes": 10, "data": "digits", "split": "test"}
-    return AccuracyArm(**(common | {"transform": "", "recipe": recipe, "seed": 0, "policy": "fp32"} | changes))
+    common: dict[str, Any] = {
+        "model": "convmixer_16_1_k3_p8",
+        "image_size": 32,
+        "num_classes": 10,
+        "data": "digits",
+        "split": "test",
+    }
+    return AccuracyArm(
+        **(common | {"transform": "", "recipe": recipe, "seed": 0, "policy": "fp32"} | changes)
+    )
 
 
 def run(one: AccuracyArm, files: Files | None = None) -> session.Trained:
-    return train_and_evaluate(one, build=lambda size: tiny(0, one.model), device=CPU, seed=one.seed or 0, workers=0, files=files)
+    return train_and_evaluate(
+        one,
+        build=lambda size: tiny(0, one.model),
+        device=CPU,
+        seed=one.seed or 0,
+        workers=0,
+        files=files,
+    )
 
 
 # Schedules
@@ -74,7 +108,10 @@ def run(one: AccuracyArm, files: Files | None = None) -> session.Trained:
 @pytest.mark.parametrize(
     ("name", "corners"),
     [
-        ("convmixer_imagenet", {0: 0, 200: 0.5, 400: 1, 600: 0.525, 800: 0.05, 900: 0.025, 1000: 0}),
+        (
+            "convmixer_imagenet",
+            {0: 0, 200: 0.5, 400: 1, 600: 0.525, 800: 0.05, 900: 0.025, 1000: 0},
+        ),
         ("convmixer_cifar", {0: 0, 200: 0.5, 400: 1, 600: 0.525, 800: 0.05, 900: 0.025, 1000: 0}),
         ("digits", {0: 0, 400: 1, 800: 0.05, 1000: 0}),
         ("deit_cifar", {0: 1e-3, 50: 0.5005, 100: 1, 550: 0.505, 1000: 1e-2}),
@@ -84,7 +121,9 @@ def run(one: AccuracyArm, files: Files | None = None) -> session.Trained:
 def test_schedules_have_their_corners(name: str, corners: dict[int, float]) -> None:
     recipe = recipes.get(name)
     for step, level in corners.items():
-        assert learning_rate(recipe, step, 1000) / recipe.learning_rate == pytest.approx(level, abs=1e-9)
+        assert learning_rate(recipe, step, 1000) / recipe.learning_rate == pytest.approx(
+            level, abs=1e-9
+        )
 
 
 def test_a_real_training_takes_the_rates_of_its_schedule() -> None:
@@ -92,7 +131,9 @@ def test_a_real_training_takes_the_rates_of_its_schedule() -> None:
     one.go()
     steps = one.steps
     assert steps == 34
-    assert one.curve.learning_rate == [learning_rate(one.recipe, step, steps) for step in range(steps)]
+    assert one.curve.learning_rate == [
+        learning_rate(one.recipe, step, steps) for step in range(steps)
+    ]
     assert max(one.curve.learning_rate) <= one.recipe.learning_rate
     assert len(one.curve.loss) == steps
 
@@ -133,7 +174,10 @@ def test_a_share_of_the_data_lies_within_every_larger_one() -> None:
     rows = [{bytes(image.numpy().tobytes()) for image in part.train.images} for part in parts]
     assert rows[0] <= rows[1] <= rows[2]
     assert [len(row) for row in rows] == [115, 345, 1150]
-    assert all(part.test is whole.test and part.select is whole.select and part.mean == whole.mean for part in parts)
+    assert all(
+        part.test is whole.test and part.select is whole.select and part.mean == whole.mean
+        for part in parts
+    )
     assert "115 of train" in parts[0].name
 
 
@@ -179,9 +223,16 @@ def test_every_recipe_trains_a_step_of_every_family_or_says_why_not(recipe: Reci
 def test_stochastic_depth_grows_along_the_blocks_and_is_refused_where_there_is_no_branch() -> None:
     model = tiny(0, "convmixer_16_3_k3_p8")
     drop_paths(model, 0.2, name="it")
-    assert [round(module.drop_prob, 3) for module in model.modules() if type(module).__name__ == "DropPath"] == [0, 0.1, 0.2]
+    assert [
+        round(module.drop_prob, 3)
+        for module in model.modules()
+        if type(module).__name__ == "DropPath"
+    ] == [0, 0.1, 0.2]
     model.eval()
-    assert torch.equal(model(torch.ones(1, 3, 32, 32)), tiny(0, "convmixer_16_3_k3_p8").eval()(torch.ones(1, 3, 32, 32)))
+    assert torch.equal(
+        model(torch.ones(1, 3, 32, 32)),
+        tiny(0, "convmixer_16_3_k3_p8").eval()(torch.ones(1, 3, 32, 32)),
+    )
     with pytest.raises(UsageError, match="no block whose branch can be dropped"):
         drop_paths(torch.nn.Linear(2, 2), 0.1, name="linear")
 
@@ -197,14 +248,19 @@ def test_the_splits_follow_the_file_order_and_share_nothing() -> None:
     assert everything.tolist() == load_digits().target.tolist()
     assert DIGITS.train.images.shape[1:] == (3, 32, 32)
     assert DIGITS.train.images.dtype == torch.uint8
-    assert DIGITS.mean == pytest.approx((DIGITS.train.images.float() / 255).mean(dim=(0, 2, 3)).tolist(), abs=1e-5)
-    assert DIGITS.std == pytest.approx((DIGITS.train.images.float() / 255).std(dim=(0, 2, 3)).tolist(), abs=1e-4)
+    assert DIGITS.mean == pytest.approx(
+        (DIGITS.train.images.float() / 255).mean(dim=(0, 2, 3)).tolist(), abs=1e-5
+    )
+    assert DIGITS.std == pytest.approx(
+        (DIGITS.train.images.float() / 255).std(dim=(0, 2, 3)).tolist(), abs=1e-4
+    )
 
 
 def test_the_baselines_are_those_of_the_literature() -> None:
     """On file order 1-NN is far better than logistic regression; both lie where scikit-learn puts them."""
     found = {
-        name: float((baseline(DIGITS) == DIGITS.test.labels).float().mean()) for name, baseline in datasets.get("digits").baselines.items()
+        name: float((baseline(DIGITS) == DIGITS.test.labels).float().mean())
+        for name, baseline in datasets.get("digits").baselines.items()
     }
     assert found["1-nearest-neighbour"] == pytest.approx(0.95, abs=0.015)
     assert found["logistic-regression"] == pytest.approx(0.89, abs=0.015)
@@ -214,10 +270,14 @@ def poisoned(splits: Splits, *, select: bool) -> Splits:
     """The same images to train on; the labels of the others are wrong, and their images are noise."""
 
     def wrong(split: Split) -> Split:
-        noise = torch.randint(256, split.images.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        noise = torch.randint(
+            256, split.images.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+        )
         return Split(noise, (split.labels + 1) % 10)
 
-    return replace(splits, test=wrong(splits.test), select=wrong(splits.select) if select else splits.select)
+    return replace(
+        splits, test=wrong(splits.test), select=wrong(splits.select) if select else splits.select
+    )
 
 
 def test_training_reads_neither_test_nor_select() -> None:
@@ -227,16 +287,30 @@ def test_training_reads_neither_test_nor_select() -> None:
     assert torch.equal(flat(found[0].model), flat(found[1].model))
 
 
-def test_poisoned_test_labels_change_no_curve_no_select_score_and_no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_poisoned_test_labels_change_no_curve_no_select_score_and_no_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The whole session, with trials of a search (split select) as well; only the final test accuracy moves."""
     found: list[tuple[Any, ...]] = []
     for name, splits in (("clean", DIGITS), ("poisoned", poisoned(DIGITS, select=False))):
-        monkeypatch.setitem(datasets._entries, "digits", replace(datasets.get("digits"), open=lambda argument, splits=splits: splits))
+        monkeypatch.setitem(
+            datasets._entries,
+            "digits",
+            replace(datasets.get("digits"), open=lambda argument, splits=splits: splits),
+        )
         files = Files(tmp_path / name, "arm")
         trained = run(arm("digits:epochs=3"), files)
         trial = run(arm("digits:epochs=1", split="select", tuning="trial", learning_rate=0.002))
         weights = files.weights.read_bytes()
-        found.append((trained.curve.loss, trained.curve.select_top1, trial.result.top1, weights, trained.result.top1))
+        found.append(
+            (
+                trained.curve.loss,
+                trained.curve.select_top1,
+                trial.result.top1,
+                weights,
+                trained.result.top1,
+            )
+        )
     assert found[0][:4] == found[1][:4]
     assert found[0][4] != found[1][4]
 
@@ -253,8 +327,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("recipe", ["digits:epochs=2", "deit_cifar:epochs=0.3:batch_size=64:micro_batch=32:ema_decay=0.9"])
-def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(recipe: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    ["digits:epochs=2", "deit_cifar:epochs=0.3:batch_size=64:micro_batch=32:ema_decay=0.9"],
+)
+def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(
+    recipe: str, tmp_path: Path
+) -> None:
     """Batch norm, moving average, dropped branches, augmentation: everything comes back."""
 
     def one(path: Path | None, **more: Any) -> Training:
@@ -270,7 +349,9 @@ def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(recipe: s
         first = one(path)
         first._looks = set()
 
-        def interrupt(step: int, loss: float, rate: float, first: Training = first, stop: int = stop) -> None:
+        def interrupt(
+            step: int, loss: float, rate: float, first: Training = first, stop: int = stop
+        ) -> None:
             if step == stop:
                 raise KeyboardInterrupt
 
@@ -301,15 +382,22 @@ def test_accumulated_micro_batches_are_the_batch_without_batch_norm() -> None:
 
 def test_processes_share_micro_batches_without_changing_them() -> None:
     recipe = changed(recipes.get("digits"), batch_size=64, micro_batch=16)
-    whole = feed_of(DIGITS, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=32, workers=0)
+    whole = feed_of(
+        DIGITS, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=32, workers=0
+    )
     [alone] = whole.steps(5, 6)
     parts: list[Any] = []
     for rank in range(2):
         share = World(rank, 2).share(recipe, CPU)
-        [mine] = feed_of(DIGITS, recipe, seed=0, share=share, device=CPU, image_size=32, workers=0).steps(5, 6)
+        [mine] = feed_of(
+            DIGITS, recipe, seed=0, share=share, device=CPU, image_size=32, workers=0
+        ).steps(5, 6)
         parts += mine
     assert len(alone) == len(parts) == 4
-    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(alone, parts, strict=True))
+    assert all(
+        torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+        for a, b in zip(alone, parts, strict=True)
+    )
     with pytest.raises(UsageError, match="3 processes cannot share evenly; 1, 2, 4 can"):
         World(0, 3).share(recipe, CPU)
 
@@ -322,13 +410,21 @@ class TwoHeads(torch.nn.Module):
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__()
-        self.one, self.two, self.threads = torch.nn.Linear(3072, 10), torch.nn.Linear(3072, 10), threads
+        self.one, self.two, self.threads = (
+            torch.nn.Linear(3072, 10),
+            torch.nn.Linear(3072, 10),
+            threads,
+        )
         self.two.load_state_dict(self.one.state_dict())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        return (self.one(x.flatten(1)), self.two(x.flatten(1))) if self.training else self.one(x.flatten(1))
+        return (
+            (self.one(x.flatten(1)), self.two(x.flatten(1)))
+            if self.training
+            else self.one(x.flatten(1))
+        )
 
 
 def test_every_head_is_trained_the_further_ones_with_less_weight() -> None:
@@ -337,7 +433,9 @@ def test_every_head_is_trained_the_further_ones_with_less_weight() -> None:
     before = flat(two.model.two)
     two.go()
     torch.manual_seed(0)
-    single = training(changed(RECIPE, epochs=1.0), model=torch.nn.Sequential(torch.nn.Flatten(), TwoHeads().one))
+    single = training(
+        changed(RECIPE, epochs=1.0), model=torch.nn.Sequential(torch.nn.Flatten(), TwoHeads().one)
+    )
     single.go()
     assert two.auxiliary == 1
     assert not torch.equal(flat(two.model.two), before)
@@ -361,7 +459,9 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_settings() -> None:
 
 
 def test_too_few_images_for_a_batch_are_refused() -> None:
-    with pytest.raises(UsageError, match="takes 4096 images a step, and the training split has 1150"):
+    with pytest.raises(
+        UsageError, match="takes 4096 images a step, and the training split has 1150"
+    ):
         training(changed(RECIPE, batch_size=4096, micro_batch=4096))
 
 
@@ -385,14 +485,22 @@ def test_the_log_and_the_weights_of_a_session(tmp_path: Path) -> None:
     files = Files(tmp_path, "it")
     trained = run(arm("digits:epochs=2"), files)
     lines = [json.loads(line) for line in files.log.read_text().splitlines()]
-    assert [line["event"] for line in lines if line["event"] != "step"] == ["start", *["look"] * 20, "end"]
+    assert [line["event"] for line in lines if line["event"] != "step"] == [
+        "start",
+        *["look"] * 20,
+        "end",
+    ]
     assert [line["loss"] for line in lines if line["event"] == "step"] == trained.curve.loss
     assert lines[-1]["top1"] == trained.result.top1
     assert lines[-2]["select_top1"] == trained.curve.select_top1[-1]
     from bench.training.checkpoint import load
 
     tensors, says = load(files.weights)
-    assert (says["model"], says["image_size"], says["num_classes"]) == ("convmixer_16_1_k3_p8", 32, 10)
+    assert (says["model"], says["image_size"], says["num_classes"]) == (
+        "convmixer_16_1_k3_p8",
+        32,
+        10,
+    )
     assert tensors.keys() == tiny().state_dict().keys()
     assert trained.detail["steps"] == 34
     assert trained.detail["images_per_s"] > 0
@@ -414,7 +522,10 @@ def test_trained_at_one_size_and_tested_at_another_or_refused() -> None:
 
         small = build(32)
         if name.startswith("mixer"):
-            with pytest.raises(NotImplementedError, match="tied to the image size that it was trained at, and 64 is another"):
+            with pytest.raises(
+                NotImplementedError,
+                match="tied to the image size that it was trained at, and 64 is another",
+            ):
                 session.at_test_size(arm(model=name, image_size=64), small, recipe, build)
             continue
         large = session.at_test_size(arm(model=name, image_size=64), small, recipe, build).eval()
@@ -423,21 +534,38 @@ def test_trained_at_one_size_and_tested_at_another_or_refused() -> None:
             before, after = small.state_dict()["pos_embed"], large.state_dict()["pos_embed"]
             assert (before.shape[1], after.shape[1]) == (17, 65)
             torch.testing.assert_close(after[:, 0], before[:, 0])  # the class token's
-            torch.testing.assert_close(after[:, 1:].mean(), before[:, 1:].mean(), atol=2e-3, rtol=0.1)
+            torch.testing.assert_close(
+                after[:, 1:].mean(), before[:, 1:].mean(), atol=2e-3, rtol=0.1
+            )
 
 
 CONSTANTS: dict[str, Callable[[Recipe], bool]] = {
     "convmixer_imagenet": lambda r: (
-        (r.batch_size, r.micro_batch, r.learning_rate, r.epsilon, r.weight_decay, r.epochs, r.clip_norm)
+        (
+            r.batch_size,
+            r.micro_batch,
+            r.learning_rate,
+            r.epsilon,
+            r.weight_decay,
+            r.epochs,
+            r.clip_norm,
+        )
         == (640, 64, 0.01, 1e-3, 2e-5, 150, 1.0)
-        and (r.mixup, r.cutmix, r.erase, r.label_smoothing, r.crop_scale, r.eval_crop) == (0.5, 0.5, 0.25, 0.1, (0.08, 1.0), 0.96)
+        and (r.mixup, r.cutmix, r.erase, r.label_smoothing, r.crop_scale, r.eval_crop)
+        == (0.5, 0.5, 0.25, 0.1, (0.08, 1.0), 0.96)
     ),
     "convmixer_cifar": lambda r: (
-        (r.batch_size, r.learning_rate, r.weight_decay, r.epochs, r.rand_augment) == (512, 0.05, 0.005, 25, "ra-n2-m12")
+        (r.batch_size, r.learning_rate, r.weight_decay, r.epochs, r.rand_augment)
+        == (512, 0.05, 0.005, 25, "ra-n2-m12")
     ),
     "convmixer_cifar_100": lambda r: (r.epochs, r.jitter, r.erase) == (100, 0.2, 0.2),
-    "deit_imagenet": lambda r: (r.learning_rate / r.batch_size * 512, r.weight_decay, r.drop_path, r.epochs) == (5e-4, 0.05, 0.1, 300),
-    "rsb_a3_imagenet": lambda r: (r.optimizer, r.loss, r.epochs, r.image_size) == ("lamb", "binary_cross_entropy", 100, 160),
+    "deit_imagenet": lambda r: (
+        (r.learning_rate / r.batch_size * 512, r.weight_decay, r.drop_path, r.epochs)
+        == (5e-4, 0.05, 0.1, 300)
+    ),
+    "rsb_a3_imagenet": lambda r: (
+        (r.optimizer, r.loss, r.epochs, r.image_size) == ("lamb", "binary_cross_entropy", 100, 160)
+    ),
 }
 
 

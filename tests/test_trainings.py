@@ -33,8 +33,18 @@ def trained(tasks: list[Task]) -> list[AccuracyArm]:
 
 def test_every_model_gets_every_seed_and_the_same_recipe() -> None:
     arms = trained(plan(seeds=3, seed=5).accuracies(lambda task: None))
-    assert [(arm.model, arm.seed) for arm in arms] == [(name, seed) for name in QUARTET for seed in (5, 6, 7)]
-    assert len({(arm.recipe, arm.recipe_hash, arm.tuning, arm.equalise, arm.epochs, arm.policy) for arm in arms}) == 1
+    assert [(arm.model, arm.seed) for arm in arms] == [
+        (name, seed) for name in QUARTET for seed in (5, 6, 7)
+    ]
+    assert (
+        len(
+            {
+                (arm.recipe, arm.recipe_hash, arm.tuning, arm.equalise, arm.epochs, arm.policy)
+                for arm in arms
+            }
+        )
+        == 1
+    )
     assert arms[0].policy == "fp32"
 
 
@@ -67,7 +77,10 @@ def test_a_search_names_its_finals_only_after_all_trials_and_extends_once() -> N
         ("vit_digits", lr_search.PROTOCOL),
     ]
     extra = [arm.learning_rate for arm in more if arm.tuning == "trial"]
-    assert extra == [pytest.approx(rates[0] / lr_search.STEP), pytest.approx(rates[0] / lr_search.STEP**2, rel=1e-4)]
+    assert extra == [
+        pytest.approx(rates[0] / lr_search.STEP),
+        pytest.approx(rates[0] / lr_search.STEP**2, rel=1e-4),
+    ]
     assert more[-1].learning_rate == extra[-1]
     assert more[0].learning_rate == pytest.approx(4e-3, rel=0.35)
     assert more[0].recipe_hash == first[0].recipe_hash
@@ -89,13 +102,21 @@ def test_the_grid_and_its_edges() -> None:
 
 
 def test_an_image_size_that_would_be_for_testing_alone_is_refused(tmp_path: Path) -> None:
-    common = {"data": f"folder:{make_folder(tmp_path, {'train': 20, 'val': 2}, classes=2)}", "image_size": (64,)}
-    with pytest.raises(UsageError, match=r"--image-size: .* trains at 224 pixels, and 64 would be for testing alone.*:image_size=64$"):
+    common = {
+        "data": f"folder:{make_folder(tmp_path, {'train': 20, 'val': 2}, classes=2)}",
+        "image_size": (64,),
+    }
+    with pytest.raises(
+        UsageError,
+        match=r"--image-size: .* trains at 224 pixels, and 64 would be for testing alone.*:image_size=64$",
+    ):
         plan(recipe="convmixer_imagenet", **common).accuracies(lambda task: None)
     tasks = plan(recipe="convmixer_imagenet:image_size=64", **common).accuracies(lambda task: None)
     assert {arm.image_size for arm in trained(tasks)} == {64}
     assert how(tasks) == "convmixer_imagenet:image_size=64 at 64 pixels"
-    assert how(plan(recipe="rsb_a3_imagenet:image_size=16").accuracies(lambda task: None)).endswith("16 pixels, tested at 32")
+    assert how(plan(recipe="rsb_a3_imagenet:image_size=16").accuracies(lambda task: None)).endswith(
+        "16 pixels, tested at 32"
+    )
     tasks = plan(**common).accuracies(lambda task: None)  # the recipe that folders have
     assert {(arm.recipe, arm.image_size) for arm in trained(tasks)} == {("small_folder", 64)}
 
@@ -110,13 +131,22 @@ def test_equal_macs_stretch_the_schedule_before_training() -> None:
 def test_equal_seconds_wait_for_the_speed_of_a_training_step() -> None:
     one = plan(equalise="seconds")
     speeds = [task for task in one.accuracies(lambda task: None) if isinstance(task.arm, SpeedArm)]
-    assert [(task.arm.model, task.arm.mode, task.arm.batch_size) for task in speeds if isinstance(task.arm, SpeedArm)] == [
-        (name, "training", 64) for name in QUARTET
-    ]
+    assert [
+        (task.arm.model, task.arm.mode, task.arm.batch_size)
+        for task in speeds
+        if isinstance(task.arm, SpeedArm)
+    ] == [(name, "training", 64) for name in QUARTET]
     assert trained(one.accuracies(lambda task: None)) == []
     found = {"convmixer_digits": 1000.0, "vit_digits": 500.0}
-    arms = trained(one.accuracies(lambda task: found[task.arm.model] if isinstance(task.arm, SpeedArm) else None))
-    assert [(arm.model, arm.epochs) for arm in arms] == [("convmixer_digits", None), ("vit_digits", 30.0)]
+    arms = trained(
+        one.accuracies(
+            lambda task: found[task.arm.model] if isinstance(task.arm, SpeedArm) else None
+        )
+    )
+    assert [(arm.model, arm.epochs) for arm in arms] == [
+        ("convmixer_digits", None),
+        ("vit_digits", 30.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +160,9 @@ def test_equal_seconds_wait_for_the_speed_of_a_training_step() -> None:
         ({"data": "cifar"}, "did you mean cifar"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_measured(changes: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_is_said_before_anything_is_measured(
+    changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(UsageError, match=words):
         plan(**changes)
 

@@ -31,8 +31,17 @@ from .by_hand.intervals import decided_at
 DRAWS = 100
 
 
-def finding(value: float, error: float, where: tuple[float, float], *, unit: str = "points", primary: bool = True) -> Finding:
-    return Finding(what="w", unit=unit, region=where, effect=Effect(value, error, 20, 21), primary=primary)  # type: ignore[arg-type]
+def finding(
+    value: float,
+    error: float,
+    where: tuple[float, float],
+    *,
+    unit: str = "points",
+    primary: bool = True,
+) -> Finding:
+    return Finding(
+        what="w", unit=unit, region=where, effect=Effect(value, error, 20, 21), primary=primary
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +57,14 @@ def finding(value: float, error: float, where: tuple[float, float], *, unit: str
         (0.0, 0.1, (-inf, -0.5), "contradicted"),
     ],
 )
-def test_where_the_interval_lies_decides(value: float, error: float, where: tuple[float, float], outcome: Outcome) -> None:
+def test_where_the_interval_lies_decides(
+    value: float, error: float, where: tuple[float, float], outcome: Outcome
+) -> None:
     [found] = judge([finding(value, error, where)])
     assert found.outcome == outcome
-    assert (found.needed is not None) == ((outcome == "inconclusive" and value != 0) or (value, error) == (0.0, 2.0))
+    assert (found.needed is not None) == (
+        (outcome == "inconclusive" and value != 0) or (value, error) == (0.0, 2.0)
+    )
 
 
 def test_a_ratio_is_judged_by_its_logarithm() -> None:
@@ -67,11 +80,18 @@ def test_many_comparisons_have_to_be_surer() -> None:
     """An interval that just clears its bound decides alone and does not among twenty."""
     alone = finding(1.25, 0.1, (1.0, inf))
     assert judge([alone])[0].outcome == "supported"
-    assert judge([alone] + [finding(1.0, 0.1, (1.0, inf)) for _ in range(19)])[0].outcome == "inconclusive"
+    assert (
+        judge([alone] + [finding(1.0, 0.1, (1.0, inf)) for _ in range(19)])[0].outcome
+        == "inconclusive"
+    )
 
 
 def test_a_study_is_the_conjunction_of_what_decides() -> None:
-    yes, no, open_one = finding(3, 0.1, (1, inf)), finding(0, 0.1, (1, inf)), finding(1, 0.5, (1, inf))
+    yes, no, open_one = (
+        finding(3, 0.1, (1, inf)),
+        finding(0, 0.1, (1, inf)),
+        finding(1, 0.5, (1, inf)),
+    )
     missing = Finding(what="w", unit="points", region=(1, inf), effect=None)
     beside = finding(0, 0.1, (1, inf), primary=False)
     assert overall(judge([yes, yes, beside])) == "supported"
@@ -88,8 +108,16 @@ def test_the_number_that_would_settle_it_settles_it() -> None:
     assert effect is not None
     [found] = judge([Finding(what="w", unit="points", region=(0.2, inf), effect=effect)])
     assert found.outcome == "inconclusive" and found.needed is not None
-    settled = Effect(effect.value, effect.error * (effect.n / found.needed) ** 0.5, effect.freedom * found.needed / effect.n, found.needed)
-    assert judge([Finding(what="w", unit="points", region=(0.2, inf), effect=settled)])[0].outcome != "inconclusive"
+    settled = Effect(
+        effect.value,
+        effect.error * (effect.n / found.needed) ** 0.5,
+        effect.freedom * found.needed / effect.n,
+        found.needed,
+    )
+    assert (
+        judge([Finding(what="w", unit="points", region=(0.2, inf), effect=settled)])[0].outcome
+        != "inconclusive"
+    )
 
 
 def test_a_contrast_of_two_groups_is_welchs_test() -> None:
@@ -101,7 +129,9 @@ def test_a_contrast_of_two_groups_is_welchs_test() -> None:
     assert effect is not None
     assert effect.p(0.0) == pytest.approx(found.pvalue)
     interval = found.confidence_interval()
-    assert (effect.estimate.low, effect.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert (effect.estimate.low, effect.estimate.high) == pytest.approx(
+        (interval.low, interval.high)
+    )
     assert contrast([(1.0, [1.0])]) is None
 
 
@@ -110,10 +140,21 @@ def test_a_contrast_of_two_groups_is_welchs_test() -> None:
 
 def patch_speed(draw: random.Random, truth: str) -> list[Record]:
     ratio, spread = {"present": (4.0, 0.03), "absent": (2.0, 0.03), "noisy": (4.0, 0.9)}[truth]
-    pairs = [("convmixer_1536_20", "convmixer_1536_20_k9_p14"), ("convmixer_768_32", "convmixer_768_32_k7_p14_relu")]
+    pairs = [
+        ("convmixer_1536_20", "convmixer_1536_20_k9_p14"),
+        ("convmixer_768_32", "convmixer_768_32_k7_p14_relu"),
+    ]
     drift = synthetic.noisy(draw, 1.0, 0.3, 16)  # what hits both sides of a round alike
     return synthetic.sound_pair() + [
-        synthetic.speed(name, [value * along for value, along in zip(synthetic.noisy(draw, speed, spread, 16), drift, strict=True)])
+        synthetic.speed(
+            name,
+            [
+                value * along
+                for value, along in zip(
+                    synthetic.noisy(draw, speed, spread, 16), drift, strict=True
+                )
+            ],
+        )
         for fine, coarse in pairs
         for name, speed in ((fine, 1.0), (coarse, ratio))
     ]
@@ -156,7 +197,9 @@ RIGHT = {"present": "supported", "absent": "contradicted", "noisy": "inconclusiv
 
 @pytest.mark.parametrize("truth", list(RIGHT))
 @pytest.mark.parametrize("records", [patch_speed, kernel_accuracy, patches_or_attention])
-def test_the_verdict_is_right(records: Callable[[random.Random, str], list[Record]], truth: str) -> None:
+def test_the_verdict_is_right(
+    records: Callable[[random.Random, str], list[Record]], truth: str
+) -> None:
     study, right = studies.get(records.__name__), 0
     for number in range(DRAWS):
         found = verdicts(summarise(records(random.Random(number), truth), of_studies=True), [study])
@@ -169,13 +212,21 @@ def test_digits_decide_nothing() -> None:
     from bench.claims.scales import DIGITS
 
     records = [
-        synthetic.training(DIGITS.variant(kernel=kernel), seed, 90 + kernel + 0.1 * seed, data="digits", recipe=DIGITS.recipe)
+        synthetic.training(
+            DIGITS.variant(kernel=kernel),
+            seed,
+            90 + kernel + 0.1 * seed,
+            data="digits",
+            recipe=DIGITS.recipe,
+        )
         for kernel in (3, 5, 7, 9)
         for seed in range(3)
     ]
     found = verdicts(summarise(records, of_studies=True), [studies.get("kernel_accuracy")])
     assert [one.outcome for one in found] == ["pipeline check"]
-    shown = [cell for table in (*details(found), *overview(found)) for row in table.rows for cell in row]
+    shown = [
+        cell for table in (*details(found), *overview(found)) for row in table.rows for cell in row
+    ]
     assert "supported" not in shown and "(supported)" not in shown
 
 
@@ -183,8 +234,15 @@ def test_a_study_changed_after_its_data_is_marked() -> None:
     study = studies.get("patch_speed")
     for said, changed in ((hash_of(study, None, "cpu"), False), ("0123456789ab", True)):
         draw = random.Random(1)
-        names = [name for pair in (("convmixer_1536_20", 1.0), ("convmixer_1536_20_k9_p14", 4.0)) for name in [pair]]
-        records = [synthetic.speed(name, synthetic.noisy(draw, speed, 0.01, 8), studies={study.name: said}) for name, speed in names]
+        names = [
+            name
+            for pair in (("convmixer_1536_20", 1.0), ("convmixer_1536_20_k9_p14", 4.0))
+            for name in [pair]
+        ]
+        records = [
+            synthetic.speed(name, synthetic.noisy(draw, speed, 0.01, 8), studies={study.name: said})
+            for name, speed in names
+        ]
         [found] = verdicts(summarise(records, of_studies=True), [study])
         assert found.changed is changed
         [table] = overview([found])
@@ -202,7 +260,9 @@ def test_what_only_studies_wanted_stays_out_of_other_tables() -> None:
 
 def test_only_what_decides_is_corrected_for_its_number() -> None:
     """Twenty effects stand beside one: it is decided as if it stood alone."""
-    deciding = Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22))
+    deciding = Finding(
+        what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22)
+    )
     beside = [replace(deciding, what=str(number), primary=False) for number in range(20)]
     assert judge([deciding])[0] == judge([deciding, *beside])[0]
     assert judge([deciding])[0].outcome == "supported"
@@ -211,7 +271,9 @@ def test_only_what_decides_is_corrected_for_its_number() -> None:
 
 
 def test_a_number_that_was_counted_is_exact() -> None:
-    counted = Finding(what="macs", unit="×", region=(0.0, 0.9), effect=None, value=0.5, exact=True, primary=False)
+    counted = Finding(
+        what="macs", unit="×", region=(0.0, 0.9), effect=None, value=0.5, exact=True, primary=False
+    )
     measured = replace(counted, exact=False)
     assert [one.outcome for one in judge([counted, measured])] == ["exact", "inconclusive"]
 
@@ -219,7 +281,9 @@ def test_a_number_that_was_counted_is_exact() -> None:
 def test_all_looks_together_are_wrong_in_six_of_a_hundred() -> None:
     assert sum(level(runs) for runs in range(1, 2000)) == pytest.approx(0.06, abs=1e-4)
     assert level(1) == 0.05
-    found = Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22))
+    found = Finding(
+        what="it", unit="points", region=(0.0, math.inf), effect=Effect(3.0, 1.0, 20, 22)
+    )
     again = replace(found, effect=Effect(3.0, 1.0, 20, 22, runs=2))
     assert [one.outcome for one in judge([again])] == ["inconclusive"]  # p is 0.007
 
@@ -234,18 +298,38 @@ def test_at_the_regions_end_little_is_decided(spread: float) -> None:
 
 
 def test_an_effect_knows_of_how_many_runs_it_is() -> None:
-    values = {(f"r{run}", at): InProcess(1.0 + 0.01 * (at % 3), (f"r{run}", at // 3)) for run in range(2) for at in range(6)}
+    values = {
+        (f"r{run}", at): InProcess(1.0 + 0.01 * (at % 3), (f"r{run}", at // 3))
+        for run in range(2)
+        for at in range(6)
+    }
     found = effect_of([(1.0, values), (-1.0, dict(list(values.items())[:12]))])
     assert found is not None and found.runs == 2
 
 
 def test_power_is_how_far_from_its_end_an_effect_is_decided_in_eight_of_ten_draws() -> None:
     draw, noise, n = np.random.default_rng(2), 1.0, 12
-    far = resolvable(judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=Effect(0.0, noise / math.sqrt(n), n - 1, n))]))
+    far = resolvable(
+        judge(
+            [
+                Finding(
+                    what="it",
+                    unit="points",
+                    region=(0.0, math.inf),
+                    effect=Effect(0.0, noise / math.sqrt(n), n - 1, n),
+                )
+            ]
+        )
+    )
     found = 0
     for _ in range(400):
         effect = mean_effect(list(draw.normal(far["it"], noise, n)))
-        found += judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=effect)])[0].outcome == "supported"
+        found += (
+            judge([Finding(what="it", unit="points", region=(0.0, math.inf), effect=effect)])[
+                0
+            ].outcome
+            == "supported"
+        )
     assert 0.75 <= found / 400 <= 0.87
 
 

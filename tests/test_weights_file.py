@@ -37,7 +37,9 @@ def state() -> dict[str, torch.Tensor]:
 
 STATE = state()
 PLAIN = {
-    "args": argparse.Namespace(lr=0.1, where=pathlib.Path("/data"), nested=argparse.Namespace(a=[1, 2])),
+    "args": argparse.Namespace(
+        lr=0.1, where=pathlib.Path("/data"), nested=argparse.Namespace(a=[1, 2])
+    ),
     "epoch": np.int64(3),
     "metric": np.float64(3.5),
     "array": np.arange(3),
@@ -45,7 +47,10 @@ PLAIN = {
     "table": defaultdict(list, {"a": [1]}),
     "last": deque([1, 2], maxlen=3),
     "names": {"a", "b"},
-    "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1, "betas": (0.9, 0.99)}]},
+    "optimizer": {
+        "state": {0: {"step": torch.tensor(3.0)}},
+        "param_groups": [{"lr": 0.1, "betas": (0.9, 0.99)}],
+    },
 }
 """What trainings keep beside weights."""
 
@@ -55,17 +60,34 @@ PLAIN = {
     ("content", "entry", "others"),
     [
         (STATE, None, ()),
-        (OrderedDict((name, torch.nn.Parameter(one) if one.is_floating_point() else one) for name, one in STATE.items()), None, ()),
+        (
+            OrderedDict(
+                (name, torch.nn.Parameter(one) if one.is_floating_point() else one)
+                for name, one in STATE.items()
+            ),
+            None,
+            (),
+        ),
         ({"net": STATE, "acc": 93.0, "epoch": 3}, "net", ()),
         ({"model_state_dict": STATE} | PLAIN, "model_state_dict", ()),
         ({"model": STATE, "model_ema": STATE} | PLAIN, "model_ema", ("model",)),
-        ({"state_dict": STATE, "state_dict_ema": STATE, "arch": "x"}, "state_dict_ema", ("state_dict",)),
-        ({"state_dict": STATE, "hyper_parameters": {"a": 1}, "pytorch-lightning_version": "2.0"}, "state_dict", ()),
+        (
+            {"state_dict": STATE, "state_dict_ema": STATE, "arch": "x"},
+            "state_dict_ema",
+            ("state_dict",),
+        ),
+        (
+            {"state_dict": STATE, "hyper_parameters": {"a": 1}, "pytorch-lightning_version": "2.0"},
+            "state_dict",
+            (),
+        ),
         ({"my_own_word": STATE, "step": 3}, "my_own_word", ()),
     ],
     ids=lambda value: str(value)[:20] if isinstance(value, str) else "",
 )
-def test_the_entry_that_is_taken(content: Any, entry: str | None, others: tuple[str, ...], legacy: bool, tmp_path: Path) -> None:
+def test_the_entry_that_is_taken(
+    content: Any, entry: str | None, others: tuple[str, ...], legacy: bool, tmp_path: Path
+) -> None:
     torch.save(content, tmp_path / "it.pth", _use_new_zipfile_serialization=not legacy)
     found = weights_from(tmp_path / "it.pth")
     assert (found.entry, found.others, found.says) == (entry, others, Says())
@@ -76,7 +98,13 @@ def test_the_entry_that_is_taken(content: Any, entry: str | None, others: tuple[
 def test_a_checkpoint_of_timms_own_saver(tmp_path: Path) -> None:
     model = timm.create_model("test_resnet", num_classes=10)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    saver = CheckpointSaver(model, optimizer, args=argparse.Namespace(model="x", lr=0.1), checkpoint_dir=tmp_path, recovery_dir=tmp_path)
+    saver = CheckpointSaver(
+        model,
+        optimizer,
+        args=argparse.Namespace(model="x", lr=0.1),
+        checkpoint_dir=tmp_path,
+        recovery_dir=tmp_path,
+    )
     saver.save_checkpoint(0, metric=12.0)
     found = weights_from(tmp_path / "last.pth.tar")
     assert found.entry == "state_dict"
@@ -85,12 +113,19 @@ def test_a_checkpoint_of_timms_own_saver(tmp_path: Path) -> None:
 
 def test_an_entry_is_chosen_by_name_or_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "it.pth"
-    torch.save({"state_dict": STATE, "state_dict_ema": {name: one + 1 for name, one in STATE.items()}}, path)
+    torch.save(
+        {"state_dict": STATE, "state_dict_ema": {name: one + 1 for name, one in STATE.items()}},
+        path,
+    )
     assert torch.equal(weights_from(path, "state_dict").tensors["bn1.bias"], STATE["bn1.bias"])
-    with pytest.raises(UsageError, match="no weights in an entry 'ema'; there are state_dict, state_dict_ema"):
+    with pytest.raises(
+        UsageError, match="no weights in an entry 'ema'; there are state_dict, state_dict_ema"
+    ):
         weights_from(path, "ema")
     torch.save({"student": STATE, "teacher": STATE}, path)
-    with pytest.raises(UsageError, match="has weights in student, teacher; choose with --checkpoint-key student"):
+    with pytest.raises(
+        UsageError, match="has weights in student, teacher; choose with --checkpoint-key student"
+    ):
         weights_from(path)
     torch.save(STATE, path)
     with pytest.raises(UsageError, match="its weights lie in no entry; drop --checkpoint-key"):
@@ -112,9 +147,17 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
     refused("none.pth", None, "is no file")
     refused("text.pth", b"hello", "is refused: only tensors in plain containers are read")
     refused("text.safetensors", b"hello", "not a whole safetensors file .*; save it again")
-    refused("other.pth", {"lr": torch.ones(1), "step": 3}, r"holds no state dict: .* there are lr \(Tensor\), step \(int\)")
+    refused(
+        "other.pth",
+        {"lr": torch.ones(1), "step": 3},
+        r"holds no state dict: .* there are lr \(Tensor\), step \(int\)",
+    )
     refused("list.pth", [torch.ones(1)], "and there are a list")
-    refused("whole.pth", timm.create_model("test_resnet"), r"it holds timm\.models\.\w+\.ResNet; save model\.state_dict\(\)")
+    refused(
+        "whole.pth",
+        timm.create_model("test_resnet"),
+        r"it holds timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
+    )
     refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "holds no state dict")
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pth"))
     refused("script.pth", None, "a TorchScript archive is a program")
@@ -128,11 +171,24 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
 
 def test_what_our_own_files_say(tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
-    view = {"crop": 0.9, "interpolation": "bilinear", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    checkpoint.save(path, STATE, {"model": "vit_digits", "image_size": 32, "view": view, "recipe": "digits"})
+    view = {
+        "crop": 0.9,
+        "interpolation": "bilinear",
+        "mean": [0.1, 0.2, 0.3],
+        "std": [0.4, 0.5, 0.6],
+    }
+    checkpoint.save(
+        path, STATE, {"model": "vit_digits", "image_size": 32, "view": view, "recipe": "digits"}
+    )
     expected = Says("vit_digits", 32, View(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     assert says_of(path) == weights_from(path).says == expected
-    for wrong in ({"model": 3}, {"view": view | {"crop": 7}}, {"view": view | {"std": [0, 1, 1]}}, {"image_size": -1}, {"view": "x"}):
+    for wrong in (
+        {"model": 3},
+        {"view": view | {"crop": 7}},
+        {"view": view | {"std": [0, 1, 1]}},
+        {"image_size": -1},
+        {"view": "x"},
+    ):
         checkpoint.save(path, {"weight": torch.ones(1)}, wrong)
         with pytest.raises(UsageError, match="says of itself is damaged"):
             weights_from(path)
@@ -168,9 +224,15 @@ def evil(mark: Path) -> dict[str, Any]:
         "namespace": args,
         "in a path": Calls(pathlib.PosixPath, Calls(os.system, f"touch {mark}")),
         "in numpy": Calls(numpy_reconstruct, Calls(eval, line), (0,), b"b"),
-        "rebuilt": Calls(torch._tensor._rebuild_from_type_v2, os.system, torch.Tensor, (f"touch {mark}",), None),
-        "rebuilt by eval": Calls(torch._tensor._rebuild_from_type_v2, eval, torch.Tensor, (line,), None),
-        "parameter": Calls(torch._utils._rebuild_parameter_with_state, Calls(eval, line), False, OrderedDict(), {}),
+        "rebuilt": Calls(
+            torch._tensor._rebuild_from_type_v2, os.system, torch.Tensor, (f"touch {mark}",), None
+        ),
+        "rebuilt by eval": Calls(
+            torch._tensor._rebuild_from_type_v2, eval, torch.Tensor, (line,), None
+        ),
+        "parameter": Calls(
+            torch._utils._rebuild_parameter_with_state, Calls(eval, line), False, OrderedDict(), {}
+        ),
         "load": Calls(torch.load, str(mark.with_suffix(".inner")), "cpu"),
         "compile": Calls(torch.hub.load, "x/y", "z"),
     }
@@ -178,7 +240,9 @@ def evil(mark: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("way", ["pickle", "torch", "legacy", "beside weights"])
 @pytest.mark.parametrize("name", list(evil(Path("x"))))
-def test_a_malicious_pickle_executes_nothing_and_is_refused(name: str, way: str, tmp_path: Path) -> None:
+def test_a_malicious_pickle_executes_nothing_and_is_refused(
+    name: str, way: str, tmp_path: Path
+) -> None:
     path, mark = tmp_path / "bad.pth", tmp_path / "mark"
     bad = evil(mark)[name]
     if way == "pickle":
@@ -186,7 +250,9 @@ def test_a_malicious_pickle_executes_nothing_and_is_refused(name: str, way: str,
     else:
         content = {"state_dict": STATE, "more": bad} if way == "beside weights" else bad
         torch.save(content, path, _use_new_zipfile_serialization=way != "legacy")
-    with pytest.raises(UsageError, match=r"is refused: only tensors in plain containers are read") as caught:
+    with pytest.raises(
+        UsageError, match=r"is refused: only tensors in plain containers are read"
+    ) as caught:
         weights_from(path)
     assert not mark.exists()
     assert "\n" not in str(caught.value)
@@ -203,7 +269,15 @@ def test_names_that_are_let_through_stand_for_nothing(tmp_path: Path) -> None:
     assert vars(found["args"]) == {}
     assert found["table"] == {"a": [1]}
     assert found["last"] == [1, 2]
-    for name in ("os.system", "builtins.eval", "builtins.getattr", "pathlib.Path.write_text", "argparse.ArgumentParser", "numpy.load", "x"):
+    for name in (
+        "os.system",
+        "builtins.eval",
+        "builtins.getattr",
+        "pathlib.Path.write_text",
+        "argparse.ArgumentParser",
+        "numpy.load",
+        "x",
+    ):
         assert stand_in(name) is None, name
     assert set(torch.serialization.get_safe_globals()) == set(before)
 
@@ -214,7 +288,11 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     whole = []
     for zipped in (True, False):
         buffer = io.BytesIO()
-        torch.save({"state_dict": {"weight": torch.ones(3), "bias": torch.ones(1)}} | PLAIN, buffer, _use_new_zipfile_serialization=zipped)
+        torch.save(
+            {"state_dict": {"weight": torch.ones(3), "bias": torch.ones(1)}} | PLAIN,
+            buffer,
+            _use_new_zipfile_serialization=zipped,
+        )
         whole.append(buffer.getvalue())
     for _ in range(600):
         content = bytearray(draw.choice(whole))

@@ -30,7 +30,14 @@ def workers() -> Iterator[Workers]:
 
 
 def job(model: str, **changes: int) -> Job:
-    arm = SpeedArm(model=model, image_size=32, num_classes=changes.get("num_classes", 10), policy="fp32", device="cpu", batch_size=2)
+    arm = SpeedArm(
+        model=model,
+        image_size=32,
+        num_classes=changes.get("num_classes", 10),
+        policy="fp32",
+        device="cpu",
+        batch_size=2,
+    )
     return Job(arm, "cpu", seed=0, threads=1)
 
 
@@ -39,7 +46,9 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
     try:
         setup = worker.ready()
         assert set(setup) >= {"build_s", "first_call_s", "warmup_windows", "steady"}
-        assert setup["niceness"] == (cpu_placement.NICENESS if MAY_GO_FIRST else cpu_placement.niceness())
+        assert setup["niceness"] == (
+            cpu_placement.NICENESS if MAY_GO_FIRST else cpu_placement.niceness()
+        )
         samples = worker.take(Window("throughput", 0.05), lambda text: None)
         assert samples.values[0] > 0
         assert worker.take(Window("memory", 0.0), lambda text: None).detail["since"] == "window"
@@ -104,7 +113,12 @@ def test_an_error_in_a_worker_comes_back_as_one_line(workers: Workers) -> None:
     ("error", "status"),
     [
         (MemoryError(), "oom"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), "oom"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"
+            ),
+            "oom",
+        ),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "oom"),
         (NotImplementedError("no kernel for this device"), "unsupported"),
         (RuntimeError("something else\nwith a second line"), "failed"),
@@ -121,7 +135,17 @@ def test_workers_end_with_the_process_that_opened_them(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    arguments = ["run", "--models", "convmixer_digits", "--device", "cpu", "--metrics", "latency", "--results", str(tmp_path)]
+    arguments = [
+        "run",
+        "--models",
+        "convmixer_digits",
+        "--device",
+        "cpu",
+        "--metrics",
+        "latency",
+        "--results",
+        str(tmp_path),
+    ]
     # A marker in the environment finds the children afterwards, whoever their parent is by then.
     marker = f"BENCH_TEST_{os.getpid()}_{time.monotonic_ns()}"
     run = subprocess.Popen(
@@ -131,7 +155,12 @@ def test_workers_end_with_the_process_that_opened_them(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        wait_for(lambda: any(b'"round":2,' in path.read_bytes() for path in tmp_path.glob("*/records/*.jsonl")), 90)
+        wait_for(
+            lambda: any(
+                b'"round":2,' in path.read_bytes() for path in tmp_path.glob("*/records/*.jsonl")
+            ),
+            90,
+        )
     finally:
         run.kill()
         run.wait()
@@ -142,7 +171,10 @@ def processes_with(marker: str) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if marker.encode() in path.read_bytes() and "Z" not in (path.parent / "stat").read_text().rpartition(")")[2].split()[0]:
+            if (
+                marker.encode() in path.read_bytes()
+                and "Z" not in (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
+            ):
                 found.append(int(path.parent.name))
         except OSError:
             continue

@@ -37,7 +37,12 @@ def test_what_runs_code_has_no_token_and_what_writes_runs_no_code(path: Path) ->
         writes = "write" in re.findall(r"^ +contents: (\w+)", text, flags=re.MULTILINE)
         assert runs_code != writes, name
         if writes:
-            assert "github.ref == 'refs/heads/main'" in text and "github.event_name != 'pull_request'" in text
+            assert (
+                "github.ref == 'refs/heads/main'" in text
+                and "github.event_name != 'pull_request'" in text
+            )
             assert "concurrency:" in text and "git rebase" in text
         else:
-            assert text.count("actions/checkout@") == text.count("persist-credentials: false") == 1, name
+            assert (
+                text.count("actions/checkout@") == text.count("persist-credentials: false") == 1
+            ), name

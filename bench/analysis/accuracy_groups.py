@@ -35,7 +35,9 @@ class Contestant:
         found = self.measured
         if len(found) > 1:
             over = mean_of_seeds([row.top1.value for row in found if row.top1])
-            return Estimate(over.value, max(0.0, over.low or 0.0), min(1.0, over.high or 0.0), over.n)
+            return Estimate(
+                over.value, max(0.0, over.low or 0.0), min(1.0, over.high or 0.0), over.n
+            )
         return found[0].top1 if found else None
 
     def detail(self, name: str) -> float | None:
@@ -66,7 +68,9 @@ def trained_rows(summary: Summary) -> dict[Key, list[Contestant]]:
     ways = Counter((key, name) for key, name, _, _ in {order(row) for row in rows})
     for (key, name, size, transform), same in groupby(sorted(rows, key=order), key=order):
         full = name if ways[key, name] == 1 else f"{name} at {size} px, {transform}"
-        found.setdefault(key, []).append(Contestant(full, sorted(same, key=lambda row: row.arm.seed or 0)))
+        found.setdefault(key, []).append(
+            Contestant(full, sorted(same, key=lambda row: row.arm.seed or 0))
+        )
     return found
 
 
@@ -78,4 +82,8 @@ def curves(contestant: Contestant) -> list[tuple[Accuracy, dict[str, Any]]]:
 
 def images_per_step(row: Accuracy) -> float:
     """The global batch of a training, from what it says of itself."""
-    return float(row.detail["images_per_s"]) * float(row.detail["train_s"]) / float(row.detail["steps"])
+    return (
+        float(row.detail["images_per_s"])
+        * float(row.detail["train_s"])
+        / float(row.detail["steps"])
+    )

@@ -90,10 +90,19 @@ def compare(left: str, right: str) -> Comparison:
             continue
         found += list(_lines(arm, (sides[0], sides[1]), known))
     if not found:
-        why = f": {'; '.join(sorted(refused)[:3])}" if refused else ": no arm with rounds is on both sides"
+        why = (
+            f": {'; '.join(sorted(refused)[:3])}"
+            if refused
+            else ": no arm with rounds is on both sides"
+        )
         why += f"; left out: {damaged[0]}" if damaged else ""
         raise UsageError(f"compare: {left} and {right} have nothing to compare{why}")
-    return judged(sorted(found, key=lambda line: (line.change.name, line.change.metric)), known, sorted(refused), damaged)
+    return judged(
+        sorted(found, key=lambda line: (line.change.name, line.change.metric)),
+        known,
+        sorted(refused),
+        damaged,
+    )
 
 
 def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
@@ -101,7 +110,9 @@ def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
     path, _, commit = text.partition("@") if not Path(text).exists() else (text, "", "")
     records, damaged = read_below(Path(path))
     if not records:
-        nothing = UsageError(f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT")
+        nothing = UsageError(
+            f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT"
+        )
         raise damaged[0] if damaged else nothing
     return [kept for record in records if (kept := _at(record, commit))], damaged
 
@@ -113,7 +124,13 @@ def _at(record: Record, commit: str) -> Record | None:
     lines = [line for line in record.rounds if line.run in names]
     if not runs:
         return None
-    return Record(path=record.path, head=record.head, runs=runs, rounds=lines, ends=[end for end in record.ends if end.run in names])
+    return Record(
+        path=record.path,
+        head=record.head,
+        runs=runs,
+        rounds=lines,
+        ends=[end for end in record.ends if end.run in names],
+    )
 
 
 def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
@@ -125,7 +142,9 @@ def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
         arm = msgspec.structs.replace(record.arm, source=None)
         if arm in found and found[arm].runs[-1].machine.name != record.runs[-1].machine.name:
             names = sorted({one.runs[-1].machine.name for one in records if one.runs})
-            raise UsageError(f"compare: {text} holds several machines ({', '.join(names)}); name one of their folders")
+            raise UsageError(
+                f"compare: {text} holds several machines ({', '.join(names)}); name one of their folders"
+            )
         if arm not in found or found[arm].runs[-1].started < record.runs[-1].started:
             found[arm] = record
     if not records:
@@ -136,8 +155,14 @@ def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
 def _incomparable(one: Record, other: Record) -> str | None:
     """The settings in which two records differ, in words."""
     mine, theirs = one.head.settings, other.head.settings
-    names = [name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)]
-    return f"measured differently: {', '.join(f'{name} {mine.get(name)} and {theirs.get(name)}' for name in names)}" if names else None
+    names = [
+        name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)
+    ]
+    return (
+        f"measured differently: {', '.join(f'{name} {mine.get(name)} and {theirs.get(name)}' for name in names)}"
+        if names
+        else None
+    )
 
 
 def _was_asked(record: Record) -> bool:
@@ -152,7 +177,9 @@ class _Line:
     effect: Effect | None
 
 
-def _lines(arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], known: Sessions | None) -> Iterator[_Line]:
+def _lines(
+    arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], known: Sessions | None
+) -> Iterator[_Line]:
     """Per metric that both sides have of an arm."""
     name = label(arm) + f" {getattr(arm, 'image_size', '')} px"
     metrics = {sample.metric: sample for line in sides[0][arm].rounds for sample in line.samples}
@@ -181,15 +208,25 @@ def _raw(left: Mapping[At, float], right: Mapping[At, float]) -> Estimate:
 def _plain(change: Change, left: Mapping[At, float], right: Mapping[At, float]) -> _Line:
     """What no session changes: each side is as sure as its rounds and processes make it."""
     effect = apart(right, left)
-    return _Line(change if effect else replace(change, reason="too few rounds or processes"), effect)
+    return _Line(
+        change if effect else replace(change, reason="too few rounds or processes"), effect
+    )
 
 
-def _normalised(change: Change, arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], known: Sessions | None) -> _Line:
+def _normalised(
+    change: Change,
+    arm: Arm,
+    sides: tuple[dict[Arm, Record], dict[Arm, Record]],
+    known: Sessions | None,
+) -> _Line:
     """A speed against its own run's reference, with what sessions add to such a ratio."""
     reference = _reference(arm, sides, change.metric)
     if reference is None:
         return _Line(replace(change, reason="the reference, or without one: raw ratio"), None)
-    each = [_effect(_rounds(side, arm, change.metric), _rounds(side, reference, change.metric)) for side in sides]
+    each = [
+        _effect(_rounds(side, arm, change.metric), _rounds(side, reference, change.metric))
+        for side in sides
+    ]
     if each[0] is None or each[1] is None:
         return _Line(replace(change, reason="too few rounds or processes: raw ratio"), None)
     if known is None:
@@ -201,12 +238,16 @@ def _effect(mine: Mapping[At, float], theirs: Mapping[At, float]) -> Effect | No
     return effect_of([(1.0, mine), (-1.0, theirs)])
 
 
-def _reference(arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], metric: str) -> Arm | None:
+def _reference(
+    arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], metric: str
+) -> Arm | None:
     """The arm that both runs can hold this one against: of those that were asked for, else the first of the A/A pair."""
     there = {
         one: record
         for one, record in sides[0].items()
-        if comparable(one, arm) and all(_rounds(side, one, metric) for side in sides) and not _incomparable(record, sides[1][one])
+        if comparable(one, arm)
+        and all(_rounds(side, one, metric) for side in sides)
+        and not _incomparable(record, sides[1][one])
     }
     asked = {one.model: one for one, record in there.items() if _was_asked(record)}
     named = reference_model((one.model, there[one].head.about.family) for one in asked.values())
@@ -215,9 +256,13 @@ def _reference(arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], met
     return next((one for one in there if one.model == SENTINEL[0] and one != arm), None)
 
 
-def judged(lines: list[_Line], known: Sessions | None, refused: list[str], damaged: list[DamagedRecord]) -> Comparison:
+def judged(
+    lines: list[_Line], known: Sessions | None, refused: list[str], damaged: list[DamagedRecord]
+) -> Comparison:
     """Outcomes with Holm's correction over all lines that have an effect; intervals at the level of that correction."""
-    raw = {number: line.effect.p(0.0) for number, line in enumerate(lines) if line.effect is not None}
+    raw = {
+        number: line.effect.p(0.0) for number, line in enumerate(lines) if line.effect is not None
+    }
     corrected, levels = holm(raw), holm_levels(raw, ALPHA)
     changes = []
     widths = []
@@ -228,6 +273,10 @@ def judged(lines: list[_Line], known: Sessions | None, refused: list[str], damag
         ratio = effect.as_ratio_at(levels[number])
         widths.append(math.expm1(effect.half_width(ALPHA / len(raw))))
         better = (effect.value > 0) == (change.better == "higher")
-        outcome: Outcome = "no change" if corrected[number] >= ALPHA else "better" if better else "worse"
+        outcome: Outcome = (
+            "no change" if corrected[number] >= ALPHA else "better" if better else "worse"
+        )
         changes.append(replace(change, ratio=ratio, p=corrected[number], outcome=outcome))
-    return Comparison(changes, refused, known, sorted(widths)[len(widths) // 2] if widths else None, damaged)
+    return Comparison(
+        changes, refused, known, sorted(widths)[len(widths) // 2] if widths else None, damaged
+    )

@@ -58,7 +58,11 @@ def grade(summary: Summary, size: int) -> Grade:
 
 def grades(summary: Summary) -> dict[int, Grade]:
     """The grade of every image size at which something was timed, the largest first; empty where nothing was."""
-    timed = {row.image_size for row in (*summary.rows, *summary.best) if any(quantity.metric in TIMED for quantity in row.fair)}
+    timed = {
+        row.image_size
+        for row in (*summary.rows, *summary.best)
+        if any(quantity.metric in TIMED for quantity in row.fair)
+    }
     return {size: grade(summary, size) for size in sorted(timed, reverse=True)}
 
 
@@ -82,18 +86,35 @@ def _grade(summary: Summary, pair: Estimate | None) -> Grade:
     if reasons:
         return Grade("do not use", f"do not use: {'; '.join(reasons)}", resolves)
     if pair is None or resolves is None:
-        why = "no A/A pair was measured" if pair is None else f"the A/A pair has no interval ({interval(pair)})"
-        return Grade("unchecked", f"unchecked: {why}, so nobody knows what this run can tell apart; nothing is ranked")
+        why = (
+            "no A/A pair was measured"
+            if pair is None
+            else f"the A/A pair has no interval ({interval(pair)})"
+        )
+        return Grade(
+            "unchecked",
+            f"unchecked: {why}, so nobody knows what this run can tell apart; nothing is ranked",
+        )
     word: Word = "good" if resolves <= FINE else "coarse"
-    return Grade(word, f"{word}: this run can tell apart {percent(resolves)} ({_checks(summary, pair, steady)})", resolves)
+    return Grade(
+        word,
+        f"{word}: this run can tell apart {percent(resolves)} ({_checks(summary, pair, steady)})",
+        resolves,
+    )
 
 
 def _far_end(pair: Estimate | None) -> float | None:
     """How far from 1 the A/A interval reaches: bias and width together."""
-    return None if pair is None or not pair.low or pair.high is None else max(pair.high, 1 / pair.low) - 1
+    return (
+        None
+        if pair is None or not pair.low or pair.high is None
+        else max(pair.high, 1 / pair.low) - 1
+    )
 
 
-def _reasons(summary: Summary, pair: Estimate | None, steady: Canary | None, resolves: float | None) -> Iterator[str]:
+def _reasons(
+    summary: Summary, pair: Estimate | None, steady: Canary | None, resolves: float | None
+) -> Iterator[str]:
     """Why no speed of a run should be used."""
     if pair is not None and pair.low is not None and pair.high is not None:
         if pair.low > 1 + OFF or pair.high < 1 / (1 + OFF):
@@ -111,7 +132,10 @@ def _reasons(summary: Summary, pair: Estimate | None, steady: Canary | None, res
 def _checks(summary: Summary, pair: Estimate, steady: Canary | None) -> str:
     parts = [f"A/A pair {interval(pair)}"]
     if steady is not None:
-        parts.append(f"canary varied by {percent(steady.spread)}" + (f", off in {steady.rounds_off} rounds" if steady.rounds_off else ""))
+        parts.append(
+            f"canary varied by {percent(steady.spread)}"
+            + (f", off in {steady.rounds_off} rounds" if steady.rounds_off else "")
+        )
     if summary.disturbed:
         parts.append(f"{summary.disturbed} of {summary.windows} windows disturbed")
     return ", ".join(parts)

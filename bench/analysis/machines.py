@@ -35,8 +35,16 @@ def _machine_folders(results: Path) -> tuple[list[Path], list[UsageError]]:
     found = [folder.parent for folder in below if folder.parent.parent == results]
     if not found:
         if (results / "records").is_dir():
-            raise UsageError(f"--results: {results} is one machine's folder; name the one above it, {results.parent}")
-        raise links[0] if links else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
+            raise UsageError(
+                f"--results: {results} is one machine's folder; name the one above it, {results.parent}"
+            )
+        raise (
+            links[0]
+            if links
+            else UsageError(
+                f"--results: {results} holds no records; `python -m bench run` measures some"
+            )
+        )
     return found, list(links)
 
 
@@ -70,9 +78,14 @@ def _read(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
     for folder in folders:
         records, damaged = read_folder(folder / "records")
         if not any(record.runs for record in records):
-            left_out += damaged or [UsageError(f"{folder}/records: no run in any record; run again")]
+            left_out += damaged or [
+                UsageError(f"{folder}/records: no run in any record; run again")
+            ]
             continue
-        found = [summarise(records, of_studies=all_of_it, name=folder.name) for all_of_it in (False, True)]
+        found = [
+            summarise(records, of_studies=all_of_it, name=folder.name)
+            for all_of_it in (False, True)
+        ]
         summary, everything = (replace(one, imported=more) for one in found)
         machines.append(Machine(folder, summary, everything, list(damaged)))
     return machines, left_out

@@ -76,14 +76,30 @@ def of(timm_name: str | None, image_size: int, more: Sequence[Published] = ()) -
     `more` are imported ones: those of other data sets are left out, and known tags are repetitions.
     """
     known = {(row.architecture, row.tag, row.image_size) for row in rows()}
-    new = [row for row in more if row.dataset == IMAGENET and (row.architecture, row.tag, row.image_size) not in known]
-    found = [row for row in (*rows(), *new) if row.architecture == timm_name and row.image_size == image_size]
+    new = [
+        row
+        for row in more
+        if row.dataset == IMAGENET and (row.architecture, row.tag, row.image_size) not in known
+    ]
+    found = [
+        row
+        for row in (*rows(), *new)
+        if row.architecture == timm_name and row.image_size == image_size
+    ]
     return sorted(found, key=lambda row: -row.top1)
 
 
-def elsewhere(timm_name: str | None, image_size: int, imported: Sequence[Published]) -> list[Published]:
+def elsewhere(
+    timm_name: str | None, image_size: int, imported: Sequence[Published]
+) -> list[Published]:
     """The imported rows of one architecture at one image size that were tested on other data than ImageNet-1k, best first."""
-    found = [row for row in imported if row.dataset != IMAGENET and row.architecture == timm_name and row.image_size == image_size]
+    found = [
+        row
+        for row in imported
+        if row.dataset != IMAGENET
+        and row.architecture == timm_name
+        and row.image_size == image_size
+    ]
     return sorted(found, key=lambda row: -row.top1)
 
 
@@ -113,7 +129,9 @@ def speeds() -> tuple[Speed, ...]:
     """Every published inference speed. Training speeds are left out, and the headline setting that repeats one of the others."""
     with SPEEDS.open(newline="", encoding="utf-8") as file:
         rows = [
-            line for line in csv.DictReader(file) if line["timm_name"] and not line["throughput_device"].startswith(("TRAIN", "RTX4090 "))
+            line
+            for line in csv.DictReader(file)
+            if line["timm_name"] and not line["throughput_device"].startswith(("TRAIN", "RTX4090 "))
         ]
     return tuple(
         Speed(

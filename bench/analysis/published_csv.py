@@ -44,7 +44,10 @@ TIMMS_FILES = {
 """What timm's files of accuracies are of."""
 SPELLINGS = {
     **dict.fromkeys(("imagenet-1k", "imagenet1k", "in1k", "ilsvrc2012"), IMAGENET),
-    **dict.fromkeys(("imagenetv2", "imagenetv2-matched-frequency", "imagenet-v2-matched-frequency"), "imagenet-v2"),
+    **dict.fromkeys(
+        ("imagenetv2", "imagenetv2-matched-frequency", "imagenet-v2-matched-frequency"),
+        "imagenet-v2",
+    ),
     "sketch": "imagenet-sketch",
     "real": "imagenet-real",
 }
@@ -94,7 +97,9 @@ def imported(results: Path) -> Imported:
     return found
 
 
-def import_csv(path: Path, results: Path, source: str | None = None, dataset: str | None = None) -> Kept:
+def import_csv(
+    path: Path, results: Path, source: str | None = None, dataset: str | None = None
+) -> Kept:
     """Check a CSV file and keep its rows among the results; UsageError where it is none, or of an unknown data set."""
     read = parsed(path, source, _spelled(dataset))
     if dataset is not None and not read.found.accuracies:
@@ -112,7 +117,9 @@ def import_csv(path: Path, results: Path, source: str | None = None, dataset: st
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(target, as_csv(columns, rows))
     except OSError as error:
-        raise UsageError(f"import: {target} cannot be written ({error.strerror}); --results names another folder") from None
+        raise UsageError(
+            f"import: {target} cannot be written ({error.strerror}); --results names another folder"
+        ) from None
     kinds = [f"top-1 on {DATASETS.get(name, name)}" for name in datasets]
     kinds += ["inference speed"] if read.found.speeds else []
     kinds += ["training speed"] if read.found.trainings else []
@@ -134,14 +141,20 @@ def _spelled(dataset: str | None) -> str | None:
         return None
     name = " ".join(dataset.lower().split())
     if not re.fullmatch(r"[a-z0-9][a-z0-9 ._:,+-]{0,79}", name):
-        raise UsageError(f"--dataset: {dataset!r} is no name; letters, digits and hyphens are, such as imagenet-a")
+        raise UsageError(
+            f"--dataset: {dataset!r} is no name; letters, digits and hyphens are, such as imagenet-a"
+        )
     return SPELLINGS.get(name, name)
 
 
 def _dataset(line: dict[str, str], path: Path, asked: str | None) -> str:
     """What was asked for has the first word, then the row, then the name of the file; empty where none says it."""
     name = re.sub(r"\s*\(\d+\)$", "", path.stem.lower())  # a browser's second download
-    return asked or SPELLINGS.get(line.get("dataset") or "", line.get("dataset") or "") or TIMMS_FILES.get(name, "")
+    return (
+        asked
+        or SPELLINGS.get(line.get("dataset") or "", line.get("dataset") or "")
+        or TIMMS_FILES.get(name, "")
+    )
 
 
 def _source(line: dict[str, str], path: Path, source: str | None) -> str:
@@ -154,7 +167,9 @@ def parsed(path: Path, source: str | None = None, dataset: str | None = None) ->
     reader = csv.DictReader(io.StringIO(_text(path)))
     try:
         found = Read(list(reader.fieldnames or []))
-        kinds = [kind for kind in (ACCURACY, INFERENCE, TRAINING) if set(kind) <= set(found.columns)]
+        kinds = [
+            kind for kind in (ACCURACY, INFERENCE, TRAINING) if set(kind) <= set(found.columns)
+        ]
         if not kinds:
             raise UsageError(
                 f"import: {path} has the columns {', '.join(found.columns[:8]) or 'of no table'}; timm's result files have "
@@ -166,12 +181,21 @@ def parsed(path: Path, source: str | None = None, dataset: str | None = None) ->
     except csv.Error as error:
         raise UsageError(f"import: {path} is no CSV file ({error})") from None
     if not found.lines:
-        raise UsageError(f"import: {path}: {found.left_out}" if found.refused else f"import: {path} has a header and no rows")
+        raise UsageError(
+            f"import: {path}: {found.left_out}"
+            if found.refused
+            else f"import: {path} has a header and no rows"
+        )
     return found
 
 
 def _add(
-    found: Read, line: dict[str, str], kinds: Sequence[tuple[str, ...]], path: Path, source: str | None, dataset: str | None
+    found: Read,
+    line: dict[str, str],
+    kinds: Sequence[tuple[str, ...]],
+    path: Path,
+    source: str | None,
+    dataset: str | None,
 ) -> Iterator[str]:
     """Add a row to what was found; yields why nothing of it can be used."""
     if None in line:
@@ -201,12 +225,16 @@ def _text(path: Path) -> str:
     try:
         known = files.regular(path)
         if known is not None and known.st_size > LARGEST:
-            raise UsageError(f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less than 32")
+            raise UsageError(
+                f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less than 32"
+            )
         return files.read(path).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"import: {path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise UsageError(f"import: {path} is no text; a CSV file with timm's columns would work") from None
+        raise UsageError(
+            f"import: {path} is no text; a CSV file with timm's columns would work"
+        ) from None
 
 
 def _number(line: dict[str, str], name: str, low: float, high: float) -> float:
@@ -236,7 +264,12 @@ def _accuracy(line: dict[str, str], source: str, dataset: str) -> Published:
 
 def _more_data(tag: str) -> bool:
     """What timm's tags say of the data: anything but `in1k` alone, and ImageNet-1k at the end of a longer way."""
-    return bool(re.search(r"in21k|in22k|in12k|ig1b|ig965m|laion|jft|yfcc|lvd|openai|webli|merged|dfn|datacomp|metaclip", tag))
+    return bool(
+        re.search(
+            r"in21k|in22k|in12k|ig1b|ig965m|laion|jft|yfcc|lvd|openai|webli|merged|dfn|datacomp|metaclip",
+            tag,
+        )
+    )
 
 
 def _speed(line: dict[str, str], kind: tuple[str, ...], source: str, stem: str) -> Speed:

@@ -71,7 +71,14 @@ def places(summary: Summary) -> list[Place]:
     """Every row whose counts, speed and ceilings are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        precision = next((part for name in row.policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES), "fp32")
+        precision = next(
+            (
+                part
+                for name in row.policy.split("+")
+                if (part := name.removesuffix("_autocast")) in BYTES
+            ),
+            "fp32",
+        )
         probe = summary.probe(precision)
         if probe is not None and (place := _place(row, precision, probe)):
             found.append(place)
@@ -92,4 +99,13 @@ def _place(row: Row, precision: str, probe: Probe) -> Place | None:
     seconds = {"arithmetic": macs / matmul, "memory": size / copy}
     bound = max(seconds, key=lambda name: seconds[name])
     rate = speeds[batch] * macs
-    return Place(row, precision, batch, rate, rate / matmul, macs / size, bound, speeds[batch] * seconds[bound])
+    return Place(
+        row,
+        precision,
+        batch,
+        rate,
+        rate / matmul,
+        macs / size,
+        bound,
+        speeds[batch] * seconds[bound],
+    )

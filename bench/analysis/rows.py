@@ -61,7 +61,9 @@ class Row:
 
     def quantity(self, metric: str) -> Quantity | None:
         """What a metric was measured as; of several batch sizes the largest."""
-        return max((quantity for quantity in self.values if quantity.metric == metric), default=None)
+        return max(
+            (quantity for quantity in self.values if quantity.metric == metric), default=None
+        )
 
     def value(self, metric: str) -> Estimate | None:
         """The estimate of a metric; of several batch sizes the largest's."""
@@ -70,7 +72,11 @@ class Row:
 
     def by_batch(self, metric: str) -> dict[int, float]:
         """The medians of a metric by batch size."""
-        return {quantity.batch_size: value.value for quantity, value in self.values.items() if quantity.metric == metric}
+        return {
+            quantity.batch_size: value.value
+            for quantity, value in self.values.items()
+            if quantity.metric == metric
+        }
 
 
 @dataclass(kw_only=True)
@@ -105,12 +111,22 @@ class Accuracy:
     @property
     def name(self) -> str:
         """The model with what tells its weights from others."""
-        return self.model + (f"@{self.arm.weights}" if self.arm.weights else f" ({self.arm.checkpoint})" if self.arm.checkpoint else "")
+        return self.model + (
+            f"@{self.arm.weights}"
+            if self.arm.weights
+            else f" ({self.arm.checkpoint})"
+            if self.arm.checkpoint
+            else ""
+        )
 
     def says(self, name: str) -> float | None:
         """A number that the training says of itself; none of its times where others shared the machine."""
         found = self.detail.get(name)
-        return None if found is None or (name in TIMES and self.detail.get("beside", 1) > 1) else float(found)
+        return (
+            None
+            if found is None or (name in TIMES and self.detail.get("beside", 1) > 1)
+            else float(found)
+        )
 
     @property
     def status(self) -> str:

@@ -30,11 +30,19 @@ def processes_behind(rows: Iterable[Row]) -> list[int]:
 
 def without_interval(rows: Iterable[Row]) -> list[str]:
     """Those of which a speed has no interval: it was taken in one process, or in too few rounds."""
-    return [row.name for row in rows if any(row.values[quantity].low is None for quantity in row.fair if quantity.metric in TIMED)]
+    return [
+        row.name
+        for row in rows
+        if any(
+            row.values[quantity].low is None for quantity in row.fair if quantity.metric in TIMED
+        )
+    ]
 
 
 def _timed(rows: Iterable[Row]) -> list[dict[tuple[str, int], InProcess]]:
-    return [values for row in rows for quantity, values in row.fair.items() if quantity.metric in TIMED]
+    return [
+        values for row in rows for quantity, values in row.fair.items() if quantity.metric in TIMED
+    ]
 
 
 def sentinel(summary: Summary, size: int | None = None) -> Estimate | None:
@@ -43,15 +51,23 @@ def sentinel(summary: Summary, size: int | None = None) -> Estimate | None:
     return paired_ratio(*pair) if pair else None
 
 
-def sentinel_rounds(rows: Iterable[Row], size: int | None = None) -> tuple[Rounds[Any], Rounds[Any]] | None:
+def sentinel_rounds(
+    rows: Iterable[Row], size: int | None = None
+) -> tuple[Rounds[Any], Rounds[Any]] | None:
     """The rounds of both, the second name's first."""
     rows = [row for row in rows if size in (None, row.image_size)]
     left, right = ([row for row in rows if row.model == name] for name in reversed(SENTINEL))
     found = [
-        (len(one.fair[quantity].keys() & other.fair[quantity].keys()), quantity.metric, one.fair[quantity], other.fair[quantity])
+        (
+            len(one.fair[quantity].keys() & other.fair[quantity].keys()),
+            quantity.metric,
+            one.fair[quantity],
+            other.fair[quantity],
+        )
         for one in left
         for other in right
-        if (one.policy, one.image_size, one.device) == (other.policy, other.image_size, other.device)
+        if (one.policy, one.image_size, one.device)
+        == (other.policy, other.image_size, other.device)
         for quantity in one.fair.keys() & other.fair.keys()
         if quantity.metric in TIMED
     ]

@@ -38,17 +38,35 @@ class Sessions:
     def added(self, before: Effect, after: Effect) -> Effect:
         """The change between two effects of different sessions. Degrees of freedom by Satterthwaite (1946)."""
         session = self.variance * (1 / before.runs + 1 / after.runs)
-        parts = [(before.error**2, before.freedom), (after.error**2, after.freedom), (session, float(self.runs))]
+        parts = [
+            (before.error**2, before.freedom),
+            (after.error**2, after.freedom),
+            (session, float(self.runs)),
+        ]
         variance = sum(part for part, _ in parts)
-        freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
-        fewest = None if before.processes is None or after.processes is None else min(before.processes, after.processes)
-        return Effect(after.value - before.value, math.sqrt(variance), freedom, before.n + after.n, fewest)
+        freedom = (
+            variance**2 / sum(part**2 / free for part, free in parts)
+            if variance
+            else sum(free for _, free in parts)
+        )
+        fewest = (
+            None
+            if before.processes is None or after.processes is None
+            else min(before.processes, after.processes)
+        )
+        return Effect(
+            after.value - before.value, math.sqrt(variance), freedom, before.n + after.n, fewest
+        )
 
 
 def pairs_of(records: Sequence[Record]) -> list[Effect]:
     """The logarithm of the A/A ratio, run by run: of several pairs in a run that with the most rounds."""
     found: dict[str, Effect] = {}
-    speeds = [(record, record.arm) for record in records if isinstance(record.arm, SpeedArm) and record.arm.mode == "inference"]
+    speeds = [
+        (record, record.arm)
+        for record in records
+        if isinstance(record.arm, SpeedArm) and record.arm.mode == "inference"
+    ]
     for left, arm in speeds:
         for right, other in speeds:
             if (arm.model, other.model) != SENTINEL or _how(arm) != _how(other):
@@ -68,7 +86,9 @@ def _by_run(left: Record, right: Record) -> list[tuple[str, Effect]]:
     for metric in TIMED:
         one, other = (fair_per_round(record, metric, MEASURED) for record in (left, right))
         for run in {run for run, _ in one.keys() & other.keys()}:
-            sides = [{at: value for at, value in side.items() if at[0] == run} for side in (one, other)]
+            sides = [
+                {at: value for at, value in side.items() if at[0] == run} for side in (one, other)
+            ]
             if effect := effect_of([(1.0, sides[1]), (-1.0, sides[0])]):
                 found.append((run, effect))
     return found
@@ -79,5 +99,8 @@ def sessions(left: Sequence[Effect], right: Sequence[Effect]) -> Sessions | None
     if not left or not right:
         return None
     pairs = [*left, *right]
-    found, own = (statistics.fmean(values) for values in ([one.value**2 for one in pairs], [one.error**2 for one in pairs]))
+    found, own = (
+        statistics.fmean(values)
+        for values in ([one.value**2 for one in pairs], [one.error**2 for one in pairs])
+    )
     return Sessions(max(found, own), len(pairs))

@@ -20,7 +20,9 @@ from bench.stats.paired import level
 from bench.stats.reference import SENTINEL
 
 
-def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str | None = None) -> Summary:
+def summarise(
+    records: Iterable[Record], *, of_studies: bool = False, name: str | None = None
+) -> Summary:
     """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note.
 
     `of_studies`: with what was measured for studies alone, which would bury the rest of a report. `name`: what to call the
@@ -28,22 +30,36 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
     """
     records = [record for record in records if record.runs]
     assert records, "nothing to summarise"
-    newest = max((run for record in records for run in record.runs), key=lambda run: run.started).machine
+    newest = max(
+        (run for record in records for run in record.runs), key=lambda run: run.started
+    ).machine
     kept = [record.within(newest.fingerprint) for record in records]
-    notes = [f"{record.path.name}: its torn last line was left out" for record in records if record.torn]
+    notes = [
+        f"{record.path.name}: its torn last line was left out" for record in records if record.torn
+    ]
     if older := sum(1 for record in kept if not record.runs):
-        notes.append(f"{older} records were measured under another state of this machine (versions, threads) and are not shown")
+        notes.append(
+            f"{older} records were measured under another state of this machine (versions, threads) and are not shown"
+        )
     kept = _newest_of_each([record for record in kept if record.runs])
     studied = {asked for record in kept for asked in _studied(record)}
     if not of_studies:
-        kept = [record for record in kept if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)]
+        kept = [
+            record
+            for record in kept
+            if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)
+        ]
     kept, notes = _of_one_protocol(kept, notes)
     speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
     asked = [record for record in speeds if _was_asked(record)]
     rows = _rows(asked, MEASURED)
     for record in kept:
         if isinstance(record.arm, CountArm):
-            of_shape = [row for row in rows if (row.model, row.image_size) == (record.arm.model, record.arm.image_size)]
+            of_shape = [
+                row
+                for row in rows
+                if (row.model, row.image_size) == (record.arm.model, record.arm.image_size)
+            ]
             if not of_shape:
                 rows.append(_counted_only(record, record.arm))
             for row in of_shape or rows[-1:]:
@@ -55,12 +71,17 @@ def summarise(records: Iterable[Record], *, of_studies: bool = False, name: str 
         best=_chosen(_rows(asked, ("confirm",))),
         sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),
         probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
-        accuracies=[_accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)],
+        accuracies=[
+            _accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)
+        ],
         disturbed=sum(sample.disturbed is not None for sample in windows),
         windows=len(windows),
         notes=notes,
         studied=studied,
-        protocols={(str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol"))) for record in kept},
+        protocols={
+            (str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol")))
+            for record in kept
+        },
     )
 
 
@@ -93,7 +114,13 @@ def _rows(records: list[Record], phases: Sequence[str]) -> list[Row]:
         arm = record.arm
         assert isinstance(arm, SpeedArm)
         key = (arm.model, arm.image_size, arm.policy, arm.device)
-        row = Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy=arm.policy, device=arm.device)
+        row = Row(
+            model=arm.model,
+            about=record.head.about,
+            image_size=arm.image_size,
+            policy=arm.policy,
+            device=arm.device,
+        )
         _add_speeds(rows.setdefault(key, row), record, arm, phases)
     return list(rows.values())
 
@@ -101,7 +128,10 @@ def _rows(records: list[Record], phases: Sequence[str]) -> list[Row]:
 def _chosen(rows: list[Row]) -> list[Row]:
     """Of rows that were measured to confirm a choice the newest choice of each model; handwritten ones are no choice."""
     newest: dict[tuple[str, int, str], Row] = {}
-    for row in sorted((row for row in rows if row.rounds), key=lambda row: max(at for values in row.rounds.values() for at in values)):
+    for row in sorted(
+        (row for row in rows if row.rounds),
+        key=lambda row: max(at for values in row.rounds.values() for at in values),
+    ):
         newest[row.model, row.image_size, row.policy if row.handwritten else ""] = row
     return list(newest.values())
 
@@ -110,7 +140,11 @@ def _newest_of_each(records: list[Record]) -> list[Record]:
     """One record per arm: an edited model file or a changed protocol makes a new key, and the old one is history."""
     newest: dict[Arm, Record] = {}
     for record in sorted(records, key=lambda record: record.runs[-1].started):
-        arm = record.arm if isinstance(record.arm, ProbeArm) else msgspec.structs.replace(record.arm, source=None)
+        arm = (
+            record.arm
+            if isinstance(record.arm, ProbeArm)
+            else msgspec.structs.replace(record.arm, source=None)
+        )
         newest[arm] = record
     chosen = {record.path for record in newest.values()}
     return [record for record in records if record.path in chosen]
@@ -137,7 +171,9 @@ def _of_one_protocol(records: list[Record], notes: list[str]) -> tuple[list[Reco
 
 def _counted_only(record: Record, arm: CountArm) -> Row:
     """A row for a model whose speed was not measured."""
-    return Row(model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device="")
+    return Row(
+        model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device=""
+    )
 
 
 def _probe(record: Record, arm: ProbeArm) -> Probe:
@@ -153,7 +189,11 @@ def _probe(record: Record, arm: ProbeArm) -> Probe:
 def _shapes(record: Record, metric: str, phases: Sequence[str]) -> dict[tuple[str, int], str]:
     """By (run, round) the shape that was the fastest, where several were tried."""
     found = samples(record, metric, phases)
-    return {(line.run, line.round): str(sample.detail["shape"]) for line, sample in found if "shape" in sample.detail}
+    return {
+        (line.run, line.round): str(sample.detail["shape"])
+        for line, sample in found
+        if "shape" in sample.detail
+    }
 
 
 def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
@@ -186,7 +226,9 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
     row.handwritten |= any(run.setup.get("handwritten") is True for run in record.runs)
     row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
     row.records.append(record.path.name)
-    _add_trouble(row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}")
+    _add_trouble(
+        row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}"
+    )
 
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
@@ -200,7 +242,9 @@ def _add_trouble(row: Row, record: Record, where: str) -> None:
 def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
     """The accuracies among some records, each as its last run's machine measured it."""
     latest = [record.latest() for record in records if record.runs]
-    return [_accuracy(record, record.arm) for record in latest if isinstance(record.arm, AccuracyArm)]
+    return [
+        _accuracy(record, record.arm) for record in latest if isinstance(record.arm, AccuracyArm)
+    ]
 
 
 def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
@@ -223,5 +267,9 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
 
 def _file_of(record: Record, metric: str) -> str | None:
     """The file of arrays beside the newest round that has a metric."""
-    files = [line.arrays for line in record.rounds if any(sample.metric == metric for sample in line.samples)]
+    files = [
+        line.arrays
+        for line in record.rounds
+        if any(sample.metric == metric for sample in line.samples)
+    ]
     return files[-1] if files else None

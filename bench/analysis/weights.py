@@ -28,7 +28,15 @@ def find(name: str, rows: list[Accuracy]) -> Accuracy:
     found = [
         row
         for row in rows
-        if name in (spelled(row), row.name, row.path.stem, row.path.name, str(row.path), row.path.stem.rpartition(".")[2])
+        if name
+        in (
+            spelled(row),
+            row.name,
+            row.path.stem,
+            row.path.name,
+            str(row.path),
+            row.path.stem.rpartition(".")[2],
+        )
     ]
     if len(found) == 1:
         return found[0]
@@ -37,7 +45,9 @@ def find(name: str, rows: list[Accuracy]) -> Accuracy:
             f"--compare: {name!r} means {len(found)} sets of weights; name one by its key: {', '.join(_with_key(row) for row in found)}"
         )
     known = ", ".join(_with_key(row) for row in rows[:8]) or "none"
-    raise UsageError(f"--compare: no evaluated weights {name!r}; there are {known}{' ...' if len(rows) > 8 else ''}")
+    raise UsageError(
+        f"--compare: no evaluated weights {name!r}; there are {known}{' ...' if len(rows) > 8 else ''}"
+    )
 
 
 def _with_key(row: Accuracy) -> str:

@@ -29,11 +29,26 @@ from bench.measure.gpu import gpu_for
 Status = Literal["ok", "note", "missing", "wrong", "unfit"]
 NEEDED = ("torch", "torchvision", "timm", "fvcore")
 OPTIONAL = (
-    ("triton", "triton", "the policy fused and torch.compile on a GPU", "comes with PyTorch for CUDA on Linux"),
-    ("pynvml", "nvidia-ml-py", "clocks, power and energy of an NVIDIA GPU", "pip install 'convmixer-bench[gpu]'"),
+    (
+        "triton",
+        "triton",
+        "the policy fused and torch.compile on a GPU",
+        "comes with PyTorch for CUDA on Linux",
+    ),
+    (
+        "pynvml",
+        "nvidia-ml-py",
+        "clocks, power and energy of an NVIDIA GPU",
+        "pip install 'convmixer-bench[gpu]'",
+    ),
     ("datasets", "datasets", "--data hfds:NAME", "pip install 'convmixer-bench[data]'"),
     ("ray", "ray", "--launcher ray", "pip install 'convmixer-bench[scale]'"),
-    ("tensorboard", "tensorboard", "TensorBoard's files beside a training's log", "pip install tensorboard"),
+    (
+        "tensorboard",
+        "tensorboard",
+        "TensorBoard's files beside a training's log",
+        "pip install tensorboard",
+    ),
 )
 ROOM, MEMORY = 5e9, 4e9
 """Bytes of disk and of memory below which a comparison may not get far."""
@@ -54,13 +69,17 @@ class Finding:
     remedy: str = ""
 
 
-def examine(*, device: str, results: Path, seconds: float, now: Callable[[], float] = time.perf_counter) -> Iterator[Finding]:
+def examine(
+    *, device: str, results: Path, seconds: float, now: Callable[[], float] = time.perf_counter
+) -> Iterator[Finding]:
     """Every finding, the noise reading of `seconds` last. UsageError where there is no such device."""
     if not 0 < seconds <= 600:
         raise UsageError(f"--seconds: {seconds:g} is no time for a noise reading; 10 is usual")
     python = platform.python_version()
     right = (3, 10) <= sys.version_info[:2] <= (3, 13)
-    yield Finding("Python", "ok" if right else "wrong", python, "" if right else "3.10 to 3.13 are supported")
+    yield Finding(
+        "Python", "ok" if right else "wrong", python, "" if right else "3.10 to 3.13 are supported"
+    )
     usable = True
     for finding in _packages():
         usable = usable and finding.status == "ok"
@@ -82,9 +101,18 @@ def _packages() -> Iterator[Finding]:
             importlib.import_module(name)
             yield Finding(name, "ok", _version(name))
         except ImportError as error:
-            yield Finding(name, "wrong", one_line(error), f"pip install --upgrade torch torchvision {name}")
-        except Exception as error:  # a torchvision that was built for another torch fails in its own ways
-            yield Finding(name, "wrong", one_line(error), "pip install --upgrade torch torchvision, both from the same index")
+            yield Finding(
+                name, "wrong", one_line(error), f"pip install --upgrade torch torchvision {name}"
+            )
+        except (
+            Exception
+        ) as error:  # a torchvision that was built for another torch fails in its own ways
+            yield Finding(
+                name,
+                "wrong",
+                one_line(error),
+                "pip install --upgrade torch torchvision, both from the same index",
+            )
 
 
 def _optional() -> Iterator[Finding]:
@@ -107,7 +135,12 @@ def _compiler() -> Iterator[Finding]:
     if found:
         yield Finding("C++ compiler", "ok", found)
     else:
-        yield Finding("C++ compiler", "missing", "needed for policies with compile on a CPU", "apt-get install g++")
+        yield Finding(
+            "C++ compiler",
+            "missing",
+            "needed for policies with compile on a CPU",
+            "apt-get install g++",
+        )
 
 
 def _room(results: Path) -> Iterator[Finding]:
@@ -115,12 +148,23 @@ def _room(results: Path) -> Iterator[Finding]:
     while not there.exists():
         there = there.parent
     writable = os.access(there, os.W_OK)
-    yield Finding("results folder", "ok" if writable else "wrong", str(results), "" if writable else "give another --results")
-    for what, place in (("disk for results", there), ("disk for temporary files", Path(tempfile.gettempdir()))):
+    yield Finding(
+        "results folder",
+        "ok" if writable else "wrong",
+        str(results),
+        "" if writable else "give another --results",
+    )
+    for what, place in (
+        ("disk for results", there),
+        ("disk for temporary files", Path(tempfile.gettempdir())),
+    ):
         free = shutil.disk_usage(place).free
         enough = free >= ROOM
         yield Finding(
-            what, "ok" if enough else "note", f"{free / 1e9:.1f} GB free", "" if enough else "trainings keep weights and checkpoints"
+            what,
+            "ok" if enough else "note",
+            f"{free / 1e9:.1f} GB free",
+            "" if enough else "trainings keep weights and checkpoints",
         )
 
 
@@ -128,20 +172,40 @@ def _device(device: str) -> Iterator[Finding]:
     import torch
 
     machine = environment.describe(device, installation="none")
-    about = f"{machine.hardware}, {machine.cores} threads" if machine.accelerator is None else machine.accelerator
+    about = (
+        f"{machine.hardware}, {machine.cores} threads"
+        if machine.accelerator is None
+        else machine.accelerator
+    )
     yield Finding("device", "ok", f"{device}: {about}")
     if device.startswith("cuda"):
-        yield Finding("driver", "ok", f"{machine.versions['driver']}, CUDA {machine.versions['cuda']}, cuDNN {machine.versions['cudnn']}")
+        yield Finding(
+            "driver",
+            "ok",
+            f"{machine.versions['driver']}, CUDA {machine.versions['cuda']}, cuDNN {machine.versions['cudnn']}",
+        )
         gpu = gpu_for(device)
         if gpu is None:
-            yield Finding("other GPU users", "missing", "cannot be read", "pip install 'convmixer-bench[gpu]'")
+            yield Finding(
+                "other GPU users", "missing", "cannot be read", "pip install 'convmixer-bench[gpu]'"
+            )
         else:
             others = gpu.others({os.getpid()})
             text = f"processes {', '.join(map(str, others))}" if others else "none"
-            yield Finding("other GPU users", "note" if others else "ok", text, "speeds will be theirs too; wait for them" if others else "")
+            yield Finding(
+                "other GPU users",
+                "note" if others else "ok",
+                text,
+                "speeds will be theirs too; wait for them" if others else "",
+            )
     elif shutil.which("nvidia-smi"):
         reason = "this PyTorch has no CUDA" if torch.version.cuda is None else "PyTorch sees no GPU"
-        yield Finding("GPU", "wrong", f"nvidia-smi is here, but {reason}", "check `nvidia-smi`, and install PyTorch for its CUDA version")
+        yield Finding(
+            "GPU",
+            "wrong",
+            f"nvidia-smi is here, but {reason}",
+            "check `nvidia-smi`, and install PyTorch for its CUDA version",
+        )
 
 
 def _memory(device: str) -> Iterator[Finding]:
@@ -162,7 +226,12 @@ def _others() -> Iterator[Finding]:
         "others are computing; speeds beside them are marked as disturbed" if busy else "",
     )
     if threads := os.environ.get("OMP_NUM_THREADS"):
-        yield Finding("OMP_NUM_THREADS", "note", threads, "not used: every worker takes all processors that it may")
+        yield Finding(
+            "OMP_NUM_THREADS",
+            "note",
+            threads,
+            "not used: every worker takes all processors that it may",
+        )
 
 
 def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_counter) -> Finding:
@@ -192,14 +261,18 @@ def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_coun
     cuts = statistics.quantiles(speeds, n=20)
     spread = (cuts[-1] - cuts[0]) / statistics.median(speeds)
     unfit = spread > UNSTEADY or disturbed > MOST_OFF * len(speeds)
-    status: Status = "unfit" if unfit else "ok" if spread < NOISY and disturbed * 5 < len(speeds) else "note"
+    status: Status = (
+        "unfit" if unfit else "ok" if spread < NOISY and disturbed * 5 < len(speeds) else "note"
+    )
     word = "quiet" if spread < QUIET else "usable" if spread < NOISY else "noisy"
     return Finding(
         "noise",
         status,
         f"{word}: {len(speeds)} windows of a matrix product, nine tenths of them in a range of {spread:.1%} of the median, "
         f"{disturbed} disturbed by others; {statistics.median(speeds) / 1e9:.0f} GMAC/s",
-        "" if status == "ok" else "close other programs; `python -m bench selfcheck` says what can still be told apart here",
+        ""
+        if status == "ok"
+        else "close other programs; `python -m bench selfcheck` says what can still be told apart here",
     )
 
 

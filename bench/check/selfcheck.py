@@ -91,8 +91,14 @@ class Verdict:
     @property
     def overlaps(self) -> bool:
         """Whether what was measured beside load agrees with what the quiet machine shows over its own runs."""
-        low, high = (bound([getattr(one, side) or math.nan for one in self.quiet]) for bound, side in ((min, "low"), (max, "high")))
-        return all(one.low is not None and one.high is not None and one.low <= high and low <= one.high for one in self.loaded)
+        low, high = (
+            bound([getattr(one, side) or math.nan for one in self.quiet])
+            for bound, side in ((min, "low"), (max, "high"))
+        )
+        return all(
+            one.low is not None and one.high is not None and one.low <= high and low <= one.high
+            for one in self.loaded
+        )
 
     @property
     def enough_covered(self) -> bool:
@@ -114,7 +120,9 @@ class Verdict:
 class Silence:
     """A watcher that wants to know nothing."""
 
-    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+    def step(
+        self, name: str, arm: str, done: int, total: int, seconds_left: float | None
+    ) -> None: ...
 
     def figure(self, arm: Arm, sample: Sample) -> None: ...
 
@@ -132,7 +140,9 @@ class SelfCheck:
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
-            raise UsageError(f"--minutes: {self.minutes:g} is not a time; 8 gives about fifty repetitions on most machines")
+            raise UsageError(
+                f"--minutes: {self.minutes:g} is not a time; 8 gives about fifty repetitions on most machines"
+            )
         self.device = machine.resolve_device(self.device)
         self.kind = self.device.partition(":")[0]
         self.state = State(gpu_for(self.device), device=self.device)
@@ -142,7 +152,9 @@ class SelfCheck:
         """All questions, within about `minutes`."""
         start, seconds = self.now(), 60 * self.minutes
         alike = self._alike(start + SHARE_AA * seconds)
-        self.tell(f"{len(alike.ratios)} comparisons of a network with itself: {alike.covered} intervals hold 1")
+        self.tell(
+            f"{len(alike.ratios)} comparisons of a network with itself: {alike.covered} intervals hold 1"
+        )
         known = self._known(SHARE_KNOWN * seconds)
         self.tell(f"the network twice a call: {known.value:.3f} times as long")
         each = max(5.0, (start + seconds - self.now()) / (2 * REPEATS))
@@ -162,7 +174,9 @@ class SelfCheck:
                     self._open(lane)
                 self._rounds(lanes, most=ROUNDS)
                 found.ratios.append(_ratio(lanes))
-                found.p_values.append(p_value(*(lane.all_values("throughput") for lane in lanes)) or 0.0)
+                found.p_values.append(
+                    p_value(*(lane.all_values("throughput") for lane in lanes)) or 0.0
+                )
             finally:
                 for lane in lanes:
                     lane.close()
@@ -209,11 +223,19 @@ class SelfCheck:
             batch_size=BATCH[self.kind],
         )
         settings = SPEED_SETTINGS if window is None else {**SPEED_SETTINGS, "window_s": window}
-        task = Task(arm=arm, metrics=(metrics.get("throughput"),), settings=settings, about=About(family="check"), seed=0)
+        task = Task(
+            arm=arm,
+            metrics=(metrics.get("throughput"),),
+            settings=settings,
+            about=About(family="check"),
+            seed=0,
+        )
         return Lane(task, lambda line: None)
 
     def _open(self, lane: Lane) -> bool:
-        lane.open(lambda: self.open_worker(Job(lane.arm, self.device, 0, machine.cores())), self.now)
+        lane.open(
+            lambda: self.open_worker(Job(lane.arm, self.device, 0, machine.cores())), self.now
+        )
         return True
 
 

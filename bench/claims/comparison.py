@@ -103,7 +103,11 @@ class Answer:
             return "fragile"
         one = self.apart < 2
         return (
-            ("holds in one case" if one else "robust") if holds else ("fails in one case" if one else "reversed") if fails else "undecided"
+            ("holds in one case" if one else "robust")
+            if holds
+            else ("fails in one case" if one else "reversed")
+            if fails
+            else "undecided"
         )
 
 
@@ -118,7 +122,9 @@ def answer(text: str, on: On, results: Path) -> Answer:
     summaries = [machine.everything for machine in machines]
     found = sorted(_conditions(left, right, on, summaries), key=lambda one: one.ratio.value)
     if not found:
-        raise UsageError(_nothing(left, right, on, summaries) + (f"; left out: {damaged[0]}" if damaged else ""))
+        raise UsageError(
+            _nothing(left, right, on, summaries) + (f"; left out: {damaged[0]}" if damaged else "")
+        )
     return Answer(left, right, on, found, flips(found), damaged)
 
 
@@ -128,24 +134,36 @@ def _machines(results: Path) -> tuple[list[Machine], list[UsageError]]:
         return [], []
     machines, damaged = read_each(results)
     files = machines[0].summary.imported.problems if machines else []
-    return machines, [*damaged, *(error for machine in machines for error in machine.damaged), *map(UsageError, files)]
+    return machines, [
+        *damaged,
+        *(error for machine in machines for error in machine.damaged),
+        *map(UsageError, files),
+    ]
 
 
 def _nothing(left: str, right: str, on: str, summaries: list[Summary]) -> str:
     """What to say where no condition has both."""
     known = {row.model for summary in summaries for row in summary.rows} | set(TIMM_NAMES)
-    known |= {row.model for summary in summaries for row in summary.accuracies} | {row.architecture for row in published.rows()}
+    known |= {row.model for summary in summaries for row in summary.accuracies} | {
+        row.architecture for row in published.rows()
+    }
     for name in (left, right):
         bare = name.partition("@")[0]
         if bare not in known:
             close = difflib.get_close_matches(bare, sorted(known), n=1, cutoff=0.5)
-            return f"claim: nothing is recorded or published of {bare!r}" + (f"; did you mean {close[0]}?" if close else "")
+            return f"claim: nothing is recorded or published of {bare!r}" + (
+                f"; did you mean {close[0]}?" if close else ""
+            )
     return f"claim: no condition has the {on} of both {left} and {right}; `bench run --models {left},{right}` measures one"
 
 
 def _conditions(left: str, right: str, on: On, summaries: list[Summary]) -> Iterator[Condition]:
     for summary in summaries:
-        yield from _measured_top1(left, right, summary) if on == "top1" else _measured_speed(left, right, on, summary)
+        yield from (
+            _measured_top1(left, right, summary)
+            if on == "top1"
+            else _measured_speed(left, right, on, summary)
+        )
     if on == "top1":
         yield from _published_top1(left, right, summaries)
     elif on == "throughput":
@@ -169,8 +187,18 @@ def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator
             first, second = (other, one) if quantity.better == "lower" else (one, other)
             ratio = paired_ratio(first.fair[quantity], second.fair[quantity])
             if ratio is not None:
-                factors = _where(summary) | {"policy": policy, "batch": str(quantity.batch_size), "px": str(size)}
-                yield Condition(factors, ratio, False, timed=on != "memory", trusted=on == "memory" or grade(summary, size).marks)
+                factors = _where(summary) | {
+                    "policy": policy,
+                    "batch": str(quantity.batch_size),
+                    "px": str(size),
+                }
+                yield Condition(
+                    factors,
+                    ratio,
+                    False,
+                    timed=on != "memory",
+                    trusted=on == "memory" or grade(summary, size).marks,
+                )
 
 
 def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:
@@ -180,11 +208,28 @@ def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Conditio
             for other, theirs in rows.items():
                 if not (_named(left, one) and _named(right, other)) or not mine or not theirs:
                     continue
-                tags = {f"weights of {name.partition('@')[0]}": name.partition("@")[2] for name in (one, other)}
-                factors = {"data": data, "labels": labels, "recipe": recipe, "tuning": tuning or "as is", "budget": stretched}
+                tags = {
+                    f"weights of {name.partition('@')[0]}": name.partition("@")[2]
+                    for name in (one, other)
+                }
+                factors = {
+                    "data": data,
+                    "labels": labels,
+                    "recipe": recipe,
+                    "tuning": tuning or "as is",
+                    "budget": stretched,
+                }
                 trained = f" {data} {labels} {recipe} {tuning} {stretched}"  # other trainings are other weights
-                rests_on = (one if "@" in one else one + trained, other if "@" in other else other + trained)
-                yield Condition(_where(summary) | factors | tags, _ratio_of(mine, theirs), False, rests_on=rests_on)
+                rests_on = (
+                    one if "@" in one else one + trained,
+                    other if "@" in other else other + trained,
+                )
+                yield Condition(
+                    _where(summary) | factors | tags,
+                    _ratio_of(mine, theirs),
+                    False,
+                    rests_on=rests_on,
+                )
 
 
 def _named(asked: str, name: str) -> bool:
@@ -195,11 +240,15 @@ def _named(asked: str, name: str) -> bool:
 def _ratio_of(mine: list[Accuracy], theirs: list[Accuracy]) -> Estimate:
     """Of two accuracies: over seeds where both have several, else by their images alone."""
     values = [[one.top1.value for one in side if one.top1] for side in (mine, theirs)]
-    if all(len(side) > 1 for side in values) and all(value > 0 for side in values for value in side):
+    if all(len(side) > 1 for side in values) and all(
+        value > 0 for side in values for value in side
+    ):
         effect = difference(*([math.log(value) for value in side] for side in values))
         assert effect is not None
         return effect.as_ratio
-    return _binomial(values[0][0], values[1][0], mine[0].detail["images"], theirs[0].detail["images"])
+    return _binomial(
+        values[0][0], values[1][0], mine[0].detail["images"], theirs[0].detail["images"]
+    )
 
 
 def _binomial(one: float, other: float, images: int, others: int) -> Estimate:
@@ -220,7 +269,15 @@ def _where(summary: Summary) -> dict[str, str]:
 def _architecture(name: str, summaries: list[Summary]) -> tuple[str, str]:
     """timm's name of an architecture, and the weight tag that was asked for."""
     bare, _, tag = name.partition("@")
-    told = next((row.about.timm_name for summary in summaries for row in summary.rows if row.model == bare and row.about.timm_name), None)
+    told = next(
+        (
+            row.about.timm_name
+            for summary in summaries
+            for row in summary.rows
+            if row.model == bare and row.about.timm_name
+        ),
+        None,
+    )
     return told or TIMM_NAMES.get(bare, bare), tag
 
 
@@ -228,7 +285,11 @@ def _published_top1(left: str, right: str, summaries: list[Summary]) -> Iterator
     sides = []
     for name in (left, right):
         architecture, tag = _architecture(name, summaries)
-        rows = [row for row in published.rows() if row.architecture == architecture and tag in ("", row.tag)]
+        rows = [
+            row
+            for row in published.rows()
+            if row.architecture == architecture and tag in ("", row.tag)
+        ]
         # What papers say without naming weights stands in where no named ones are known.
         sides.append([row for row in rows if row.tag] or rows)
     for one in sides[0]:
@@ -239,9 +300,19 @@ def _published_top1(left: str, right: str, summaries: list[Summary]) -> Iterator
             for name, row in ((left, one), (right, other)):
                 bare = name.partition("@")[0]
                 factors[f"weights of {bare}"] = row.tag or row.source
-                factors[f"more data or a teacher for {bare}"] = "yes" if row.more_data or row.teacher else "no"
-            rests_on = (f"{one.architecture}@{one.tag or one.source}", f"{other.architecture}@{other.tag or other.source}")
-            yield Condition(factors, _binomial(one.top1, other.top1, IMAGENET, IMAGENET), True, rests_on=rests_on)
+                factors[f"more data or a teacher for {bare}"] = (
+                    "yes" if row.more_data or row.teacher else "no"
+                )
+            rests_on = (
+                f"{one.architecture}@{one.tag or one.source}",
+                f"{other.architecture}@{other.tag or other.source}",
+            )
+            yield Condition(
+                factors,
+                _binomial(one.top1, other.top1, IMAGENET, IMAGENET),
+                True,
+                rests_on=rests_on,
+            )
 
 
 def _published_speed(left: str, right: str, summaries: list[Summary]) -> Iterator[Condition]:
@@ -272,8 +343,14 @@ def flips(conditions: list[Condition]) -> list[dict[str, str]]:
             for chosen in combinations([item for item in one.factors.items() if item[1]], size):
                 if chosen in found:
                     continue
-                matching = [other for other in decided if all(other.factors.get(name) == value for name, value in chosen)]
-                found[chosen] = len(matching) if all(other.outcome == minority for other in matching) else 0
+                matching = [
+                    other
+                    for other in decided
+                    if all(other.factors.get(name) == value for name, value in chosen)
+                ]
+                found[chosen] = (
+                    len(matching) if all(other.outcome == minority for other in matching) else 0
+                )
         best = sorted((count, chosen) for chosen, count in found.items() if count)
         if best:
             return [dict(chosen) for _, chosen in reversed(best)]

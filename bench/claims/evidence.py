@@ -73,7 +73,11 @@ class Evidence:
 
     def count(self, model: str, metric: str, image_size: int = 224) -> float | None:
         """Parameters or MACs."""
-        found = [row.value(metric) for row in self.summary.rows if (row.model, row.image_size) == (model, image_size)]
+        found = [
+            row.value(metric)
+            for row in self.summary.rows
+            if (row.model, row.image_size) == (model, image_size)
+        ]
         return next((value.value for value in found if value), None)
 
     def ratio(self, left: Speed, right: Speed, metric: str) -> Estimate | None:
@@ -92,21 +96,38 @@ class Evidence:
         """The same sum without its sureness: of arms that had a single process too."""
         return sum_of(self._parts(parts, metric))
 
-    def share(self, part: Mapping[Speed, float], whole: Mapping[Speed, float], metric: str) -> Effect | None:
+    def share(
+        self, part: Mapping[Speed, float], whole: Mapping[Speed, float], metric: str
+    ) -> Effect | None:
         """One such sum as a share of another, by the delta method; None where either has no interval."""
         both = [self.value(one, metric) for one in (part, whole)]
         if both[0] is None or not both[1]:
             return None
         share = both[0] / both[1]
-        off = self.contrast({one: part.get(one, 0.0) - share * whole.get(one, 0.0) for one in {**part, **whole}}, metric)
-        return off and replace(off, value=share + off.value / both[1], error=off.error / abs(both[1]))
+        off = self.contrast(
+            {one: part.get(one, 0.0) - share * whole.get(one, 0.0) for one in {**part, **whole}},
+            metric,
+        )
+        return off and replace(
+            off, value=share + off.value / both[1], error=off.error / abs(both[1])
+        )
 
-    def _parts(self, parts: Mapping[Speed, float], metric: str) -> list[tuple[float, Mapping[At, float]]]:
+    def _parts(
+        self, parts: Mapping[Speed, float], metric: str
+    ) -> list[tuple[float, Mapping[At, float]]]:
         return [(weight, self.rounds(one, metric)) for one, weight in parts.items() if weight]
 
     # Trainings
 
-    def trainings(self, model: str, data: str, recipe: str, *, tuning: str = lr_search.AS_IS, equalise: str = "epochs") -> list[Accuracy]:
+    def trainings(
+        self,
+        model: str,
+        data: str,
+        recipe: str,
+        *,
+        tuning: str = lr_search.AS_IS,
+        equalise: str = "epochs",
+    ) -> list[Accuracy]:
         """Those of a model under a recipe, one per seed, whatever they ended with."""
         wanted = recipes.get(recipe).hash
         found: dict[int | None, Accuracy] = {}
@@ -120,23 +141,43 @@ class Evidence:
 
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
         """Test top-1 in points, one per seed. One that diverged counts as guessing: leaving it out would flatter."""
-        return [_points(one) for one in self.trainings(model, data, recipe, **how) if one.top1 or one.status == "diverged"]
+        return [
+            _points(one)
+            for one in self.trainings(model, data, recipe, **how)
+            if one.top1 or one.status == "diverged"
+        ]
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         """What the trainings say of themselves, one per seed."""
-        return [found for one in self.trainings(model, data, recipe) if (found := one.says(name)) is not None]
+        return [
+            found
+            for one in self.trainings(model, data, recipe)
+            if (found := one.says(name)) is not None
+        ]
 
-    def fields(self, model: str, data: str, recipe: str, when: str, name: str, *, canvas: int = 1) -> list[float]:
+    def fields(
+        self, model: str, data: str, recipe: str, when: str, name: str, *, canvas: int = 1
+    ) -> list[float]:
         """A figure of the effective receptive field `before` or `after` training, one per seed.
 
         At the model's own size, or on a canvas so many times as wide.
         """
-        found = [one.fields.get(f"{when}_{canvas * one.arm.image_size}") for one in self.trainings(model, data, recipe)]
+        found = [
+            one.fields.get(f"{when}_{canvas * one.arm.image_size}")
+            for one in self.trainings(model, data, recipe)
+        ]
         return [float(field[name]) for field in found if field]
 
     def theoretical_field(self, model: str, data: str, recipe: str) -> float | None:
         """Side of the theoretical receptive field in pixels, where the model's shape knows it."""
-        return next((one.fields["theoretical"] for one in self.trainings(model, data, recipe) if one.fields.get("theoretical")), None)
+        return next(
+            (
+                one.fields["theoretical"]
+                for one in self.trainings(model, data, recipe)
+                if one.fields.get("theoretical")
+            ),
+            None,
+        )
 
     def epochs_to(self, model: str, data: str, recipe: str, level: float) -> list[float]:
         """Epochs at the first look at select with at least `level`, for every seed that got there."""
@@ -145,15 +186,35 @@ class Evidence:
             if not one.top1 or not one.arrays_file:
                 continue
             scale = float(one.detail["epochs"]) / float(one.detail["steps"])
-            steps = [step for step, value in zip(one.arrays["select_step"], one.arrays["select_top1"], strict=True) if value >= level]
+            steps = [
+                step
+                for step, value in zip(
+                    one.arrays["select_step"], one.arrays["select_top1"], strict=True
+                )
+                if value >= level
+            ]
             found += [float(steps[0]) * scale] if len(steps) else []
         return found
 
 
 def nothing_measured(kind: str) -> Evidence:
     """Return the evidence of a machine without records; `kind` is cpu, cuda or mps. Studies declare their findings by it."""
-    machine = Machine(name=kind, device=kind, cpu="", cores=1, memory_bytes=0, versions={}, settings={})
-    return Evidence(Summary(machine=machine, rows=[], best=[], sentinels=[], probes=[], accuracies=[], disturbed=0, windows=0, notes=[]))
+    machine = Machine(
+        name=kind, device=kind, cpu="", cores=1, memory_bytes=0, versions={}, settings={}
+    )
+    return Evidence(
+        Summary(
+            machine=machine,
+            rows=[],
+            best=[],
+            sentinels=[],
+            probes=[],
+            accuracies=[],
+            disturbed=0,
+            windows=0,
+            notes=[],
+        )
+    )
 
 
 def _points(one: Accuracy) -> float:
@@ -186,13 +247,23 @@ POINTS = 64
 """Places between two neighbouring grids at which two curves are held against each other."""
 
 
-def crossing(evidence: Evidence, left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float], metric: str) -> Estimate | None:
+def crossing(
+    evidence: Evidence,
+    left: Sequence[Speed],
+    right: Sequence[Speed],
+    xs: Sequence[float],
+    metric: str,
+) -> Estimate | None:
     """Where two curves meet, with straight lines between their logarithms, and the 95 % interval of that place.
 
     The interval is every place at which the two cannot be told apart (Fieller 1954). None where it is not bounded by the ends
     of `xs`, or where they do not meet: nobody knows a place then.
     """
-    found = [(x, effect) for x, weights in _between(left, right, xs) if (effect := evidence.contrast(weights, metric))]
+    found = [
+        (x, effect)
+        for x, weights in _between(left, right, xs)
+        if (effect := evidence.contrast(weights, metric))
+    ]
     signs = [(x, effect.value > 0) for x, effect in found]
     meets = [x for (x, sign), (_, after) in pairwise(signs) if sign != after]
     alike = [x for x, effect in found if effect.p(0.0) >= 0.05]
@@ -202,7 +273,9 @@ def crossing(evidence: Evidence, left: Sequence[Speed], right: Sequence[Speed], 
     return Estimate(meets[0], alike[0], alike[-1], effect.n, processes=effect.processes)
 
 
-def _between(left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float]) -> Iterator[tuple[float, dict[Speed, float]]]:
+def _between(
+    left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float]
+) -> Iterator[tuple[float, dict[Speed, float]]]:
     """Places from the first to the last of `xs`, and of what the two curves' distance there is made."""
     for place in range(len(xs) - 1):
         for step in range(POINTS + (place == len(xs) - 2)):
@@ -211,7 +284,10 @@ def _between(left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float])
             for at, weight in ((place, 1 - share), (place + 1, share)):
                 if weight:
                     weights |= {left[at]: weight, right[at]: -weight}
-            yield math.exp(math.log(xs[place]) + share * math.log(xs[place + 1] / xs[place])), weights
+            yield (
+                math.exp(math.log(xs[place]) + share * math.log(xs[place + 1] / xs[place])),
+                weights,
+            )
 
 
 def middle(values: list[float]) -> float | None:

@@ -35,7 +35,9 @@ def declared(study: Study, scale: Scale | None, device: str) -> dict[str, Any]:
     return {
         "decisive": scale is None or scale.decisive,
         "needs": sorted({_settings(need) for need in study.needs(scale, device)}),
-        "findings": sorted(_finding(finding) for finding in study.judge(nothing_measured(device), scale)),
+        "findings": sorted(
+            _finding(finding) for finding in study.judge(nothing_measured(device), scale)
+        ),
     }
 
 

@@ -16,7 +16,9 @@ from typing import Literal
 
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, student
 
-Outcome = Literal["supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"]
+Outcome = Literal[
+    "supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"
+]
 AGAIN = 0.01
 """What all further looks of a study that is measured again and again may add to it."""
 POWER = 0.8
@@ -51,14 +53,20 @@ class Finding:
         if self.unit != "×":
             return self.region
         low, high = self.region
-        return (math.log(low) if low > 0 else -math.inf, math.log(high) if high < math.inf else math.inf)
+        return (
+            math.log(low) if low > 0 else -math.inf,
+            math.log(high) if high < math.inf else math.inf,
+        )
 
     @property
     def nearest(self) -> float:
         """The end of the region that is nearest to the effect."""
         assert self.effect is not None
         value = self.effect.value
-        return min((bound for bound in self.bounds if math.isfinite(bound)), key=lambda bound: abs(bound - value))
+        return min(
+            (bound for bound in self.bounds if math.isfinite(bound)),
+            key=lambda bound: abs(bound - value),
+        )
 
     @property
     def shown(self) -> Estimate | None:
@@ -100,7 +108,10 @@ class Verdict:
     def leading(self) -> Finding | None:
         """The first deciding effect that came out as the whole did, else the first that there is."""
         shown = [one for one in self.findings if one.finding.primary and one.finding.shown]
-        return next((one.finding for one in shown if one.outcome == self.outcome), shown[0].finding if shown else None)
+        return next(
+            (one.finding for one in shown if one.outcome == self.outcome),
+            shown[0].finding if shown else None,
+        )
 
 
 def judge(findings: Sequence[Finding]) -> list[Judged]:
@@ -109,9 +120,16 @@ def judge(findings: Sequence[Finding]) -> list[Judged]:
     Those that decide it are corrected for how many they are (Holm). What stands beside them decides nothing, costs the
     others nothing, and is not corrected.
     """
-    p_values = {number: one.effect.p(one.nearest) for number, one in enumerate(findings) if one.effect is not None}
+    p_values = {
+        number: one.effect.p(one.nearest)
+        for number, one in enumerate(findings)
+        if one.effect is not None
+    }
     deciding = holm({number: p for number, p in p_values.items() if findings[number].primary})
-    return [_judged(one, deciding.get(number, p_values.get(number))) for number, one in enumerate(findings)]
+    return [
+        _judged(one, deciding.get(number, p_values.get(number)))
+        for number, one in enumerate(findings)
+    ]
 
 
 def level(runs: int) -> float:
@@ -124,7 +142,14 @@ def level(runs: int) -> float:
 
 def _judged(finding: Finding, p: float | None) -> Judged:
     if finding.effect is None or p is None:
-        return Judged(finding, "not measured" if finding.value is None else "exact" if finding.exact else "inconclusive")
+        return Judged(
+            finding,
+            "not measured"
+            if finding.value is None
+            else "exact"
+            if finding.exact
+            else "inconclusive",
+        )
     found, (low, high) = finding.effect.estimate, finding.bounds
     assert found.low is not None and found.high is not None
     alpha = level(finding.effect.runs)
@@ -144,10 +169,19 @@ def _needed(finding: Finding) -> int | None:
     alpha = level(effect.runs + (finding.of == "rounds"))  # more rounds are those of another run
 
     def settled(more: int) -> bool:
-        larger = Effect(effect.value, effect.error * math.sqrt(effect.n / more), effect.freedom * more / effect.n, more)
+        larger = Effect(
+            effect.value,
+            effect.error * math.sqrt(effect.n / more),
+            effect.freedom * more / effect.n,
+            more,
+        )
         return larger.p(finding.nearest) < alpha
 
-    found = bisect_left(range(MOST), True, lo=effect.n + 1, key=settled) if effect.n + 1 < MOST else MOST
+    found = (
+        bisect_left(range(MOST), True, lo=effect.n + 1, key=settled)
+        if effect.n + 1 < MOST
+        else MOST
+    )
     return found if found < MOST else None
 
 
@@ -157,9 +191,14 @@ def resolvable(judged: Sequence[Judged]) -> dict[str, float]:
     By the spread that was found, and as if Holm's correction took its whole toll.
     """
     primary = [one.finding for one in judged if one.finding.primary]
-    found = {one.what: (one.effect, level(one.effect.runs) / len(primary)) for one in primary if one.effect is not None}
+    found = {
+        one.what: (one.effect, level(one.effect.runs) / len(primary))
+        for one in primary
+        if one.effect is not None
+    }
     return {
-        what: (student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)) * effect.error
+        what: (student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER))
+        * effect.error
         for what, (effect, alpha) in found.items()
     }
 

@@ -63,7 +63,11 @@ class Scale:
     @property
     def title(self) -> str:
         """The label, with what is known of the images."""
-        return self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1) if self.data == JPEG else self.label
+        return (
+            self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1)
+            if self.data == JPEG
+            else self.label
+        )
 
     @property
     def asked(self) -> str:
@@ -73,14 +77,18 @@ class Scale:
 
     def has(self, recipe: str) -> bool:
         """Whether trainings under a recipe are of this scale."""
-        return recipe.partition(":")[0] in {name.partition(":")[0] for name in (*self.recipes.values(), self.full)}
+        return recipe.partition(":")[0] in {
+            name.partition(":")[0] for name in (*self.recipes.values(), self.full)
+        }
 
     @property
     def recipe(self) -> str:
         """The usual one."""
         return next(iter(self.recipes.values()))
 
-    def variant(self, *, width: int = 0, depth: int = 0, kernel: int = 0, patch: int = 0, more: str = "") -> str:
+    def variant(
+        self, *, width: int = 0, depth: int = 0, kernel: int = 0, patch: int = 0, more: str = ""
+    ) -> str:
         """The name of a ConvMixer that differs from the scale's in what is given."""
         w, d, k, p = self.convmixer
         return f"convmixer_{width or w}_{depth or d}_k{kernel or k}_p{patch or p}{more}"
@@ -100,11 +108,17 @@ class Scale:
             **({"train_policy": self.policy} if self.policy else {}),
         }
 
-    def trained(self, what: str, models: Iterable[str], recipe: str = "", seeds: int = 0, **more: Any) -> list[Need]:
+    def trained(
+        self, what: str, models: Iterable[str], recipe: str = "", seeds: int = 0, **more: Any
+    ) -> list[Need]:
         """Every model under one recipe, a need for each seed: the first two give an interval, further ones narrow it."""
         settings = self.training(models, recipe)
         return [
-            Need(what=f"{what}, seed {seed}", settings=settings | {"seed": seed} | more, worth=1.0 if seed < 2 else 0.5)
+            Need(
+                what=f"{what}, seed {seed}",
+                settings=settings | {"seed": seed} | more,
+                worth=1.0 if seed < 2 else 0.5,
+            )
             for seed in range(seeds or self.seeds)
         ]
 
@@ -123,7 +137,12 @@ DIGITS = Scale(
     data="digits",
     label="digits, 0.1 M parameters",
     image_size=(32,),
-    family={"convmixer": "convmixer_digits", "vit": "vit_digits", "mixer": "mixer_digits", "resnet": "resnet_digits"},
+    family={
+        "convmixer": "convmixer_digits",
+        "vit": "vit_digits",
+        "mixer": "mixer_digits",
+        "resnet": "resnet_digits",
+    },
     half="convmixer_84_4_k3_p8",
     # The second is the ConvMixer authors' CIFAR-10 optimizer, which is known to leave small transformers at chance.
     recipes={
@@ -201,7 +220,11 @@ IMAGENET = Scale(
         "resnet": "resnet_58_3-4-6-3_bottleneck_s7",
     },
     half="convmixer_528_32_k7_p7_relu",
-    recipes={"convmixer_imagenet": "convmixer_imagenet", "deit_imagenet": "deit_imagenet", "rsb_a3_imagenet": "rsb_a3_imagenet"},
+    recipes={
+        "convmixer_imagenet": "convmixer_imagenet",
+        "deit_imagenet": "deit_imagenet",
+        "rsb_a3_imagenet": "rsb_a3_imagenet",
+    },
     seeds=3,
     replicates=3,
     convmixer=(768, 32, 7, 7),
@@ -219,7 +242,9 @@ def scales_of(data: str) -> list[Scale]:
     return [replace(scale, data=data) for scale in SCALES if scale.name == data.partition(":")[0]]
 
 
-def scale_of(data: str, seeds: int | None = None, size: str | None = None, device: str = "cpu") -> Scale:
+def scale_of(
+    data: str, seeds: int | None = None, size: str | None = None, device: str = "cpu"
+) -> Scale:
     """The scale of `--data` and `--scale`: what the device can do unless given; with so many seeds where others are wanted.
 
     UsageError where studies have none.
@@ -227,7 +252,9 @@ def scale_of(data: str, seeds: int | None = None, size: str | None = None, devic
     known = scales_of(data)
     if not known:
         names = ", ".join(dict.fromkeys(scale.name for scale in SCALES))
-        raise UsageError(f"--data: studies have no scale for {data!r}; there are {names} (imagenet:/path)")
+        raise UsageError(
+            f"--data: studies have no scale for {data!r}; there are {names} (imagenet:/path)"
+        )
     sizes = {scale.size: scale for scale in known}
     if size is not None and size not in sizes:
         raise UsageError(f"--scale: {data} has no scale {size}; it has {' and '.join(sizes)}")

@@ -21,7 +21,10 @@ def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict
     evidence = _evidence(summary)
     scales = _scales(summary) or [DIGITS]
     found = []
-    for study in sorted(studies.entries() if named is None else named, key=lambda study: (study.claims or (math.inf,), study.name)):
+    for study in sorted(
+        studies.entries() if named is None else named,
+        key=lambda study: (study.claims or (math.inf,), study.name),
+    ):
         for scale in scales if study.trains else [None]:
             found.append(_verdict(study, evidence, scale and scale.data, scale and scale.size))
     return found
@@ -52,7 +55,12 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
     judged = judge(list(study.judge(evidence, scale)))
     withheld = _withheld(evidence) if scale is None else ""
     if withheld:
-        judged = [replace(one, outcome="inconclusive") if one.outcome in ("supported", "contradicted") else one for one in judged]
+        judged = [
+            replace(one, outcome="inconclusive")
+            if one.outcome in ("supported", "contradicted")
+            else one
+            for one in judged
+        ]
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
@@ -74,7 +82,11 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
 def _changed(study: Study, summary: Summary, scale: Scale | None) -> bool:
     """True if some of the data were measured when the study asked something else at this scale."""
     current = hash_of(study, scale, summary.machine.kind)
-    return any(not same_question(asked.hash, current) for asked in summary.studied if asked.study == study.name and _is_of(asked, scale))
+    return any(
+        not same_question(asked.hash, current)
+        for asked in summary.studied
+        if asked.study == study.name and _is_of(asked, scale)
+    )
 
 
 def _is_of(asked: Asked, scale: Scale | None) -> bool:

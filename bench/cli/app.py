@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bench.config import DEFAULT_POLICY, DEFAULT_SUITE, CropMode, Interpolation, Names, RunConfig, Shares, check_shape, suite_fields
+from bench.config import (
+    DEFAULT_POLICY,
+    DEFAULT_SUITE,
+    CropMode,
+    Interpolation,
+    Names,
+    RunConfig,
+    Shares,
+    check_shape,
+    suite_fields,
+)
 from bench.errors import ModelFault, UsageError, visible
 
 if TYPE_CHECKING:  # imports torch
@@ -27,14 +37,30 @@ BEGAN = time.monotonic()
 RENDERING_S = 60.0
 """Seconds that a queue of studies keeps for its report."""
 Budget = Literal["params", "macs", "params+macs", "latency"]
-Kind = Literal["models", "weights", "families", "metrics", "policies", "datasets", "recipes", "studies", "launchers", "figures"]
+Kind = Literal[
+    "models",
+    "weights",
+    "families",
+    "metrics",
+    "policies",
+    "datasets",
+    "recipes",
+    "studies",
+    "launchers",
+    "figures",
+]
 
 
 def _read(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Note what was typed, and only then let a suite add to it."""
     from bench.plugins import models
 
-    typed = [part.strip() for argument in arguments for token in argument.tokens for part in token.value.split(",")]
+    typed = [
+        part.strip()
+        for argument in arguments
+        for token in argument.tokens
+        for part in token.value.split(",")
+    ]
     models.typed.update(part.partition("@")[0] for part in typed)
     _suite(app, commands, arguments)
 
@@ -53,14 +79,19 @@ def _suite(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     if name is None and ("--models" in given or "--reference" in given):
         return
     content = suite_fields(name or DEFAULT_SUITE)
-    Dict(content, use_commands_as_keys=False, source=f"suite {name or DEFAULT_SUITE}")(app, commands, arguments)
+    Dict(content, use_commands_as_keys=False, source=f"suite {name or DEFAULT_SUITE}")(
+        app, commands, arguments
+    )
 
 
 def _version() -> str:
     """This program, and what its numbers depend on most."""
     from bench.measure.machine import project_version, versions
 
-    parts = [f"convmixer-bench {project_version()}", *(f"{name} {found}" for name, found in versions("torch", "timm").items())]
+    parts = [
+        f"convmixer-bench {project_version()}",
+        *(f"{name} {found}" for name, found in versions("torch", "timm").items()),
+    ]
     return ", ".join([*parts, f"Python {platform.python_version()}"])
 
 
@@ -136,7 +167,10 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
         highlight=False,
     )
     if outcome.left:
-        console.print(f"{outcome.left} timed arms are left for the next slice: the same command goes on", highlight=False)
+        console.print(
+            f"{outcome.left} timed arms are left for the next slice: the same command goes on",
+            highlight=False,
+        )
     if troubled := outcome.failures | outcome.partial:
         later = sum(not text.startswith(("unsupported", "diverged")) for text in troubled.values())
         again = f"; the same command tries {later} of them again" if later else ""
@@ -145,7 +179,9 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     at_fault = any(text.startswith("failed") for text in troubled.values())
     failed = at_fault or (outcome.measured and len(outcome.failures) == outcome.measured)
     if strict and doubted:
-        _complain("--strict: these speeds are not fit to be ranked; the line before the tables says why")
+        _complain(
+            "--strict: these speeds are not fit to be ranked; the line before the tables says why"
+        )
     return 1 if failed or (strict and doubted) else 0
 
 
@@ -154,7 +190,9 @@ def _print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
     from bench.analysis import grade
 
     for line in grade.lines(summary):
-        console.print(f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True)
+        console.print(
+            f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True
+        )
     trust = grade.worst(summary)
     return trust is None or trust.marks
 
@@ -165,7 +203,11 @@ def _interrupted(console: Terminal, rounds: int) -> int:
 
     interrupts.deaf()  # it ends now: another Ctrl-C would only break that off
     finished = f"{rounds} finished round{'s' * (rounds != 1)} and every training's last checkpoint"
-    console.print(f"interrupted: {finished} are kept; the same command goes on from there", highlight=False, soft_wrap=True)
+    console.print(
+        f"interrupted: {finished} are kept; the same command goes on from there",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 130
 
 
@@ -190,10 +232,15 @@ def _dry_run(config: RunConfig) -> int:
     known, costs, open_tasks = [], [], tasks
     if (config.results / ".installation").exists():
         runner = Runner(config, Live(_console()), nothing)
-        known, costs = records_of(runner.folder, runner.machine.fingerprint), read(runner.folder.parent)
+        known, costs = (
+            records_of(runner.folder, runner.machine.fingerprint),
+            read(runner.folder.parent),
+        )
         open_tasks = runner.outstanding()
     rate = REACHED * matmul_rate(device)
-    whole, left = (estimate(config, chosen, known, device, costs, rate) for chosen in (tasks, open_tasks))
+    whole, left = (
+        estimate(config, chosen, known, device, costs, rate) for chosen in (tasks, open_tasks)
+    )
     print_tables(_console(), [cost(whole, left, device)])
     return 0
 
@@ -266,9 +313,17 @@ def eval_(
             "labels": labels,
             "image-size": image_size,
         }
-        given |= {"crop": crop, "crop-mode": crop_mode, "interpolation": interpolation, "mean": mean or None, "std": std or None}
+        given |= {
+            "crop": crop,
+            "crop-mode": crop_mode,
+            "interpolation": interpolation,
+            "mean": mean or None,
+            "std": std or None,
+        }
         if idle := [name for name, value in given.items() if value is not None]:
-            raise UsageError(f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it")
+            raise UsageError(
+                f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it"
+            )
         from bench.analysis.weights import find, rows_of
         from bench.report.tables.weights import compare as compared
 
@@ -278,17 +333,23 @@ def eval_(
         print_tables(_console(), [compared(*(find(name, rows) for name in compare))])
         return 2 if damaged else 0
     if data is None:
-        raise UsageError("--data: on which images? imagenet:/path or another of `bench list datasets`")
+        raise UsageError(
+            "--data: on which images? imagenet:/path or another of `bench list datasets`"
+        )
     from bench.plugins import dataset_of
 
     if checkpoint is not None:
         from bench.training.weights import split_key
         from bench.training.weights_file import weights_from
 
-        says = weights_from(checkpoint, split_key(checkpoint_key)[0]).says  # what is no file of weights is refused at once
+        says = weights_from(
+            checkpoint, split_key(checkpoint_key)[0]
+        ).says  # what is no file of weights is refused at once
         model = model or _architecture(checkpoint, says.model)
     elif not dataset_of(data)[0].published:
-        raise UsageError(f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`")
+        raise UsageError(
+            f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`"
+        )
     if model is None:
         raise UsageError(
             "--model: which architecture? NAME@TAG for published weights, NAME with a --checkpoint that does not say it itself"
@@ -324,7 +385,9 @@ def _architecture(checkpoint: Path, says: str | None) -> str | None:
     try:
         return models.get(says).name
     except UsageError as error:
-        raise UsageError(f"--checkpoint: {checkpoint} says of its model: {error}; give it with --model") from None
+        raise UsageError(
+            f"--checkpoint: {checkpoint} says of its model: {error}; give it with --model"
+        ) from None
 
 
 recipe = App(name="recipe", help="Look into recipes.")
@@ -439,20 +502,38 @@ def study_run(
     from bench.run.study_queue import Queue
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
-        raise UsageError(f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work")
+        raise UsageError(
+            f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work"
+        )
     if seeds is not None and not 2 <= seeds <= 1000:
         raise UsageError(f"--seeds: {seeds} trainings give no interval; 3 do, 5 a good one")
     scale_of(data, size=scale)
     named = _studies(name)
     console = _console()
     with Workers() as workers, Live(console) as live:
-        queue = Queue(results, device, data, seed, live, workers.open, seeds=seeds, again=again, force=force, scale=scale, jobs=jobs)
+        queue = Queue(
+            results,
+            device,
+            data,
+            seed,
+            live,
+            workers.open,
+            seeds=seeds,
+            again=again,
+            force=force,
+            scale=scale,
+            jobs=jobs,
+        )
         entries = queue.entries(named)
         if dry_run:
             print_tables(console, [queued(entries, queue.device)])
             return 0
         # Rendering comes after the last training.
-        limit = None if max_minutes is None else 60 * max_minutes - RENDERING_S - (time.monotonic() - BEGAN)
+        limit = (
+            None
+            if max_minutes is None
+            else 60 * max_minutes - RENDERING_S - (time.monotonic() - BEGAN)
+        )
         try:
             left = queue.run(entries, limit)
         except Interrupted as stop:
@@ -462,9 +543,16 @@ def study_run(
         written = write(folder)
         chosen = [one for one in written.verdicts if one.study in {study.name for study in named}]
         _print_verdicts(console, chosen)
-        console.print(f"\n{folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
+        console.print(
+            f"\n{folder}/report.md and {len(written.figures)} figure files written",
+            soft_wrap=True,
+            highlight=False,
+        )
     if left:
-        console.print(f"{len(left)} entries of the queue are left; the same command goes on with them", highlight=False)
+        console.print(
+            f"{len(left)} entries of the queue are left; the same command goes on with them",
+            highlight=False,
+        )
     return 0
 
 
@@ -505,7 +593,13 @@ def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
 
 
 @app.command
-def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "memory"], results: Path = Path("results")) -> int:
+def claim(
+    comparison: str,
+    /,
+    *,
+    on: Literal["top1", "throughput", "latency", "memory"],
+    results: Path = Path("results"),
+) -> int:
     """Hold one comparison against every condition measured or published; exit code 0 only where no decided one is against it.
 
     A damaged record is named and left out, with exit code 2: the answer then rests on the others alone.
@@ -523,7 +617,9 @@ def claim(comparison: str, /, *, on: Literal["top1", "throughput", "latency", "m
     from bench.cli.console import print_tables
     from bench.report.tables.comparison import claim_tables, save
 
-    if not results.is_dir() and results != Path("results"):  # that one need not be there: published rows answer too
+    if not results.is_dir() and results != Path(
+        "results"
+    ):  # that one need not be there: published rows answer too
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     found = answer(comparison, on, results)
     for error in found.damaged:
@@ -606,11 +702,26 @@ def match(
         found_device = resolve_device(device)
         where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
     found = siblings(
-        reference, families, budget=budget, image_size=image_size, num_classes=num_classes, tolerance=tolerance, hold=hold, **where
+        reference,
+        families,
+        budget=budget,
+        image_size=image_size,
+        num_classes=num_classes,
+        tolerance=tolerance,
+        hold=hold,
+        **where,
     )
     if as_json:
-        reference_of = {"name": found.reference.name, **asdict(found.cost), "image_size": found.image_size}
-        shown = {"reference": reference_of, "matches": [asdict(one) for one in found.matches], "notes": found.notes}
+        reference_of = {
+            "name": found.reference.name,
+            **asdict(found.cost),
+            "image_size": found.image_size,
+        }
+        shown = {
+            "reference": reference_of,
+            "matches": [asdict(one) for one in found.matches],
+            "notes": found.notes,
+        }
         print(json.dumps(shown, indent=2))
         return 0
     print_tables(_console(), [matches(found, budget=budget)])
@@ -673,7 +784,11 @@ def report(
                 console.print(written.summary.machine.name, style="bold", highlight=False)
             _print_grade(console, written.graded, written.summary.machine.name)
             print_tables(console, tables)
-            console.print(f"\n{written.folder}/report.md and {len(written.figures)} figure files written", soft_wrap=True, highlight=False)
+            console.print(
+                f"\n{written.folder}/report.md and {len(written.figures)} figure files written",
+                soft_wrap=True,
+                highlight=False,
+            )
             for note in written.summary.notes:
                 console.print(f"note: {note}", soft_wrap=True, highlight=False)
         for error in written.damaged:
@@ -703,7 +818,14 @@ def _unlisted(paths: list[Path]) -> str:
 
 
 @app.command(name="import")
-def import_(file: Path, /, *, source: str | None = None, dataset: str | None = None, results: Path = Path("results")) -> int:
+def import_(
+    file: Path,
+    /,
+    *,
+    source: str | None = None,
+    dataset: str | None = None,
+    results: Path = Path("results"),
+) -> int:
     """Put somebody's published table beside the results, as marked reference rows of every later report.
 
     Parameters
@@ -747,7 +869,9 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     several = len(machines) > 1
     written = []
     for one in machines:
-        files = exported(one.summary, inside(folder, folder / one.folder.name) if several else folder)
+        files = exported(
+            one.summary, inside(folder, folder / one.folder.name) if several else folder
+        )
         if not files:
             _say(f"{one.folder}: nothing to export, its records are of studies alone")
         written += files
@@ -757,7 +881,9 @@ def export(folder: Path, /, *, results: Path = Path("results")) -> int:
     for path in written:
         _say(f"{path} written")
     if not written:
-        raise UsageError(f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some")
+        raise UsageError(
+            f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some"
+        )
     return 2 if damaged else 0
 
 
@@ -788,7 +914,11 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     worse = [] if limit is None else found.regressions(limit)
     if worse:
         names = ", ".join(dict.fromkeys(one.name for one in worse))
-        console.print(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}", soft_wrap=True, highlight=False)
+        console.print(
+            f"\n{len(worse)} got worse by more than {limit:.1%}: {names}",
+            soft_wrap=True,
+            highlight=False,
+        )
     return 2 if found.damaged else 1 if worse else 0
 
 
@@ -842,12 +972,16 @@ def verify(file: Path, /) -> int:
     if found.problems:
         _complain(f"{file}: refused for {len(found.problems)} reasons")
         return 1
-    _say(f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed")
+    _say(
+        f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed"
+    )
     return 0
 
 
 @app.command
-def describe(name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2) -> int:
+def describe(
+    name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2
+) -> int:
     """Show one model layer by layer: shape, parameters, MACs and their share.
 
     Parameters
@@ -869,7 +1003,11 @@ def describe(name: str, /, *, image_size: int | None = None, num_classes: int | 
     if depth < 1:
         raise UsageError(f"--depth: {depth} shows nothing; 1 or more does")
     entry = models.get(name)
-    tree = layers_of(entry, image_size=image_size or entry.image_size, num_classes=num_classes or entry.num_classes)
+    tree = layers_of(
+        entry,
+        image_size=image_size or entry.image_size,
+        num_classes=num_classes or entry.num_classes,
+    )
     print_layers(_console(), tree, depth=depth)
     return 0
 
@@ -956,7 +1094,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         with interrupts.listening():  # a scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and said to be
-            return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0
+            return (
+                app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+                or 0
+            )
     except (UsageError, ModelFault, CycloptsError) as error:
         _complain(error)
         return 2

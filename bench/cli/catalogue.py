@@ -10,12 +10,16 @@ from bench.plugins import kinds
 from bench.plugins.registry import Registry
 
 
-def catalogue(kind: str, *, family: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
+def catalogue(
+    kind: str, *, family: str | None = None, name: str | None = None
+) -> list[dict[str, Any]]:
     """One dict per plug-in, name first. `family` keeps one family's models; `name` is whose weights are listed."""
     if family is not None and kind != "models":
         raise UsageError(f"--family: goes with `list models`, not `list {kind}`")
     if (name is not None) != (kind == "weights"):
-        raise UsageError("list: `list weights NAME` shows the published weights of one model; the other lists take no name")
+        raise UsageError(
+            "list: `list weights NAME` shows the published weights of one model; the other lists take no name"
+        )
     if kind == "weights":
         return _weights(kinds.models.get(name or ""))
     if kind == "models":
@@ -26,28 +30,55 @@ def catalogue(kind: str, *, family: str | None = None, name: str | None = None) 
         return [_model(entry) for entry in entries if family in (None, entry.family)]
     if kind == "metrics":
         return [
-            {"name": entry.name, "unit": entry.unit, "better": entry.better, "of": entry.arm, "summary": entry.summary}
+            {
+                "name": entry.name,
+                "unit": entry.unit,
+                "better": entry.better,
+                "of": entry.arm,
+                "summary": entry.summary,
+            }
             for entry in kinds.metrics.entries()
         ]
     if kind == "policies":
         return [
-            {"name": entry.name, "sets": ", ".join((entry.slot, *entry.also)), "summary": entry.summary}
+            {
+                "name": entry.name,
+                "sets": ", ".join((entry.slot, *entry.also)),
+                "summary": entry.summary,
+            }
             for entry in kinds.policies.entries()
         ]
     if kind == "datasets":
         return [
-            {"name": entry.name + (f":{entry.argument}" if entry.argument else ""), "recipe": entry.recipe, "summary": entry.summary}
+            {
+                "name": entry.name + (f":{entry.argument}" if entry.argument else ""),
+                "recipe": entry.recipe,
+                "summary": entry.summary,
+            }
             for entry in kinds.datasets.entries()
         ]
     if kind == "families":
         return [
-            {"name": entry.name, "searched": entry.candidates is not None, "twins": entry.twin is not None, "chosen by": entry.rule}
+            {
+                "name": entry.name,
+                "searched": entry.candidates is not None,
+                "twins": entry.twin is not None,
+                "chosen by": entry.rule,
+            }
             for entry in kinds.families.entries()
         ]
     if kind == "recipes":
         from bench.plugins.recipe import recipes
 
-        return [{"name": entry.name, "hash": entry.hash, "epochs": entry.epochs, "summary": entry.summary} for entry in recipes.entries()]
+        return [
+            {
+                "name": entry.name,
+                "hash": entry.hash,
+                "epochs": entry.epochs,
+                "summary": entry.summary,
+            }
+            for entry in recipes.entries()
+        ]
     if kind == "studies":
         return [
             {
@@ -88,7 +119,9 @@ def _weights(entry: kinds.Model) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = []
     for tag, full_name in weights(entry).items():
-        known: list[published.Published | None] = [row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name]
+        known: list[published.Published | None] = [
+            row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name
+        ]
         for row in known or [None]:
             rows.append(
                 {
@@ -98,7 +131,9 @@ def _weights(entry: kinds.Model) -> list[dict[str, Any]]:
                     "epochs": None if row is None else row.epochs,
                     "more_data": None if row is None else row.more_data,
                     "teacher": None if row is None else row.teacher,
-                    "source": "not in our table of published accuracies" if row is None else row.source,
+                    "source": "not in our table of published accuracies"
+                    if row is None
+                    else row.source,
                 }
             )
     if not rows:

@@ -31,7 +31,13 @@ if TYPE_CHECKING:  # these import torch; the report uses this module too
 
 REPEATED_S = 30.0
 """Where there is no terminal, seconds until a step that goes on says again how far it is."""
-STYLES = {"ok": "green", "note": "yellow", "missing": "yellow", "wrong": "bold red", "unfit": "bold red"}
+STYLES = {
+    "ok": "green",
+    "note": "yellow",
+    "missing": "yellow",
+    "wrong": "bold red",
+    "unfit": "bold red",
+}
 """How a finding is introduced."""
 
 
@@ -62,7 +68,12 @@ def print_tables(console: Terminal, tables: list[Table]) -> None:
         console.print(table.title, style="bold")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
         for place, column in enumerate(table.headers):
-            shown.add_column(column, justify="left" if place == 0 else "right", overflow="fold", no_wrap=place == 0)
+            shown.add_column(
+                column,
+                justify="left" if place == 0 else "right",
+                overflow="fold",
+                no_wrap=place == 0,
+            )
         for row in table.cells:
             shown.add_row(*(styled(cell.text, "bold" if cell.best else "") for cell in row))
         console.print(shown)
@@ -78,29 +89,51 @@ def print_layers(console: Terminal, found: Described, *, depth: int) -> None:
         name = f"{layer.name} … ×{times}" if times > 1 else layer.name
         shape = ", ".join(" × ".join(map(str, sizes)) for sizes in layer.shapes)
         share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
-        parts = [styled(name, "bold"), styled(f" {layer.kind}  "), styled(shape, "dim"), styled(f"  {layer.params:,} params")]
+        parts = [
+            styled(name, "bold"),
+            styled(f" {layer.kind}  "),
+            styled(shape, "dim"),
+            styled(f"  {layer.params:,} params"),
+        ]
         if not found.missed:
             parts += [styled(f", {layer.macs / 1e9:.4g} GMACs  "), styled(share, "cyan")]
         return Text.assemble(*parts)
 
     def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
         if left:
-            for _, run in groupby(layer.children, key=lambda child: (child.kind, child.shapes, child.params, child.macs)):
+            for _, run in groupby(
+                layer.children,
+                key=lambda child: (child.kind, child.shapes, child.params, child.macs),
+            ):
                 same = list(run)
-                grow(branch.add(line(same[0], len(same), copies * len(same))), same[0], left - 1, copies * len(same))
+                grow(
+                    branch.add(line(same[0], len(same), copies * len(same))),
+                    same[0],
+                    left - 1,
+                    copies * len(same),
+                )
 
     tree = Tree(line(root, 1, 1))
     grow(tree, root, depth, 1)
     console.print(tree, highlight=False)
     if found.missed:
         missed = ", ".join(found.missed)
-        console.print(f"no MACs: {missed} went uncounted, and the figures would be too small", style="yellow", soft_wrap=True)
+        console.print(
+            f"no MACs: {missed} went uncounted, and the figures would be too small",
+            style="yellow",
+            soft_wrap=True,
+        )
     else:
         console.print(
-            "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together", style="dim"
+            "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together",
+            style="dim",
         )
     if found.on_cpu:
-        console.print(f"built and run on the CPU, since the meta device has no values: {found.on_cpu}", style="dim", soft_wrap=True)
+        console.print(
+            f"built and run on the CPU, since the meta device has no values: {found.on_cpu}",
+            style="dim",
+            soft_wrap=True,
+        )
 
 
 def print_findings(console: Terminal, findings: Iterable[Finding]) -> list[Finding]:
@@ -110,7 +143,9 @@ def print_findings(console: Terminal, findings: Iterable[Finding]) -> list[Findi
         found.append(one)
         word = one.status.upper() if one.status == "wrong" else one.status
         remedy = styled(f"  → {one.remedy}" if one.remedy else "", "dim")
-        line = Text.assemble(styled(f"{word:<7}", STYLES[one.status]), styled(f"  {one.what:<26}{one.found}"), remedy)
+        line = Text.assemble(
+            styled(f"{word:<7}", STYLES[one.status]), styled(f"  {one.what:<26}{one.found}"), remedy
+        )
         console.print(line, highlight=False, soft_wrap=True)
     return found
 
@@ -120,7 +155,9 @@ def print_ledger(console: Terminal, ledger: Ledger) -> None:
     if ledger.share is None:
         return
     total = ledger.seconds["rounds"]
-    parts = {name: ledger.seconds.get(name, 0.0) / total for name in ("windows", "waking", "renewing")}
+    parts = {
+        name: ledger.seconds.get(name, 0.0) / total for name in ("windows", "waking", "renewing")
+    }
     rest = 1 - sum(parts.values())
     console.print(
         f"\ntime      set-up {ledger.seconds.get('set-up', 0.0):.0f} s, warm-up in it; rounds {total:.0f} s: "
@@ -143,8 +180,14 @@ def print_verdict(console: Terminal, verdict: Verdict) -> None:
         f"a network against itself, {number} short comparisons: {alike.covered} of the 95 % intervals hold 1 "
         f"(90 of 100 are needed), {alike.false_alarms} false alarms at 5 %",
     )
-    line(verdict.known.holds(2.0), f"against itself run twice a call: {interval(verdict.known, places=3)}, has to hold 2")
-    loaded, quiet = ([interval(ratio, places=3) for ratio in ratios] for ratios in (verdict.loaded, verdict.quiet))
+    line(
+        verdict.known.holds(2.0),
+        f"against itself run twice a call: {interval(verdict.known, places=3)}, has to hold 2",
+    )
+    loaded, quiet = (
+        [interval(ratio, places=3) for ratio in ratios]
+        for ratios in (verdict.loaded, verdict.quiet)
+    )
     line(
         verdict.overlaps,
         f"the same again, {len(quiet)} times quiet: {', '.join(quiet)} "
@@ -184,21 +227,28 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None:
+    def planned(
+        self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]
+    ) -> None:
         versions = f"torch {machine.versions['torch']} · timm {machine.versions['timm']}"
         where = machine.accelerator or f"{machine.cpu}, {machine.cores} threads · no GPU"
         self.console.print(f"machine   {where} · {versions}", highlight=False)
         models = len({task.arm.model for task in tasks})
         names = ", ".join(dict.fromkeys(metric.name for task in tasks for metric in task.metrics))
         done = len(tasks) - len(open_tasks)
-        self.console.print(f"plan      {models} models · {len(tasks)} arms · {names}", highlight=False)
+        self.console.print(
+            f"plan      {models} models · {len(tasks)} arms · {names}", highlight=False
+        )
         if not open_tasks:
             self.console.print(
-                f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)", highlight=False
+                f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)",
+                highlight=False,
             )
             return
         if done:
-            self.console.print(f"          {done} arms finished before, {len(open_tasks)} to go", highlight=False)
+            self.console.print(
+                f"          {done} arms finished before, {len(open_tasks)} to go", highlight=False
+            )
         if self.console.is_terminal:
             self._progress.start()
 
@@ -209,7 +259,11 @@ class Live:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
-        left = "" if seconds_left is None else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
+        left = (
+            ""
+            if seconds_left is None
+            else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
+        )
         doing = f"{arm}  {self.latest.get(arm, '')}".strip()
         self._progress.update(
             self._bar,
@@ -230,7 +284,9 @@ class Live:
         if not new and now - self._printed_at < REPEATED_S:
             return
         self._last_line, self._printed_at = step, now
-        self.console.print(" ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True)
+        self.console.print(
+            " ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True
+        )
 
     def figure(self, arm: Arm, sample: Sample) -> None:
         from bench.record.arms import label

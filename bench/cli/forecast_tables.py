@@ -18,21 +18,32 @@ def cost(found: Estimate, left: Estimate, device: str) -> Table:
         [
             line.name,
             line.metrics,
-            *(number(seconds) if seconds else "" for seconds in (line.setup, line.each_round, line.once)),
+            *(
+                number(seconds) if seconds else ""
+                for seconds in (line.setup, line.each_round, line.once)
+            ),
             number(line.memory / 1e9) if line.memory else "",
             line.basis,
         ]
         for line in found.lines
     ]
-    rounds = f"{found.rounds} rounds over all timed arms, " if any(line.each_round for line in found.lines) else ""
+    rounds = (
+        f"{found.rounds} rounds over all timed arms, "
+        if any(line.each_round for line in found.lines)
+        else ""
+    )
     notes = [
         f"about {duration(found.seconds)} from the command to its tables: {rounds}set-up and counting included "
         f"({hours(found.seconds, device)})"
     ]
     if found.trainings:
-        notes.append(f"{found.trainings} accuracy arms are {duration(found.training_seconds)} of it")
+        notes.append(
+            f"{found.trainings} accuracy arms are {duration(found.training_seconds)} of it"
+        )
     if not left.lines:
-        notes.append("all of it is finished: the same command would measure nothing, with --force all of it again")
+        notes.append(
+            "all of it is finished: the same command would measure nothing, with --force all of it again"
+        )
     elif len(left.lines) < len(found.lines):
         notes.append(
             f"of {len(found.lines)} arms {len(left.lines)} are still to do or have to take part again: about {duration(left.seconds)}"
@@ -65,7 +76,12 @@ def queued(entries: list[Entry], device: str) -> Table:
         f"{number(sum(one.disk for one in costs) / 1e6)} MB of disk",
         *([reliability(costs[0])] if costs else []),
     ]
-    return Table("Queue; nothing was measured", ["run", "for", "open arms", "worth", "minutes", "worth a minute"], lines, notes)
+    return Table(
+        "Queue; nothing was measured",
+        ["run", "for", "open arms", "worth", "minutes", "worth a minute"],
+        lines,
+        notes,
+    )
 
 
 def hours(seconds: float, device: str) -> str:
@@ -80,9 +96,7 @@ def reliability(found: Estimate) -> str:
     basis = f"{known} of {len(timed)} arms are estimated from records of this machine"
     past = sorted(found.past[-LATEST:])
     if not past:
-        return (
-            f"{basis}; no estimate has been held against a run here yet, and from multiply-adds alone it is right within a factor of a few"
-        )
+        return f"{basis}; no estimate has been held against a run here yet, and from multiply-adds alone it is right within a factor of a few"
     runs = "the last run here" if len(past) == 1 else f"the last {len(past)} runs here"
     took = f"{past[0]:.2f}" if len(past) == 1 else f"{past[0]:.2f} to {past[-1]:.2f}"
     return f"{basis}; {runs} took {took} times what was expected"

@@ -14,13 +14,38 @@ if TYPE_CHECKING:
 def matches(found: Siblings, *, budget: str) -> Table:
     """Siblings of equal budget beside their reference, each with its miss on every axis and the rule that chose it."""
     cost = found.cost
-    lines = [[found.reference.name, f"{cost.params:,}", number(cost.macs * 1e-9), str(cost.tokens or ""), "", "reference"]]
+    lines = [
+        [
+            found.reference.name,
+            f"{cost.params:,}",
+            number(cost.macs * 1e-9),
+            str(cost.tokens or ""),
+            "",
+            "reference",
+        ]
+    ]
     for one in found.matches:
         mark = "" if one.within else ", out of tolerance: the nearest there is"
         missed = ", ".join(f"{share * 100:+.2f} %" for share in one.misses.values())
         tokens = str(one.cost.tokens or "")
-        lines.append([one.name, f"{one.cost.params:,}", number(one.cost.macs * 1e-9), tokens, f"{missed}{mark}", one.rule])
-    columns = ["model", "params", "GMACs", "tokens", f"miss in {budget.replace('+', ', ')}", "chosen by"]
+        lines.append(
+            [
+                one.name,
+                f"{one.cost.params:,}",
+                number(one.cost.macs * 1e-9),
+                tokens,
+                f"{missed}{mark}",
+                one.rule,
+            ]
+        )
+    columns = [
+        "model",
+        "params",
+        "GMACs",
+        "tokens",
+        f"miss in {budget.replace('+', ', ')}",
+        "chosen by",
+    ]
     title = f"Equal {budget} · {found.image_size} × {found.image_size} px"
     return Table(title, columns, lines, [*found.notes, MACS_NOTE.replace("¹ ", "MACs: ")])
 
@@ -37,11 +62,24 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
             return span(*value)
         if isinstance(value, bool):
             return "yes" if value else "no"
-        return f"{value:,}" if column == "params" else f"{value:.1f}" if isinstance(value, float) else str(value)
+        return (
+            f"{value:,}"
+            if column == "params"
+            else f"{value:.1f}"
+            if isinstance(value, float)
+            else str(value)
+        )
 
-    headers = {"macs": "GMACs", "published_top1": "published top-1 %", "top1": "published top-1 %", "image_size": "px"}
+    headers = {
+        "macs": "GMACs",
+        "published_top1": "published top-1 %",
+        "top1": "published top-1 %",
+        "image_size": "px",
+    }
     # What a model is in timm, and a sentence on it, would make its line too long: they are in --json.
     long = ("timm", "summary") if "macs" in rows[0] else ()
     columns = [column for column in rows[0] if column not in long]
     cells = [[shown(column, row[column]) for column in columns] for row in rows]
-    return Table(title, [headers.get(column, column.replace("_", " ")) for column in columns], cells)
+    return Table(
+        title, [headers.get(column, column.replace("_", " ")) for column in columns], cells
+    )

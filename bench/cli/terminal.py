@@ -69,7 +69,10 @@ def lost(error: OSError) -> int:
     if error.errno in GONE:
         return PIPE_CLOSED
     with contextlib.suppress(OSError):
-        print(f"bench: standard output: {error.strerror}; what was written into files is kept", file=sys.stderr)
+        print(
+            f"bench: standard output: {error.strerror}; what was written into files is kept",
+            file=sys.stderr,
+        )
     return 2
 
 
@@ -93,4 +96,6 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end]
-    return "".join(SPELLED.get(one) or one.encode("ascii", "backslashreplace").decode() for one in found), error.end
+    return "".join(
+        SPELLED.get(one) or one.encode("ascii", "backslashreplace").decode() for one in found
+    ), error.end

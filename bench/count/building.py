@@ -21,13 +21,23 @@ def build(entry: Model, *, image_size: int, num_classes: int) -> nn.Module:
         entry.load()
         model = entry.build(image_size=image_size, num_classes=num_classes)
     except SystemExit as end:
-        raise ModelFault(f"the model's code ended the program while it was built: {ended(end)}") from end
+        raise ModelFault(
+            f"the model's code ended the program while it was built: {ended(end)}"
+        ) from end
     if not isinstance(model, nn.Module):
-        raise ModelFault(f"{entry.name} returned a {type(model).__name__}; it has to return a torch.nn.Module")
+        raise ModelFault(
+            f"{entry.name} returned a {type(model).__name__}; it has to return a torch.nn.Module"
+        )
     model = unwrapped(model)
-    if any(tensor.dtype == torch.float64 for tensor in model.state_dict(keep_vars=True).values() if isinstance(tensor, torch.Tensor)):
+    if any(
+        tensor.dtype == torch.float64
+        for tensor in model.state_dict(keep_vars=True).values()
+        if isinstance(tensor, torch.Tensor)
+    ):
         model.float()  # a policy says what is computed in, and none says float64
-    if any(nn.parameter.is_lazy(parameter) for parameter in (*model.parameters(), *model.buffers())):
+    if any(
+        nn.parameter.is_lazy(parameter) for parameter in (*model.parameters(), *model.buffers())
+    ):
         _fill_lazy(model, image_size)
     return model
 
@@ -52,7 +62,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def _inside(model: nn.Module) -> Any:
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return model.module
-    return model._orig_mod if type(model).__name__ == "OptimizedModule" else None  # its class is slow to import
+    return (
+        model._orig_mod if type(model).__name__ == "OptimizedModule" else None
+    )  # its class is slow to import
 
 
 def _fill_lazy(model: nn.Module, image_size: int) -> None:
@@ -65,5 +77,7 @@ def _fill_lazy(model: nn.Module, image_size: int) -> None:
     except UsageError:
         raise
     except Exception as error:
-        raise ModelFault(f"its lazy layers could not be given shapes by an image of {image_size} pixels ({error})") from error
+        raise ModelFault(
+            f"its lazy layers could not be given shapes by an image of {image_size} pixels ({error})"
+        ) from error
     model.train(was)

@@ -52,12 +52,16 @@ def gradient_map(model: nn.Module, images: Tensor) -> Tensor:
     """
     features: Callable[[Tensor], Tensor] | None = getattr(model, "forward_features", None)
     if features is None:
-        raise NotImplementedError(f"{type(model).__name__} has no forward_features, so its last map cannot be asked")
+        raise NotImplementedError(
+            f"{type(model).__name__} has no forward_features, so its last map cannot be asked"
+        )
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     with _before_its_norm(model):
-        return _averaged(features, images, getattr(model, "num_prefix_tokens", 0), type(model).__name__)
+        return _averaged(
+            features, images, getattr(model, "num_prefix_tokens", 0), type(model).__name__
+        )
 
 
 @contextmanager
@@ -77,14 +81,18 @@ def _before_its_norm(model: nn.Module) -> Iterator[None]:
             model.norm = norm
 
 
-def _averaged(features: Callable[[Tensor], Tensor], images: Tensor, prefix: int, name: str) -> Tensor:
+def _averaged(
+    features: Callable[[Tensor], Tensor], images: Tensor, prefix: int, name: str
+) -> Tensor:
     total = torch.zeros(images.shape[-2:], dtype=torch.float64, device=images.device)
     for chunk in images.split(CHUNK):
         chunk = chunk.detach().requires_grad_()
         rows = _positions(features(chunk), prefix)
         side = math.isqrt(rows.shape[1])
         if side * side != rows.shape[1]:
-            raise NotImplementedError(f"{name}: its last map of {rows.shape[1]} positions is no square")
+            raise NotImplementedError(
+                f"{name}: its last map of {rows.shape[1]} positions is no square"
+            )
         (gradient,) = torch.autograd.grad(rows[:, side // 2 * side + side // 2].sum(), chunk)
         total += gradient.abs().sum(dim=(0, 1)).double()
     return total / len(images)
@@ -111,4 +119,13 @@ def field_of(gradients: Tensor) -> Field:
             for one in (mass.flatten()[order], torch.ones(side * side, dtype=torch.float64))
         ]
         found[share] = (radii[0], radii[0] / radii[1])
-    return Field(side, row, column, found[0.5][0], found[0.9][0], found[0.5][1], found[0.9][1], found[0.9][1] >= SATURATED)
+    return Field(
+        side,
+        row,
+        column,
+        found[0.5][0],
+        found[0.9][0],
+        found[0.5][1],
+        found[0.9][1],
+        found[0.9][1] >= SATURATED,
+    )

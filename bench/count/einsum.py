@@ -24,14 +24,20 @@ def macs(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[int] | N
         right, left = operands.pop(second), operands.pop(first)
         needed = set(result).union(*operands)
         total += _pair(left, right, needed)
-        both = {index: max(left.get(index, 1), right.get(index, 1)) for index in (*left, *right) if index in needed}
+        both = {
+            index: max(left.get(index, 1), right.get(index, 1))
+            for index in (*left, *right)
+            if index in needed
+        }
         operands.insert(len(operands) if path else 0, both)
     return total
 
 
 def _pair(left: Sizes, right: Sizes, needed: set[str]) -> int:
     """Multiply-adds of one step. What only one operand has and nobody needs is summed first, which is no product."""
-    summed = {index for index in left if index not in needed and min(left[index], right.get(index, 1)) > 1}
+    summed = {
+        index for index in left if index not in needed and min(left[index], right.get(index, 1)) > 1
+    }
     if not summed:
         return 0
     kept = {index for index in (*left, *right) if index in needed}
@@ -42,7 +48,10 @@ def _read(equation: str, shapes: Sequence[Sequence[int]]) -> tuple[list[Sizes], 
     """The operands with the sizes of their indices, and the indices of the result. Dots are as many letters as needed."""
     terms, arrow, result = equation.replace(" ", "").partition("->")
     names = terms.split(",")
-    hidden = [len(shape) - len(name.replace("...", "")) if "..." in name else 0 for name, shape in zip(names, shapes, strict=True)]
+    hidden = [
+        len(shape) - len(name.replace("...", "")) if "..." in name else 0
+        for name, shape in zip(names, shapes, strict=True)
+    ]
     dots = "".join(letter for letter in ascii_letters if letter not in equation)[: max(hidden)]
     operands = []
     for name, shape, many in zip(names, shapes, hidden, strict=True):

@@ -39,7 +39,17 @@ BATCH = 2
 """Images of the pass that is looked at; batch norm needs two to train."""
 CONSTANT = 4096
 """Elements up to which a constant of floats counts by its values; of larger ones it is told where they lie."""
-PLAIN = (bool, int, float, complex, str, torch.dtype, torch.layout, torch.memory_format, torch.device)
+PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    torch.dtype,
+    torch.layout,
+    torch.memory_format,
+    torch.device,
+)
 """Constants of an operator that say themselves what they are."""
 RELEASED = ROOT / "models" / "released.json"
 
@@ -102,7 +112,9 @@ def _ours(module: ModuleType) -> bool:
     if file is None:
         return True
     path = Path(file)
-    return ROOT / "bench" in path.parents or (path.parent == RELEASED.parent and (path.name == "user.py" or is_released(path)))
+    return ROOT / "bench" in path.parents or (
+        path.parent == RELEASED.parent and (path.name == "user.py" or is_released(path))
+    )
 
 
 def seed() -> None:
@@ -118,11 +130,21 @@ def _digest(lines: list[str]) -> str:
 
 def built(model: nn.Module, image_size: int, num_classes: int, use: Use) -> list[str]:
     """Lines that say what a model is."""
-    tensors = dict(model.state_dict(keep_vars=True)) | dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors = (
+        dict(model.state_dict(keep_vars=True))
+        | dict(model.named_parameters())
+        | dict(model.named_buffers())
+    )
     lines = [f"{name} {_stated(tensor)}" for name, tensor in sorted(tensors.items())]
     if use == "training":
-        lines += [f"{name} {_values(tensor)}" for name, tensor in sorted(tensors.items()) if isinstance(tensor, Tensor)]
-    images = torch.randn(BATCH, 3, image_size, image_size, generator=torch.Generator().manual_seed(SEED))
+        lines += [
+            f"{name} {_values(tensor)}"
+            for name, tensor in sorted(tensors.items())
+            if isinstance(tensor, Tensor)
+        ]
+    images = torch.randn(
+        BATCH, 3, image_size, image_size, generator=torch.Generator().manual_seed(SEED)
+    )
     with _uncompiled(), torch.no_grad(), Trace(tensors, images) as trace:
         model.eval()(images)
     lines += trace.lines
@@ -131,7 +153,9 @@ def built(model: nn.Module, image_size: int, num_classes: int, use: Use) -> list
         labels = torch.zeros(BATCH, dtype=torch.long)
         with _uncompiled(), Trace(tensors, images) as trace:
             found = heads(model.train()(images), BATCH, num_classes)
-            torch.stack([nn.functional.cross_entropy(one, labels) for one in found]).sum().backward()
+            torch.stack(
+                [nn.functional.cross_entropy(one, labels) for one in found]
+            ).sum().backward()
         lines += trace.lines
     return lines
 
@@ -149,13 +173,20 @@ def _stated(value: Any) -> str:
 
 def _values(tensor: Tensor) -> str:
     """Where the values of a tensor lie: mean, spread and mean size, so coarsely that no processor's rounding shows."""
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized or not tensor.numel():
+    if (
+        tensor.device.type != "cpu"
+        or tensor.layout != torch.strided
+        or tensor.is_quantized
+        or not tensor.numel()
+    ):
         return "not read"
     if not tensor.is_floating_point():
         return _content(tensor)
     values = tensor.detach().double()
     spread = float(values.std(correction=0))
-    return f"{float(values.mean()) / (spread or 1):.2f} {spread:.4g} {float(values.abs().mean()):.4g}"
+    return (
+        f"{float(values.mean()) / (spread or 1):.2f} {spread:.4g} {float(values.abs().mean()):.4g}"
+    )
 
 
 def _content(tensor: Tensor) -> str:
@@ -197,7 +228,18 @@ class Trace(TorchDispatchMode):
         if isinstance(value, (list, tuple)):
             return f"[{' '.join(self._said(one) for one in value)}]"
         if value is None or isinstance(
-            value, (bool, int, float, complex, str, torch.dtype, torch.layout, torch.memory_format, torch.device)
+            value,
+            (
+                bool,
+                int,
+                float,
+                complex,
+                str,
+                torch.dtype,
+                torch.layout,
+                torch.memory_format,
+                torch.device,
+            ),
         ):
             return repr(value)
         return type(value).__name__

@@ -66,7 +66,9 @@ class Counts:
         if self.missed:
             raise uncounted(self.missed)
         if self.traced != self.check:
-            raise Uncountable(f"fvcore counts {self.traced:,}, torch {self.check:,}{self._hidden()}")
+            raise Uncountable(
+                f"fvcore counts {self.traced:,}, torch {self.check:,}{self._hidden()}"
+            )
         return self.traced
 
     @property
@@ -125,14 +127,20 @@ def torch_macs(model: nn.Module, inputs: Tensor) -> int:
 
 def plain(model: nn.Module) -> nn.Module:
     """The model without the wrappers of torch.compile and DataParallel; Uncountable where it is scripted or quantized."""
-    wrapped = getattr(model, "_orig_mod", None) or (model.module if isinstance(model, nn.DataParallel) else None)
+    wrapped = getattr(model, "_orig_mod", None) or (
+        model.module if isinstance(model, nn.DataParallel) else None
+    )
     if isinstance(wrapped, nn.Module):
         return plain(wrapped)
     for parent in list(model.modules()):
         if isinstance(parent, torch.jit.ScriptModule):
-            raise Uncountable("torch.jit.script hides the layers from counters; name the model as it is before it is scripted")
+            raise Uncountable(
+                "torch.jit.script hides the layers from counters; name the model as it is before it is scripted"
+            )
         if ".quantized." in type(parent).__module__:
-            raise Uncountable(f"{type(parent).__module__}.{type(parent).__name__} hides its weights; name the model as it is in float32")
+            raise Uncountable(
+                f"{type(parent).__module__}.{type(parent).__name__} hides its weights; name the model as it is in float32"
+            )
         for name, child in parent.named_children():
             if isinstance(getattr(child, "_orig_mod", None), nn.Module):
                 setattr(parent, name, plain(child))
@@ -146,7 +154,9 @@ def taken_apart(model: nn.Module) -> Iterator[None]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Neither counter looks into the fused layers that torch.nn's transformers use in inference.
     torch.backends.mha.set_fastpath_enabled(False)
-    for parameter in trained:  # torch's counter hangs on to gradients of what modules are given, such as a class token
+    for parameter in (
+        trained
+    ):  # torch's counter hangs on to gradients of what modules are given, such as a class token
         parameter.requires_grad = False
     try:
         # Fused attention on a CPU counts as nothing before torch 2.15; its unfused form is matrix products.
@@ -220,14 +230,18 @@ def _trace(model: nn.Module, inputs: Tensor) -> Any:
             analysis.set_op_handle(name, _both(macs))
         for name in LEFT_OUT:
             analysis.set_op_handle(f"aten::{name}", None)
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
+            "none"
+        )
         analysis.total()
     return analysis
 
 
 def _both(macs: Handle) -> Callable[[list[Any], list[Any]], Counter[str]]:
     """One product's multiply-adds and the elements that it writes."""
-    return lambda inputs, outputs: Counter(macs=macs(inputs, outputs), written=math.prod(shape_of(outputs[0])))
+    return lambda inputs, outputs: Counter(
+        macs=macs(inputs, outputs), written=math.prod(shape_of(outputs[0]))
+    )
 
 
 class _Context(torch.autograd.function.FunctionCtx):

@@ -9,7 +9,11 @@ from bench.record.arms import AccuracyArm, Arm, ProbeArm, SpeedArm
 
 DTYPES = re.compile(r"dtype|scalar type|type \(.*\) and bias type", re.IGNORECASE)
 CHANNELS = re.compile(r"to have (\d+) channels, but got 3 channels")
-TOO_SMALL = ("can't be greater than actual input size", "Output size is too small", "should be smaller than")
+TOO_SMALL = (
+    "can't be greater than actual input size",
+    "Output size is too small",
+    "should be smaller than",
+)
 
 
 def advised(error: BaseException, arm: Arm) -> BaseException:
@@ -26,9 +30,13 @@ def advised(error: BaseException, arm: Arm) -> BaseException:
         return ModelFault(f"the model takes images with {found[1]} channels and is shown 3; {way}")
     if any(words in text for words in TOO_SMALL):
         size = arm.image_size
-        return ModelFault(f"images of {size} pixels are too small for the model ({one_line(error)}); try --image-size {2 * size}")
+        return ModelFault(
+            f"images of {size} pixels are too small for the model ({one_line(error)}); try --image-size {2 * size}"
+        )
     if (cast := _cast(arm)) and DTYPES.search(text):
-        instead = "+".join(f"{cast}_autocast" if name == cast else name for name in _policy(arm).split("+"))
+        instead = "+".join(
+            f"{cast}_autocast" if name == cast else name for name in _policy(arm).split("+")
+        )
         return ModelFault(
             f"{cast} casts weights and images, and the model computes with another type beside them ({one_line(error)}); "
             f"autocast casts as it goes: --policies {instead}"

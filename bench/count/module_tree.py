@@ -48,13 +48,22 @@ class _Seen:
 
     def whole(self, module: nn.Module) -> int:
         """MACs of a module: of its calls, or where it is never called itself, as a container, of its children's."""
-        return self.macs[module] if module in self.shapes else sum(self.whole(child) for child in module.children())
+        return (
+            self.macs[module]
+            if module in self.shapes
+            else sum(self.whole(child) for child in module.children())
+        )
 
 
 def describe(entry: Model, *, image_size: int, num_classes: int) -> Described:
     """The tree of modules of a model for one image, counted by torch's own counter; UsageError where it cannot be had."""
     try:
-        found, on_cpu = built(entry, lambda model, images: _tree(entry.name, model, images), image_size=image_size, num_classes=num_classes)
+        found, on_cpu = built(
+            entry,
+            lambda model, images: _tree(entry.name, model, images),
+            image_size=image_size,
+            num_classes=num_classes,
+        )
     except Uncountable as error:
         raise UsageError(f"{entry.name}: MACs: {error}") from error
     return Described(*found, on_cpu)

@@ -75,14 +75,20 @@ def _inner(inputs: list[Any], outputs: list[Any]) -> int:
 
 def _tensordot(inputs: list[Any], outputs: list[Any]) -> int:
     left = shape_of(inputs[0])
-    return math.prod(shape_of(outputs[0])) * math.prod(left[one] for one in _integers_of(inputs[2]) or [])
+    return math.prod(shape_of(outputs[0])) * math.prod(
+        left[one] for one in _integers_of(inputs[2]) or []
+    )
 
 
 def _chain(inputs: list[Any], outputs: list[Any]) -> int:
     """`multi_dot`: the cheapest order of products."""
     shapes = _shapes_of(inputs[0])
     first, last = shapes[0], shapes[-1]
-    sides = [*([1] if len(first) == 1 else []), *(shape[0] for shape in shapes), *([1] if len(last) == 1 else last[1:])]
+    sides = [
+        *([1] if len(first) == 1 else []),
+        *(shape[0] for shape in shapes),
+        *([1] if len(last) == 1 else last[1:]),
+    ]
     return cheapest_chain(sides)
 
 
@@ -94,7 +100,10 @@ def cheapest_chain(sides: Sequence[int]) -> int:
         for start in range(many - length):
             end = start + length
             cheapest[start, end] = min(
-                cheapest[start, cut] + cheapest[cut + 1, end] + sides[start] * sides[cut + 1] * sides[end + 1] for cut in range(start, end)
+                cheapest[start, cut]
+                + cheapest[cut + 1, end]
+                + sides[start] * sides[cut + 1] * sides[end + 1]
+                for cut in range(start, end)
             )
     return cheapest[0, many - 1]
 
@@ -118,12 +127,16 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
 def _recurrent(inputs: list[Any], outputs: list[Any]) -> int:
     """Every weight matrix meets every step of every sequence once, whatever the direction or layer it is of."""
     weights = [one for one in inputs if one.node().kind() == "prim::ListConstruct"][-1]
-    return math.prod(shape_of(inputs[0])[:-1]) * sum(math.prod(shape) for shape in _shapes_of(weights) if len(shape) == 2)
+    return math.prod(shape_of(inputs[0])[:-1]) * sum(
+        math.prod(shape) for shape in _shapes_of(weights) if len(shape) == 2
+    )
 
 
 def _cell(inputs: list[Any], outputs: list[Any]) -> int:
     """One step of a recurrent layer."""
-    return math.prod(shape_of(inputs[0])[:-1]) * sum(math.prod(shape_of(weight)) for weight in inputs[2:4])
+    return math.prod(shape_of(inputs[0])[:-1]) * sum(
+        math.prod(shape_of(weight)) for weight in inputs[2:4]
+    )
 
 
 PRODUCTS: dict[str, Handle] = {
@@ -149,7 +162,10 @@ PRODUCTS: dict[str, Handle] = {
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _attention,
     **{f"aten::{name}": _recurrent for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
-    **{f"aten::{name}": _cell for name in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")},
+    **{
+        f"aten::{name}": _cell
+        for name in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+    },
 }
 
 
@@ -161,19 +177,33 @@ def _flops_of_addmv(added: Sequence[int], matrix: Sequence[int], *rest: Any, **m
     return 2 * math.prod(matrix)
 
 
-def _flops_of_addbmm(added: Sequence[int], left: Sequence[int], right: Sequence[int], *rest: Any, **more: Any) -> int:
+def _flops_of_addbmm(
+    added: Sequence[int], left: Sequence[int], right: Sequence[int], *rest: Any, **more: Any
+) -> int:
     return 2 * math.prod(left) * right[-1]
 
 
-def _flops_of_mkldnn_rnn(steps: Sequence[int], from_input: Sequence[int], from_state: Sequence[int], *rest: Any, **more: Any) -> int:
+def _flops_of_mkldnn_rnn(
+    steps: Sequence[int],
+    from_input: Sequence[int],
+    from_state: Sequence[int],
+    *rest: Any,
+    **more: Any,
+) -> int:
     return 2 * math.prod(steps[:-1]) * (math.prod(from_input) + math.prod(from_state))
 
 
-def _flops_of_cudnn_rnn(steps: Sequence[int], weights: Sequence[Sequence[int]], *rest: Any, **more: Any) -> int:
-    return 2 * math.prod(steps[:-1]) * sum(math.prod(weight) for weight in weights if len(weight) == 2)
+def _flops_of_cudnn_rnn(
+    steps: Sequence[int], weights: Sequence[Sequence[int]], *rest: Any, **more: Any
+) -> int:
+    return (
+        2 * math.prod(steps[:-1]) * sum(math.prod(weight) for weight in weights if len(weight) == 2)
+    )
 
 
-def _flops_of_deformable(images: Sequence[int], weight: Sequence[int], *rest: Any, out_shape: Sequence[int], **more: Any) -> int:
+def _flops_of_deformable(
+    images: Sequence[int], weight: Sequence[int], *rest: Any, out_shape: Sequence[int], **more: Any
+) -> int:
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 

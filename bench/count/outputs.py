@@ -33,7 +33,10 @@ def heads(output: Any, batch: int, classes: int | None = None) -> list[Tensor]:
     named = [tensor for key in KEYS for name, tensor in fitting if name == key]
     first = named[0] if named else fitting[0][1]
     width = first.shape[1]
-    return [first, *(tensor for _, tensor in fitting if tensor is not first and tensor.shape[1] == width)]
+    return [
+        first,
+        *(tensor for _, tensor in fitting if tensor is not first and tensor.shape[1] == width),
+    ]
 
 
 def logits_of(output: Any, batch: int, classes: int | None = None) -> Tensor:
@@ -45,7 +48,10 @@ def described(output: Any) -> str:
     """What a model returned, in a few words."""
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"
-    parts = [f"{name} {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}" for name, value in _items(output)]
+    parts = [
+        f"{name} {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
+        for name, value in _items(output)
+    ]
     return f"a {type(output).__name__}" + (f" with {', '.join(parts[:6])}" if parts else "")
 
 
@@ -77,4 +83,9 @@ def _items(output: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _fits(tensor: Tensor, batch: int, classes: int | None) -> bool:
-    return tensor.ndim == 2 and tensor.shape[0] == batch and classes in (None, tensor.shape[1]) and tensor.is_floating_point()
+    return (
+        tensor.ndim == 2
+        and tensor.shape[0] == batch
+        and classes in (None, tensor.shape[1])
+        and tensor.is_floating_point()
+    )

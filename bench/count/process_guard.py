@@ -49,22 +49,29 @@ def _set_default_device(name: str) -> None:
 
 
 def _autocast(device: str) -> Setting:
-    return Setting(lambda: torch.is_autocast_enabled(device), lambda on: torch.set_autocast_enabled(device, on))
+    return Setting(
+        lambda: torch.is_autocast_enabled(device), lambda on: torch.set_autocast_enabled(device, on)
+    )
 
 
 # In this order they are set back: torch's older words for TF32 before the newer ones, which they change too.
 _ALL: dict[str, Setting | None] = {
     "threads": Setting(torch.get_num_threads, torch.set_num_threads),
     "default_dtype": Setting(
-        lambda: str(torch.get_default_dtype()).removeprefix("torch."), lambda name: torch.set_default_dtype(getattr(torch, name))
+        lambda: str(torch.get_default_dtype()).removeprefix("torch."),
+        lambda name: torch.set_default_dtype(getattr(torch, name)),
     ),
     "default_device": Setting(lambda: str(torch.get_default_device()), _set_default_device),
     "gradients": Setting(torch.is_grad_enabled, lambda on: torch._C._set_grad_enabled(on)),
     "inference_mode": Setting(torch.is_inference_mode_enabled, None),
     "detect_anomaly": Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-    "deterministic_algorithms": Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    "deterministic_algorithms": Setting(
+        torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode
+    ),
     "flush_denormal": Setting(_flushes_denormals, torch.set_flush_denormal),
-    "matmul_precision": Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "matmul_precision": Setting(
+        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    ),
     "matmul_tf32": _attribute("backends.cuda.matmul.allow_tf32"),
     "cudnn_tf32": _attribute("backends.cudnn.allow_tf32"),
     "fp32_precision": _attribute("backends.fp32_precision"),
@@ -83,14 +90,24 @@ _ALL: dict[str, Setting | None] = {
     "mkldnn": Setting(torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
     "mkldnn_deterministic": _attribute("backends.mkldnn.deterministic"),
     "nnpack": Setting(torch._C._get_nnpack_enabled, torch._C._set_nnpack_enabled),
-    "flash_attention": Setting(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
-    "memory_efficient_attention": Setting(torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
-    "math_attention": Setting(torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
-    "cudnn_attention": Setting(torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+    "flash_attention": Setting(
+        torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp
+    ),
+    "memory_efficient_attention": Setting(
+        torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp
+    ),
+    "math_attention": Setting(
+        torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp
+    ),
+    "cudnn_attention": Setting(
+        torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp
+    ),
     "autocast_cpu": _autocast("cpu"),
     "autocast_cuda": _autocast("cuda"),
 }
-SETTINGS: dict[str, Setting] = {name: setting for name, setting in _ALL.items() if setting is not None}
+SETTINGS: dict[str, Setting] = {
+    name: setting for name, setting in _ALL.items() if setting is not None
+}
 
 
 def now() -> Values:
@@ -101,13 +118,19 @@ def now() -> Values:
 def _read(setting: Setting) -> Scalar:
     try:
         return setting.read()
-    except RuntimeError:  # torch refuses to tell once its older and newer words for TF32 were both used
+    except (
+        RuntimeError
+    ):  # torch refuses to tell once its older and newer words for TF32 were both used
         return "mixed"
 
 
 def differing(before: Values) -> dict[str, str]:
     """The settings that are no longer as they were, each as "2, now 1"."""
-    return {name: f"{before[name]}, now {value}" for name, value in now().items() if value != before[name]}
+    return {
+        name: f"{before[name]}, now {value}"
+        for name, value in now().items()
+        if value != before[name]
+    }
 
 
 def set_back(before: Values) -> dict[str, str]:
@@ -121,7 +144,9 @@ def set_back(before: Values) -> dict[str, str]:
         if (write := SETTINGS[name].write) is not None:
             write(before[name])
     if left := differing(before):
-        raise ModelFault(f"{_words(left)}: the model's code sets what is the bench's and can't be set back; take it out of the code")
+        raise ModelFault(
+            f"{_words(left)}: the model's code sets what is the bench's and can't be set back; take it out of the code"
+        )
     return changed
 
 
@@ -138,7 +163,9 @@ def kept(changed: dict[str, str]) -> Iterator[None]:
 def check(before: Values, when: str) -> None:
     """Raise ModelFault where a setting is no longer as it was."""
     if changed := differing(before):
-        raise ModelFault(f"{_words(changed)}: the model changed this {when}, and it is the bench's to set; take it out of the code")
+        raise ModelFault(
+            f"{_words(changed)}: the model changed this {when}, and it is the bench's to set; take it out of the code"
+        )
 
 
 def _words(changed: dict[str, str]) -> str:

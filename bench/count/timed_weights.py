@@ -71,13 +71,24 @@ def _constants(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
     seen: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            usable = parameter.requires_grad and parameter.is_floating_point() and parameter.numel() and id(parameter) not in seen
+            usable = (
+                parameter.requires_grad
+                and parameter.is_floating_point()
+                and parameter.numel()
+                and id(parameter) not in seen
+            )
             seen.add(id(parameter))
-            if usable and not isinstance(module, CURVES) and bool((parameter == parameter.flatten()[0]).all()):
+            if (
+                usable
+                and not isinstance(module, CURVES)
+                and bool((parameter == parameter.flatten()[0]).all())
+            ):
                 yield module, name, parameter
 
 
-def _drawn(module: nn.Module, name: str, parameter: Tensor, generator: torch.Generator) -> tuple[str, Tensor]:
+def _drawn(
+    module: nn.Module, name: str, parameter: Tensor, generator: torch.Generator
+) -> tuple[str, Tensor]:
     """What a constant tensor is, by the name it is counted under ("": it stays), and its values."""
     normal = torch.randn(parameter.shape, generator=generator)
     constant = float(parameter.flatten()[0])
@@ -107,7 +118,10 @@ def _is_vector(parameter: Tensor) -> bool:
 
 def _has_scales(module: nn.Module) -> bool:
     """Whether a module's tensors are a vector of scales with its shifts, as a norm's are, and no layer with a bias."""
-    return all(_is_vector(parameter) for parameter in module.parameters(recurse=False)) and len(list(module.parameters(recurse=False))) > 1
+    return (
+        all(_is_vector(parameter) for parameter in module.parameters(recurse=False))
+        and len(list(module.parameters(recurse=False))) > 1
+    )
 
 
 def _take_statistics(model: nn.Module, images: Tensor) -> int:
@@ -115,7 +129,11 @@ def _take_statistics(model: nn.Module, images: Tensor) -> int:
 
     Norms behind others see what comes out of those with their new statistics, as in a trained model.
     """
-    fresh = {module for module in model.modules() if isinstance(module, _BatchNorm) and _has_seen_nothing(module)}
+    fresh = {
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and _has_seen_nothing(module)
+    }
     if not fresh:
         return 0
     where = next(model.parameters())
@@ -132,7 +150,12 @@ def _take_statistics(model: nn.Module, images: Tensor) -> int:
 def _has_seen_nothing(module: Any) -> bool:
     """Whether a norm's statistics are those that it was made with."""
     mean, variance = module.running_mean, module.running_var
-    return mean is not None and variance is not None and not bool(mean.any()) and bool((variance == 1).all())
+    return (
+        mean is not None
+        and variance is not None
+        and not bool(mean.any())
+        and bool((variance == 1).all())
+    )
 
 
 def _observe(module: Any, inputs: tuple[Any, ...]) -> None:

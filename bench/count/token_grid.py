@@ -48,7 +48,12 @@ class Blocks:
 
     def _grid(self, depth: int) -> Grid | None:
         """None where the blocks differ in their shapes, were not all called, or do not work on a square of tokens."""
-        if len(self.shapes) != depth or len(set(self.shapes)) != 1 or not self.shapes[0] or self.shapes[0][0] != 1:
+        if (
+            len(self.shapes) != depth
+            or len(set(self.shapes)) != 1
+            or not self.shapes[0]
+            or self.shapes[0][0] != 1
+        ):
             return None
         shape = self.shapes[0]
         if len(shape) == 4 and shape[2] == shape[3]:

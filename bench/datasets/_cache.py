@@ -8,6 +8,8 @@ from pathlib import Path
 
 def cache(name: str) -> Path:
     """The folder of one data set below the user's cache (XDG_CACHE_HOME, or ~/.cache)."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convmixer-bench" / name
+    folder = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convmixer-bench" / name
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

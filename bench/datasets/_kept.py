@@ -48,7 +48,9 @@ def kept(source: Files, side: int) -> Kept | None:
     """All images of a source; None where one is not `side` pixels wide and high."""
     count = len(source.paths.ends)
     state = _state(source, count, side)
-    home = hashlib.sha256(os.path.abspath(source.root).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    home = hashlib.sha256(
+        os.path.abspath(source.root).encode("utf-8", "surrogateescape")
+    ).hexdigest()[:12]
     try:
         place = cache("pictures") / f"{home}-{state}"
     except OSError:
@@ -58,11 +60,15 @@ def kept(source: Files, side: int) -> Kept | None:
 
 def _state(source: Files, count: int, side: int) -> str:
     """What the kept file depends on, as hex digits."""
-    found = hashlib.sha256(f"{FORMAT} {side} {PIL.__version__} {features.version('jpg')} {features.version('libjpeg_turbo')}".encode())
+    found = hashlib.sha256(
+        f"{FORMAT} {side} {PIL.__version__} {features.version('jpg')} {features.version('libjpeg_turbo')}".encode()
+    )
     for at in range(count):
         path = source.paths[at]
         about = os.stat(os.path.join(source.root, path))
-        found.update(f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        found.update(
+            f"{path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+        )
     return found.hexdigest()[:16]
 
 
@@ -72,7 +78,12 @@ def _decoded(source: Files, count: int, side: int) -> Kept | None:
     for at in range(count):
         try:
             content = Path(source.root, source.paths[at]).read_bytes()
-            digest.update(source.paths[at].encode("utf-8", "surrogateescape") + b"\0" + len(content).to_bytes(8, "little") + content)
+            digest.update(
+                source.paths[at].encode("utf-8", "surrogateescape")
+                + b"\0"
+                + len(content).to_bytes(8, "little")
+                + content
+            )
             image = decoded(BytesIO(content))
         except Exception:
             unreadable.append(at)
@@ -103,7 +114,9 @@ def _written(place: Path, found: Kept | None) -> Kept | None:
             old.unlink(missing_ok=True)
         with files.whole(place.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, found.images, allow_pickle=False)
-        files.write_whole(place.with_suffix(".json"), msgspec.json.encode(_Says(found.unreadable, found.digest)))
+        files.write_whole(
+            place.with_suffix(".json"), msgspec.json.encode(_Says(found.unreadable, found.digest))
+        )
     except (OSError, files.Unwritable):
         return found
     return found

@@ -20,7 +20,22 @@ import numpy as np
 from bench.datasets._sources import Files, Stretches, Texts
 from bench.errors import UsageError, one_line
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".jp2", ".avif", ".heic", ".heif")
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".tif",
+    ".tiff",
+    ".jp2",
+    ".avif",
+    ".heic",
+    ".heif",
+)
 """Pictures by their names. Those that Pillow cannot read here are then named as unreadable, and not passed over in silence."""
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 ANNOTATIONS = "val_annotations.txt"
@@ -38,7 +53,10 @@ class Listed:
 
 def natural(text: str) -> tuple[list[str | int], str]:
     """timm's order of names, numbers by their value; the last word where that is equal is the text itself."""
-    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"(\d+)", text.lower()))], text
+    return [
+        int(part) if number % 2 else part
+        for number, part in enumerate(re.split(r"(\d+)", text.lower()))
+    ], text
 
 
 def listed(place: Path, flag: str) -> Listed:
@@ -51,10 +69,14 @@ def listed(place: Path, flag: str) -> Listed:
     if (place / ANNOTATIONS).is_file():
         return _annotated(place, flag)
     if is_flat(place):
-        raise UsageError(f"{flag}: {place} is flat: its images lie in it without a folder per class; sort them into one folder per class")
+        raise UsageError(
+            f"{flag}: {place} is flat: its images lie in it without a folder per class; sort them into one folder per class"
+        )
     paths = list(_images_below(place))
     if stray := [path for path in paths if "/" not in path]:
-        raise UsageError(f"{flag}: {place} has {len(stray)} images beside its class folders ({stray[0]} ...); move them into their classes")
+        raise UsageError(
+            f"{flag}: {place} has {len(stray)} images beside its class folders ({stray[0]} ...); move them into their classes"
+        )
     by_path = _classes_of(paths, place, flag)
     if empty := [name for name in below if name not in by_path.values()]:
         raise UsageError(
@@ -64,12 +86,16 @@ def listed(place: Path, flag: str) -> Listed:
     ordered = sorted(paths, key=natural)
     names = sorted(below, key=natural)
     number = {name: at for at, name in enumerate(names)}
-    return Listed(Files(str(place), Texts.of(ordered)), [number[by_path[path]] for path in ordered], names)
+    return Listed(
+        Files(str(place), Texts.of(ordered)), [number[by_path[path]] for path in ordered], names
+    )
 
 
 def folders_of(place: Path) -> list[str]:
     """The folders in one, without what systems leave behind."""
-    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not _left_behind(entry.name))
+    return sorted(
+        entry.name for entry in os.scandir(place) if entry.is_dir() and not _left_behind(entry.name)
+    )
 
 
 def is_flat(place: Path) -> bool:
@@ -88,7 +114,9 @@ def _left_behind(name: str) -> bool:
 
 
 def _is_image(path: str) -> bool:
-    return path.lower().endswith(ENDINGS) and not any(_left_behind(part) for part in path.split("/"))
+    return path.lower().endswith(ENDINGS) and not any(
+        _left_behind(part) for part in path.split("/")
+    )
 
 
 def _images_below(place: Path) -> Iterator[str]:
@@ -121,16 +149,28 @@ def _classes_of(paths: Iterable[str], place: Path, flag: str) -> dict[str, str]:
 
 def _annotated(place: Path, flag: str) -> Listed:
     """Tiny ImageNet's validation images, whose classes stand in a list."""
-    lines = [line.split("\t") for line in (place / ANNOTATIONS).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line.split("\t")
+        for line in (place / ANNOTATIONS).read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     if any(len(line) < 2 for line in lines):
-        raise UsageError(f"{flag}: {place / ANNOTATIONS} has lines that are not a file name, a tab and a class")
+        raise UsageError(
+            f"{flag}: {place / ANNOTATIONS} has lines that are not a file name, a tab and a class"
+        )
     classes = {line[0]: line[1] for line in lines}
     paths = sorted(_images_below(place), key=natural)
     names = sorted(set(classes.values()), key=natural)
     number = {name: at for at, name in enumerate(names)}
     if unknown := [path for path in paths if os.path.basename(path) not in classes]:
-        raise UsageError(f"{flag}: {place / ANNOTATIONS} says nothing of {unknown[0]}; it has a line for each image")
-    return Listed(Files(str(place), Texts.of(paths)), [number[classes[os.path.basename(path)]] for path in paths], names)
+        raise UsageError(
+            f"{flag}: {place / ANNOTATIONS} says nothing of {unknown[0]}; it has a line for each image"
+        )
+    return Listed(
+        Files(str(place), Texts.of(paths)),
+        [number[classes[os.path.basename(path)]] for path in paths],
+        names,
+    )
 
 
 @dataclass(frozen=True)
@@ -143,7 +183,9 @@ class Member:
     size: int
 
 
-def _in_archives(archives: list[Path], flag: str, place: Path, *, classes_by_archive: bool) -> Listed:
+def _in_archives(
+    archives: list[Path], flag: str, place: Path, *, classes_by_archive: bool
+) -> Listed:
     """The images of uncompressed archives: of one with class folders or class archives in it, or of one per class."""
     members: list[Member] = []
     for number, path in enumerate(archives):
@@ -151,7 +193,9 @@ def _in_archives(archives: list[Path], flag: str, place: Path, *, classes_by_arc
         try:
             members += [one for one in _members(path, number, prefix) if _is_image(one.path)]
         except (tarfile.TarError, OSError) as error:
-            raise UsageError(f"{flag}: {path} cannot be read as an uncompressed .tar ({one_line(error)}); is the file whole?") from None
+            raise UsageError(
+                f"{flag}: {path} cannot be read as an uncompressed .tar ({one_line(error)}); is the file whole?"
+            ) from None
     paths = {one.path: one for one in members}
     inner = _without_common(list(paths))
     if not paths or any("/" not in path for path in inner.values()):
@@ -189,7 +233,12 @@ def _members(path: Path, number: int, prefix: str) -> Iterator[Member]:
                 for one in inner:
                     if one.isreg() and not one.issparse():
                         start = member.offset_data + one.offset_data
-                        yield Member(f"{name.removesuffix('.tar')}/{one.name.removeprefix('./')}", number, start, one.size)
+                        yield Member(
+                            f"{name.removesuffix('.tar')}/{one.name.removeprefix('./')}",
+                            number,
+                            start,
+                            one.size,
+                        )
 
 
 def _without_common(paths: list[str]) -> dict[str, str]:

@@ -41,7 +41,14 @@ class Found:
     remark: str
 
 
-def folders(argument: str, *, flag: str, classes: int | None = None, test_alone: bool = False, order: Order | None = None) -> Splits:
+def folders(
+    argument: str,
+    *,
+    flag: str,
+    classes: int | None = None,
+    test_alone: bool = False,
+    order: Order | None = None,
+) -> Splits:
     """The splits of a folder with train/ and val/ or test/ below it, each a folder (or a .tar) of one folder per class.
 
     With train, val and test all three are taken as they are; with train and one of the others, select is carved from
@@ -51,24 +58,40 @@ def folders(argument: str, *, flag: str, classes: int | None = None, test_alone:
     found = looked_through(argument, flag, classes, test_alone, order)
     if found.train is not None and found.select is None:
         return carved(found.train, found.test, len(found.names), found.remark)
-    return splits_of(found.train, found.select, found.test, len(found.names), "as in the folder" if found.train else "test alone")
+    return splits_of(
+        found.train,
+        found.select,
+        found.test,
+        len(found.names),
+        "as in the folder" if found.train else "test alone",
+    )
 
 
-@lru_cache(maxsize=4)  # listing 1.3 million files takes its time, and checking, counting and opening all ask
-def looked_through(argument: str, flag: str, classes: int | None, test_alone: bool, order: Order | None) -> Found:
+@lru_cache(
+    maxsize=4
+)  # listing 1.3 million files takes its time, and checking, counting and opening all ask
+def looked_through(
+    argument: str, flag: str, classes: int | None, test_alone: bool, order: Order | None
+) -> Found:
     """What `folders` makes splits of, without opening an image."""
     root = Path(argument)
     if not argument or not root.is_dir():
-        raise UsageError(f"{flag}: {argument or 'an empty path'} is not a folder; give the one that holds train/ and val/")
+        raise UsageError(
+            f"{flag}: {argument or 'an empty path'} is not a folder; give the one that holds train/ and val/"
+        )
     train, validation, test, remark = _places(root)
     last = test or validation
     if last is None and train is None and test_alone and folders_of(root):
         last = root
     if last is None:
         instead = _nearer(root) or "; sort the images into train/<class>/ and val/<class>/"
-        raise UsageError(f"{flag}: {root} has neither val/ nor test/ below it; it has {some(root)}{instead}")
+        raise UsageError(
+            f"{flag}: {root} has neither val/ nor test/ below it; it has {some(root)}{instead}"
+        )
     if train is None and not test_alone:
-        raise UsageError(f"{flag}: {root} has no train/ below it; it has {some(root)}{_nearer(root)}")
+        raise UsageError(
+            f"{flag}: {root} has no train/ below it; it has {some(root)}{_nearer(root)}"
+        )
     places = [place for place in (last, train, validation if test else None) if place is not None]
     parts = {place: listed(place, flag) for place in places}
     for place in places[1:]:
@@ -115,12 +138,18 @@ def _same_classes(place: Path, here: list[str], other: Path, there: list[str], f
     )
 
 
-def _named(names: list[str], place: Path, flag: str, classes: int | None, order: Order | None) -> list[str]:
+def _named(
+    names: list[str], place: Path, flag: str, classes: int | None, order: Order | None
+) -> list[str]:
     """The classes in the order of their numbers; UsageError where there are too few or others than expected."""
     if classes is not None and len(names) != classes:
-        raise UsageError(f"{flag}: {place} has {len(names)} class folders; {classes} were expected, one per class")
+        raise UsageError(
+            f"{flag}: {place} has {len(names)} class folders; {classes} were expected, one per class"
+        )
     if len(names) < 2:
-        raise UsageError(f"{flag}: {place} has one class, {names[0]}; a classifier tells at least two apart, one folder per class")
+        raise UsageError(
+            f"{flag}: {place} has one class, {names[0]}; a classifier tells at least two apart, one folder per class"
+        )
     return order(names, place) if order else names
 
 
@@ -131,16 +160,24 @@ def _pictures(part: Listed, names: list[str]) -> Pictures:
 
 def pictures_of(source: Source, labels: Sequence[int]) -> Pictures:
     """All of a source's images."""
-    return Pictures(source=source, indices=torch.arange(len(labels)), labels=torch.tensor(labels, dtype=torch.int64))
+    return Pictures(
+        source=source,
+        indices=torch.arange(len(labels)),
+        labels=torch.tensor(labels, dtype=torch.int64),
+    )
 
 
-def checked_labels(labels: Iterable[object], name: Callable[[int], str], flag: str, classes: int | None = None) -> list[int]:
+def checked_labels(
+    labels: Iterable[object], name: Callable[[int], str], flag: str, classes: int | None = None
+) -> list[int]:
     """Labels as numbers of `classes`; UsageError that names the image of one that is none."""
     found = []
     for at, label in enumerate(labels):
         if not isinstance(label, int) or label < 0 or (classes is not None and label >= classes):
             needed = "a class number from 0 on" if classes is None else f"one of 0 to {classes - 1}"
-            raise UsageError(f"{flag}: the label of {name(at)} is {str(label)[:40]}; {needed} is needed")
+            raise UsageError(
+                f"{flag}: the label of {name(at)} is {str(label)[:40]}; {needed} is needed"
+            )
         found.append(label)
     return found
 
@@ -149,7 +186,9 @@ def classes_of(labels: list[int], name: Callable[[int], str], flag: str) -> int:
     """How many classes the training labels are of; UsageError where one of the numbers from 0 to the largest never occurs."""
     seen = set(labels)
     if len(seen) < 2:
-        raise UsageError(f"{flag}: all {len(labels)} training images are of one class; a classifier tells at least two apart")
+        raise UsageError(
+            f"{flag}: all {len(labels)} training images are of one class; a classifier tells at least two apart"
+        )
     if len(seen) <= max(seen):
         missing = next(number for number in range(len(seen)) if number not in seen)
         at = labels.index(max(seen))
@@ -166,19 +205,25 @@ def carved(train: Pictures, test: Pictures, classes: int, remark: str = "") -> S
     return splits_of(kept, selected, test, classes, f"{how}, {remark}" if remark else how)
 
 
-def splits_of(train: Pictures | None, select: Pictures | None, test: Pictures, classes: int, how: str) -> Splits:
+def splits_of(
+    train: Pictures | None, select: Pictures | None, test: Pictures, classes: int, how: str
+) -> Splits:
     """Splits of images on disk; small ones of one size are read into memory."""
     sizes = [len(part) if part else 0 for part in (train, select, test)]
     name = f"{how}, {'/'.join(map(str, sizes))}"
     _first(test)
     if train is not None and select is not None and (side := _small(train)):
         sources = {id(part.source): part.source for part in (train, select, test)}
-        whole = {key: kept(source, side) for key, source in sources.items() if isinstance(source, Files)}
+        whole = {
+            key: kept(source, side) for key, source in sources.items() if isinstance(source, Files)
+        }
         parts = [_in_memory(part, side, whole) for part in (train, select, test)]
         if all(part is not None for part in parts):
             return held(name, (part for part in parts if part is not None), classes)
     mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    return Splits(name=name, train=train, select=select, test=test, num_classes=classes, mean=mean, std=std)
+    return Splits(
+        name=name, train=train, select=select, test=test, num_classes=classes, mean=mean, std=std
+    )
 
 
 def _small(part: Pictures) -> int:
@@ -194,7 +239,9 @@ def _first(part: Pictures) -> Image.Image:
         if not part.trouble(at):
             image: Image.Image = part.read(at)
             return image
-    raise UsageError(f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them")
+    raise UsageError(
+        f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them"
+    )
 
 
 def _in_memory(part: Pictures, side: int, whole: dict[int, Kept | None]) -> Split | None:

@@ -28,7 +28,9 @@ def load(name: str, classes: int, argument: str) -> Splits:
         return folders(argument, flag=flag, classes=classes)
     parts = [_part(name, split, argument, flag) for split in ("train", "test")]
     kept, selected, how = carve(parts[0])
-    return held(f"{how}, {len(kept)}/{len(selected)}/{len(parts[1])}", (kept, selected, parts[1]), classes)
+    return held(
+        f"{how}, {len(kept)}/{len(selected)}/{len(parts[1])}", (kept, selected, parts[1]), classes
+    )
 
 
 def _flag(name: str, argument: str) -> str:
@@ -47,7 +49,11 @@ def identity(name: str, classes: int, argument: str) -> str:
     found = looked_through(argument, _flag(name, argument), classes, False, None)
     digests = []
     for part in (found.train, found.test):
-        if part is None or not isinstance(part.source, Files) or (whole := kept(part.source, SIDE)) is None:
+        if (
+            part is None
+            or not isinstance(part.source, Files)
+            or (whole := kept(part.source, SIDE)) is None
+        ):
             return argument
         digests.append(whole.digest)
     return CONTENTS.get((digests[0], digests[1]), argument)

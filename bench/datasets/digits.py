@@ -22,9 +22,13 @@ def load(argument: str) -> Splits:
 
     bunch = load_digits()
     grey = torch.from_numpy(bunch.images / 16.0 * 255).float().unsqueeze(1)
-    larger = F.interpolate(grey, size=SIZE, mode="bilinear", align_corners=False).round().to(torch.uint8)
+    larger = (
+        F.interpolate(grey, size=SIZE, mode="bilinear", align_corners=False).round().to(torch.uint8)
+    )
     images = larger.expand(-1, 3, -1, -1).contiguous()
-    return by_file_order(images, torch.from_numpy(bunch.target).long(), train=0.64, select=0.16, num_classes=10)
+    return by_file_order(
+        images, torch.from_numpy(bunch.target).long(), train=0.64, select=0.16, num_classes=10
+    )
 
 
 def _flat(images: Tensor) -> Tensor:
@@ -55,7 +59,10 @@ datasets.add(
         num_classes=lambda argument: 10,
         image_size=SIZE,
         recipe="digits",
-        baselines={"1-nearest-neighbour": nearest_neighbour, "logistic-regression": logistic_regression},
+        baselines={
+            "1-nearest-neighbour": nearest_neighbour,
+            "logistic-regression": logistic_regression,
+        },
         caveat="1,797 small images of 13 writers: a check that the pipeline works, not a comparison of architectures; "
         "the baselines saw the same training images",
         summary="scikit-learn's handwritten digits, held-out writers as test; inside the package",

@@ -32,7 +32,12 @@ def read(argument: str) -> tuple[Pictures, Pictures, int, str]:
     known = checked_labels(labels, rows.name, flag, classes)
     classes = classes or classes_of(known, rows.name, flag)
     tested, others, remark = _test(argument, flag)
-    return pictures_of(rows, known), pictures_of(tested, checked_labels(others, tested.name, flag, classes)), classes, remark
+    return (
+        pictures_of(rows, known),
+        pictures_of(tested, checked_labels(others, tested.name, flag, classes)),
+        classes,
+        remark,
+    )
 
 
 def _test(argument: str, flag: str) -> tuple[Rows, list[object], str]:
@@ -62,7 +67,9 @@ def table(argument: str, split: str, flag: str) -> tuple[Rows, list[object], int
             reader = create_dataset(f"hfds/{argument}", split=split, **_columns(argument)).reader
             labels = list(reader.dataset[reader.label_key])
     except ImportError as error:
-        raise UsageError(f"{flag}: needs a package that is not installed ({one_line(error, 160)})") from None
+        raise UsageError(
+            f"{flag}: needs a package that is not installed ({one_line(error, 160)})"
+        ) from None
     except Exception as error:
         raise UsageError(
             f"{flag}: the images cannot be had ({type(error).__name__}: {one_line(error, 160)}); is there a network, and is the name right?"
@@ -78,7 +85,10 @@ def _columns(argument: str) -> dict[str, str]:
     with suppress(Exception):  # what is wrong with the name is said when it is loaded
         features = tables.load_dataset_builder(argument).info.features or {}
     found = {}
-    for key, usual, kind in (("input_key", "image", tables.Image), ("target_key", "label", tables.ClassLabel)):
+    for key, usual, kind in (
+        ("input_key", "image", tables.Image),
+        ("target_key", "label", tables.ClassLabel),
+    ):
         named = [name for name, feature in features.items() if isinstance(feature, kind)]
         if usual not in features and len(named) == 1:
             found[key] = named[0]

@@ -25,7 +25,13 @@ SYNSET = re.compile(r"n\d{8}")
 
 def opened(name: str, argument: str) -> Splits:
     """train/ (not needed to evaluate) and val/ or validation/, folders or .tar."""
-    return folders(argument, flag=f"--data {name}:{argument}", classes=CLASSES, test_alone=True, order=ORDERS[name])
+    return folders(
+        argument,
+        flag=f"--data {name}:{argument}",
+        classes=CLASSES,
+        test_alone=True,
+        order=ORDERS[name],
+    )
 
 
 def found(name: str, argument: str) -> Found:
@@ -47,7 +53,11 @@ def by_synset(names: list[str], place: Path) -> list[str]:
     for beside in (place.parent, place):
         if (beside / MAPPING).is_file():
             return by_mapping(names, beside / MAPPING)
-    whose = "is no WordNet id of ImageNet-1k" if SYNSET.fullmatch(strange[0]) else "is no WordNet id such as n01440764"
+    whose = (
+        "is no WordNet id of ImageNet-1k"
+        if SYNSET.fullmatch(strange[0])
+        else "is no WordNet id such as n01440764"
+    )
     raise UsageError(
         f"--data imagenet: {place} has a folder {strange[0]}, which {whose}, so its class number is not known; rename the folders, or put "
         f"a {MAPPING} into {place.parent} with a line per folder: its name, a tab, its WordNet id"
@@ -57,8 +67,12 @@ def by_synset(names: list[str], place: Path) -> list[str]:
 
 def by_mapping(names: list[str], file: Path) -> list[str]:
     """Folders as a file gives their WordNet ids: `folder<tab>n01440764`, or one folder a line in ImageNet's order."""
-    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    pairs = [line.rpartition("\t")[::2] if "\t" in line else line.rpartition(" ")[::2] for line in lines]
+    lines = [
+        line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+    ]
+    pairs = [
+        line.rpartition("\t")[::2] if "\t" in line else line.rpartition(" ")[::2] for line in lines
+    ]
     if all(folder and SYNSET.fullmatch(synset) for folder, synset in pairs):
         folder_of = {synset: folder.strip() for folder, synset in pairs}
         ordered = [folder_of.get(synset, "") for synset in synsets()]
@@ -80,14 +94,19 @@ def by_number(names: list[str], place: Path) -> list[str]:
 
 
 def _numbered(names: list[str]) -> bool:
-    return all(name.isdecimal() for name in names) and {int(name) for name in names} == set(range(CLASSES))
+    return all(name.isdecimal() for name in names) and {int(name) for name in names} == set(
+        range(CLASSES)
+    )
 
 
 ORDERS = {"imagenet": by_synset, "imagenet_v2": by_number}
 
 for name, summary in (
     ("imagenet", "imagenet:/path, with val/<class>/* and, to train, train/<class>/*"),
-    ("imagenet_v2", "imagenet_v2:/path, the new test images (arXiv 1902.10811), one folder per class number"),
+    (
+        "imagenet_v2",
+        "imagenet_v2:/path, the new test images (arXiv 1902.10811), one folder per class number",
+    ),
 ):
     datasets.add(
         Dataset(

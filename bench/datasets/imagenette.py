@@ -16,7 +16,9 @@ def load(argument: str) -> Splits:
     flag = "--data imagenette" + (f":{argument}" if argument else "")
     root = Path(argument) if argument else cache("imagenette")
     if argument and not root.is_dir():
-        raise UsageError(f"{flag}: {argument} is not a folder; give the one that holds train/ and val/, or nothing to download")
+        raise UsageError(
+            f"{flag}: {argument} is not a folder; give the one that holds train/ and val/, or nothing to download"
+        )
     if not (root / "train").exists():
         root = _downloaded(root, flag)
     return folders(str(root), flag=flag, classes=10)

@@ -27,22 +27,36 @@ def load(argument: str) -> Splits:
 def read(argument: str) -> tuple[Pictures, Pictures, int]:
     """Training and test images, and how many classes there are."""
     root = Path(argument)
-    stamps = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(root.glob("*.tar")))
+    stamps = tuple(
+        (path.name, path.stat().st_mtime_ns, path.stat().st_size)
+        for path in sorted(root.glob("*.tar"))
+    )
     return _read(argument, stamps)
 
 
 @lru_cache(maxsize=2)  # checking, counting and opening all ask
-def _read(argument: str, stamps: tuple[tuple[str, int, int], ...]) -> tuple[Pictures, Pictures, int]:
+def _read(
+    argument: str, stamps: tuple[tuple[str, int, int], ...]
+) -> tuple[Pictures, Pictures, int]:
     root, flag = Path(argument), f"--data wds:{argument}"
     if not argument or not root.is_dir():
         raise UsageError(f"{flag}: not a folder; give the one that holds train*.tar and val*.tar")
-    train, test = sorted(root.glob("train*.tar")), sorted(root.glob("test*.tar")) or sorted(root.glob("val*.tar"))
+    train, test = (
+        sorted(root.glob("train*.tar")),
+        sorted(root.glob("test*.tar")) or sorted(root.glob("val*.tar")),
+    )
     if not train or not test:
-        raise UsageError(f"{flag}: {root} lacks {'train*.tar' if not train else 'val*.tar or test*.tar'}")
+        raise UsageError(
+            f"{flag}: {root} lacks {'train*.tar' if not train else 'val*.tar or test*.tar'}"
+        )
     (trained, labels), (tested, others) = shards(train, flag), shards(test, flag)
     known = checked_labels(labels, trained.name, flag)
     classes = classes_of(known, trained.name, flag)
-    return pictures_of(trained, known), pictures_of(tested, checked_labels(others, tested.name, flag, classes)), classes
+    return (
+        pictures_of(trained, known),
+        pictures_of(tested, checked_labels(others, tested.name, flag, classes)),
+        classes,
+    )
 
 
 def shards(paths: list[Path], flag: str) -> tuple[Stretches, list[int]]:
@@ -61,16 +75,24 @@ def shards(paths: list[Path], flag: str) -> tuple[Stretches, list[int]]:
                     elif ending == "cls" and (content := archive.extractfile(member)) is not None:
                         classes[key] = int(content.read(32))
         except (tarfile.TarError, ValueError, OSError) as error:
-            raise UsageError(f"{flag}: {path} cannot be read ({one_line(error)}); is the file whole, and an uncompressed .tar?") from None
+            raise UsageError(
+                f"{flag}: {path} cannot be read ({one_line(error)}); is the file whole, and an uncompressed .tar?"
+            ) from None
         if images.keys() != classes.keys():
             odd = sorted(images.keys() ^ classes.keys())[0]
-            raise UsageError(f"{flag}: {path}: sample {odd} lacks its image or its class (<key>.jpg and <key>.cls)")
+            raise UsageError(
+                f"{flag}: {path}: sample {odd} lacks its image or its class (<key>.jpg and <key>.cls)"
+            )
         places += images.values()
         labels += [classes[key] for key in images]
     if not places:
-        raise UsageError(f"{flag}: {paths[0]} has no samples in it; <key>.jpg and <key>.cls are expected")
+        raise UsageError(
+            f"{flag}: {paths[0]} has no samples in it; <key>.jpg and <key>.cls are expected"
+        )
     which, starts, sizes = (np.array([place[field] for place in places]) for field in range(3))
-    return Stretches(tuple(map(str, paths)), which, starts, sizes, Texts.of(place[3] for place in places)), labels
+    return Stretches(
+        tuple(map(str, paths)), which, starts, sizes, Texts.of(place[3] for place in places)
+    ), labels
 
 
 datasets.add(

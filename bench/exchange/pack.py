@@ -66,29 +66,54 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     records, damaged = read_below(results)
     if not records:
-        raise damaged[0] if damaged else UsageError(f"--results: {results} holds no records; `python -m bench run` measures some")
-    paths = sorted(path for record in records for path in _files(record) if path.parent.parent.parent == results)
+        raise (
+            damaged[0]
+            if damaged
+            else UsageError(
+                f"--results: {results} holds no records; `python -m bench run` measures some"
+            )
+        )
+    paths = sorted(
+        path
+        for record in records
+        for path in _files(record)
+        if path.parent.parent.parent == results
+    )
     if not paths:
-        raise UsageError(f"--results: {results} holds no machine's folder itself; give the folder that holds one folder per machine")
+        raise UsageError(
+            f"--results: {results} holds no machine's folder itself; give the folder that holds one folder per machine"
+        )
     contents = {_named(path.relative_to(results).as_posix()): _whole_lines(path) for path in paths}
-    if sum(map(len, contents.values())) > LARGEST or values(contents) > limits.VALUES or len(contents) > MOST_FILES:
+    if (
+        sum(map(len, contents.values())) > LARGEST
+        or values(contents) > limits.VALUES
+        or len(contents) > MOST_FILES
+    ):
         most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
-        raise UsageError(f"pack: {results} has more than the {most} of one pack; pack fewer machines")
+        raise UsageError(
+            f"pack: {results} has more than the {most} of one pack; pack fewer machines"
+        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {MANIFEST: make_manifest(contents), **contents}.items():
-            archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)  # the same records, the same bytes
+            archive.writestr(
+                zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED
+            )  # the same records, the same bytes
     try:
         write_whole(target, buffer.getvalue())
     except OSError as error:
-        raise UsageError(f"pack: {target} cannot be written ({error.strerror}); give a path that can") from None
+        raise UsageError(
+            f"pack: {target} cannot be written ({error.strerror}); give a path that can"
+        ) from None
     return len(contents), damaged
 
 
 def _named(name: str) -> str:
     """The name of a file in a pack; UsageError where `verify` would refuse it."""
     if not PACKED.fullmatch(name):
-        raise UsageError(f"pack: {visible(name)} is no name that a run gives; move it away, or rename the folder with letters and digits")
+        raise UsageError(
+            f"pack: {visible(name)} is no name that a run gives; move it away, or rename the folder with letters and digits"
+        )
     return name
 
 
@@ -111,7 +136,9 @@ def values(contents: dict[str, bytes]) -> int:
 
 def make_manifest(contents: dict[str, bytes]) -> bytes:
     """The list of a pack's files, with its own hash."""
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    files = {
+        name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())
+    }
     whole = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return json.dumps({"format": PACK_FORMAT, "files": files, "sha256": whole}, indent=1).encode()
 
@@ -161,7 +188,9 @@ class _Arrays:
         self.seen.add(at)
         if at not in self.contents:
             raise UsageError(f"{at} is missing")
-        arrays = arrays_in(self.contents[at], lambda words: UsageError(f"{at} cannot be read ({words})"))
+        arrays = arrays_in(
+            self.contents[at], lambda words: UsageError(f"{at} cannot be read ({words})")
+        )
         self.size += sum(int(one.nbytes) for one in arrays.values())
         if self.size > LARGEST:
             raise UsageError(f"{at}: more than {LARGEST >> 20} MB of arrays in one pack")
@@ -169,14 +198,19 @@ class _Arrays:
 
     def of_nobody(self) -> Iterator[str]:
         """What is wrong with those that no record has named."""
-        for name in sorted(name for name in self.contents if name.endswith(".npz") and name not in self.seen):
+        for name in sorted(
+            name for name in self.contents if name.endswith(".npz") and name not in self.seen
+        ):
             try:
                 self.beside(Path(name), Path(name).name)
             except UsageError as error:
                 yield str(error)
 
 
-PACKED = re.compile(r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)", re.ASCII)
+PACKED = re.compile(
+    r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)",
+    re.ASCII,
+)
 """How the list, records and their arrays are named by this program; nothing else is taken out of a pack."""
 
 
@@ -184,10 +218,14 @@ def _opened(path: Path) -> dict[str, bytes]:
     """The files of a pack; UsageError for anything that is no pack, reaches out of its folder or would fill the memory."""
 
     def refuse(words: str) -> UsageError:
-        return UsageError(f"verify: {path} is no pack ({words}); `python -m bench pack FILE` makes one")
+        return UsageError(
+            f"verify: {path} is no pack ({words}); `python -m bench pack FILE` makes one"
+        )
 
     content = content_of(path, LARGEST, refuse)
-    contents = dict(unpacked(content, most=LARGEST, entries=MOST_FILES, allowed=PACKED, refuse=refuse))
+    contents = dict(
+        unpacked(content, most=LARGEST, entries=MOST_FILES, allowed=PACKED, refuse=refuse)
+    )
     if values(contents) > limits.VALUES:
         raise refuse(f"its records have more than {limits.VALUES:,} values together")
     return contents
@@ -195,14 +233,18 @@ def _opened(path: Path) -> dict[str, bytes]:
 
 def _read_manifest(path: Path, content: bytes | None) -> Manifest:
     def refuse(words: str) -> UsageError:
-        return UsageError(f"verify: {path} has no readable {MANIFEST} ({words}); `python -m bench pack FILE` makes a pack")
+        return UsageError(
+            f"verify: {path} has no readable {MANIFEST} ({words}); `python -m bench pack FILE` makes a pack"
+        )
 
     if content is None or values_in(content) > 2 * MOST_FILES:
         raise refuse("it is missing" if content is None else "it is too long")
     with refusing(refuse):
         found = msgspec.json.decode(content, type=Manifest)
     if found.format != PACK_FORMAT:
-        raise UsageError(f"verify: {path} is a pack of format {found.format}, and this version reads {PACK_FORMAT}")
+        raise UsageError(
+            f"verify: {path} is a pack of format {found.format}, and this version reads {PACK_FORMAT}"
+        )
     return found
 
 
@@ -230,7 +272,11 @@ def _hashes(manifest: Manifest, contents: dict[str, bytes]) -> Iterator[str]:
 def _counts(record: Record) -> Iterator[str]:
     """Exact counts against the golden ones."""
     arm = record.arm
-    if not isinstance(arm, CountArm) or arm.model not in GOLDEN or (arm.image_size, arm.num_classes) != (224, 1000):
+    if (
+        not isinstance(arm, CountArm)
+        or arm.model not in GOLDEN
+        or (arm.image_size, arm.num_classes) != (224, 1000)
+    ):
         return
     params, gmacs = GOLDEN[arm.model]
     for value in set(per_round(record, "params").values()) - {float(params)}:
@@ -248,8 +294,14 @@ def _physics(records: list[Record]) -> tuple[list[str], list[str]]:
     problems, remarks = [], []
     if (pair := sentinel(summary)) is None:
         remarks.append("no sentinel pair was measured")
-    elif pair.low is not None and pair.high is not None and not (pair.low / 1.02 <= 1 <= pair.high * 1.02):
-        problems.append(f"the sentinel pair, one graph under two names, has a ratio of {pair.value:.3f} [{pair.low:.3f}, {pair.high:.3f}]")
+    elif (
+        pair.low is not None
+        and pair.high is not None
+        and not (pair.low / 1.02 <= 1 <= pair.high * 1.02)
+    ):
+        problems.append(
+            f"the sentinel pair, one graph under two names, has a ratio of {pair.value:.3f} [{pair.low:.3f}, {pair.high:.3f}]"
+        )
     drift = canary_drift(summary)
     if drift is not None and drift > DRIFT:
         problems.append(f"the canary varied by {drift:.0%}: something else was running")

@@ -17,7 +17,17 @@ from bench.files.files import write_whole
 from bench.files.paths import stems
 
 EVALUATED = (
-    *("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "crop_pct", "interpolation"),
+    *(
+        "model",
+        "img_size",
+        "top1",
+        "top1_err",
+        "top5",
+        "top5_err",
+        "param_count",
+        "crop_pct",
+        "interpolation",
+    ),
     "dataset",
 )
 TIMED = (
@@ -30,7 +40,11 @@ def export(summary: Summary, folder: Path) -> list[Path]:
     """A machine's results in timm's columns: one file per data set and protocol, one per policy."""
     files: list[tuple[str, tuple[str, ...], list[dict[str, str]]]] = []
     for key, contestants in trained_rows(summary).items():
-        rows = [{**_evaluated(one, summary), "dataset": _dataset(key)} for one in contestants if one.top1]
+        rows = [
+            {**_evaluated(one, summary), "dataset": _dataset(key)}
+            for one in contestants
+            if one.top1
+        ]
         rows.sort(key=lambda row: -float(row["top1"]))
         files.append((f"results-{'-'.join(part for part in key if part)}", EVALUATED, rows))
     for policy in dict.fromkeys(row.policy for row in summary.rows if row.by_batch("throughput")):
@@ -39,7 +53,9 @@ def export(summary: Summary, folder: Path) -> list[Path]:
         files.append((f"benchmark-infer-{policy}-{summary.machine.name}", TIMED, rows))
     files = [one for one in files if one[2]]
     written = []
-    for name, (_, columns, rows) in zip(stems((name for name, *_ in files), "-"), files, strict=True):
+    for name, (_, columns, rows) in zip(
+        stems((name for name, *_ in files), "-"), files, strict=True
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / f"{name}.csv")
         write_whole(written[-1], as_csv(columns, rows))
@@ -58,15 +74,28 @@ def _named(row: Row | Contestant) -> str:
     if isinstance(row, Row):
         return row.about.timm_name or row.model
     first = row.rows[0]
-    return ".".join(part for part in (first.about.timm_name or first.model, first.arm.weights) if part)
+    return ".".join(
+        part for part in (first.about.timm_name or first.model, first.arm.weights) if part
+    )
 
 
 def _evaluated(one: Contestant, summary: Summary) -> dict[str, str]:
     """Means over seeds; timm's errors are 100 less the accuracy."""
     first = one.rows[0]
-    params = next((found.value for row in summary.rows if row.model == first.model and (found := row.value("params"))), None)
+    params = next(
+        (
+            found.value
+            for row in summary.rows
+            if row.model == first.model and (found := row.value("params"))
+        ),
+        None,
+    )
     top1 = 100 * one.top1.value if one.top1 else 0.0
-    shares = [100 * row.detail["top5_correct"] / row.detail["images"] for row in one.measured if "top5_correct" in row.detail]
+    shares = [
+        100 * row.detail["top5_correct"] / row.detail["images"]
+        for row in one.measured
+        if "top5_correct" in row.detail
+    ]
     top5 = sum(shares) / len(shares) if shares else None
     crop = re.search(r"crop ([0-9.]+)", first.arm.transform)
     interpolation = re.search(r"bicubic|bilinear|nearest|lanczos", first.arm.transform)
@@ -86,7 +115,9 @@ def _evaluated(one: Contestant, summary: Summary) -> dict[str, str]:
 def _timed(row: Row) -> list[dict[str, str]]:
     """One line per batch size; the step time in milliseconds, MACs in G, activations and parameters in M."""
     counts = {name: row.value(name) for name in ("macs", "activations", "params")}
-    macs, activations, params = (None if found is None else found.value for found in counts.values())
+    macs, activations, params = (
+        None if found is None else found.value for found in counts.values()
+    )
     return [
         {
             "model": _named(row),

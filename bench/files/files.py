@@ -41,9 +41,13 @@ def unwritable(error: OSError, path: Path | None = None) -> Unwritable | None:
     """The line for an error of the file system that the user can mend; None for any other error."""
     where = path or error.filename or "standard output or a temporary file"
     if error.errno in NO_ROOM:
-        return Unwritable(f"{where}: {error.strerror}; what was finished is kept: make room, and the same command goes on from there")
+        return Unwritable(
+            f"{where}: {error.strerror}; what was finished is kept: make room, and the same command goes on from there"
+        )
     if error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):
-        return Unwritable(f"{where}: {error.strerror}; what was finished is kept: allow writing there, and the same command goes on")
+        return Unwritable(
+            f"{where}: {error.strerror}; what was finished is kept: allow writing there, and the same command goes on"
+        )
     return None
 
 
@@ -119,7 +123,10 @@ def create(path: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK) or not temporary.exists():
+            if (
+                error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+                or not temporary.exists()
+            ):
                 raise
             return _create_without_links(path, content)  # where a file system knows no hard links
         finally:
@@ -152,7 +159,9 @@ def _create_without_links(path: Path, content: bytes) -> bool:
 def no_link(path: Path) -> Path:
     """Return the path of a file that is continued, or will be; UsageError where it is a link, a folder, a pipe or a device."""
     if path.is_symlink():
-        raise UsageError(f"{path} is a link, and records and logs are not continued behind links; put the file itself there")
+        raise UsageError(
+            f"{path} is a link, and records and logs are not continued behind links; put the file itself there"
+        )
     regular(path)
     return path
 
@@ -164,7 +173,9 @@ def append(path: Path, content: bytes) -> None:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         try:
             written = os.write(file, content)
-            if written < len(content):  # the disk became full in the middle: this says so, and the torn line is void
+            if written < len(
+                content
+            ):  # the disk became full in the middle: this says so, and the torn line is void
                 os.write(file, content[written:])
             os.fsync(file)
         finally:

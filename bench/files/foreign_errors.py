@@ -38,7 +38,9 @@ def content_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> b
         except UsageError as error:
             raise refusal(str(error)) from None
         if known is not None and known.st_size > most:
-            raise refusal(f"it has {known.st_size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB are read")
+            raise refusal(
+                f"it has {known.st_size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB are read"
+            )
         return files.read(path)
 
 
@@ -50,6 +52,8 @@ def _in_words(error: BaseException) -> str | None:
         return "it asks for more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # what Rust's panics become, as safetensors'
+    if (
+        isinstance(error, Exception) or type(error).__name__ == "PanicException"
+    ):  # what Rust's panics become, as safetensors'
         return one_line(error, 160) or type(error).__name__
     return None

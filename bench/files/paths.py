@@ -23,7 +23,11 @@ def stem(text: str, joint: str = "_") -> str:
 
     Text that is such a stem stays as it is. Otherwise other characters become `joint`, and a digest of the text is added.
     """
-    return text if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text) and len(text) <= LONGEST else _told_apart(text, joint)
+    return (
+        text
+        if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text) and len(text) <= LONGEST
+        else _told_apart(text, joint)
+    )
 
 
 def stems(texts: Iterable[str], joint: str = "_") -> list[str]:
@@ -42,7 +46,9 @@ def _plain(text: str, joint: str) -> str:
 
 def _told_apart(text: str, joint: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return joint.join(part for part in (_plain(text, joint)[: LONGEST - 9].strip(joint), digest) if part)
+    return joint.join(
+        part for part in (_plain(text, joint)[: LONGEST - 9].strip(joint), digest) if part
+    )
 
 
 def inside(home: Path, path: Path) -> Path:
@@ -52,5 +58,7 @@ def inside(home: Path, path: Path) -> Path:
     except (OSError, RuntimeError):  # a ring of links
         raise UsageError(f"{path}: a link to itself; remove the link") from None
     if not found.is_relative_to(within):
-        raise UsageError(f"{path} leads to {found}, outside {home}; remove the link: nothing there is read or written")
+        raise UsageError(
+            f"{path} leads to {found}, outside {home}; remove the link: nothing there is read or written"
+        )
     return path

@@ -23,7 +23,9 @@ HIGHEST_RATIO, SMALL = 100, 16 << 20
 """What unpacks to more than so many times its size, and to more than so many bytes, is an archive bomb. Records come to 10."""
 
 
-def unpacked(content: bytes, *, most: int, entries: int, allowed: re.Pattern[str], refuse: Refusal) -> Iterator[tuple[str, bytes]]:
+def unpacked(
+    content: bytes, *, most: int, entries: int, allowed: re.Pattern[str], refuse: Refusal
+) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of a zip archive, one after the other; what `refuse` makes of the reason otherwise.
 
     No more than `most` bytes are unpacked and no more than `entries` looked at, whatever the archive says of itself; none
@@ -33,15 +35,25 @@ def unpacked(content: bytes, *, most: int, entries: int, allowed: re.Pattern[str
         raise refuse(f"it holds more than {entries:,} files")
     with refusing(refuse), zipfile.ZipFile(io.BytesIO(content)) as archive:
         infos = archive.infolist()
-        _look(infos, allowed, min(most, max(SMALL, HIGHEST_RATIO * len(content))), len(content), refuse)
+        _look(
+            infos,
+            allowed,
+            min(most, max(SMALL, HIGHEST_RATIO * len(content))),
+            len(content),
+            refuse,
+        )
         for info in infos:
             yield info.filename, _entry(archive, info, refuse)
 
 
-def _look(infos: list[zipfile.ZipInfo], allowed: re.Pattern[str], most: int, packed: int, refuse: Refusal) -> None:
+def _look(
+    infos: list[zipfile.ZipInfo], allowed: re.Pattern[str], most: int, packed: int, refuse: Refusal
+) -> None:
     """Refuse what an archive has no reason to hold, by what its list says."""
     if (size := sum(info.file_size for info in infos)) > most:
-        raise refuse(f"it unpacks to {size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB is the most for its {packed / 1e6:,.2f} MB")
+        raise refuse(
+            f"it unpacks to {size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB is the most for its {packed / 1e6:,.2f} MB"
+        )
     names: set[str] = set()
     for info in infos:
         name = ascii(info.filename[:80])
@@ -50,7 +62,9 @@ def _look(infos: list[zipfile.ZipInfo], allowed: re.Pattern[str], most: int, pac
         if info.flag_bits & 0x1:
             raise refuse(f"{name} is encrypted")
         if info.compress_type not in METHODS:
-            raise refuse(f"{name} is compressed by method {info.compress_type}; stored and deflated files are read")
+            raise refuse(
+                f"{name} is compressed by method {info.compress_type}; stored and deflated files are read"
+            )
         if info.is_dir() or stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise refuse(f"{name} is a folder, a link or a device, not a file")
         if info.filename in names:
@@ -91,5 +105,7 @@ def array_of(content: bytes, refuse: Refusal) -> Any:
             raise refuse(f"it holds {kind}, and numbers or booleans are read")
         there, said = len(content) - file.tell(), math.prod(shape) * kind.itemsize
         if said != there or len(shape) > 4:
-            raise refuse(f"its header names an array of {'x'.join(map(str, shape))} {kind}, {said:,} bytes, and {there:,} are there")
+            raise refuse(
+                f"its header names an array of {'x'.join(map(str, shape))} {kind}, {said:,} bytes, and {there:,} are there"
+            )
         return npy.read_array(io.BytesIO(content), allow_pickle=False)

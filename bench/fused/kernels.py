@@ -12,7 +12,18 @@ import triton.language as tl
 
 
 @triton.jit
-def _finish(total, bias, scale, shift, residual, out, place, mask, ACTIVATION: tl.constexpr, RESIDUAL: tl.constexpr):
+def _finish(
+    total,
+    bias,
+    scale,
+    shift,
+    residual,
+    out,
+    place,
+    mask,
+    ACTIVATION: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+):
     """Write what follows a sum; per-channel vectors are broadcast over the other axis."""
     total += bias[None, :]
     if ACTIVATION == "relu":
@@ -80,7 +91,9 @@ def depthwise(
         inside = ((row >= 0) & (row < height))[:, None]
         if PAIRS:
             pair = tl.program_id(1) * (CHANNELS // 2) + tl.arange(0, CHANNELS // 2)
-            inside = inside & (pair < channels // 2)[None, :]  # in this form whole vectors are known to be inside
+            inside = (
+                inside & (pair < channels // 2)[None, :]
+            )  # in this form whole vectors are known to be inside
             values = x.to(tl.pointer_type(tl.int32)) + (line // 2 + pair[None, :])
         else:
             inside = inside & there[None, :]
@@ -99,10 +112,15 @@ def depthwise(
             column = left + (j - BEFORE)
             if PAIRS:
                 both = tl.load(values, mask=inside & (column >= 0) & (column < width), other=0)
-                value = tl.interleave((both << 16).to(tl.float32, bitcast=True), (both & -65536).to(tl.float32, bitcast=True))
+                value = tl.interleave(
+                    (both << 16).to(tl.float32, bitcast=True),
+                    (both & -65536).to(tl.float32, bitcast=True),
+                )
                 values += channels // 2
             else:
-                value = tl.load(values, mask=inside & (column >= 0) & (column < width), other=0.0).to(tl.float32)
+                value = tl.load(
+                    values, mask=inside & (column >= 0) & (column < width), other=0.0
+                ).to(tl.float32)
                 values += channels
             tap7 = tap6
             tap6 = tap5
@@ -138,14 +156,91 @@ def depthwise(
     inside = (row < height)[:, None] & there[None, :]
     place = image + (row[:, None] * width + left) * channels + channel[None, :]
     _finish(sum0, b, a, s, residual, out, place, inside, ACTIVATION, RESIDUAL)
-    _finish(sum1, b, a, s, residual, out, place + channels, inside & (left + 1 < width), ACTIVATION, RESIDUAL)
-    _finish(sum2, b, a, s, residual, out, place + 2 * channels, inside & (left + 2 < width), ACTIVATION, RESIDUAL)
-    _finish(sum3, b, a, s, residual, out, place + 3 * channels, inside & (left + 3 < width), ACTIVATION, RESIDUAL)
+    _finish(
+        sum1,
+        b,
+        a,
+        s,
+        residual,
+        out,
+        place + channels,
+        inside & (left + 1 < width),
+        ACTIVATION,
+        RESIDUAL,
+    )
+    _finish(
+        sum2,
+        b,
+        a,
+        s,
+        residual,
+        out,
+        place + 2 * channels,
+        inside & (left + 2 < width),
+        ACTIVATION,
+        RESIDUAL,
+    )
+    _finish(
+        sum3,
+        b,
+        a,
+        s,
+        residual,
+        out,
+        place + 3 * channels,
+        inside & (left + 3 < width),
+        ACTIVATION,
+        RESIDUAL,
+    )
     if COLUMNS == 8:
-        _finish(sum4, b, a, s, residual, out, place + 4 * channels, inside & (left + 4 < width), ACTIVATION, RESIDUAL)
-        _finish(sum5, b, a, s, residual, out, place + 5 * channels, inside & (left + 5 < width), ACTIVATION, RESIDUAL)
-        _finish(sum6, b, a, s, residual, out, place + 6 * channels, inside & (left + 6 < width), ACTIVATION, RESIDUAL)
-        _finish(sum7, b, a, s, residual, out, place + 7 * channels, inside & (left + 7 < width), ACTIVATION, RESIDUAL)
+        _finish(
+            sum4,
+            b,
+            a,
+            s,
+            residual,
+            out,
+            place + 4 * channels,
+            inside & (left + 4 < width),
+            ACTIVATION,
+            RESIDUAL,
+        )
+        _finish(
+            sum5,
+            b,
+            a,
+            s,
+            residual,
+            out,
+            place + 5 * channels,
+            inside & (left + 5 < width),
+            ACTIVATION,
+            RESIDUAL,
+        )
+        _finish(
+            sum6,
+            b,
+            a,
+            s,
+            residual,
+            out,
+            place + 6 * channels,
+            inside & (left + 6 < width),
+            ACTIVATION,
+            RESIDUAL,
+        )
+        _finish(
+            sum7,
+            b,
+            a,
+            s,
+            residual,
+            out,
+            place + 7 * channels,
+            inside & (left + 7 < width),
+            ACTIVATION,
+            RESIDUAL,
+        )
 
 
 @triton.jit
@@ -206,4 +301,6 @@ def product(
     a = tl.load(scale + output, mask=there, other=0.0)
     s = tl.load(shift + output, mask=there, other=0.0)
     place = row.to(tl.int64)[:, None] * outputs + output[None, :]
-    _finish(total, b, a, s, residual, out, place, here[:, None] & there[None, :], ACTIVATION, RESIDUAL)
+    _finish(
+        total, b, a, s, residual, out, place, here[:, None] & there[None, :], ACTIVATION, RESIDUAL
+    )

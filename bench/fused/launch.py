@@ -28,7 +28,13 @@ DEPTHWISE = [
 ]
 # Rows, outputs and inputs of a block, warps, and blocks in flight.
 PRODUCT = [
-    *((128, 256, 64, 8, 3), (128, 256, 64, 8, 4), (128, 128, 64, 4, 4), (128, 128, 64, 8, 3), (256, 128, 64, 8, 3)),
+    *(
+        (128, 256, 64, 8, 3),
+        (128, 256, 64, 8, 4),
+        (128, 128, 64, 4, 4),
+        (128, 128, 64, 8, 3),
+        (256, 128, 64, 8, 3),
+    ),
     *((64, 128, 64, 4, 4), (64, 64, 32, 4, 4), (32, 64, 64, 4, 4), (128, 64, 32, 4, 4)),
 ]
 # The interpreter's time goes by the number of its steps: few and large blocks.
@@ -49,7 +55,13 @@ class Finish:
 
 
 def depthwise(
-    x: Tensor, weight: Tensor, finish: Finish, *, residual: Tensor | None = None, out: Tensor | None = None, blocks: Blocks | None = None
+    x: Tensor,
+    weight: Tensor,
+    finish: Finish,
+    *,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    blocks: Blocks | None = None,
 ) -> Tensor:
     """A depthwise convolution with "same" padding, and what follows it.
 
@@ -60,7 +72,9 @@ def depthwise(
     batch, height, width, channels = x.shape
     kernel = weight.shape[0]
     if kernel not in KERNELS:
-        raise NotImplementedError(f"fused: a depthwise filter of side {kernel}; the kernel does {KERNELS[0]} to {KERNELS[-1]}")
+        raise NotImplementedError(
+            f"fused: a depthwise filter of side {kernel}; the kernel does {KERNELS[0]} to {KERNELS[-1]}"
+        )
 
     def grid(blocks: Blocks) -> tuple[int, int]:
         tiles = -(-height // blocks["ROWS"]) * -(-width // blocks["COLUMNS"])
@@ -69,12 +83,25 @@ def depthwise(
     out = torch.empty_like(x) if out is None else out
     pairs = x.dtype == torch.bfloat16 and channels % 2 == 0 and x.data_ptr() % 4 == 0
     constants = {"KERNEL": kernel, "BEFORE": (kernel - 1) // 2, "PAIRS": pairs}
-    _launch("depthwise", grid, Operands(x, weight, torch.float32, finish, residual, out), (height, width, channels), constants, blocks)
+    _launch(
+        "depthwise",
+        grid,
+        Operands(x, weight, torch.float32, finish, residual, out),
+        (height, width, channels),
+        constants,
+        blocks,
+    )
     return out
 
 
 def product(
-    x: Tensor, weight: Tensor, finish: Finish, *, residual: Tensor | None = None, out: Tensor | None = None, blocks: Blocks | None = None
+    x: Tensor,
+    weight: Tensor,
+    finish: Finish,
+    *,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    blocks: Blocks | None = None,
 ) -> Tensor:
     """A matrix product and what follows it; float32 is multiplied as TF32 where PyTorch's matrix products may be.
 
@@ -88,8 +115,18 @@ def product(
         return (-(-rows // blocks["ROWS"]) * -(-outputs // blocks["OUTPUTS"]),)
 
     out = x.new_empty(rows, outputs) if out is None else out
-    constants = {"PRECISION": "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee", "WIDEN": interpreted()}
-    _launch("product", grid, Operands(x, weight, x.dtype, finish, residual, out), (rows, outputs, inputs), constants, blocks)
+    constants = {
+        "PRECISION": "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee",
+        "WIDEN": interpreted(),
+    }
+    _launch(
+        "product",
+        grid,
+        Operands(x, weight, x.dtype, finish, residual, out),
+        (rows, outputs, inputs),
+        constants,
+        blocks,
+    )
     return out
 
 
@@ -108,17 +145,36 @@ class Operands:
     def __post_init__(self) -> None:
         dtype = self.x.dtype
         if dtype not in DTYPES:
-            raise NotImplementedError(f"fused: maps in {dtype}; the kernels do float32, bfloat16 and float16")
+            raise NotImplementedError(
+                f"fused: maps in {dtype}; the kernels do float32, bfloat16 and float16"
+            )
         if self.residual is not None and self.residual.shape != self.out.shape:
-            raise NotImplementedError(f"fused: a residual of {tuple(self.residual.shape)} for an output of {tuple(self.out.shape)}")
-        for one, expected in ((self.x, dtype), (self.weight, self.weights), (self.residual, dtype), (self.out, dtype)):
+            raise NotImplementedError(
+                f"fused: a residual of {tuple(self.residual.shape)} for an output of {tuple(self.out.shape)}"
+            )
+        for one, expected in (
+            (self.x, dtype),
+            (self.weight, self.weights),
+            (self.residual, dtype),
+            (self.out, dtype),
+        ):
             if one is not None and (one.dtype != expected or not one.is_contiguous()):
-                raise NotImplementedError(f"fused: a tensor in {one.dtype} with strides {one.stride()}; expected {expected}, contiguous")
+                raise NotImplementedError(
+                    f"fused: a tensor in {one.dtype} with strides {one.stride()}; expected {expected}, contiguous"
+                )
 
     def tensors(self) -> tuple[Tensor, ...]:
         """In the kernels' order; where there is no residual its pointer is any."""
         finish = self.finish
-        return self.x, self.weight, finish.bias, finish.scale, finish.shift, self.x if self.residual is None else self.residual, self.out
+        return (
+            self.x,
+            self.weight,
+            finish.bias,
+            finish.scale,
+            finish.shift,
+            self.x if self.residual is None else self.residual,
+            self.out,
+        )
 
 
 def _launch(
@@ -129,7 +185,10 @@ def _launch(
     constants: dict[str, Any],
     blocks: Blocks | None,
 ) -> None:
-    constants |= {"ACTIVATION": operands.finish.activation, "RESIDUAL": operands.residual is not None}
+    constants |= {
+        "ACTIVATION": operands.finish.activation,
+        "RESIDUAL": operands.residual is not None,
+    }
     if interpreted():
         blocks = blocks or INTERPRETED[name]
     kernel = _written(name) if blocks else _tuned(name, operands.x.dtype == torch.float32)
@@ -161,10 +220,17 @@ def _tuned(name: str, float32: bool) -> Any:
             triton.Config({"ROWS": rows, "COLUMNS": columns, "CHANNELS": channels}, num_warps=warps)
             for rows, columns, channels, warps in DEPTHWISE
         ]
-        return triton.autotune(blocks, key=["height", "width", "channels", "KERNEL"])(_written(name))
+        return triton.autotune(blocks, key=["height", "width", "channels", "KERNEL"])(
+            _written(name)
+        )
     blocks = [
-        triton.Config({"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": GROUP}, num_warps=warps, num_stages=stages)
+        triton.Config(
+            {"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": GROUP},
+            num_warps=warps,
+            num_stages=stages,
+        )
         for rows, outputs, inputs, warps, stages in PRODUCT
-        if not float32 or rows * outputs <= 64 * 128  # larger ones compile for minutes, into code that spills
+        if not float32
+        or rows * outputs <= 64 * 128  # larger ones compile for minutes, into code that spills
     ]
     return triton.autotune(blocks, key=["rows", "inputs", "outputs"])(_written(name))

@@ -16,7 +16,16 @@ from torch.nn import functional as F
 
 from bench.fused.modules import Depthwise, Fused, Patches, Pointwise
 
-KEPT_MODULES = (LayerNorm2d, nn.BatchNorm2d, nn.Linear, nn.AdaptiveAvgPool2d, SelectAdaptivePool2d, nn.Flatten, nn.Identity, nn.Dropout)
+KEPT_MODULES = (
+    LayerNorm2d,
+    nn.BatchNorm2d,
+    nn.Linear,
+    nn.AdaptiveAvgPool2d,
+    SelectAdaptivePool2d,
+    nn.Flatten,
+    nn.Identity,
+    nn.Dropout,
+)
 KEPT_CALLS: tuple[object, ...] = (operator.add, torch.flatten, "mean", "flatten")
 ADDITIONS: tuple[object, ...] = (operator.add, torch.add)
 
@@ -25,7 +34,9 @@ class Tracer(fx.Tracer):
     """Modules of timm's are taken whole, like torch's."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m).__module__.startswith("timm.layers") or super().is_leaf_module(m, module_qualified_name)
+        return type(m).__module__.startswith("timm.layers") or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,9 @@ def recognise(model: nn.Module) -> tuple[fx.GraphModule, list[Step]]:
     try:
         graph = Tracer().trace(model)
     except Exception as error:
-        raise NotImplementedError(f"fused: the model cannot be traced ({type(error).__name__}: {str(error)[:100]})") from error
+        raise NotImplementedError(
+            f"fused: the model cannot be traced ({type(error).__name__}: {str(error)[:100]})"
+        ) from error
     traced = fx.GraphModule(model, graph)
     modules = dict(traced.named_modules())
     left = [node for node in graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
@@ -66,7 +79,9 @@ def on_kernels(model: nn.Module) -> fx.GraphModule:
     traced, steps = recognise(model)
     made_of: dict[fx.Node, fx.Node] = {}
     for number, step in enumerate(steps):
-        traced.add_module(f"fused_{number}", step.kind(step.convolution, step.activation, step.norm))
+        traced.add_module(
+            f"fused_{number}", step.kind(step.convolution, step.activation, step.norm)
+        )
         residual = () if step.residual is None else (made_of.get(step.residual, step.residual),)
         with traced.graph.inserting_after(step.last):
             made = traced.graph.call_module(f"fused_{number}", (*step.node.args, *residual))
@@ -92,10 +107,17 @@ def _step(modules: dict[str, nn.Module], node: fx.Node) -> tuple[Step, list[fx.N
     if (after := _only_reader(taken[-1])) is not None and (found := _activation(modules, after)):
         taken.append(after)
         activation = found
-    if (after := _only_reader(taken[-1])) is not None and isinstance(batch_norm := _module(modules, after), nn.BatchNorm2d):
+    if (after := _only_reader(taken[-1])) is not None and isinstance(
+        batch_norm := _module(modules, after), nn.BatchNorm2d
+    ):
         taken.append(after)
         norm = batch_norm
-    if (after := _only_reader(taken[-1])) is not None and after.op == "call_function" and after.target in ADDITIONS and not after.kwargs:
+    if (
+        (after := _only_reader(taken[-1])) is not None
+        and after.op == "call_function"
+        and after.target in ADDITIONS
+        and not after.kwargs
+    ):
         others = [one for one in after.args if one is not taken[-1]]
         # Of one size with the map: parameters (positions) are the same for a whole batch, and are left to an addition.
         if len(others) == 1 and isinstance(others[0], fx.Node) and others[0].op != "get_attr":
@@ -108,9 +130,15 @@ def _kind(convolution: nn.Conv2d, name: str) -> type[Fused]:
     """Which fused step a convolution is."""
     (height, width), (down, across) = convolution.kernel_size, convolution.stride
     square, steps = height == width and down == across, down
-    same = convolution.padding == "same" or (height % 2 == 1 and convolution.padding == (height // 2, height // 2))
+    same = convolution.padding == "same" or (
+        height % 2 == 1 and convolution.padding == (height // 2, height // 2)
+    )
     if square and convolution.dilation == (1, 1) and convolution.padding_mode == "zeros":
-        if steps == 1 and same and 1 < convolution.groups == convolution.in_channels == convolution.out_channels:
+        if (
+            steps == 1
+            and same
+            and 1 < convolution.groups == convolution.in_channels == convolution.out_channels
+        ):
             return Depthwise
         unpadded = convolution.padding in ("valid", (0, 0)) or height == 1
         if convolution.groups == 1 and unpadded and height == steps:
@@ -125,11 +153,15 @@ def _only_reader(node: fx.Node) -> fx.Node | None:
 def _activation(modules: dict[str, nn.Module], node: fx.Node) -> str:
     """relu or gelu, or nothing where a node is neither."""
     module = _module(modules, node)
-    if isinstance(module, nn.ReLU) or (node.op == "call_function" and node.target in (F.relu, torch.relu)):
+    if isinstance(module, nn.ReLU) or (
+        node.op == "call_function" and node.target in (F.relu, torch.relu)
+    ):
         return "relu"
     if isinstance(module, nn.GELU) and module.approximate == "none":
         return "gelu"
-    return "gelu" if node.op == "call_function" and node.target is F.gelu and not node.kwargs else ""
+    return (
+        "gelu" if node.op == "call_function" and node.target is F.gelu and not node.kwargs else ""
+    )
 
 
 def _keep(modules: dict[str, nn.Module], node: fx.Node) -> None:
@@ -137,5 +169,11 @@ def _keep(modules: dict[str, nn.Module], node: fx.Node) -> None:
     module = _module(modules, node)
     if isinstance(module, KEPT_MODULES) or (module is None and node.target in KEPT_CALLS):
         return
-    what = type(module).__name__ if module is not None else getattr(node.target, "__name__", str(node.target))
-    raise NotImplementedError(f"fused: no kernel for {what} ({node.target if module is not None else node.name}); it runs ConvMixers")
+    what = (
+        type(module).__name__
+        if module is not None
+        else getattr(node.target, "__name__", str(node.target))
+    )
+    raise NotImplementedError(
+        f"fused: no kernel for {what} ({node.target if module is not None else node.name}); it runs ConvMixers"
+    )

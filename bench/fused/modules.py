@@ -17,13 +17,21 @@ class Fused(nn.Module):
     `norm` is taken as it is in evaluation: a factor and a shift by channel, kept in float32 whatever the weights are.
     """
 
-    def __init__(self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None
+    ) -> None:
         super().__init__()
         weight = convolution.weight.detach()
         scale, shift = affine(norm, like=weight)
-        bias = torch.zeros_like(scale) if convolution.bias is None else convolution.bias.detach().float()
+        bias = (
+            torch.zeros_like(scale)
+            if convolution.bias is None
+            else convolution.bias.detach().float()
+        )
         self.register_buffer("weight", self.arranged(weight).contiguous())
-        self.finish = launch.Finish(bias.contiguous(), scale.contiguous(), shift.contiguous(), activation)
+        self.finish = launch.Finish(
+            bias.contiguous(), scale.contiguous(), shift.contiguous(), activation
+        )
 
     weight: Tensor
 
@@ -31,20 +39,33 @@ class Fused(nn.Module):
         """The weight as the kernel reads it."""
         raise NotImplementedError
 
-    def multiplied(self, rows: Tensor, residual: Tensor | None, positions: tuple[int, int, int]) -> Tensor:
+    def multiplied(
+        self, rows: Tensor, residual: Tensor | None, positions: tuple[int, int, int]
+    ) -> Tensor:
         """The map of a matrix product over rows, one for each of (batch, height, width) positions."""
         added = None if residual is None else _lines(residual).flatten(0, 2)
-        return _map(launch.product(rows, self.weight, self.finish, residual=added).unflatten(0, positions))
+        return _map(
+            launch.product(rows, self.weight, self.finish, residual=added).unflatten(0, positions)
+        )
 
 
 class Depthwise(Fused):
     """Each channel by itself, the map's size kept."""
 
     def arranged(self, weight: Tensor) -> Tensor:
-        return weight[:, 0].permute(1, 2, 0).float()  # read once for many values: converting them in the kernel would cost more
+        return (
+            weight[:, 0].permute(1, 2, 0).float()
+        )  # read once for many values: converting them in the kernel would cost more
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        return _map(launch.depthwise(_lines(x), self.weight, self.finish, residual=None if residual is None else _lines(residual)))
+        return _map(
+            launch.depthwise(
+                _lines(x),
+                self.weight,
+                self.finish,
+                residual=None if residual is None else _lines(residual),
+            )
+        )
 
 
 class Pointwise(Fused):
@@ -61,7 +82,9 @@ class Pointwise(Fused):
 class Patches(Fused):
     """Patches side by side, each turned into one position: a rearrangement and a matrix product."""
 
-    def __init__(self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None
+    ) -> None:
         self.side = convolution.kernel_size[0]
         super().__init__(convolution, activation, norm)
 

@@ -28,13 +28,17 @@ class Quiet:
 
     failure: str | None = None
 
-    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None: ...
+    def planned(
+        self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]
+    ) -> None: ...
 
     def warn(self, text: str) -> None: ...
 
     def note(self, text: str) -> None: ...
 
-    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+    def step(
+        self, name: str, arm: str, done: int, total: int, seconds_left: float | None
+    ) -> None: ...
 
     def figure(self, arm: Arm, sample: Sample) -> None: ...
 
@@ -42,7 +46,9 @@ class Quiet:
         self.failure = f"{failure.status}: {failure.error}"
 
 
-def measure(config: RunConfig, key: str, *, folder: str, installation: str, niceness: int | None) -> Arrived:
+def measure(
+    config: RunConfig, key: str, *, folder: str, installation: str, niceness: int | None
+) -> Arrived:
     """Measure the arm of `key` here, as the asking program would.
 
     `folder` is where that was started, `installation` its results folder's name, `niceness` what the scheduler makes of it.
@@ -55,12 +61,31 @@ def measure(config: RunConfig, key: str, *, folder: str, installation: str, nice
             sys.path.insert(0, folder)
     here = config.results / ".installation"
     if not here.exists() or here.read_text().strip() != installation:
-        return Arrived(key, where, refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it")
-    models.typed.update(name.partition("@")[0] for name in (*config.models, config.reference or ""))  # to the program that asks
+        return Arrived(
+            key,
+            where,
+            refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it",
+        )
+    models.typed.update(
+        name.partition("@")[0] for name in (*config.models, config.reference or "")
+    )  # to the program that asks
     quiet = Quiet()
     with Workers() as workers:
-        runner = Runner(replace(config, launcher="local", yes=True), quiet, workers.open, part=Only(frozenset({key})))
+        runner = Runner(
+            replace(config, launcher="local", yes=True),
+            quiet,
+            workers.open,
+            part=Only(frozenset({key})),
+        )
         runner.run()
-    found = [store.load(path).within(runner.machine.fingerprint) for path in runner.folder.glob(f"*.{key}.jsonl")]
+    found = [
+        store.load(path).within(runner.machine.fingerprint)
+        for path in runner.folder.glob(f"*.{key}.jsonl")
+    ]
     values = [value for one in found for value in record_values.per_round(one, "top1").values()]
-    return Arrived(key, where, value=float(values[-1]) if values and quiet.failure is None else None, failure=quiet.failure)
+    return Arrived(
+        key,
+        where,
+        value=float(values[-1]) if values and quiet.failure is None else None,
+        failure=quiet.failure,
+    )

@@ -2,4 +2,6 @@
 
 from bench.plugins import Launcher, launchers
 
-launchers.add(Launcher(name="local", spread=None, summary="one arm after the other on this machine"))
+launchers.add(
+    Launcher(name="local", spread=None, summary="one arm after the other on this machine")
+)

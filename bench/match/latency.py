@@ -47,7 +47,9 @@ def match_latency(
     try:
         while low <= high and len(tried) < STEPS:
             middle = (low + high) // 2
-            there = _ready(open_worker, models.get(scaling[middle]), image_size, num_classes, device, policy)
+            there = _ready(
+                open_worker, models.get(scaling[middle]), image_size, num_classes, device, policy
+            )
             try:
                 ratio = _ratio(there, here)
             finally:
@@ -61,7 +63,13 @@ def match_latency(
     cost = cost_of(models.get(name), image_size=image_size, num_classes=num_classes)
     rule = f"measured: {interval(tried[name])} × the reference's latency; of shapes on the published scaling"
     return Match(
-        name=name, family=family.name, cost=cost, miss=miss, within=miss <= tolerance, rule=rule, misses={"latency": tried[name].value - 1}
+        name=name,
+        family=family.name,
+        cost=cost,
+        miss=miss,
+        within=miss <= tolerance,
+        rule=rule,
+        misses={"latency": tried[name].value - 1},
     )
 
 
@@ -69,14 +77,29 @@ def _scaling(family: Family, image_size: int, classes: int) -> list[str]:
     """The shape nearest the published scaling at every width, in the order of their MACs."""
     assert family.candidates is not None
     nearest: dict[int, tuple[float, Any]] = {}
-    for shape, far in family.candidates(image_size, [usual_patch(family, image_size)], free_mlp=False, reachable=lambda *shapes: True):
+    for shape, far in family.candidates(
+        image_size,
+        [usual_patch(family, image_size)],
+        free_mlp=False,
+        reachable=lambda *shapes: True,
+    ):
         if shape.width not in nearest or far < nearest[shape.width][0]:
             nearest[shape.width] = (far, shape)
     shapes = [shape for _, shape in nearest.values()]
-    return [shape.name for shape in sorted(shapes, key=lambda shape: shape.counts(image_size, classes).macs)]
+    return [
+        shape.name
+        for shape in sorted(shapes, key=lambda shape: shape.counts(image_size, classes).macs)
+    ]
 
 
-def _ready(start: Callable[[Job], Worker], entry: Model, image_size: int, num_classes: int, device: str, policy: str) -> Worker:
+def _ready(
+    start: Callable[[Job], Worker],
+    entry: Model,
+    image_size: int,
+    num_classes: int,
+    device: str,
+    policy: str,
+) -> Worker:
     arm = SpeedArm(
         model=entry.name,
         source=source_of(entry, image_size=image_size, num_classes=num_classes),

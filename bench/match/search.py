@@ -19,7 +19,11 @@ from bench.plugins import Family, Model, models
 Budget = Literal["params", "macs", "params+macs", "latency"]
 Hold = Literal["tokens", "shape"]
 TOLERANCE: dict[str, float] = {"params": 0.02, "macs": 0.02, "params+macs": 0.05, "latency": 0.1}
-AXES: dict[str, tuple[str, ...]] = {"params": ("params",), "macs": ("macs",), "params+macs": ("params", "macs")}
+AXES: dict[str, tuple[str, ...]] = {
+    "params": ("params",),
+    "macs": ("macs",),
+    "params+macs": ("params", "macs"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +70,18 @@ def match(
             "the reference's width, depth and grid; hidden width of the MLP",
         )
     else:
-        name, rule = _search(reference, family, target, axes, image_size, classes, tolerance, hold), family.rule
+        name, rule = (
+            _search(reference, family, target, axes, image_size, classes, tolerance, hold),
+            family.rule,
+        )
     cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
     missed = misses(cost, target, axes)
     miss = max(map(abs, missed.values()))
-    remedy = None if miss <= tolerance or hold else find_remedy(family, target, axes, image_size, classes, tolerance)
+    remedy = (
+        None
+        if miss <= tolerance or hold
+        else find_remedy(family, target, axes, image_size, classes, tolerance)
+    )
     return Match(
         name=name,
         family=family.name,
@@ -95,7 +106,9 @@ def _search(
 ) -> str:
     """The name of the best of a family's sensible shapes."""
     if family.candidates is None:
-        raise UsageError(f"--match: {family.name} has no published scaling to search; add --hold shape")
+        raise UsageError(
+            f"--match: {family.name} has no published scaling to search; add --hold shape"
+        )
     patches = _patches(target, family, image_size, free=len(axes) > 1, hold=hold)
     usual = usual_patch(family, image_size)
 
@@ -110,13 +123,19 @@ def _search(
     for within_reach in (reachable, lambda *shapes: True):
         best: tuple[tuple[bool, float, float], str] | None = None
         most = 0.0
-        for shape, far in family.candidates(image_size, patches, free_mlp=len(axes) > 1, reachable=within_reach):
+        for shape, far in family.candidates(
+            image_size, patches, free_mlp=len(axes) > 1, reachable=within_reach
+        ):
             found = ratios(shape)
             most = max(most, min(found))
             miss = max(abs(ratio - 1) for ratio in found)
             inside = miss <= tolerance
             # Where patches are free a doubling weighs as much as half the usual depth.
-            unusual = far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2 if len(patches) > 1 else far
+            unusual = (
+                far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2
+                if len(patches) > 1
+                else far
+            )
             rank = (not inside, unusual if inside else miss, miss)
             if best is None or rank < best[0]:
                 best = (rank, shape.name)
@@ -125,19 +144,32 @@ def _search(
     assert best is not None, f"{family.name} has no shapes"
     if most < 1 - tolerance:
         times, what = f"{1 / most:.1f} times as large as", " and ".join(axes)
-        raise UsageError(f"--reference: {reference.name} is {times} the largest sensible {family.name} in {what}")
+        raise UsageError(
+            f"--reference: {reference.name} is {times} the largest sensible {family.name} in {what}"
+        )
     return best[1]
 
 
-def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...], image_size: int, classes: int) -> str:
+def _twin(
+    reference: Model,
+    family: Family,
+    target: Cost,
+    axes: tuple[str, ...],
+    image_size: int,
+    classes: int,
+) -> str:
     """The name of the shape on the reference's grid, its MLP as wide as the budget allows."""
     if family.twin is None:
-        raise UsageError(f"--match: {family.name} has no token grid to share; leave it out or leave --hold shape away")
+        raise UsageError(
+            f"--match: {family.name} has no token grid to share; leave it out or leave --hold shape away"
+        )
     if target.tokens is None:
         raise UsageError(f"--hold: {reference.name} has no token grid to hold; leave --hold away")
     patch = image_size // round(target.tokens**0.5)
     if target.width is None or target.depth is None:
-        raise UsageError(f"--hold: {reference.name} has no one width and depth to hold; --hold tokens would work")
+        raise UsageError(
+            f"--hold: {reference.name} has no one width and depth to hold; --hold tokens would work"
+        )
     width, depth = target.width, target.depth
 
     def cost(hidden: int) -> float:
@@ -151,16 +183,24 @@ def _twin(reference: Model, family: Family, target: Cost, axes: tuple[str, ...],
     return str(family.twin(width, depth, patch, hidden).name)
 
 
-def _patches(target: Cost, family: Family, image_size: int, *, free: bool, hold: Hold | None) -> list[int]:
+def _patches(
+    target: Cost, family: Family, image_size: int, *, free: bool, hold: Hold | None
+) -> list[int]:
     """Patches that may be tried: the reference's grid, the family's usual one, or all where both axes must be met."""
     if hold == "tokens":
         if target.tokens is None:
             raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
         if not family.patch:
-            raise UsageError(f"--hold: {family.name} has no token grid; leave it out or leave --hold away")
+            raise UsageError(
+                f"--hold: {family.name} has no token grid; leave it out or leave --hold away"
+            )
         return [image_size // round(target.tokens**0.5)]
     if found := patches_at(family, image_size, free=free):
         return found
     if free:
-        raise UsageError(f"--image-size: no patch of 2 to 32 pixels divides {image_size}, as {family.name} needs")
-    raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}")
+        raise UsageError(
+            f"--image-size: no patch of 2 to 32 pixels divides {image_size}, as {family.name} needs"
+        )
+    raise UsageError(
+        f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}"
+    )

@@ -41,7 +41,11 @@ class Siblings:
         """What has to be said of the image size, of families that are left out, and of budgets that were missed."""
         found = [self.size_note] if self.size_note else []
         found += [f"{family} is left out: {reason}" for family, reason in self.left_out.items()]
-        return found + [_missed(one, self.tolerance) for one in self.matches if not one.within and "latency" not in one.misses]
+        return found + [
+            _missed(one, self.tolerance)
+            for one in self.matches
+            if not one.within and "latency" not in one.misses
+        ]
 
 
 def _missed(one: Match, tolerance: float) -> str:
@@ -56,7 +60,10 @@ def _missed(one: Match, tolerance: float) -> str:
 
 def in_words(missed: dict[str, float]) -> str:
     """`params +3.9 %, MACs -1.2 %`."""
-    return ", ".join(f"{'MACs' if axis == 'macs' else axis} {share * 100:+.1f} %" for axis, share in missed.items())
+    return ", ".join(
+        f"{'MACs' if axis == 'macs' else axis} {share * 100:+.1f} %"
+        for axis, share in missed.items()
+    )
 
 
 def siblings(
@@ -78,11 +85,15 @@ def siblings(
     """
     entry = models.get(reference)
     if budget == "latency" and hold is not None:
-        raise UsageError(f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling")
+        raise UsageError(
+            f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling"
+        )
     wanted = [families.get(name) for name in names]
     classes = num_classes or entry.num_classes
     allowed = TOLERANCE[budget] if tolerance is None else tolerance
-    size = image_size or common_size(entry, wanted, classes, free=len(AXES.get(budget, ())) > 1, hold=hold)
+    size = image_size or common_size(
+        entry, wanted, classes, free=len(AXES.get(budget, ())) > 1, hold=hold
+    )
     cost = cost_of(entry, image_size=size, num_classes=classes)
     found: list[Match] = []
     left_out: dict[str, str] = {}
@@ -93,7 +104,9 @@ def siblings(
                 if workers is None:
                     found.append(match(entry, family, budget=budget, hold=hold, **at))
                 else:
-                    found.append(_measured(entry, family, workers, device=device, policy=policy, **at))
+                    found.append(
+                        _measured(entry, family, workers, device=device, policy=policy, **at)
+                    )
             except UsageError as error:
                 left_out[family.name] = str(error)
     if left_out and not found:
@@ -106,12 +119,16 @@ def siblings(
         tolerance=allowed,
         matches=found,
         left_out=left_out,
-        size_note=None if image_size or size == entry.image_size else _size_note(entry, size, wanted),
+        size_note=None
+        if image_size or size == entry.image_size
+        else _size_note(entry, size, wanted),
     )
 
 
 def _size_note(entry: Model, size: int, wanted: list[Family]) -> str:
-    stuck = [family.name for family in wanted if entry.image_size % usual_patch(family, entry.image_size)]
+    stuck = [
+        family.name for family in wanted if entry.image_size % usual_patch(family, entry.image_size)
+    ]
     return (
         f"matched at {size} pixels, the size nearest the reference's own that it and all families take: "
         f"{entry.image_size} is not a multiple of the patches of {', '.join(stuck)}"
@@ -135,7 +152,9 @@ def _measured(
     if family.candidates is None:
         raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
     if not patches_at(family, image_size, free=False):
-        raise UsageError(f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}")
+        raise UsageError(
+            f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}"
+        )
     try:
         return match_latency(
             entry,
@@ -148,10 +167,14 @@ def _measured(
             open_worker=workers.open,
         )
     except Failure as failure:
-        raise UsageError(f"--match: timing {entry.name} beside its siblings failed: {failure.error}") from failure
+        raise UsageError(
+            f"--match: timing {entry.name} beside its siblings failed: {failure.error}"
+        ) from failure
 
 
-def common_size(entry: Model, wanted: list[Family], classes: int, *, free: bool, hold: Hold | None) -> int:
+def common_size(
+    entry: Model, wanted: list[Family], classes: int, *, free: bool, hold: Hold | None
+) -> int:
     """The reference's own image size, or the nearest that it and all families take; its own where there is none."""
     own = entry.image_size
 

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 
 from bench.record.schema import Scalar
 
-SAID = ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
+SAID = (
+    "GLIBC_TUNABLES",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+)
 """With these a user says how glibc keeps memory (mallopt(3))."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
@@ -21,12 +27,16 @@ def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]
     A library that is loaded before all others, such as jemalloc, is named: it may bring an allocator of its own.
     """
     environment = os.environ if environment is None else environment
-    said: dict[str, Scalar] = {name.lower(): environment[name] for name in SAID if name in environment}
+    said: dict[str, Scalar] = {
+        name.lower(): environment[name] for name in SAID if name in environment
+    }
     ours = platform.libc_ver()[0] == "glibc" and not said
     if loaded := environment.get("LD_PRELOAD"):
         names = sorted(os.path.basename(path) for path in loaded.replace(":", " ").split())
         said["ld_preload"] = " ".join(names)
-        ours = ours and not any("malloc" in name for name in names)  # jemalloc, tcmalloc, mimalloc: theirs is what holds
+        ours = ours and not any(
+            "malloc" in name for name in names
+        )  # jemalloc, tcmalloc, mimalloc: theirs is what holds
     return said | {"freed_memory": "kept"} if ours else said
 
 

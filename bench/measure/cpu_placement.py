@@ -58,7 +58,9 @@ def go_first() -> None:
     Has to come before threads start, which take it from the one that starts them (Linux).
     """
     if hasattr(os, "setpriority") and niceness() == 0:
-        with suppress(PermissionError):  # only root and those it allows may; the record says what holds
+        with suppress(
+            PermissionError
+        ):  # only root and those it allows may; the record says what holds
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
             _session_first()
 
@@ -152,8 +154,14 @@ def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]
     their own.
     """
     environment = os.environ if environment is None else environment
-    said: dict[str, Scalar] = {name.lower(): environment[name] for name in SAID if name in environment}
-    return said if said or not may_go_first() else {"goes_first": "verified", "threads_placed": "one a core"}
+    said: dict[str, Scalar] = {
+        name.lower(): environment[name] for name in SAID if name in environment
+    }
+    return (
+        said
+        if said or not may_go_first()
+        else {"goes_first": "verified", "threads_placed": "one a core"}
+    )
 
 
 @contextmanager
@@ -162,7 +170,11 @@ def asked_for() -> Iterator[None]:
     ours: dict[str, str] = {}
     if "threads_placed" in described():
         cores = [str(core) for core in _allowed()]
-        ours = {OURS: ",".join(cores), "OMP_PLACES": ",".join(f"{{{core}}}" for core in cores), "OMP_PROC_BIND": "close"}
+        ours = {
+            OURS: ",".join(cores),
+            "OMP_PLACES": ",".join(f"{{{core}}}" for core in cores),
+            "OMP_PROC_BIND": "close",
+        }
     os.environ.update(ours)
     try:
         yield

@@ -28,7 +28,11 @@ class State:
     """Watches one window at a time: `begin`, `glance` as often as there is time, `end`."""
 
     def __init__(
-        self, gpu: Gpu | None = None, read: Callable[[int], tuple[int, int, int, int] | None] | None = None, *, device: str = "cpu"
+        self,
+        gpu: Gpu | None = None,
+        read: Callable[[int], tuple[int, int, int, int] | None] | None = None,
+        *,
+        device: str = "cpu",
     ) -> None:
         self._gpu = gpu
         self._on_cpu = device == "cpu"
@@ -64,7 +68,9 @@ class State:
         before, after = self._before, self._read(pid)
         if before is None or after is None:
             return {}, []
-        total, busy, stolen, mine = (late - early for late, early in zip(after, before, strict=True))
+        total, busy, stolen, mine = (
+            late - early for late, early in zip(after, before, strict=True)
+        )
         if total <= 0:
             return {}, []
         steal, other = stolen / total, max(0.0, (busy - mine) / total)
@@ -84,7 +90,11 @@ def ticks(pid: int) -> tuple[int, int, int, int] | None:
     Linux only; elsewhere None.
     """
     try:
-        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith("cpu")]
+        lines = [
+            line.split()
+            for line in Path("/proc/stat").read_text().splitlines()
+            if line.startswith("cpu")
+        ]
         mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
         rows = [[int(field) for field in line[1:9]] for line in lines if line[0] in mine]
         process = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -92,7 +102,9 @@ def ticks(pid: int) -> tuple[int, int, int, int] | None:
         return None
     if not rows:
         return None
-    user, nice, system, idle, waiting, hard, soft, steal = (sum(column) for column in zip(*rows, strict=True))
+    user, nice, system, idle, waiting, hard, soft, steal = (
+        sum(column) for column in zip(*rows, strict=True)
+    )
     busy = user + nice + system + hard + soft
     return busy + idle + waiting + steal, busy, steal, int(process[11]) + int(process[12])
 
@@ -104,7 +116,11 @@ def free_memory(device: str, gpu: Gpu | None = None) -> int | None:
     """
     if device.startswith("cuda"):
         return gpu.free() if gpu is not None else None
-    found = [value for value in (in_file(Path("/proc/meminfo"), "MemAvailable"), _group()) if value is not None]
+    found = [
+        value
+        for value in (in_file(Path("/proc/meminfo"), "MemAvailable"), _group())
+        if value is not None
+    ]
     return min(found, default=None)
 
 
@@ -112,7 +128,10 @@ def _group() -> int | None:
     """What a container's limit leaves (control groups version 2)."""
     folder = Path("/sys/fs/cgroup")
     try:
-        limit, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
+        limit, used = (
+            (folder / "memory.max").read_text().strip(),
+            int((folder / "memory.current").read_text()),
+        )
         details = (folder / "memory.stat").read_text().splitlines()
     except OSError:
         return None

@@ -15,7 +15,13 @@ from bench.record.schema import Scalar
 # What counts as throttling: reasons that slow a GPU below what it was asked for. Idle and application clocks are not.
 OWN = "power cap"
 """The one that a GPU's own work brings about: at full load its clock is what its power limit allows, on a quiet machine too."""
-THROTTLES = {0x04: OWN, 0x08: "hardware slowdown", 0x20: "software thermal", 0x40: "hardware thermal", 0x80: "power brake"}
+THROTTLES = {
+    0x04: OWN,
+    0x08: "hardware slowdown",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
 
 
 class Gpu(Protocol):
@@ -53,34 +59,55 @@ class NvmlGpu:
         self._nvml, self._handle = nvml, handle
 
     def clock(self) -> float | None:
-        return self._read(lambda: float(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM)))
+        return self._read(
+            lambda: float(self._nvml.nvmlDeviceGetClockInfo(self._handle, self._nvml.NVML_CLOCK_SM))
+        )
 
     def state(self) -> dict[str, Scalar]:
         nvml, handle = self._nvml, self._handle
         reasons = self._read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
         found: dict[str, Scalar] = {
             "clock_mhz": self.clock(),
-            "temperature_c": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            "temperature_c": self._read(
+                lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+            ),
             "power_w": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-            "throttle": None if reasons is None else ", ".join(name for bit, name in THROTTLES.items() if reasons & bit),
+            "throttle": None
+            if reasons is None
+            else ", ".join(name for bit, name in THROTTLES.items() if reasons & bit),
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def limits(self) -> dict[str, Scalar]:
         nvml, handle = self._nvml, self._handle
         found = {
-            "gpu_power_limit_w": self._read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
-            "gpu_power_limit_default_w": self._read(lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000),
-            "gpu_clock_max_mhz": self._read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))),
-            "gpu_memory_clock_max_mhz": self._read(lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))),
+            "gpu_power_limit_w": self._read(
+                lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+            ),
+            "gpu_power_limit_default_w": self._read(
+                lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000
+            ),
+            "gpu_clock_max_mhz": self._read(
+                lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM))
+            ),
+            "gpu_memory_clock_max_mhz": self._read(
+                lambda: float(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM))
+            ),
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def energy(self) -> float | None:
-        return self._read(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000)
+        return self._read(
+            lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
+        )
 
     def others(self, mine: set[int]) -> list[int]:
-        found = self._read(lambda: [process.pid for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)])
+        found = self._read(
+            lambda: [
+                process.pid
+                for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+            ]
+        )
         return [pid for pid in found or [] if pid not in mine]
 
     def free(self) -> int | None:
@@ -127,7 +154,14 @@ def described(device: str, gpu: Gpu | None) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {} if cache is None else {"gpu_l2_bytes": int(cache)}
     if gpu is None:
         return {**found, "gpu_tells": "nothing"}
-    readings = {**gpu.state(), **{name: value for name, value in (("energy", gpu.energy()), ("free", gpu.free())) if value is not None}}
+    readings = {
+        **gpu.state(),
+        **{
+            name: value
+            for name, value in (("energy", gpu.energy()), ("free", gpu.free()))
+            if value is not None
+        },
+    }
     return {**found, **gpu.limits(), "gpu_tells": ", ".join(sorted(readings)) or "nothing"}
 
 

@@ -113,7 +113,9 @@ def _again(hook: Callable[[Any], object]) -> Callable[[Any], object]:
         if not (_asked and isinstance(what.exc_value, KeyboardInterrupt)):
             hook(what)
             return
-        timer = threading.Timer(AGAIN, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+        timer = threading.Timer(
+            AGAIN, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]
+        )
         timer.daemon = True
         timer.start()
 

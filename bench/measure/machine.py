@@ -33,10 +33,14 @@ def resolve_device(wanted: str) -> str:
     if kind == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= found:
-            raise UsageError(f"--device: {wanted} asked for, but torch {torch.__version__} sees {found} CUDA devices here; cpu would work")
+            raise UsageError(
+                f"--device: {wanted} asked for, but torch {torch.__version__} sees {found} CUDA devices here; cpu would work"
+            )
         return f"cuda:{index or 0}"
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device: mps asked for, but torch sees no Apple GPU here; cpu would work")
+        raise UsageError(
+            "--device: mps asked for, but torch sees no Apple GPU here; cpu would work"
+        )
     return wanted
 
 
@@ -51,7 +55,9 @@ def cpu_name() -> str:
     if info.exists() and (match := re.search(r"model name\s*:\s*(.+)", info.read_text())):
         return match[1].strip()
     if sys.platform == "darwin":
-        return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True
+        ).stdout.strip()
     return platform.processor() or platform.machine()
 
 
@@ -60,11 +66,20 @@ def describe(device: str, *, installation: str) -> Machine:
     import torch
 
     cuda = device.startswith("cuda")
-    accelerator = torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
+    accelerator = (
+        torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
+    )
     found = versions("torch", "torchvision", "timm", "fvcore", "numpy")
-    found |= {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
+    found |= {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
     if cuda:
-        found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": _driver()}
+        found |= {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),
+            "driver": _driver(),
+        }
     settings: dict[str, Scalar] = {
         "threads": cores(),
         **waiting(),
@@ -105,10 +120,14 @@ def installation(results: Path) -> str:
     """
     path = results / ".installation"
     if not path.exists():
-        files.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())  # the first of several that begin together names it
+        files.create(
+            path, f"{uuid.uuid4().hex[:4]}\n".encode()
+        )  # the first of several that begin together names it
     found = files.read(path).decode(errors="replace").strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", found):
-        raise UsageError(f"{path} says {found[:60]!r}; it has to be a short name such as 3f9a. Without the file a new one is made")
+        raise UsageError(
+            f"{path} says {found[:60]!r}; it has to be a short name such as 3f9a. Without the file a new one is made"
+        )
     return found
 
 
@@ -129,7 +148,11 @@ def project_version() -> str:
         return version("convmixer-bench")
     except PackageNotFoundError:
         project = ROOT / "pyproject.toml"
-        said = re.search(r'^version = "(.+)"', project.read_text(encoding="utf-8"), re.MULTILINE) if project.exists() else None
+        said = (
+            re.search(r'^version = "(.+)"', project.read_text(encoding="utf-8"), re.MULTILINE)
+            if project.exists()
+            else None
+        )
         return said[1] if said else "not installed"
 
 
@@ -137,7 +160,16 @@ def commit() -> str | None:
     """The commit of this checkout, with a plus sign where files differ from it; None outside a checkout."""
     try:
         found = subprocess.run(
-            ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            [
+                "git",
+                "-C",
+                str(ROOT),
+                "describe",
+                "--always",
+                "--dirty=+",
+                "--abbrev=12",
+                "--exclude=*",
+            ],
             capture_output=True,
             text=True,
             timeout=10,

@@ -25,7 +25,9 @@ def in_file(path: Path, field: str) -> int | None:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None
+    )
 
 
 def of_process(field: str) -> int:
@@ -39,7 +41,9 @@ def of_process(field: str) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory, of the system or of a device, did not suffice."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return (
+        isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    )
 
 
 def before(device: str, *, pages: Pages = "anonymous") -> int:
@@ -68,7 +72,9 @@ def _peak_of_life() -> int:
     """Peak bytes since the process started, where /proc does not tell; macOS counts bytes, others kilobytes."""
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def reset_peak(device: str) -> str:
@@ -95,10 +101,14 @@ def peak(device: str, memory_before: int, *, pages: Pages = "anonymous") -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    return (of_process("VmHWM") - _shared(pages) if STATUS.exists() else _peak_of_life()) - memory_before
+    return (
+        of_process("VmHWM") - _shared(pages) if STATUS.exists() else _peak_of_life()
+    ) - memory_before
 
 
-def pooled(pool: tuple[int, int] | None, segments: Iterable[Mapping[str, Any]] | None = None) -> int:
+def pooled(
+    pool: tuple[int, int] | None, segments: Iterable[Mapping[str, Any]] | None = None
+) -> int:
     """Bytes that a CUDA graph keeps for its replays and that do not count as allocated: of its own pool, what nobody holds.
 
     `pool` is `CUDAGraph.pool()`, None for a call that is no graph; `segments` is what `torch.cuda.memory_snapshot()` says.

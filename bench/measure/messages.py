@@ -90,7 +90,9 @@ class Failure(Exception):
     """How an arm failed. `usage` marks what the user can mend: it ends the run instead of becoming a record."""
 
     def __init__(self, status: Status, error: str, usage: bool = False) -> None:
-        super().__init__(status, error, usage)  # all of them: the exception is pickled by its arguments
+        super().__init__(
+            status, error, usage
+        )  # all of them: the exception is pickled by its arguments
         self.status, self.error, self.usage = status, error, usage
 
 
@@ -113,7 +115,9 @@ class Worker(Protocol):
         """Build and warm up; returns the set-up times. Raises Failure."""
         ...
 
-    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = ...) -> Samples:
+    def take(
+        self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = ...
+    ) -> Samples:
         """One window of one metric; `heard` gets the words in between, `glance` is called now and then. Raises Failure."""
         ...
 

@@ -18,7 +18,9 @@ from bench.plugins import Model, sources
 from bench.record.arms import CountArm
 
 
-def source_of(model: Model, *, image_size: int, num_classes: int, use: identity.Use = "inference") -> str | None:
+def source_of(
+    model: Model, *, image_size: int, num_classes: int, use: identity.Use = "inference"
+) -> str | None:
     """What stands in an arm beside the model's name: None for this release's own, else an identity of what is built.
 
     Raises UsageError where the name is wrong. A model that can't be built has an identity too: its arm says why it failed.
@@ -31,7 +33,9 @@ def _identified(name: str, image_size: int, num_classes: int, use: identity.Use)
     arm = CountArm(model=name, image_size=image_size, num_classes=num_classes)
     with Workers() as workers:
         try:
-            worker = workers.open(Job(arm=arm, device="cpu", seed=identity.SEED, threads=machine.cores()))
+            worker = workers.open(
+                Job(arm=arm, device="cpu", seed=identity.SEED, threads=machine.cores())
+            )
             return worker.identify(Identify(use))
         except Failure as failure:
             if failure.usage:

@@ -78,12 +78,19 @@ def limit_memory(size: int, device: str) -> None:
     import torch
 
     if device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(min(1.0, size / torch.cuda.get_device_properties(device).total_memory), device)
+        torch.cuda.set_per_process_memory_fraction(
+            min(1.0, size / torch.cuda.get_device_properties(device).total_memory), device
+        )
         return
     import resource
 
-    torch.ones(1 << 20).sum()  # starts OpenMP's threads: their stacks would count, and without them the process dies
+    torch.ones(
+        1 << 20
+    ).sum()  # starts OpenMP's threads: their stacks would count, and without them the process dies
     resource.setrlimit(
         resource.RLIMIT_DATA,
-        ((memory.of_process("VmData") if memory.STATUS.exists() else 0) + size, resource.getrlimit(resource.RLIMIT_DATA)[1]),
+        (
+            (memory.of_process("VmData") if memory.STATUS.exists() else 0) + size,
+            resource.getrlimit(resource.RLIMIT_DATA)[1],
+        ),
     )

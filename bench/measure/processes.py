@@ -11,7 +11,9 @@ from pathlib import Path
 def exit_text(code: int | None) -> str:
     """An exit code in words; a negative one is a signal."""
     if code == -signal.SIGKILL:
-        return f"exit code {code} (SIGKILL: somebody killed it, perhaps the system for want of memory)"
+        return (
+            f"exit code {code} (SIGKILL: somebody killed it, perhaps the system for want of memory)"
+        )
     return f"exit code {code}"
 
 

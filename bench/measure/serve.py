@@ -31,7 +31,9 @@ def serve(pipe: Connection, job: Job) -> None:
     cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     models.typed.add(job.arm.model)  # else there would be no job of it
-    with suppress(EOFError, ConnectionError):  # the runner has ended, or does not want this worker any more
+    with suppress(
+        EOFError, ConnectionError
+    ):  # the runner has ended, or does not want this worker any more
         _answer(pipe, job)
 
 
@@ -87,7 +89,9 @@ def _open(job: Job, pipe: Connection) -> Any:
         if job.device == "cpu":
             # Its helpers would outlive a worker that is killed; for a CPU there is one kernel file a model, if any.
             os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA, which is known
+        logging.getLogger("torch.utils.cpp_extension").setLevel(
+            logging.ERROR
+        )  # says that there is no CUDA, which is known
     if job.memory is not None:
         process_settings.limit_memory(job.memory, job.device)
     if isinstance(job.arm, ProbeArm):
@@ -96,7 +100,13 @@ def _open(job: Job, pipe: Connection) -> Any:
             cpu_placement.settle()
     changed: dict[str, str] = {}
     build = builder(job, changed)
-    subject = open_subject(job.arm, device=job.device, seed=job.seed, build=build, progress=lambda text: pipe.send(Word(text)))
+    subject = open_subject(
+        job.arm,
+        device=job.device,
+        seed=job.seed,
+        build=build,
+        progress=lambda text: pipe.send(Word(text)),
+    )
     subject.memory_limit, subject.job, subject.set_back = job.memory, job, changed
     return subject
 
@@ -113,17 +123,23 @@ def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., An
 
     changed = {} if changed is None else changed
 
-    torch.manual_seed(job.seed)  # a module that is made when its file is imported draws its weights then
+    torch.manual_seed(
+        job.seed
+    )  # a module that is made when its file is imported draws its weights then
     with process_guard.kept(changed):
         entry = models.get(job.arm.model) if is_network(job.arm) else None
         if entry is not None:
             entry.load()
 
     def build(image_size: int | None = None) -> Any:
-        assert entry is not None and not isinstance(job.arm, ProbeArm), f"{job.arm.model} is no network"
+        assert entry is not None and not isinstance(job.arm, ProbeArm), (
+            f"{job.arm.model} is no network"
+        )
         torch.manual_seed(job.seed)
         with process_guard.kept(changed):
-            return building.build(entry, image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes)
+            return building.build(
+                entry, image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes
+            )
 
     return build
 
@@ -134,7 +150,9 @@ def _identified(job: Job, request: Identify) -> Samples:
     assert isinstance(job.arm, CountArm)
     arm = job.arm
     process_settings.fix(job.threads)
-    found = identify(arm.model, image_size=arm.image_size, num_classes=arm.num_classes, use=request.use)
+    found = identify(
+        arm.model, image_size=arm.image_size, num_classes=arm.num_classes, use=request.use
+    )
     return Samples(detail={"identity": found})
 
 
@@ -157,9 +175,17 @@ def _do(subject: Any, request: Window | None) -> Samples:
     subject.wake(request.seconds)
     awake = time.perf_counter()
     reading = metrics.get(request.metric).measure(subject, request.seconds)
-    if not isinstance(subject.arm, AccuracyArm):  # a training looks itself, and its policy sets some of them
+    if not isinstance(
+        subject.arm, AccuracyArm
+    ):  # a training looks itself, and its policy sets some of them
         process_guard.check(subject.held, "in a window")
-    return Samples(reading.values, reading.detail, reading.arrays, seconds=time.perf_counter() - awake, wake_s=awake - start)
+    return Samples(
+        reading.values,
+        reading.detail,
+        reading.arrays,
+        seconds=time.perf_counter() - awake,
+        wake_s=awake - start,
+    )
 
 
 UNSUPPORTED = ("not implemented for", "not supported", "unsupported")
@@ -169,7 +195,11 @@ UNSUPPORTED = ("not implemented for", "not supported", "unsupported")
 def failure_of(error: BaseException) -> Failure:
     """The status and one line for an exception in a worker."""
     if not isinstance(error, Exception):
-        what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}"
+        what = (
+            f"called sys.exit({error.code!r})"
+            if isinstance(error, SystemExit)
+            else f"raised {type(error).__name__}"
+        )
         return Failure("failed", f"the model's code {what}{_where(error)}; take that out of it")
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
@@ -191,5 +221,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def _where(error: BaseException) -> str:
     """File and line in which an exception was raised."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__
+    ]
     return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""

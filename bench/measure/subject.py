@@ -63,8 +63,12 @@ class Execution:
     inputs: Tensor
     device: str
     mode: Mode = "inference"
-    contexts: list[Callable[[], contextlib.AbstractContextManager[Any]]] = field(default_factory=list)
-    finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(default_factory=list)
+    contexts: list[Callable[[], contextlib.AbstractContextManager[Any]]] = field(
+        default_factory=list
+    )
+    finish: list[Callable[[Callable[[], Tensor]], Callable[[], Tensor]]] = field(
+        default_factory=list
+    )
     scaler: Any = None
     """The gradient scaler of a training in float16."""
     auxiliary: int = 0
@@ -166,10 +170,15 @@ def split_policy(policy: str) -> list[str]:
 
     Switches that change nothing (fp32, eager) are left out where others say how the model is run.
     """
-    switches = sorted({policies.get(part.strip()) for part in policy.split("+")}, key=lambda switch: (switch.order, switch.name))
+    switches = sorted(
+        {policies.get(part.strip()) for part in policy.split("+")},
+        key=lambda switch: (switch.order, switch.name),
+    )
     for left, right in combinations(switches, 2):
         if both := [slot for slot in (left.slot, *left.also) if slot in (right.slot, *right.also)]:
-            raise UsageError(f"--policies: {policy}: {left.name} and {right.name} both set the {both[0]}; keep one of them")
+            raise UsageError(
+                f"--policies: {policy}: {left.name} and {right.name} both set the {both[0]}; keep one of them"
+            )
     return [switch.name for switch in switches if not switch.default] or ["fp32"]
 
 
@@ -184,7 +193,14 @@ def runnable_policy(policy: str, device: str, *, flag: str) -> str:
 
 def precision_of(policy: str) -> str:
     """The precision that a policy computes in: fp32 unless a switch says otherwise."""
-    return next((name.removesuffix("_autocast") for name in policy.split("+") if policies.get(name).slot == "precision"), "fp32")
+    return next(
+        (
+            name.removesuffix("_autocast")
+            for name in policy.split("+")
+            if policies.get(name).slot == "precision"
+        ),
+        "fp32",
+    )
 
 
 def prepare(subject: Subject) -> dict[str, Scalar]:
@@ -240,7 +256,9 @@ def settings_said(subject: Subject) -> dict[str, Scalar]:
     """What holds of the settings that a model's code could change, and what was set back of them, for the record."""
     said: dict[str, Scalar] = {f"held_{name}": value for name, value in subject.held.items()}
     if subject.set_back:
-        said["set_back"] = ", ".join(f"{name} {values}" for name, values in subject.set_back.items())
+        said["set_back"] = ", ".join(
+            f"{name} {values}" for name, values in subject.set_back.items()
+        )
     return said
 
 
@@ -248,8 +266,12 @@ def _execution(subject: Subject, arm: SpeedArm) -> Execution:
     """Model and images on the device, the policy's switches applied."""
     model = _timed_model(subject, arm).to(subject.device)
     generator = torch.Generator().manual_seed(subject.seed)
-    inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(subject.device)
-    execution = Execution(model=model, inputs=inputs, device=subject.device, mode=arm.mode, classes=arm.num_classes)
+    inputs = torch.randn(arm.batch_size, 3, arm.image_size, arm.image_size, generator=generator).to(
+        subject.device
+    )
+    execution = Execution(
+        model=model, inputs=inputs, device=subject.device, mode=arm.mode, classes=arm.num_classes
+    )
     for name in split_policy(arm.policy):
         switch = policies.get(name)
         if arm.mode != "inference" and switch.inference_only:
@@ -274,10 +296,16 @@ def _timed_model(subject: Subject, arm: SpeedArm) -> nn.Module:
 def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
     """Forward, cross-entropy of every head, backward, AdamW; the labels are fixed and on the device."""
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(arm.num_classes, (arm.batch_size,), generator=generator).to(execution.device)
-    parameters = [parameter for parameter in module_of(execution).parameters() if parameter.requires_grad]
+    labels = torch.randint(arm.num_classes, (arm.batch_size,), generator=generator).to(
+        execution.device
+    )
+    parameters = [
+        parameter for parameter in module_of(execution).parameters() if parameter.requires_grad
+    ]
     if not parameters:
-        raise ModelFault(f"{arm.model} has no parameters to train; leave out the metrics of a training step")
+        raise ModelFault(
+            f"{arm.model} has no parameters to train; leave out the metrics of a training step"
+        )
     optimizer = torch.optim.AdamW(parameters, lr=1e-6)
     scaler = execution.scaler
 
@@ -303,7 +331,9 @@ def _training_step(execution: Execution, arm: SpeedArm) -> Callable[[], Tensor]:
 def capacity_call(subject: Subject, batch: int) -> Callable[[], Tensor]:
     """A forward pass over `batch` images under the arm's policy, built anew: nothing is left of an earlier attempt."""
     assert isinstance(subject.arm, SpeedArm)
-    if "torch._dynamo" in sys.modules:  # something was compiled, and PyTorch runs the ninth size of one piece of code eagerly
+    if (
+        "torch._dynamo" in sys.modules
+    ):  # something was compiled, and PyTorch runs the ninth size of one piece of code eagerly
         torch.compiler.reset()
     arm = msgspec.structs.replace(subject.arm, batch_size=batch, mode="inference")
     execution = _execution(subject, arm)
@@ -324,15 +354,34 @@ def check_output(logits: Tensor, arm: SpeedArm) -> None:
     expected = (arm.batch_size, arm.num_classes)
     if tuple(logits.shape) != expected:
         fits = logits.ndim == 2 and len(logits) == arm.batch_size
-        hint = f"; --num-classes {logits.shape[1]} would fit" if fits else "; a classifier is needed"
-        raise ModelFault(f"{arm.model} gave an output of shape {tuple(logits.shape)}, expected {expected}{hint}")
+        hint = (
+            f"; --num-classes {logits.shape[1]} would fit" if fits else "; a classifier is needed"
+        )
+        raise ModelFault(
+            f"{arm.model} gave an output of shape {tuple(logits.shape)}, expected {expected}{hint}"
+        )
     if not torch.isfinite(logits).all():
         raise ValueError(f"{arm.model} gave an output with NaN or infinity under {arm.policy}")
 
 
-def open_subject(arm: Arm, *, device: str, seed: int, build: Callable[..., nn.Module], progress: Callable[[str], None]) -> Subject:
+def open_subject(
+    arm: Arm,
+    *,
+    device: str,
+    seed: int,
+    build: Callable[..., nn.Module],
+    progress: Callable[[str], None],
+) -> Subject:
     """A subject with the right clock; speed arms still have to be prepared."""
-    return Subject(arm=arm, device=device, build=build, clock=clock_for(device), seed=seed, gpu=gpu_for(device), progress=progress)
+    return Subject(
+        arm=arm,
+        device=device,
+        build=build,
+        clock=clock_for(device),
+        seed=seed,
+        gpu=gpu_for(device),
+        progress=progress,
+    )
 
 
 def counts_of(subject: Subject) -> Counts:

@@ -158,7 +158,11 @@ def warm_up(
     while len(medians) < 2 or (len(medians) < windows and clock.now() - start < cap):
         medians.append(statistics.median(one.wall for one in each_call(call, clock, window=window)))
         clocks.append(frequency())
-        if len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) <= agree and _flat(clocks[-2], clocks[-1]):
+        if (
+            len(medians) > 1
+            and abs(medians[-1] / medians[-2] - 1) <= agree
+            and _flat(clocks[-2], clocks[-1])
+        ):
             return WarmUp(medians, True)
     return WarmUp(medians, False)
 

@@ -43,7 +43,9 @@ class ProcessWorker:
         self._mine, self._theirs = context.Pipe()
         # Daemons may have no children, and images are decoded by some.
         reads_images = isinstance(job.arm, AccuracyArm)
-        self._process = context.Process(target=serve, args=(self._theirs, job), daemon=not reads_images, name=job.arm.model)
+        self._process = context.Process(
+            target=serve, args=(self._theirs, job), daemon=not reads_images, name=job.arm.model
+        )
         self.closed = False
 
     def start(self) -> None:
@@ -58,7 +60,9 @@ class ProcessWorker:
     def ready(self) -> dict[str, Scalar]:
         return self._ask(None, lambda text: None, look_away).detail
 
-    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = look_away) -> Samples:
+    def take(
+        self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = look_away
+    ) -> Samples:
         return self._ask(window, heard, glance)
 
     def identify(self, request: Identify) -> str:
@@ -77,7 +81,9 @@ class ProcessWorker:
         if self.pid and not self.closed:
             kill_tree(self.pid)
 
-    def _ask(self, request: Request, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
+    def _ask(
+        self, request: Request, heard: Callable[[str], None], glance: Callable[[], None]
+    ) -> Samples:
         try:
             self._mine.send(request)
             while True:
@@ -90,7 +96,9 @@ class ProcessWorker:
                 heard(answer.text)
         except (EOFError, ConnectionError) as error:
             self._process.join(5)
-            raise Failure("failed", f"the worker died with {exit_text(self._process.exitcode)}") from error
+            raise Failure(
+                "failed", f"the worker died with {exit_text(self._process.exitcode)}"
+            ) from error
 
     def _wait(self, glance: Callable[[], None]) -> None:
         """Return when there is an answer; Failure after the job's time-out."""
@@ -155,7 +163,9 @@ def _serving() -> Iterator[None]:
 def _in_silence() -> Iterator[None]:
     """Python's tracker, started inside, removes what killed workers leave without a warning: killing is how they end."""
     before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    os.environ["PYTHONWARNINGS"] = ",".join(
+        filter(None, (before, "ignore:resource_tracker:UserWarning"))
+    )
     try:
         yield
     finally:
@@ -166,7 +176,9 @@ def _in_silence() -> Iterator[None]:
 
 def end_server() -> None:
     """End the server and whatever is left below it: in the middle of its imports it would outlive this process by seconds."""
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # there is no public name for it
+    server = getattr(
+        forkserver._forkserver, "_forkserver_pid", None
+    )  # there is no public name for it
     if server is not None:
         kill_tree(server)
         with suppress(ChildProcessError):

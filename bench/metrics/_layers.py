@@ -77,8 +77,14 @@ class _Stopwatch:
 def _watched(model: nn.Module, watch: _Stopwatch) -> Iterator[None]:
     handles: list[Any] = []
     for path, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda module, inputs, path=path: watch.enter(path)))
-        handles.append(module.register_forward_hook(lambda module, inputs, output, path=path: watch.leave(path)))
+        handles.append(
+            module.register_forward_pre_hook(lambda module, inputs, path=path: watch.enter(path))
+        )
+        handles.append(
+            module.register_forward_hook(
+                lambda module, inputs, output, path=path: watch.leave(path)
+            )
+        )
     try:
         yield
     finally:
@@ -86,7 +92,9 @@ def _watched(model: nn.Module, watch: _Stopwatch) -> Iterator[None]:
             handle.remove()
 
 
-def times(model: nn.Module, call: Callable[[], object], clock: Clock, calls: int) -> dict[str, float]:
+def times(
+    model: nn.Module, call: Callable[[], object], clock: Clock, calls: int
+) -> dict[str, float]:
     """Seconds of every module's own work by path, the mean of `calls` calls."""
     watch = _Stopwatch(clock)
     with _watched(model, watch):
@@ -100,16 +108,26 @@ def macs(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
     with counter_of(model) as counted:
         forward()
     root = type(model).__name__
-    whole = {name: sum(flops.values()) // 2 for name, flops in counted.counter.get_flop_counts().items()}
+    whole = {
+        name: sum(flops.values()) // 2 for name, flops in counted.counter.get_flop_counts().items()
+    }
 
     def own(path: str, module: nn.Module) -> int:
         inclusive = whole.get(path, 0)
-        return inclusive - sum(whole.get(f"{path}.{name}", 0) for name, _ in module.named_children())
+        return inclusive - sum(
+            whole.get(f"{path}.{name}", 0) for name, _ in module.named_children()
+        )
 
-    return {path: own(f"{root}.{path}" if path else root, module) for path, module in model.named_modules()}
+    return {
+        path: own(f"{root}.{path}" if path else root, module)
+        for path, module in model.named_modules()
+    }
 
 
 def costs(model: nn.Module, seconds: dict[str, float], counted: dict[str, int]) -> list[LayerCost]:
     """The modules that took part, in the order of execution."""
     modules = dict(model.named_modules())
-    return [LayerCost(path, kind_of(modules[path]), taken, counted.get(path, 0)) for path, taken in seconds.items()]
+    return [
+        LayerCost(path, kind_of(modules[path]), taken, counted.get(path, 0))
+        for path, taken in seconds.items()
+    ]

@@ -17,7 +17,9 @@ def measure(subject: Subject, window: float) -> Reading:
     gpu, clock = subject.gpu, subject.clock
     assert isinstance(subject.arm, SpeedArm)
     if gpu is None or gpu.energy() is None:
-        raise NotImplementedError("this GPU's energy counter cannot be read (NVML: pip install 'convmixer-bench[gpu]')")
+        raise NotImplementedError(
+            "this GPU's energy counter cannot be read (NVML: pip install 'convmixer-bench[gpu]')"
+        )
     clock.synchronize()
     start, before = clock.now(), gpu.energy()
     pause(IDLE)
@@ -27,7 +29,10 @@ def measure(subject: Subject, window: float) -> Reading:
     assert before is not None and between is not None and after is not None
     idle_w = (between - before) / (middle - start)
     images, used = calls * subject.arm.batch_size, after - between
-    return Reading([used / images], {"net_j": (used - idle_w * seconds) / images, "idle_w": idle_w, "power_w": used / seconds})
+    return Reading(
+        [used / images],
+        {"net_j": (used - idle_w * seconds) / images, "idle_w": idle_w, "power_w": used / seconds},
+    )
 
 
 pause = time.sleep

@@ -9,7 +9,10 @@ from bench.plugins import Metric, metrics
 def measure(subject: Subject, window: float) -> Reading:
     """Seconds, from the preparation of this process; the compiler's cache on disk was empty then."""
     first = float(subject.setup["first_call_s"] or 0)
-    return Reading([max(0.0, first - float(subject.setup["seconds_per_call"] or 0))], {"build_s": subject.setup["build_s"]})
+    return Reading(
+        [max(0.0, first - float(subject.setup["seconds_per_call"] or 0))],
+        {"build_s": subject.setup["build_s"]},
+    )
 
 
 metrics.add(

@@ -26,7 +26,9 @@ def measure(subject: Subject, window: float) -> Reading:
     if limit is None and not subject.device.startswith("cuda"):
         free = free_memory(subject.device)
         if free is None:
-            raise NotImplementedError("the free memory of this system cannot be read; --worker-memory sets a limit")
+            raise NotImplementedError(
+                "the free memory of this system cannot be read; --worker-memory sets a limit"
+            )
         limit = int(SHARE * free)
         process_settings.limit_memory(limit, subject.device)
     longest = 0.0

@@ -17,7 +17,9 @@ def measure(subject: Subject, window: float) -> Reading:
     all of the wall time, the model waits for Python, and only `graph_latency` says what the device needs.
     """
     times = each_call(subject.call, subject.clock, window=window)
-    host, span = (statistics.median(getattr(one, part) for one in times) for part in ("host", "device"))
+    host, span = (
+        statistics.median(getattr(one, part) for one in times) for part in ("host", "device")
+    )
     return Reading([one.wall for one in times], {"host_s": host, "device_span_s": span})
 
 
@@ -27,7 +29,11 @@ def replayed(subject: Subject, window: float) -> Reading:
     A policy that runs a graph is replayed as it is: a capture of its replay would be another graph than the one that is timed.
     """
     if subject.replay is None:
-        subject.replay = subject.call if isinstance(subject.call, Replay) else capture(subject.call, subject.device)
+        subject.replay = (
+            subject.call
+            if isinstance(subject.call, Replay)
+            else capture(subject.call, subject.device)
+        )
         subject.replay()
     times = each_call(subject.replay, subject.clock, window=window)
     return Reading([one.device for one in times])

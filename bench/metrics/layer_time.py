@@ -15,13 +15,21 @@ def measure(subject: Subject, window: float) -> Reading:
     execution = subject.execution
     assert execution is not None
     model = execution.model
-    if execution.finish or not isinstance(model, nn.Module) or type(model).__name__ == "OptimizedModule":
-        raise NotImplementedError("layers can be told apart in eager execution only; leave compile and graph out of the policy")
+    if (
+        execution.finish
+        or not isinstance(model, nn.Module)
+        or type(model).__name__ == "OptimizedModule"
+    ):
+        raise NotImplementedError(
+            "layers can be told apart in eager execution only; leave compile and graph out of the policy"
+        )
     if "macs" not in subject.kept_counts:
         subject.kept_counts["macs"] = macs(model, execution.forward)
     calls = subject.calls_for(window / 2)
     plain = back_to_back(subject.call, subject.clock, calls=calls) / calls
-    layers = costs(model, times(model, subject.call, subject.clock, calls), subject.kept_counts["macs"])
+    layers = costs(
+        model, times(model, subject.call, subject.clock, calls), subject.kept_counts["macs"]
+    )
     listed = [[one.path, one.kind, one.seconds, one.macs] for one in layers]
     return Reading([sum(one.seconds for one in layers)], {"layers": listed, "plain_s": plain})
 

@@ -11,5 +11,12 @@ def measure(subject: Subject, window: float) -> Reading:
 
 
 metrics.add(
-    Metric(name="macs", unit="MAC", better="lower", arm="count", measure=measure, summary="multiply-adds per image, norms left out")
+    Metric(
+        name="macs",
+        unit="MAC",
+        better="lower",
+        arm="count",
+        measure=measure,
+        summary="multiply-adds per image, norms left out",
+    )
 )

@@ -12,8 +12,14 @@ def measure(subject: Subject, window: float) -> Reading:
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()
-    held, pool = memory.peak(subject.device, subject.memory_before), memory.pooled(pool_of(subject.call))
-    return Reading([float(held + pool)], {"since": since, "counted": memory.counted(subject.device), "graph_pool": pool})
+    held, pool = (
+        memory.peak(subject.device, subject.memory_before),
+        memory.pooled(pool_of(subject.call)),
+    )
+    return Reading(
+        [float(held + pool)],
+        {"since": since, "counted": memory.counted(subject.device), "graph_pool": pool},
+    )
 
 
 metrics.add(

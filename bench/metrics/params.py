@@ -9,4 +9,13 @@ def measure(subject: Subject, window: float) -> Reading:
     return Reading([float(sum(parameter.numel() for parameter in subject.build().parameters()))])
 
 
-metrics.add(Metric(name="params", unit="parameter", better="lower", arm="count", measure=measure, summary="trainable parameters"))
+metrics.add(
+    Metric(
+        name="params",
+        unit="parameter",
+        better="lower",
+        arm="count",
+        measure=measure,
+        summary="trainable parameters",
+    )
+)

@@ -18,7 +18,12 @@ from bench.plugins import Metric, metrics
 from bench.record.arms import ProbeArm
 
 T = TypeVar("T")
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 FILTERED = {
     "cpu": {1: (4, 1024, 16), 3: (4, 256, 14)},
     "mps": {1: (16, 1024, 32), 3: (16, 256, 28)},
@@ -61,11 +66,15 @@ def arithmetic(subject: Subject, window: float) -> Reading:
     return Reading([rates[fastest]], {"shape": fastest, "rates": rates, "calls": done})
 
 
-def _shapes(device: torch.device, dtype: torch.dtype) -> dict[str, tuple[Callable[[], object], int]]:
+def _shapes(
+    device: torch.device, dtype: torch.dtype
+) -> dict[str, tuple[Callable[[], object], int]]:
     """What may be the fastest arithmetic here, each with its multiply-adds a call: a product, and filters in both orders."""
     side = SIDE[device.type]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    found: dict[str, tuple[Callable[[], object], int]] = {"product": (lambda: left @ right, side**3)}
+    found: dict[str, tuple[Callable[[], object], int]] = {
+        "product": (lambda: left @ right, side**3)
+    }
     for kernel, (number, channels, at) in FILTERED[device.type].items():
         images = torch.randn(number, channels, at, at, device=device).to(dtype)
         filters = torch.randn(channels, channels, kernel, kernel, device=device).to(dtype)
@@ -75,7 +84,9 @@ def _shapes(device: torch.device, dtype: torch.dtype) -> dict[str, tuple[Callabl
     return found
 
 
-def _filtering(images: torch.Tensor, filters: torch.Tensor, format: torch.memory_format) -> Callable[[], object]:
+def _filtering(
+    images: torch.Tensor, filters: torch.Tensor, format: torch.memory_format
+) -> Callable[[], object]:
     """A call of a convolution, its operands in one order of memory."""
     images, filters = (one.contiguous(memory_format=format) for one in (images, filters))
     return lambda: F.conv2d(images, filters, padding=filters.shape[-1] // 2)
@@ -84,7 +95,10 @@ def _filtering(images: torch.Tensor, filters: torch.Tensor, format: torch.memory
 def copies(subject: Subject, window: float) -> Reading:
     """Bytes per second, read and written, of copying a buffer larger than any cache."""
     size = COPIED[torch.device(subject.device).type]
-    source, target = (_kept(subject, name, lambda: torch.ones(size // 4, device=subject.device)) for name in ("source", "target"))
+    source, target = (
+        _kept(subject, name, lambda: torch.ones(size // 4, device=subject.device))
+        for name in ("source", "target")
+    )
     calls, seconds = _filled(lambda: target.copy_(source), subject, window)
     return Reading([2 * size * calls / seconds], {"bytes": size, "calls": calls})
 
@@ -103,7 +117,14 @@ def _dtype(subject: Subject) -> torch.dtype:
 def _pair(subject: Subject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
     """Two square matrices, made once per process."""
     side = sides[torch.device(subject.device).type]
-    return [_kept(subject, f"{name}{side}{dtype}", lambda: torch.randn(side, side, device=subject.device).to(dtype)) for name in "ab"]
+    return [
+        _kept(
+            subject,
+            f"{name}{side}{dtype}",
+            lambda: torch.randn(side, side, device=subject.device).to(dtype),
+        )
+        for name in "ab"
+    ]
 
 
 def _kept(subject: Subject, name: str, make: Callable[[], T]) -> T:
@@ -113,7 +134,14 @@ def _kept(subject: Subject, name: str, make: Callable[[], T]) -> T:
 
 
 metrics.add(
-    Metric(name="canary", unit="s", better="lower", arm="probe", measure=canary, summary="a small fixed matrix product, to see drift")
+    Metric(
+        name="canary",
+        unit="s",
+        better="lower",
+        arm="probe",
+        measure=canary,
+        summary="a small fixed matrix product, to see drift",
+    )
 )
 metrics.add(
     Metric(

@@ -29,12 +29,20 @@ def measure(subject: Subject, window: float) -> Reading:
     arm, job = subject.arm, subject.job
     assert isinstance(arm, AccuracyArm)
     if arm.recipe is None:
-        raise NotImplementedError("the field before and after a training is of a training; add --recipe")
+        raise NotImplementedError(
+            "the field before and after a training is of a training; add --recipe"
+        )
     path = Files(Path(job.folder), job.stem).weights
     if not path.exists():
-        raise NotImplementedError(f"the trained weights are not in {path.parent} any more; --force trains again")
+        raise NotImplementedError(
+            f"the trained weights are not in {path.parent} any more; --force trains again"
+        )
     weights, _ = checkpoint.load(path)
-    splits, recipe, device = open_data(images_of(arm, job)), recipe_of(arm), torch.device(subject.device)
+    splits, recipe, device = (
+        open_data(images_of(arm, job)),
+        recipe_of(arm),
+        torch.device(subject.device),
+    )
     found: dict[str, dict[str, object]] = {}
     maps: dict[str, object] = {}
     for canvas in (arm.image_size, 2 * arm.image_size):
@@ -50,7 +58,11 @@ def measure(subject: Subject, window: float) -> Reading:
             maps[f"field_{when}_{canvas}"] = gradients.cpu().numpy()
             subject.progress(f"field {when} training on {canvas} pixels")
     theory = getattr(models.get(arm.model).shape, "field", None)
-    return Reading([float(str(found[f"after_{arm.image_size}"]["r50"]))], {"theoretical": theory, "images": IMAGES, **found}, maps)
+    return Reading(
+        [float(str(found[f"after_{arm.image_size}"]["r50"]))],
+        {"theoretical": theory, "images": IMAGES, **found},
+        maps,
+    )
 
 
 def shown(splits: Splits, view: object, canvas: int) -> Tensor:
@@ -61,7 +73,11 @@ def shown(splits: Splits, view: object, canvas: int) -> Tensor:
     else:
         reader = Once(part, view)  # type: ignore[arg-type]
         images = torch.stack([reader[at][0] for at in range(len(part))])
-    return images if images.shape[-1] == canvas else F.interpolate(images, size=canvas, mode="bilinear", align_corners=False)
+    return (
+        images
+        if images.shape[-1] == canvas
+        else F.interpolate(images, size=canvas, mode="bilinear", align_corners=False)
+    )
 
 
 metrics.add(

@@ -20,14 +20,39 @@ def measure(subject: Subject, window: float) -> Reading:
     assert isinstance(arm, AccuracyArm)
     device, workers = torch.device(subject.device), machine.cores()
     if arm.recipe is not None:
-        return train(arm, job, build=subject.build, device=device, seed=subject.seed, workers=workers, tell=subject.progress)
+        return train(
+            arm,
+            job,
+            build=subject.build,
+            device=device,
+            seed=subject.seed,
+            workers=workers,
+            tell=subject.progress,
+        )
     if arm.weights is not None or arm.checkpoint is not None:
         chosen, data = job.chosen if job is not None else Chosen(), images_of(arm, job)
-        found = evaluate_weights(arm, chosen, data=data, build=subject.build, device=device, workers=workers, tell=subject.progress)
+        found = evaluate_weights(
+            arm,
+            chosen,
+            data=data,
+            build=subject.build,
+            device=device,
+            workers=workers,
+            tell=subject.progress,
+        )
         return reading(found.result, found.detail)
     splits = open_data(images_of(arm, job))
     right = dataset_of(arm.data)[0].baselines[arm.model](splits) == splits.test.labels
     return reading(Result(right, right), {})
 
 
-metrics.add(Metric(name="top1", unit="share", better="higher", arm="accuracy", measure=measure, summary="top-1 accuracy on the test split"))
+metrics.add(
+    Metric(
+        name="top1",
+        unit="share",
+        better="higher",
+        arm="accuracy",
+        measure=measure,
+        summary="top-1 accuracy on the test split",
+    )
+)

@@ -26,11 +26,21 @@ def peak(subject: Subject, window: float) -> Reading:
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()
-    return Reading([float(memory.peak(subject.device, subject.memory_before))], {"since": since, "counted": memory.counted(subject.device)})
+    return Reading(
+        [float(memory.peak(subject.device, subject.memory_before))],
+        {"since": since, "counted": memory.counted(subject.device)},
+    )
 
 
 for name, unit, better, rounds, measured, summary in (
-    ("train_step", "s", "lower", None, measure, "time of one training step: forward, backward, AdamW"),
+    (
+        "train_step",
+        "s",
+        "lower",
+        None,
+        measure,
+        "time of one training step: forward, backward, AdamW",
+    ),
     ("train_throughput", "image/s", "higher", None, images, "images per second of training steps"),
     ("train_memory", "B", "lower", 1, peak, "peak memory of a training step"),
 ):

@@ -30,7 +30,10 @@ from bench.training.images.views import Shown, shown
 from bench.training.published import weights
 from bench.training.weights_file import Says, says_of
 
-ACCURACY_SETTINGS: dict[str, Scalar] = {"protocol": 2, "reported": "last checkpoint, or the recipe's moving average; test split read once"}
+ACCURACY_SETTINGS: dict[str, Scalar] = {
+    "protocol": 2,
+    "reported": "last checkpoint, or the recipe's moving average; test split read once",
+}
 TIMMS = "timm's for these weights"
 """The transform of published weights shown as timm does, at whatever image size."""
 TRAIN_POLICY = {"cpu": "fp32", "cuda": "bf16+channels_last", "mps": "fp32"}
@@ -99,10 +102,14 @@ class Wish:
     @property
     def policy(self) -> str:
         """How trainings are executed, its switches in their order."""
-        policy = runnable_policy(self.config.train_policy or TRAIN_POLICY[self.kind], self.kind, flag="--train-policy")
+        policy = runnable_policy(
+            self.config.train_policy or TRAIN_POLICY[self.kind], self.kind, flag="--train-policy"
+        )
         for name in policy.split("+"):
             if policies.get(name).inference_only:
-                raise UsageError(f"--train-policy: {name} is for inference; fp32, bf16, fp16, channels_last and compile train")
+                raise UsageError(
+                    f"--train-policy: {name} is for inference; fp32, bf16, fp16, channels_last and compile train"
+                )
         return policy
 
 
@@ -112,8 +119,12 @@ def wanted(wish: Wish, known: Known) -> list[Task]:
     dataset.check(argument)
     others = wish.recipe is not None or wish.config.checkpoint is not None
     if others and (tagged := [f"{model.name}@{tag}" for model, tag in wish.named if tag]):
-        instead = "--checkpoint has them" if wish.config.checkpoint else f"{wish.data} is trained on"
-        raise UsageError(f"--models: {tagged[0]} names published weights, and {instead}; {tagged[0].partition('@')[0]} would work")
+        instead = (
+            "--checkpoint has them" if wish.config.checkpoint else f"{wish.data} is trained on"
+        )
+        raise UsageError(
+            f"--models: {tagged[0]} names published weights, and {instead}; {tagged[0].partition('@')[0]} would work"
+        )
     if wish.recipe is not None and wish.config.view:
         raise UsageError(_not_of_a_training(wish.recipe, next(iter(wish.config.view))))
     if wish.recipe is None:
@@ -173,7 +184,14 @@ def _evaluations(wish: Wish) -> Iterator[Task]:
 def view_of(wish: Wish, arm: AccuracyArm) -> Shown:
     """How images are shown to an arm's weights."""
     says = wish.says if wish.config.checkpoint else None
-    return shown(models.get(arm.model), wish.dataset, size=arm.image_size, tag=arm.weights, says=says, asked=wish.config.view)
+    return shown(
+        models.get(arm.model),
+        wish.dataset,
+        size=arm.image_size,
+        tag=arm.weights,
+        says=says,
+        asked=wish.config.view,
+    )
 
 
 def refuse_size(model: Model, size: int, *, classes: int) -> None:
@@ -182,10 +200,19 @@ def refuse_size(model: Model, size: int, *, classes: int) -> None:
 
     try:
         with torch.device("meta"):
-            own, other = (model.build(image_size=side, num_classes=classes).state_dict() for side in (model.image_size, size))
+            own, other = (
+                model.build(image_size=side, num_classes=classes).state_dict()
+                for side in (model.image_size, size)
+            )
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise UsageError(f"--image-size: {model.name} cannot be built for {size} pixels ({one_line(error)}); drop it") from None
-    tied = [name for name in own if other[name].shape != own[name].shape and not name.endswith("pos_embed")]
+        raise UsageError(
+            f"--image-size: {model.name} cannot be built for {size} pixels ({one_line(error)}); drop it"
+        ) from None
+    tied = [
+        name
+        for name in own
+        if other[name].shape != own[name].shape and not name.endswith("pos_embed")
+    ]
     if tied:
         raise UsageError(
             f"--image-size: the weights of {model.name} are for {model.image_size} pixels ({tied[0]} is of that size); drop {size}"
@@ -209,7 +236,9 @@ def _tag(wish: Wish, model: Model, tag: str | None) -> str:
         return known[0]
     if tag not in known:
         asked = f"no weights {tag!r}" if tag else "several weights"
-        raise UsageError(f"--models: {model.name} has {asked}; name one: {', '.join(f'{model.name}@{name}' for name in known)}")
+        raise UsageError(
+            f"--models: {model.name} has {asked}; name one: {', '.join(f'{model.name}@{name}' for name in known)}"
+        )
     return tag
 
 
@@ -223,15 +252,25 @@ def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
     fitting = _fitting(wish)
     stretched: dict[str, float | None] = dict.fromkeys((model.name for model in fitting), None)
     if config.equalise == "macs":
-        macs = {model.name: cost_of(model, image_size=_size(wish, model), num_classes=wish.num_classes).macs for model in fitting}
-        stretched = {name: _epochs(recipe, macs[fitting[0].name] / found) for name, found in macs.items()}
+        macs = {
+            model.name: cost_of(
+                model, image_size=_size(wish, model), num_classes=wish.num_classes
+            ).macs
+            for model in fitting
+        }
+        stretched = {
+            name: _epochs(recipe, macs[fitting[0].name] / found) for name, found in macs.items()
+        }
     elif config.equalise == "seconds":
         speeds = {model.name: _step_speed(wish, recipe, model) for model in fitting}
         yield from speeds.values()
         found = {name: known(task) for name, task in speeds.items()}
         if any(value is None or value <= 0 for value in found.values()):
             return
-        stretched = {name: _epochs(recipe, (value or 1) / (found[fitting[0].name] or 1)) for name, value in found.items()}
+        stretched = {
+            name: _epochs(recipe, (value or 1) / (found[fitting[0].name] or 1))
+            for name, value in found.items()
+        }
     for model in fitting:
         yield from _trainings_of(wish, recipe, model, stretched[model.name], known)
     for name in dataset.baselines:
@@ -243,15 +282,24 @@ def _trainings(wish: Wish, recipe: Recipe, known: Known) -> Iterator[Task]:
             split="test",
             transform="as loaded",
         )
-        yield _task(wish, arm, About(family="baseline", summary="no network", caveat=dataset.caveat), 0)
+        yield _task(
+            wish, arm, About(family="baseline", summary="no network", caveat=dataset.caveat), 0
+        )
 
 
-def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None, known: Known) -> Iterator[Task]:
+def _trainings_of(
+    wish: Wish, recipe: Recipe, model: Model, epochs: float | None, known: Known
+) -> Iterator[Task]:
     """One model's trainings: with a search its trials first, then every seed."""
     config, tuning, rate = wish.config, lr_search.AS_IS, None
     common = AccuracyArm(
         model=model.name,
-        source=source_of(model, image_size=recipe.image_size or _size(wish, model), num_classes=wish.num_classes, use="training"),
+        source=source_of(
+            model,
+            image_size=recipe.image_size or _size(wish, model),
+            num_classes=wish.num_classes,
+            use="training",
+        ),
         image_size=_size(wish, model),
         num_classes=wish.num_classes,
         data=wish.images,
@@ -268,7 +316,11 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
 
         def trial(factor: float) -> Task:
             arm = msgspec.structs.replace(
-                common, split="select", tuning=lr_search.TRIAL, learning_rate=_rate(recipe, factor), seed=config.seed
+                common,
+                split="select",
+                tuning=lr_search.TRIAL,
+                learning_rate=_rate(recipe, factor),
+                seed=config.seed,
             )
             return _task(wish, arm, about, config.seed)
 
@@ -283,7 +335,12 @@ def _trainings_of(wish: Wish, recipe: Recipe, model: Model, epochs: float | None
             scores |= {factor: value for factor, value in found.items() if value is not None}
         tuning, rate = lr_search.PROTOCOL, _rate(recipe, lr_search.best(scores))
     for seed in range(config.seed, config.seed + config.seeds):
-        yield _task(wish, msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed), about, seed)
+        yield _task(
+            wish,
+            msgspec.structs.replace(common, tuning=tuning, learning_rate=rate, seed=seed),
+            about,
+            seed,
+        )
 
 
 def _normalised(dataset: Dataset) -> str:
@@ -339,7 +396,13 @@ def _step_speed(wish: Wish, recipe: Recipe, model: Model) -> Task:
         batch_size=recipe.micro_batch,
         mode="training",
     )
-    return Task(arm=arm, metrics=(metrics.get("train_throughput"),), settings=SPEED_SETTINGS, about=about_of(model), seed=wish.config.seed)
+    return Task(
+        arm=arm,
+        metrics=(metrics.get("train_throughput"),),
+        settings=SPEED_SETTINGS,
+        about=about_of(model),
+        seed=wish.config.seed,
+    )
 
 
 def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
@@ -348,10 +411,19 @@ def _task(wish: Wish, arm: Arm, about: About, seed: int) -> Task:
 
 def how(tasks: list[Task]) -> str:
     """Under which recipes trainings run and at which sizes of images, for people."""
-    arms = [task.arm for task in tasks if isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None]
+    arms = [
+        task.arm
+        for task in tasks
+        if isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None
+    ]
     named = dict.fromkeys(str(arm.recipe) for arm in arms)
-    sizes = dict.fromkeys((recipes.get(str(arm.recipe)).image_size or arm.image_size, arm.image_size) for arm in arms)
-    words = [f"{trained} pixels" if trained == tested else f"{trained} pixels, tested at {tested}" for trained, tested in sizes]
+    sizes = dict.fromkeys(
+        (recipes.get(str(arm.recipe)).image_size or arm.image_size, arm.image_size) for arm in arms
+    )
+    words = [
+        f"{trained} pixels" if trained == tested else f"{trained} pixels, tested at {tested}"
+        for trained, tested in sizes
+    ]
     return f"{', '.join(named)} at {'; '.join(words)}"
 
 

@@ -16,7 +16,16 @@ from bench.count.cost import cost_in_closed_form
 from bench.plan import plan
 from bench.plan.accuracies import hours
 from bench.plan.past_runs import Cost, Habits, habits, missed
-from bench.plan.task import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, Task, window_of
+from bench.plan.task import (
+    DEAR,
+    FIRST_LOOK,
+    PROCESSES,
+    PROCESSES_IF_DEAR,
+    RENEWING,
+    SENTINEL_EVERY,
+    Task,
+    window_of,
+)
 from bench.plugins import Metric, Model, models
 from bench.record import arms, store, values
 from bench.record.arms import AccuracyArm, CountArm, ProbeArm, SpeedArm, label
@@ -85,7 +94,9 @@ def estimate(
     costs, kind = costs or [], device.partition(":")[0]
     here = habits(costs)
     measured = {one.head.key: one for one in known}
-    everything = list({task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}.values())
+    everything = list(
+        {task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}.values()
+    )
     rate = rate or REACHED * matmul_rate(device)
     lines = [_line(task, measured, rate, here, config.data) for task in everything]
     each = here.spent * sum(line.each_round for line in lines)
@@ -97,9 +108,15 @@ def estimate(
     setup = sum(line.setup for line in lines)
     chosen = {(task.arm.model, task.arm.policy) for task in tasks if isinstance(task.arm, SpeedArm)}
     if chosen and len({policy for _, policy in chosen}) > 1:
-        setup *= 1 + len({model for model, _ in chosen}) / len(chosen)  # the best ones begin again, to be measured anew
+        setup *= 1 + len({model for model, _ in chosen}) / len(
+            chosen
+        )  # the best ones begin again, to be measured anew
     trained = [task for task in tasks if isinstance(task.arm, AccuracyArm)]
-    once = sum(line.once for line, task in zip(lines, everything, strict=True) if isinstance(task.arm, AccuracyArm))
+    once = sum(
+        line.once
+        for line, task in zip(lines, everything, strict=True)
+        if isinstance(task.arm, AccuracyArm)
+    )
     return Estimate(
         lines=lines,
         rounds=rounds,
@@ -135,11 +152,21 @@ def matmul_rate(device: str = "cpu") -> float:
     return 4 * side**3 / (time.perf_counter() - start)
 
 
-def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits, data: str | None) -> Line:
+def _line(
+    task: Task, measured: dict[str, Record], rate: float, here: Habits, data: str | None
+) -> Line:
     arm, names = task.arm, ", ".join(metric.name for metric in task.metrics)
     found = measured.get(arms.key_of(task.arm, task.settings))
     if isinstance(arm, ProbeArm):
-        return Line(label(arm), names, "usual", setup=1.0, each_round=_windows(task, found, 0.0) or 0.2, memory=WORKER, probe=True)
+        return Line(
+            label(arm),
+            names,
+            "usual",
+            setup=1.0,
+            each_round=_windows(task, found, 0.0) or 0.2,
+            memory=WORKER,
+            probe=True,
+        )
     if isinstance(arm, AccuracyArm):
         return _accuracy(task, arm, names, list(measured.values()), rate, data)
     if isinstance(arm, CountArm):
@@ -147,12 +174,21 @@ def _line(task: Task, measured: dict[str, Record], rate: float, here: Habits, da
     entry = models.get(arm.model)
     runs = [run for run in found.runs if run.setup.get("seconds_per_call")] if found else []
     if runs:
-        last = {name: float(value or 0) for name, value in runs[-1].setup.items() if name.endswith("_s") or name == "seconds_per_call"}
+        last = {
+            name: float(value or 0)
+            for name, value in runs[-1].setup.items()
+            if name.endswith("_s") or name == "seconds_per_call"
+        }
         seconds, basis = last.pop("seconds_per_call"), MEASURED
         setup = PROCESS_S + (sum(last.values()) if last else SETUP_CALLS * seconds)
     else:
-        macs = cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes).macs
-        seconds, basis = arm.batch_size * macs * (3 if arm.mode == "training" else 1) / rate, "from its MACs"
+        macs = cost_in_closed_form(
+            entry, image_size=arm.image_size, num_classes=arm.num_classes
+        ).macs
+        seconds, basis = (
+            arm.batch_size * macs * (3 if arm.mode == "training" else 1) / rate,
+            "from its MACs",
+        )
         setup = PROCESS_S + SETUP_CALLS * seconds
     windows = _windows(task, found, seconds)
     if task.role == "sentinel":
@@ -168,7 +204,11 @@ def _windows(task: Task, found: Record | None, seconds: float) -> float:
     """Seconds that the windows of one round take: as they did before, else what they are asked to last, or one call."""
     total = 0.0
     for metric in (metric for metric in task.metrics if metric.rounds is None):
-        had = [_lasted(sample, task, metric) for _, sample in values.samples(found, metric.name)] if found else []
+        had = (
+            [_lasted(sample, task, metric) for _, sample in values.samples(found, metric.name)]
+            if found
+            else []
+        )
         total += statistics.median(had) if had else max(window_of(task, metric), seconds)
     return total
 
@@ -181,19 +221,27 @@ def _lasted(sample: Sample, task: Task, metric: Metric) -> float:
     return sum(sample.values) if sample.unit == "s" else window_of(task, metric)
 
 
-def _accuracy(task: Task, arm: AccuracyArm, names: str, known: list[Record], rate: float, data: str | None) -> Line:
+def _accuracy(
+    task: Task, arm: AccuracyArm, names: str, known: list[Record], rate: float, data: str | None
+) -> Line:
     """A training as long as another one of the same model and recipe, else by its multiply-adds."""
     if arm.baseline:
         return Line(label(arm), names, "usual", once=2.0, disk=4 * ROUND_BYTES)
     if arm.recipe is None:
         return Line(label(arm), names, "not estimated", disk=4 * ROUND_BYTES)
     entry = models.get(arm.model)
-    disk = COPIES * 4 * cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes).params
+    disk = (
+        COPIES
+        * 4
+        * cost_in_closed_form(entry, image_size=arm.image_size, num_classes=arm.num_classes).params
+    )
     seconds, basis = training_seconds(task, known, rate, data)
     return Line(label(arm), names, basis, once=seconds, disk=disk)
 
 
-def training_seconds(task: Task, known: Iterable[Record], rate: float, data: str | None) -> tuple[float, str]:
+def training_seconds(
+    task: Task, known: Iterable[Record], rate: float, data: str | None
+) -> tuple[float, str]:
     """Of one training on the whole machine: what the last one of the same model and recipe took, its share of the machine where
     others ran beside it, else by its multiply-adds; and which it is.
     """
@@ -202,9 +250,17 @@ def training_seconds(task: Task, known: Iterable[Record], rate: float, data: str
     found = None
     for one in known:
         other = one.arm
-        if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (arm.model, arm.data, arm.recipe_hash):
+        if isinstance(other, AccuracyArm) and (other.model, other.data, other.recipe_hash) == (
+            arm.model,
+            arm.data,
+            arm.recipe_hash,
+        ):
             details = [sample.detail for _, sample in values.samples(one, "top1")]
-            taken = (float(detail["train_s"]) / detail.get("beside", 1) for detail in reversed(details) if "train_s" in detail)
+            taken = (
+                float(detail["train_s"]) / detail.get("beside", 1)
+                for detail in reversed(details)
+                if "train_s" in detail
+            )
             found = next(taken, found)
     if found is not None:
         return TRAINING_START_S + found, MEASURED

@@ -81,11 +81,15 @@ def habits(costs: list[Cost]) -> Habits:
     def median(values: list[float], otherwise: float) -> float:
         return statistics.median(values) if values else otherwise
 
-    rest = [cost.took - cost.counting - cost.setting_up - cost.rounds - cost.accuracy for cost in costs]
+    rest = [
+        cost.took - cost.counting - cost.setting_up - cost.rounds - cost.accuracy for cost in costs
+    ]
     return Habits(
         start=median([seconds for seconds in rest if seconds > 0], usual.start),
         count=median([cost.counting / cost.counts for cost in costs if cost.counts], usual.count),
-        spent=median([cost.rounds / cost.windows for cost in costs if cost.windows > 0], usual.spent),
+        spent=median(
+            [cost.rounds / cost.windows for cost in costs if cost.windows > 0], usual.spent
+        ),
     )
 
 

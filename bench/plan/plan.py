@@ -22,10 +22,23 @@ from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL, sentinel_size
 
-COUNT_SETTINGS: dict[str, Scalar] = {"protocol": 1, "macs": "multiply-adds of convolutions, linear layers and attention; no norm"}
-PROBE_SETTINGS: dict[str, Scalar] = {"protocol": 2, "arithmetic": "the fastest of a product and of 1 x 1 and 3 x 3 convolutions"}
+COUNT_SETTINGS: dict[str, Scalar] = {
+    "protocol": 1,
+    "macs": "multiply-adds of convolutions, linear layers and attention; no norm",
+}
+PROBE_SETTINGS: dict[str, Scalar] = {
+    "protocol": 2,
+    "arithmetic": "the fastest of a product and of 1 x 1 and 3 x 3 convolutions",
+}
 USUAL = {
-    "cpu": ("fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen", "bf16+channels_last"),
+    "cpu": (
+        "fp32",
+        "channels_last",
+        "compile",
+        "channels_last+compile",
+        "compile_frozen",
+        "bf16+channels_last",
+    ),
     "cuda": (
         *("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph"),
         *("bf16+channels_last+compile+graph", "bf16+compile_max+graph"),
@@ -71,7 +84,9 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     if not named:
         raise UsageError("--models: none given; `bench list models` shows them")
     if config.checkpoint is not None and len(named) != 1:
-        raise UsageError(f"--checkpoint: one file holds the weights of one model, and --models names {len(named)}")
+        raise UsageError(
+            f"--checkpoint: one file holds the weights of one model, and --models names {len(named)}"
+        )
     kind = device.partition(":")[0]
     wanted = _metrics(config, kind)
     accuracies = tuple(metric for metric in wanted if metric.arm == "accuracy")
@@ -79,12 +94,18 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     part = part or part_of(config.shard)
     tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
     if wish is None and config.view:
-        raise UsageError(f"--{next(iter(config.view)).replace('_', '-')}: is for evaluating weights, and --metrics has no top1")
+        raise UsageError(
+            f"--{next(iter(config.view)).replace('_', '-')}: is for evaluating weights, and --metrics has no top1"
+        )
     found = Plan(part(tasks), wish, part, tuple(matched.notes) if matched else ())
     if not tasks and wish is None:
-        raise UsageError(f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path")
+        raise UsageError(
+            f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path"
+        )
     found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
-    return replace(found, notes=(*found.notes, *notes(wish, measured=bool(tasks)))) if wish else found
+    return (
+        replace(found, notes=(*found.notes, *notes(wish, measured=bool(tasks)))) if wish else found
+    )
 
 
 def _metrics(config: RunConfig, kind: str) -> list[Metric]:
@@ -94,8 +115,14 @@ def _metrics(config: RunConfig, kind: str) -> list[Metric]:
         if reason := metric.supports(kind):
             raise UsageError(f"--metrics: {metric.name} cannot be measured on {kind}: {reason}")
         if metric.arm == "probe":
-            raise UsageError(f"--metrics: {metric.name} comes along with every timed run; name what is timed, such as throughput")
-    return named or [entry for entry in metrics.entries() if not entry.on_request and not entry.supports(kind) and entry.arm != "probe"]
+            raise UsageError(
+                f"--metrics: {metric.name} comes along with every timed run; name what is timed, such as throughput"
+            )
+    return named or [
+        entry
+        for entry in metrics.entries()
+        if not entry.on_request and not entry.supports(kind) and entry.arm != "probe"
+    ]
 
 
 def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
@@ -104,7 +131,11 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
     A pair runs at every image size, at the batch and policy of the first timed arm of that size, so that it costs what one arm
     costs; where that policy's kernels are not for every model, without them.
     """
-    timed = [task for task in tasks if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)]
+    timed = [
+        task
+        for task in tasks
+        if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)
+    ]
     found: list[Task] = []
     for size, first in _first_of_each(timed).items():
         assert isinstance(first.arm, SpeedArm)
@@ -112,17 +143,42 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
         for name in SENTINEL:
             model = models.get(name)
             policy = for_every_model(first.arm.policy)
-            arm = msgspec.structs.replace(first.arm, model=name, source=None, image_size=size, num_classes=model.num_classes, policy=policy)
+            arm = msgspec.structs.replace(
+                first.arm,
+                model=name,
+                source=None,
+                image_size=size,
+                num_classes=model.num_classes,
+                policy=policy,
+            )
             found.append(
-                Task(arm=arm, metrics=(metric,), settings=SPEED_SETTINGS, about=about_of(model), seed=config.seed, role="sentinel")
+                Task(
+                    arm=arm,
+                    metrics=(metric,),
+                    settings=SPEED_SETTINGS,
+                    about=about_of(model),
+                    seed=config.seed,
+                    role="sentinel",
+                )
             )
     rounds = [task.arm for task in tasks if any(metric.rounds is None for metric in task.metrics)]
-    precisions = dict.fromkeys(precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm))
+    precisions = dict.fromkeys(
+        precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm)
+    )
     probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
     for precision in precisions:
         probe = ProbeArm(precision=precision, device=kind)
         about = About(family="probe", summary="the machine itself")
-        found.append(Task(arm=probe, metrics=probes, settings=PROBE_SETTINGS, about=about, seed=config.seed, role="probe"))
+        found.append(
+            Task(
+                arm=probe,
+                metrics=probes,
+                settings=PROBE_SETTINGS,
+                about=about,
+                seed=config.seed,
+                role="probe",
+            )
+        )
     return found
 
 
@@ -166,9 +222,13 @@ def _everybody(config: RunConfig, matched: Siblings | None) -> list[tuple[Model,
     found = {}
     if matched is not None:
         for name in (matched.reference.name, *(one.name for one in matched.matches)):
-            at = replace(models.get(name), image_size=matched.image_size, num_classes=matched.num_classes)
+            at = replace(
+                models.get(name), image_size=matched.image_size, num_classes=matched.num_classes
+            )
             found[name] = (at, None)
-    return list((found | {name: _named(name) for name in config.models if name not in found}).values())
+    return list(
+        (found | {name: _named(name) for name in config.models if name not in found}).values()
+    )
 
 
 def _named(name: str) -> tuple[Model, str | None]:
@@ -195,23 +255,37 @@ def _classes(config: RunConfig, model: Model) -> int:
     return config.num_classes or model.num_classes
 
 
-def _counts(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]) -> Iterator[Task]:
+def _counts(
+    config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]
+) -> Iterator[Task]:
     asked = tuple(metric for metric in wanted if metric.arm == "count")
     for model, size in _shown(config, named) if asked else []:
         classes = _classes(config, model)
         source = source_of(model, image_size=size, num_classes=classes)
         arm = CountArm(model=model.name, source=source, image_size=size, num_classes=classes)
-        yield Task(arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed)
+        yield Task(
+            arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed
+        )
 
 
-def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str) -> Iterator[Task]:
+def _speeds(
+    config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str
+) -> Iterator[Task]:
     asked = [metric for metric in wanted if metric.arm == "speed"]
     modes = dict.fromkeys(metric.mode for metric in asked)
-    batches = dict.fromkeys((*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind])))
+    batches = dict.fromkeys(
+        (*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind]))
+    )
     # Policy by policy: a slice of the plan holds arms that can be compared.
-    for policy, (model, size), mode in product(_policies(config, kind), _shown(config, named), modes):
+    for policy, (model, size), mode in product(
+        _policies(config, kind), _shown(config, named), modes
+    ):
         for batch_size in sorted(batch for batch in batches if batch is not None):
-            fitting = tuple(metric for metric in asked if metric.mode == mode and _fits(metric, batch_size, config, kind))
+            fitting = tuple(
+                metric
+                for metric in asked
+                if metric.mode == mode and _fits(metric, batch_size, config, kind)
+            )
             if not fitting:
                 continue
             classes = _classes(config, model)
@@ -226,7 +300,13 @@ def _speeds(config: RunConfig, named: list[tuple[Model, str | None]], wanted: li
                 batch_size=batch_size,
                 mode=mode,
             )
-            yield Task(arm=arm, metrics=fitting, settings=SPEED_SETTINGS, about=about_of(model), seed=config.seed)
+            yield Task(
+                arm=arm,
+                metrics=fitting,
+                settings=SPEED_SETTINGS,
+                about=about_of(model),
+                seed=config.seed,
+            )
 
 
 def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool:
@@ -236,5 +316,9 @@ def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool
 
 
 def _policies(config: RunConfig, kind: str) -> list[str]:
-    asked = [one for name in config.policies or (DEFAULT_POLICY[kind],) for one in (USUAL[kind] if name == "best" else (name,))]
+    asked = [
+        one
+        for name in config.policies or (DEFAULT_POLICY[kind],)
+        for one in (USUAL[kind] if name == "best" else (name,))
+    ]
     return list(dict.fromkeys(runnable_policy(name, kind, flag="--policies") for name in asked))

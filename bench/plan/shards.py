@@ -31,9 +31,15 @@ class Shard:
     def __call__(self, tasks: list[Task]) -> list[Task]:
         """Counts and accuracies by their own keys; all timed arms by the smallest of theirs."""
         keys = [key_of(task.arm, task.settings) for task in tasks]
-        timed = [key for key, task in zip(keys, tasks, strict=True) if isinstance(task.arm, SpeedArm)]
+        timed = [
+            key for key, task in zip(keys, tasks, strict=True) if isinstance(task.arm, SpeedArm)
+        ]
         home = min(timed, default="")
-        return [task for key, task in zip(keys, tasks, strict=True) if self._has(home if isinstance(task.arm, SpeedArm) else key)]
+        return [
+            task
+            for key, task in zip(keys, tasks, strict=True)
+            if self._has(home if isinstance(task.arm, SpeedArm) else key)
+        ]
 
     def _has(self, key: str) -> bool:
         return int(key, 16) % self.of == self.number - 1

@@ -33,7 +33,9 @@ def with_role(task: Task, role: Role) -> Task:
 
 def about_of(model: Model, caveat: str = "") -> About:
     """What the report wants to know of a model."""
-    return About(family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat)
+    return About(
+        family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat
+    )
 
 
 FIRST_LOOK = 6
@@ -55,4 +57,6 @@ cost as much as they do, and without an interval it checks nothing."""
 
 def window_of(task: Task, metric: Metric) -> float:
     """Seconds of one window, where no slow arm makes it longer."""
-    return metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
+    return (
+        metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
+    )

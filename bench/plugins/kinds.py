@@ -222,7 +222,9 @@ class Launcher:
 models: Registry[Model] = Registry("model", room="models", flag="--models")
 families: Registry[Family] = Registry("family", room="models", plural="families", flag="--match")
 metrics: Registry[Metric] = Registry("metric", room="bench.metrics", flag="--metrics")
-policies: Registry[Policy] = Registry("policy", room="bench.policies", plural="policies", flag="--policies")
+policies: Registry[Policy] = Registry(
+    "policy", room="bench.policies", plural="policies", flag="--policies"
+)
 datasets: Registry[Dataset] = Registry("dataset", room="bench.datasets", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
 launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
@@ -236,7 +238,9 @@ def handwritten(policy: str) -> bool:
 
 def for_every_model(policy: str) -> str:
     """The policy without its handwritten switches."""
-    return "+".join(name for name in policy.split("+") if not policies.get(name).handwritten) or "fp32"
+    return (
+        "+".join(name for name in policy.split("+") if not policies.get(name).handwritten) or "fp32"
+    )
 
 
 def dataset_of(data: str) -> tuple[Dataset, str]:

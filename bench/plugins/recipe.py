@@ -94,14 +94,22 @@ class Recipe:
     eval_interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "epochs", float(self.epochs))  # 25 and 25.0 are one recipe, and have to hash alike
+        object.__setattr__(
+            self, "epochs", float(self.epochs)
+        )  # 25 and 25.0 are one recipe, and have to hash alike
         shares = [share for share, _ in self.schedule]
-        assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1, "a schedule runs from 0 to 1"
+        assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1, (
+            "a schedule runs from 0 to 1"
+        )
         for name in ("epochs", "batch_size", "micro_batch", "learning_rate", "eval_crop"):
             if not getattr(self, name) > 0:
-                raise UsageError(f"--recipe: {self.name}: {name} has to be above 0, not {getattr(self, name):g}")
+                raise UsageError(
+                    f"--recipe: {self.name}: {name} has to be above 0, not {getattr(self, name):g}"
+                )
         if not 0 < self.data_share <= 1:
-            raise UsageError(f"--recipe: {self.name}: data_share has to be above 0 and at most 1, not {self.data_share:g}")
+            raise UsageError(
+                f"--recipe: {self.name}: data_share has to be above 0 and at most 1, not {self.data_share:g}"
+            )
         if self.batch_size % self.micro_batch:
             raise UsageError(
                 f"--recipe: {self.name}: a batch of {self.batch_size} is no whole number of micro-batches of {self.micro_batch}"
@@ -113,7 +121,11 @@ class Recipe:
 
         Fields that came later do not count while they say what was always so: older records keep their recipe.
         """
-        kept = {key: value for key, value in asdict(self).items() if key not in ("name", "summary", "source")}
+        kept = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("name", "summary", "source")
+        }
         kept = {key: value for key, value in kept.items() if LATER.get(key, object()) != value}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -148,14 +160,19 @@ def spelled(name: str) -> Recipe | None:
     if not changes:
         return None
     recipe = recipes.get(base)
-    known = {field.name: getattr(recipe, field.name) for field in fields(recipe) if field.name not in ("name", "summary", "source")}
+    known = {
+        field.name: getattr(recipe, field.name)
+        for field in fields(recipe)
+        if field.name not in ("name", "summary", "source")
+    }
     values: dict[str, Any] = {}
     for change in changes.split(":"):
         key, _, text = change.partition("=")
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             raise UsageError(
-                f"--recipe: {base} has no field {key!r}" + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}")
+                f"--recipe: {base} has no field {key!r}"
+                + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}")
             )
         values[key] = _parsed(key, text, known[key])
     return changed(recipe, **values)
@@ -182,7 +199,9 @@ def _parsed(key: str, text: str, present: Any) -> Any:
             raise UsageError(f"--recipe: {key}={text}: a range goes up from above 0, such as 0.5-1")
         return found
     if isinstance(present, tuple):
-        raise UsageError(f"--recipe: {key} cannot be changed on the command line; a file in bench/training/recipes/ can")
+        raise UsageError(
+            f"--recipe: {key} cannot be changed on the command line; a file in bench/training/recipes/ can"
+        )
     declared = str(next(field.type for field in fields(Recipe) if field.name == key))
     if "None" in declared and text == "none":
         return None
@@ -192,7 +211,9 @@ def _parsed(key: str, text: str, present: Any) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise UsageError(f"--recipe: {key}={text!r} is not a {'whole number' if kind is int else 'number'}") from None
+        raise UsageError(
+            f"--recipe: {key}={text!r} is not a {'whole number' if kind is int else 'number'}"
+        ) from None
 
 
 def differences(left: Recipe, right: Recipe) -> list[tuple[str, Any, Any]]:
@@ -200,7 +221,8 @@ def differences(left: Recipe, right: Recipe) -> list[tuple[str, Any, Any]]:
     return [
         (field.name, getattr(left, field.name), getattr(right, field.name))
         for field in fields(Recipe)
-        if field.name not in ("name", "summary", "source") and getattr(left, field.name) != getattr(right, field.name)
+        if field.name not in ("name", "summary", "source")
+        and getattr(left, field.name) != getattr(right, field.name)
     ]
 
 
@@ -208,4 +230,10 @@ def shown(value: Any) -> str:
     """A field's value for people."""
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):
         return " → ".join(f"{share:.3g}: {level:.3g}" for share, level in value)
-    return "none" if value is None else f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else _text(value)
+    return (
+        "none"
+        if value is None
+        else f"{value[0]:g} to {value[1]:g}"
+        if isinstance(value, tuple)
+        else _text(value)
+    )

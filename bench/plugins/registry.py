@@ -62,7 +62,9 @@ class Registry(Generic[E]):
         """
         origin = sys._getframe(1).f_code.co_filename
         if self._origins.setdefault(entry.name, origin) != origin:
-            raise ValueError(f"{self.kind} {entry.name!r} is registered by {self._origins[entry.name]} and by {origin}")
+            raise ValueError(
+                f"{self.kind} {entry.name!r} is registered by {self._origins[entry.name]} and by {origin}"
+            )
         self._entries[entry.name] = entry
         return entry
 
@@ -121,7 +123,9 @@ class Registry(Generic[E]):
         except UsageError:
             raise
         except SystemExit as end:
-            raise UsageError(f"{what} is a plug-in and called sys.exit({end.code!r}); take that out of it") from end
+            raise UsageError(
+                f"{what} is a plug-in and called sys.exit({end.code!r}); take that out of it"
+            ) from end
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             raise UsageError(
@@ -142,9 +146,13 @@ def import_room(room: str) -> ModuleType:
     if alias in sys.modules:
         return sys.modules[alias]
     folder = ROOT / room
-    spec = importlib.util.spec_from_file_location(alias, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        alias, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     if spec is None or spec.loader is None or not (folder / "__init__.py").exists():
-        raise ImportError(f"{folder} is not a package: the installation of convmixer-bench is incomplete")
+        raise ImportError(
+            f"{folder} is not a package: the installation of convmixer-bench is incomplete"
+        )
     package = importlib.util.module_from_spec(spec)
     sys.modules[alias] = package
     spec.loader.exec_module(package)

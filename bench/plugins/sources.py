@@ -17,8 +17,12 @@ LEFT_OUT = ("kind", "type_comment", "type_ignores", "ctx")
 def digest(path: Path) -> str:
     """Twelve hex digits over a file: over its syntax tree where it is Python, alike in every version of it."""
     content = path.read_bytes()
-    if path.suffix == ".py" and "site-packages" not in path.parts:  # installed files are many, and seldom reformatted
-        with suppress(SyntaxError, ValueError, RecursionError):  # such a file is what it is, byte by byte
+    if (
+        path.suffix == ".py" and "site-packages" not in path.parts
+    ):  # installed files are many, and seldom reformatted
+        with suppress(
+            SyntaxError, ValueError, RecursionError
+        ):  # such a file is what it is, byte by byte
             content = repr(_plain(ast.parse(content))).encode()
     return hashlib.sha256(content).hexdigest()[:12]
 
@@ -28,7 +32,10 @@ def _plain(node: Any) -> Any:
     if isinstance(node, ast.AST):
         values = ((name, value) for name, value in ast.iter_fields(node) if name not in LEFT_OUT)
         filled = [(name, value) for name, value in values if value is not None and value != []]
-        return (type(node).__name__, *((name, _plain(_without_docstring(node, name, value))) for name, value in filled))
+        return (
+            type(node).__name__,
+            *((name, _plain(_without_docstring(node, name, value))) for name, value in filled),
+        )
     if isinstance(node, list):
         return tuple(_plain(one) for one in node)
     return node

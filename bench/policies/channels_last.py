@@ -12,4 +12,12 @@ def apply(execution: Execution) -> None:
     execution.inputs = execution.inputs.contiguous(memory_format=torch.channels_last)
 
 
-policies.add(Policy(name="channels_last", apply=apply, order=20, slot="memory format", summary="channels-last memory format (NHWC)"))
+policies.add(
+    Policy(
+        name="channels_last",
+        apply=apply,
+        order=20,
+        slot="memory format",
+        summary="channels-last memory format (NHWC)",
+    )
+)

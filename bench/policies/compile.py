@@ -25,8 +25,18 @@ def compiled(**how: Any) -> Callable[[Execution], None]:
 
 
 SLOT = "compiler"
-policies.add(Policy(name="eager", apply=keep, order=30, slot=SLOT, default=True, summary="not compiled"))
-policies.add(Policy(name="compile", apply=compiled(mode="default"), order=30, slot=SLOT, summary="torch.compile, default mode"))
+policies.add(
+    Policy(name="eager", apply=keep, order=30, slot=SLOT, default=True, summary="not compiled")
+)
+policies.add(
+    Policy(
+        name="compile",
+        apply=compiled(mode="default"),
+        order=30,
+        slot=SLOT,
+        summary="torch.compile, default mode",
+    )
+)
 policies.add(
     Policy(
         name="compile_max",

@@ -20,9 +20,13 @@ def apply(execution: Execution) -> None:
     try:
         had, folded = norms(symbolic_trace(model)), fuse(model)
     except Exception as error:
-        raise NotImplementedError(f"fold_bn: the model cannot be traced ({type(error).__name__}: {str(error)[:100]})") from error
+        raise NotImplementedError(
+            f"fold_bn: the model cannot be traced ({type(error).__name__}: {str(error)[:100]})"
+        ) from error
     if norms(folded) == had:
-        raise NotImplementedError(f"fold_bn: none of its {had} batch norms directly follows a convolution or linear layer")
+        raise NotImplementedError(
+            f"fold_bn: none of its {had} batch norms directly follows a convolution or linear layer"
+        )
     execution.model = folded
 
 
@@ -31,7 +35,9 @@ def norms(traced: nn.Module) -> int:
     assert isinstance(traced, GraphModule)
     modules = dict(traced.named_modules())
     return sum(
-        isinstance(modules.get(str(node.target)), NORMS) if node.op == "call_module" else node.target is nn.functional.batch_norm
+        isinstance(modules.get(str(node.target)), NORMS)
+        if node.op == "call_module"
+        else node.target is nn.functional.batch_norm
         for node in traced.graph.nodes
     )
 

@@ -26,7 +26,11 @@ def apply(execution: Execution) -> None:
     model = module_of(execution)
     if execution.device == "cpu":
         recognise(model)
-        compiled(options={"layout_optimization": False} if _largest_filter(model) >= LARGE else {"freezing": True})(execution)
+        compiled(
+            options={"layout_optimization": False}
+            if _largest_filter(model) >= LARGE
+            else {"freezing": True}
+        )(execution)
         return
     execution.model = on_kernels(model)
     execution.finish.append(lambda call: capture(call, execution.device))
@@ -35,7 +39,12 @@ def apply(execution: Execution) -> None:
 def _largest_filter(model: nn.Module) -> int:
     """Side of the largest depthwise filter."""
     return max(
-        (one.kernel_size[0] for one in model.modules() if isinstance(one, nn.Conv2d) and one.groups == one.in_channels > 1), default=0
+        (
+            one.kernel_size[0]
+            for one in model.modules()
+            if isinstance(one, nn.Conv2d) and one.groups == one.in_channels > 1
+        ),
+        default=0,
     )
 
 
@@ -45,7 +54,11 @@ def supports(device: str) -> str | None:
         return None
     if not device.startswith("cuda"):
         return "its kernels are written for NVIDIA GPUs"
-    return None if importlib.util.find_spec("triton") else "its kernels need Triton, which comes with PyTorch for CUDA on Linux"
+    return (
+        None
+        if importlib.util.find_spec("triton")
+        else "its kernels need Triton, which comes with PyTorch for CUDA on Linux"
+    )
 
 
 policies.add(

@@ -51,7 +51,9 @@ def autocast(dtype: torch.dtype) -> Callable[[Execution], None]:
 
 
 SLOT = "precision"
-policies.add(Policy(name="fp32", apply=keep, order=10, slot=SLOT, default=True, summary="float32, TF32 off"))
+policies.add(
+    Policy(name="fp32", apply=keep, order=10, slot=SLOT, default=True, summary="float32, TF32 off")
+)
 policies.add(
     Policy(
         name="tf32",
@@ -62,8 +64,28 @@ policies.add(
         summary="float32 storage, TF32 arithmetic",
     )
 )
-policies.add(Policy(name="bf16", apply=cast(torch.bfloat16), order=10, slot=SLOT, summary="bfloat16 weights and images"))
-policies.add(Policy(name="fp16", apply=cast(torch.float16), order=10, slot=SLOT, summary="float16 weights and images"))
+policies.add(
+    Policy(
+        name="bf16",
+        apply=cast(torch.bfloat16),
+        order=10,
+        slot=SLOT,
+        summary="bfloat16 weights and images",
+    )
+)
+policies.add(
+    Policy(
+        name="fp16",
+        apply=cast(torch.float16),
+        order=10,
+        slot=SLOT,
+        summary="float16 weights and images",
+    )
+)
 for _name, _dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
     _summary = f"{str(_dtype).removeprefix('torch.')} by autocast, weights and images in float32"
-    policies.add(Policy(name=f"{_name}_autocast", apply=autocast(_dtype), order=10, slot=SLOT, summary=_summary))
+    policies.add(
+        Policy(
+            name=f"{_name}_autocast", apply=autocast(_dtype), order=10, slot=SLOT, summary=_summary
+        )
+    )

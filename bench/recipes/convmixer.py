@@ -56,6 +56,11 @@ SHORT = Recipe(
 recipes.add(SHORT)
 recipes.add(
     replace(
-        SHORT, name="convmixer_cifar_100", summary="the ConvMixer authors' CIFAR-10 settings, 100 epochs", epochs=100, jitter=0.2, erase=0.2
+        SHORT,
+        name="convmixer_cifar_100",
+        summary="the ConvMixer authors' CIFAR-10 settings, 100 epochs",
+        epochs=100,
+        jitter=0.2,
+        erase=0.2,
     )
 )

@@ -27,6 +27,9 @@ DIGITS = Recipe(
 recipes.add(DIGITS)
 recipes.add(
     replace(
-        DIGITS, name="digits_small", summary="the same in a twelfth of the epochs: seconds a training, for the studies' pipeline", epochs=5
+        DIGITS,
+        name="digits_small",
+        summary="the same in a twelfth of the epochs: seconds a training, for the studies' pipeline",
+        epochs=5,
     )
 )

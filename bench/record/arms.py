@@ -131,7 +131,9 @@ def label(arm: Arm) -> str:
         return f"{arm.model} {arm.precision}"
     if isinstance(arm, SpeedArm):
         what = "" if arm.mode == "inference" else f" {arm.mode}"
-        return f"{arm.model} {arm.policy}{what}" + (f" b{arm.batch_size}" if arm.mode != "capacity" else "")
+        return f"{arm.model} {arm.policy}{what}" + (
+            f" b{arm.batch_size}" if arm.mode != "capacity" else ""
+        )
     return arm.model
 
 
@@ -139,7 +141,12 @@ def comparable(left: Arm, right: Arm) -> bool:
     """Whether a ratio of the two arms' speeds says something of the models."""
     if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
         return False
-    return (left.policy, left.batch_size, left.image_size, left.mode) == (right.policy, right.batch_size, right.image_size, right.mode)
+    return (left.policy, left.batch_size, left.image_size, left.mode) == (
+        right.policy,
+        right.batch_size,
+        right.image_size,
+        right.mode,
+    )
 
 
 def _is_timed(arm: arms.Arm) -> bool:

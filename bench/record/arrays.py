@@ -33,7 +33,9 @@ def write_arrays(record: Path, run: str, arrays: Mapping[str, object]) -> str:
     import numpy as np
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{name: np.asarray(values) for name, values in arrays.items()})
+    np.savez_compressed(
+        buffer, allow_pickle=False, **{name: np.asarray(values) for name, values in arrays.items()}
+    )
     path = record.with_name(f"{record.stem}.{run}.npz")
     write_whole(path, buffer.getvalue())
     return path.name
@@ -44,7 +46,9 @@ def read_arrays(record: Path, name: str) -> dict[str, Any]:
     path = record.with_name(Path(name).name)
 
     def refuse(words: str) -> UsageError:
-        return UsageError(f"{path}: cannot be read ({words}); restore it from where its record came from")
+        return UsageError(
+            f"{path}: cannot be read ({words}); restore it from where its record came from"
+        )
 
     if path.is_symlink():
         raise refuse("it is a link, and nothing is read behind links")
@@ -72,7 +76,12 @@ def _wrong(line: RoundLine, arrays: dict[str, Any]) -> list[str]:
         if sample.metric == "top1":
             found += _answers(arrays, sample.detail) + _curves(arrays, sample.detail)
         elif sample.metric == "receptive_field":
-            found += [why for name, said in sample.detail.items() if isinstance(said, dict) if (why := _field(arrays, name, said))]
+            found += [
+                why
+                for name, said in sample.detail.items()
+                if isinstance(said, dict)
+                if (why := _field(arrays, name, said))
+            ]
     return found
 
 
@@ -84,7 +93,9 @@ def _answers(arrays: dict[str, Any], detail: dict[str, Any]) -> list[str]:
             continue
         found = arrays[name]
         if found.shape != (detail["images"],) or found.dtype.kind != "b":
-            wrong.append(f"{name} is {found.dtype} of the shape {found.shape}, and {detail['images']} images were shown")
+            wrong.append(
+                f"{name} is {found.dtype} of the shape {found.shape}, and {detail['images']} images were shown"
+            )
         elif int(found.sum()) != detail.get(name, int(found.sum())):
             wrong.append(f"{name} counts {int(found.sum())}, and the record {detail[name]}")
     return wrong
@@ -97,11 +108,16 @@ def _curves(arrays: dict[str, Any], detail: dict[str, Any]) -> list[str]:
     there = [name for name in CURVES if name in arrays]
     if not there:
         return []
-    if lacking := [name for name in CURVES if name not in there] + [name for name in OF_CURVES if name not in detail]:
+    if lacking := [name for name in CURVES if name not in there] + [
+        name for name in OF_CURVES if name not in detail
+    ]:
         return [f"a training's curves lack {', '.join(lacking)}"]
     if any(arrays[name].ndim != 1 or arrays[name].dtype.kind not in "iuf" for name in CURVES):
         return ["a training's curves are lists of numbers, and these are not"]
-    if len({len(arrays[name]) for name in CURVES[2:]}) != 1 or len({len(arrays[name]) for name in CURVES[:2]}) != 1:
+    if (
+        len({len(arrays[name]) for name in CURVES[2:]}) != 1
+        or len({len(arrays[name]) for name in CURVES[:2]}) != 1
+    ):
         return ["a training's curves are of different lengths"]
     ranges = {"select_step": 1e18, "select_seconds": 1e9, "select_top1": 1.0}
     return [

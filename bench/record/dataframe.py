@@ -49,7 +49,11 @@ def load(path: str | Path) -> pandas.DataFrame:
 
     records, damaged = read_below(Path(path))
     if not records:
-        raise damaged[0] if damaged else UsageError(f"load: no records below {path}; `python -m bench run` measures some")
+        raise (
+            damaged[0]
+            if damaged
+            else UsageError(f"load: no records below {path}; `python -m bench run` measures some")
+        )
     for error in damaged:
         warnings.warn(f"left out: {error}", stacklevel=2)
     rows = [row for record in records for row in _rows(record)]
@@ -69,7 +73,9 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     common |= {name: arm.get(name) for name in ARM}
     for line in record.rounds:
         for sample in line.samples:
-            yield common | _sample(sample, line, runs[line.run], ends.get((line.run, sample.metric)))
+            yield common | _sample(
+                sample, line, runs[line.run], ends.get((line.run, sample.metric))
+            )
 
 
 def _sample(sample: Sample, line: RoundLine, run: RunLine, end: EndLine | None) -> dict[str, Any]:

@@ -122,7 +122,9 @@ class WeightsFile(msgspec.Struct, frozen=True, kw_only=True):
     stored_as: list[str] = []
 
 
-Channels = Annotated[list[Annotated[float, Meta(ge=-1e6, le=1e6)]], Meta(min_length=1, max_length=3)]
+Channels = Annotated[
+    list[Annotated[float, Meta(ge=-1e6, le=1e6)]], Meta(min_length=1, max_length=3)
+]
 
 
 class Top1(Plain, frozen=True, kw_only=True):
@@ -158,7 +160,9 @@ class Top1(Plain, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         most = self.images if self.top5_correct is UNSET else self.top5_correct
         if not self.correct <= most <= self.images:
-            raise ValueError(f"{self.correct} right, {most} among the first five, of {self.images} images")
+            raise ValueError(
+                f"{self.correct} right, {most} among the first five, of {self.images} images"
+            )
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +206,9 @@ class Known:
     whole: bool = False
 
 
-def _speed(unit: str, better: Better, low: float, high: float, detail: type[Plain] = Plain) -> Known:
+def _speed(
+    unit: str, better: Better, low: float, high: float, detail: type[Plain] = Plain
+) -> Known:
     return Known(unit, better, "speed", low, high, detail)
 
 
@@ -224,7 +230,9 @@ METRICS = {
     "layer_time": _speed("s", "none", 0, LONGEST, LayerTime),
     "macs": _count("MAC", Macs),
     "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, Ceiling),
-    "memory": _speed("B", "lower", -1e18, 1e18, Memory),  # on a CPU the growth of a process, which may shrink
+    "memory": _speed(
+        "B", "lower", -1e18, 1e18, Memory
+    ),  # on a CPU the growth of a process, which may shrink
     "params": _count("parameter"),
     "receptive_field": Known("pixel", "none", "accuracy", 0, 1e7, ReceptiveField),
     "throughput": _speed("image/s", "higher", 1e-18, 1e15, Throughput),
@@ -268,7 +276,12 @@ def check_setup(setup: Mapping[str, Scalar]) -> None:
 
 
 def check_sample(
-    metric: str, unit: str, better: str, values: Sequence[float], detail: Mapping[str, Any], state: Mapping[str, Scalar]
+    metric: str,
+    unit: str,
+    better: str,
+    values: Sequence[float],
+    detail: Mapping[str, Any],
+    state: Mapping[str, Scalar],
 ) -> None:
     """ValueError where a sample is none of its metric."""
     known = METRICS.get(metric)
@@ -278,13 +291,22 @@ def check_sample(
         raise ValueError(f"a sample of {metric} holds {values}, which is not finite")
     low, high = (-PLUG_IN, PLUG_IN) if known is None else (known.low, known.high)
     if not low <= min(values) <= max(values) <= high:
-        raise ValueError(f"{metric} is {min(values):g} to {max(values):g} {unit}; from {low:g} to {high:g} is possible")
+        raise ValueError(
+            f"{metric} is {min(values):g} to {max(values):g} {unit}; from {low:g} to {high:g} is possible"
+        )
     msgspec.convert(state, State)
     if known is not None:
         _check_known(known, metric, unit, better, values, detail)
 
 
-def _check_known(known: Known, metric: str, unit: str, better: str, values: Sequence[float], detail: Mapping[str, Any]) -> None:
+def _check_known(
+    known: Known,
+    metric: str,
+    unit: str,
+    better: str,
+    values: Sequence[float],
+    detail: Mapping[str, Any],
+) -> None:
     if unit != known.unit:
         raise ValueError(f"{metric} is in {unit!r}, this bench has it in {known.unit!r}")
     if better != known.better:
@@ -293,7 +315,9 @@ def _check_known(known: Known, metric: str, unit: str, better: str, values: Sequ
         raise ValueError(f"{metric} is a count, and {values} is none")
     says = msgspec.convert(detail, known.detail)
     if isinstance(says, Top1) and abs(values[-1] - says.correct / says.images) > 1e-9:
-        raise ValueError(f"top1 is {values[-1]}, and {says.correct} of {says.images} images were right")
+        raise ValueError(
+            f"top1 is {values[-1]}, and {says.correct} of {says.images} images were right"
+        )
     if isinstance(says, ReceptiveField):
         for name in filter(FIELD_NAME.fullmatch, detail):
             msgspec.convert(detail[name], Field)

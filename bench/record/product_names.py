@@ -18,7 +18,10 @@ NO_PRODUCTS = {
     *("aten::_thnn_fused_lstm_cell", "aten::_thnn_fused_gru_cell"),
     *("aten::_cudnn_rnn_flatten_weight", "aten::_use_cudnn_rnn_flatten_weight"),
     *(f"aten::fft_{name}" for name in ("fftfreq", "rfftfreq", "fftshift", "ifftshift")),
-    *(f"torchvision::{name}" for name in ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")),
+    *(
+        f"torchvision::{name}"
+        for name in ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
+    ),
 }
 """The gates of a recurrent layer, copies, and poolings: their names alone would say otherwise."""
 NAMESPACES = {"aten", "prim", "prims", "profiler"}

@@ -48,5 +48,9 @@ def record_folders(path: Path) -> tuple[list[Path], list[DamagedRecord]]:
             found.append(here)
         for one in (here / name for name in names if (here / name).is_symlink()):
             if one.name == "records" or (one / "records").is_dir():
-                links.append(DamagedRecord(f"{one}: a link, and no records are read behind links; remove it or put the folder there"))
+                links.append(
+                    DamagedRecord(
+                        f"{one}: a link, and no records are read behind links; remove it or put the folder there"
+                    )
+                )
     return sorted(found), sorted(links, key=str)

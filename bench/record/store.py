@@ -17,7 +17,16 @@ from bench.files.foreign_errors import content_of, refusing
 from bench.record.arms import AccuracyArm, Arm, Line, _encode, key_of
 from bench.record.metric_units import METRICS
 from bench.record.metric_units import Scalar as Scalar
-from bench.record.schema import FORMAT, READABLE, About, ArmLine, EndLine, RoundLine, RunLine, Sample
+from bench.record.schema import (
+    FORMAT,
+    READABLE,
+    About,
+    ArmLine,
+    EndLine,
+    RoundLine,
+    RunLine,
+    Sample,
+)
 
 SEALED = 5
 """From this format on every line has a checksum."""
@@ -89,7 +98,9 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
     path = path_of(folder, arm, settings)
     with files.named(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    head = ArmLine(format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about)
+    head = ArmLine(
+        format=FORMAT, key=key_of(arm, settings), arm=arm, settings=settings, about=about
+    )
     if not path.exists() and files.create(path, sealed(head)):
         return path
     with path.open("rb") as file:
@@ -130,13 +141,20 @@ def load(path: Path) -> Record:
     """Read one record; `DamagedRecord` where anything but a torn last line is wrong. A link is not followed."""
     if path.is_symlink():
         raise damaged(path, "it is a link, and no records are read behind links")
-    return parse(path, content_of(path, limits.RECORD, lambda words: damaged(path, f"it cannot be read ({words})")))
+    return parse(
+        path,
+        content_of(
+            path, limits.RECORD, lambda words: damaged(path, f"it cannot be read ({words})")
+        ),
+    )
 
 
 def parse(path: Path, content: bytes) -> Record:
     """A record by its bytes; `path` is where they are from."""
     if values_in(content) > limits.VALUES:
-        raise damaged(path, f"it has more than {limits.VALUES:,} values, and no record has that many")
+        raise damaged(
+            path, f"it has more than {limits.VALUES:,} values, and no record has that many"
+        )
     lines = content.split(b"\n")
     torn = lines.pop() != b""
     reading: _Reading | None = None
@@ -147,7 +165,9 @@ def parse(path: Path, content: bytes) -> Record:
             if reading is None:
                 reading = _Reading(Record(path=path, head=_checked_head(line), torn=torn))
             else:
-                reading.add(_decode_body(_opened(line, needed=reading.record.head.format >= SEALED)))
+                reading.add(
+                    _decode_body(_opened(line, needed=reading.record.head.format >= SEALED))
+                )
     if reading is None:
         raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
     return reading.record
@@ -159,7 +179,9 @@ def _at_line(path: Path, number: int) -> Callable[[str], DamagedRecord]:
 
 def damaged(path: Path, why: str) -> DamagedRecord:
     """The line for a record that is left out."""
-    return DamagedRecord(f"{path}: {why}; restore the file or move it away, the other records are untouched")
+    return DamagedRecord(
+        f"{path}: {why}; restore the file or move it away, the other records are untouched"
+    )
 
 
 def values_in(content: bytes) -> int:
@@ -170,8 +192,15 @@ def values_in(content: bytes) -> int:
 def _checked_head(line: bytes) -> ArmLine:
     found = msgspec.json.decode(line)
     if isinstance(found, dict) and found.get("format", FORMAT) not in READABLE:
-        raise ValueError(f"format {found['format']}, this version reads {' and '.join(map(str, READABLE))}")
-    line = _opened(line, needed=isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] >= SEALED)
+        raise ValueError(
+            f"format {found['format']}, this version reads {' and '.join(map(str, READABLE))}"
+        )
+    line = _opened(
+        line,
+        needed=isinstance(found, dict)
+        and isinstance(found.get("format"), int)
+        and found["format"] >= SEALED,
+    )
     head = _decode_head(line)
     if head.key != key_of(head.arm, head.settings):
         raise ValueError(f"its key {head.key} is not that of its arm and settings")
@@ -223,12 +252,20 @@ class _Reading:
         arm, kind = self.record.arm, str(self.record.arm.__struct_config__.tag)
         known = METRICS.get(sample.metric)
         if known is not None and known.arm != kind:
-            raise ValueError(f"{sample.metric} is measured of a {known.arm} arm, and this one is a {kind} arm")
+            raise ValueError(
+                f"{sample.metric} is measured of a {known.arm} arm, and this one is a {kind} arm"
+            )
         says = (sample.unit, sample.better)
         if self.metrics.setdefault(sample.metric, says) != says:
-            raise ValueError(f"{sample.metric} is in {says[0]!r} here and in {self.metrics[sample.metric][0]!r} before")
+            raise ValueError(
+                f"{sample.metric} is in {says[0]!r} here and in {self.metrics[sample.metric][0]!r} before"
+            )
         if sample.metric == "receptive_field" and isinstance(arm, AccuracyArm):
-            lacking = [name for when in ("before", "after") if (name := f"{when}_{arm.image_size}") not in sample.detail]
+            lacking = [
+                name
+                for when in ("before", "after")
+                if (name := f"{when}_{arm.image_size}") not in sample.detail
+            ]
             if lacking:
                 raise ValueError(f"receptive_field lacks {' and '.join(lacking)}")
 

@@ -27,7 +27,9 @@ class InProcess(float):
         return InProcess, (float(self), self.process)
 
 
-def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> Iterable[tuple[RoundLine, Sample]]:
+def samples(
+    record: Record, metric: str, phases: Iterable[str] = MEASURED
+) -> Iterable[tuple[RoundLine, Sample]]:
     """The samples of one metric with the rounds that they are of. Of a repeated window the last one counts."""
     for line in record.rounds:
         if line.phase in phases:
@@ -36,16 +38,26 @@ def samples(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> It
                 yield line, last[metric]
 
 
-def per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], InProcess]:
+def per_round(
+    record: Record, metric: str, phases: Iterable[str] = MEASURED
+) -> dict[tuple[str, int], InProcess]:
     """One value per round as measured, the median of its window, by (run, round). Each knows its process."""
     found = samples(record, metric, phases)
-    return {(line.run, line.round): InProcess(statistics.median(sample.values), (line.run, line.worker)) for line, sample in found}
+    return {
+        (line.run, line.round): InProcess(statistics.median(sample.values), (line.run, line.worker))
+        for line, sample in found
+    }
 
 
-def fair_per_round(record: Record, metric: str, phases: Iterable[str] = MEASURED) -> dict[tuple[str, int], InProcess]:
+def fair_per_round(
+    record: Record, metric: str, phases: Iterable[str] = MEASURED
+) -> dict[tuple[str, int], InProcess]:
     """One value per round for comparing with others' of the same round: see `fair`. Each knows its process."""
     found = samples(record, metric, phases)
-    return {(line.run, line.round): InProcess(fair(sample), (line.run, line.worker)) for line, sample in found}
+    return {
+        (line.run, line.round): InProcess(fair(sample), (line.run, line.worker))
+        for line, sample in found
+    }
 
 
 def fair(sample: Sample) -> float:

@@ -10,7 +10,13 @@ from bench.analysis import published
 from bench.analysis.accuracy_groups import trained_rows
 from bench.analysis.grade import Grade, percent, worst
 from bench.analysis.rows import Summary
-from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
+from bench.analysis.run_quality import (
+    canary_drift,
+    processes_behind,
+    rounds_behind,
+    sentinel,
+    without_interval,
+)
 from bench.report.formats import in_latex
 from bench.stats.formatting import interval, span
 
@@ -37,9 +43,17 @@ def sources(summary: Summary) -> list[str]:
     """Of every published value that the report shows."""
     shapes = {(row.about.timm_name, row.image_size) for row in summary.rows}
     more = summary.imported.accuracies
-    accuracies = [one for name, size in shapes for one in (*published.of(name, size, more), *published.elsewhere(name, size, more))]
+    accuracies = [
+        one
+        for name, size in shapes
+        for one in (*published.of(name, size, more), *published.elsewhere(name, size, more))
+    ]
     names = {name for name, _ in shapes}
-    speeds = [one for one in (*published.speeds(), *summary.imported.speeds, *summary.imported.trainings) if one.architecture in names]
+    speeds = [
+        one
+        for one in (*published.speeds(), *summary.imported.speeds, *summary.imported.trainings)
+        if one.architecture in names
+    ]
     return sorted({one.source for one in accuracies} | {one.source for one in speeds})
 
 
@@ -53,7 +67,9 @@ def bibliography(summary: Summary) -> str:
         if key in entries:
             wanted[key] = None
         else:
-            more.append(f"@misc{{{key},\n  title = {{{in_latex(source)}}},\n  note  = {{source of published values, as recorded}}\n}}")
+            more.append(
+                f"@misc{{{key},\n  title = {{{in_latex(source)}}},\n  note  = {{source of published values, as recorded}}\n}}"
+            )
     return "\n\n".join([*(entries[key] for key in wanted), *dict.fromkeys(more)]) + "\n"
 
 
@@ -73,8 +89,13 @@ def _methods_cited(summary: Summary) -> list[str]:
 def methods(summary: Summary) -> str:
     """A paragraph or three of LaTeX; every figure in it is read from the records."""
     machine = summary.machine
-    versions = ", ".join(f"{in_latex(name)} {in_latex(version)}" for name, version in machine.versions.items())
-    settings = ", ".join(f"{in_latex(name)} {in_latex(str(value))}" for name, value in sorted(machine.settings.items()))
+    versions = ", ".join(
+        f"{in_latex(name)} {in_latex(version)}" for name, version in machine.versions.items()
+    )
+    settings = ", ".join(
+        f"{in_latex(name)} {in_latex(str(value))}"
+        for name, value in sorted(machine.settings.items())
+    )
     device = in_latex(machine.hardware)
     protocols = ", ".join(f"{kind} {number}" for kind, number in sorted(summary.protocols))
     cited = sorted({key_of(source) for source in sources(summary)})
@@ -90,7 +111,11 @@ def methods(summary: Summary) -> str:
             "Multiply-adds are those of convolutions, linear layers and attention, without normalisation, counted with fvcore~"
             r"\cite{fvcore} and checked against PyTorch's own counter."
         )
-    trained = [(key, found) for key, found in trained_rows(summary).items() if found and found[0].rows[0].arm.recipe]
+    trained = [
+        (key, found)
+        for key, found in trained_rows(summary).items()
+        if found and found[0].rows[0].arm.recipe
+    ]
     for key, contestants in trained:
         seeds = [len(one.measured) for one in contestants]
         count = span(min(seeds), max(seeds), places=0)
@@ -101,7 +126,9 @@ def methods(summary: Summary) -> str:
             r"else read, with Student's interval over seeds, else Wilson's binomial one~\cite{wilson1927}."
         )
     if cited:
-        parts.append(f"Published values are shown apart and were not measured here~\\cite{{{','.join(cited)}}}.")
+        parts.append(
+            f"Published values are shown apart and were not measured here~\\cite{{{','.join(cited)}}}."
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -120,7 +147,11 @@ def _timing(summary: Summary) -> str:
             r" 95\,\% intervals have process and round as random effects with degrees of freedom after "
             r"Satterthwaite~\cite{satterthwaite1946}"
         )
-        text += r", and comparisons of many pairs are corrected after Holm~\cite{holm1979}." if trust and trust.marks else "."
+        text += (
+            r", and comparisons of many pairs are corrected after Holm~\cite{holm1979}."
+            if trust and trust.marks
+            else "."
+        )
     if trust:
         text += f" {_checks(summary, trust)}"
     return text
@@ -136,11 +167,17 @@ def _checks(summary: Summary, trust: Grade) -> str:
     """What the A/A pair and the canary say, and what follows where it is bad."""
     text = []
     if pair := sentinel(summary):
-        text.append(f"Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}.")
+        text.append(
+            f"Two names of one graph, measured along, differ by a factor of {in_latex(interval(pair))}."
+        )
     if (drift := canary_drift(summary)) is not None:
-        text.append(f"A fixed workload varied by {100 * drift:.0f}\\,\\% (5th to 95th percentile) during the runs.")
+        text.append(
+            f"A fixed workload varied by {100 * drift:.0f}\\,\\% (5th to 95th percentile) during the runs."
+        )
     if trust.marks and trust.resolves is not None:
-        text.append(f"Differences below {in_latex(percent(trust.resolves))} cannot be told by these runs.")
+        text.append(
+            f"Differences below {in_latex(percent(trust.resolves))} cannot be told by these runs."
+        )
     if not trust.marks:
         text.append(f"These speeds are not fit to rank models by ({in_latex(trust.line)}).")
     return " ".join(text)

@@ -58,7 +58,9 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
         for path in paths:
             kind = path.suffix[1:]
             with whole(path) as temporary:
-                figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else {})
+                figure.savefig(
+                    temporary, format=kind, metadata={"Date": None} if kind == "svg" else {}
+                )
     return paths
 
 
@@ -87,7 +89,11 @@ class Job:
     def draw(self, entry: Figure) -> list[Path]:
         """All figures of one plug-in, written."""
         drawn = drawings(entry, self.everything if entry.of_studies else self.summary)
-        return [path for stem, figure in drawn.items() for path in save_figure(figure, self.folder, stem)]
+        return [
+            path
+            for stem, figure in drawn.items()
+            for path in save_figure(figure, self.folder, stem)
+        ]
 
 
 def draw_all(jobs: Sequence[Job]) -> list[list[Path]]:
@@ -96,10 +102,17 @@ def draw_all(jobs: Sequence[Job]) -> list[list[Path]]:
     # The figures of studies are most of all: whoever draws them begins with them.
     order = sorted(range(len(tasks)), key=lambda place: (tasks[place][1].name != "studies", place))
     ordered = [tasks[place] for place in order]
-    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1  # forking is not safe elsewhere
-    found = _spread(ordered, workers) if workers > 1 else [job.draw(entry) for job, entry in ordered]
+    workers = (
+        min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
+    )  # forking is not safe elsewhere
+    found = (
+        _spread(ordered, workers) if workers > 1 else [job.draw(entry) for job, entry in ordered]
+    )
     written = dict(zip(order, found, strict=True))
-    return [[path for place, (owner, _) in enumerate(tasks) if owner is job for path in written[place]] for job in jobs]
+    return [
+        [path for place, (owner, _) in enumerate(tasks) if owner is job for path in written[place]]
+        for job in jobs
+    ]
 
 
 _tasks: list[tuple[Job, Figure]] = []
@@ -114,7 +127,10 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
             # Python warns of every fork beside threads. The only ones here are NumPy's, which knows of forks.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             with ProcessPoolExecutor(
-                workers, mp_context=get_context("fork"), initializer=_end_with_parent, initargs=(os.getpid(),)
+                workers,
+                mp_context=get_context("fork"),
+                initializer=_end_with_parent,
+                initargs=(os.getpid(),),
             ) as pool:
                 futures = [pool.submit(_draw_at, place) for place in range(len(tasks))]
                 try:

@@ -23,13 +23,20 @@ _LATEX = {
 
 def markdown(table: Table) -> str:
     """A heading, a table in GitHub's dialect, and the notes as a list."""
-    return "\n\n".join(part for part in (f"## {in_markdown(table.title)}", markdown_grid(table), _notes(table)) if part)
+    return "\n\n".join(
+        part
+        for part in (f"## {in_markdown(table.title)}", markdown_grid(table), _notes(table))
+        if part
+    )
 
 
 def markdown_grid(table: Table) -> str:
     """The table alone."""
     headers = [in_markdown(name) for name in table.headers]
-    rows = [[f"**{in_markdown(cell.text)}**" if cell.best else in_markdown(cell.text) for cell in row] for row in table.cells]
+    rows = [
+        [f"**{in_markdown(cell.text)}**" if cell.best else in_markdown(cell.text) for cell in row]
+        for row in table.cells
+    ]
     sides = ("left", *["right"] * (len(headers) - 1))
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=sides)
 
@@ -82,10 +89,17 @@ def csv_text(table: Table) -> str:
 def _head(table: Table, place: int) -> str:
     """`latency_ms_b1`: the header in letters that every tool takes, told apart where two would be the same."""
     names = [
-        re.sub(r"[^a-z0-9]+", "_", column.name.lower().replace("%", "percent").replace("×", "x")).strip("_") for column in table.columns
+        re.sub(
+            r"[^a-z0-9]+", "_", column.name.lower().replace("%", "percent").replace("×", "x")
+        ).strip("_")
+        for column in table.columns
     ]
     name = names[place] or f"column_{place + 1}"
-    return name if names.count(names[place]) == 1 else f"{name}_{names[: place + 1].count(names[place])}"
+    return (
+        name
+        if names.count(names[place]) == 1
+        else f"{name}_{names[: place + 1].count(names[place])}"
+    )
 
 
 def _has_interval(table: Table, place: int) -> bool:
@@ -95,7 +109,11 @@ def _has_interval(table: Table, place: int) -> bool:
 def _value(cell: Cell) -> str:
     """A number as such, anything else as text."""
     if cell.value is not None:
-        return repr(int(cell.value)) if float(cell.value).is_integer() and abs(cell.value) < 1e15 else repr(cell.value)
+        return (
+            repr(int(cell.value))
+            if float(cell.value).is_integer() and abs(cell.value) < 1e15
+            else repr(cell.value)
+        )
     return in_csv(cell.text)
 
 
@@ -113,16 +131,26 @@ def latex(table: Table) -> str:
         r"\midrule",
     ]
     for row in table.cells:
-        cells = [rf"\textbf{{{in_latex(cell.text)}}}" if cell.best else in_latex(cell.text) for cell in row]
+        cells = [
+            rf"\textbf{{{in_latex(cell.text)}}}" if cell.best else in_latex(cell.text)
+            for cell in row
+        ]
         lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
         notes = r" \\ ".join(in_latex(note) for note in table.notes)
-        lines += [r"\par\medskip", rf"\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}"]
+        lines += [
+            r"\par\medskip",
+            rf"\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}",
+        ]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def in_latex(text: str) -> str:
     """Every character that would be a command is shown instead."""
-    shown = "".join(_LATEX.get(character, character) for character in visible(" ".join(text.split())))
-    return f"{{[}}{shown[1:]}" if shown.startswith("[") else shown  # the end of the row before would take it for its argument
+    shown = "".join(
+        _LATEX.get(character, character) for character in visible(" ".join(text.split()))
+    )
+    return (
+        f"{{[}}{shown[1:]}" if shown.startswith("[") else shown
+    )  # the end of the row before would take it for its argument

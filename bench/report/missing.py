@@ -40,8 +40,12 @@ class Fill:
 
 def command(fills: list[Fill]) -> str:
     """One command for several, which share their flags."""
-    models, metrics = (",".join(dict.fromkeys(getattr(one, name) for one in fills)) for name in ("model", "metric"))
-    return shlex.join([*COMMAND.split(), "run", "--models", models, "--metrics", metrics, *fills[0].flags])
+    models, metrics = (
+        ",".join(dict.fromkeys(getattr(one, name) for one in fills)) for name in ("model", "metric")
+    )
+    return shlex.join(
+        [*COMMAND.split(), "run", "--models", models, "--metrics", metrics, *fills[0].flags]
+    )
 
 
 def described(fill: Fill) -> str:
@@ -54,12 +58,18 @@ def together(fills: Iterable[Fill]) -> list[str]:
     groups: dict[tuple[str, ...], list[Fill]] = {}
     for one in fills:
         groups.setdefault(one.flags, []).append(one)
-    return [f"empty cells are filled by: {command(group)}{_about(group)}" for group in groups.values()]
+    return [
+        f"empty cells are filled by: {command(group)}{_about(group)}" for group in groups.values()
+    ]
 
 
 def _about(fills: list[Fill]) -> str:
     known = [one.seconds for one in fills if one.seconds is not None]
-    return f" (about {duration(COMPANIONS_S + sum(known))} on this machine)" if len(known) == len(fills) else ""
+    return (
+        f" (about {duration(COMPANIONS_S + sum(known))} on this machine)"
+        if len(known) == len(fills)
+        else ""
+    )
 
 
 def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:
@@ -99,5 +109,9 @@ def seconds_per_image(summary: Summary, row: Row) -> float | None:
     if latencies := row.by_batch("latency"):
         return min(latencies.values())
     macs = row.value("macs")
-    rates = [known.value * speed.value for other in summary.rows if (known := other.value("macs")) and (speed := other.value("throughput"))]
+    rates = [
+        known.value * speed.value
+        for other in summary.rows
+        if (known := other.value("macs")) and (speed := other.value("throughput"))
+    ]
     return macs.value / statistics.median(rates) if macs and rates else None

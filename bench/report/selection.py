@@ -18,7 +18,14 @@ from bench.analysis.rows import Accuracy, Row, Summary
 from bench.errors import UsageError
 from bench.report.table import Cell, Table
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "!=": ne, "<": lt, ">": gt, "=": eq}
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": le,
+    ">=": ge,
+    "!=": ne,
+    "<": lt,
+    ">": gt,
+    "=": eq,
+}
 TEXT = ("model", "family", "policy", "device")
 COUNTING = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SUFFIXES = {
@@ -43,7 +50,11 @@ class Condition:
     def holds(self, found: object, unit: str) -> bool:
         """Whether a stored value meets it; UsageError where the value's unit cannot be understood."""
         compare = OPERATORS[self.operator]
-        return compare(str(found), self.value) if self.name in TEXT else compare(found, number(self, unit))
+        return (
+            compare(str(found), self.value)
+            if self.name in TEXT
+            else compare(found, number(self, unit))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +86,16 @@ class Selection:
         return "; ".join(parts)
 
 
-def selection(*, family: Iterable[str] = (), where: str = "", sort: str = "", columns: Iterable[str] = ()) -> Selection:
+def selection(
+    *, family: Iterable[str] = (), where: str = "", sort: str = "", columns: Iterable[str] = ()
+) -> Selection:
     """Of the flags as typed; UsageError where a condition is none."""
-    return Selection(families=tuple(family), conditions=tuple(_conditions(where)), sort=sort, columns=tuple(columns))
+    return Selection(
+        families=tuple(family),
+        conditions=tuple(_conditions(where)),
+        sort=sort,
+        columns=tuple(columns),
+    )
 
 
 def _conditions(text: str) -> Iterable[Condition]:
@@ -86,7 +104,9 @@ def _conditions(text: str) -> Iterable[Condition]:
             continue
         found = _CONDITION.fullmatch(part)
         if not found:
-            raise UsageError(f'--where: {part.strip()!r} is no condition; "params<30M" or "latency<=20ms, family=vit" would be')
+            raise UsageError(
+                f'--where: {part.strip()!r} is no condition; "params<30M" or "latency<=20ms, family=vit" would be'
+            )
         name, operator, value = found.groups()
         operator = "=" if operator == "==" else operator
         if name in TEXT and operator not in ("=", "!="):
@@ -104,34 +124,53 @@ def number(condition: Condition, unit: str) -> float:
         example = EXAMPLES.get(unit, "30M" if unit in ("parameter", "MAC", "element") else "100")
         raise UsageError(
             f"--where: {condition.name} cannot be held against {condition.value!r}; {example} would work"
-            + (f" (units: {', '.join(one for one in suffixes if one)})" if len(suffixes) > 1 or unit == "share" else "")
+            + (
+                f" (units: {', '.join(one for one in suffixes if one)})"
+                if len(suffixes) > 1 or unit == "share"
+                else ""
+            )
         ) from None
 
 
 def names(summary: Summary) -> list[str]:
     """Everything that `--where` can ask about in these records."""
-    measured = {quantity.metric for row in summary.rows for quantity in row.values if quantity.better != "none"}
+    measured = {
+        quantity.metric
+        for row in summary.rows
+        for quantity in row.values
+        if quantity.better != "none"
+    }
     return sorted({*TEXT, "image_size", *measured, *(("top1",) if summary.accuracies else ())})
 
 
 def _families(summary: Summary) -> set[str]:
-    return {row.about.family for row in summary.rows} | {row.about.family for row in summary.accuracies}
+    return {row.about.family for row in summary.rows} | {
+        row.about.family for row in summary.accuracies
+    }
 
 
 def check(chosen: Selection, summaries: list[Summary]) -> None:
     """UsageError where a family or name of the selection is in none of the records."""
-    families = sorted({family for summary in summaries for family in _families(summary)} - {"baseline"})
+    families = sorted(
+        {family for summary in summaries for family in _families(summary)} - {"baseline"}
+    )
     for name in chosen.families:
         if name not in families:
-            raise UsageError(f"--family: no model of the family {name!r} in these records; there are {', '.join(families)}")
+            raise UsageError(
+                f"--family: no model of the family {name!r} in these records; there are {', '.join(families)}"
+            )
     known = sorted({name for summary in summaries for name in names(summary)})
     for condition in chosen.conditions:
         if condition.name not in known:
             near = get_close_matches(condition.name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"--where: nothing called {condition.name!r} in these records; {hint}there are {', '.join(known)}")
+            raise UsageError(
+                f"--where: nothing called {condition.name!r} in these records; {hint}there are {', '.join(known)}"
+            )
     if chosen.of_rows and not any(leaves_something(chosen, summary) for summary in summaries):
-        raise UsageError(f"{'--where' if chosen.conditions else '--family'}: no model in these records meets {chosen.described}")
+        raise UsageError(
+            f"{'--where' if chosen.conditions else '--family'}: no model in these records meets {chosen.described}"
+        )
 
 
 def leaves_something(chosen: Selection, summary: Summary) -> bool:
@@ -146,8 +185,16 @@ def select(chosen: Selection, summary: Summary) -> Summary:
         return summary
     of_top1 = [one for one in chosen.conditions if one.name == "top1"]
     of_rows = [one for one in chosen.conditions if one.name != "top1"]
-    rows = [row for row in summary.rows if _family(chosen, row) and all(_row_meets(row, one) for one in of_rows)]
-    accuracies = [row for row in summary.accuracies if _family(chosen, row) and all(_accuracy_meets(row, one) for one in of_top1)]
+    rows = [
+        row
+        for row in summary.rows
+        if _family(chosen, row) and all(_row_meets(row, one) for one in of_rows)
+    ]
+    accuracies = [
+        row
+        for row in summary.accuracies
+        if _family(chosen, row) and all(_accuracy_meets(row, one) for one in of_top1)
+    ]
     if of_top1:
         able = {row.model for row in accuracies if not row.arm.baseline}
         rows = [row for row in rows if row.model in able]
@@ -202,7 +249,9 @@ def _known(flag: str, key: str, tables: list[Table]) -> None:
     if key not in keys:
         near = get_close_matches(key, keys, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"{flag}: no table has a column {key!r}; {hint}there are {', '.join(keys)}")
+        raise UsageError(
+            f"{flag}: no table has a column {key!r}; {hint}there are {', '.join(keys)}"
+        )
 
 
 def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
@@ -217,12 +266,20 @@ def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
     def known(row: list[Cell]) -> bool:
         return row[place].value is not None or (not numbers and bool(row[place].text))
 
-    present, absent = ([row for row in table.cells if known(row) is there] for there in (True, False))
-    present.sort(key=lambda row: row[place].value if numbers else row[place].text, reverse=falling != reverse)  # type: ignore[arg-type, return-value]
-    return Table(table.title, table.columns, [*present, *absent], table.notes, published=table.published)
+    present, absent = (
+        [row for row in table.cells if known(row) is there] for there in (True, False)
+    )
+    present.sort(
+        key=lambda row: row[place].value if numbers else row[place].text, reverse=falling != reverse
+    )  # type: ignore[arg-type, return-value]
+    return Table(
+        table.title, table.columns, [*present, *absent], table.notes, published=table.published
+    )
 
 
 def _with_columns(table: Table, keys: tuple[str, ...]) -> Table | None:
     """The first column, which says what a row is of, and those that were named, in their order."""
-    places = [place for key in keys for place, column in enumerate(table.columns) if column.key == key]
+    places = [
+        place for key in keys for place, column in enumerate(table.columns) if column.key == key
+    ]
     return table.only(list(dict.fromkeys([0, *places]))) if places else None

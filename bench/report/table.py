@@ -71,7 +71,9 @@ class Table:
         published: bool = False,
     ) -> None:
         self.title = title
-        self.columns = [one if isinstance(one, Column) else Column(one, key=slug(one)) for one in columns]
+        self.columns = [
+            one if isinstance(one, Column) else Column(one, key=slug(one)) for one in columns
+        ]
         self.cells = [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in cells]
         self.notes = list(notes)
         self.published = published
@@ -90,7 +92,13 @@ class Table:
     def only(self, places: Sequence[int]) -> Table:
         """With some of its columns, in this order."""
         cells = [[row[place] for place in places] for row in self.cells]
-        return Table(self.title, [self.columns[place] for place in places], cells, self.notes, published=self.published)
+        return Table(
+            self.title,
+            [self.columns[place] for place in places],
+            cells,
+            self.notes,
+            published=self.published,
+        )
 
     def insert(self, place: int, column: Column | str, cells: Sequence[Cell | str]) -> None:
         """One more column, before the one at `place`."""

@@ -15,7 +15,14 @@ from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
 from bench.report import citations, formats
 from bench.report.figures import Job, draw_all
-from bench.report.selection import Selection, arrange, check, check_columns, leaves_something, select
+from bench.report.selection import (
+    Selection,
+    arrange,
+    check,
+    check_columns,
+    leaves_something,
+    select,
+)
 from bench.report.table import Table
 from bench.report.tables.machines import side_by_side
 from bench.report.tables.reading_order import all_tables
@@ -57,7 +64,12 @@ def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Repo
     reports = _written(machines, chosen)
     between = list(side_by_side([report.summary for report in reports]))
     if between and chosen.whole:
-        write_whole(results / "machines.md", ("# Machines side by side\n\n" + "\n\n".join(map(formats.markdown, between)) + "\n").encode())
+        write_whole(
+            results / "machines.md",
+            (
+                "# Machines side by side\n\n" + "\n\n".join(map(formats.markdown, between)) + "\n"
+            ).encode(),
+        )
     return reports, between
 
 
@@ -72,7 +84,9 @@ def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
     tables = [_tables(machine, chosen) for machine in machines]
     check_columns(chosen, [table for found in tables for table in found])
     found = [_verdicts(machine, chosen) for machine in machines]
-    folders = [machine.folder if chosen.whole else machine.folder / SELECTED for machine in machines]
+    folders = [
+        machine.folder if chosen.whole else machine.folder / SELECTED for machine in machines
+    ]
     for machine, folder in zip(machines, folders, strict=True):
         _prepare(machine.folder, folder)
     jobs = [
@@ -80,7 +94,9 @@ def _written(machines: list[Machine], chosen: Selection) -> list[Report]:
         for machine, folder in zip(machines, folders, strict=True)
     ]
     drawn = draw_all(jobs)
-    return [_write(*parts, chosen) for parts in zip(machines, jobs, tables, found, drawn, strict=True)]
+    return [
+        _write(*parts, chosen) for parts in zip(machines, jobs, tables, found, drawn, strict=True)
+    ]
 
 
 def _prepare(machine: Path, folder: Path) -> None:
@@ -101,14 +117,26 @@ def _tables(machine: Machine, chosen: Selection) -> list[Table]:
     return [*tables, *gaps(machine.everything)] if chosen.whole else tables
 
 
-def _write(machine: Machine, job: Job, plain: list[Table], found: list[Verdict], drawn: list[Path], chosen: Selection) -> Report:
+def _write(
+    machine: Machine,
+    job: Job,
+    plain: list[Table],
+    found: list[Verdict],
+    drawn: list[Path],
+    chosen: Selection,
+) -> Report:
     tables = [*arrange(chosen, plain), *overview(found)]
     written = _write_tables(job.folder / TABLES, tables)
     write_whole(job.folder / "methods.tex", citations.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citations.bibliography(job.summary).encode())
-    write_whole(job.folder / "report.md", markdown(job.summary, [*tables, *details(found)], drawn, chosen, job.everything).encode())
+    write_whole(
+        job.folder / "report.md",
+        markdown(job.summary, [*tables, *details(found)], drawn, chosen, job.everything).encode(),
+    )
     unknown = settle(job.folder, [*written, *drawn])
-    return Report(job.folder, job.summary, tables, drawn, machine.damaged, found, job.everything, unknown)
+    return Report(
+        job.folder, job.summary, tables, drawn, machine.damaged, found, job.everything, unknown
+    )
 
 
 def _write_tables(folder: Path, tables: list[Table]) -> list[Path]:
@@ -141,7 +169,9 @@ def markdown(
         ),
     ]
     if not chosen.whole:
-        parts.append(f"A selection: {formats.in_markdown(chosen.described)}. The whole report lies one folder above.")
+        parts.append(
+            f"A selection: {formats.in_markdown(chosen.described)}. The whole report lies one folder above."
+        )
     parts += [formats.markdown(table) for table in tables]
     if drawn:
         parts.append("## Figures")

@@ -39,7 +39,11 @@ def settle(folder: Path, written: Iterable[Path]) -> list[Path]:
     for name, digest in (old or {}).items():
         if name not in new and PLACE.fullmatch(name):
             _delete(folder, folder / name, digest)
-    disk.write_whole(folder / NAME, msgspec.json.format(msgspec.json.encode(Written(dict(sorted(new.items())))), indent=1) + b"\n")
+    disk.write_whole(
+        folder / NAME,
+        msgspec.json.format(msgspec.json.encode(Written(dict(sorted(new.items())))), indent=1)
+        + b"\n",
+    )
     if old is not None:
         return []
     tables = (path for path in (folder / TABLES).iterdir() if path.suffix in (".csv", ".tex"))

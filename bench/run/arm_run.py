@@ -77,7 +77,9 @@ class Lane:
         self.setup_s, self.born = now() - before, now()
         self.renewal_s = self.setup_s
         if self.process == 1 and not self.cold:
-            compiling = float(self.setup.get("first_call_s") or 0) - float(self.setup.get("seconds_per_call") or 0)
+            compiling = float(self.setup.get("first_call_s") or 0) - float(
+                self.setup.get("seconds_per_call") or 0
+            )
             self.renewal_s -= (1 - RELOADING) * max(0.0, compiling)
 
     def all_values(self, metric: str) -> dict[At, InProcess]:
@@ -90,7 +92,9 @@ class Lane:
 
     def note(self, at: At, sample: Sample) -> None:
         """Remember one window."""
-        self.values.setdefault(sample.metric, {})[at] = InProcess(fair(sample), (at[0], self.process))
+        self.values.setdefault(sample.metric, {})[at] = InProcess(
+            fair(sample), (at[0], self.process)
+        )
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """Whether this metric still needs a round."""
@@ -104,7 +108,11 @@ class Lane:
 
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
         """A new phase: what former runs measured in such phases counts, nothing else."""
-        self.earlier = {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics} if earlier else {}
+        self.earlier = (
+            {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics}
+            if earlier
+            else {}
+        )
         self.values, self.reached, self.narrow, self.hopeless = {}, set(), set(), False
 
     def close(self) -> None:

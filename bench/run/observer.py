@@ -38,7 +38,9 @@ class Ledger:
 class Watcher(Protocol):
     """Who follows the rounds."""
 
-    def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None: ...
+    def step(
+        self, name: str, arm: str, done: int, total: int, seconds_left: float | None
+    ) -> None: ...
 
     def figure(self, arm: Arm, sample: Sample) -> None: ...
 
@@ -46,7 +48,9 @@ class Watcher(Protocol):
 class Observer(Watcher, Protocol):
     """What a run tells while it goes on, its rounds included."""
 
-    def planned(self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]) -> None: ...
+    def planned(
+        self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]
+    ) -> None: ...
 
     def warn(self, text: str) -> None: ...
 

@@ -70,7 +70,9 @@ class Abreast:
 
     def _feed(self, threads: ThreadPoolExecutor, waiting: Iterable[Callable[[], None]]) -> None:
         """A new piece for each that is done: none waits in the pool, where nobody could take it back."""
-        open_ones: set[Future[None]] = {threads.submit(piece) for piece in islice(waiting, self.jobs)}
+        open_ones: set[Future[None]] = {
+            threads.submit(piece) for piece in islice(waiting, self.jobs)
+        }
         while open_ones:
             done, open_ones = wait(open_ones, timeout=GLANCE, return_when=FIRST_COMPLETED)
             interrupts.check()
@@ -86,7 +88,9 @@ def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     """
     if device != "cpu" or config.launcher != "local" or "WORLD_SIZE" in os.environ:
         if config.jobs not in (None, 1):
-            raise UsageError(f"--jobs: {config.jobs} trainings at a time are for one machine's CPU; leave it out here")
+            raise UsageError(
+                f"--jobs: {config.jobs} trainings at a time are for one machine's CPU; leave it out here"
+            )
         return 1
     if config.jobs is not None:
         return config.jobs

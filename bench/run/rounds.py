@@ -24,7 +24,15 @@ from bench.errors import one_line
 from bench.measure import interrupts
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Samples, Window
-from bench.plan.task import DEAR, FIRST_LOOK, PROCESSES, PROCESSES_IF_DEAR, RENEWING, SENTINEL_EVERY, window_of
+from bench.plan.task import (
+    DEAR,
+    FIRST_LOOK,
+    PROCESSES,
+    PROCESSES_IF_DEAR,
+    RENEWING,
+    SENTINEL_EVERY,
+    window_of,
+)
 from bench.plugins import Metric, handwritten
 from bench.record.arms import Arm, SpeedArm, comparable, label
 from bench.record.schema import Phase, RoundLine, Sample
@@ -78,7 +86,11 @@ class Rounds:
 
     def __post_init__(self) -> None:
         contestants = [lane for lane in self.lanes if lane.contestant]
-        self.reference = reference_model((lane.arm.model, lane.task.about.family) for lane in contestants) if contestants else ""
+        self.reference = (
+            reference_model((lane.arm.model, lane.task.about.family) for lane in contestants)
+            if contestants
+            else ""
+        )
         self.done = 0
         self.renewed_s = 0.0
         self.renewals: Counter[int] = Counter()
@@ -95,7 +107,9 @@ class Rounds:
         """Measure until nothing is open or the time is over."""
         self.start = self.now()
         look = FIRST_LOOK
-        slowest = max((float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0)
+        slowest = max(
+            (float(lane.setup.get("seconds_per_call") or 0) for lane in self.lanes), default=0.0
+        )
         self.least_window = min(LONGEST_WINDOW, WINDOW_SHARE * slowest)
         while windows := list(self._windows()):
             interrupts.check()
@@ -108,15 +122,23 @@ class Rounds:
             if self.phase == "choose":
                 self._drop_hopeless()
             self._renew()
-        self._look(last=True)  # the end of the time is no choice of ours: what is narrow enough by then counts as reached
+        self._look(
+            last=True
+        )  # the end of the time is no choice of ours: what is narrow enough by then counts as reached
         self.ledger.add("rounds", self.now() - self.start)
 
     def short(self, lane: Lane) -> bool:
         """Whether an arm ended before it had the rounds, or reached the target, that were wanted."""
-        return any(lane.wants(metric, self.most) and self.timed(metric) for metric in lane.task.metrics) or (
+        return any(
+            lane.wants(metric, self.most) and self.timed(metric) for metric in lane.task.metrics
+        ) or (
             self.target is not None
             and not lane.hopeless
-            and any(metric.name not in lane.reached | lane.dropped for metric in lane.task.metrics if self.timed(metric))
+            and any(
+                metric.name not in lane.reached | lane.dropped
+                for metric in lane.task.metrics
+                if self.timed(metric)
+            )
         )
 
     @staticmethod
@@ -126,31 +148,55 @@ class Rounds:
 
     def _windows(self) -> Iterator[tuple[Lane, Metric]]:
         """Every open window: those of arms that were asked for, and of the others as long as somebody needs them."""
-        asked = [(lane, metric) for lane in self.lanes if lane.role == "asked" for metric in self._open(lane)]
+        asked = [
+            (lane, metric)
+            for lane in self.lanes
+            if lane.role == "asked"
+            for metric in self._open(lane)
+        ]
         yield from asked
         if not asked:
             return
         for lane in self.lanes:
             for metric in lane.task.metrics if lane.alive else ():
-                if not any(one is lane and other is metric for one, other in asked) and self._needed(lane, metric, asked):
+                if not any(
+                    one is lane and other is metric for one, other in asked
+                ) and self._needed(lane, metric, asked):
                     yield lane, metric
 
     def _open(self, lane: Lane) -> list[Metric]:
-        return [metric for metric in lane.task.metrics if lane.wants(metric, self.most)] if lane.alive else []
+        return (
+            [metric for metric in lane.task.metrics if lane.wants(metric, self.most)]
+            if lane.alive
+            else []
+        )
 
     def _needed(self, lane: Lane, metric: Metric, asked: list[tuple[Lane, Metric]]) -> bool:
         """Whether a lane that is done, or was not asked for, has to go on as the other half of somebody's pairs."""
         if metric.name in lane.dropped:
             return False
-        if lane.role == "sentinel" and self.done % SENTINEL_EVERY and lane.rounds_had(metric.name) >= ROUNDS_FOR_INTERVAL:
+        if (
+            lane.role == "sentinel"
+            and self.done % SENTINEL_EVERY
+            and lane.rounds_had(metric.name) >= ROUNDS_FOR_INTERVAL
+        ):
             return False
         if not lane.contestant:
             return metric.rounds is None or lane.rounds_had(metric.name) < metric.rounds
-        return self.timed(metric) and any(one is metric and lane is self._partner(other) for other, one in asked)
+        return self.timed(metric) and any(
+            one is metric and lane is self._partner(other) for other, one in asked
+        )
 
     def _partner(self, lane: Lane) -> Lane | None:
         """The reference arm that a lane is compared with."""
-        return next((one for one in self.lanes if one.arm.model == self.reference and comparable(one.arm, lane.arm)), None)
+        return next(
+            (
+                one
+                for one in self.lanes
+                if one.arm.model == self.reference and comparable(one.arm, lane.arm)
+            ),
+            None,
+        )
 
     def _out_of_time(self, windows: list[tuple[Lane, Metric]]) -> bool:
         """Whether one more round would overrun the budget: by what its windows took last, or by all rounds so far.
@@ -178,7 +224,11 @@ class Rounds:
         if self.time_budget is None:
             return left
         elapsed = self.now() - self.start
-        return min(left, (self.time_budget - elapsed - seconds) / max((elapsed - self.renewed_s) / self.done, 1e-3))
+        return min(
+            left,
+            (self.time_budget - elapsed - seconds)
+            / max((elapsed - self.renewed_s) / self.done, 1e-3),
+        )
 
     def _round(self, windows: list[tuple[Lane, Metric]]) -> None:
         """One round: each window once, in an order drawn for this round."""
@@ -205,7 +255,14 @@ class Rounds:
                 setup = lane.setup if lane.process > 1 else {}
                 lane.setup = {}
                 lane.write(
-                    RoundLine(run=self.run, round=number, phase=self.phase, worker=lane.process, setup=setup, samples=taken[id(lane)])
+                    RoundLine(
+                        run=self.run,
+                        round=number,
+                        phase=self.phase,
+                        worker=lane.process,
+                        setup=setup,
+                        samples=taken[id(lane)],
+                    )
                 )
         self.ledger.rounds += 1
 
@@ -223,7 +280,9 @@ class Rounds:
         self.open_lane(lane)
 
     @staticmethod
-    def _order(windows: list[tuple[Lane, Metric]], draw: random.Random) -> list[tuple[Lane, Metric]]:
+    def _order(
+        windows: list[tuple[Lane, Metric]], draw: random.Random
+    ) -> list[tuple[Lane, Metric]]:
         """Contestants in a random order, next to each other in time; what came along before or after all of them."""
         contestants = [window for window in windows if window[0].contestant]
         others = [window for window in windows if not window[0].contestant]
@@ -248,7 +307,9 @@ class Rounds:
         assert lane.worker is not None
         pid = lane.worker.pid
         self.state.begin(pid)
-        samples = lane.worker.take(Window(metric.name, self._seconds(lane, metric)), lambda text: None, self.state.glance)
+        samples = lane.worker.take(
+            Window(metric.name, self._seconds(lane, metric)), lambda text: None, self.state.glance
+        )
         state, disturbed = self.state.end(pid)
         self.ledger.windows += 1
         self.ledger.disturbed += disturbed is not None
@@ -261,17 +322,34 @@ class Rounds:
     def _seconds(self, lane: Lane, metric: Metric) -> float:
         """How long a window lasts."""
         usual = window_of(lane.task, metric)
-        return usual if metric.window is not None or lane.role == "probe" else max(usual, self.least_window)
+        return (
+            usual
+            if metric.window is not None or lane.role == "probe"
+            else max(usual, self.least_window)
+        )
 
     def _drop_hopeless(self) -> None:
         """End the choosing for policies that another one of the same model beats by far, in all rounds and metrics.
 
         Handwritten ones are not chosen from: they neither leave nor make others leave.
         """
-        lanes = [lane for lane in self.lanes if not (isinstance(lane.arm, SpeedArm) and handwritten(lane.arm.policy))]
+        lanes = [
+            lane
+            for lane in self.lanes
+            if not (isinstance(lane.arm, SpeedArm) and handwritten(lane.arm.policy))
+        ]
         for lane in lanes:
-            rivals = [one for one in lanes if one is not lane and one.contestant and _compete(one.arm, lane.arm)]
-            if lane.alive and lane.contestant and not lane.hopeless and any(self._far_behind(lane, one) for one in rivals):
+            rivals = [
+                one
+                for one in lanes
+                if one is not lane and one.contestant and _compete(one.arm, lane.arm)
+            ]
+            if (
+                lane.alive
+                and lane.contestant
+                and not lane.hopeless
+                and any(self._far_behind(lane, one) for one in rivals)
+            ):
                 lane.hopeless = True
 
     def _far_behind(self, lane: Lane, other: Lane) -> bool:
@@ -297,9 +375,16 @@ class Rounds:
                 if not self.timed(metric) or metric.name in lane.reached:
                     continue
                 found = self.precision(lane, metric)
-                if found is None or found.relative is None or found.relative > self.target or (found.processes or 0) < self._least(lane):
+                if (
+                    found is None
+                    or found.relative is None
+                    or found.relative > self.target
+                    or (found.processes or 0) < self._least(lane)
+                ):
                     continue
-                (lane.reached if last or metric.name in lane.narrow else lane.narrow).add(metric.name)
+                (lane.reached if last or metric.name in lane.narrow else lane.narrow).add(
+                    metric.name
+                )
 
     def precision(self, lane: Lane, metric: Metric) -> Estimate | None:
         """What the target is held against: the ratio to the reference; for an arm without one its own median.
@@ -309,10 +394,21 @@ class Rounds:
         partner = self._partner(lane)
         if partner is not None and partner is not lane:
             return paired_ratio(lane.all_values(metric.name), partner.all_values(metric.name))
-        compared = [one for one in self.lanes if one is not lane and one.role == "asked" and self._partner(one) is lane]
-        ratios = [ratio for one in compared if metric in one.task.metrics and (ratio := self.precision(one, metric))]
+        compared = [
+            one
+            for one in self.lanes
+            if one is not lane and one.role == "asked" and self._partner(one) is lane
+        ]
+        ratios = [
+            ratio
+            for one in compared
+            if metric in one.task.metrics and (ratio := self.precision(one, metric))
+        ]
         if ratios:
-            return max(ratios, key=lambda ratio: ratio.relative if ratio.relative is not None else float("inf"))
+            return max(
+                ratios,
+                key=lambda ratio: ratio.relative if ratio.relative is not None else float("inf"),
+            )
         values = lane.all_values(metric.name)
         return level(values) if values else None
 
@@ -324,7 +420,9 @@ class Rounds:
         """
         number = 0
         for lane in self.lanes:
-            whole = self._partner(lane) is lane or (lane.role == "sentinel" and lane.arm.model == SENTINEL[0])
+            whole = self._partner(lane) is lane or (
+                lane.role == "sentinel" and lane.arm.model == SENTINEL[0]
+            )
             number += not whole
             yield id(lane), 1.0 if whole else _reversed(number)
 
@@ -347,12 +445,18 @@ class Rounds:
             return False  # there will be no interval anyhow
         life = self._life(lane)
         age = life if self.renewals[id(lane)] else max(1, round(life * self.turns[id(lane)]))
-        paid = self.time_budget is None or self.renewed_s + lane.renewal_s <= RENEWING * self.time_budget
+        paid = (
+            self.time_budget is None
+            or self.renewed_s + lane.renewal_s <= RENEWING * self.time_budget
+        )
         return paid and self.age[id(lane)] >= age and self._rounds_after(lane.renewal_s) >= 1
 
     def _life(self, lane: Lane) -> int:
         """Rounds that a process of an arm is for."""
-        usual = max(SHORTEST, math.ceil(LIFE * math.sqrt(lane.renewal_s / max(self._seconds_of(lane), 1e-3))))
+        usual = max(
+            SHORTEST,
+            math.ceil(LIFE * math.sqrt(lane.renewal_s / max(self._seconds_of(lane), 1e-3))),
+        )
         rounds = self._expected()
         if lane.role == "sentinel":
             rounds = max(min(rounds, ROUNDS_FOR_INTERVAL), rounds / SENTINEL_EVERY)
@@ -365,16 +469,31 @@ class Rounds:
 
     def _seconds_of(self, lane: Lane) -> float:
         """What a round of an arm took last."""
-        return sum(self.took.get((id(lane), metric.name), 0.0) for metric in lane.task.metrics if self.timed(metric))
+        return sum(
+            self.took.get((id(lane), metric.name), 0.0)
+            for metric in lane.task.metrics
+            if self.timed(metric)
+        )
 
     def _expected(self) -> float:
         """How many rounds there will be, once the processes that every arm has to have are paid."""
         if self.time_budget is None:
             return float(self.most)
-        lanes = [lane for lane in self.lanes if lane.alive and lane.role != "probe" and not lane.hopeless]
-        processes = min(sum((self._least(lane) - 1) * lane.renewal_s for lane in lanes), RENEWING * self.time_budget)
-        each = OVERHEAD * sum(self._seconds_of(lane) / (SENTINEL_EVERY if lane.role == "sentinel" else 1) for lane in self.lanes)
-        return max(float(self.done), min(float(self.most), (self.time_budget - processes) / max(each, 1e-3)))
+        lanes = [
+            lane for lane in self.lanes if lane.alive and lane.role != "probe" and not lane.hopeless
+        ]
+        processes = min(
+            sum((self._least(lane) - 1) * lane.renewal_s for lane in lanes),
+            RENEWING * self.time_budget,
+        )
+        each = OVERHEAD * sum(
+            self._seconds_of(lane) / (SENTINEL_EVERY if lane.role == "sentinel" else 1)
+            for lane in self.lanes
+        )
+        return max(
+            float(self.done),
+            min(float(self.most), (self.time_budget - processes) / max(each, 1e-3)),
+        )
 
 
 def _reversed(number: int) -> float:
@@ -395,6 +514,13 @@ def _compete(left: Arm, right: Arm) -> bool:
 def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:
     """What a worker answered, as a line of the record; Failure where it is no measurement of that metric."""
     try:
-        return Sample(metric=metric.name, unit=metric.unit, better=metric.better, values=samples.values, detail=samples.detail, **more)  # type: ignore[arg-type]
+        return Sample(
+            metric=metric.name,
+            unit=metric.unit,
+            better=metric.better,
+            values=samples.values,
+            detail=samples.detail,
+            **more,
+        )  # type: ignore[arg-type]
     except ValueError as error:
         raise Failure("failed", f"{metric.name} gave no measurement: {one_line(error)}") from None

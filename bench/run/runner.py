@@ -88,7 +88,9 @@ class Runner:
         self.device = environment.resolve_device(self.config.device)
         self.gpu = self.gpu or gpu_for(self.device)
         self.results = usable_folder(self.config.results)
-        self.machine = environment.describe(self.device, installation=environment.installation(self.results))
+        self.machine = environment.describe(
+            self.device, installation=environment.installation(self.results)
+        )
         self.folder = self.results / self.machine.name / "records"
         for folder in (self.folder, *Files.folders(self.folder.parent)):
             inside(self.results, folder)
@@ -116,23 +118,37 @@ class Runner:
         lanes = self._lanes(tasks)
         accuracies = asked.accuracies(self._known)
         if self.abreast is None:
-            self.jobs = jobs_for(self.config, self.device, several=sum(map(_is_training, accuracies)) > 1)
+            self.jobs = jobs_for(
+                self.config, self.device, several=sum(map(_is_training, accuracies)) > 1
+            )
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
         for note in asked.notes:
             self.observer.note(note)
         self._agreed([lane.task for lane in trainings])
         expected = self._expected([lane.task for lane in [*lanes, *trainings]])
-        self.observer.planned(self.machine, self.folder.parent, [*tasks, *accuracies], [lane.task for lane in [*lanes, *trainings]])
+        self.observer.planned(
+            self.machine,
+            self.folder.parent,
+            [*tasks, *accuracies],
+            [lane.task for lane in [*lanes, *trainings]],
+        )
         if self.gpu is not None and (others := self.gpu.others(set())):
-            self.observer.warn(f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too")
+            self.observer.warn(
+                f"{len(others)} other processes use this GPU (pid {', '.join(map(str, others))}): speeds will be theirs too"
+            )
         # What the compiler keeps is the run's own, and in it each arm's: of two arms with one graph the second would
         # otherwise take no time to compile.
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=temporary.folder()) as self.cache:
             try:
                 self._claim([*tasks, *accuracies])
-                self._once(COUNTING, [lane for lane in lanes if lane.task.metrics[0].arm == "count"])
+                self._once(
+                    COUNTING, [lane for lane in lanes if lane.task.metrics[0].arm == "count"]
+                )
                 self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
-                self._once("largest batch", [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"])
+                self._once(
+                    "largest batch",
+                    [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"],
+                )
                 accuracies, trained = self._accuracies(asked)
             except KeyboardInterrupt:
                 raise Interrupted(self.ledger.rounds) from None
@@ -140,12 +156,16 @@ class Runner:
                 for lane in lanes:
                     lane.close()
         every = [*tasks, *accuracies, *along]
-        paths = list(dict.fromkeys(store.path_of(self.folder, task.arm, task.settings) for task in every))
+        paths = list(
+            dict.fromkeys(store.path_of(self.folder, task.arm, task.settings) for task in every)
+        )
         measured = len(lanes) - self.left + trained
         if measured and not self.left:
             self._account(expected, lanes, trained)
         existing = [path for path in paths if path.exists()]
-        return Outcome(self.folder, existing, measured, self.ledger, self.left, self.failures, self.partial)
+        return Outcome(
+            self.folder, existing, measured, self.ledger, self.left, self.failures, self.partial
+        )
 
     def _expected(self, tasks: list[Task]) -> float | None:
         """Seconds that the estimate gives, for the next one to be held against; None where that takes a model or a GPU."""
@@ -154,7 +174,9 @@ class Runner:
         if not tasks or self.device != "cpu" or not all(is_known(name) for name in named):
             return None
         known = of_machine(self.known.values(), self.machine.fingerprint)
-        return estimate(self.config, tasks, known, self.device, past_runs.read(self.folder.parent)).seconds
+        return estimate(
+            self.config, tasks, known, self.device, past_runs.read(self.folder.parent)
+        ).seconds
 
     def _account(self, expected: float | None, lanes: list[Lane], trained: int) -> None:
         """What this run took."""
@@ -217,16 +239,35 @@ class Runner:
             wanted = [one for one in task.metrics if not _never(mine, one)]
             if not wanted:
                 continue  # it will not be had
-            rounds = [Counter(run for run, _ in record_values.per_round(mine, one.name)) for one in wanted if Rounds.timed(one)]
+            rounds = [
+                Counter(run for run, _ in record_values.per_round(mine, one.name))
+                for one in wanted
+                if Rounds.timed(one)
+            ]
             if not rounds:
                 continue
             hopeless = {end.run for end in mine.ends if end.hopeless}
             every = set.intersection(*(set(one) for one in rounds))
-            had.append({run for run in every if run in hopeless or all(one[run] >= ROUNDS_FOR_INTERVAL for one in rounds)})
-            processes.append(Counter(run for run, _ in {(line.run, line.worker) for line in mine.rounds if line.run not in hopeless}))
+            had.append(
+                {
+                    run
+                    for run in every
+                    if run in hopeless or all(one[run] >= ROUNDS_FOR_INTERVAL for one in rounds)
+                }
+            )
+            processes.append(
+                Counter(
+                    run
+                    for run, _ in {
+                        (line.run, line.worker) for line in mine.rounds if line.run not in hopeless
+                    }
+                )
+            )
         common = set.intersection(*had) if had else {""}
         # Of a single process nobody knows how the next would be: another run brings at least one more.
-        return bool(common) and all(not one or sum(one[run] for run in common) >= FEWEST for one in processes)
+        return bool(common) and all(
+            not one or sum(one[run] for run in common) >= FEWEST for one in processes
+        )
 
     def _lane(self, task: Task) -> Lane | None:
         """What is still to be done of a task, or None where all of it is finished."""
@@ -234,7 +275,9 @@ class Runner:
         if mine is None or self.config.force:
             return self._new_lane(task, fresh=self.config.force)
         runs = {run.run: run for run in mine.runs}
-        finished = {name for end in mine.ends if self._settles(end, runs[end.run]) for name in end.metrics}
+        finished = {
+            name for end in mine.ends if self._settles(end, runs[end.run]) for name in end.metrics
+        }
         kept = tuple(metric for metric in task.metrics if metric.name not in finished)
         return self._new_lane(with_metrics(task, kept), earlier=mine) if kept else None
 
@@ -242,7 +285,11 @@ class Runner:
         """Say in the records of finished arms that only studies wanted so far that somebody asks for them now."""
         for task in tasks if not self.studies else ():
             mine = self._found(task)
-            if mine is not None and all(run.studies for run in mine.runs) and self._lane(task) is None:
+            if (
+                mine is not None
+                and all(run.studies for run in mine.runs)
+                and self._lane(task) is None
+            ):
                 self._start(self._new_lane(task))
 
     def _found(self, task: Task) -> Record | None:
@@ -256,11 +303,16 @@ class Runner:
 
         What could not be read or run is tried again by another version, or once a GPU tells more than it did in that run.
         """
-        if end.status == "unsupported" and (run.version, *_readings(run.setup)) != (self.version, *_readings(self.around)):
+        if end.status == "unsupported" and (run.version, *_readings(run.setup)) != (
+            self.version,
+            *_readings(self.around),
+        ):
             return False
         target = self.config.target_ci
         narrower = target is not None and (end.target_ci is None or target < end.target_ci)
-        more_time = self.config.time_budget is None or (end.time_budget is not None and self.config.time_budget > end.time_budget)
+        more_time = self.config.time_budget is None or (
+            end.time_budget is not None and self.config.time_budget > end.time_budget
+        )
         return end.status in FINAL and not narrower and not (end.short and more_time)
 
     def _new_lane(self, task: Task, *, earlier: Record | None = None, fresh: bool = False) -> Lane:
@@ -276,7 +328,10 @@ class Runner:
         if not lanes:
             return
         speeds = [task for task in tasks if _is_timed(task.arm)]
-        several = self.config.slice is None and len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
+        several = (
+            self.config.slice is None
+            and len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
+        )
         if self.config.slice is not None and len(lanes) > self.config.slice:
             self.left = len(lanes) - self.config.slice
             lanes = lanes[: self.config.slice]
@@ -285,7 +340,12 @@ class Runner:
         companions = [self._new_lane(task) for task in along if task.arm not in open_arms]
         budget = self.config.time_budget
         try:
-            short = self._in_groups(lanes, companions, "choose" if several else "measure", budget and budget * (CHOOSING if several else 1))
+            short = self._in_groups(
+                lanes,
+                companions,
+                "choose" if several else "measure",
+                budget and budget * (CHOOSING if several else 1),
+            )
             if several:
                 best = best_policies([lane for lane in lanes if lane.status is None])
                 for lane in [*best, *companions]:
@@ -297,7 +357,9 @@ class Runner:
             for lane in [*lanes, *companions]:
                 lane.close()
 
-    def _in_groups(self, lanes: list[Lane], companions: list[Lane], phase: Phase, budget: float | None) -> set[int]:
+    def _in_groups(
+        self, lanes: list[Lane], companions: list[Lane], phase: Phase, budget: float | None
+    ) -> set[int]:
         """Rounds over all lanes, in as many groups as memory needs, each with the reference; returns which fell short."""
         if not lanes:  # none of those that were to be chosen from is left
             return set()
@@ -333,7 +395,9 @@ class Runner:
         for task in speeds:
             if task.arm in open_arms:
                 continue
-            pair = (everybody or task.arm.model == reference) and any(comparable(task.arm, arm) for arm in open_arms)
+            pair = (everybody or task.arm.model == reference) and any(
+                comparable(task.arm, arm) for arm in open_arms
+            )
             if pair or (several and any(task.arm.model == arm.model for arm in open_arms)):
                 found.append(self._new_lane(with_role(task, "reference")))
         return found
@@ -381,7 +445,9 @@ class Runner:
         """Evaluate and train what can be named, and then what can be named after that; returns all, and how many were done."""
         had: set[arms.Arm] = set()
         done = 0
-        while not self._late() and (new := [task for task in asked.accuracies(self._known) if task.arm not in had]):
+        while not self._late() and (
+            new := [task for task in asked.accuracies(self._known) if task.arm not in had]
+        ):
             had |= {task.arm for task in new}
             lanes = [lane for task in new if (lane := self._lane(task))]
             if done:  # the first ones were agreed upon before anything was measured
@@ -395,8 +461,12 @@ class Runner:
                 self._once(TOP1, rest, 1 if self.abreast else self.jobs)
             elif rest:
                 self._elsewhere(spread, rest)
-        if (waiting := asked.others(self._known)) and (self.config.lr_search or self.config.equalise == "seconds"):
-            self.observer.note(f"{waiting} arms of other shards are open; what depends on them is measured by this command later")
+        if (waiting := asked.others(self._known)) and (
+            self.config.lr_search or self.config.equalise == "seconds"
+        ):
+            self.observer.note(
+                f"{waiting} arms of other shards are open; what depends on them is measured by this command later"
+            )
         return [task for task in asked.accuracies(self._known) if task.arm in had], done
 
     def _known(self, task: Task) -> float | None:
@@ -416,11 +486,15 @@ class Runner:
         values = list(record_values.per_round(found, name).values())
         return statistics.median(values) if values else None
 
-    def _elsewhere(self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]) -> None:
+    def _elsewhere(
+        self, spread: Callable[[RunConfig, list[str]], Iterator[Arrived]], lanes: list[Lane]
+    ) -> None:
         """Accuracy arms by a launcher; their records are written where they are measured."""
         before = self.now()
         names = {arms.key_of(lane.task.arm, lane.task.settings): lane.arm.model for lane in lanes}
-        self.observer.step(TOP1, f"{len(lanes)} arms handed to {self.config.launcher}", 0, len(lanes), None)
+        self.observer.step(
+            TOP1, f"{len(lanes)} arms handed to {self.config.launcher}", 0, len(lanes), None
+        )
         for number, one in enumerate(spread(self.config, list(names))):
             if one.refused:
                 raise UsageError(one.refused)
@@ -435,7 +509,9 @@ class Runner:
 
     def _agreed(self, tasks: list[Task]) -> None:
         """UsageError where trainings would take long and nobody said yes."""
-        if self.config.yes or not any(isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks):
+        if self.config.yes or not any(
+            isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks
+        ):
             return
         expected = hours(tasks, REACHED * matmul_rate(self.device), self.config.data)
         kind = "GPU" if self.gpu is not None else "device"
@@ -467,7 +543,9 @@ class Runner:
                 if self._late():
                     self.left += 1
                     return
-                if self.abreast is not None and not self.abreast.take(arms.key_of(lane.task.arm, lane.task.settings)):
+                if self.abreast is not None and not self.abreast.take(
+                    arms.key_of(lane.task.arm, lane.task.settings)
+                ):
                     return
                 heard("")
                 if self._open(lane):
@@ -506,7 +584,9 @@ class Runner:
             sidecar = write_arrays(path, self.run_id, arrays) if arrays else None
             lane.write(RoundLine(run=self.run_id, round=1, samples=samples, arrays=sidecar))
             self.ledger.rounds += 1
-            Files(self.folder.parent, path.stem).checkpoint.unlink(missing_ok=True)  # the record stands now
+            Files(self.folder.parent, path.stem).checkpoint.unlink(
+                missing_ok=True
+            )  # the record stands now
         self._end_apart(lane, [sample.metric for sample in samples], failed)
 
     def _end_apart(self, lane: Lane, measured: list[str], failed: dict[str, Failure]) -> None:
@@ -549,7 +629,10 @@ class Runner:
 
     def _job(self, lane: Lane) -> Job:
         """What a new process of a lane is told."""
-        path, checkpoint = store.path_of(self.folder, lane.task.arm, lane.task.settings), self.config.checkpoint
+        path, checkpoint = (
+            store.path_of(self.folder, lane.task.arm, lane.task.settings),
+            self.config.checkpoint,
+        )
         beside = self.jobs if isinstance(lane.arm, AccuracyArm) else 1
         return Job(
             arm=lane.arm,
@@ -557,14 +640,23 @@ class Runner:
             seed=lane.task.seed,
             threads=max(1, environment.cores() // beside),
             timeout=self.config.timeout,
-            memory=None if self.config.worker_memory is None else int(self.config.worker_memory * 1e9),
-            cache=os.path.join(self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem),
+            memory=None
+            if self.config.worker_memory is None
+            else int(self.config.worker_memory * 1e9),
+            cache=os.path.join(
+                self.cache, f"{path.stem}-{lane.process}" if lane.cold else path.stem
+            ),
             folder=str(self.folder.parent),
             stem=path.stem,
             fresh=lane.fresh,
             data=self.config.data,
             beside=beside,
-            chosen=Chosen(str(checkpoint) if checkpoint else None, self.config.checkpoint_key, self.config.view, self.config.spread),
+            chosen=Chosen(
+                str(checkpoint) if checkpoint else None,
+                self.config.checkpoint_key,
+                self.config.view,
+                self.config.spread,
+            ),
         )
 
     def _start(self, lane: Lane) -> None:
@@ -602,12 +694,20 @@ class Runner:
         """One metric of an arm cannot be had here: that is its end, and the arm's other metrics go on."""
         if failure.usage:
             raise UsageError(failure.error)
-        lane.write(EndLine(run=self.run_id, status=failure.status, metrics=[metric], error=failure.error))
+        lane.write(
+            EndLine(run=self.run_id, status=failure.status, metrics=[metric], error=failure.error)
+        )
         self.partial[f"{label(lane.arm)} {metric}"] = f"{failure.status}: {failure.error}"
         self.observer.failed(lane.arm, Failure(failure.status, f"{metric}: {failure.error}"))
 
     def _end(
-        self, lane: Lane, status: schema.Status, *, error: str | None = None, short: bool = False, metrics: list[str] | None = None
+        self,
+        lane: Lane,
+        status: schema.Status,
+        *,
+        error: str | None = None,
+        short: bool = False,
+        metrics: list[str] | None = None,
     ) -> None:
         """The end line of a lane's metrics, all of them unless named; the first one of a lane stands."""
         if lane.status is not None:
@@ -641,7 +741,11 @@ class Progress:
         """An arm is so far."""
         self.words[arm] = text
         self.observer.step(
-            self.name, " · ".join(f"{one} {said}".rstrip() for one, said in list(self.words.items())), self.finished, self.total, None
+            self.name,
+            " · ".join(f"{one} {said}".rstrip() for one, said in list(self.words.items())),
+            self.finished,
+            self.total,
+            None,
         )
 
     def done(self, arm: str) -> None:
@@ -708,7 +812,9 @@ def take(lane: Lane, metric: Metric, heard: Callable[[str], None]) -> Samples:
         last[0] = text
         heard(text)
 
-    return lane.worker.take(Window(metric.name, window_of(lane.task, metric)), hear, lambda: heard(last[0]))
+    return lane.worker.take(
+        Window(metric.name, window_of(lane.task, metric)), hear, lambda: heard(last[0])
+    )
 
 
 def usable_folder(path: Path) -> Path:
@@ -719,7 +825,11 @@ def usable_folder(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"--results: {path} is a file or lies below one; a folder is needed, such as results") from None
+        raise UsageError(
+            f"--results: {path} is a file or lies below one; a folder is needed, such as results"
+        ) from None
     except OSError as error:
-        raise UsageError(f"--results: {path} cannot be written to ({error.strerror}); give a folder that can") from None
+        raise UsageError(
+            f"--results: {path} cannot be written to ({error.strerror}); give a folder that can"
+        ) from None
     return path

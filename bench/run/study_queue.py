@@ -105,7 +105,9 @@ class Queue:
             if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
                 left.append(entry)
                 return
-            self.observer.note(f"\nqueue {number}/{len(entries)}: {entry.need.what}, for {', '.join(entry.studies)}")
+            self.observer.note(
+                f"\nqueue {number}/{len(entries)}: {entry.need.what}, for {', '.join(entry.studies)}"
+            )
             runner = self._runner(entry)
             runner.until, runner.abreast = None if until is None else until - LEAST_S, abreast
             try:
@@ -114,23 +116,35 @@ class Queue:
             finally:
                 self.rounds += runner.ledger.rounds
 
-        jobs = jobs_for(RunConfig(data=self.data, device=self.device, jobs=self.jobs), self._device, several=True)
+        jobs = jobs_for(
+            RunConfig(data=self.data, device=self.device, jobs=self.jobs),
+            self._device,
+            several=True,
+        )
         # Nothing is timed while a training goes on: stretches of timed entries and of trainings take turns.
         for trains, stretch in groupby(enumerate(entries, start=1), lambda pair: pair[1].trains):
             pool = Abreast(jobs) if trains else None
             try:
-                (pool or Abreast()).run(partial(piece, number, entry, pool) for number, entry in stretch)
+                (pool or Abreast()).run(
+                    partial(piece, number, entry, pool) for number, entry in stretch
+                )
             except KeyboardInterrupt:
                 raise Interrupted(self.rounds) from None
         return left
 
     def _scale(self, study: Study, seeds: int | None) -> Scale | None:
         """Return the scale that a study is asked at, with so many seeds where they are given; None where it trains nothing."""
-        return scale_of(self.data, seeds, self.scale, self._device.partition(":")[0]) if study.trains else None
+        return (
+            scale_of(self.data, seeds, self.scale, self._device.partition(":")[0])
+            if study.trains
+            else None
+        )
 
     @cached_property
     def _device(self) -> str:
-        return machine.resolve_device(RunConfig(device=self.device).device)  # which refuses what is none
+        return machine.resolve_device(
+            RunConfig(device=self.device).device
+        )  # which refuses what is none
 
     @cached_property
     def _machine(self) -> Machine:
@@ -143,17 +157,26 @@ class Queue:
 
     def _config(self, entry: Entry) -> RunConfig:
         settings = {"seed": self.seed, **entry.need.settings}
-        return RunConfig(**settings, results=self.results, device=self.device, yes=True, force=self.force)
+        return RunConfig(
+            **settings, results=self.results, device=self.device, yes=True, force=self.force
+        )
 
     def _runner(self, entry: Entry) -> Runner:
         return Runner(
-            self._config(entry), self.observer, self.open_worker, now=self.now, studies=entry.studies, again=self.again and not entry.trains
+            self._config(entry),
+            self.observer,
+            self.open_worker,
+            now=self.now,
+            studies=entry.studies,
+            again=self.again and not entry.trains,
         )
 
     def _expect(self, entry: Entry, known: list[Record], rate: float, costs: list[Cost]) -> None:
         """What is open of an entry costs so much, by this machine's records where there are some."""
         config = self._config(entry)
-        tasks = entry.tasks if entry.trains else plan.make(config, device=self._device).tasks  # timed arms meet all together
+        tasks = (
+            entry.tasks if entry.trains else plan.make(config, device=self._device).tasks
+        )  # timed arms meet all together
         entry.cost = found = estimate(config, tasks, known, self._device, costs, rate)
         # The trainings after a search have the length of its trials.
         each = found.training_seconds / max(1, found.trainings)

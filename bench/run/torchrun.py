@@ -30,10 +30,14 @@ PRESENT = ()
 """Passed instead of a job, to learn whether all are still there."""
 
 
-def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int]) -> int:
+def run_together(
+    config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int]
+) -> int:
     """What `bench run` does under `torchrun`: the leader measures, the others do as they are told; returns the exit code."""
     if config.metrics != ("top1",):
-        raise UsageError("--metrics: under torchrun models are trained together; give --metrics top1 and time them in a run of their own")
+        raise UsageError(
+            "--metrics: under torchrun models are trained together; give --metrics top1 and time them in a run of their own"
+        )
     process_settings.waiting()
     process_settings.fix(max(1, machine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     world, device = join(machine.resolve_device(config.device))
@@ -43,7 +47,12 @@ def run_together(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job]
         leave()
 
 
-def _lead(config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int], world: World, device: str) -> int:
+def _lead(
+    config: RunConfig,
+    measure: Callable[[RunConfig, Callable[[Job], Worker]], int],
+    world: World,
+    device: str,
+) -> int:
     def open_worker(job: Job) -> Worker:
         """Trainings are everybody's; weights and baselines are evaluated by the leader's own worker."""
         trains = isinstance(job.arm, AccuracyArm) and job.arm.recipe is not None
@@ -82,7 +91,16 @@ def _do(job: Job, world: World, device: str, tell: Callable[[str], None]) -> Sam
     """One arm, together with the others."""
     assert isinstance(job.arm, AccuracyArm)
     where, build = torch.device(device), builder(job)
-    found = train(job.arm, job, build=build, device=where, seed=job.seed, workers=job.threads, tell=tell, world=world)
+    found = train(
+        job.arm,
+        job,
+        build=build,
+        device=where,
+        seed=job.seed,
+        workers=job.threads,
+        tell=tell,
+        world=world,
+    )
     return Samples(found.values, found.detail, found.arrays)
 
 
@@ -96,7 +114,12 @@ class Together:
     def ready(self) -> dict[str, Any]:
         return {}
 
-    def take(self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = lambda: None) -> Samples:
+    def take(
+        self,
+        window: Window,
+        heard: Callable[[str], None],
+        glance: Callable[[], None] = lambda: None,
+    ) -> Samples:
         _together(self.world, self.job)
         try:
             with redirect_stdout(io.StringIO()):

@@ -39,7 +39,9 @@ class Estimate:
     @property
     def relative(self) -> float | None:
         """Half the interval as a share of the value."""
-        return None if self.half_width is None or not self.value else self.half_width / abs(self.value)
+        return (
+            None if self.half_width is None or not self.value else self.half_width / abs(self.value)
+        )
 
     def times(self, factor: float) -> Estimate:
         """In another unit."""
@@ -111,7 +113,10 @@ def of_calls(windows: Sequence[Sequence[float]], share: float) -> float | None:
     medians = [statistics.median(window) for window in windows if window]
     if not medians or min(medians) <= 0:
         return None
-    found = percentile([value / statistics.median(window) for window in windows if window for value in window], share)
+    found = percentile(
+        [value / statistics.median(window) for window in windows if window for value in window],
+        share,
+    )
     return None if found is None else statistics.median(medians) * found
 
 
@@ -161,9 +166,16 @@ def proportion(correct: int, images: int) -> Estimate:
     """Share of right answers with Wilson's 95 % binomial interval: the uncertainty of the test images alone."""
     share, z = correct / images, 1.959963984540054
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    half = (
+        z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    )
     # At either end the bound is the end itself, which rounding would miss.
-    return Estimate(share, 0.0 if correct == 0 else middle - half, 1.0 if correct == images else middle + half, images)
+    return Estimate(
+        share,
+        0.0 if correct == 0 else middle - half,
+        1.0 if correct == images else middle + half,
+        images,
+    )
 
 
 @dataclass(frozen=True)
@@ -183,12 +195,17 @@ class Effect:
     def estimate(self) -> Estimate:
         """With Student's 95 % interval."""
         half = student(self.freedom) * self.error
-        return Estimate(self.value, self.value - half, self.value + half, self.n, self.freedom, self.processes)
+        return Estimate(
+            self.value, self.value - half, self.value + half, self.n, self.freedom, self.processes
+        )
 
     @property
     def as_ratio(self) -> Estimate:
         """The ratio that this is the logarithm of, with the same interval."""
-        low, value, high = (math.exp(min(bound, 700.0)) for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0))
+        low, value, high = (
+            math.exp(min(bound, 700.0))
+            for bound in (self.estimate.low or 0.0, self.value, self.estimate.high or 0.0)
+        )
         return Estimate(value, low, high, self.n, self.freedom, self.processes)
 
     def half_width(self, level: float) -> float:
@@ -198,7 +215,10 @@ class Effect:
     def as_ratio_at(self, level: float) -> Estimate:
         """As `as_ratio`, with an interval that misses the truth with this probability."""
         half = self.half_width(level)
-        low, value, high = (math.exp(max(-700.0, min(end, 700.0))) for end in (self.value - half, self.value, self.value + half))
+        low, value, high = (
+            math.exp(max(-700.0, min(end, 700.0)))
+            for end in (self.value - half, self.value, self.value + half)
+        )
         return Estimate(value, low, high, self.n, self.freedom, self.processes)
 
     def p(self, against: float) -> float:
@@ -222,7 +242,12 @@ def mean_effect(values: Sequence[float]) -> Effect | None:
     """The mean of independent values; None below two."""
     if len(values) < 2:
         return None
-    return Effect(statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1, len(values))
+    return Effect(
+        statistics.fmean(values),
+        statistics.stdev(values) / math.sqrt(len(values)),
+        len(values) - 1,
+        len(values),
+    )
 
 
 def difference(left: Sequence[float], right: Sequence[float]) -> Effect | None:
@@ -239,9 +264,16 @@ def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
     """
     if not cells or any(len(values) < 2 for _, values in cells):
         return None
-    parts = [(weight**2 * statistics.variance(values) / len(values), len(values) - 1) for weight, values in cells]
+    parts = [
+        (weight**2 * statistics.variance(values) / len(values), len(values) - 1)
+        for weight, values in cells
+    ]
     variance = sum(part for part, _ in parts)
-    freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
+    freedom = (
+        variance**2 / sum(part**2 / free for part, free in parts)
+        if variance
+        else sum(free for _, free in parts)
+    )
     value = sum(weight * statistics.fmean(values) for weight, values in cells)
     return Effect(value, math.sqrt(variance), freedom, sum(len(values) for _, values in cells))
 
@@ -250,8 +282,16 @@ def less(left: Effect, right: Effect) -> Effect:
     """The difference of two effects that have nothing in common. Degrees of freedom by Satterthwaite (1946)."""
     parts = [(one.error**2, one.freedom) for one in (left, right)]
     variance = sum(part for part, _ in parts)
-    freedom = variance**2 / sum(part**2 / free for part, free in parts) if variance else sum(free for _, free in parts)
-    fewest = None if left.processes is None or right.processes is None else min(left.processes, right.processes)
+    freedom = (
+        variance**2 / sum(part**2 / free for part, free in parts)
+        if variance
+        else sum(free for _, free in parts)
+    )
+    fewest = (
+        None
+        if left.processes is None or right.processes is None
+        else min(left.processes, right.processes)
+    )
     return Effect(left.value - right.value, math.sqrt(variance), freedom, left.n + right.n, fewest)
 
 

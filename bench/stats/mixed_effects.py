@@ -39,11 +39,17 @@ OF_MEDIANS = math.pi / 2
 
 def fewest(sides: Sequence[Side]) -> int:
     """The number of processes on the side that had the fewest; 0 where it is not known for some round."""
-    return min((len(set(processes)) if None not in processes else 0 for _, processes in sides), default=0)
+    return min(
+        (len(set(processes)) if None not in processes else 0 for _, processes in sides), default=0
+    )
 
 
-@lru_cache(maxsize=65536)  # a report asks for the same ratio in its tables, its figures and its studies
-def mean_over(values: tuple[float, ...], sides: tuple[Side, ...], noise: float = 1.0) -> Effect | None:
+@lru_cache(
+    maxsize=65536
+)  # a report asks for the same ratio in its tables, its figures and its studies
+def mean_over(
+    values: tuple[float, ...], sides: tuple[Side, ...], noise: float = 1.0
+) -> Effect | None:
     """The mean of one value per round; None below six rounds or with fewer than two processes on a side.
 
     `noise`: how much more than for a mean the rounds' own noise counts (`OF_MEDIANS`).
@@ -54,7 +60,11 @@ def mean_over(values: tuple[float, ...], sides: tuple[Side, ...], noise: float =
     mean, between, within = layout.split(_drawn_in(values, layout))
     n, r = len(values), layout.share
     least = min(noise / n, r) * between
-    variance = max(r * between + (noise / n - r) * within, least) if within is not None else max(r, noise / n) * between
+    variance = (
+        max(r * between + (noise / n - r) * within, least)
+        if within is not None
+        else max(r, noise / n) * between
+    )
     if variance < EXACT:
         return Effect(round(mean, 12), 0.0, layout.freedom, n, fewest(sides))
     return Effect(mean, math.sqrt(variance), layout.freedom, n, fewest(sides))
@@ -123,7 +133,12 @@ def _layout(sides: tuple[Side, ...]) -> _Layout:
     if not len(sizes):
         return _Layout(axes, 1.0, 1.0, n - 1)
     of_mean = float((design.mean(axis=0) ** 2).sum())
-    return _Layout(axes, of_mean / float(sizes.mean()), float(sizes.sum() ** 2 / (sizes**2).sum()), n - 1 - len(sizes))
+    return _Layout(
+        axes,
+        of_mean / float(sizes.mean()),
+        float(sizes.sum() ** 2 / (sizes**2).sum()),
+        n - 1 - len(sizes),
+    )
 
 
 def _drawn_in(values: tuple[float, ...], layout: _Layout) -> Any:

@@ -38,7 +38,9 @@ def effect_of(parts: Sequence[tuple[float, Rounds[K]]]) -> Effect | None:
     """
     logs, sides = _logs(parts)
     found = mean_over(logs, sides) if logs else None
-    return found and replace(found, runs=len({key[0] for key in _common(parts) if isinstance(key, tuple)}) or 1)
+    return found and replace(
+        found, runs=len({key[0] for key in _common(parts) if isinstance(key, tuple)}) or 1
+    )
 
 
 def sum_of(parts: Sequence[tuple[float, Rounds[K]]]) -> float | None:
@@ -72,7 +74,10 @@ def level(values: Rounds[K]) -> Estimate:
     effect = mean_over(logs, sides, OF_MEDIANS)
     if effect is None:
         return Estimate(found, n=n)
-    return replace(Effect(math.log(found), effect.error, effect.freedom, n, effect.processes).as_ratio, value=found)
+    return replace(
+        Effect(math.log(found), effect.error, effect.freedom, n, effect.processes).as_ratio,
+        value=found,
+    )
 
 
 def _common(parts: Sequence[tuple[float, Rounds[K]]]) -> list[Any]:
@@ -84,4 +89,6 @@ def _logs(parts: Sequence[tuple[float, Rounds[K]]]) -> tuple[tuple[float, ...], 
     """The weighted sum of logarithms in every common round, and the process of each part in it (None: not known)."""
     keys = _common(parts)
     logs = tuple(sum(weight * math.log(one[key]) for weight, one in parts) for key in keys)
-    return logs, tuple((weight, tuple(getattr(one[key], "process", None) for key in keys)) for weight, one in parts)
+    return logs, tuple(
+        (weight, tuple(getattr(one[key], "process", None) for key in keys)) for weight, one in parts
+    )

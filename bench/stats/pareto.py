@@ -41,7 +41,10 @@ class Candidate:
 
 def front(points: Sequence[tuple[float, float]], *, higher: bool) -> list[int]:
     """Places of the points that no other one beats, from the cheapest on. `higher`: the first number is better when larger."""
-    ordered = sorted(range(len(points)), key=lambda at: (-points[at][0] if higher else points[at][0], -points[at][1]))
+    ordered = sorted(
+        range(len(points)),
+        key=lambda at: (-points[at][0] if higher else points[at][0], -points[at][1]),
+    )
     found: list[int] = []
     for at in ordered:
         if not found or points[at][1] > points[found[-1]][1]:
@@ -61,7 +64,9 @@ def probabilities(candidates: Sequence[Candidate], *, higher: bool) -> list[floa
     order = np.lexsort((-scores, -costs if higher else costs), axis=1)
     ordered = np.take_along_axis(scores, order, axis=1)
     before = np.maximum.accumulate(ordered, axis=1)
-    beats = np.concatenate([np.ones((DRAWS, 1), dtype=bool), ordered[:, 1:] > before[:, :-1]], axis=1)
+    beats = np.concatenate(
+        [np.ones((DRAWS, 1), dtype=bool), ordered[:, 1:] > before[:, :-1]], axis=1
+    )
     on = np.zeros_like(beats)
     np.put_along_axis(on, order, beats, axis=1)
     return [float(share) for share in on.mean(axis=0)]
@@ -82,7 +87,9 @@ def _costs(candidates: Sequence[Candidate], random: np.random.Generator) -> Draw
             ratio = effect_of([(1.0, one.rounds), (-1.0, base.rounds)])
             if ratio is None:
                 return None
-            found[:, place] = base.cost.value * np.exp(ratio.value + ratio.error * random.standard_t(ratio.freedom, DRAWS))
+            found[:, place] = base.cost.value * np.exp(
+                ratio.value + ratio.error * random.standard_t(ratio.freedom, DRAWS)
+            )
         elif one.cost.low is None:
             return None
         else:

@@ -91,7 +91,9 @@ def name_of(scale: Scale, cell: Cell) -> str:
 
 def needs(scale: Scale) -> list[Need]:
     """Every cell, seed by seed: a seed of all cells is a balanced design of its own."""
-    return scale.trained("the skeleton's factorial", [name_of(scale, cell) for cell in CELLS], seeds=scale.replicates)
+    return scale.trained(
+        "the skeleton's factorial", [name_of(scale, cell) for cell in CELLS], seeds=scale.replicates
+    )
 
 
 def effect(evidence: Evidence, scale: Scale, weights: dict[str, dict[str, float]]) -> Effect | None:

@@ -13,7 +13,13 @@ from bench.plugins import Need
 
 
 def timed(
-    what: str, models: Iterable[str], device: str, *, metrics: tuple[str, ...] = ("throughput",), worth: float = 3.0, **more: Any
+    what: str,
+    models: Iterable[str],
+    device: str,
+    *,
+    metrics: tuple[str, ...] = ("throughput",),
+    worth: float = 3.0,
+    **more: Any,
 ) -> Need:
     """All arms in one interleaved run, under the device's plain policy and at its usual batch unless said otherwise."""
     settings: dict[str, Any] = {
@@ -27,11 +33,20 @@ def timed(
     return Need(what=what, settings=settings | more, worth=worth)
 
 
-ONE_PROCESS = "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
+ONE_PROCESS = (
+    "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
+)
 
 
 def ratio(
-    evidence: Evidence, what: str, left: Speed, right: Speed, region: tuple[float, float], *, metric: str = "throughput", **more: Any
+    evidence: Evidence,
+    what: str,
+    left: Speed,
+    right: Speed,
+    region: tuple[float, float],
+    *,
+    metric: str = "throughput",
+    **more: Any,
 ) -> Finding:
     """Of two arms, paired by rounds."""
     return combined(evidence, what, {left: 1.0, right: -1.0}, region, metric=metric, **more)
@@ -51,8 +66,21 @@ def combined(
     """Of any number of arms: a weighted sum of the logarithms of their speeds, `less` a number that is known exactly."""
     effect, value = evidence.contrast(parts, metric), evidence.value(parts, metric)
     if effect is not None:
-        return Finding(what=what, unit=unit, region=region, effect=replace(effect, value=effect.value - less), **more)
+        return Finding(
+            what=what,
+            unit=unit,
+            region=region,
+            effect=replace(effect, value=effect.value - less),
+            **more,
+        )
     if value is None:
         return Finding(what=what, unit=unit, region=region, effect=None, **more)
     more["note"] = "; ".join(text for text in (more.get("note", ""), ONE_PROCESS) if text)
-    return Finding(what=what, unit=unit, region=region, effect=None, value=math.exp(value - less) if unit == "×" else value - less, **more)
+    return Finding(
+        what=what,
+        unit=unit,
+        region=region,
+        effect=None,
+        value=math.exp(value - less) if unit == "×" else value - less,
+        **more,
+    )

@@ -23,8 +23,13 @@ def compared(
     **more: Any,
 ) -> Finding:
     """Top-1 of `left` less that of `right`, each under its recipe (the scale's usual one unless given)."""
-    sides = [evidence.top1(model, scale.data, recipe or scale.recipe) for model, recipe in zip((left, right), recipes, strict=True)]
-    return Finding(what=what, unit="points", region=region, effect=difference(*sides), of="trainings", **more)
+    sides = [
+        evidence.top1(model, scale.data, recipe or scale.recipe)
+        for model, recipe in zip((left, right), recipes, strict=True)
+    ]
+    return Finding(
+        what=what, unit="points", region=region, effect=difference(*sides), of="trainings", **more
+    )
 
 
 def published(scale: Scale, values: Mapping[str, str]) -> str:

@@ -34,14 +34,28 @@ def train(
     if files is not None and job is not None and job.fresh and world.leads:
         files.forget()
     trained = train_and_evaluate(
-        arm, data=images_of(arm, job), build=build, device=device, seed=seed, workers=workers, files=files, world=world, tell=tell
+        arm,
+        data=images_of(arm, job),
+        build=build,
+        device=device,
+        seed=seed,
+        workers=workers,
+        files=files,
+        world=world,
+        tell=tell,
     )
-    shared = {"beside": job.beside, "threads": job.threads} if job is not None and job.beside > 1 else {}
+    shared = (
+        {"beside": job.beside, "threads": job.threads} if job is not None and job.beside > 1 else {}
+    )
     return reading(trained.result, trained.detail | shared, **asdict(trained.curve))
 
 
 def reading(result: Result, detail: dict[str, object], **arrays: object) -> Reading:
     """One value with its counts; which images were right goes beside the record."""
-    counts = {"correct": int(result.first.sum()), "images": len(result.first), "top5_correct": int(result.among_five.sum())}
+    counts = {
+        "correct": int(result.first.sum()),
+        "images": len(result.first),
+        "top5_correct": int(result.among_five.sum()),
+    }
     kept = {"correct": result.first.numpy(), "top5_correct": result.among_five.numpy()}
     return Reading([counts["correct"] / counts["images"]], counts | detail, kept | arrays)

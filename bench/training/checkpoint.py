@@ -40,7 +40,9 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         try:
             save_file(mine, temporary, metadata={STATE: json.dumps(says)})
         except SafetensorError as error:
-            if number := re.search(r"os error (\d+)", str(error)):  # the library's own error has no errno
+            if number := re.search(
+                r"os error (\d+)", str(error)
+            ):  # the library's own error has no errno
                 raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
             raise
 
@@ -49,11 +51,16 @@ def checksum(tensors: dict[str, Tensor]) -> str:
     """Eight hex digits over names and bytes of tensors."""
     found = 0
     for name in sorted(tensors):
-        found = zlib.crc32(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
+        found = zlib.crc32(
+            tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data,
+            zlib.crc32(name.encode(), found),
+        )
     return f"{found:08x}"
 
 
-def load(path: Path, *, remedy: str = "move it away to start anew") -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(
+    path: Path, *, remedy: str = "move it away to start anew"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and state of a safetensors file; UsageError with the remedy where it is damaged or of another format."""
     tensors, state = _opened(path, remedy, tensors=True)
     if state.get(CHECKSUM) not in (None, checksum(tensors)):
@@ -78,7 +85,9 @@ def _opened(path: Path, remedy: str, *, tensors: bool) -> tuple[dict[str, Tensor
     if not isinstance(state, dict):
         raise UsageError(f"{path}: what it says of itself is no object; {remedy}")
     if state and state.get("format") != FORMAT:
-        raise UsageError(f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; {remedy}")
+        raise UsageError(
+            f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; {remedy}"
+        )
     return found, state
 
 
@@ -92,18 +101,25 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
                 tensors[f"{number}.{name}"] = value
             else:
                 plain[f"{number}.{name}"] = value
-    groups = [{name: value for name, value in group.items() if _is_plain(value)} for group in content["param_groups"]]
+    groups = [
+        {name: value for name, value in group.items() if _is_plain(value)}
+        for group in content["param_groups"]
+    ]
     return tensors, {"plain": plain, "groups": groups}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]
+) -> None:
     """Put back what `optimizer_state` gave."""
     present = optimizer.state_dict()
     by_number: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *state["plain"].items()]:
         number, _, name = key.partition(".")
         by_number.setdefault(int(number), {})[name] = value
-    groups = [group | saved for group, saved in zip(present["param_groups"], state["groups"], strict=True)]
+    groups = [
+        group | saved for group, saved in zip(present["param_groups"], state["groups"], strict=True)
+    ]
     for group in groups:  # JSON knows no tuples
         group.update({name: tuple(value) for name, value in group.items() if name == "betas"})
     optimizer.load_state_dict({"state": by_number, "param_groups": groups})

@@ -73,7 +73,13 @@ class Result:
 
 def view_of(recipe: Recipe, splits: Splits, size: int) -> View:
     """The recipe's own way of showing images."""
-    return View(size=size, crop=recipe.eval_crop, interpolation=recipe.eval_interpolation, mean=splits.mean, std=splits.std)
+    return View(
+        size=size,
+        crop=recipe.eval_crop,
+        interpolation=recipe.eval_interpolation,
+        mean=splits.mean,
+        std=splits.std,
+    )
 
 
 class Once(Dataset[tuple[Tensor, int]]):
@@ -97,18 +103,24 @@ class Once(Dataset[tuple[Tensor, int]]):
         try:
             return self.transform(picture), 0
         except Exception as error:
-            raise Unread(f"{self.pictures.name(at)} cannot be resized ({type(error).__name__}: {one_line(error)})") from error
+            raise Unread(
+                f"{self.pictures.name(at)} cannot be resized ({type(error).__name__}: {one_line(error)})"
+            ) from error
 
 
 def shown(split: Split, view: View) -> Iterator[Tensor]:
     """Images from memory as a model takes them, in batches: of 256 at 32 pixels, larger ones in smaller batches."""
     scaled = round(view.size / view.crop)
     if split.images.shape[-1] != scaled and view.interpolation not in IN_MEMORY:
-        raise UsageError(f"--interpolation: images held in memory are resized {' or '.join(IN_MEMORY)}, not {view.interpolation}")
+        raise UsageError(
+            f"--interpolation: images held in memory are resized {' or '.join(IN_MEMORY)}, not {view.interpolation}"
+        )
     for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
         values = resized(images, scaled, view.interpolation)
         edge = (scaled - view.size) // 2
-        yield normalised(values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std)
+        yield normalised(
+            values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std
+        )
 
 
 @torch.inference_mode()
@@ -139,7 +151,12 @@ def evaluate(
         batches = ((images, None) for images in shown(mine.to(device), view))
     else:
         assert isinstance(mine, Pictures)
-        batches = loaded(Once(mine, view), workers=min(workers, len(mine) // WORTH), device=device, batch_size=BATCH[device.type])
+        batches = loaded(
+            Once(mine, view),
+            workers=min(workers, len(mine) // WORTH),
+            device=device,
+            batch_size=BATCH[device.type],
+        )
     hits: list[Tensor] = []
     lost: list[Tensor] = []
     infinite: list[Tensor] = []
@@ -156,10 +173,17 @@ def evaluate(
         done += len(best)
         progress(done, len(mine))
     found = world.gather((places, torch.cat(hits), torch.cat(lost).bool(), torch.cat(infinite)))
-    if bad := sum(int(one[3].sum()) for one in found):  # after gathering: all processes have to come to it
-        raise Diverged(f"the model's outputs for {bad} of {len(part)} images are no finite numbers; a top-1 of them means nothing")
+    if bad := sum(
+        int(one[3].sum()) for one in found
+    ):  # after gathering: all processes have to come to it
+        raise Diverged(
+            f"the model's outputs for {bad} of {len(part)} images are no finite numbers; a top-1 of them means nothing"
+        )
     order = torch.cat([one[0] for one in found]).argsort()
-    correct, broken = torch.cat([one[1] for one in found])[order], torch.cat([one[2] for one in found])[order]
+    correct, broken = (
+        torch.cat([one[1] for one in found])[order],
+        torch.cat([one[2] for one in found])[order],
+    )
     names: list[str] = []
     if isinstance(part, Pictures):
         unread = broken.nonzero().flatten().tolist()

@@ -32,7 +32,9 @@ class Fitted:
     left_out: tuple[str, ...] = ()
 
 
-def fill(model: nn.Module, weights: Mapping[str, Tensor], *, where: str, prefix: str | None = None) -> Fitted:
+def fill(
+    model: nn.Module, weights: Mapping[str, Tensor], *, where: str, prefix: str | None = None
+) -> Fitted:
     """Load weights into a model; UsageError that names the file and what differs, or where a weight is not finite.
 
     `prefix` is what stands in front of the names; found out unless given.
@@ -45,11 +47,19 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], *, where: str, prefix:
     return found
 
 
-def fitted(weights: Mapping[str, Tensor], there: Mapping[str, Tensor], *, where: str, prefix: str | None = None) -> Fitted:
+def fitted(
+    weights: Mapping[str, Tensor],
+    there: Mapping[str, Tensor],
+    *,
+    where: str,
+    prefix: str | None = None,
+) -> Fitted:
     """Weights by the model's names `there`. UsageError where several parts of the file would do and none was named."""
     plain = {COMPILED.sub("", name): tensor for name, tensor in weights.items()}
     if len(plain) < len(weights):
-        raise UsageError(f"--checkpoint: {where} has weights with and without '_orig_mod.' in their names; save one of the two")
+        raise UsageError(
+            f"--checkpoint: {where} has weights with and without '_orig_mod.' in their names; save one of the two"
+        )
     removed = () if plain.keys() == weights.keys() else ("_orig_mod.",)
     needed = {name for name in there if not name.endswith(COUNTER)}
     if prefix is None:
@@ -60,12 +70,20 @@ def fitted(weights: Mapping[str, Tensor], there: Mapping[str, Tensor], *, where:
     whole = [one for one, names in inner.items() if needed <= names]
     if len(whole) > 1:
         shown, one = ", ".join(map(repr, whole)), max(whole, key=len)
-        raise UsageError(f"--checkpoint: {where} has weights of the model under {shown}; choose with --checkpoint-key /{one}")
+        raise UsageError(
+            f"--checkpoint: {where} has weights of the model under {shown}; choose with --checkpoint-key /{one}"
+        )
     if not whole and prefix is None and needed <= (joined := _joined(plain)).keys():
         return Fitted(joined, (*removed, *(f"{part}." for part in PARTS)))
-    best = whole[0] if whole else max(inner, key=lambda one: (len(inner[one]), one == ""), default="")
+    best = (
+        whole[0] if whole else max(inner, key=lambda one: (len(inner[one]), one == ""), default="")
+    )
     mine = {name: plain[best + name] for name in _below(best, plain)}
-    return Fitted(mine, (*removed, best) if best else removed, tuple(name for name in plain if not name.startswith(best)))
+    return Fitted(
+        mine,
+        (*removed, best) if best else removed,
+        tuple(name for name in plain if not name.startswith(best)),
+    )
 
 
 def by_prefix(names: Iterable[str], there: Mapping[str, Tensor]) -> dict[str, set[str]]:
@@ -96,25 +114,42 @@ def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def refuse_misfits(weights: Mapping[str, Tensor], there: Mapping[str, Tensor], *, where: str) -> None:
+def refuse_misfits(
+    weights: Mapping[str, Tensor], there: Mapping[str, Tensor], *, where: str
+) -> None:
     """UsageError where names are missing or left over, or a tensor has another shape or is no number of its kind."""
     start = f"--checkpoint: {where} does not fit the model: "
     missing = [name for name in there if name not in weights and not name.endswith(COUNTER)]
     if len(missing) == sum(not name.endswith(COUNTER) for name in there):
-        raise UsageError(f"{start}none of its names is the model's ({_few(weights)} are not {_few(there)}); is --model right?")
-    for words, names in (("lacks", missing), ("has besides", [name for name in weights if name not in there])):
+        raise UsageError(
+            f"{start}none of its names is the model's ({_few(weights)} are not {_few(there)}); is --model right?"
+        )
+    for words, names in (
+        ("lacks", missing),
+        ("has besides", [name for name in weights if name not in there]),
+    ):
         if names:
             raise UsageError(f"{start}it {words} {_few(sorted(names))}")
-    shaped = [name for name in there if name in weights and there[name].shape != weights[name].shape]
+    shaped = [
+        name for name in there if name in weights and there[name].shape != weights[name].shape
+    ]
     if shaped:
         first = shaped[0]
-        mine, other = (" x ".join(map(str, one[first].shape)) or "a number" for one in (weights, there))
+        mine, other = (
+            " x ".join(map(str, one[first].shape)) or "a number" for one in (weights, there)
+        )
         raise UsageError(
             f"{start}it has in another shape {_few(shaped)}: {first} is {mine}, the model's {other}{_classes(shaped, weights, there)}"
         )
-    kinds = [name for name in weights if there[name].is_floating_point() != weights[name].is_floating_point()]
+    kinds = [
+        name
+        for name in weights
+        if there[name].is_floating_point() != weights[name].is_floating_point()
+    ]
     if kinds:
-        raise UsageError(f"{start}{_few(kinds)} of type {weights[kinds[0]].dtype} cannot stand for {there[kinds[0]].dtype}")
+        raise UsageError(
+            f"{start}{_few(kinds)} of type {weights[kinds[0]].dtype} cannot stand for {there[kinds[0]].dtype}"
+        )
 
 
 def _few(names: Iterable[str]) -> str:

@@ -87,10 +87,16 @@ class Training:
         assert self.steps > 0
         recipe = self.recipe
         self.optimizer = timm.optim.create_optimizer_v2(
-            self.model, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, eps=recipe.epsilon
+            self.model,
+            opt=recipe.optimizer,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            eps=recipe.epsilon,
         )
         self.loss_of = loss_of(recipe)
-        self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay) if recipe.ema_decay is not None else None
+        self.ema = (
+            ModelEmaV3(self.model, decay=recipe.ema_decay) if recipe.ema_decay is not None else None
+        )
         self.curve = Curve()
         self.step = 0
         self.seconds = 0.0
@@ -110,8 +116,12 @@ class Training:
             assert isinstance(self.execution.model, nn.Module)
             where = [self.device.index] if self.device.type == "cuda" else None
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # newer torch has another word for broadcast_buffers
-                self._runner = nn.parallel.DistributedDataParallel(self.execution.model, device_ids=where, broadcast_buffers=False)
+                warnings.simplefilter(
+                    "ignore", FutureWarning
+                )  # newer torch has another word for broadcast_buffers
+                self._runner = nn.parallel.DistributedDataParallel(
+                    self.execution.model, device_ids=where, broadcast_buffers=False
+                )
 
     @property
     def result(self) -> nn.Module:
@@ -148,14 +158,22 @@ class Training:
         scaler, total = self.execution.scaler, torch.zeros((), device=self.device)
         for number, (images, targets) in enumerate(batches):
             # What is random inside a model (dropped branches) is drawn anew for each micro-batch, whoever has it.
-            seed_everything(self.seed, "forward", self.step, self._share.micro_batches[number], self._share.first)
+            seed_everything(
+                self.seed,
+                "forward",
+                self.step,
+                self._share.micro_batches[number],
+                self._share.first,
+            )
             if self._channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             last = number == len(batches) - 1
             alone = nullcontext() if last or self.world.size == 1 else self._runner.no_sync()  # type: ignore[attr-defined]
             with alone:
                 with self.execution.within():
-                    logits, *others = heads(self._runner(images), len(images), self.execution.classes)
+                    logits, *others = heads(
+                        self._runner(images), len(images), self.execution.classes
+                    )
                 self.auxiliary = len(others)
                 loss = self.loss_of(logits.float(), targets)
                 for other in others:
@@ -183,7 +201,9 @@ class Training:
             loss = float(tensor)
             if not math.isfinite(loss):
                 rate = self.curve.learning_rate[step]
-                raise Diverged(f"the loss was {loss} at step {step} of {self.steps} (recipe {self.recipe.name}, learning rate {rate:g})")
+                raise Diverged(
+                    f"the loss was {loss} at step {step} of {self.steps} (recipe {self.recipe.name}, learning rate {rate:g})"
+                )
             self.curve.loss.append(loss)
             self.watch.step(step, loss, self.curve.learning_rate[step])
         self._unread = []
@@ -202,7 +222,9 @@ class Training:
 
     def _worth_saving(self) -> bool:
         """Whether a checkpoint now keeps their cost within its share of the time; the leader's word holds for all."""
-        worth = self.save_to is not None and self.now() - self._saved_at > max(1.0, self._saving_s / SAVING)
+        worth = self.save_to is not None and self.now() - self._saved_at > max(
+            1.0, self._saving_s / SAVING
+        )
         return worth if self.world.size == 1 else self.world.from_leader(worth)
 
     # What is kept
@@ -217,9 +239,19 @@ class Training:
         parts = {"model": self.model.state_dict(), "optimizer": moments}
         if self.ema is not None:
             parts["ema"] = self.ema.module.state_dict()
-        tensors = {f"{part}/{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
+        tensors = {
+            f"{part}/{name}": tensor
+            for part, content in parts.items()
+            for name, tensor in content.items()
+        }
         scaler = self.execution.scaler.state_dict() if self.execution.scaler is not None else None
-        state = {"identity": self.identity, "step": self.step, "seconds": self.seconds, "optimizer": optimizer, "scaler": scaler}
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "seconds": self.seconds,
+            "optimizer": optimizer,
+            "scaler": scaler,
+        }
         checkpoint.save(self.save_to, tensors, state | {"curve": asdict(self.curve)})
         self._saved_at, self._saving_s = self.now(), self.now() - before
 
@@ -240,5 +272,9 @@ class Training:
         checkpoint.restore_optimizer(self.optimizer, parts.get("optimizer", {}), state["optimizer"])
         if self.execution.scaler is not None and state["scaler"] is not None:
             self.execution.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], Curve(**state["curve"])
+        self.step, self.seconds, self.curve = (
+            state["step"],
+            state["seconds"],
+            Curve(**state["curve"]),
+        )
         return True

@@ -38,12 +38,23 @@ class World:
         number = recipe.micro_batches
         if number % self.size == 0:
             each = number // self.size
-            return Share(range(self.rank * each, (self.rank + 1) * each), 0, recipe.micro_batch, None)
-        if self.size % number == 0 and recipe.micro_batch % (self.size // number) == 0 and device.type == "cuda":
+            return Share(
+                range(self.rank * each, (self.rank + 1) * each), 0, recipe.micro_batch, None
+            )
+        if (
+            self.size % number == 0
+            and recipe.micro_batch % (self.size // number) == 0
+            and device.type == "cuda"
+        ):
             together = self.size // number
             images = recipe.micro_batch // together
             part = self.rank % together
-            return Share(range(self.rank // together, self.rank // together + 1), part * images, images, together)
+            return Share(
+                range(self.rank // together, self.rank // together + 1),
+                part * images,
+                images,
+                together,
+            )
         fitting = [str(count) for count in range(1, number + 1) if number % count == 0]
         raise UsageError(
             f"--recipe: {recipe.name} has {number} micro-batches of {recipe.micro_batch} a step, which {self.size} processes cannot share "
@@ -137,7 +148,9 @@ def attempt(store: Store, rank: int, size: int) -> str:
     while silent := [other for other in silent if not store.check([f"heard/{mine}/{other}"])]:
         if time.monotonic() > until:
             missing = ", ".join(map(str, silent))
-            raise UsageError(f"torchrun: processes {missing} of {size} did not come within {PATIENCE} s; start them too, or ask for fewer")
+            raise UsageError(
+                f"torchrun: processes {missing} of {size} did not come within {PATIENCE} s; start them too, or ask for fewer"
+            )
         for other in silent:
             if store.check([f"here/{other}"]):
                 store.set(f"attempt/{store.get(f'here/{other}').decode()}", mine)

@@ -31,7 +31,9 @@ def with_weights(entry: Model, tag: str, **overlay: Any) -> nn.Module:
 
     `overlay` replaces fields of timm's pretrained configuration (`file="x.safetensors"` loads from disk).
     """
-    source = timm.create_model(weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None)
+    source = timm.create_model(
+        weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None
+    )
     model = entry.build(image_size=entry.image_size, num_classes=CLASSES)
     model.load_state_dict(source.state_dict(), strict=True)
     return model.eval()

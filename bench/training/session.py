@@ -76,11 +76,23 @@ def train_and_evaluate(
     model = build(size)
     drop_paths(model, recipe.drop_path, name=arm.model)
     model.to(device)
-    feed = feed_of(splits, recipe, seed=seed, share=(share := world.share(recipe, device)), device=device, image_size=size, workers=workers)
+    feed = feed_of(
+        splits,
+        recipe,
+        seed=seed,
+        share=(share := world.share(recipe, device)),
+        device=device,
+        image_size=size,
+        workers=workers,
+    )
     if share.together is not None:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model, _group(world, share.together))
     execution = Execution(
-        model=model, inputs=torch.zeros(2, 3, size, size, device=device), device=str(device), mode="training", classes=arm.num_classes
+        model=model,
+        inputs=torch.zeros(2, 3, size, size, device=device),
+        device=str(device),
+        mode="training",
+        classes=arm.num_classes,
     )
     for switch in split_policy(arm.policy or "fp32"):
         policies.get(switch).apply(execution)
@@ -110,13 +122,21 @@ def train_and_evaluate(
         world=world,
         look=look,
         save_to=files.checkpoint if files else None,
-        identity={"arm": files.stem if files else "", "recipe": recipe.hash, "steps": steps, "seed": seed, "split": splits.name},
+        identity={
+            "arm": files.stem if files else "",
+            "recipe": recipe.hash,
+            "steps": steps,
+            "seed": seed,
+            "split": splits.name,
+        },
     )
     memory_before = memory.before(str(device), pages="all")
     memory.reset_peak(str(device))
     resumed = training.resume()
     if len(set(world.gather(training.step))) > 1:
-        raise UsageError(f"--results: not every process sees {training.save_to}; trainings of several machines need a shared folder")
+        raise UsageError(
+            f"--results: not every process sees {training.save_to}; trainings of several machines need a shared folder"
+        )
     with Log(files if world.leads else None, steps, recipe, feed.steps_per_epoch, tell) as log:
         log.start(arm, training.step if resumed else 0, splits.name, world)
         training.watch = log.watch
@@ -148,27 +168,43 @@ def train_and_evaluate(
         "mean": list(splits.mean),
         "std": list(splits.std),
         "processes": world.size,
-        **({"auxiliary_heads": training.auxiliary, "auxiliary_weight": AUXILIARY_WEIGHT} if training.auxiliary else {}),
+        **(
+            {"auxiliary_heads": training.auxiliary, "auxiliary_weight": AUXILIARY_WEIGHT}
+            if training.auxiliary
+            else {}
+        ),
         "commonest_class": commonest(splits),
-        "unreadable": result.broken + ([splits.train.name(at) for at in sorted(feed.broken)] if isinstance(feed, FromDisk) else []),
+        "unreadable": result.broken
+        + (
+            [splits.train.name(at) for at in sorted(feed.broken)]
+            if isinstance(feed, FromDisk)
+            else []
+        ),
     }
     return Trained(result, curve, detail)
 
 
 def _group(world: World, together: int) -> Any:
     """The process group that this process's micro-batch is spread over. Everybody has to make all of them."""
-    groups = [torch.distributed.new_group(list(range(first, first + together))) for first in range(0, world.size, together)]
+    groups = [
+        torch.distributed.new_group(list(range(first, first + together)))
+        for first in range(0, world.size, together)
+    ]
     return groups[world.rank // together]
 
 
-def at_test_size(arm: AccuracyArm, model: nn.Module, recipe: Recipe, build: Callable[[int], nn.Module]) -> nn.Module:
+def at_test_size(
+    arm: AccuracyArm, model: nn.Module, recipe: Recipe, build: Callable[[int], nn.Module]
+) -> nn.Module:
     """The trained model at the size it is tested at: itself, or its weights in one built for that size."""
     if recipe.image_size in (None, arm.image_size):
         return model
     return in_size(model.state_dict(), build, arm.image_size, name=arm.model)
 
 
-def in_size(weights: Mapping[str, torch.Tensor], build: Callable[[int], nn.Module], size: int, *, name: str) -> nn.Module:
+def in_size(
+    weights: Mapping[str, torch.Tensor], build: Callable[[int], nn.Module], size: int, *, name: str
+) -> nn.Module:
     """Trained weights in a model built for another image size.
 
     Positional embeddings are resampled as timm does it; NotImplementedError where a model is tied to its size otherwise.
@@ -176,14 +212,22 @@ def in_size(weights: Mapping[str, torch.Tensor], build: Callable[[int], nn.Modul
     other, trained = build(size), dict(weights)
     there = other.state_dict()
     for key in there.keys() & trained.keys():
-        if key.endswith("pos_embed") and there[key].shape != trained[key].shape and there[key].ndim == 3:
+        if (
+            key.endswith("pos_embed")
+            and there[key].shape != trained[key].shape
+            and there[key].ndim == 3
+        ):
             side = int(there[key].shape[1] ** 0.5)
             prefix = there[key].shape[1] - side * side
-            trained[key] = resample_abs_pos_embed(trained[key], [side, side], num_prefix_tokens=prefix)
+            trained[key] = resample_abs_pos_embed(
+                trained[key], [side, side], num_prefix_tokens=prefix
+            )
     try:
         other.load_state_dict(trained)
     except RuntimeError as error:
-        raise NotImplementedError(f"{name} is tied to the image size that it was trained at, and {size} is another") from error
+        raise NotImplementedError(
+            f"{name} is tied to the image size that it was trained at, and {size} is another"
+        ) from error
     return other
 
 
@@ -197,7 +241,12 @@ def keep(files: Files, model: nn.Module, arm: AccuracyArm, recipe: Recipe, split
         "recipe": recipe.name,
         "data": arm.data,
         "seed": arm.seed,
-        "view": {"crop": view.crop, "interpolation": view.interpolation, "mean": view.mean, "std": view.std},
+        "view": {
+            "crop": view.crop,
+            "interpolation": view.interpolation,
+            "mean": view.mean,
+            "std": view.std,
+        },
     }
     checkpoint.save(files.weights, dict(model.state_dict()), state)
 
@@ -251,7 +300,13 @@ class Log:
 
     def _step(self, step: int, loss: float, rate: float) -> None:
         if step % max(1, -(-self.steps // LOG_LINES)) == 0:
-            self._write(event="step", step=step, epoch=step / self.steps_per_epoch, loss=loss, learning_rate=rate)
+            self._write(
+                event="step",
+                step=step,
+                epoch=step / self.steps_per_epoch,
+                loss=loss,
+                learning_rate=rate,
+            )
             if self.board is not None:
                 self.board.add_scalar("loss", loss, step)
                 self.board.add_scalar("learning_rate", rate, step)
@@ -263,14 +318,24 @@ class Log:
         self.told = now
         taken, gone = step - self.first[0], now - self.first[1]
         speed = (
-            f", {taken * self.recipe.batch_size / gone:,.0f} images/s, {_clock((self.steps - step) * gone / taken)} left" if taken else ""
+            f", {taken * self.recipe.batch_size / gone:,.0f} images/s, {_clock((self.steps - step) * gone / taken)} left"
+            if taken
+            else ""
         )
         select = f", select {self.top1:.1%}" if self.top1 is not None else ""
-        self.tell(f"epoch {step // self.steps_per_epoch + 1}/{self.steps / self.steps_per_epoch:.4g}, loss {loss:.3f}{select}{speed}")
+        self.tell(
+            f"epoch {step // self.steps_per_epoch + 1}/{self.steps / self.steps_per_epoch:.4g}, loss {loss:.3f}{select}{speed}"
+        )
 
     def _look(self, step: int, top1: float, seconds: float) -> None:
         self.top1 = top1
-        self._write(event="look", step=step, epoch=step / self.steps_per_epoch, select_top1=top1, seconds=seconds)
+        self._write(
+            event="look",
+            step=step,
+            epoch=step / self.steps_per_epoch,
+            select_top1=top1,
+            seconds=seconds,
+        )
         if self.board is not None:
             self.board.add_scalar("select_top1", top1, step)
 

@@ -18,7 +18,9 @@ def drop_paths(model: nn.Module, rate: float, *, name: str) -> None:
     """Drop branches with a share that grows linearly from 0 at the first block to `rate` at the last."""
     if not rate:
         return
-    blocks = [module for module in model.modules() if any(hasattr(module, place) for place in PLACES)]
+    blocks = [
+        module for module in model.modules() if any(hasattr(module, place) for place in PLACES)
+    ]
     if not blocks:
         raise UsageError(
             f"--recipe: {name} has no block whose branch can be dropped (stochastic depth, drop_path); take the recipe with :drop_path=0, "

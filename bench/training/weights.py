@@ -52,7 +52,14 @@ def evaluate_weights(
     entry, splits = models.get(arm.model), open_data(data or arm.data)
     path = Path(chosen.checkpoint) if chosen.checkpoint else None
     says = weights_file.says_of(path) if path else None
-    how = shown(entry, dataset_of(arm.data)[0], size=arm.image_size, tag=arm.weights, says=says, asked=chosen.view)
+    how = shown(
+        entry,
+        dataset_of(arm.data)[0],
+        size=arm.image_size,
+        tag=arm.weights,
+        says=says,
+        asked=chosen.view,
+    )
     view = how.of(splits)
     if arm.weights is not None:
         model, read = published(entry, arm, **overlay)
@@ -94,7 +101,10 @@ def evaluate_weights(
         detail["without_label"] = images - len(found.first)
     if chosen.spread:
         seen = {other.text: run(other) for other in neighbours(model, view, device)}
-        detail["spread"] = {text: (one if others is None else labelled(one, others)).top1 for text, one in seen.items()}
+        detail["spread"] = {
+            text: (one if others is None else labelled(one, others)).top1
+            for text, one in seen.items()
+        }
     return Evaluated(found, detail)
 
 
@@ -112,7 +122,12 @@ def published(entry: Model, arm: AccuracyArm, **overlay: Any) -> tuple[nn.Module
 
 
 def from_file(
-    path: Path, build: Callable[[int], nn.Module], size: int, *, own: int | None = None, key: str | None = None
+    path: Path,
+    build: Callable[[int], nn.Module],
+    size: int,
+    *,
+    own: int | None = None,
+    key: str | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The model at an image size with a file's weights, and what the record says of them. UsageError where they do not fit.
 
@@ -145,7 +160,11 @@ def _read(weights: weights_file.Weights, fitted: Fitted) -> dict[str, Any]:
     """What was taken of a file, for the record: its entry, what was removed from the names, what was left or is not there."""
     says: dict[str, Any] = {"entry": weights.entry, "other_entries": list(weights.others)}
     says |= {"removed": list(fitted.removed), "left_out": list(fitted.left_out)}
-    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in fitted.tensors.values() if tensor.is_floating_point()}
+    kinds = {
+        str(tensor.dtype).removeprefix("torch.")
+        for tensor in fitted.tensors.values()
+        if tensor.is_floating_point()
+    }
     return {"file": says | {"stored_as": sorted(kinds)}}
 
 
@@ -155,7 +174,9 @@ def tied(build: Callable[[int], nn.Module], size: int, own: int) -> bool:
     return any(one[name].shape != other[name].shape for name in one.keys() & other.keys())
 
 
-def resized(model: nn.Module, build: Callable[[int], nn.Module], size: int, *, own: int, name: str) -> tuple[nn.Module, dict[str, Any]]:
+def resized(
+    model: nn.Module, build: Callable[[int], nn.Module], size: int, *, own: int, name: str
+) -> tuple[nn.Module, dict[str, Any]]:
     """The model's weights in one for another image size; NotImplementedError where it is tied to its own."""
     found = in_size(model.state_dict(), build, size, name=name)
     return found.eval(), {"resampled_from": own} if tied(build, size, own) else {}
@@ -165,7 +186,12 @@ def other_labels(labels: list[set[int]]) -> Callable[[Tensor, Tensor], Tensor]:
     """Which of the best classes are right by other labels, for images by their place."""
 
     def right(best: Tensor, places: Tensor) -> Tensor:
-        return torch.tensor([[int(one) in labels[at] for one in row] for row, at in zip(best.tolist(), places.tolist(), strict=True)])
+        return torch.tensor(
+            [
+                [int(one) in labels[at] for one in row]
+                for row, at in zip(best.tolist(), places.tolist(), strict=True)
+            ]
+        )
 
     return right
 
@@ -183,12 +209,22 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
     if not isinstance(part, Pictures):
         raise UsageError(f"--labels: {spelling} is for ImageNet's validation images on disk")
     needed = "a list of label lists, one for each of ILSVRC2012_val_<number>, is needed"
-    with refusing(lambda words: UsageError(f"--labels: {path} cannot be read ({words}); ReaL's real.json is needed")):
+    with refusing(
+        lambda words: UsageError(
+            f"--labels: {path} cannot be read ({words}); ReaL's real.json is needed"
+        )
+    ):
         listed = json.loads(files.read(path))
-    with refusing(lambda words: UsageError(f"--labels: {path} does not belong to these images: {needed} ({words})")):
+    with refusing(
+        lambda words: UsageError(
+            f"--labels: {path} does not belong to these images: {needed} ({words})"
+        )
+    ):
         numbers = [int(Path(part.name(at)).stem.rpartition("_")[2]) for at in range(len(part))]
         found = [{int(one) for one in listed[number - 1]} for number in numbers]
     for at, labels in enumerate(found):
         if odd := sorted(one for one in labels if not 0 <= one < CLASSES):
-            raise UsageError(f"--labels: {path} has {odd[0]} for {part.name(at)}; class numbers from 0 to {CLASSES - 1} are needed")
+            raise UsageError(
+                f"--labels: {path} has {odd[0]} for {part.name(at)}; class numbers from 0 to {CLASSES - 1} are needed"
+            )
     return found

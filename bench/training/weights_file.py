@@ -42,7 +42,18 @@ MAPPINGS = re.compile(
 )
 """Mappings that may hold such values, or weights; what they hold is kept."""
 LISTS = re.compile(r"builtins\.list|collections\.deque")
-PREFERRED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict", "model", "module", "net", "network")
+PREFERRED = (
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+    "network",
+)
 """Entries in the order in which they are taken where there are several: a moving average first, as timm does."""
 GROWTH = 2
 """How much larger the content of an archive may be than the file; torch stores tensors as they are."""
@@ -58,7 +69,9 @@ class View(msgspec.Struct, frozen=True):
     crop: Annotated[float, Meta(gt=0, le=1)]
     interpolation: str
     mean: tuple[float, float, float]
-    std: tuple[Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]]
+    std: tuple[
+        Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)], Annotated[float, Meta(gt=0)]
+    ]
 
 
 class Says(msgspec.Struct, frozen=True):
@@ -89,7 +102,9 @@ def _says(path: Path, state: dict[str, Any]) -> Says:
     try:
         return msgspec.convert(state, Says)
     except msgspec.ValidationError as error:
-        raise UsageError(f"--checkpoint: what {path} says of itself is damaged ({one_line(error)})") from None
+        raise UsageError(
+            f"--checkpoint: what {path} says of itself is damaged ({one_line(error)})"
+        ) from None
 
 
 def weights_from(path: Path, key: str | None = None) -> Weights:
@@ -105,15 +120,27 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
         content, state = unpickled(path), {}
     found = entries(content)
     if not found:
-        raise UsageError(f"--checkpoint: {path} holds no state dict: names with tensors were expected, and there are {_there(content)}")
+        raise UsageError(
+            f"--checkpoint: {path} holds no state dict: names with tensors were expected, and there are {_there(content)}"
+        )
     named = [name for name in found if name is not None]
     if key is not None and key not in named:
-        works = f"there are {', '.join(named)}" if named else "its weights lie in no entry; drop --checkpoint-key"
+        works = (
+            f"there are {', '.join(named)}"
+            if named
+            else "its weights lie in no entry; drop --checkpoint-key"
+        )
         raise UsageError(f"--checkpoint-key: {path} has no weights in an entry {key!r}; {works}")
-    taken = key or next((name for name in PREFERRED if name in found), named[0] if len(named) == 1 else None)
+    taken = key or next(
+        (name for name in PREFERRED if name in found), named[0] if len(named) == 1 else None
+    )
     if taken is None and named:
-        raise UsageError(f"--checkpoint: {path} has weights in {', '.join(named)}; choose with --checkpoint-key {named[0]}")
-    return Weights(found[taken], taken, tuple(name for name in named if name != taken), _says(path, state))
+        raise UsageError(
+            f"--checkpoint: {path} has weights in {', '.join(named)}; choose with --checkpoint-key {named[0]}"
+        )
+    return Weights(
+        found[taken], taken, tuple(name for name in named if name != taken), _says(path, state)
+    )
 
 
 def _must_be_there(path: Path) -> None:
@@ -127,12 +154,20 @@ def entries(content: Any) -> dict[str | None, dict[str, Tensor]]:
         return {None: content}
     if not isinstance(content, dict):
         return {}
-    return {name: value for name, value in content.items() if isinstance(name, str) and is_state_dict(value)}
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and is_state_dict(value)
+    }
 
 
 def is_state_dict(value: Any) -> bool:
     """True for a mapping from names to ordinary tensors with values in them."""
-    return isinstance(value, dict) and bool(value) and all(isinstance(name, str) and _ordinary(one) for name, one in value.items())
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(name, str) and _ordinary(one) for name, one in value.items())
+    )
 
 
 def _ordinary(value: Any) -> bool:
@@ -145,7 +180,9 @@ def _there(content: Any) -> str:
     """The entries of a file that is no state dict, in words."""
     if not isinstance(content, dict) or not content:
         return f"a {type(content).__name__}" if not isinstance(content, dict) else "none"
-    shown = [f"{str(name)[:40]} ({type(value).__name__})" for name, value in list(content.items())[:6]]
+    shown = [
+        f"{str(name)[:40]} ({type(value).__name__})" for name, value in list(content.items())[:6]
+    ]
     return ", ".join(shown) + (f" and {len(content) - 6} more" if len(content) > 6 else "")
 
 
@@ -155,7 +192,11 @@ def unpickled(path: Path) -> Any:
     while True:
         try:
             refuse_compressed(path)
-            with warnings.catch_warnings(), torch.serialization.safe_globals(list(let_through.values())), short_messages():
+            with (
+                warnings.catch_warnings(),
+                torch.serialization.safe_globals(list(let_through.values())),
+                short_messages(),
+            ):
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
         except UsageError:
@@ -196,7 +237,9 @@ def refuse_compressed(path: Path) -> None:
             return
     with zipfile.ZipFile(path) as archive:
         if sum(one.file_size for one in archive.infolist()) > GROWTH * path.stat().st_size:
-            raise UsageError(f"--checkpoint: {path} is compressed, which torch does to no weights; unpack it and save it again")
+            raise UsageError(
+                f"--checkpoint: {path} is compressed, which torch does to no weights; unpack it and save it again"
+            )
 
 
 def _refused(error: Exception) -> str | None:
@@ -217,9 +260,13 @@ def _refusal(path: Path, name: str | None, error: Exception) -> UsageError:
             "save model.state_dict() alone, or safetensors"
         )
     if "TorchScript" in str(error):
-        return UsageError(f"{start}: a TorchScript archive is a program; save model.state_dict(), or safetensors")
+        return UsageError(
+            f"{start}: a TorchScript archive is a program; save model.state_dict(), or safetensors"
+        )
     if "tar" in str(error) and "legacy" in str(error):
-        return UsageError(f"{start}: torch's .tar format of before 2017 cannot be read safely; load it with torch and save its state dict")
+        return UsageError(
+            f"{start}: torch's .tar format of before 2017 cannot be read safely; load it with torch and save its state dict"
+        )
     return UsageError(
         f"{start}: only tensors in plain containers are read, and this is no such torch file ({type(error).__name__}); "
         "save a state dict, or safetensors"

@@ -131,11 +131,17 @@ def said(command: list[str]) -> str:
 
 def ours(what: str, folder: Path, name: str, weights: str = "-") -> dict[str, float]:
     """Our way."""
-    found: dict[str, float] = json.loads(said([sys.executable, "-c", OURS, what, str(folder), name, weights, str(BATCH), str(WORKERS)]))
+    found: dict[str, float] = json.loads(
+        said(
+            [sys.executable, "-c", OURS, what, str(folder), name, weights, str(BATCH), str(WORKERS)]
+        )
+    )
     return found
 
 
-def theirs(what: str, folder: Path, name: str, weights: str, checkout: Path | None, classes: int = 1000) -> dict[str, float]:
+def theirs(
+    what: str, folder: Path, name: str, weights: str, checkout: Path | None, classes: int = 1000
+) -> dict[str, float]:
     """timm's scripts, or loops around timm's parts."""
     if checkout is None:
         arguments = [
@@ -149,14 +155,36 @@ def theirs(what: str, folder: Path, name: str, weights: str, checkout: Path | No
         ]
         found: dict[str, float] = json.loads(said([sys.executable, "-c", LIKE_TIMM, *arguments]))
         return found
-    common = ["--data-dir", str(folder), "--model", name, "--device", "cpu", "-b", str(BATCH), "-j", str(WORKERS)]
+    common = [
+        "--data-dir",
+        str(folder),
+        "--model",
+        name,
+        "--device",
+        "cpu",
+        "-b",
+        str(BATCH),
+        "-j",
+        str(WORKERS),
+    ]
     if what == "validate":
         # At the size that ours are built for by default; timm's script would take the larger one that some are tested at.
-        more = ["--split", "val", "--num-classes", str(classes), "--use-train-size", "--checkpoint", weights]
+        more = [
+            "--split",
+            "val",
+            "--num-classes",
+            str(classes),
+            "--use-train-size",
+            "--checkpoint",
+            weights,
+        ]
         text = said([sys.executable, str(checkout / "validate.py"), *common, *more])
         result = json.loads(text[text.index("--result") + len("--result") :])
         images = sum(1 for _ in (folder / "val").rglob("*.jpg"))
-        return {"first": round(result["top1"] * images / 100), "five": round(result["top5"] * images / 100)}
+        return {
+            "first": round(result["top1"] * images / 100),
+            "five": round(result["top5"] * images / 100),
+        }
     with tempfile.TemporaryDirectory() as output:
         options = [
             "--epochs",
@@ -176,17 +204,26 @@ def theirs(what: str, folder: Path, name: str, weights: str, checkout: Path | No
             [sys.executable, str(checkout / "train.py"), *common, *options, "--num-classes", "1000", "--output", output],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return {"images_per_s": float(re.findall(r"\(\s*[\d.]+s,\s*([\d.]+)/s\)", found_run.stdout + found_run.stderr)[-1])}
+        return {
+            "images_per_s": float(
+                re.findall(r"\(\s*[\d.]+s,\s*([\d.]+)/s\)", found_run.stdout + found_run.stderr)[-1]
+            )
+        }
 
 
-def counts(folder: Path, checkout: Path | None, pictures: Path | None, images: int, only: str | None) -> bool:
+def counts(
+    folder: Path, checkout: Path | None, pictures: Path | None, images: int, only: str | None
+) -> bool:
     """Top-1 and top-5 counts of one model of each family."""
     make_pictures(folder, pictures, images)
     same = True
     for name, timms in FAMILIES.items() if only is None else [(only, FAMILIES[only])]:
         weights = folder / f"{name}.pth"
         torch.save(separating(timms, folder, images).state_dict(), weights)
-        mine, other = by_command(folder, name, weights), theirs("validate", folder, timms, str(weights), checkout, classes=images)
+        mine, other = (
+            by_command(folder, name, weights),
+            theirs("validate", folder, timms, str(weights), checkout, classes=images),
+        )
         equal = (mine["first"], mine["five"]) == (other["first"], other["five"])
         same &= equal and 0 < mine["first"] < images
         print(
@@ -208,7 +245,9 @@ def make_pictures(folder: Path, pictures: Path | None, images: int) -> None:
             with Image.open(found[number]) as opened:
                 image = opened.convert("RGB")
             scale = 96 / min(image.size)
-            image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+            image = image.resize(
+                (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
+            )
         for part in ("train", "val"):
             (folder / part / f"c{number:04d}").mkdir(parents=True)
             image.save(folder / part / f"c{number:04d}" / "picture.jpg", quality=95)
@@ -225,8 +264,17 @@ def separating(name: str, folder: Path, images: int) -> Any:
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=images)
     transform = create_transform(**resolve_data_config({}, model=network))
-    clean = torch.stack([transform(Image.open(path).convert("RGB")) for path in sorted((folder / "val").rglob("*.jpg"))])
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    clean = torch.stack(
+        [
+            transform(Image.open(path).convert("RGB"))
+            for path in sorted((folder / "val").rglob("*.jpg"))
+        ]
+    )
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+    ]
     for module in norms:
         module.reset_running_stats()
         module.momentum = None
@@ -236,7 +284,10 @@ def separating(name: str, folder: Path, images: int) -> Any:
         network(batch)
     network.eval()
     few = _looks(network, clean[:FEW])
-    noise = next((one for one in NOISES if _right(few, *_head(_looks(network, clean[:FEW], one))) >= 2 / 3), NOISES[-1])
+    noise = next(
+        (one for one in NOISES if _right(few, *_head(_looks(network, clean[:FEW], one))) >= 2 / 3),
+        NOISES[-1],
+    )
     weight, bias = _head(_looks(network, clean, noise))
     network.get_classifier().weight.copy_(weight)
     network.get_classifier().bias.copy_(bias)
@@ -246,7 +297,9 @@ def separating(name: str, folder: Path, images: int) -> Any:
 def _looks(network: Any, pictures: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
     """What pictures look like to the network, before its head (n, width)."""
     noisy = (batch + noise * torch.randn_like(batch) for batch in pictures.split(BATCH))
-    return torch.cat([network.forward_head(network.forward_features(batch), pre_logits=True) for batch in noisy])
+    return torch.cat(
+        [network.forward_head(network.forward_features(batch), pre_logits=True) for batch in noisy]
+    )
 
 
 def _head(looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -264,7 +317,18 @@ def _right(looks: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> flo
 def by_command(folder: Path, name: str, weights: Path) -> dict[str, float]:
     """The counts in the record that `bench eval` leaves, with its defaults."""
     results = folder / f"results-{name}"
-    command = ["eval", "--checkpoint", str(weights), "--model", name, "--data", f"folder:{folder}", "--no-spread", "--device", "cpu"]
+    command = [
+        "eval",
+        "--checkpoint",
+        str(weights),
+        "--model",
+        name,
+        "--data",
+        f"folder:{folder}",
+        "--no-spread",
+        "--device",
+        "cpu",
+    ]
     said([sys.executable, "-m", "bench", *command, "--results", str(results)])
     [found] = [store.load(path) for path in results.glob("*/records/*.jsonl")]
     [detail] = [sample.detail for _, sample in values.samples(found, "top1")]
@@ -287,11 +351,16 @@ def speed(folder: Path, checkout: Path | None, turns: int) -> None:
                     if way == "ours":
                         mine[turn] = ours(what, folder, name, weights)["images_per_s"]
                     else:
-                        other[turn] = theirs(what, folder, timms, weights, None if what == "validate" else checkout)["images_per_s"]
+                        other[turn] = theirs(
+                            what, folder, timms, weights, None if what == "validate" else checkout
+                        )["images_per_s"]
             found = paired_ratio(mine, other)
             assert found is not None
             middle = sorted(mine.values())[turns // 2]
-            print(f"{what} {name}: {middle:.1f} images/s, ours over theirs {interval(found, places=3)}, n {found.n}", flush=True)
+            print(
+                f"{what} {name}: {middle:.1f} images/s, ours over theirs {interval(found, places=3)}, n {found.n}",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -305,14 +374,30 @@ def main() -> None:
     parser.add_argument("--only", choices=list(FAMILIES))
     arguments = parser.parse_args()
     if arguments.timm is not None and not (arguments.timm / "validate.py").exists():
-        parser.error(f"--timm: {arguments.timm} has no validate.py; give a checkout of pytorch-image-models")
+        parser.error(
+            f"--timm: {arguments.timm} has no validate.py; give a checkout of pytorch-image-models"
+        )
     print(
         "theirs: "
-        + (f"the scripts in {arguments.timm}" if arguments.timm else f"plain loops around timm {timm.__version__}'s parts, not its scripts")
+        + (
+            f"the scripts in {arguments.timm}"
+            if arguments.timm
+            else f"plain loops around timm {timm.__version__}'s parts, not its scripts"
+        )
     )
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "counts":
-            sys.exit(0 if counts(Path(folder), arguments.timm, arguments.pictures, arguments.images, arguments.only) else 1)
+            sys.exit(
+                0
+                if counts(
+                    Path(folder),
+                    arguments.timm,
+                    arguments.pictures,
+                    arguments.images,
+                    arguments.only,
+                )
+                else 1
+            )
         speed(Path(folder), arguments.timm, arguments.turns)
 
 

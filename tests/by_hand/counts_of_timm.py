@@ -28,7 +28,9 @@ def smallest() -> dict[str, tuple[int, str]]:
         module = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
         try:
             with torch.device("meta"):
-                params = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
+                params = sum(
+                    parameter.numel() for parameter in timm.create_model(name).parameters()
+                )
         except Exception as error:
             print(f"{name}: not built on the meta device: {one_line(error)}")
             continue
@@ -49,7 +51,8 @@ def main(most: float) -> None:
             model = entry.build(image_size=entry.image_size, num_classes=entry.num_classes).eval()
             found = count(model, torch.randn(1, 3, entry.image_size, entry.image_size))
             print(
-                f"{name} {entry.image_size} px: {params:,} parameters, {found.macs:,} MACs, {found.activations:,} activations", flush=True
+                f"{name} {entry.image_size} px: {params:,} parameters, {found.macs:,} MACs, {found.activations:,} activations",
+                flush=True,
             )
             counted += 1
         except Exception as error:

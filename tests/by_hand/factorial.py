@@ -13,7 +13,12 @@ from bench.claims.scales import SCALES, Scale
 from bench.plugins import models
 from bench.studies._factorial import FACTORS
 
-SHAPES = {"digits": (32, 10), "cifar10": (32, 10), "cifar10_small": (32, 10), "imagenet": (224, 1000)}
+SHAPES = {
+    "digits": (32, 10),
+    "cifar10": (32, 10),
+    "cifar10_small": (32, 10),
+    "imagenet": (224, 1000),
+}
 
 
 def solved(scale: Scale) -> dict[tuple[str, ...], int]:
@@ -29,7 +34,10 @@ def solved(scale: Scale) -> dict[tuple[str, ...], int]:
 
     cells = list(product(FACTORS["mixer"], FACTORS["stem"], FACTORS["stages"]))
     target = params(cells[0], hidden)
-    return {cell: min(range(1, 12 * width), key=lambda hidden: abs(params(cell, hidden) - target)) for cell in cells}
+    return {
+        cell: min(range(1, 12 * width), key=lambda hidden: abs(params(cell, hidden) - target))
+        for cell in cells
+    }
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ INTEGERS = ("height", "width", "channels", "rows", "outputs")
 FLOAT32 = ("bias", "scale", "shift")
 
 
-def compiled(kernel: Any, dtype: str, constants: dict[str, Any], *, warps: int, stages: int, arch: int) -> Any:
+def compiled(
+    kernel: Any, dtype: str, constants: dict[str, Any], *, warps: int, stages: int, arch: int
+) -> Any:
     """A kernel for one set of constants; all pointers and sizes are multiples of 16, as a ConvMixer's are."""
     kinds = {
         name: "constexpr"
@@ -41,9 +43,17 @@ def compiled(kernel: Any, dtype: str, constants: dict[str, Any], *, warps: int, 
         for name in kernel.arg_names
     }
     places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
-    attributes = {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(kinds.values()) if kind != "constexpr"}
+    attributes = {
+        (place,): [["tt.divisibility", 16]]
+        for place, kind in enumerate(kinds.values())
+        if kind != "constexpr"
+    }
     source = ASTSource(fn=kernel, signature=kinds, constexprs=places, attrs=attributes)
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": warps, "num_stages": stages})
+    return triton.compile(
+        source,
+        target=GPUTarget("cuda", arch, 32),
+        options={"num_warps": warps, "num_stages": stages},
+    )
 
 
 def assembled(made: Any, arch: int) -> tuple[int, int]:
@@ -52,8 +62,17 @@ def assembled(made: Any, arch: int) -> tuple[int, int]:
         file.write(made.asm["ptx"])
         file.flush()
         target = f"--gpu-name=sm_{arch}{'a' if arch >= 90 else ''}"
-        told = subprocess.run([TOOLS / "ptxas", "-v", target, file.name, "-o", "/dev/null"], capture_output=True, text=True).stderr
-    return (*(int(re.findall(pattern, told)[0]) for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores")),)  # type: ignore[return-value]
+        told = subprocess.run(
+            [TOOLS / "ptxas", "-v", target, file.name, "-o", "/dev/null"],
+            capture_output=True,
+            text=True,
+        ).stderr
+    return (
+        *(
+            int(re.findall(pattern, told)[0])
+            for pattern in (r"Used (\d+) registers", r"(\d+) bytes spill stores")
+        ),
+    )  # type: ignore[return-value]
 
 
 def inner_loop(made: Any) -> Counter[str]:
@@ -61,7 +80,9 @@ def inner_loop(made: Any) -> Counter[str]:
     with tempfile.NamedTemporaryFile("wb", suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()
-        text = subprocess.run([TOOLS / "nvdisasm", "-c", file.name], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [TOOLS / "nvdisasm", "-c", file.name], capture_output=True, text=True, check=True
+        ).stdout
     words: list[str] = []
     labels: dict[str, int] = {}
     longest: list[str] = []
@@ -77,13 +98,26 @@ def inner_loop(made: Any) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", type=int, default=90, help="compute capability times ten")
     arch = parser.parse_args().arch
     for side, dtype in ((9, "bf16"), (7, "bf16"), (9, "fp16"), (9, "fp32")):
         for rows, columns, channels, warps in launch.DEPTHWISE:
-            blocks = {"ROWS": rows, "COLUMNS": columns, "CHANNELS": channels, "PAIRS": dtype == "bf16"}
-            constants = {"KERNEL": side, "BEFORE": (side - 1) // 2, "ACTIVATION": "gelu", "RESIDUAL": True, **blocks}
+            blocks = {
+                "ROWS": rows,
+                "COLUMNS": columns,
+                "CHANNELS": channels,
+                "PAIRS": dtype == "bf16",
+            }
+            constants = {
+                "KERNEL": side,
+                "BEFORE": (side - 1) // 2,
+                "ACTIVATION": "gelu",
+                "RESIDUAL": True,
+                **blocks,
+            }
             made = compiled(kernels.depthwise, dtype, constants, warps=warps, stages=3, arch=arch)
             loop = inner_loop(made)
             registers, spilled = assembled(made, arch)
@@ -95,8 +129,17 @@ def main() -> None:
     for dtype in ("bf16", "fp32"):
         for rows, outputs, inputs, warps, stages in launch.PRODUCT:
             blocks = {"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": launch.GROUP}
-            constants = {"PRECISION": "ieee", "WIDEN": False, "ACTIVATION": "gelu", "RESIDUAL": False, "inputs": 1536, **blocks}
-            made = compiled(kernels.product, dtype, constants, warps=warps, stages=stages, arch=arch)
+            constants = {
+                "PRECISION": "ieee",
+                "WIDEN": False,
+                "ACTIVATION": "gelu",
+                "RESIDUAL": False,
+                "inputs": 1536,
+                **blocks,
+            }
+            made = compiled(
+                kernels.product, dtype, constants, warps=warps, stages=stages, arch=arch
+            )
             registers, spilled = assembled(made, arch)
             cores = "tensor cores" if "mma" in made.asm["ptx"] else "no tensor cores"
             print(

@@ -21,7 +21,11 @@ from torch.nn import functional as F
 
 from bench.fused import launch
 
-SHAPES = {"convmixer_1536_20": (1536, 9, 32), "convmixer_768_32": (768, 7, 32), "convmixer_1024_20": (1024, 9, 16)}
+SHAPES = {
+    "convmixer_1536_20": (1536, 9, 32),
+    "convmixer_768_32": (768, 7, 32),
+    "convmixer_1024_20": (1024, 9, 16),
+}
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -32,7 +36,9 @@ def seconds(call: Callable[[], object]) -> float:
 def limits(dtype: torch.dtype) -> tuple[float, float, float]:
     """Multiply-adds a second of float32 units and of products, bytes a second."""
     device = torch.cuda.get_device_properties(0)
-    lanes = 64 if (device.major, device.minor) == (8, 0) else 128  # float32 multiply-adds a cycle and multiprocessor
+    lanes = (
+        64 if (device.major, device.minor) == (8, 0) else 128
+    )  # float32 multiply-adds a cycle and multiprocessor
     asked = ["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits", "--id=0"]
     highest = 1e6 * float(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
     square = torch.randn(8192, 8192, dtype=dtype, device="cuda")
@@ -47,17 +53,23 @@ def limits(dtype: torch.dtype) -> tuple[float, float, float]:
 
 def shown(name: str, took: float, limit: float, torchs: float, kernel: str) -> None:
     chosen = getattr(launch._tuned(kernel, False), "best_config", "")
-    print(f"{name:40s} {took * 1e6:9.1f} us  {limit / took:6.1%} of its limit  PyTorch {torchs * 1e6:9.1f} us  {chosen}")
+    print(
+        f"{name:40s} {took * 1e6:9.1f} us  {limit / took:6.1%} of its limit  PyTorch {torchs * 1e6:9.1f} us  {chosen}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--dtype", choices=["bfloat16", "float16"], default="bfloat16")
     chosen = parser.parse_args()
     dtype = getattr(torch, chosen.dtype)
     vector, matrix, memory = limits(dtype)
-    print(f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, memory {memory / 1e12:.2f} TB/s")
+    print(
+        f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, memory {memory / 1e12:.2f} TB/s"
+    )
     for name, (width, kernel, side) in SHAPES.items():
         x = torch.randn(chosen.batch, side, side, width, dtype=dtype, device="cuda")
         finish = launch.Finish(*(torch.randn(width, device="cuda") for _ in range(3)), "gelu")
@@ -65,14 +77,26 @@ def main() -> None:
         weight = torch.randn(width, width, dtype=dtype, device="cuda")
         moved = 2 * x.numel() * x.element_size() / memory
 
-        rows, images, theirs = x.flatten(0, 2), x.permute(0, 3, 1, 2), filters.permute(2, 0, 1)[:, None].contiguous()
+        rows, images, theirs = (
+            x.flatten(0, 2),
+            x.permute(0, 3, 1, 2),
+            filters.permute(2, 0, 1)[:, None].contiguous(),
+        )
 
         def depthwise(images: Tensor, theirs: Tensor = theirs, width: int = width) -> Tensor:
             return F.conv2d(images, theirs, padding="same", groups=width)
 
-        better = min(seconds(lambda one=one: depthwise(one)) for one in (images, images.contiguous()))  # type: ignore[misc]
+        better = min(
+            seconds(lambda one=one: depthwise(one)) for one in (images, images.contiguous())
+        )  # type: ignore[misc]
         took = seconds(lambda x=x, f=filters, e=finish: launch.depthwise(x, f, e, residual=x))  # type: ignore[misc]
-        shown(f"{name} depthwise", took, max(x.numel() * kernel**2 / vector, moved), better, "depthwise")
+        shown(
+            f"{name} depthwise",
+            took,
+            max(x.numel() * kernel**2 / vector, moved),
+            better,
+            "depthwise",
+        )
         better = seconds(lambda rows=rows, w=weight: rows @ w.T)  # type: ignore[misc]
         took = seconds(lambda rows=rows, w=weight, e=finish: launch.product(rows, w, e))  # type: ignore[misc]
         shown(f"{name} product", took, max(rows.numel() * width / matrix, moved), better, "product")

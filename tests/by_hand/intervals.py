@@ -43,24 +43,43 @@ def coverage(draw: np.random.Generator, draws: int) -> None:
     for turn, how in ((0.5, "by turns"), (0.0, "at once")):
         for processes in (2, 3, 4):
             for life in (3, 6):
-                shares = [100 * share_held(draw, sides(processes * life, life, turn), spread, draws) for spread in SPREADS]
-                print(f"coverage, {how}, {processes} processes of {life} rounds: {told(shares)}", flush=True)
+                shares = [
+                    100 * share_held(draw, sides(processes * life, life, turn), spread, draws)
+                    for spread in SPREADS
+                ]
+                print(
+                    f"coverage, {how}, {processes} processes of {life} rounds: {told(shares)}",
+                    flush=True,
+                )
 
 
 def alarms(draw: np.random.Generator, draws: int) -> None:
     for processes in (2, 3, 4):
-        shares = [100 * sum(_table(draw, processes, spread) for _ in range(draws)) / draws for spread in SPREADS]
-        print(f"eight equal arms, {processes} processes of 6 rounds, anything told apart: {told(shares)}", flush=True)
+        shares = [
+            100 * sum(_table(draw, processes, spread) for _ in range(draws)) / draws
+            for spread in SPREADS
+        ]
+        print(
+            f"eight equal arms, {processes} processes of 6 rounds, anything told apart: {told(shares)}",
+            flush=True,
+        )
 
 
 def _table(draw: np.random.Generator, processes: int, spread: float) -> bool:
     rounds, arms = 6 * processes, []
     for turn in TURNS:
         gave = by_turns(rounds, 6, turn)
-        arms.append((gave, draw.normal(0, math.sqrt(0.5), rounds) + draw.normal(0, spread, rounds)[list(gave)]))
+        arms.append(
+            (
+                gave,
+                draw.normal(0, math.sqrt(0.5), rounds) + draw.normal(0, spread, rounds)[list(gave)],
+            )
+        )
     found = {}
     for place, (gave, values) in enumerate(arms[1:]):
-        effect = mean_over.__wrapped__(tuple(values - arms[0][1]), ((1.0, gave), (-1.0, arms[0][0])))
+        effect = mean_over.__wrapped__(
+            tuple(values - arms[0][1]), ((1.0, gave), (-1.0, arms[0][0]))
+        )
         assert effect is not None
         found[place] = effect.p(0.0)
     return min(holm(found).values()) < 0.05
@@ -74,12 +93,25 @@ def targets(draw: np.random.Generator, draws: int) -> None:
         shares, reached = [], []
         for spread in SPREADS:
             target = float(
-                np.median([_effect(draw_rounds(draw, sides(typical, 3), spread), typical).estimate.half_width for _ in range(200)])
+                np.median(
+                    [
+                        _effect(
+                            draw_rounds(draw, sides(typical, 3), spread), typical
+                        ).estimate.half_width
+                        for _ in range(200)
+                    ]
+                )
             )
-            ends = [_ended(draw_rounds(draw, sides(looks[-1], 3), spread), looks, target) for _ in range(draws)]
+            ends = [
+                _ended(draw_rounds(draw, sides(looks[-1], 3), spread), looks, target)
+                for _ in range(draws)
+            ]
             shares.append(100 * sum(effect.p(0.0) >= 0.05 for effect, _ in ends) / draws)
             reached.append(100 * sum(there for _, there in ends) / draws)
-        print(f"coverage with a target that is usual at round {typical}: {told(shares)}; reached: {told(reached)}", flush=True)
+        print(
+            f"coverage with a target that is usual at round {typical}: {told(shares)}; reached: {told(reached)}",
+            flush=True,
+        )
 
 
 def _effect(values: tuple[float, ...], rounds: int) -> Effect:
@@ -92,7 +124,11 @@ def _ended(values: tuple[float, ...], looks: list[int], target: float) -> tuple[
     narrow = False
     for look in looks:
         found = mean_over.__wrapped__(values[:look], sides(look, 3))
-        if found is None or (found.processes or 0) < PROCESSES or (found.estimate.half_width or math.inf) > target:
+        if (
+            found is None
+            or (found.processes or 0) < PROCESSES
+            or (found.estimate.half_width or math.inf) > target
+        ):
             continue
         if narrow:
             return found, True
@@ -103,7 +139,10 @@ def _ended(values: tuple[float, ...], looks: list[int], target: float) -> tuple[
 def verdicts(draw: np.random.Generator, draws: int) -> None:
     """Of a ratio whose truth is the region's end, in rounds of 2 % noise."""
     for spread in (0.02, 0.05):
-        decided = sum(_is_decided(mean_over.__wrapped__(_scaled(draw, 18, spread), sides(18, 6))) for _ in range(draws))
+        decided = sum(
+            _is_decided(mean_over.__wrapped__(_scaled(draw, 18, spread), sides(18, 6)))
+            for _ in range(draws)
+        )
         again = sum(decided_at(draw, spread, 20) is not None for _ in range(draws // 4))
         print(
             f"at the region's end, process spread {100 * spread:g} %: decided {100 * decided / draws:.1f}; measured again until "
@@ -137,11 +176,15 @@ def decided_at(draw: np.random.Generator, spread: float, most: int) -> int | Non
 
 
 def told(shares: list[float]) -> str:
-    return ", ".join(f"spread {spread:g}: {share:.1f}" for spread, share in zip(SPREADS, shares, strict=True))
+    return ", ".join(
+        f"spread {spread:g}: {share:.1f}" for spread, share in zip(SPREADS, shares, strict=True)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

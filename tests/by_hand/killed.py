@@ -24,16 +24,31 @@ COMMAND = ["run", "--metrics", "top1", "--data", "digits", "--device", "cpu"]
 
 def start(results: Path, model: str, recipe: str) -> subprocess.Popen[bytes]:
     """One run in a process group of its own."""
-    arguments = [sys.executable, "-m", "bench", *COMMAND, "--models", model, "--recipe", recipe, "--results", str(results)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "bench",
+        *COMMAND,
+        "--models",
+        model,
+        "--recipe",
+        recipe,
+        "--results",
+        str(results),
+    ]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def steps(results: Path) -> int:
     """Steps in the log so far, those of all starts together."""
-    return sum(path.read_bytes().count(b'"event": "step"') for path in results.glob("*/logs/*.jsonl"))
+    return sum(
+        path.read_bytes().count(b'"event": "step"') for path in results.glob("*/logs/*.jsonl")
+    )
 
 
-def killed(results: Path, model: str, recipe: str, kills: int, seed: int = 0, longest: float = 4.0) -> list[int]:
+def killed(
+    results: Path, model: str, recipe: str, kills: int, seed: int = 0, longest: float = 4.0
+) -> list[int]:
     """Run to the end through `kills` interruptions; returns after how many steps of each start they came."""
     draw, moments = random.Random(seed), []
     while True:

@@ -45,9 +45,7 @@ COMMANDS = [
     "pack pack.zip",
     "verify pack.zip",
 ]
-PUBLISHED = (
-    "model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation\nresnet18,69.8,30.2,89.1,10.9,11.69,224,0.875,bilinear\n"
-)
+PUBLISHED = "model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation\nresnet18,69.8,30.2,89.1,10.9,11.69,224,0.875,bilinear\n"
 
 
 def bounds() -> list[str]:
@@ -60,10 +58,24 @@ def bounds() -> list[str]:
 
 def install(requirements: list[str], folder: Path) -> str | None:
     """Put packages, without what they need themselves, into a folder; returns what pip says where it can't."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+        str(folder),
+    ]
     also = [name for one in requirements for name in ALSO.get(one.partition("==")[0], [])]
-    done = subprocess.run([*command, *requirements, *also], capture_output=True, text=True, timeout=LIMIT)
-    return f"cannot be installed: {done.stderr.strip().splitlines()[-1]}" if done.returncode else None
+    done = subprocess.run(
+        [*command, *requirements, *also], capture_output=True, text=True, timeout=LIMIT
+    )
+    return (
+        f"cannot be installed: {done.stderr.strip().splitlines()[-1]}" if done.returncode else None
+    )
 
 
 def failing(requirements: list[str]) -> str | None:

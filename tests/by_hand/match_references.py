@@ -37,7 +37,9 @@ def main(families: list[str]) -> None:
         for budget in ("params", "params+macs"):
             before = time.monotonic()
             try:
-                found = siblings(reference, families, budget=budget, image_size=None, tolerance=None, hold=None)  # type: ignore[arg-type]
+                found = siblings(
+                    reference, families, budget=budget, image_size=None, tolerance=None, hold=None
+                )  # type: ignore[arg-type]
             except UsageError as error:
                 failed.append(reference)
                 print(f"{reference} {budget}: {error}", flush=True)
@@ -46,10 +48,19 @@ def main(families: list[str]) -> None:
             missed |= {reference} if short else set()
             misses += len(short)
             remedied += sum(one.remedy is not None for one in short)
-            print(f"{reference} {budget}, {found.image_size} px, {time.monotonic() - before:.1f} s", flush=True)
+            print(
+                f"{reference} {budget}, {found.image_size} px, {time.monotonic() - before:.1f} s",
+                flush=True,
+            )
             for one in found.matches:
-                remedy = f"; {one.remedy.freedom}: {one.remedy.name} ({in_words(one.remedy.misses)})" if one.remedy else ""
-                print(f"    {'ok  ' if one.within else 'MISS'} {one.name} {in_words(one.misses)}{remedy}")
+                remedy = (
+                    f"; {one.remedy.freedom}: {one.remedy.name} ({in_words(one.remedy.misses)})"
+                    if one.remedy
+                    else ""
+                )
+                print(
+                    f"    {'ok  ' if one.within else 'MISS'} {one.name} {in_words(one.misses)}{remedy}"
+                )
             for family, reason in found.left_out.items():
                 print(f"    {family} left out: {reason}")
     print(

@@ -62,8 +62,30 @@ from tests.conftest import accuracy_record, count_record, probe_record, resealed
 from tests.pictures import Named
 
 SECONDS, MEMORY = 2.0, 1 << 30
-WORDS = [b"0", b"-1", b"1e999", b"1e308", b"NaN", b"null", b"true", b"[]", b"{}", b'""', b'"../../x"', b"\0", b"9" * 400, b"=1+1", b"\xff"]
-DEEP = [b"[" * 20_000, b'{"a":' * 20_000, b"a.b." * 5_000 + b"c = 1\n", b"a = " + b"[" * 20_000, b"(" * 20_000]
+WORDS = [
+    b"0",
+    b"-1",
+    b"1e999",
+    b"1e308",
+    b"NaN",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b'""',
+    b'"../../x"',
+    b"\0",
+    b"9" * 400,
+    b"=1+1",
+    b"\xff",
+]
+DEEP = [
+    b"[" * 20_000,
+    b'{"a":' * 20_000,
+    b"a.b." * 5_000 + b"c = 1\n",
+    b"a = " + b"[" * 20_000,
+    b"(" * 20_000,
+]
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
@@ -92,7 +114,9 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
 
 def _number(content: bytes, draw: random.Random) -> tuple[int, int]:
     """Where a value of some text lies, as far as one is found."""
-    start = content.find(draw.choice([b":", b"=", b",", b"["]), draw.randrange(len(content) + 1)) + 1
+    start = (
+        content.find(draw.choice([b":", b"=", b",", b"["]), draw.randrange(len(content) + 1)) + 1
+    )
     end = start
     while end < len(content) and content[end : end + 1] not in (b",", b"}", b"]", b"\n"):
         end += 1
@@ -103,7 +127,9 @@ def sealed(content: bytes, draw: random.Random) -> bytes:
     """A changed record, most of them with checksums that fit; half of them say another value at one place alone."""
     if draw.random() < 0.5:
         start, end = _number(content, draw)
-        value = draw.choice([*WORDS, b"%d" % draw.randrange(-5, 2000), b"%r" % draw.uniform(-1, 20)])
+        value = draw.choice(
+            [*WORDS, b"%d" % draw.randrange(-5, 2000), b"%r" % draw.uniform(-1, 20)]
+        )
         return resealed(content[:start] + value + content[end:])
     found = mutated(content, draw)
     return resealed(found) if draw.random() < 0.5 else found
@@ -119,9 +145,14 @@ def repacked(content: bytes, draw: random.Random) -> bytes:
     changed = mutated(files[name], draw)
     files[name] = resealed(changed) if name.endswith("jsonl") and draw.random() < 0.7 else changed
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
+    with zipfile.ZipFile(
+        buffer, "w", draw.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    ) as archive:
         listed = pack.make_manifest(files)
-        for one, data in {pack.MANIFEST: mutated(listed, draw) if draw.random() < 0.2 else listed, **files}.items():
+        for one, data in {
+            pack.MANIFEST: mutated(listed, draw) if draw.random() < 0.2 else listed,
+            **files,
+        }.items():
             archive.writestr(one, data)
     return buffer.getvalue()
 
@@ -205,7 +236,15 @@ def names(path: Path) -> None:
     if ".py" in text:
         return
     refused = 0
-    for ask in (models.get, families.get, metrics.get, policies.get, datasets.get, studies.get, recipes.get):
+    for ask in (
+        models.get,
+        families.get,
+        metrics.get,
+        policies.get,
+        datasets.get,
+        studies.get,
+        recipes.get,
+    ):
         try:
             ask(text)
         except UsageError:
@@ -229,21 +268,43 @@ def readers(home: Path) -> list[Reader]:
     """Everything that reads a file, each with a sound one."""
     folder = home / "sound" / "records"
     made = [
-        ("record of a speed", speed_record(folder, "vit_s16", [10.0, 11.0, 12.0, 11.0, 10.0, 11.0])),
+        (
+            "record of a speed",
+            speed_record(folder, "vit_s16", [10.0, 11.0, 12.0, 11.0, 10.0, 11.0]),
+        ),
         ("record of counts", count_record(folder, "vit_s17", 1000, 2000)),
         ("record of an accuracy", accuracy_record(folder, "vit_s16", 300)),
         ("record of a probe", probe_record(folder, [0.1] * 8)),
     ]
-    found = [Reader(name, path.read_bytes(), shown, f"m/records/{path.name}", sealed, share=2) for name, path in made]
+    found = [
+        Reader(name, path.read_bytes(), shown, f"m/records/{path.name}", sealed, share=2)
+        for name, path in made
+    ]
     pack.pack(home, home / "pack.zip")
-    training: dict[str, Any] = {name: np.linspace(0, 1, 20) for name in ("loss", "learning_rate", "select_seconds", "select_top1")}
+    training: dict[str, Any] = {
+        name: np.linspace(0, 1, 20)
+        for name in ("loss", "learning_rate", "select_seconds", "select_top1")
+    }
     beside = curves(**training, select_step=np.arange(20))
-    checkpoint.save(home / "w.safetensors", {"weight": torch.ones(2, 3), "bias": torch.ones(2)}, {"model": "vit_s16", "step": 3})
+    checkpoint.save(
+        home / "w.safetensors",
+        {"weight": torch.ones(2, 3), "bias": torch.ones(2)},
+        {"model": "vit_s16", "step": 3},
+    )
     torch.save({"state_dict": {"weight": torch.ones(2, 3), "bias": torch.ones(2)}}, home / "w.pt")
-    torch.save({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, home / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"weight": torch.ones(2, 3), "bias": torch.ones(2)},
+        home / "old.pt",
+        _use_new_zipfile_serialization=False,
+    )
     text = io.StringIO()
-    csv.writer(text).writerows([["model", "img_size", "top1", "dataset"], ["vit_small.x", "224", "81.1", "imagenet"]] * 2)
-    cost = b'{"run":"r","took":30.0,"expected":20.0,"counts":3,"counting":3.0,"windows":9.0,"rounds":12.0}\n' * 3
+    csv.writer(text).writerows(
+        [["model", "img_size", "top1", "dataset"], ["vit_small.x", "224", "81.1", "imagenet"]] * 2
+    )
+    cost = (
+        b'{"run":"r","took":30.0,"expected":20.0,"counts":3,"counting":3.0,"windows":9.0,"rounds":12.0}\n'
+        * 3
+    )
     toml = b'models = ["vit_s16", "resnet50"]\nrounds = 6\nbatch_sizes = [1, 2]\ntime_budget = 60.0\ndevice = "cpu"\n'
     return [
         *found,
@@ -252,12 +313,28 @@ def readers(home: Path) -> list[Reader]:
         Reader("suite", toml, suite, "suite.toml", share=2),
         Reader("name", b"vit_s16", names, "name"),
         Reader("published table", text.getvalue().encode(), parsed, "t.csv"),
-        Reader("checkpoint, safetensors", (home / "w.safetensors").read_bytes(), weights, "w.safetensors", restated),
+        Reader(
+            "checkpoint, safetensors",
+            (home / "w.safetensors").read_bytes(),
+            weights,
+            "w.safetensors",
+            restated,
+        ),
         Reader("checkpoint, torch", (home / "w.pt").read_bytes(), weights, "w.pt", rezipped),
         Reader("checkpoint, torch of old", (home / "old.pt").read_bytes(), weights, "w.pt"),
         Reader("labels", json.dumps([[1], [2, 3], []]).encode(), labels, "real.json"),
-        Reader("costs", cost, lambda path: past_runs.habits(past_runs.read(path.parent)), past_runs.NAME),
-        Reader("name of an installation", b"a1b2\n", lambda path: machine.installation(path.parent), ".installation"),
+        Reader(
+            "costs",
+            cost,
+            lambda path: past_runs.habits(past_runs.read(path.parent)),
+            past_runs.NAME,
+        ),
+        Reader(
+            "name of an installation",
+            b"a1b2\n",
+            lambda path: machine.installation(path.parent),
+            ".installation",
+        ),
         Reader("shard", shard(), lambda path: shards([path], "--data"), "train.tar"),
     ]
 
@@ -270,14 +347,27 @@ def shard() -> bytes:
     Image.new("RGB", (8, 8)).save(picture, "png")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in {"0.png": picture.getvalue(), "0.cls": b"1", "1.png": picture.getvalue(), "1.cls": b"0"}.items():
+        for name, data in {
+            "0.png": picture.getvalue(),
+            "0.cls": b"1",
+            "1.png": picture.getvalue(),
+            "1.cls": b"0",
+        }.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
 
-HEARD = ("open", "os.remove", "os.rename", "os.mkdir", "subprocess.Popen", "os.system", "socket.connect")
+HEARD = (
+    "open",
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "subprocess.Popen",
+    "os.system",
+    "socket.connect",
+)
 
 
 class Watch:
@@ -294,7 +384,9 @@ class Watch:
         path = arguments[0]
         if event == "open":
             writes = isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-            if not isinstance(path, str | bytes | os.PathLike) or (not writes and _ours(os.fsdecode(path))):
+            if not isinstance(path, str | bytes | os.PathLike) or (
+                not writes and _ours(os.fsdecode(path))
+            ):
                 return
         if not os.path.abspath(os.fsdecode(path)).startswith(str(self.home)):
             self.elsewhere.append(f"{event} {path!r}")
@@ -311,7 +403,9 @@ class Watch:
 def _ours(path: str) -> bool:
     """Whether a file is the program's own or the system's: code, packages, and what the processors say."""
     root = Path(__file__).resolve().parent.parent.parent
-    return path.startswith((str(root), sys.prefix, sys.base_prefix, "/proc/", "/sys/", "/usr/", "/etc/mime", "/dev/"))
+    return path.startswith(
+        (str(root), sys.prefix, sys.base_prefix, "/proc/", "/sys/", "/usr/", "/etc/mime", "/dev/")
+    )
 
 
 def prepared(reader: Reader, home: Path, content: bytes, beside: bytes) -> Path:
@@ -322,7 +416,14 @@ def prepared(reader: Reader, home: Path, content: bytes, beside: bytes) -> Path:
             path = accuracy_record(home / "m" / "records", model, correct)
             sidecar = f"{path.stem}.r1.npz"
             said = path.read_bytes().replace(b'"arrays":null', b'"arrays":"%b"' % sidecar.encode())
-            path.write_bytes(resealed(said.replace(b'"train_s":12.0', b'"train_s":12.0,"epochs":1.0,"steps":20,"images_per_s":9.0')))
+            path.write_bytes(
+                resealed(
+                    said.replace(
+                        b'"train_s":12.0',
+                        b'"train_s":12.0,"epochs":1.0,"steps":20,"images_per_s":9.0',
+                    )
+                )
+            )
             path.with_name(sidecar).write_bytes(content if model == "vit_s16" else beside)
         return home / "m" / "records" / sidecar
     path = home / name
@@ -346,7 +447,9 @@ def one_case(reader: Reader, home: Path, content: bytes, watch: Watch) -> str | 
         return traceback.format_exc(limit=-3)
     took = time.process_time() - began
     reader.slowest = max(reader.slowest, took)
-    reader.grown = max(reader.grown, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) << 10)
+    reader.grown = max(
+        reader.grown, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) << 10
+    )
     if took > SECONDS:
         return f"took {took:.1f} s of the processor"
     if watch.elsewhere:
@@ -357,7 +460,9 @@ def one_case(reader: Reader, home: Path, content: bytes, watch: Watch) -> str | 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="readers whose names contain this")
@@ -366,11 +471,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-mutated-") as folder:
         every = [one for one in readers(Path(folder) / "made") if asked.only in one.name]
         for reader in every:  # imports, caches and compiled patterns are no case's doing
-            reader.read(prepared(reader, Path(folder) / "first" / reader.name.replace(" ", "-"), reader.content, reader.content))
+            reader.read(
+                prepared(
+                    reader,
+                    Path(folder) / "first" / reader.name.replace(" ", "-"),
+                    reader.content,
+                    reader.content,
+                )
+            )
         start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
         soft = resource.getrlimit(resource.RLIMIT_AS)[1]
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + 2 * MEMORY, soft))  # what asks for more at once gets a MemoryError
+        resource.setrlimit(
+            resource.RLIMIT_AS, (size + 2 * MEMORY, soft)
+        )  # what asks for more at once gets a MemoryError
         watch, shares = Watch(), sum(one.share for one in every)
         for reader in every:
             draw = random.Random(f"{asked.seed}:{reader.name}")
@@ -382,10 +496,15 @@ def main() -> int:
                     reader.counts["FAILED"] += 1
                     failures.append(f"{reader.name}, case {number}: {wrong}")
             said = ", ".join(f"{count:,} {what}" for what, count in sorted(reader.counts.items()))
-            print(f"{reader.name:28} {said}; slowest {reader.slowest:.2f} s, memory grew by {reader.grown >> 20} MB", flush=True)
+            print(
+                f"{reader.name:28} {said}; slowest {reader.slowest:.2f} s, memory grew by {reader.grown >> 20} MB",
+                flush=True,
+            )
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - start
     cases = sum(sum(one.counts[name] for name in ("read", "refused", "FAILED")) for one in every)
-    print(f"{cases:,} cases, {len(failures)} failed; memory {start / 1e9:.2f} GB at the start, grew by {grown / 1e9:.2f} GB")
+    print(
+        f"{cases:,} cases, {len(failures)} failed; memory {start / 1e9:.2f} GB at the start, grew by {grown / 1e9:.2f} GB"
+    )
     print("\n".join(failures[:20]))
     return 1 if failures or grown > MEMORY else 0
 

@@ -19,10 +19,14 @@ from tests.odd_worlds import STAGES, reach
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--worlds", type=int, default=60)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--figures-of", type=int, default=10, help="of how many of them figures are drawn")
+    parser.add_argument(
+        "--figures-of", type=int, default=10, help="of how many of them figures are drawn"
+    )
     asked = parser.parse_args()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="bench-odd-") as folder:

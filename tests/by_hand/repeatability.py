@@ -46,13 +46,36 @@ print(speeds[0] / speeds[1])
 def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
     """The ratio of the first model's throughput to the second's, and how long the whole command took."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["run", "--models", ",".join(models), "--metrics", "throughput", "--batch-sizes", "4", "--device", "cpu"]
+        arguments = [
+            "run",
+            "--models",
+            ",".join(models),
+            "--metrics",
+            "throughput",
+            "--batch-sizes",
+            "4",
+            "--device",
+            "cpu",
+        ]
         start = time.monotonic()
-        command = [sys.executable, "-m", "bench", *arguments, "--time-budget", str(budget), "--results", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "bench",
+            *arguments,
+            "--time-budget",
+            str(budget),
+            "--results",
+            folder,
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         took = time.monotonic() - start
         [records] = [load_folder(path)[0] for path in Path(folder).glob("*/records")]
-        found = {one.arm.model: fair_per_round(one, "throughput") for one in records if isinstance(one.arm, SpeedArm)}
+        found = {
+            one.arm.model: fair_per_round(one, "throughput")
+            for one in records
+            if isinstance(one.arm, SpeedArm)
+        }
     ratio = paired_ratio(found[models[0]], found[models[1]])
     assert ratio is not None
     return ratio, took
@@ -60,7 +83,11 @@ def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
 
 def common_way() -> float:
     """The same ratio, one model after the other."""
-    return float(subprocess.run([sys.executable, "-c", COMMON], check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", COMMON], check=True, capture_output=True, text=True
+        ).stdout
+    )
 
 
 def order(quiet: int, loaded: int) -> list[str]:
@@ -90,7 +117,9 @@ def main() -> None:
         print(f"{kind} {len(found[kind])}: {interval(ratio, places=3)} {times}", flush=True)
     for kind in found:
         values = [ratio.value for ratio in found[kind]]
-        print(f"{kind}: max/min {max(values) / min(values):.3f}; usual way {max(usual[kind]) / min(usual[kind]):.3f}")
+        print(
+            f"{kind}: max/min {max(values) / min(values):.3f}; usual way {max(usual[kind]) / min(usual[kind]):.3f}"
+        )
     overlap = all(
         one.low is not None
         and one.high is not None

@@ -27,7 +27,9 @@ ARMS, ROUNDS, LIFE, OF_PAIR = 8, 16, 6, 10
 NOISE = 0.01
 
 
-def arm(draw: random.Random, spread: float, rounds: int, runs: int, turn: int) -> dict[tuple[str, int], InProcess]:
+def arm(
+    draw: random.Random, spread: float, rounds: int, runs: int, turn: int
+) -> dict[tuple[str, int], InProcess]:
     """One arm's rounds in so many sessions, each with what is its own; processes are renewed by turns."""
     found = {}
     for run in range(runs):
@@ -36,11 +38,15 @@ def arm(draw: random.Random, spread: float, rounds: int, runs: int, turn: int) -
         for number in range(rounds):
             process = (number + turn) // LIFE
             lasting = own.setdefault(process, draw.gauss(0, NOISE))
-            found[f"r{run}", number] = InProcess(exp(session + lasting + draw.gauss(0, NOISE)), (f"r{run}", process))
+            found[f"r{run}", number] = InProcess(
+                exp(session + lasting + draw.gauss(0, NOISE)), (f"r{run}", process)
+            )
     return found
 
 
-def ratio(left: dict[tuple[str, int], InProcess], right: dict[tuple[str, int], InProcess]) -> Effect:
+def ratio(
+    left: dict[tuple[str, int], InProcess], right: dict[tuple[str, int], InProcess]
+) -> Effect:
     """The logarithm of one."""
     found = effect_of([(1.0, left), (-1.0, right)])
     assert found is not None
@@ -52,8 +58,15 @@ def comparison(draw: random.Random, spread: float, runs: int) -> Comparison:
     effects, pairs = [], []
     for _ in range(2):
         reference = arm(draw, spread, ROUNDS, runs, 0)
-        effects.append([ratio(arm(draw, spread, ROUNDS, runs, 1 + n % 5), reference) for n in range(ARMS - 1)])
-        pairs.append([ratio(arm(draw, spread, OF_PAIR, 1, 3), arm(draw, spread, OF_PAIR, 1, 0)) for _ in range(runs)])
+        effects.append(
+            [ratio(arm(draw, spread, ROUNDS, runs, 1 + n % 5), reference) for n in range(ARMS - 1)]
+        )
+        pairs.append(
+            [
+                ratio(arm(draw, spread, OF_PAIR, 1, 3), arm(draw, spread, OF_PAIR, 1, 0))
+                for _ in range(runs)
+            ]
+        )
     known = sessions(*pairs)
     assert known is not None
     lines = [
@@ -72,7 +85,10 @@ def comparisons(spread: float, draws: int, seed: int, runs: int = 1) -> Iterator
 
 def false_changes(spread: float, draws: int, seed: int, runs: int = 1) -> int:
     """In how many comparisons of equal sides anything changed."""
-    return sum(any(one.outcome in ("better", "worse") for one in found.changes) for found in comparisons(spread, draws, seed, runs))
+    return sum(
+        any(one.outcome in ("better", "worse") for one in found.changes)
+        for found in comparisons(spread, draws, seed, runs)
+    )
 
 
 def main() -> None:
@@ -85,9 +101,13 @@ def main() -> None:
     for runs in (1, 3):
         for spread in (0.0, 0.01, 0.02, 0.05):
             found = list(comparisons(spread, asked.draws, asked.seed, runs))
-            false = sum(any(line.outcome in ("better", "worse") for line in one.changes) for one in found)
+            false = sum(
+                any(line.outcome in ("better", "worse") for line in one.changes) for one in found
+            )
             told = statistics.median(one.resolves or 0.0 for one in found)
-            print(f"{runs} runs a side, sessions {spread:.0%}: {100 * false / asked.draws:.1f} of 100; tells apart {told:.0%}")
+            print(
+                f"{runs} runs a side, sessions {spread:.0%}: {100 * false / asked.draws:.1f} of 100; tells apart {told:.0%}"
+            )
 
 
 if __name__ == "__main__":

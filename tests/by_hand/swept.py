@@ -23,7 +23,15 @@ from bench.record.arms import AccuracyArm
 from bench.record.store import load_folder
 
 ARGUMENTS = [
-    *("run", "--models", "convmixer_digits,vit_digits", "--device", "cpu", "--metrics", "params,macs,throughput,top1"),
+    *(
+        "run",
+        "--models",
+        "convmixer_digits,vit_digits",
+        "--device",
+        "cpu",
+        "--metrics",
+        "params,macs,throughput,top1",
+    ),
     *("--data", "digits", "--recipe", "digits:epochs=3", "--seeds", "2", "--rounds", "8"),
 ]
 LONGEST = 40.0
@@ -33,7 +41,9 @@ LONGEST = 40.0
 def start(results: Path) -> subprocess.Popen[bytes]:
     """The sweep, in a process group of its own."""
     command = [sys.executable, "-m", "bench", *ARGUMENTS, "--results", str(results)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def lines_of(results: Path) -> dict[str, list[bytes]]:
@@ -64,7 +74,9 @@ def finished(results: Path) -> dict[str, int]:
 
 def survivors(pid: int) -> list[int]:
     """Processes that a killed command's session still has; those that ended and were not yet buried do not count."""
-    found = subprocess.run(["ps", "-o", "pid=,stat=", "--sid", str(pid)], capture_output=True, text=True).stdout.splitlines()
+    found = subprocess.run(
+        ["ps", "-o", "pid=,stat=", "--sid", str(pid)], capture_output=True, text=True
+    ).stdout.splitlines()
     return [int(line.split()[0]) for line in found if not line.split()[1].startswith("Z")]
 
 
@@ -103,8 +115,12 @@ def main() -> None:
             lost = [name for name, had in lines.items() if after.get(name, [])[: len(had)] != had]
             again = [name for name, runs in done.items() if still.get(name) != runs]
             if lost or again or orphans:
-                raise SystemExit(f"after {kills} kills: lines lost in {lost}, measured again {again}, {orphans} processes left over")
-            if run.returncode == 0:  # finished in spite of it all: the next ones are spent on a new folder
+                raise SystemExit(
+                    f"after {kills} kills: lines lost in {lost}, measured again {again}, {orphans} processes left over"
+                )
+            if (
+                run.returncode == 0
+            ):  # finished in spite of it all: the next ones are spent on a new folder
                 sweeps, results = sweeps + 1, Path(folder, str(sweeps + 1))
         if start(results).wait() != 0:
             raise SystemExit("the last run did not end well")

@@ -58,7 +58,12 @@ def smallest() -> Iterator[tuple[str, str, int]]:
     for name in timm.list_models():
         by_module[model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
     for module, names in sorted(by_module.items()):
-        likely = sorted(names, key=lambda name: min((at for at, word in enumerate(SMALL) if word in name), default=len(SMALL)))
+        likely = sorted(
+            names,
+            key=lambda name: min(
+                (at for at, word in enumerate(SMALL) if word in name), default=len(SMALL)
+            ),
+        )
         sizes = {name: parameters(name) for name in likely[:CANDIDATES]}
         best = min(sizes, key=lambda name: sizes[name])
         yield module, best, sizes[best]
@@ -85,21 +90,51 @@ def size_of(name: str) -> int:
 def run(group: list[str], *more: str, folder: Path, limit: float) -> Ended:
     """Measure a few models; their records say what became of them."""
     models = ",".join(f"timm:{name}" for name in group)
-    return bench("run", "--models", models, "--device", "cpu", "--rounds", "1", "--batch-sizes", "2", *more, cwd=folder, limit=limit)
+    return bench(
+        "run",
+        "--models",
+        models,
+        "--device",
+        "cpu",
+        "--rounds",
+        "1",
+        "--batch-sizes",
+        "2",
+        *more,
+        cwd=folder,
+        limit=limit,
+    )
 
 
 def measure(names: list[str], size: int, folder: Path, limit: float) -> Iterator[tuple[str, Ended]]:
     """Counts and speeds of the models of one image size, with what was asked of whom."""
     side = ("--image-size", str(size))
-    yield f"counts {size}", run(names, "--metrics", "params,macs", *side, folder=folder, limit=limit * len(names))
+    yield (
+        f"counts {size}",
+        run(names, "--metrics", "params,macs", *side, folder=folder, limit=limit * len(names)),
+    )
     for at in range(0, len(names), GROUP):
         group = names[at : at + GROUP]
         for more in (("throughput,train_step", "fp32"), ("throughput", "bf16")):
             print(f"{size} px: {', '.join(group)}: {', '.join(more)}", file=sys.stderr)
-            yield ",".join(group), run(group, "--metrics", more[0], "--policies", more[1], *side, folder=folder, limit=limit)
+            yield (
+                ",".join(group),
+                run(
+                    group,
+                    "--metrics",
+                    more[0],
+                    "--policies",
+                    more[1],
+                    *side,
+                    folder=folder,
+                    limit=limit,
+                ),
+            )
 
 
-def verdicts(folder: Path, done: dict[str, Counter[str]], refused: dict[tuple[str, str], str]) -> None:
+def verdicts(
+    folder: Path, done: dict[str, Counter[str]], refused: dict[tuple[str, str], str]
+) -> None:
     """What the records say."""
     for place in folder.glob("results/*/records"):
         records, damaged = load_folder(place)
@@ -131,7 +166,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     every = list(smallest())[: chosen.models]
     refused: dict[tuple[str, str], str] = {
-        (name, "all"): f"{module}: its smallest has {params:,} parameters" for module, name, params in every if params > MOST
+        (name, "all"): f"{module}: its smallest has {params:,} parameters"
+        for module, name, params in every
+        if params > MOST
     }
     names = [name for _, name, params in every if params <= MOST]
     done: dict[str, Counter[str]] = {name: Counter() for name in names}
@@ -146,7 +183,14 @@ def main() -> int:
             elif ended.code == 2:
                 refused[what, "run"] = ended.err.strip()
         for name in some:
-            ended = bench("describe", f"timm:{name}", "--image-size", str(size), cwd=folder, limit=chosen.limit)
+            ended = bench(
+                "describe",
+                f"timm:{name}",
+                "--image-size",
+                str(size),
+                cwd=folder,
+                limit=chosen.limit,
+            )
             done[name]["described"] += ended.code == 0
             if "Traceback" in ended.text:
                 tracebacks.append(f"describe {name}: {ended.text[-800:]}")

@@ -106,7 +106,10 @@ def speeds(ways: list[str], batch: int, rounds: int) -> None:
         ratio = paired_ratio(found[way], found[ORIGINAL])
         assert ratio is not None
         usual = statistics.median(found[way].values())
-        print(f"{way:14s} {usual:.1f} img/s, {interval(ratio)} times the original's, n {ratio.n}", flush=True)
+        print(
+            f"{way:14s} {usual:.1f} img/s, {interval(ratio)} times the original's, n {ratio.n}",
+            flush=True,
+        )
 
 
 def losses(ways: list[str], batch: int, steps: int, seeds: int) -> None:
@@ -123,17 +126,29 @@ def losses(ways: list[str], batch: int, steps: int, seeds: int) -> None:
 
     original = curve(ORIGINAL, 0)
     print(f"losses of the original: {original[0]:.4f} to {original[-1]:.4f} in {steps} steps")
-    print("apart from it, at most: " + ", ".join(f"seed {seed} {apart(curve(ORIGINAL, seed), original):.4f}" for seed in range(1, seeds)))
-    print("apart from it, at most: " + ", ".join(f"{way} {apart(curve(way, 0), original):.2g}" for way in ways))
+    print(
+        "apart from it, at most: "
+        + ", ".join(
+            f"seed {seed} {apart(curve(ORIGINAL, seed), original):.4f}" for seed in range(1, seeds)
+        )
+    )
+    print(
+        "apart from it, at most: "
+        + ", ".join(f"{way} {apart(curve(way, 0), original):.2g}" for way in ways)
+    )
 
 
 def main() -> None:
     """Speeds, then losses with small batches."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--batch", type=int, default=256, help="of the speeds")
-    parser.add_argument("--ways", default="fp32,channels_last", help="policies held against the original")
+    parser.add_argument(
+        "--ways", default="fp32,channels_last", help="policies held against the original"
+    )
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=12, help="of each curve of losses, at batch 64")
+    parser.add_argument(
+        "--steps", type=int, default=12, help="of each curve of losses, at batch 64"
+    )
     parser.add_argument("--seeds", type=int, default=4)
     arguments = parser.parse_args()
     ways = arguments.ways.split(",")

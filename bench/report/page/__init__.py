@@ -34,7 +34,9 @@ def render(reports: Sequence[Report]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     room = resources.files(ROOM)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
     data = page_data(reports)
     return template.render(
@@ -63,7 +65,9 @@ def _inside(package: str, name: str) -> Any:
     try:
         text = (resources.files(package) / name).read_text(encoding="utf-8")
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise UsageError(f"report.html: {package}'s {name} is missing ({error}); pip install --upgrade {package}") from None
+        raise UsageError(
+            f"report.html: {package}'s {name} is missing ({error}); pip install --upgrade {package}"
+        ) from None
     return Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))
 
 
@@ -75,5 +79,7 @@ def _datatables() -> Any:
     exports = re.findall(r"export\s*\{([^{}]*)\}", text)
     name = re.search(r"([\w$]+) as default", exports[-1]) if exports else None
     if name is None:
-        raise UsageError("report.html: this version of itables ships another bundle; pip install 'itables>=2.4'")
+        raise UsageError(
+            "report.html: this version of itables ships another bundle; pip install 'itables>=2.4'"
+        )
     return Markup(f"{text}\nglobalThis.DataTable = {name[1]};\n")

@@ -41,7 +41,10 @@ def page_data(reports: Sequence[Report]) -> dict[str, Any]:
         "machines": [_machine(report) for report in reports],
         "axes": {key: axes[key] for key in known},
         "points": points,
-        "families": {name: {"label": label, "colour": colour, "symbol": SYMBOLS[marker]} for name, (label, colour, marker) in _families()},
+        "families": {
+            name: {"label": label, "colour": colour, "symbol": SYMBOLS[marker]}
+            for name, (label, colour, marker) in _families()
+        },
         "verdicts": [_verdict(report, one) for report in reports for one in report.verdicts],
     }
 
@@ -88,7 +91,9 @@ def _points(report: Report, axes: dict[str, dict[str, str]]) -> Iterator[dict[st
     for key, contestants in trained_rows(summary).items():
         for one in contestants:
             known.setdefault(one.rows[0].model, {}).setdefault(one.name, []).append((key, one))
-    quantities = sorted({quantity for row in summary.rows for quantity in row.values if quantity.better != "none"})
+    quantities = sorted(
+        {quantity for row in summary.rows for quantity in row.values if quantity.better != "none"}
+    )
     for row in summary.rows:
         for name, found in known.get(row.model, {row.model: []}).items():
             point = _point(report, name, row.about.family, row.image_size, row.policy)
@@ -126,13 +131,21 @@ def _point(report: Report, model: str, family: str, size: int, policy: str) -> d
     }
 
 
-def _add_quantity(point: dict[str, Any], summary: Summary, row: Row, quantity: Quantity, axes: dict[str, dict[str, str]]) -> None:
+def _add_quantity(
+    point: dict[str, Any],
+    summary: Summary,
+    row: Row,
+    quantity: Quantity,
+    axes: dict[str, dict[str, str]],
+) -> None:
     key = f"{quantity.metric}|{quantity.batch_size}" if quantity.batch_size else quantity.metric
     factor, unit = scale(quantity.unit)
     name = TITLES.get(quantity.metric, quantity.metric.replace("_", " ")).rstrip("¹")
     name = {"GMACs": "MACs", "params": "parameters"}.get(name, name)
     batch = f", batch {quantity.batch_size}" if quantity.batch_size else ""
-    axes.setdefault(key, {"label": f"{name} in {unit}{batch}", "better": quantity.better, "unit": unit})
+    axes.setdefault(
+        key, {"label": f"{name} in {unit}{batch}", "better": quantity.better, "unit": unit}
+    )
     found = row.values.get(quantity)
     if found is None:
         point["missing"][key] = fill_command(missing(summary, row, quantity))
@@ -141,7 +154,9 @@ def _add_quantity(point: dict[str, Any], summary: Summary, row: Row, quantity: Q
     samples = list(row.rounds.get(quantity, {}).values())
     if len(samples) > 1:
         step = max(1, len(samples) // SAMPLES)
-        point["values"][key]["samples"] = [float(f"{value * factor:.5g}") for value in samples[::step]]
+        point["values"][key]["samples"] = [
+            float(f"{value * factor:.5g}") for value in samples[::step]
+        ]
         point["values"][key]["rounds"] = len(samples)
 
 
@@ -150,7 +165,9 @@ def _value(found: Estimate, text: str) -> dict[str, Any]:
     return {"value": found.value, "text": text, **ends}
 
 
-def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[str, dict[str, str]]) -> None:
+def _add_accuracy(
+    point: dict[str, Any], key: Key, one: Contestant, axes: dict[str, dict[str, str]]
+) -> None:
     how = ", ".join(part for part in key if part)
     if one.top1 is None:
         return
@@ -165,18 +182,27 @@ def _add_accuracy(point: dict[str, Any], key: Key, one: Contestant, axes: dict[s
         point["values"][name]["caveat"] = caveat
     seconds = one.detail("train_s")
     if seconds is not None:
-        axes.setdefault(f"train_s|{how}", {"label": f"training time in s on {how}", "better": "lower", "unit": "s"})
+        axes.setdefault(
+            f"train_s|{how}",
+            {"label": f"training time in s on {how}", "better": "lower", "unit": "s"},
+        )
         point["values"][f"train_s|{how}"] = {"value": seconds, "text": number(seconds)}
 
 
-def _add_published(point: dict[str, Any], summary: Summary, row: Row, axes: dict[str, dict[str, str]]) -> None:
+def _add_published(
+    point: dict[str, Any], summary: Summary, row: Row, axes: dict[str, dict[str, str]]
+) -> None:
     """The range over weight sets, which were not measured here: hollow everywhere."""
     found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
     plain = [one for one in found if one.plain] or found
     if not plain:
         return
-    low, high = (100 * end for end in (min(one.top1 for one in plain), max(one.top1 for one in plain)))
-    axes.setdefault(PUBLISHED, {"label": "top-1 % on ImageNet-1k as published", "better": "higher", "unit": "%"})
+    low, high = (
+        100 * end for end in (min(one.top1 for one in plain), max(one.top1 for one in plain))
+    )
+    axes.setdefault(
+        PUBLISHED, {"label": "top-1 % on ImageNet-1k as published", "better": "higher", "unit": "%"}
+    )
     kind = "" if plain[0].plain else " (more data or a teacher)"
     point["values"][PUBLISHED] = {
         "value": (low + high) / 2,

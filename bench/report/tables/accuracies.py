@@ -23,11 +23,17 @@ LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 def accuracy(summary: Summary) -> Iterator[Table]:
     """One table per protocol; never two recipes or two ways of tuning in one."""
     for key, contestants in trained_rows(summary).items():
-        baselines = [Contestant(row.name, [row]) for row in summary.accuracies if row.arm.data == key[0] and row.arm.baseline]
+        baselines = [
+            Contestant(row.name, [row])
+            for row in summary.accuracies
+            if row.arm.data == key[0] and row.arm.baseline
+        ]
         yield _table(key, contestants, sorted(baselines, key=lambda one: one.name), summary)
 
 
-def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant], summary: Summary) -> Table:
+def _table(
+    key: Key, contestants: list[Contestant], baselines: list[Contestant], summary: Summary
+) -> Table:
     shown = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0)) + baselines
     trained = contestants[0].rows[0].arm.recipe is not None
     rows = [one.rows[0] for one in shown]
@@ -43,15 +49,32 @@ def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant],
             add("epochs", [_figure(one.detail("epochs")) for one in shown])
         if key[3]:
             add("rate", [_figure(row.arm.learning_rate) for row in rows])
-        add(Column("training s ↓", "train_s", "s", "lower"), [_figure(one.detail("train_s")) for one in shown])
-        add(Column("images/s ↑", "train_images_per_s", "img/s", "higher"), [_figure(one.detail("images_per_s")) for one in shown])
+        add(
+            Column("training s ↓", "train_s", "s", "lower"),
+            [_figure(one.detail("train_s")) for one in shown],
+        )
+        add(
+            Column("images/s ↑", "train_images_per_s", "img/s", "higher"),
+            [_figure(one.detail("images_per_s")) for one in shown],
+        )
         memory = [one.detail("peak_memory_bytes") for one in shown]
-        add(Column("peak memory GB ↓", "train_peak_memory", "GB", "lower"), [_figure(found and found / 1e9) for found in memory])
+        add(
+            Column("peak memory GB ↓", "train_peak_memory", "GB", "lower"),
+            [_figure(found and found / 1e9) for found in memory],
+        )
     else:
-        add("right", [f"{row.detail['correct']:,} / {row.detail['images']:,}" if row.top1 else "" for row in rows])
+        add(
+            "right",
+            [
+                f"{row.detail['correct']:,} / {row.detail['images']:,}" if row.top1 else ""
+                for row in rows
+            ],
+        )
     table.notes = list(_notes(contestants, trained, key, summary))
     if any(cell.best for line in table.cells for cell in line):
-        table.notes.append("bold: the best, and what cannot be told from it (the 95 % interval of the difference holds 0)")
+        table.notes.append(
+            "bold: the best, and what cannot be told from it (the 95 % interval of the difference holds 0)"
+        )
     table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
     return table
 
@@ -59,7 +82,14 @@ def _table(key: Key, contestants: list[Contestant], baselines: list[Contestant],
 def _params(summary: Summary, row: Accuracy) -> Cell:
     if row.arm.baseline:
         return Cell("")
-    counted = next((found for other in summary.rows if other.model == row.model and (found := other.value("params"))), None)
+    counted = next(
+        (
+            found
+            for other in summary.rows
+            if other.model == row.model and (found := other.value("params"))
+        ),
+        None,
+    )
     if counted is None:
         return Cell("", fill=missing_count(row.model, row.arm.image_size, "params"))
     return Cell(f"{counted.value:,.0f}", counted.value)
@@ -69,7 +99,9 @@ def top1_cell(one: Contestant) -> Cell:
     """With its interval; what became of seeds that gave no number stands beside it."""
     statuses = [row.status for row in one.rows]
     words = [word for word in dict.fromkeys(statuses) if word != "ok"]
-    trouble = ", ".join(f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words)
+    trouble = ", ".join(
+        f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words
+    )
     if not (found := one.top1):
         return Cell(trouble)
     text = interval(found, factor=100, places=1)
@@ -81,7 +113,11 @@ def _best(contestants: list[Contestant]) -> set[int]:
     ordered = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0))
     if len([one for one in ordered if one.top1]) < 2:
         return set()
-    return {place for place, one in enumerate(ordered) if one.top1 and (place == 0 or not _apart(ordered[0], one))}
+    return {
+        place
+        for place, one in enumerate(ordered)
+        if one.top1 and (place == 0 or not _apart(ordered[0], one))
+    }
 
 
 def _apart(left: Contestant, right: Contestant) -> bool:
@@ -102,7 +138,9 @@ def _title(words: str, key: Key) -> str:
 def _share(one: Contestant, count: str) -> Cell:
     if one.rows[0].arm.num_classes <= 5:  # where the right one is always among five
         return Cell("")
-    shares = [row.detail[count] / row.detail["images"] for row in one.measured if count in row.detail]
+    shares = [
+        row.detail[count] / row.detail["images"] for row in one.measured if count in row.detail
+    ]
     value = 100 * statistics.fmean(shares) if shares else None
     return Cell("" if value is None else f"{value:.1f}", value)
 
@@ -111,7 +149,9 @@ def _figure(value: float | None) -> Cell:
     return Cell("" if value is None else number(value), value)
 
 
-def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summary) -> Iterator[str]:
+def _notes(
+    contestants: list[Contestant], trained: bool, key: Key, summary: Summary
+) -> Iterator[str]:
     rows = [row for one in contestants for row in one.rows]
     yield from dict.fromkeys(row.about.caveat for row in rows if row.about.caveat)
     several = any(len(one.measured) > 1 for one in contestants)
@@ -128,7 +168,9 @@ def _notes(contestants: list[Contestant], trained: bool, key: Key, summary: Summ
         if any(row.detail.get("beside", 1) > 1 for row in rows):
             yield "trainings ran side by side on one machine; no times are given of those"
         yield f"splits: {', '.join(splits)}; trained in {', '.join(how)}; evaluated at {', '.join(at)}"
-    elif seen := sorted({str(row.detail.get("shown", row.detail["view"])) for row in rows if row.detail.get("view")}):
+    elif seen := sorted(
+        {str(row.detail.get("shown", row.detail["view"])) for row in rows if row.detail.get("view")}
+    ):
         yield f"evaluated at {'; '.join(seen)}"
     yield from (f"{row.name}: {text}" for row in rows for text in _of_file(row))
     if key[3]:
@@ -153,9 +195,15 @@ def guessing(row: Accuracy) -> str:
 
 def _shown(row: Accuracy) -> str:
     """How test images were shown, with the numbers that they were normalised by where the words alone do not say them."""
-    if not row.arm.transform.endswith(f", {NORMALISED}") or "mean" not in row.detail or "std" not in row.detail:
+    if (
+        not row.arm.transform.endswith(f", {NORMALISED}")
+        or "mean" not in row.detail
+        or "std" not in row.detail
+    ):
         return row.arm.transform
-    numbers = (f"{name} {' '.join(f'{one:.3g}' for one in row.detail[name])}" for name in ("mean", "std"))
+    numbers = (
+        f"{name} {' '.join(f'{one:.3g}' for one in row.detail[name])}" for name in ("mean", "std")
+    )
     return f"{row.arm.transform.removesuffix(NORMALISED)}{', '.join(numbers)}"
 
 
@@ -166,7 +214,9 @@ def _of_file(row: Accuracy) -> Iterator[str]:
     file = row.detail.get("file", {})
     if entry := file.get("entry"):
         others = ", ".join(file.get("other_entries", []))
-        yield f"taken from {entry} of the file" + (f", which has {others} too (--checkpoint-key chooses)" if others else "")
+        yield f"taken from {entry} of the file" + (
+            f", which has {others} too (--checkpoint-key chooses)" if others else ""
+        )
     if removed := file.get("removed"):
         yield f"names without {', '.join(removed)} in front"
     if left := file.get("left_out"):
@@ -184,7 +234,8 @@ def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:
             for row in summary.accuracies
             if row.arm.tuning == lr_search.TRIAL
             and row.arm.learning_rate is not None
-            and (row.model, row.arm.data, row.arm.recipe_hash) == (arm.model, arm.data, arm.recipe_hash)
+            and (row.model, row.arm.data, row.arm.recipe_hash)
+            == (arm.model, arm.data, arm.recipe_hash)
         }
         if arm.learning_rate is not None and tried:
             edge = "; on the edge of what was tried" if lr_search.on_edge(tried) else ""
@@ -205,10 +256,22 @@ def views(summary: Summary) -> Iterator[Table]:
         lines = []
         for row in rows:
             values = [*row.detail["spread"].values(), row.top1.value if row.top1 else 0.0]
-            cells = [f"{row.detail['spread'][view] * 100:.2f}" if view in row.detail["spread"] else "" for view in seen]
-            lines.append([row.name, f"{values[-1] * 100:.2f}", *cells, f"{(max(values) - min(values)) * 100:.2f}"])
+            cells = [
+                f"{row.detail['spread'][view] * 100:.2f}" if view in row.detail["spread"] else ""
+                for view in seen
+            ]
+            lines.append(
+                [
+                    row.name,
+                    f"{values[-1] * 100:.2f}",
+                    *cells,
+                    f"{(max(values) - min(values)) * 100:.2f}",
+                ]
+            )
         title = _title("Top-1 at other views", key)
-        notes = ["the first column is the one that counts: its view was fixed before; the best of these is no result"]
+        notes = [
+            "the first column is the one that counts: its view was fixed before; the best of these is no result"
+        ]
         yield Table(title, ["model", "own view", *seen, "spread, points"], lines, notes)
 
 
@@ -224,12 +287,27 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 reached = [one for one in found if one is not None]
                 if not trainings or len(reached) <= len(trainings) / 2:
                     break
-                epochs, seconds = (statistics.median(values) for values in zip(*reached, strict=True))
+                epochs, seconds = (
+                    statistics.median(values) for values in zip(*reached, strict=True)
+                )
                 count = macs.get(one.rows[0].model)
-                images = one.rows[0].detail["steps"] / one.rows[0].detail["epochs"] * epochs * images_per_step(one.rows[0])
+                images = (
+                    one.rows[0].detail["steps"]
+                    / one.rows[0].detail["epochs"]
+                    * epochs
+                    * images_per_step(one.rows[0])
+                )
                 spent = 3 * count.value * images * 1e-12 if count else None
                 timed = seconds if one.detail("train_s") is not None else None
-                lines.append([one.name, Cell(f"{level:.0%}", 100 * level), _figure(epochs), _figure(timed), _figure(spent)])
+                lines.append(
+                    [
+                        one.name,
+                        Cell(f"{level:.0%}", 100 * level),
+                        _figure(epochs),
+                        _figure(timed),
+                        _figure(spent),
+                    ]
+                )
         if lines:
             title = _title("Training cost", key)
             notes = [
@@ -238,16 +316,29 @@ def training_cost(summary: Summary) -> Iterator[Table]:
                 "TMACs are 10¹² multiply-adds, three forward passes a step",
             ]
             columns: Columns = [
-                *("model", Column("select top-1", "select", "%"), Column("epochs ↓", "epochs", "", "lower")),
-                *(Column("training s ↓", "train_s", "s", "lower"), Column("TMACs ↓", "train_macs", "TMAC", "lower")),
+                *(
+                    "model",
+                    Column("select top-1", "select", "%"),
+                    Column("epochs ↓", "epochs", "", "lower"),
+                ),
+                *(
+                    Column("training s ↓", "train_s", "s", "lower"),
+                    Column("TMACs ↓", "train_macs", "TMAC", "lower"),
+                ),
             ]
             yield Table(title, columns, lines, notes)
 
 
-def _first(arrays: dict[str, object], level: float, detail: dict[str, object]) -> tuple[float, float] | None:
+def _first(
+    arrays: dict[str, object], level: float, detail: dict[str, object]
+) -> tuple[float, float] | None:
     """Epochs and seconds at the first look with at least this accuracy."""
-    steps, seconds, top1 = (list(arrays[name]) for name in ("select_step", "select_seconds", "select_top1"))  # type: ignore[call-overload]
+    steps, seconds, top1 = (
+        list(arrays[name]) for name in ("select_step", "select_seconds", "select_top1")
+    )  # type: ignore[call-overload]
     for step, second, value in zip(steps, seconds, top1, strict=True):
         if value >= level:
-            return float(step) / float(str(detail["steps"])) * float(str(detail["epochs"])), float(second)
+            return float(step) / float(str(detail["steps"])) * float(str(detail["epochs"])), float(
+                second
+            )
     return None

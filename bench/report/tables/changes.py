@@ -34,11 +34,26 @@ def changes(found: Comparison, left: str, right: str) -> Table:
         f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over the {judged} lines with a p",
     ]
     if names := sorted({one.against for one in found.changes if one.against}):
-        notes.append(f"speeds are held against {', '.join(names)} in their own run: what all arms have in common is no change here")
+        notes.append(
+            f"speeds are held against {', '.join(names)} in their own run: what all arms have in common is no change here"
+        )
     notes += [f"refused: {reason}" for reason in found.refused]
-    return Table("Changes", ["arm", "metric", "ratio [95 %, Holm]", "change", "", "p (Holm)", ""], lines, notes)
+    return Table(
+        "Changes",
+        ["arm", "metric", "ratio [95 %, Holm]", "change", "", "p (Holm)", ""],
+        lines,
+        notes,
+    )
 
 
 def _line(one: Change) -> list[str]:
     how = one.reason or (f"against {one.against}" if one.against else "as measured")
-    return [one.name, one.metric, interval(one.ratio, places=3), f"{100 * (one.ratio.value - 1):+.1f} %", one.outcome, p_value(one.p), how]
+    return [
+        one.name,
+        one.metric,
+        interval(one.ratio, places=3),
+        f"{100 * (one.ratio.value - 1):+.1f} %",
+        one.outcome,
+        p_value(one.p),
+        how,
+    ]

@@ -26,7 +26,10 @@ def _verdict(found: Answer) -> Table:
     decided = total - found.count("undecided")
     lines = [
         ["verdict", found.verdict],
-        ["holds in", f"{found.count('holds')} of {decided} decided conditions{_apart(found, decided)}"],
+        [
+            "holds in",
+            f"{found.count('holds')} of {decided} decided conditions{_apart(found, decided)}",
+        ],
         ["fails in", f"{found.count('fails')}"],
         ["undecided", f"{found.count('undecided')} of {total}"],
         ["worst", _told(found.conditions[0])],
@@ -41,16 +44,30 @@ def _verdict(found: Answer) -> Table:
         f"{NEAR:.0%} off 1; a published top-1 has its images' binomial one",
     ]
     if any(not one.trusted for one in found.conditions):
-        notes.append("undecided whatever the interval: speeds of runs whose own checks failed or are missing (`bench report` says which)")
+        notes.append(
+            "undecided whatever the interval: speeds of runs whose own checks failed or are missing (`bench report` says which)"
+        )
     if found.flips:
-        notes.append("turned by: under the smallest set of factors like this, every decided condition goes against the majority")
-        notes += [f"{len(found.flips) - FLIPS} more sets of that size turn it"] if len(found.flips) > FLIPS else []
-    return Table(f"Is {found.left} better than {found.right} on {found.on}?", ["", ""], lines, notes)
+        notes.append(
+            "turned by: under the smallest set of factors like this, every decided condition goes against the majority"
+        )
+        notes += (
+            [f"{len(found.flips) - FLIPS} more sets of that size turn it"]
+            if len(found.flips) > FLIPS
+            else []
+        )
+    return Table(
+        f"Is {found.left} better than {found.right} on {found.on}?", ["", ""], lines, notes
+    )
 
 
 def _apart(found: Answer, decided: int) -> str:
     """How many of them say something of their own, where that is fewer."""
-    return f", which have {found.apart} set{'s' if found.apart > 1 else ''} of weights on one side" if 0 < found.apart < decided else ""
+    return (
+        f", which have {found.apart} set{'s' if found.apart > 1 else ''} of weights on one side"
+        if 0 < found.apart < decided
+        else ""
+    )
 
 
 def _set(factors: dict[str, str]) -> str:
@@ -66,8 +83,15 @@ def _ratio(one: Condition) -> str:
 
 
 def _conditions(found: Answer) -> Table:
-    names = list(dict.fromkeys(name for one in found.conditions for name, value in one.factors.items() if value))
-    lines = [[_ratio(one), one.outcome, *(one.factors.get(name, "") for name in names)] for one in found.conditions]
+    names = list(
+        dict.fromkeys(
+            name for one in found.conditions for name, value in one.factors.items() if value
+        )
+    )
+    lines = [
+        [_ratio(one), one.outcome, *(one.factors.get(name, "") for name in names)]
+        for one in found.conditions
+    ]
     return Table(f"{len(lines)} conditions", [f"× {found.right} [95 %]", "", *names], lines)
 
 
@@ -82,4 +106,6 @@ def save(found: Answer, results: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return save_figure(drawn, folder, stem(f"{found.left}_over_{found.right}_{found.on}"))[0]
     except OSError as error:
-        raise UsageError(f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can") from None
+        raise UsageError(
+            f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can"
+        ) from None

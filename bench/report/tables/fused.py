@@ -15,12 +15,20 @@ def handwritten(summary: Summary) -> Iterator[Table]:
     for size in sorted({row.image_size for row in summary.best if row.handwritten}, reverse=True):
         here = sorted((row for row in summary.best if row.image_size == size), key=by_speed)
         chosen = {row.model: row for row in here if not row.handwritten}
-        pairs = [(row, chosen[row.model]) for row in here if row.handwritten and row.model in chosen]
+        pairs = [
+            (row, chosen[row.model]) for row in here if row.handwritten and row.model in chosen
+        ]
         for quantity in sorted({one for row, best in pairs for one in _shared(row, best)}):
             _, unit = scale(quantity.unit)
             lines: list[Line] = [
                 [
-                    *(row.model, described(row.policy), value_cell(row, quantity), described(best.policy), value_cell(best, quantity)),
+                    *(
+                        row.model,
+                        described(row.policy),
+                        value_cell(row, quantity),
+                        described(best.policy),
+                        value_cell(best, quantity),
+                    ),
                     ratio_cell(row, best, quantity),
                 ]
                 for row, best in pairs
@@ -28,7 +36,10 @@ def handwritten(summary: Summary) -> Iterator[Table]:
             ]
             columns: Columns = [
                 *("model", "handwritten", Column(f"its {unit} ↑", quantity.metric, unit, "higher")),
-                *("best policy", Column(f"its {unit} ↑", f"best_{quantity.metric}", unit, "higher")),
+                *(
+                    "best policy",
+                    Column(f"its {unit} ↑", f"best_{quantity.metric}", unit, "higher"),
+                ),
                 Column("handwritten over best ↑", "ratio", "", "higher"),
             ]
             title = f"Handwritten kernels over each model's best policy, batch {quantity.batch_size} · {size} × {size} px"
@@ -38,5 +49,9 @@ def handwritten(summary: Summary) -> Iterator[Table]:
 
 def _shared(row: Row, best: Row) -> list[Quantity]:
     """Throughputs that both have; at the largest batch, where a best policy is chosen."""
-    both = [quantity for quantity in row.values if quantity.metric == "throughput" and quantity in best.values]
+    both = [
+        quantity
+        for quantity in row.values
+        if quantity.metric == "throughput" and quantity in best.values
+    ]
     return [max(both)] if both else []

@@ -27,13 +27,19 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
         for row in summary.rows:
             for quantity in row.values if row.image_size == size else ():
                 if quantity.metric == metric:
-                    found.setdefault((summary.machine.name, row.policy, quantity), {})[row.model] = row
+                    found.setdefault((summary.machine.name, row.policy, quantity), {})[
+                        row.model
+                    ] = row
     machines: dict[str, set[str]] = {}
     for (machine, _, _), rows in found.items():
         for model in rows:
             machines.setdefault(model, set()).add(machine)
     shared = {model for model, names in machines.items() if len(names) > 1}
-    columns = {key: rows for key, rows in sorted(found.items(), key=lambda item: item[0]) if shared & rows.keys()}
+    columns = {
+        key: rows
+        for key, rows in sorted(found.items(), key=lambda item: item[0])
+        if shared & rows.keys()
+    }
     # Where machines were asked the same question (policy and batch size), only that stands here.
     asked: dict[tuple[str, Quantity], set[str]] = {}
     for machine, policy, quantity in columns:
@@ -44,14 +50,21 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
         return
     any_rows = next(iter(columns.values()))
     models = sorted(shared, key=lambda model: (-_speed(any_rows.get(model)), model))
-    table = Table(f"Machines side by side · {metric} · {size} × {size} px", ["model"], [[model] for model in models])
+    table = Table(
+        f"Machines side by side · {metric} · {size} × {size} px",
+        ["model"],
+        [[model] for model in models],
+    )
     for (machine, policy, quantity), rows in columns.items():
         _, unit = scale(quantity.unit)
         reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
         mark = " †" if any(row.handwritten for row in rows.values()) else ""
         name = f"{machine}, {described(policy)}{mark}, {unit} b{quantity.batch_size}"
         measured = [rows.get(model) for model in models]
-        table.add(Column(name, metric, unit, quantity.better), [value_cell(row, quantity) if row else "" for row in measured])
+        table.add(
+            Column(name, metric, unit, quantity.better),
+            [value_cell(row, quantity) if row else "" for row in measured],
+        )
         ratios = [ratio_cell(row, reference, quantity) if row else "" for row in measured]
         table.add(Column(f"× {reference.model}", "ratio"), ratios)
     table.notes = [

@@ -19,8 +19,20 @@ if TYPE_CHECKING:  # imports torch
 def all_tables(summary: Summary) -> list[Table]:
     """Every table of a report, in reading order."""
     found = [
-        *(efficiency(summary), best(summary), handwritten(summary), percentiles(summary), ceilings(summary)),
-        *(accuracy(summary), views(summary), training_cost(summary), published_ranges(summary), published_elsewhere(summary)),
+        *(
+            efficiency(summary),
+            best(summary),
+            handwritten(summary),
+            percentiles(summary),
+            ceilings(summary),
+        ),
+        *(
+            accuracy(summary),
+            views(summary),
+            training_cost(summary),
+            published_ranges(summary),
+            published_elsewhere(summary),
+        ),
         published_speeds(summary),
     ]
     return [table for tables in found for table in tables]

@@ -18,7 +18,12 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         return
     lines: list[Line] = [
         [
-            *(one.row.name, str(one.row.image_size), described(one.row.policy), f"b{one.batch_size}"),
+            *(
+                one.row.name,
+                str(one.row.image_size),
+                described(one.row.policy),
+                f"b{one.batch_size}",
+            ),
             _share(one.mfu),
             Cell(number(one.intensity), one.intensity),
             one.bound,
@@ -27,7 +32,14 @@ def ceilings(summary: Summary) -> Iterator[Table]:
         for one in found
     ]
     columns: Columns = [
-        *("model", "px", "policy", "batch", Column("MFU % ↑", "mfu", "%", "higher"), Column("MAC/byte", "intensity", "MAC/byte")),
+        *(
+            "model",
+            "px",
+            "policy",
+            "batch",
+            Column("MFU % ↑", "mfu", "%", "higher"),
+            Column("MAC/byte", "intensity", "MAC/byte"),
+        ),
         *("bound by", Column("% of its bound ↑", "share_of_bound", "%", "higher")),
     ]
     notes = [
@@ -47,12 +59,16 @@ def _share(share: float) -> Cell | str:
 
 def _tops(summary: Summary, found: list[Place]) -> Iterator[str]:
     """Every ceiling in words: arithmetic by precision, then copies."""
-    probes = [summary.probe(precision) for precision in dict.fromkeys(one.precision for one in found)]
+    probes = [
+        summary.probe(precision) for precision in dict.fromkeys(one.precision for one in found)
+    ]
     for metric, unit in (("matmul_ceiling", "GMAC/s"), ("copy_ceiling", "GB/s")):
         for probe in probes:
             top = ceiling(probe, metric) if probe else None
             if probe is not None and top is not None:
-                high = f" [at most {number(top.most.high / 1e9)}]" if top.most.high is not None else ""
+                high = (
+                    f" [at most {number(top.most.high / 1e9)}]" if top.most.high is not None else ""
+                )
                 shape = f" ({top.shape})" if top.shape else ""
                 yield f"{probe.precision} {number(top.value / 1e9)} {unit}{high}{shape}"
 
@@ -60,13 +76,19 @@ def _tops(summary: Summary, found: list[Place]) -> Iterator[str]:
 def _faults(found: list[Place]) -> Iterator[str]:
     """For each ceiling that a row went over: by how much, and what that means for the others."""
     for kind, why in (
-        ("arithmetic", "some shape here is faster than those that it was looked for with, or it was looked for in slower rounds"),
+        (
+            "arithmetic",
+            "some shape here is faster than those that it was looked for with, or it was looked for in slower rounds",
+        ),
         ("memory", "what stays in a cache never crosses memory"),
     ):
         for precision in sorted({one.precision for one in found if one.fault == kind}):
             over = [one for one in found if one.precision == precision and one.fault == kind]
             most = max(over, key=lambda one: one.share)
-            names, times = ", ".join(sorted({one.row.name for one in over})), number(max(most.mfu, most.share))
+            names, times = (
+                ", ".join(sorted({one.row.name for one in over})),
+                number(max(most.mfu, most.share)),
+            )
             yield (
                 f"fault of the {kind} ceiling in {precision}: {names} did up to {times} times as much, so it is none ({why}); "
                 "other shares of it are too large by as much"

@@ -25,7 +25,12 @@ from bench.stats.intervals import Effect
 USUAL = 16
 WITHIN = 0.02
 """Largest relative difference of parameters that counts as the same budget."""
-PATCHES = {"convmixer_1536_20": 7, "convmixer_768_32": 7, "convmixer_1024_20": 14, "convmixer_256_8": 2}
+PATCHES = {
+    "convmixer_1536_20": 7,
+    "convmixer_768_32": 7,
+    "convmixer_1024_20": 14,
+    "convmixer_256_8": 2,
+}
 """Of published models whose name does not say it."""
 
 
@@ -33,17 +38,29 @@ def patch_of(model: str) -> int | None:
     """The side of a model's patches in pixels, as far as its name says."""
     if model in PATCHES:
         return PATCHES[model]
-    found = re.search(r"_p(\d+)(?:_|$)", model) or re.fullmatch(r"(?:vit|deit|mixer|resmlp)_[a-z]+(\d+)", model)
+    found = re.search(r"_p(\d+)(?:_|$)", model) or re.fullmatch(
+        r"(?:vit|deit|mixer|resmlp)_[a-z]+(\d+)", model
+    )
     if found:
         return int(found[1])
-    return 7 if re.match(r"convmixer_\d+_\d+", model) else USUAL if re.match(r"(?:vit|mixer)_\d+_\d+", model) else None
+    return (
+        7
+        if re.match(r"convmixer_\d+_\d+", model)
+        else USUAL
+        if re.match(r"(?:vit|mixer)_\d+_\d+", model)
+        else None
+    )
 
 
 def gaps(summary: Summary) -> Iterator[Table]:
     """Of every model that has both transformers beside it, all measured in several processes; `summary` with what studies measured."""
     evidence = Evidence(summary)
     lines: list[Line] = []
-    rows = [row for row in summary.rows if row.image_size == 224 and row.value("params") and row.value("macs")]
+    rows = [
+        row
+        for row in summary.rows
+        if row.image_size == 224 and row.value("params") and row.value("macs")
+    ]
     plain = DEFAULT_POLICY[evidence.kind]
     rows = [row for row in rows if row.policy == plain and row.by_batch("throughput")]
     transformers = [row for row in rows if row.about.family == "vit"]
@@ -56,7 +73,13 @@ def gaps(summary: Summary) -> Iterator[Table]:
             lines.append(line)
     if lines:
         columns: Columns = [
-            *("model", "transformer", "its twin on the grid", Column("whole × [95 %]", "whole"), Column("grid ×", "grid")),
+            *(
+                "model",
+                "transformer",
+                "its twin on the grid",
+                Column("whole × [95 %]", "whole"),
+                Column("grid ×", "grid"),
+            ),
             *(Column("mixer ×", "mixer"), Column("kernels ×", "kernels"), "their product"),
         ]
         notes = [
@@ -70,7 +93,11 @@ def gaps(summary: Summary) -> Iterator[Table]:
 def _alike(row: Row, transformers: list[Row], patch: int | None) -> str | None:
     """The transformer with this patch whose parameters are nearest; None where none is within the tolerance."""
     mine = _count(row, "params")
-    near = sorted((abs(_count(one, "params") / mine - 1), one.model) for one in transformers if patch_of(one.model) == patch)
+    near = sorted(
+        (abs(_count(one, "params") / mine - 1), one.model)
+        for one in transformers
+        if patch_of(one.model) == patch
+    )
     return near[0][1] if near and near[0][0] <= WITHIN else None
 
 
@@ -83,14 +110,22 @@ def _count(row: Row, name: str) -> float:
 def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> Line | None:
     macs = evidence.count(twin, "macs")
     model, reference, other = Speed(row.model), Speed(usual), Speed(twin)
-    ratios = [{model: 1.0, reference: -1.0}, {other: 1.0, reference: -1.0}, {model: 1.0, other: -1.0}]
+    ratios = [
+        {model: 1.0, reference: -1.0},
+        {other: 1.0, reference: -1.0},
+        {model: 1.0, other: -1.0},
+    ]
     whole, grid, kernels = (evidence.contrast(one, "throughput") for one in ratios)
     if not macs or whole is None or grid is None or kernels is None:
         return None
     mixer = math.log(macs / _count(row, "macs"))
     kernels = replace(kernels, value=kernels.value - mixer)
     product = math.exp(grid.value + mixer + kernels.value)
-    inside = "inside the whole's interval" if whole.as_ratio.holds(product) else "OUTSIDE the whole's interval"
+    inside = (
+        "inside the whole's interval"
+        if whole.as_ratio.holds(product)
+        else "OUTSIDE the whole's interval"
+    )
     return [
         *(row.model, usual, twin, _cell(whole), _cell(grid)),
         Cell(f"{math.exp(mixer):.2f}", math.exp(mixer)),

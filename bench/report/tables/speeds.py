@@ -10,17 +10,42 @@ from typing import Any
 from bench.analysis import published
 from bench.analysis.grade import Grade, grade
 from bench.analysis.rows import BYTES, Quantity, Row, Summary, by_speed
-from bench.analysis.run_quality import canary_drift, processes_behind, rounds_behind, sentinel, without_interval
+from bench.analysis.run_quality import (
+    canary_drift,
+    processes_behind,
+    rounds_behind,
+    sentinel,
+    without_interval,
+)
 from bench.config import COMMAND
 from bench.record.product_names import is_product
 from bench.report.missing import COUNTED, missing, seconds_per_image, together
-from bench.report.table import ARROWS, BEST_NOTE, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
+from bench.report.table import (
+    ARROWS,
+    BEST_NOTE,
+    MACS_NOTE,
+    Cell,
+    Column,
+    Columns,
+    Line,
+    Table,
+    marked,
+)
 from bench.stats.formatting import duration, estimate, interval, number, scale, span
 from bench.stats.intervals import Estimate, holm, of_calls, smallest_within
 from bench.stats.paired import Rounds, apart, effect_of, paired_ratio
 from bench.stats.reference import reference_model, sentinel_size
 
-ORDER = (*COUNTED, "latency", "graph_latency", "throughput", "memory", "energy", "largest_batch", "first_call")
+ORDER = (
+    *COUNTED,
+    "latency",
+    "graph_latency",
+    "throughput",
+    "memory",
+    "energy",
+    "largest_batch",
+    "first_call",
+)
 TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 HANDWRITTEN_NOTE = (
     "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
@@ -51,14 +76,42 @@ def best(summary: Summary) -> Iterator[Table]:
     for size in sorted({row.image_size for row in summary.best}, reverse=True):
         rows = [row for row in summary.best if row.image_size == size]
         for row in rows:
-            same = next((one for one in summary.rows if (one.model, one.image_size) == (row.model, size) and one.value("params")), None)
-            row.values |= {quantity: value for quantity, value in (same.values if same else {}).items() if quantity.metric in COUNTED}
+            same = next(
+                (
+                    one
+                    for one in summary.rows
+                    if (one.model, one.image_size) == (row.model, size) and one.value("params")
+                ),
+                None,
+            )
+            row.values |= {
+                quantity: value
+                for quantity, value in (same.values if same else {}).items()
+                if quantity.metric in COUNTED
+            }
             row.uncounted |= same.uncounted if same else {}
         on = summary.machine.hardware
-        tried = sorted({row.policy for row in summary.rows if row.image_size == size and row.policy and not row.handwritten})
-        table = _table(summary, rows, title=f"Best policy of each model · {size} × {size} px on {on}", size=size)
-        table.insert(1, Column("policy", key="policy"), [described(row.policy) for row in sorted(rows, key=by_speed)])
-        table.notes.append(f"chosen from {', '.join(tried)}; measured again, in new processes, on rounds that did not choose")
+        tried = sorted(
+            {
+                row.policy
+                for row in summary.rows
+                if row.image_size == size and row.policy and not row.handwritten
+            }
+        )
+        table = _table(
+            summary,
+            rows,
+            title=f"Best policy of each model · {size} × {size} px on {on}",
+            size=size,
+        )
+        table.insert(
+            1,
+            Column("policy", key="policy"),
+            [described(row.policy) for row in sorted(rows, key=by_speed)],
+        )
+        table.notes.append(
+            f"chosen from {', '.join(tried)}; measured again, in new processes, on rounds that did not choose"
+        )
         yield table
 
 
@@ -71,8 +124,13 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     rows = sorted(rows, key=by_speed)
     chosen = reference_model((row.model, row.about.family) for row in rows)
     reference = next((row for row in rows if row.model == chosen and not row.handwritten), rows[0])
-    quantities = sorted({quantity for row in rows for quantity in row.values if quantity.better != "none"}, key=_by_kind)
-    ratio_of = max((quantity for quantity in quantities if quantity.metric == "throughput"), default=None)
+    quantities = sorted(
+        {quantity for row in rows for quantity in row.values if quantity.better != "none"},
+        key=_by_kind,
+    )
+    ratio_of = max(
+        (quantity for quantity in quantities if quantity.metric == "throughput"), default=None
+    )
     table = Table(title, ["model"], [[row.name] for row in rows])
     trust = grade(summary, size) if rounds_behind(rows) else None
     ranked = trust is None or trust.marks
@@ -84,7 +142,10 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
         best |= any(cell.best for cell in chosen_cells)
         table.add(_column(quantity), chosen_cells)
         if quantity == ratio_of:
-            ratios = [ratio_cell(row, reference, quantity, mark=" ≈" if place in alike else "") for place, row in enumerate(rows)]
+            ratios = [
+                ratio_cell(row, reference, quantity, mark=" ≈" if place in alike else "")
+                for place, row in enumerate(rows)
+            ]
             table.add(Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
     table.notes = list(_notes(summary, rows, size, trust))
     if best:
@@ -105,14 +166,25 @@ def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
     for others.
     """
     compete = [row for row in rows if not row.handwritten] or rows
-    found = {place: row.values[quantity].value for place, row in enumerate(rows) if quantity in row.values and row in compete}
+    found = {
+        place: row.values[quantity].value
+        for place, row in enumerate(rows)
+        if quantity in row.values and row in compete
+    }
     if len(found) < 2:
         return set()
     top = (min if quantity.better == "lower" else max)(found, key=lambda place: found[place])
     if not any(rows[place].fair.get(quantity) for place in found):
         return {place for place in found if found[place] == found[top]}
-    apart = _apart({place: rows[place].fair.get(quantity, {}) for place in found if place != top}, rows[top].fair.get(quantity, {}))
-    return {top, *(place for place, p in apart.items() if p >= LEVEL)} if len(apart) == len(found) - 1 else set()
+    apart = _apart(
+        {place: rows[place].fair.get(quantity, {}) for place in found if place != top},
+        rows[top].fair.get(quantity, {}),
+    )
+    return (
+        {top, *(place for place, p in apart.items() if p >= LEVEL)}
+        if len(apart) == len(found) - 1
+        else set()
+    )
 
 
 def _apart(each: Mapping[int, Rounds[Any]], there: Rounds[Any]) -> dict[int, float]:
@@ -121,16 +193,29 @@ def _apart(each: Mapping[int, Rounds[Any]], there: Rounds[Any]) -> dict[int, flo
     By common rounds; of runs that have none in common by the spread of both.
     """
     found = {
-        place: effect_of([(1.0, here), (-1.0, there)]) if here.keys() & there.keys() else apart(here, there) for place, here in each.items()
+        place: effect_of([(1.0, here), (-1.0, there)])
+        if here.keys() & there.keys()
+        else apart(here, there)
+        for place, here in each.items()
     }
     return holm({place: effect.p(0.0) for place, effect in found.items() if effect is not None})
 
 
 def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
     """The places of those whose speed cannot be told from the reference's, corrected for how many are compared."""
-    each = {place: row.fair[quantity] for place, row in enumerate(rows) if row is not reference and quantity in row.fair}
-    paired = {place: here for place, here in each.items() if here.keys() & reference.fair.get(quantity, {}).keys()}
-    return {place for place, p in _apart(paired, reference.fair.get(quantity, {})).items() if p >= LEVEL}
+    each = {
+        place: row.fair[quantity]
+        for place, row in enumerate(rows)
+        if row is not reference and quantity in row.fair
+    }
+    paired = {
+        place: here
+        for place, here in each.items()
+        if here.keys() & reference.fair.get(quantity, {}).keys()
+    }
+    return {
+        place for place, p in _apart(paired, reference.fair.get(quantity, {})).items() if p >= LEVEL
+    }
 
 
 def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
@@ -206,7 +291,9 @@ def ratio_cell(row: Row, reference: Row, quantity: Quantity, *, mark: str = "") 
 def _notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> Iterator[str]:
     if trust:
         yield trust.line if trust.marks else f"{trust.line}: no bold, no ≈ in this table"
-    missed = {name: count for row in rows for name, count in row.uncounted.items() if is_product(name)}
+    missed = {
+        name: count for row in rows for name, count in row.uncounted.items() if is_product(name)
+    }
     if any(row.value("macs") for row in rows):
         yield f"{MACS_NOTE}; {'UNCOUNTED: ' + ', '.join(missed) if missed else 'no convolution, matrix product or attention uncounted'}"
     yield from _budgets(rows, size)
@@ -223,7 +310,11 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     """What the reader has to know of single models."""
     if any(row.handwritten for row in rows):
         yield HANDWRITTEN_NOTE
-    if knees := [f"{row.name} {knee}" for row in rows if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))]:
+    if knees := [
+        f"{row.name} {knee}"
+        for row in rows
+        if len(row.by_batch("throughput")) > 1 and (knee := _knee(row))
+    ]:
         yield f"knee, the smallest batch within {KNEE:.0%} of the best throughput: {', '.join(knees)}"
     if bound := [row.name for row in rows if _host_bound(row)]:
         yield f"host-bound at batch 1, the host takes over {HOST_BOUND:.0%} of the wall time: {', '.join(bound)}"
@@ -262,7 +353,11 @@ def _budgets(rows: list[Row], size: int) -> Iterator[str]:
         ratios = [_exact(row, metric) / _exact(reference, metric) for row in others]
         spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
     yield f"budgets: {', '.join(spans)} those of {reference.model}"
-    families = ",".join(dict.fromkeys(row.about.family for row in others if row.about.family in ("vit", "mixer", "resnet")))
+    families = ",".join(
+        dict.fromkeys(
+            row.about.family for row in others if row.about.family in ("vit", "mixer", "resnet")
+        )
+    )
     if families and reference.model != "convmixer_digits":
         at = "" if size == 224 else f" --image-size {size}"
         yield f"match them: {COMMAND} run --reference {reference.model} --match {families} --budget params{at}"
@@ -277,15 +372,27 @@ def _exact(row: Row, metric: str) -> float:
 def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
     """What is missing and the command that measures it."""
     # At 224 pixels the question is ImageNet; a small data set does not answer it.
-    measured = {row.model for row in summary.accuracies if row.top1 and (size != 224 or row.arm.data.startswith("imagenet"))}
+    measured = {
+        row.model
+        for row in summary.accuracies
+        if row.top1 and (size != 224 or row.arm.data.startswith("imagenet"))
+    }
     missing = list({row.model: row for row in rows if row.model not in measured}.values())
     if not missing:
         return
-    names = [f"{row.model}@{tag}" for row in missing if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))]
+    names = [
+        f"{row.model}@{tag}"
+        for row in missing
+        if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))
+    ]
     if names:
         each = [seconds_per_image(summary, row) for row in missing]
         known = [one for one in each if one is not None]
-        about = f" (about {duration(IMAGENET_IMAGES * sum(known))} on this machine)" if len(known) == len(each) else ""
+        about = (
+            f" (about {duration(IMAGENET_IMAGES * sum(known))} on this machine)"
+            if len(known) == len(each)
+            else ""
+        )
         yield (
             f"top-1 not measured; published weights are evaluated by: {COMMAND} run --metrics top1 --data imagenet:/path "
             f"--models {shlex.quote(','.join(names))}{about}"
@@ -302,7 +409,11 @@ def _method(summary: Summary, rows: list[Row], size: int) -> str:
     if rounds:
         text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
         processes = processes_behind(rows)
-        text += f" in {span(min(processes), max(processes), places=0)} processes" if max(processes) > 1 else " in one process"
+        text += (
+            f" in {span(min(processes), max(processes), places=0)} processes"
+            if max(processes) > 1
+            else " in one process"
+        )
         text += ", 95 % interval over rounds and processes" if max(processes) > 1 else ""
         if single := without_interval(rows):
             text += f"; no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds (--force measures anew)"
@@ -321,14 +432,34 @@ def percentiles(summary: Summary) -> Iterator[Table]:
     lines: list[Line] = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
         for quantity, windows in row.calls.items():
-            found = [of_calls(windows, share) for share in SHARES] if quantity.metric == "latency" else []
+            found = (
+                [of_calls(windows, share) for share in SHARES]
+                if quantity.metric == "latency"
+                else []
+            )
             if found and found[1] is not None:
-                shown = [Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found]
+                shown = [
+                    Cell("") if one is None else Cell(number(one * 1e3), one * 1e3) for one in found
+                ]
                 calls = sum(map(len, windows))
-                lines.append([row.name, str(row.image_size), described(row.policy), *shown, Cell(f"{calls:,}", calls)])
+                lines.append(
+                    [
+                        row.name,
+                        str(row.image_size),
+                        described(row.policy),
+                        *shown,
+                        Cell(f"{calls:,}", calls),
+                    ]
+                )
     if lines:
         shares = [f"p{100 * share:.0f}" for share in SHARES]
-        columns: Columns = ["model", "px", "policy", *(Column(f"{name} ms ↓", name, "ms", "lower") for name in shares), "calls"]
+        columns: Columns = [
+            "model",
+            "px",
+            "policy",
+            *(Column(f"{name} ms ↓", name, "ms", "lower") for name in shares),
+            "calls",
+        ]
         notes = [
             "each call held against its round's median, so that p50 is the latency; p90 from 64 calls on, p99 from 662 on, empty below"
         ]

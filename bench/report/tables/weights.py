@@ -22,8 +22,12 @@ def compare(left: Accuracy, right: Accuracy) -> Table:
             f"--compare: {spelled(left if mine is None else right)} has no per-image answers beside its record; "
             "evaluate it again with --force"
         )
-    if len(mine) != len(theirs) or left.detail.get("unreadable", []) != right.detail.get("unreadable", []):
-        raise UsageError(f"--compare: {len(mine)} and {len(theirs)} images were read; the same images are needed")
+    if len(mine) != len(theirs) or left.detail.get("unreadable", []) != right.detail.get(
+        "unreadable", []
+    ):
+        raise UsageError(
+            f"--compare: {len(mine)} and {len(theirs)} images were read; the same images are needed"
+        )
     return _table(left, right, mcnemar(mine.tolist(), theirs.tolist()))
 
 
@@ -40,4 +44,6 @@ def _table(left: Accuracy, right: Accuracy, found: Paired) -> Table:
         f"McNemar's exact test p = {found.p:.3g}: {'they differ' if found.p < 0.05 else 'they cannot be told apart'} at 5 %",
         "this compares two sets of weights, not two architectures: those differ by their recipes and seeds too",
     ]
-    return Table(f"Compared on {left.arm.data}", ["weights", "top-1 % [95 %]", "right alone"], lines, notes)
+    return Table(
+        f"Compared on {left.arm.data}", ["weights", "top-1 % [95 %]", "right alone"], lines, notes
+    )

@@ -22,12 +22,23 @@ CHOICES = {
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained("ConvMixer with other blocks", [scale.variant(more=more) for more in ("", *(one[0] for one in CHOICES.values()))])
+    return scale.trained(
+        "ConvMixer with other blocks",
+        [scale.variant(more=more) for more in ("", *(one[0] for one in CHOICES.values()))],
+    )
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for what, (more, region, paper) in CHOICES.items():
-        yield compared(evidence, scale, what, scale.variant(more=more), scale.variant(), region, note=published(scale, paper))
+        yield compared(
+            evidence,
+            scale,
+            what,
+            scale.variant(more=more),
+            scale.variant(),
+            region,
+            note=published(scale, paper),
+        )
 
 
 studies.add(

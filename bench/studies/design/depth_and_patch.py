@@ -31,19 +31,39 @@ def needs(scale: Scale, device: str) -> list[Need]:
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
-    top1 = {cell: evidence.top1(name, scale.data, scale.recipe) for cell, name in cells(scale).items()}
+    top1 = {
+        cell: evidence.top1(name, scale.data, scale.recipe) for cell, name in cells(scale).items()
+    }
 
     def finding(what: str, weights: dict[tuple[str, str], float], primary: bool) -> Finding:
         effect = contrast([(weight, top1[cell]) for cell, weight in weights.items()])
-        return Finding(what=what, unit="points", region=(INTEREST, inf), effect=effect, of="trainings", primary=primary)
+        return Finding(
+            what=what,
+            unit="points",
+            region=(INTEREST, inf),
+            effect=effect,
+            of="trainings",
+            primary=primary,
+        )
 
     coarse = {("deep", "coarse"): 1.0, ("shallow", "coarse"): -1.0}
     fine = {("deep", "fine"): 1.0, ("shallow", "fine"): -1.0}
-    yield finding("what depth gains with the coarse patch less with the fine one", coarse | {cell: -w for cell, w in fine.items()}, True)
+    yield finding(
+        "what depth gains with the coarse patch less with the fine one",
+        coarse | {cell: -w for cell, w in fine.items()},
+        True,
+    )
     yield finding("what depth gains with the coarse patch", coarse, False)
     yield finding("what depth gains with the fine patch", fine, False)
 
 
 studies.add(
-    Study(name="depth_and_patch", question="Do deeper ConvMixers need larger patches?", claims=(6,), needs=needs, judge=judge, trains=True)
+    Study(
+        name="depth_and_patch",
+        question="Do deeper ConvMixers need larger patches?",
+        claims=(6,),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
 )

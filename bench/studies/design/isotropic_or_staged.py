@@ -22,11 +22,24 @@ def needs(scale: Scale, device: str) -> list[Need]:
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     effect = _factorial.effect(evidence, scale, {"stages": STAGES})
-    yield Finding(what="isotropic less staged", unit="points", region=(-INTEREST, inf), effect=effect, of="trainings")
+    yield Finding(
+        what="isotropic less staged",
+        unit="points",
+        region=(-INTEREST, inf),
+        effect=effect,
+        of="trainings",
+    )
     for mixer in _factorial.FACTORS["mixer"]:
         effect = _factorial.effect(evidence, scale, {"stages": STAGES, "mixer": {mixer: 1.0}})
         what = f"isotropic less staged, mixer {mixer}"
-        yield Finding(what=what, unit="points", region=(-INTEREST, inf), effect=effect, of="trainings", primary=False)
+        yield Finding(
+            what=what,
+            unit="points",
+            region=(-INTEREST, inf),
+            effect=effect,
+            of="trainings",
+            primary=False,
+        )
 
 
 studies.add(

@@ -11,11 +11,16 @@ from bench.studies._variants import compared, published
 
 INTEREST = 0.5
 KERNELS = (3, 5, 7, 9)
-PAPER = {"imagenet": "9 to 3 costs 0.94 points for 1536/20", "cifar10": "93.61, 95.11, 95.72 and 95.88 with 3, 5, 7 and 9"}
+PAPER = {
+    "imagenet": "9 to 3 costs 0.94 points for 1536/20",
+    "cifar10": "93.61, 95.11, 95.72 and 95.88 with 3, 5, 7 and 9",
+}
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained("ConvMixer with kernels of 3 to 9", [scale.variant(kernel=kernel) for kernel in KERNELS])
+    return scale.trained(
+        "ConvMixer with kernels of 3 to 9", [scale.variant(kernel=kernel) for kernel in KERNELS]
+    )
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
@@ -33,4 +38,13 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
         )
 
 
-studies.add(Study(name="kernel_accuracy", question="Do larger kernels help ConvMixer?", claims=(8,), needs=needs, judge=judge, trains=True))
+studies.add(
+    Study(
+        name="kernel_accuracy",
+        question="Do larger kernels help ConvMixer?",
+        claims=(8,),
+        needs=needs,
+        judge=judge,
+        trains=True,
+    )
+)

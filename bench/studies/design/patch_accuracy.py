@@ -14,11 +14,17 @@ from bench.plugins import Need, Study, studies
 from bench.studies._variants import compared, published
 
 INTEREST = 1.0
-PAPER = {"imagenet": "7 to 14 costs 2.45 points for 1536/20", "cifar10": "2 costs 0.80 and 4 costs 3.27 points against 1"}
+PAPER = {
+    "imagenet": "7 to 14 costs 2.45 points for 1536/20",
+    "cifar10": "2 costs 0.80 and 4 costs 3.27 points against 1",
+}
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained("ConvMixer with patches of each size", [scale.variant(patch=patch) for patch in scale.patches])
+    return scale.trained(
+        "ConvMixer with patches of each size",
+        [scale.variant(patch=patch) for patch in scale.patches],
+    )
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:

@@ -32,7 +32,10 @@ def needs(scale: Scale, device: str) -> list[Need]:
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for view, words in VIEWS.items():
         for fine, coarse in pairwise(scale.patches):
-            sides = [evidence.top1(scale.variant(patch=patch), scale.data, scale.recipe, equalise=view) for patch in (fine, coarse)]
+            sides = [
+                evidence.top1(scale.variant(patch=patch), scale.data, scale.recipe, equalise=view)
+                for patch in (fine, coarse)
+            ]
             yield Finding(
                 what=f"top-1 with patch {fine} less patch {coarse}, {words}",
                 unit="points",

@@ -33,7 +33,10 @@ def needs(scale: Scale, device: str) -> list[Need]:
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for mixer in MIXERS:
         for when in ("after", "before"):
-            sides = [[log(value) for value in _radii(evidence, scale, name, when)] for name in stems(scale, mixer)]
+            sides = [
+                [log(value) for value in _radii(evidence, scale, name, when)]
+                for name in stems(scale, mixer)
+            ]
             yield Finding(
                 what=f"radius of half the mass {when} training, patch stem : pyramid stem, {mixer}",
                 unit="×",
@@ -60,7 +63,10 @@ def _beside(evidence: Evidence, scale: Scale, model: str) -> str:
     wider = middle(evidence.fields(model, scale.data, scale.recipe, "after", "share50", canvas=2))
     saturated = any(evidence.fields(model, scale.data, scale.recipe, "after", "saturated"))
     theory = evidence.theoretical_field(model, scale.data, scale.recipe)
-    parts = [f"{wider:.2f} on a canvas twice as wide" if wider is not None else "", "saturated at its own size" if saturated else ""]
+    parts = [
+        f"{wider:.2f} on a canvas twice as wide" if wider is not None else "",
+        "saturated at its own size" if saturated else "",
+    ]
     parts.append(f"theoretical field {theory:.0f} pixels" if theory else "")
     return ", ".join(part for part in parts if part)
 

@@ -20,7 +20,10 @@ def shapes(scale: Scale) -> tuple[str, str]:
     """Wide and deep: half the scale's depth at its width, and its depth at the width that makes them equal."""
     width, depth, kernel, patch = scale.convmixer
     target = _params(width, depth // 2, kernel, patch, scale.classes)
-    narrow = min(range(8, width, 2), key=lambda one: abs(_params(one, depth, kernel, patch, scale.classes) - target))
+    narrow = min(
+        range(8, width, 2),
+        key=lambda one: abs(_params(one, depth, kernel, patch, scale.classes) - target),
+    )
     return scale.variant(depth=depth // 2), scale.variant(width=narrow)
 
 
@@ -36,19 +39,35 @@ def needs(scale: Scale, device: str) -> list[Need]:
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     wide, deep = shapes(scale)
 
-    def finding(what: str, sides: list[list[float]], region: tuple[float, float], primary: bool = True) -> Finding:
+    def finding(
+        what: str, sides: list[list[float]], region: tuple[float, float], primary: bool = True
+    ) -> Finding:
         effect = difference(*([log(value) for value in side] for side in sides))
-        return Finding(what=what, unit="×", region=region, effect=effect, of="trainings", primary=primary)
+        return Finding(
+            what=what, unit="×", region=region, effect=effect, of="trainings", primary=primary
+        )
 
-    epochs = [evidence.epochs_to(name, scale.data, scale.recipe, scale.level) for name in (wide, deep)]
+    epochs = [
+        evidence.epochs_to(name, scale.data, scale.recipe, scale.level) for name in (wide, deep)
+    ]
     memory, seconds = (
-        [evidence.details(name, scale.data, scale.recipe, kind) for name in (wide, deep)] for kind in ("peak_memory_bytes", "train_s")
+        [evidence.details(name, scale.data, scale.recipe, kind) for name in (wide, deep)]
+        for kind in ("peak_memory_bytes", "train_s")
     )
-    yield finding(f"epochs to {scale.level:.0%} on select, wide : deep", epochs, (0.0, 1 / INTEREST))
+    yield finding(
+        f"epochs to {scale.level:.0%} on select, wide : deep", epochs, (0.0, 1 / INTEREST)
+    )
     yield finding("training memory, wide : deep", memory, (INTEREST, inf))
     yield finding("training time, wide : deep", seconds, (INTEREST, inf), primary=False)
     top1 = [evidence.top1(name, scale.data, scale.recipe) for name in (wide, deep)]
-    yield Finding(what="top-1, wide less deep", unit="points", region=(-1.0, 1.0), effect=difference(*top1), of="trainings", primary=False)
+    yield Finding(
+        what="top-1, wide less deep",
+        unit="points",
+        region=(-1.0, 1.0),
+        effect=difference(*top1),
+        of="trainings",
+        primary=False,
+    )
 
 
 studies.add(

@@ -26,7 +26,9 @@ def needs(scale: Scale, device: str) -> list[Need]:
     return [
         need
         for share in SHARES
-        for need in scale.trained(f"the families on {share:.0%} of the data", scale.family.values(), recipe(scale, share))
+        for need in scale.trained(
+            f"the families on {share:.0%} of the data", scale.family.values(), recipe(scale, share)
+        )
     ]
 
 
@@ -42,13 +44,23 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
         )
     for family, values in slopes.items():
         what = f"{family}: points for ten times the data"
-        yield Finding(what=what, unit="points", region=(INTEREST, inf), effect=mean_effect(values), of="trainings", primary=False)
+        yield Finding(
+            what=what,
+            unit="points",
+            region=(INTEREST, inf),
+            effect=mean_effect(values),
+            of="trainings",
+            primary=False,
+        )
 
 
 def _slopes(evidence: Evidence, scale: Scale, model: str) -> list[float]:
     """One per seed that every share has."""
     by_share = [evidence.top1(model, scale.data, recipe(scale, share)) for share in SHARES]
-    return [slope([log10(share) for share in SHARES], list(values)) for values in zip(*by_share, strict=False)]
+    return [
+        slope([log10(share) for share in SHARES], list(values))
+        for values in zip(*by_share, strict=False)
+    ]
 
 
 studies.add(

@@ -20,7 +20,10 @@ INTEREST = 1.0
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    families, found = scale.family.values(), scale.trained("a ConvMixer of half the parameters", [scale.half])
+    families, found = (
+        scale.family.values(),
+        scale.trained("a ConvMixer of half the parameters", [scale.half]),
+    )
     for label, recipe in scale.recipes.items():
         found += scale.trained(f"the families under {label}", families, recipe)
     return found
@@ -30,7 +33,12 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     convmixer = scale.family["convmixer"]
     for label, recipe in scale.recipes.items():
         for family in ("vit", "mixer", "resnet"):
-            effect = difference(*(evidence.top1(name, scale.data, recipe) for name in (convmixer, scale.family[family])))
+            effect = difference(
+                *(
+                    evidence.top1(name, scale.data, recipe)
+                    for name in (convmixer, scale.family[family])
+                )
+            )
             yield Finding(
                 what=f"ConvMixer less {family}, top-1, recipe {label}",
                 unit="points",
@@ -40,7 +48,10 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
                 primary=recipe == scale.recipe,
             )
     for family in ("vit", "mixer", "resnet"):
-        sides = [evidence.top1(name, scale.data, scale.recipe) for name in (scale.half, scale.family[family])]
+        sides = [
+            evidence.top1(name, scale.data, scale.recipe)
+            for name in (scale.half, scale.family[family])
+        ]
         yield Finding(
             what=f"ConvMixer of half the parameters less {family}, top-1",
             unit="points",
@@ -50,7 +61,10 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             primary=False,
         )
     for family in ("vit", "mixer", "resnet"):
-        logs = [[log(value) for value in _epochs(evidence, scale, name)] for name in (convmixer, scale.family[family])]
+        logs = [
+            [log(value) for value in _epochs(evidence, scale, name)]
+            for name in (convmixer, scale.family[family])
+        ]
         yield Finding(
             what=f"epochs of ConvMixer to {scale.level:.0%} on select : those of {family}",
             unit="×",

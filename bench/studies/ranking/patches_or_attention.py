@@ -21,9 +21,13 @@ def needs(scale: Scale, device: str) -> list[Need]:
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
-    def finding(what: str, region: tuple[float, float], primary: bool, **weights: dict[str, float]) -> Finding:
+    def finding(
+        what: str, region: tuple[float, float], primary: bool, **weights: dict[str, float]
+    ) -> Finding:
         effect = _factorial.effect(evidence, scale, weights)
-        return Finding(what=what, unit="points", region=region, effect=effect, of="trainings", primary=primary)
+        return Finding(
+            what=what, unit="points", region=region, effect=effect, of="trainings", primary=primary
+        )
 
     alike = (-INTEREST, INTEREST)
     convolution, mlp = {"depthwise": 1.0, "attention": -1.0}, {"mlp": 1.0, "attention": -1.0}
@@ -32,9 +36,19 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     yield finding("stem: patch less pyramid", (-INTEREST, inf), True, stem=stem)
     yield finding("mixer: MLP over tokens less attention", alike, False, mixer=mlp)
     yield finding("norm: batch less layer norm", alike, False, norm={"bn": 1.0, "ln": -1.0})
-    yield finding("interaction: convolution's gain with patches less with a pyramid", alike, False, mixer=convolution, stem=stem)
     yield finding(
-        "interaction: convolution's gain with batch less with layer norm", alike, False, mixer=convolution, norm={"bn": 1.0, "ln": -1.0}
+        "interaction: convolution's gain with patches less with a pyramid",
+        alike,
+        False,
+        mixer=convolution,
+        stem=stem,
+    )
+    yield finding(
+        "interaction: convolution's gain with batch less with layer norm",
+        alike,
+        False,
+        mixer=convolution,
+        norm={"bn": 1.0, "ln": -1.0},
     )
 
 

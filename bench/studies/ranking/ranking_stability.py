@@ -27,12 +27,19 @@ def needs(scale: Scale, device: str) -> list[Need]:
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
-    def lead(family: str, sign: float, recipe: str, equalise: str = "epochs") -> list[tuple[float, list[float]]]:
+    def lead(
+        family: str, sign: float, recipe: str, equalise: str = "epochs"
+    ) -> list[tuple[float, list[float]]]:
         sides = [(sign, scale.family["convmixer"]), (-sign, scale.family[family])]
-        return [(weight, evidence.top1(name, scale.data, recipe, equalise=equalise)) for weight, name in sides]
+        return [
+            (weight, evidence.top1(name, scale.data, recipe, equalise=equalise))
+            for weight, name in sides
+        ]
 
     def finding(what: str, cells: list[tuple[float, list[float]]]) -> Finding:
-        return Finding(what=what, unit="points", region=STABLE, effect=contrast(cells), of="trainings")
+        return Finding(
+            what=what, unit="points", region=STABLE, effect=contrast(cells), of="trainings"
+        )
 
     for family in OTHERS:
         for (one, first), (other, second) in combinations(scale.recipes.items(), 2):

@@ -29,7 +29,9 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for what, changes in scale.switches.items():
         note = f"published: {PAPER[what]}" if what in PAPER and scale.name == "cifar10" else ""
         recipes = (f"{scale.full}:{changes}", scale.full)
-        yield compared(evidence, scale, what, model, model, (-inf, -INTEREST), recipes=recipes, note=note)
+        yield compared(
+            evidence, scale, what, model, model, (-inf, -INTEREST), recipes=recipes, note=note
+        )
 
 
 studies.add(

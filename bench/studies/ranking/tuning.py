@@ -48,7 +48,12 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for family in scale.family:
         effect = contrast([(1.0, top1(family, PROTOCOL)), (-1.0, top1(family, AS_IS))])
         yield Finding(
-            what=f"{family}: what the search gains", unit="points", region=(INTEREST, inf), effect=effect, of="trainings", primary=False
+            what=f"{family}: what the search gains",
+            unit="points",
+            region=(INTEREST, inf),
+            effect=effect,
+            of="trainings",
+            primary=False,
         )
 
 

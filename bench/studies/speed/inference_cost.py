@@ -30,35 +30,76 @@ MACS = Speed("vit_800_13_p16_h25_m3200")
 TOKENS = Speed("vit_384_12_p7_h6_m1440")
 COARSE = Speed("convmixer_768_32_k7_p16_relu")
 """ConvMixer on the transformer's usual grid."""
-OTHERS = {"MLP-Mixer": Speed("mixer_544_8_p16_t272_m2176"), "ResNet": Speed("resnet_58_3-4-6-3_bottleneck_s7")}
+OTHERS = {
+    "MLP-Mixer": Speed("mixer_544_8_p16_t272_m2176"),
+    "ResNet": Speed("resnet_58_3-4-6-3_bottleneck_s7"),
+}
 
 
 def needs(scale: None, device: str) -> list[Need]:
     models = [one.model for one in (CONVMIXER, PARAMETERS, MACS, TOKENS, COARSE, *OTHERS.values())]
-    return [timed("throughput at equal parameters, multiply-adds and tokens", models, device, worth=6.0)]
+    return [
+        timed("throughput at equal parameters, multiply-adds and tokens", models, device, worth=6.0)
+    ]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
     slower = (0.0, 0.9)
-    yield ratio(evidence, "ConvMixer : ViT images/s at equal parameters (the whole)", CONVMIXER, PARAMETERS, slower)
+    yield ratio(
+        evidence,
+        "ConvMixer : ViT images/s at equal parameters (the whole)",
+        CONVMIXER,
+        PARAMETERS,
+        slower,
+    )
     for name, other in OTHERS.items():
-        yield ratio(evidence, f"ConvMixer : {name} images/s at equal parameters", CONVMIXER, other, slower, primary=False)
-    yield ratio(evidence, "ConvMixer : ViT images/s at equal multiply-adds", CONVMIXER, MACS, slower, primary=False)
-    yield ratio(evidence, "ConvMixer : ViT images/s at equal tokens and parameters", CONVMIXER, TOKENS, slower, primary=False)
+        yield ratio(
+            evidence,
+            f"ConvMixer : {name} images/s at equal parameters",
+            CONVMIXER,
+            other,
+            slower,
+            primary=False,
+        )
+    yield ratio(
+        evidence,
+        "ConvMixer : ViT images/s at equal multiply-adds",
+        CONVMIXER,
+        MACS,
+        slower,
+        primary=False,
+    )
+    yield ratio(
+        evidence,
+        "ConvMixer : ViT images/s at equal tokens and parameters",
+        CONVMIXER,
+        TOKENS,
+        slower,
+        primary=False,
+    )
     yield from _parts(evidence)
 
 
 def _parts(evidence: Evidence) -> Iterator[Finding]:
     """What the grid has of the whole, in both orders, and the parts that multiply to the whole."""
     whole = {CONVMIXER: 1.0, PARAMETERS: -1.0}
-    orders = {"the transformer's": {TOKENS: 1.0, PARAMETERS: -1.0}, "the convolution's": {CONVMIXER: 1.0, COARSE: -1.0}}
+    orders = {
+        "the transformer's": {TOKENS: 1.0, PARAMETERS: -1.0},
+        "the convolution's": {CONVMIXER: 1.0, COARSE: -1.0},
+    }
     mean = {CONVMIXER: 0.5, COARSE: -0.5, TOKENS: 0.5, PARAMETERS: -0.5}
     counts = [evidence.count(one.model, "macs") for one in (CONVMIXER, TOKENS)]
     mixer = math.log(counts[1] / counts[0]) if counts[0] and counts[1] else None
     what = "share of the grid in the whole, mean of both orders"
     yield _share(evidence, what, mean, whole, note=_product(evidence, mixer))
     for name, grid in orders.items():
-        yield _share(evidence, f"share of the grid, where it is {name} that gets finer", grid, whole, primary=False)
+        yield _share(
+            evidence,
+            f"share of the grid, where it is {name} that gets finer",
+            grid,
+            whole,
+            primary=False,
+        )
     small = (0.0, 0.9)
     yield combined(evidence, "part of the grid", orders["the transformer's"], small, primary=False)
     kernels, multiply_adds = "part of the kernels", "part of the mixer (multiply-adds)"
@@ -66,11 +107,23 @@ def _parts(evidence: Evidence) -> Iterator[Finding]:
         for what in (kernels, multiply_adds):
             yield Finding(what=what, unit="×", region=small, effect=None, primary=False)
         return
-    yield combined(evidence, kernels, {CONVMIXER: 1.0, TOKENS: -1.0}, small, less=mixer, primary=False)
-    yield Finding(what=multiply_adds, unit="×", region=small, effect=None, value=math.exp(mixer), exact=True, primary=False)
+    yield combined(
+        evidence, kernels, {CONVMIXER: 1.0, TOKENS: -1.0}, small, less=mixer, primary=False
+    )
+    yield Finding(
+        what=multiply_adds,
+        unit="×",
+        region=small,
+        effect=None,
+        value=math.exp(mixer),
+        exact=True,
+        primary=False,
+    )
 
 
-def _share(evidence: Evidence, what: str, part: dict[Speed, float], whole: dict[Speed, float], **more: Any) -> Finding:
+def _share(
+    evidence: Evidence, what: str, part: dict[Speed, float], whole: dict[Speed, float], **more: Any
+) -> Finding:
     values = [evidence.value(one, "throughput") for one in (part, whole)]
     value = values[0] / values[1] if values[0] is not None and values[1] else None
     effect = evidence.share(part, whole, "throughput")

@@ -18,7 +18,15 @@ INTEREST = 1.1
 
 
 def needs(scale: None, device: str) -> list[Need]:
-    return [timed("latency with kernels of 3 to 9", [NAME.format(k) for k in KERNELS], device, metrics=("latency",), batch_sizes=(1,))]
+    return [
+        timed(
+            "latency with kernels of 3 to 9",
+            [NAME.format(k) for k in KERNELS],
+            device,
+            metrics=("latency",),
+            batch_sizes=(1,),
+        )
+    ]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:

@@ -17,7 +17,14 @@ PAIRS = {
 
 
 def needs(scale: None, device: str) -> list[Need]:
-    return [timed("throughput with patches of 7 and 14", [name for pair in PAIRS.values() for name in pair], device, worth=4.0)]
+    return [
+        timed(
+            "throughput with patches of 7 and 14",
+            [name for pair in PAIRS.values() for name in pair],
+            device,
+            worth=4.0,
+        )
+    ]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
@@ -25,7 +32,15 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
         macs = [evidence.count(model, "macs") for model in (fine, coarse)]
         note = f"multiply-adds fall by {macs[0] / macs[1]:.2f}" if macs[0] and macs[1] else ""
         what = f"{name}: images/s with patch 14 : patch 7"
-        yield ratio(evidence, what, Speed(coarse), Speed(fine), (3.2, 4.8), primary=name == "ConvMixer-1536/20", note=note)
+        yield ratio(
+            evidence,
+            what,
+            Speed(coarse),
+            Speed(fine),
+            (3.2, 4.8),
+            primary=name == "ConvMixer-1536/20",
+            note=note,
+        )
 
 
 studies.add(

@@ -15,7 +15,11 @@ MODELS = ("convmixer_1536_20", "convmixer_768_32", "mixer_b16", "resnet50")
 AGAINST = "vit_s16"
 SWITCHES = {
     "cpu": {"channels_last": "channels_last", "compiling": "compile"},
-    "cuda": {"channels_last": "bf16+channels_last", "compiling": "bf16+compile", "bfloat16": "fp32"},
+    "cuda": {
+        "channels_last": "bf16+channels_last",
+        "compiling": "bf16+compile",
+        "bfloat16": "fp32",
+    },
     "mps": {"channels_last": "channels_last", "float16": "fp16"},
 }
 ALIKE = (1 / 1.1, 1.1)
@@ -23,7 +27,16 @@ ALIKE = (1 / 1.1, 1.1)
 
 def needs(scale: None, device: str) -> list[Need]:
     policies = (PLAIN[device], *SWITCHES[device].values())
-    return [timed("throughput under each policy", (*MODELS, AGAINST), device, policies=policies, time_budget=240.0, worth=5.0)]
+    return [
+        timed(
+            "throughput under each policy",
+            (*MODELS, AGAINST),
+            device,
+            policies=policies,
+            time_budget=240.0,
+            worth=5.0,
+        )
+    ]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
@@ -35,7 +48,9 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
             left, right = (on, off) if sign > 0 else (off, on)
             yield ratio(evidence, f"{model}: {name} on : off", left, right, ALIKE, primary=False)
         for model in MODELS:
-            on, off, other_on, other_off = (Speed(one, policy=way) for one in (model, AGAINST) for way in (policy, None))
+            on, off, other_on, other_off = (
+                Speed(one, policy=way) for one in (model, AGAINST) for way in (policy, None)
+            )
             parts = {on: sign, off: -sign, other_on: -sign, other_off: sign}
             yield combined(evidence, f"{name}: its effect on {model} : on {AGAINST}", parts, ALIKE)
 

@@ -20,7 +20,12 @@ from bench.training.seeding import seed_everything
 
 def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
     """Everything that is done to uint8 images (n, 3, size, size) before they are normalised; returns uint8."""
-    if (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0)) or recipe.rotate or recipe.shift or recipe.scale:
+    if (
+        (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0))
+        or recipe.rotate
+        or recipe.shift
+        or recipe.scale
+    ):
         images = resampled(images, recipe, draw)
     if recipe.flip:
         flipped = (torch.rand(len(images), generator=draw) < recipe.flip).to(images.device)
@@ -61,11 +66,15 @@ def jittered(images: Tensor, strength: float, draw: torch.Generator) -> Tensor:
     values = images.float()
 
     def factor() -> Tensor:
-        return (1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)).to(images.device)[:, None, None, None]
+        return (1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)).to(images.device)[
+            :, None, None, None
+        ]
 
     luma = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
     values = (values * factor()).clamp(0, 255)
-    values = torch.lerp((values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True), values, factor()).clamp(0, 255)
+    values = torch.lerp(
+        (values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True), values, factor()
+    ).clamp(0, 255)
     values = torch.lerp((values * luma).sum(dim=1, keepdim=True), values, factor()).clamp(0, 255)
     return values.round().to(torch.uint8)
 
@@ -74,7 +83,9 @@ def resized(images: Tensor, size: int, interpolation: str = "bicubic") -> Tensor
     """uint8 images (n, 3, side, side) as (n, 3, size, size); the very same where they have that size."""
     if images.shape[-1] == size:
         return images
-    values = F.interpolate(images.float(), size=(size, size), mode=interpolation, antialias=True, align_corners=False)
+    values = F.interpolate(
+        images.float(), size=(size, size), mode=interpolation, antialias=True, align_corners=False
+    )
     return values.round().clamp(0, 255).to(torch.uint8)
 
 
@@ -83,7 +94,9 @@ def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     shape = (1, -1, 1, 1)
     offset = torch.tensor(mean, device=images.device).reshape(shape) * 255
     factor = torch.tensor(std, device=images.device).reshape(shape) * 255
-    return images.to(torch.float32, copy=True).sub_(offset).div_(factor)  # in place: fresh memory costs more than the arithmetic
+    return (
+        images.to(torch.float32, copy=True).sub_(offset).div_(factor)
+    )  # in place: fresh memory costs more than the arithmetic
 
 
 def erased(images: Tensor, recipe: Recipe, *where: object) -> Tensor:

@@ -38,7 +38,16 @@ class Feed(Protocol):
         ...
 
 
-def feed_of(splits: Splits, recipe: Recipe, *, seed: int, share: Share, device: torch.device, image_size: int, workers: int) -> Feed:
+def feed_of(
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    seed: int,
+    share: Share,
+    device: torch.device,
+    image_size: int,
+    workers: int,
+) -> Feed:
     """The feed of a data set's training split; UsageError where it does not fill one batch."""
     if len(splits.train) < recipe.batch_size:
         raise UsageError(
@@ -46,7 +55,9 @@ def feed_of(splits: Splits, recipe: Recipe, *, seed: int, share: Share, device: 
             f"a smaller batch is another recipe, such as {recipe.name}:batch_size=64:micro_batch=64"
         )
     if (recipe.mixup or recipe.cutmix) and share.images % 2:
-        raise UsageError(f"--recipe: {recipe.name} mixes images in pairs; {share.images} at a time are an odd number")
+        raise UsageError(
+            f"--recipe: {recipe.name} mixes images in pairs; {share.images} at a time are an odd number"
+        )
     common = Common(splits, recipe, seed, share, device)
     if not splits.in_memory:
         return FromDisk(common, image_size, workers)
@@ -90,7 +101,9 @@ class Common:
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch, in its order."""
-        return torch.randperm(len(self.splits.train), generator=generator(self.seed, "order", epoch))
+        return torch.randperm(
+            len(self.splits.train), generator=generator(self.seed, "order", epoch)
+        )
 
     def places(self, first: int, last: int, on: torch.device) -> Iterator[tuple[int, int, Tensor]]:
         """Step, number and images of every micro-batch that this process takes from step `first` to before `last`."""
@@ -100,7 +113,9 @@ class Common:
             if epoch != of_epoch:
                 order, of_epoch = self.order(epoch).to(on), epoch
             for micro in self.share.micro_batches:
-                start = at * self.recipe.batch_size + micro * self.recipe.micro_batch + self.share.first
+                start = (
+                    at * self.recipe.batch_size + micro * self.recipe.micro_batch + self.share.first
+                )
                 yield step, micro, order[start : start + self.share.images]
 
     def by_step(self, batches: Iterator[Batch]) -> Iterator[list[Batch]]:
@@ -134,7 +149,9 @@ class InMemory:
         common = self.common
         for step, micro, places in common.places(first, last, common.device):
             draw = generator(common.seed, step, micro, common.share.first, "augment")
-            images = augment(resized(self.split.images[places], self.image_size), common.recipe, draw)
+            images = augment(
+                resized(self.split.images[places], self.image_size), common.recipe, draw
+            )
             yield common.ready(images, self.split.labels[places], step, micro)
 
 
@@ -154,14 +171,24 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
         epoch, place = at
         broken = -1
         for attempt in range(10):
-            index = place if not attempt else derive(self.seed, "instead", epoch, place, attempt) % len(self)
+            index = (
+                place
+                if not attempt
+                else derive(self.seed, "instead", epoch, place, attempt) % len(self)
+            )
             try:
                 picture = self.pictures.read(index)
             except Exception:
                 broken = place if broken < 0 else broken
                 continue
-            return self._shown(picture, index, epoch, place), int(self.pictures.labels[index]), broken
-        raise Unread(f"{self.pictures.name(place)} cannot be read ({self.pictures.trouble(place)}), and nine other images cannot either")
+            return (
+                self._shown(picture, index, epoch, place),
+                int(self.pictures.labels[index]),
+                broken,
+            )
+        raise Unread(
+            f"{self.pictures.name(place)} cannot be read ({self.pictures.trouble(place)}), and nine other images cannot either"
+        )
 
     def _shown(self, picture: Any, index: int, epoch: int, place: int) -> Tensor:
         """Augmented by the draw of its epoch and place."""
@@ -169,7 +196,9 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
         try:
             return torch.as_tensor(self.transform(picture))
         except Exception as error:
-            raise Unread(f"{self.pictures.name(index)} cannot be augmented ({type(error).__name__}: {one_line(error)})") from error
+            raise Unread(
+                f"{self.pictures.name(index)} cannot be augmented ({type(error).__name__}: {one_line(error)})"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -210,9 +239,14 @@ class FromDisk:
             device=common.device,
             batch_sampler=Lazily(lambda: self._places(first, last)),
         )
-        for (step, micro), (images, labels, broken) in zip(product(range(first, last), common.share.micro_batches), batches, strict=True):
+        for (step, micro), (images, labels, broken) in zip(
+            product(range(first, last), common.share.micro_batches), batches, strict=True
+        ):
             self._note(broken)
-            images, labels = images.to(common.device, non_blocking=True), labels.to(common.device, non_blocking=True)
+            images, labels = (
+                images.to(common.device, non_blocking=True),
+                labels.to(common.device, non_blocking=True),
+            )
             yield common.ready(images, labels, step, micro)
 
     def _places(self, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
@@ -235,7 +269,9 @@ def host_transform(recipe: Recipe, size: int) -> Any:
         ratio=recipe.crop_ratio,
         hflip=recipe.flip,
         color_jitter=recipe.jitter or None,
-        auto_augment=None if recipe.rand_augment is None or recipe.rand_augment.startswith("ra-") else recipe.rand_augment,
+        auto_augment=None
+        if recipe.rand_augment is None or recipe.rand_augment.startswith("ra-")
+        else recipe.rand_augment,
         interpolation=recipe.interpolation,
     )
     for step in transform.transforms:

@@ -23,13 +23,17 @@ class NotAPicture(ValueError):
 def decoded(stream: IO[bytes]) -> Image.Image:
     """The first frame in RGB, 8 bits a channel. Raises NotAPicture, and whatever Pillow raises where a file is damaged."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on EXIF data and palettes: what matters is whether the pixels can be read
+        warnings.simplefilter(
+            "ignore"
+        )  # on EXIF data and palettes: what matters is whether the pixels can be read
         image: Image.Image = Image.open(stream)
         image.load()
     if image.mode.startswith("I"):
         return _eight_bits(image).convert("RGB")
     if image.mode == "F":
-        raise NotAPicture("its pixels are floating-point numbers, whose black and white are not said; save it with 8 or 16 bits")
+        raise NotAPicture(
+            "its pixels are floating-point numbers, whose black and white are not said; save it with 8 or 16 bits"
+        )
     return image.convert("RGB")
 
 
@@ -39,6 +43,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     Pillow reads 16 bits of a PGM, and in older versions of a PNG, as mode I; in other files that mode is 32 bits.
     """
     if image.mode == "I" and image.format not in ("PNG", "PPM"):
-        raise NotAPicture("its pixels are 32-bit whole numbers, whose black and white are not said; save it with 8 or 16 bits")
+        raise NotAPicture(
+            "its pixels are 32-bit whole numbers, whose black and white are not said; save it with 8 or 16 bits"
+        )
     values = np.asarray(image).astype(np.float64)
     return Image.fromarray((values * (255 / SIXTEEN_BITS)).round().astype(np.uint8))

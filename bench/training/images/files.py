@@ -37,7 +37,9 @@ class Files:
     def folders(machine: Path) -> list[Path]:
         """Every folder that trainings write to, in a machine's."""
         files = Files(machine, "any")
-        return [path.parent for path in (files.checkpoint, files.weights, files.log, files.tensorboard)]
+        return [
+            path.parent for path in (files.checkpoint, files.weights, files.log, files.tensorboard)
+        ]
 
     def forget(self) -> None:
         """Remove what an earlier training of the arm left: it is to be trained anew."""

@@ -23,7 +23,14 @@ from bench.training.images.splits import Pictures
 BROKEN_SHARE = 0.001
 """Share of unreadable images above which a data set is refused."""
 
-PRELOAD = ["torch", "timm", "torchvision", "bench.cli.app", "bench.training.images.batches", "bench.training.evaluate"]
+PRELOAD = [
+    "torch",
+    "timm",
+    "torchvision",
+    "bench.cli.app",
+    "bench.training.images.batches",
+    "bench.training.evaluate",
+]
 """Imported once by the server that a process asks for readers where that is the way; each reader would do it anew."""
 
 
@@ -31,14 +38,22 @@ class Unread(Exception):
     """An image could not be shown; the message names it and says why. Made of one text, so that it can be pickled."""
 
 
-def loaded(images: Dataset[Any], *, workers: int, device: torch.device, **batches: Any) -> Iterator[Any]:
+def loaded(
+    images: Dataset[Any], *, workers: int, device: torch.device, **batches: Any
+) -> Iterator[Any]:
     """The batches of a data set, read by `workers` processes (0: by this one); `batches` are DataLoader's settings.
 
     Raises UsageError where an image cannot be shown, RuntimeError where one of the processes was killed.
     """
     if workers:
         multiprocessing.set_forkserver_preload(PRELOAD)
-    loader = DataLoader(images, num_workers=workers, pin_memory=device.type == "cuda", worker_init_fn=begin if workers else None, **batches)
+    loader = DataLoader(
+        images,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=begin if workers else None,
+        **batches,
+    )
     iterator = iter(loader)
     try:
         yield from iterator

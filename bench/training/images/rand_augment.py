@@ -36,14 +36,31 @@ def parse(spelling: str) -> tuple[int, int]:
 def _shear(x: float, y: float) -> Callable[[Tensor], Tensor]:
     # Around the corner and by the angle whose tangent is the strength, as torchvision's own RandAugment shears.
     angles = [math.degrees(math.atan(x)), math.degrees(math.atan(y))]
-    return lambda images: F.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=angles, interpolation=NEAREST, center=[0, 0])
+    return lambda images: F.affine(
+        images,
+        angle=0.0,
+        translate=[0, 0],
+        scale=1.0,
+        shear=angles,
+        interpolation=NEAREST,
+        center=[0, 0],
+    )
 
 
 def _move(x: float, y: float) -> Callable[[Tensor], Tensor]:
-    return lambda images: F.affine(images, angle=0.0, translate=[int(x), int(y)], scale=1.0, shear=[0.0, 0.0], interpolation=NEAREST)
+    return lambda images: F.affine(
+        images,
+        angle=0.0,
+        translate=[int(x), int(y)],
+        scale=1.0,
+        shear=[0.0, 0.0],
+        interpolation=NEAREST,
+    )
 
 
-def operators(strength: int, side: int) -> list[tuple[str, Callable[[float], Callable[[Tensor], Tensor]], bool]]:
+def operators(
+    strength: int, side: int
+) -> list[tuple[str, Callable[[float], Callable[[Tensor], Tensor]], bool]]:
     """Name, operator for a sign of +1 or -1, and whether the sign matters, of all fourteen."""
     share = strength / (BINS - 1)
     shear, move, turn, blend = 0.3 * share, 150 / 331 * side * share, 30 * share, 0.9 * share
@@ -54,11 +71,23 @@ def operators(strength: int, side: int) -> list[tuple[str, Callable[[float], Cal
         ("ShearY", lambda sign: _shear(0.0, sign * shear), True),
         ("TranslateX", lambda sign: _move(sign * move, 0.0), True),
         ("TranslateY", lambda sign: _move(0.0, sign * move), True),
-        ("Rotate", lambda sign: lambda images: F.rotate(images, sign * turn, interpolation=NEAREST), True),
-        ("Brightness", lambda sign: lambda images: F.adjust_brightness(images, 1 + sign * blend), True),
+        (
+            "Rotate",
+            lambda sign: lambda images: F.rotate(images, sign * turn, interpolation=NEAREST),
+            True,
+        ),
+        (
+            "Brightness",
+            lambda sign: lambda images: F.adjust_brightness(images, 1 + sign * blend),
+            True,
+        ),
         ("Color", lambda sign: lambda images: F.adjust_saturation(images, 1 + sign * blend), True),
         ("Contrast", lambda sign: lambda images: F.adjust_contrast(images, 1 + sign * blend), True),
-        ("Sharpness", lambda sign: lambda images: F.adjust_sharpness(images, 1 + sign * blend), True),
+        (
+            "Sharpness",
+            lambda sign: lambda images: F.adjust_sharpness(images, 1 + sign * blend),
+            True,
+        ),
         ("Posterize", lambda sign: lambda images: F.posterize(images, bits), False),
         ("Solarize", lambda sign: lambda images: F.solarize(images, threshold), False),
         ("AutoContrast", lambda sign: F.autocontrast, False),
@@ -75,7 +104,9 @@ def rand_augment(images: Tensor, spelling: str, draw: torch.Generator) -> Tensor
     for which, minus in zip(chosen, negative, strict=True):
         result = images.clone()
         for place, (_, make, signed) in enumerate(known):
-            for sign, matching in ((1.0, ~minus), (-1.0, minus)) if signed else ((1.0, torch.ones_like(minus)),):
+            for sign, matching in (
+                ((1.0, ~minus), (-1.0, minus)) if signed else ((1.0, torch.ones_like(minus)),)
+            ):
                 at = torch.nonzero((which == place) & matching).flatten().to(images.device)
                 if place and len(at):
                     result[at] = make(sign)(images[at])

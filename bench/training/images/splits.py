@@ -120,7 +120,9 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         squares += values.mul_(values).sum(dim=(0, 2, 3))
         count += values.numel() // 3
     mean = total.double() / (255 * count)
-    return tuple(mean.tolist()), tuple((squares.double() / (255**2 * count) - mean.square()).clamp_min(1e-12).sqrt().tolist())
+    return tuple(mean.tolist()), tuple(
+        (squares.double() / (255**2 * count) - mean.square()).clamp_min(1e-12).sqrt().tolist()
+    )
 
 
 def commonest(splits: Splits) -> float:
@@ -149,17 +151,29 @@ def fewer(splits: Splits, share: float) -> Splits:
     size = max(1, round(share * number))
     order = torch.randperm(number, generator=torch.Generator().manual_seed(0))[:size].sort().values
     repeated = order.repeat(-(-number // size))[:number]
-    return replace(splits, train=splits.train.subset(repeated), name=f"{splits.name}, {size} of train")
+    return replace(
+        splits, train=splits.train.subset(repeated), name=f"{splits.name}, {size} of train"
+    )
 
 
 def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:
     """Train, select and test in memory, normalised by their own training images."""
     train, select, test = parts
     mean, std = statistics(train.images)
-    return Splits(name=name, train=train, select=select, test=test, num_classes=num_classes, mean=mean, std=std)
+    return Splits(
+        name=name,
+        train=train,
+        select=select,
+        test=test,
+        num_classes=num_classes,
+        mean=mean,
+        std=std,
+    )
 
 
-def by_file_order(images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int) -> Splits:
+def by_file_order(
+    images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int
+) -> Splits:
     """Cut a data set in its file order into train, select and test; `train` and `select` are shares of the whole."""
     cuts = (int(len(labels) * train), int(len(labels) * (train + select)))
     parts = zip(torch.tensor_split(images, cuts), torch.tensor_split(labels, cuts), strict=True)

@@ -21,8 +21,17 @@ from bench.training.images.splits import Splits
 from bench.training.published import weights
 from bench.training.weights_file import Says
 
-USUAL = View(size=224, crop=0.875, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-FLAGS = {name: f"--{name.replace('_', '-')}" for name in ("crop", "crop_mode", "interpolation", "mean", "std")}
+USUAL = View(
+    size=224,
+    crop=0.875,
+    interpolation="bicubic",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+FLAGS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("crop", "crop_mode", "interpolation", "mean", "std")
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,11 @@ class Shown:
             return "normalised by the training split"
         parts = []
         for name, values in (("mean", self.view.mean), ("std", self.view.std)):
-            parts.append(f"{name} {' '.join(map(repr, values))}" if values else f"{name} of the training split")
+            parts.append(
+                f"{name} {' '.join(map(repr, values))}"
+                if values
+                else f"{name} of the training split"
+            )
         return ", ".join(parts)
 
     @property
@@ -56,27 +69,45 @@ class Shown:
 
     def of(self, splits: Splits) -> View:
         """The view with the numbers of the training split in it."""
-        return replace(self.view, mean=self.view.mean or splits.mean, std=self.view.std or splits.std)
+        return replace(
+            self.view, mean=self.view.mean or splits.mean, std=self.view.std or splits.std
+        )
 
 
 def shown(
-    entry: Model, dataset: Dataset, *, size: int, tag: str | None = None, says: Says | None = None, asked: Mapping[str, Any] | None = None
+    entry: Model,
+    dataset: Dataset,
+    *,
+    size: int,
+    tag: str | None = None,
+    says: Says | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Shown:
     """How images of a data set are shown at `size` to a model with the published weights `tag`, or with a file's that says `says`."""
     found = _without_flags(entry, dataset, size, tag, says)
     if not asked:
         return found
     changed: dict[str, Any] = {
-        name: tuple(value) * (3 if len(value) == 1 else 1) if name in ("mean", "std") else value for name, value in asked.items()
+        name: tuple(value) * (3 if len(value) == 1 else 1) if name in ("mean", "std") else value
+        for name, value in asked.items()
     }
     flags = " and ".join(FLAGS[name] for name in FLAGS if name in changed)
     whose = f"by {flags}" if len(changed) == len(FLAGS) else f"by {flags}, the rest {found.whose}"
     return Shown(replace(found.view, **changed), whose)
 
 
-def _without_flags(entry: Model, dataset: Dataset, size: int, tag: str | None, says: Says | None) -> Shown:
+def _without_flags(
+    entry: Model, dataset: Dataset, size: int, tag: str | None, says: Says | None
+) -> Shown:
     if says is not None and (own := says.view) is not None:
-        view = replace(USUAL, size=size, crop=own.crop, interpolation=own.interpolation, mean=own.mean, std=own.std)
+        view = replace(
+            USUAL,
+            size=size,
+            crop=own.crop,
+            interpolation=own.interpolation,
+            mean=own.mean,
+            std=own.std,
+        )
         return Shown(view, "as the file says")
     if tag is not None:
         name = weights(entry)[tag]
@@ -103,7 +134,10 @@ def timms(name: str, size: int) -> View | None:
     if found is None:
         return None
     own = found.to_dict()
-    at_test = found.test_input_size is not None and size == found.test_input_size[-1] != found.input_size[-1]
+    at_test = (
+        found.test_input_size is not None
+        and size == found.test_input_size[-1] != found.input_size[-1]
+    )
     settings = resolve_data_config({}, pretrained_cfg=own, use_test_size=at_test)
     return View(
         size=size,
