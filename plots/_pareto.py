@@ -15,14 +15,14 @@ from bench.analysis.accuracy_groups import Contestant, trained_rows
 from bench.analysis.grade import ORDER, Grade, grade
 from bench.analysis.rows import Quantity, Row, Summary
 from bench.analysis.summary import of_one_policy
-from bench.stats.formatting import scale
+from bench.report.columns import TRAINING_TIME, display_of, scale_of
+from bench.report.palette import family
 from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.stats.pareto import Candidate, front, probabilities
 
 from ._labels import place
-from ._style import family, log_ticks, new_figure
+from ._style import log_ticks, new_figure
 
-TRAINING_TIME = Quantity("training_time", 0, "s", "lower")
 TIMED_UNITS = ("s", "image/s", "J")
 NAMED = 30
 """With more points than this only those are named that may be on the front."""
@@ -50,7 +50,7 @@ class Point:
         return self.y.high if self.y.high is not None else self.y.value
 
 
-def draw(summary: Summary, metric: str, *, title: str) -> dict[str, Figure]:
+def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
     """One figure per protocol that an accuracy is known under, and one of what is published."""
     drawn: dict[str, Figure] = {}
     quantity = TRAINING_TIME if metric == TRAINING_TIME.metric else _quantity(summary, metric)
@@ -64,17 +64,11 @@ def draw(summary: Summary, metric: str, *, title: str) -> dict[str, Figure]:
             stem = f"pareto_{metric}_{name}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
             drawn[stem] = _figure(
-                summary,
-                quantity,
-                points,
-                title,
-                f"top-1 on {name}, measured (filled), {how}; {caveat}",
+                summary, quantity, points, f"top-1 on {name}, measured (filled), {how}; {caveat}"
             )
     if points := _published(summary, quantity):
         subtitle = "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a teacher)"
-        drawn[f"pareto_{metric}_imagenet_published"] = _figure(
-            summary, quantity, points, title, subtitle
-        )
+        drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, quantity, points, subtitle)
     return drawn
 
 
@@ -141,12 +135,8 @@ def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     return points
 
 
-def _figure(
-    summary: Summary, quantity: Quantity, points: list[Point], title: str, subtitle: str
-) -> Figure:
-    factor, unit = scale(quantity.unit)
-    if quantity == TRAINING_TIME:
-        factor, unit = 1.0, "s"
+def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle: str) -> Figure:
+    title, (factor, unit) = display_of(quantity.metric).name, scale_of(quantity)
     higher = quantity.better == "higher"
     trust = _trust(summary, quantity)
     places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)

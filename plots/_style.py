@@ -1,4 +1,4 @@
-"""Looks that all figures share: a family has one colour and one marker everywhere."""
+"""Axes that figures share: logarithmic ticks, axes of ratios, one panel with a title."""
 
 from __future__ import annotations
 
@@ -10,26 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-# Okabe and Ito's palette, which stays distinct in the common colour blindnesses; markers repeat it for print.
-FAMILIES = {
-    "convmixer": ("ConvMixer", "#D55E00", "o"),
-    "vit": ("ViT", "#0072B2", "s"),
-    "mixer": ("MLP-Mixer", "#009E73", "^"),
-    "resnet": ("ResNet", "#CC79A7", "D"),
-    "user": ("your own", "#000000", "P"),
-}
-OTHER = ("other", "#666666", "X")
-
-
-def family(name: str) -> tuple[str, str, str]:
-    """Label, colour and marker of a family."""
-    return FAMILIES.get(name, OTHER)
-
-
-def family_order(name: str) -> int:
-    """ConvMixer first, then those that it is compared with, then all others."""
-    return list(FAMILIES).index(name) if name in FAMILIES else len(FAMILIES)
 
 
 def log_ticks(

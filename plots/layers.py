@@ -12,8 +12,7 @@ from matplotlib.patches import Patch
 
 from bench.analysis.rows import Row, Summary
 from bench.plugins import Figure, figures
-
-from ._style import family_order
+from bench.report.palette import family_order
 
 KINDS = {
     "convolution": "#0072B2",

@@ -10,8 +10,9 @@ import numpy as np
 from bench.analysis.accuracy_groups import Contestant, curves, images_per_step, trained_rows
 from bench.analysis.rows import Accuracy, Summary
 from bench.plugins import Figure, figures
+from bench.report.palette import family
 
-from ._style import family, new_figure
+from ._style import new_figure
 
 UNITS = {
     "epochs": "epochs",

@@ -9,10 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from bench.analysis.rows import Row, Summary
 from bench.config import DEFAULT_POLICY
 from bench.plugins import Figure, figures
+from bench.report.palette import family, family_order
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
 
-from ._style import family, family_order, ratio_axis
+from ._style import ratio_axis
 
 PANELS = 6
 """Policies side by side; more would not be read."""

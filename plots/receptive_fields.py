@@ -13,8 +13,7 @@ from matplotlib.patches import Circle
 from bench.analysis.rows import Accuracy, Summary
 from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
-
-from ._style import family, family_order
+from bench.report.palette import family, family_order
 
 
 def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:

@@ -6,12 +6,14 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.analysis.rows import Summary
+from bench.analysis.rows import Quantity, Summary
 from bench.claims.evidence import Evidence, Speed
 from bench.plugins import Figure, figures
+from bench.report.columns import axis_of, scale_of
+from bench.report.palette import family
 from bench.studies.speed.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZES, TOKENS
 
-from ._style import family, log_ticks
+from ._style import log_ticks
 
 WAYS = {
     "images of 112 to 896 pixels, patches of 16": {
@@ -21,10 +23,7 @@ WAYS = {
         name: [Speed(model.format(p)) for p in PATCHES] for name, model in BY_PATCH.items()
     },
 }
-METRICS = {
-    "latency": ("latency in ms, batch 1", 1e3),
-    "memory": ("peak memory in GB, batch 1", 1e-9),
-}
+QUANTITIES = (Quantity("latency", 1, "s", "lower"), Quantity("memory", 1, "B", "lower"))
 
 
 def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
@@ -41,8 +40,8 @@ def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2, sharex=True)
     for column, (way, by_family) in enumerate(WAYS.items()):
-        for row, metric in enumerate(METRICS):
-            _panel(panels[row][column], evidence, by_family, metric)
+        for row, quantity in enumerate(QUANTITIES):
+            _panel(panels[row][column], evidence, by_family, quantity)
         panels[0][column].set_title(way, fontsize=9, loc="left", color="#444444")
         panels[1][column].set_xlabel("tokens")
     figure.suptitle(
@@ -57,12 +56,14 @@ def resolution(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     return {"resolution": figure}
 
 
-def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], metric: str) -> None:
-    quantity, factor = METRICS[metric]
+def _panel(
+    axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], quantity: Quantity
+) -> None:
+    factor, _ = scale_of(quantity)
     lowest: list[float] = []
     shown: list[float] = []
     for name, speeds in by_family.items():
-        values = [evidence.median(one, metric) for one in speeds]
+        values = [evidence.median(one, quantity.metric) for one in speeds]
         points = [
             (tokens, value * factor) for tokens, value in zip(TOKENS, values, strict=True) if value
         ]
@@ -90,7 +91,7 @@ def _panel(axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], me
             axes.plot(TOKENS[-2:], ends, color="#999999", linestyle=style, linewidth=1.0)
     axes.set_xticks(TOKENS, [f"{one:,.0f}" for one in TOKENS])
     axes.minorticks_off()
-    axes.set_ylabel(quantity, fontsize=8.5)
+    axes.set_ylabel(axis_of(quantity), fontsize=8.5)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -7,9 +7,10 @@ import matplotlib.figure
 from bench.analysis.roofline import ceiling, places
 from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
+from bench.report.palette import family
 
 from ._labels import place
-from ._style import family, log_ticks, new_figure
+from ._style import log_ticks, new_figure
 
 NAMED = 30
 

@@ -7,9 +7,10 @@ import matplotlib.figure
 from bench.analysis.rows import Row, Summary
 from bench.analysis.summary import of_one_policy
 from bench.plugins import Figure, figures
+from bench.report.palette import family, family_order
 
 from ._labels import place
-from ._style import family, family_order, log_ticks, new_figure
+from ._style import log_ticks, new_figure
 
 BATCHES = 3
 """Batch sizes that make a line worth drawing."""

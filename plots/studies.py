@@ -13,8 +13,8 @@ from bench.analysis.rows import Summary
 from bench.claims.rules import Judged, Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
+from bench.report.palette import OUTCOMES
 
-from ._outcomes import COLOURS, colour
 from ._style import ratio_axis
 
 AXES = {
@@ -67,11 +67,7 @@ def _panel(axes: Axes, group: list[Judged], verdict: Verdict) -> None:
     for place, one in enumerate(reversed(group)):
         finding, found = one.finding, one.finding.shown
         assert found is not None
-        shade = (
-            COLOURS["pipeline check"]
-            if verdict.outcome == "pipeline check"
-            else colour(one.outcome)
-        )
+        shade = OUTCOMES[verdict.outcome if verdict.outcome == "pipeline check" else one.outcome]
         low, high = finding.region
         axes.fill_betweenx(
             [place - 0.38, place + 0.38],

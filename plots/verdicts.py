@@ -11,9 +11,8 @@ from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
+from bench.report.palette import OUTCOMES
 from bench.report.tables.verdicts import effect
-
-from ._outcomes import colour
 
 
 def overview(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
@@ -44,7 +43,7 @@ def _line(axes: matplotlib.axes.Axes, y: float, one: Verdict) -> None:
     axes.plot([0.1, 10.9], [y + 0.5, y + 0.5], color="#dddddd", linewidth=0.6)
     claims = "".join(f" #{claim}" for claim in one.claims)
     axes.text(0.15, y, "\n".join(textwrap.wrap(one.question + claims, 62)), fontsize=8, va="center")
-    box = {"boxstyle": "round,pad=0.35", "facecolor": colour(one.outcome), "edgecolor": "none"}
+    box = {"boxstyle": "round,pad=0.35", "facecolor": OUTCOMES[one.outcome], "edgecolor": "none"}
     ink = "#000000" if one.outcome == "not measured" else "#ffffff"
     axes.text(
         4.75,

@@ -23,9 +23,8 @@ from .test_layering import modules_loaded
 
 
 def test_the_short_names_are_the_registrys() -> None:
-    assert {
-        entry.name: entry.timm_name for entry in models.entries() if entry.timm_name
-    } == TIMM_NAMES
+    """A model that is not listed is looked up in the registry (tests/test_newcomers.py)."""
+    assert TIMM_NAMES.items() <= {entry.name: entry.timm_name for entry in models.entries()}.items()
 
 
 def test_resnet_against_deit_reverses_with_the_weight_tag(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from bench.config import SUITES, RunConfig
 from bench.errors import UsageError
+from bench.forecast.past import Past
+from bench.forecast.round_rules import PROCESSES
 from bench.plan import plan
 from bench.plan.forecast import estimate
 from bench.plan.past_runs import Cost, append, habits, read
-from bench.plan.task import PROCESSES
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import RunLine
@@ -25,17 +26,15 @@ CONFIG = RunConfig(
 
 def test_without_records_it_rests_on_macs_and_rounds_fill_the_time_budget() -> None:
     tasks = plan.make(CONFIG, device="cpu")
-    found = estimate(CONFIG, tasks.tasks, [], "cpu")
-    mine = [
-        line for line in found.lines if line.name.startswith(("convmixer_digits", "vit_digits"))
-    ]
+    found = estimate(CONFIG, tasks.tasks, Past(), "cpu")
+    mine = [line for line in found.lines if line.want.arm.model in CONFIG.models]
     assert {line.basis for line in mine} == {"from its MACs"}
     assert found.rounds == 10
     assert found.seconds > 10 * sum(line.each_round for line in mine)
     budgeted = RunConfig(
         models=CONFIG.models, device="cpu", metrics=("throughput",), time_budget=4.0
     )
-    assert 1 <= estimate(budgeted, tasks.tasks, [], "cpu").rounds < 64
+    assert 1 <= estimate(budgeted, tasks.tasks, Past(), "cpu").rounds < 64
 
 
 def test_what_was_measured_here_counts(tmp_path: Path) -> None:
@@ -59,8 +58,8 @@ def test_what_was_measured_here_counts(tmp_path: Path) -> None:
             setup=setup,
         ),
     )
-    found = estimate(CONFIG, tasks.tasks, [store.load(path)], "cpu")
-    line = next(line for line in found.lines if line.name.startswith("vit_digits"))
+    found = estimate(CONFIG, tasks.tasks, Past.of([store.load(path)]), "cpu")
+    line = next(line for line in found.lines if line.want.arm.model == "vit_digits")
     assert (line.basis, line.each_round) == ("measured here before", 2.0)
 
 
@@ -105,7 +104,7 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     from bench.report.formats import markdown
 
     tasks = plan.make(CONFIG, device="cpu").tasks
-    first = estimate(CONFIG, tasks, [], "cpu", rate=1e9)
+    first = estimate(CONFIG, tasks, Past(), "cpu", rate=lambda: 1e9)
     assert first.past == []
     for took in (110.0, 90.0):
         append(
@@ -126,11 +125,13 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     assert [one.took for one in costs] == [110.0, 90.0]
     here = habits(costs)
     assert (here.spent, here.count, here.start) == (1.5, 5.0, 30.0)
-    second = estimate(CONFIG, tasks, [], "cpu", costs, rate=1e9)
+    second = estimate(CONFIG, tasks, Past(costs=costs), "cpu", rate=lambda: 1e9)
     assert second.past == [1.1, 0.9]
     each = sum(line.each_round for line in second.lines)
     # Each arm begins three times, the probes once.
-    setups = sum(line.setup * (1 if line.probe else PROCESSES) for line in second.lines)
+    setups = sum(
+        line.setup * (1 if line.want.role == "probe" else PROCESSES) for line in second.lines
+    )
     assert second.seconds == pytest.approx(30.0 + setups + 10 * 1.5 * each)
     text = markdown(cost(second, second, "cpu"))
     assert "the last 2 runs here took 0.90 to 1.10 times what was expected" in text

@@ -136,8 +136,11 @@ def test_layout_comments_and_docstrings_are_no_part_of_a_source(tmp_path: Path) 
 
 def test_models_of_this_release_are_known_by_their_names() -> None:
     """Their committed records have no source in their keys. After a change that leaves a file's models as they were, run
-    `python -m tests.by_hand.released`; where they are others, give them other names."""
-    assert json.loads(identity.RELEASED.read_text(encoding="utf-8")) == current()
+    `python -m tests.by_hand.released`; where they are others, give them other names. A new file is not listed until a release:
+    until then its models are identified by what they build, like a user's own."""
+    listed = json.loads(identity.RELEASED.read_text(encoding="utf-8"))
+    assert "vit.py" in listed
+    assert listed.items() <= current().items()
     for name in (
         "vit_s16",
         "convmixer_768_32",

@@ -143,12 +143,8 @@ def test_patches_by_name_are_those_of_the_models() -> None:
 
     for entry in models.entries():
         shape = entry.shape
-        if (
-            getattr(shape, "patch", None)
-            and entry.family in ("convmixer", "vit", "mixer")
-            and not entry.name.endswith("digits")
-        ):
-            assert patch_of(entry.name) == shape.patch, entry.name
+        if getattr(shape, "patch", None) and entry.family in ("convmixer", "vit", "mixer"):
+            assert patch_of(entry.name) in (None, shape.patch), entry.name
 
 
 def test_speed_records_of_one_machine_are_read_once(tmp_path: Path) -> None:

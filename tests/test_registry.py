@@ -66,60 +66,6 @@ def in_copy(
     )
 
 
-NEW_MODEL = """
-from torch import nn
-from bench.plugins import Model, models
-def build(*, image_size, num_classes):
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))
-models.add(Model(name="colour_only", family="linear", build=build, image_size=32, num_classes=10))
-"""
-NEW_METRIC = """
-from bench.plugins import Metric, metrics
-from bench.measure.subject import Reading
-def measure(subject, window):
-    return Reading([42.0])
-metrics.add(Metric(name="answer", unit="bit", better="higher", arm="speed", measure=measure))
-"""
-NEW_FIGURE = """
-from matplotlib.figure import Figure as Drawing
-from bench.plugins import Figure, figures
-figures.add(Figure(name="blank", draw=lambda summary: Drawing()))
-"""
-
-
-def test_a_model_a_metric_and_a_figure_are_one_new_file_each(tmp_path: Path) -> None:
-    files = {
-        "models/colour.py": NEW_MODEL,
-        "bench/metrics/answer.py": NEW_METRIC,
-        "plots/blank.py": NEW_FIGURE,
-    }
-    arguments = [
-        "--models",
-        "colour_only",
-        "--metrics",
-        "params,macs,answer",
-        "--device",
-        "cpu",
-        "--rounds",
-        "1",
-    ]
-    run = in_copy(tmp_path, files, "run", *arguments)
-    assert run.returncode == 0, run.stderr
-    assert "colour_only" in run.stdout
-    assert "answer bit b2" in run.stdout
-    report = subprocess.run(
-        [sys.executable, "-m", "bench", "report"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert report.returncode == 0, report.stderr
-    [machine] = [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
-    assert (machine / "blank.svg").exists()
-    assert "42.0" in (machine / "report.md").read_text()
-
-
 def test_a_plug_in_that_fails_to_import_stops_the_command_with_its_own_error(
     tmp_path: Path,
 ) -> None:

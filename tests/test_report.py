@@ -283,13 +283,13 @@ def test_each_damaged_record_is_named_and_the_rest_is_complete(
 
 
 def test_units_directions_and_arms_of_records_are_those_of_the_metrics() -> None:
+    """A metric that is not released yet needs no row (tests/test_newcomers.py)."""
     from bench.plugins import metrics
     from bench.record.metric_units import METRICS
 
     known = {name: (one.unit, one.better, one.arm) for name, one in METRICS.items()}
-    assert {
-        entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()
-    } == known
+    declared = {entry.name: (entry.unit, entry.better, entry.arm) for entry in metrics.entries()}
+    assert known.items() <= declared.items()
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -349,7 +349,7 @@ def test_an_empty_cell_knows_what_fills_it_and_how_long_that_takes(results: Path
     empty = [cell.fill for cell in row if cell.fill]
     assert {one.metric for one in empty} == {"params", "macs", "latency"}
     assert empty[-1].command == "python -m bench run --models resnet101 --metrics latency"
-    assert all(one.seconds for one in empty)
+    assert all(one.want for one in empty)
     assert any(
         note.startswith(
             "empty cells are filled by: python -m bench run --models resnet101 --metrics"

@@ -20,6 +20,7 @@ from bench.claims.verdicts import verdicts
 from bench.plugins import studies
 from bench.record.store import Record
 from bench.record.values import InProcess
+from bench.report.palette import OUTCOMES
 from bench.report.tables.verdicts import details, overview, region
 from bench.stats.intervals import Effect, contrast, difference, mean_effect
 from bench.stats.paired import effect_of
@@ -334,6 +335,4 @@ def test_power_is_how_far_from_its_end_an_effect_is_decided_in_eight_of_ten_draw
 
 
 def test_every_outcome_has_a_colour() -> None:
-    from plots._outcomes import COLOURS
-
-    assert set(COLOURS) == set(get_args(Outcome))
+    assert set(OUTCOMES) == set(get_args(Outcome))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bench.analysis.rows import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Quantity, Summary
 from bench.record.arms import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds
@@ -39,6 +39,17 @@ class Contestant:
                 over.value, max(0.0, over.low or 0.0), min(1.0, over.high or 0.0), over.n
             )
         return found[0].top1 if found else None
+
+    @property
+    def others(self) -> list[Quantity]:
+        """What other metrics with a direction gave for the same weights."""
+        found = {quantity for row in self.measured for quantity in row.values}
+        return sorted(quantity for quantity in found if quantity.better != "none")
+
+    def value(self, quantity: Quantity) -> Estimate | None:
+        """What another metric gave for the same weights, over seeds with Student's interval."""
+        values = [row.values[quantity] for row in self.measured if quantity in row.values]
+        return mean_of_seeds(values) if values else None
 
     def detail(self, name: str) -> float | None:
         """The median of what the trainings say of themselves."""

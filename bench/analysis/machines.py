@@ -9,6 +9,7 @@ from bench.analysis.published_csv import imported
 from bench.analysis.rows import Summary
 from bench.analysis.summary import summarise
 from bench.errors import UsageError
+from bench.plan import past_runs
 from bench.record.reading import read_folder, record_folders
 
 
@@ -82,10 +83,9 @@ def _read(folders: list[Path]) -> tuple[list[Machine], list[UsageError]]:
                 UsageError(f"{folder}/records: no run in any record; run again")
             ]
             continue
-        found = [
-            summarise(records, of_studies=all_of_it, name=folder.name)
-            for all_of_it in (False, True)
-        ]
-        summary, everything = (replace(one, imported=more) for one in found)
+        first = summarise(records, name=folder.name)
+        past = replace(first.past, costs=past_runs.read(folder))
+        found = (first, summarise(records, of_studies=True, name=folder.name, past=past))
+        summary, everything = (replace(one, imported=more, past=past) for one in found)
         machines.append(Machine(folder, summary, everything, list(damaged)))
     return machines, left_out

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.rows import BYTES, Probe, Row, Summary, by_speed
+from bench.analysis.rows import Probe, Row, Summary, by_speed
+from bench.analysis.summary import BYTES
+from bench.report.tables.roofline import _named
 from bench.stats.intervals import Estimate
 
 BEYOND = 19
@@ -68,19 +70,12 @@ def ceiling(probe: Probe, metric: str) -> Ceiling | None:
 
 
 def places(summary: Summary) -> list[Place]:
-    """Every row whose counts, speed and ceilings are known, the largest images first."""
+    """Every row whose counts, speed, ceilings and bytes are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        precision = next(
-            (
-                part
-                for name in row.policy.split("+")
-                if (part := name.removesuffix("_autocast")) in BYTES
-            ),
-            "fp32",
-        )
+        precision = row.precision or _named(row.policy)
         probe = summary.probe(precision)
-        if probe is not None and (place := _place(row, precision, probe)):
+        if probe is not None and precision in BYTES and (place := _place(row, precision, probe)):
             found.append(place)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.analysis.published import Imported
+from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm
 from bench.record.arrays import read_arrays
 from bench.record.schema import About, Machine
@@ -50,6 +51,10 @@ class Row:
     """It left the choosing of a policy early, far behind another one."""
     unsteady: bool = False
     """Its warm-up never came to agree with itself."""
+    precision: str | None = None
+    """What its policy computes in, where the records say it; older ones have it in the policy's name alone."""
+    counted: set[Quantity] = field(default_factory=set)
+    """Which of the values are counts: no policy changes them."""
     uncounted: dict[str, int] = field(default_factory=dict)
     records: list[str] = field(default_factory=list)
     """The names of the files that it was read from."""
@@ -101,6 +106,8 @@ class Accuracy:
     arm: AccuracyArm
     top1: Estimate | None
     detail: dict[str, Any] = field(default_factory=dict)
+    values: dict[Quantity, float] = field(default_factory=dict)
+    """What other metrics gave for the same weights."""
     fields: dict[str, Any] = field(default_factory=dict)
     """The effective receptive fields before and after training, where they were asked for."""
     fields_file: str | None = None
@@ -180,13 +187,12 @@ class Summary:
     """Kind of arm and the measuring protocol that its records carry (docs/METHOD.md)."""
     imported: Imported = field(default_factory=Imported)
     """What others measured, put beside these results by `bench import`."""
+    past: Past = field(default_factory=Past)
+    """What arms cost here, by all records of this state of the machine."""
 
     def probe(self, precision: str) -> Probe | None:
         """The probe of a precision."""
         return next((probe for probe in self.probes if probe.precision == precision), None)
-
-
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 
 
 def by_speed(row: Row) -> tuple[float, str]:

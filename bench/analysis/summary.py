@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from bench.analysis.rows import Accuracy, Asked, Probe, Quantity, Row, Summary
+from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import Sample
 from bench.record.store import Record, end_of, troubles
@@ -19,14 +20,22 @@ from bench.stats.intervals import Estimate, proportion
 from bench.stats.paired import level
 from bench.stats.reference import SENTINEL
 
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+"""Bytes of one number, by the precision that a policy names."""
+
 
 def summarise(
-    records: Iterable[Record], *, of_studies: bool = False, name: str | None = None
+    records: Iterable[Record],
+    *,
+    of_studies: bool = False,
+    name: str | None = None,
+    past: Past | None = None,
 ) -> Summary:
     """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note.
 
     `of_studies`: with what was measured for studies alone, which would bury the rest of a report. `name`: what to call the
-    machine, where its folder was renamed, as to keep one of its states beside another.
+    machine, where its folder was renamed, as to keep one of its states beside another. `past`: what arms cost on it, where that
+    is known from more than these records.
     """
     records = [record for record in records if record.runs]
     assert records, "nothing to summarise"
@@ -41,6 +50,7 @@ def summarise(
         notes.append(
             f"{older} records were measured under another state of this machine (versions, threads) and are not shown"
         )
+    past = past or Past.of(kept)
     kept = _newest_of_each([record for record in kept if record.runs])
     studied = {asked for record in kept for asked in _studied(record)}
     if not of_studies:
@@ -82,6 +92,7 @@ def summarise(
             (str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol")))
             for record in kept
         },
+        past=past,
     )
 
 
@@ -204,6 +215,7 @@ def _add_counts(row: Row, record: Record) -> None:
     for line in record.rounds:
         for sample in line.samples:
             row.values[_quantity(sample)] = Estimate(sample.values[-1])
+            row.counted.add(_quantity(sample))
             row.uncounted |= sample.detail.get("uncounted", {})
     row.records.append(record.path.name)
     for end in troubles(record):
@@ -225,6 +237,9 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
     row.hopeless |= bool(record.ends) and record.ends[-1].hopeless
     row.handwritten |= any(run.setup.get("handwritten") is True for run in record.runs)
     row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
+    for run in record.runs:
+        if isinstance(precision := run.setup.get("precision"), str):
+            row.precision = precision
     row.records.append(record.path.name)
     _add_trouble(
         row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}"
@@ -257,12 +272,23 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
         arm=arm,
         top1=proportion(found[-1].detail["correct"], found[-1].detail["images"]) if found else None,
         detail=found[-1].detail if found else {},
+        values=_other_values(record),
         trouble=f"{end.status}: {end.error}" if end and end.status != "ok" else None,
         path=record.path,
         fields=fields[-1].detail if fields else {},
         fields_file=_file_of(record, "receptive_field"),
         arrays_file=_file_of(record, "top1"),
     )
+
+
+def _other_values(record: Record) -> dict[Quantity, float]:
+    """What metrics gave that have no place of their own: those of plug-ins."""
+    names = {sample.metric for line in record.rounds for sample in line.samples} - {
+        "top1",
+        "receptive_field",
+    }
+    last = [sample for name in sorted(names) for _, sample in samples(record, name)]
+    return {_quantity(sample): sample.values[-1] for sample in last}
 
 
 def _file_of(record: Record, metric: str) -> str | None:

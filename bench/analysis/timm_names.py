@@ -1,7 +1,7 @@
-"""timm's names of the models that published figures are looked up for, where nothing that was measured says them.
+"""timm's names of released models, by which published figures are looked up where no record says them.
 
-The registry knows them too, but it imports torch, and a claim is answered without. A test holds the two against each
-other.
+A claim is answered from here without importing torch. A model that is not listed, such as one in a new file, is looked up in
+the registry, which imports torch; a test holds the rows against it.
 """
 
 TIMM_NAMES = {

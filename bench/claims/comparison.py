@@ -2,7 +2,8 @@
 
 `A > B` says that A is better than B: a higher top-1 or throughput, a lower latency or memory. A condition is one way in
 which both were measured, or published, alike: a machine, policy, batch and image size; a recipe and tuning protocol; a
-pair of weight tags. Its ratio says how many times better A was. Knows no torch, measures nothing.
+pair of weight tags. Its ratio says how many times better A was. Measures nothing, and imports no torch unless a name is in no
+record and in no table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.analysis.machines import Machine, read_each
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.errors import UsageError
+from bench.plugins import models
 from bench.record.reading import record_folders
 from bench.stats.intervals import Effect, Estimate, difference
 from bench.stats.paired import paired_ratio
@@ -269,16 +271,20 @@ def _where(summary: Summary) -> dict[str, str]:
 def _architecture(name: str, summaries: list[Summary]) -> tuple[str, str]:
     """timm's name of an architecture, and the weight tag that was asked for."""
     bare, _, tag = name.partition("@")
-    told = next(
-        (
-            row.about.timm_name
-            for summary in summaries
-            for row in summary.rows
-            if row.model == bare and row.about.timm_name
-        ),
-        None,
-    )
-    return told or TIMM_NAMES.get(bare, bare), tag
+    about = [row.about for summary in summaries for row in summary.rows if row.model == bare]
+    about += [row.about for summary in summaries for row in summary.accuracies if row.model == bare]
+    told = next((one.timm_name for one in about if one.timm_name), None) or TIMM_NAMES.get(bare)
+    known = {row.architecture for row in published.rows()} | {
+        row.architecture for row in published.speeds()
+    }
+    if told is None and not about and bare not in known:
+        told = _declared().get(bare)
+    return told or bare, tag
+
+
+def _declared() -> dict[str, str]:
+    """timm's names as the model files say them. Imports torch: for a name that nothing else knows."""
+    return {entry.name: entry.timm_name for entry in models.entries() if entry.timm_name}
 
 
 def _published_top1(left: str, right: str, summaries: list[Summary]) -> Iterator[Condition]:

@@ -142,6 +142,7 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     """Run, and show what came out."""
     from bench.analysis.summary import summarise
     from bench.cli.console import Live, print_ledger, print_tables
+    from bench.forecast.past import Past
     from bench.record.store import load
     from bench.report.tables.reading_order import all_tables
     from bench.run.observer import Interrupted
@@ -156,7 +157,10 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     records = [record for path in outcome.records if (record := load(path)).runs]
     doubted = False
     if records:
-        summary = summarise(records)
+        machine = max(
+            (run for record in records for run in record.runs), key=lambda run: run.started
+        ).machine
+        summary = summarise(records, past=Past.read(outcome.folder.parent, machine.fingerprint))
         doubted = not _print_grade(console, summary)
         print_tables(console, [table for table in all_tables(summary) if not table.published])
     print_ledger(console, outcome.ledger)
@@ -215,10 +219,10 @@ def _dry_run(config: RunConfig) -> int:
     """The plan of a run as a table."""
     from bench.cli.console import Live, print_tables
     from bench.cli.forecast_tables import cost
+    from bench.forecast.past import Past
     from bench.measure import machine as environment
     from bench.plan import plan
-    from bench.plan.forecast import REACHED, estimate, matmul_rate, records_of
-    from bench.plan.past_runs import read
+    from bench.plan.forecast import estimate, rate_now
     from bench.run.runner import Runner
 
     def nothing(job: Job) -> Worker:
@@ -229,18 +233,13 @@ def _dry_run(config: RunConfig) -> int:
     for note in asked.notes:
         _console().print(note, soft_wrap=True, highlight=False, markup=False)
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
-    known, costs, open_tasks = [], [], tasks
+    past, open_tasks = Past(), tasks
     if (config.results / ".installation").exists():
         runner = Runner(config, Live(_console()), nothing)
-        known, costs = (
-            records_of(runner.folder, runner.machine.fingerprint),
-            read(runner.folder.parent),
-        )
+        past = Past.read(runner.folder.parent, runner.machine.fingerprint)
         open_tasks = runner.outstanding()
-    rate = REACHED * matmul_rate(device)
-    whole, left = (
-        estimate(config, chosen, known, device, costs, rate) for chosen in (tasks, open_tasks)
-    )
+    rate = rate_now(device)
+    whole, left = (estimate(config, chosen, past, device, rate) for chosen in (tasks, open_tasks))
     print_tables(_console(), [cost(whole, left, device)])
     return 0
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from bench.analysis import published
+from bench.analysis.rows import Quantity
 from bench.errors import UsageError
 from bench.plugins import kinds
 from bench.plugins.registry import Registry
+from bench.report.columns import header_of, place_of, table_scale
 
 
 def catalogue(
@@ -32,12 +34,13 @@ def catalogue(
         return [
             {
                 "name": entry.name,
+                "shown_as": _shown_as(entry),
                 "unit": entry.unit,
                 "better": entry.better,
                 "of": entry.arm,
                 "summary": entry.summary,
             }
-            for entry in kinds.metrics.entries()
+            for entry in sorted(kinds.metrics.entries(), key=lambda entry: place_of(entry.name))
         ]
     if kind == "policies":
         return [
@@ -91,6 +94,11 @@ def catalogue(
         ]
     rooms: dict[str, Registry[Any]] = {"launchers": kinds.launchers, "figures": kinds.figures}
     return [{"name": entry.name, "summary": entry.summary} for entry in rooms[kind].entries()]
+
+
+def _shown_as(entry: kinds.Metric) -> str:
+    """What heads a column of a metric, with the unit that tables have it in."""
+    return header_of(entry.name, table_scale(Quantity(entry.name, 0, entry.unit, entry.better))[1])
 
 
 def _model(entry: kinds.Model) -> dict[str, Any]:

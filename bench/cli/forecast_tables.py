@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.plan.forecast import MEASURED, Estimate
+from bench.forecast.forecast import MEASURED, NEARBY, Forecast
+from bench.record.arms import label
 from bench.report.table import Table
 from bench.run.study_queue import Entry
 from bench.stats.formatting import duration, number
@@ -12,11 +13,11 @@ LATEST = 20
 """Past runs that a new estimate is held against."""
 
 
-def cost(found: Estimate, left: Estimate, device: str) -> Table:
+def cost(found: Forecast, left: Forecast, device: str) -> Table:
     """The plan of a run: all of it, and what is still to do."""
     lines = [
         [
-            line.name,
+            label(line.want.arm),
             line.metrics,
             *(
                 number(seconds) if seconds else ""
@@ -89,10 +90,10 @@ def hours(seconds: float, device: str) -> str:
     return f"{number(seconds / 3600)} {'GPU' if device.startswith('cuda') else 'device'} hours"
 
 
-def reliability(found: Estimate) -> str:
+def reliability(found: Forecast) -> str:
     """What the estimate rests on, and how far off past ones were."""
     timed = [line for line in found.lines if line.each_round or line.once]
-    known = sum(line.basis == MEASURED for line in timed)
+    known = sum(line.basis in (MEASURED, NEARBY) for line in timed)
     basis = f"{known} of {len(timed)} arms are estimated from records of this machine"
     past = sorted(found.past[-LATEST:])
     if not past:

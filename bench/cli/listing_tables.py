@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis.rows import Quantity
+from bench.report.columns import TOP1, header_of, text_of
 from bench.report.table import MACS_NOTE, Table
+from bench.report.tables.reading_order import COUNTED_IN
 from bench.stats.formatting import number, span
+from bench.stats.intervals import Estimate
 
 if TYPE_CHECKING:
     from bench.match.siblings import Siblings
@@ -56,28 +60,20 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
     def shown(column: str, value: Any) -> str:
         if value is None:
             return ""
-        if column == "macs":
-            return number(value * 1e-9)
+        if column in COUNTED_IN:
+            return text_of(Quantity(column, 0, COUNTED_IN[column]), Estimate(value), [])
         if isinstance(value, list):
             return span(*value)
         if isinstance(value, bool):
             return "yes" if value else "no"
-        return (
-            f"{value:,}"
-            if column == "params"
-            else f"{value:.1f}"
-            if isinstance(value, float)
-            else str(value)
-        )
+        return f"{value:.1f}" if isinstance(value, float) else str(value)
 
-    headers = {
-        "macs": "GMACs",
-        "published_top1": "published top-1 %",
-        "top1": "published top-1 %",
-        "image_size": "px",
-    }
-    # What a model is in timm, and a sentence on it, would make its line too long: they are in --json.
-    long = ("timm", "summary") if "macs" in rows[0] else ()
+    published_top1 = f"published {header_of(TOP1, '%')}"
+    headers = {"published_top1": published_top1, "top1": published_top1, "image_size": "px"}
+    headers |= {column: header_of(column, "").rstrip("¹") for column in COUNTED_IN}
+    # Their line would be too long with what a model is in timm and a sentence on it, with a stored unit beside the shown one:
+    # these are in --json.
+    long = ("timm", "summary") if "macs" in rows[0] else ("unit",) if "shown_as" in rows[0] else ()
     columns = [column for column in rows[0] if column not in long]
     cells = [[shown(column, row[column]) for column in columns] for row in rows]
     return Table(

@@ -243,6 +243,7 @@ def prepare(subject: Subject) -> dict[str, Scalar]:
         "warmup_windows": len(warmed.medians),
         "steady": warmed.steady,
         "seconds_per_call": subject.seconds_per_call,
+        "precision": precision_of(arm.policy),
         **({"handwritten": True} if handwritten(arm.policy) else {}),
         **subject.weights,
         **({"auxiliary_heads": execution.auxiliary} if execution.auxiliary else {}),

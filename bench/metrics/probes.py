@@ -111,7 +111,12 @@ def _filled(call: Callable[[], object], subject: Subject, window: float) -> tupl
 
 def _dtype(subject: Subject) -> torch.dtype:
     assert isinstance(subject.arm, ProbeArm)
-    return DTYPES[subject.arm.precision]
+    precision = subject.arm.precision
+    if precision not in DTYPES:
+        raise NotImplementedError(
+            f"the ceiling of arithmetic in {precision} is not known; DTYPES in bench/metrics/probes.py has no type for it"
+        )
+    return DTYPES[precision]
 
 
 def _pair(subject: Subject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:

@@ -428,6 +428,12 @@ def how(tasks: list[Task]) -> str:
 
 
 @lru_cache
+def tested_images(data: str) -> int | None:
+    """How many images published weights are evaluated on; None where the data set has other classes than theirs."""
+    return len(open_data(data).test) if dataset_of(data)[0].published else None
+
+
+@lru_cache
 def _training_images(data: str) -> int:
     """How many there are; opening a data set takes its time, and every estimate of a queue asks."""
     return len(open_data(data).train)

@@ -11,6 +11,7 @@ import msgspec
 from bench.config import DEFAULT_POLICY, RunConfig
 from bench.count.identity import Use
 from bench.errors import UsageError
+from bench.forecast.companions import patterns
 from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS, precision_of, runnable_policy
@@ -20,7 +21,7 @@ from bench.plan.task import Task, about_of
 from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
 from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
-from bench.stats.reference import SENTINEL, sentinel_size
+from bench.stats.reference import SENTINEL
 
 COUNT_SETTINGS: dict[str, Scalar] = {
     "protocol": 1,
@@ -128,33 +129,27 @@ def _metrics(config: RunConfig, kind: str) -> list[Metric]:
 def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
     """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
 
-    A pair runs at every image size, at the batch and policy of the first timed arm of that size, so that it costs what one arm
-    costs; where that policy's kernels are not for every model, without them.
+    A pair runs at every image size (`bench.forecast.companions`); where the policy there has kernels that are not for every model, without
+    them.
     """
-    timed = [
-        task
+    speeds = [
+        (task.arm, [metric.name for metric in task.metrics])
         for task in tasks
-        if isinstance(task.arm, SpeedArm) and task.arm.mode == "inference" and _timing(task)
+        if isinstance(task.arm, SpeedArm)
     ]
     found: list[Task] = []
-    for size, first in _first_of_each(timed).items():
-        assert isinstance(first.arm, SpeedArm)
-        metric = metrics.get(_timing(first) or "")
+    for pattern, timed in patterns(speeds):
+        policy = for_every_model(pattern.policy)
         for name in SENTINEL:
             model = models.get(name)
-            policy = for_every_model(first.arm.policy)
             arm = msgspec.structs.replace(
-                first.arm,
-                model=name,
-                source=None,
-                image_size=size,
-                num_classes=model.num_classes,
-                policy=policy,
+                pattern, model=name, num_classes=model.num_classes, policy=policy
             )
+            wanted = (metrics.get(timed),)
             found.append(
                 Task(
                     arm=arm,
-                    metrics=(metric,),
+                    metrics=wanted,
                     settings=SPEED_SETTINGS,
                     about=about_of(model),
                     seed=config.seed,
@@ -180,21 +175,6 @@ def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
             )
         )
     return found
-
-
-def _first_of_each(timed: list[Task]) -> dict[int, Task]:
-    """By the size of its sentinel pair the first timed arm, of throughput where there is one."""
-    found: dict[int, Task] = {}
-    for task in sorted(timed, key=lambda task: _timing(task) != "throughput"):
-        assert isinstance(task.arm, SpeedArm)
-        found.setdefault(sentinel_size(task.arm.image_size), task)
-    return found
-
-
-def _timing(task: Task) -> str | None:
-    """The metric that a sentinel would share with an arm."""
-    names = [metric.name for metric in task.metrics]
-    return next((name for name in ("throughput", "latency") if name in names), None)
 
 
 def _matched(config: RunConfig, device: str) -> Siblings | None:

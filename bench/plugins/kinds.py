@@ -227,6 +227,10 @@ policies: Registry[Policy] = Registry(
 )
 datasets: Registry[Dataset] = Registry("dataset", room="bench.datasets", flag="--data")
 figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
+claim_figures: Registry[Figure] = Registry(
+    "figure of a claim", room="plots", plural="claim_figures", flag="claim"
+)
+"""Their `draw` is given a `bench.claims.comparison.Answer` and returns one matplotlib figure; reports have no place for them."""
 launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 

@@ -1,8 +1,11 @@
-"""The suite's own metrics as records have them: unit, direction, range, and what stands beside the values of a window.
+"""Released metrics as the record format has them: unit, direction, range, and what stands beside the values of a window.
 
-A record in another unit is somebody else's; one that breaks a range, a type or a relation was made by hand or damaged.
-The registry knows units and directions too, but it imports torch; a test holds the two against each other. A metric that
-is not listed came as a plug-in: its values have to be finite, and nothing else is known of it.
+This is part of the format: a record of a released metric must say the same wherever and by whichever version it was written,
+and readers know it without importing torch or the metric. A record in another unit is somebody else's; one that breaks a range,
+a type or a relation was made by hand or damaged. A test holds the rows against the metrics' own declarations.
+
+A new metric needs no row. Its samples carry unit and direction, which have to be the same throughout a record, and its values
+have to be finite; a row adds a range, and what must stand beside its values.
 """
 
 from __future__ import annotations
@@ -204,12 +207,19 @@ class Known:
     high: float
     detail: type[Plain] = Plain
     whole: bool = False
+    rounds: int | None = None
+    """In how many rounds it takes part; None: in all."""
 
 
 def _speed(
-    unit: str, better: Better, low: float, high: float, detail: type[Plain] = Plain
+    unit: str,
+    better: Better,
+    low: float,
+    high: float,
+    detail: type[Plain] = Plain,
+    rounds: int | None = None,
 ) -> Known:
-    return Known(unit, better, "speed", low, high, detail)
+    return Known(unit, better, "speed", low, high, detail, rounds=rounds)
 
 
 def _count(unit: str, detail: type[Plain] = Plain) -> Known:
@@ -221,23 +231,23 @@ SHORTEST, LONGEST = 1e-15, 1e9
 METRICS = {
     "activations": _count("element"),
     "canary": Known("s", "lower", "probe", SHORTEST, LONGEST),
-    "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, Ceiling),
-    "energy": _speed("J", "lower", 0, 1e12, Energy),
-    "first_call": _speed("s", "lower", 0, LONGEST, FirstCall),
+    "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, Ceiling, rounds=6),
+    "energy": _speed("J", "lower", 0, 1e12, Energy, rounds=6),
+    "first_call": _speed("s", "lower", 0, LONGEST, FirstCall, rounds=1),
     "graph_latency": _speed("s", "lower", SHORTEST, LONGEST),
-    "largest_batch": _speed("image", "higher", 1, 1e12, LargestBatch),
+    "largest_batch": _speed("image", "higher", 1, 1e12, LargestBatch, rounds=1),
     "latency": _speed("s", "lower", SHORTEST, LONGEST, Latency),
-    "layer_time": _speed("s", "none", 0, LONGEST, LayerTime),
+    "layer_time": _speed("s", "none", 0, LONGEST, LayerTime, rounds=6),
     "macs": _count("MAC", Macs),
-    "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, Ceiling),
+    "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, Ceiling, rounds=6),
     "memory": _speed(
-        "B", "lower", -1e18, 1e18, Memory
+        "B", "lower", -1e18, 1e18, Memory, rounds=1
     ),  # on a CPU the growth of a process, which may shrink
     "params": _count("parameter"),
     "receptive_field": Known("pixel", "none", "accuracy", 0, 1e7, ReceptiveField),
     "throughput": _speed("image/s", "higher", 1e-18, 1e15, Throughput),
     "top1": Known("share", "higher", "accuracy", 0, 1, Top1),
-    "train_memory": _speed("B", "lower", -1e18, 1e18, Memory),
+    "train_memory": _speed("B", "lower", -1e18, 1e18, Memory, rounds=1),
     "train_step": _speed("s", "lower", SHORTEST, LONGEST, Throughput),
     "train_throughput": _speed("image/s", "higher", 1e-18, 1e15),
 }

@@ -17,6 +17,7 @@ from typing import Any
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.errors import UsageError
 from bench.report.table import Cell, Table
+from bench.stats.formatting import unit_of
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": le,
@@ -27,15 +28,6 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": eq,
 }
 TEXT = ("model", "family", "policy", "device")
-COUNTING = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-SUFFIXES = {
-    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0},
-    "B": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
-    "share": {"%": 1e-2},
-    "J": {"J": 1.0, "mJ": 1e-3},
-}
-"""By stored unit what a value may end with; all others are counted in k, M, G and T."""
-EXAMPLES = {"s": "20ms", "B": "2GB", "share": "80%", "J": "5mJ"}
 _CONDITION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=|!=|==|<|>|=)\s*(.+?)\s*")
 
 
@@ -116,19 +108,14 @@ def _conditions(text: str) -> Iterable[Condition]:
 
 def number(condition: Condition, unit: str) -> float:
     """The value of a condition in a stored unit."""
-    suffixes = SUFFIXES.get(unit, COUNTING)
+    known = unit_of(unit)
     found = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\D*)", condition.value)
     try:
-        return float(found[1] if found else "") * suffixes[found[2] if found else ""]
+        return float(found[1] if found else "") * known.typed[found[2] if found else ""]
     except (KeyError, ValueError):
-        example = EXAMPLES.get(unit, "30M" if unit in ("parameter", "MAC", "element") else "100")
+        units = ", ".join(one for one in known.typed if one)
         raise UsageError(
-            f"--where: {condition.name} cannot be held against {condition.value!r}; {example} would work"
-            + (
-                f" (units: {', '.join(one for one in suffixes if one)})"
-                if len(suffixes) > 1 or unit == "share"
-                else ""
-            )
+            f"--where: {condition.name} cannot be held against {condition.value!r}; {known.example} would work (units: {units})"
         ) from None
 
 

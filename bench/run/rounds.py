@@ -21,6 +21,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bench.errors import one_line
+from bench.forecast.round_rules import (
+    DEAR,
+    FIRST_LOOK,
+    PROCESSES,
+    PROCESSES_IF_DEAR,
+    RENEWING,
+    SENTINEL_EVERY,
+)
 from bench.measure import interrupts
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Samples, Window

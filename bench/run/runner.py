@@ -24,6 +24,7 @@ from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.files import temporary
 from bench.files.paths import inside
+from bench.forecast.past import Past
 from bench.measure import interrupts
 from bench.measure import machine as environment
 from bench.measure.disturbance import State, free_memory
@@ -31,7 +32,7 @@ from bench.measure.gpu import Gpu, described, gpu_for
 from bench.measure.messages import Chosen, Failure, Job, Samples, Window, Worker
 from bench.plan import past_runs, plan
 from bench.plan.accuracies import hours, how
-from bench.plan.forecast import REACHED, estimate, is_known, matmul_rate, of_machine
+from bench.plan.forecast import estimate, is_known, rate_now
 from bench.plan.shards import Part
 from bench.plan.task import Task, window_of, with_metrics, with_role
 from bench.plugins import Arrived, Metric, handwritten, launchers
@@ -173,9 +174,9 @@ class Runner:
         # Its matrix product would leave this process on a GPU for as long as arms are measured there.
         if not tasks or self.device != "cpu" or not all(is_known(name) for name in named):
             return None
-        known = of_machine(self.known.values(), self.machine.fingerprint)
+        mine = [one.within(self.machine.fingerprint) for one in self.known.values()]
         return estimate(
-            self.config, tasks, known, self.device, past_runs.read(self.folder.parent)
+            self.config, tasks, Past.of(mine, past_runs.read(self.folder.parent)), self.device
         ).seconds
 
     def _account(self, expected: float | None, lanes: list[Lane], trained: int) -> None:
@@ -513,7 +514,7 @@ class Runner:
             isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks
         ):
             return
-        expected = hours(tasks, REACHED * matmul_rate(self.device), self.config.data)
+        expected = hours(tasks, rate_now(self.device)(), self.config.data)
         kind = "GPU" if self.gpu is not None else "device"
         if expected > 1:
             raise UsageError(

@@ -16,15 +16,15 @@ from pathlib import Path
 from bench.claims.questions import hash_of
 from bench.claims.scales import Scale, scale_of
 from bench.config import RunConfig
+from bench.forecast.forecast import Forecast
+from bench.forecast.past import Past
 from bench.measure import machine
 from bench.measure.messages import Job, Worker
 from bench.plan import plan
-from bench.plan.forecast import REACHED, Estimate, estimate, matmul_rate, records_of
-from bench.plan.past_runs import Cost, habits, read
+from bench.plan.forecast import Rate, estimate, rate_now
 from bench.plan.task import Task
 from bench.plugins import Need, Study
 from bench.record.schema import Machine
-from bench.record.store import Record
 from bench.run.observer import Interrupted, Observer
 from bench.run.parallel import Abreast, jobs_for
 from bench.run.runner import Runner
@@ -42,7 +42,7 @@ class Entry:
     worth: float = 0.0
     seconds: float = 0.0
     tasks: list[Task] = field(default_factory=list)
-    cost: Estimate | None = None
+    cost: Forecast | None = None
 
     @property
     def trains(self) -> bool:
@@ -87,11 +87,10 @@ class Queue:
         for entry in merged.values():
             entry.tasks = self._runner(entry).outstanding()
         found = [entry for entry in merged.values() if entry.tasks]
-        known = records_of(self.folder / "records", self._machine.fingerprint)
-        rate = REACHED * matmul_rate(device)
-        costs = read(self.folder)
+        past = Past.read(self.folder, self._machine.fingerprint)
+        rate = rate_now(device)
         for entry in found:
-            self._expect(entry, known, rate, costs)
+            self._expect(entry, past, rate)
         return sorted(found, key=lambda entry: -entry.worth / entry.seconds)
 
     def run(self, entries: list[Entry], seconds: float | None) -> list[Entry]:
@@ -171,14 +170,14 @@ class Queue:
             again=self.again and not entry.trains,
         )
 
-    def _expect(self, entry: Entry, known: list[Record], rate: float, costs: list[Cost]) -> None:
+    def _expect(self, entry: Entry, past: Past, rate: Rate) -> None:
         """What is open of an entry costs so much, by this machine's records where there are some."""
         config = self._config(entry)
         tasks = (
             entry.tasks if entry.trains else plan.make(config, device=self._device).tasks
         )  # timed arms meet all together
-        entry.cost = found = estimate(config, tasks, known, self._device, costs, rate)
+        entry.cost = found = estimate(config, tasks, past, self._device, rate)
         # The trainings after a search have the length of its trials.
         each = found.training_seconds / max(1, found.trainings)
         later = each * config.seeds * len(config.models) if config.lr_search else 0.0
-        entry.seconds = max(1.0, found.seconds + later - habits(costs).start)  # a queue begins once
+        entry.seconds = max(1.0, found.seconds + later - past.habits.start)  # a queue begins once

@@ -1,27 +1,58 @@
-"""How a stored unit is shown: scale, name and significant figures. Records keep base units; only tables scale."""
+"""How a stored unit is shown and typed: scale, name and significant figures. Records keep base units; only tables scale."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from bench.stats.intervals import Estimate
 
-# unit in the record -> (factor, what a column header says)
-SHOWN = {
-    "s": (1e3, "ms"),
-    "B": (1e-9, "GB"),
-    "MAC": (1e-9, "G"),
-    "parameter": (1e-6, "M"),
-    "element": (1e-6, "M"),
-    "image/s": (1.0, "img/s"),
-    "share": (100.0, "%"),
+COUNTING = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredUnit:
+    """A unit of stored values.
+
+    factor, shown: a stored value times `factor` is in the unit called `shown`.
+    typed: what a value on the command line may end with, each with its factor to the stored unit.
+    example: a value as it may be typed.
+    """
+
+    factor: float = 1.0
+    shown: str
+    typed: Mapping[str, float] = field(default_factory=lambda: COUNTING)
+    example: str = "100"
+
+
+_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0}
+_BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+UNITS = {
+    "s": StoredUnit(factor=1e3, shown="ms", typed=_TIMES, example="20ms"),
+    "B": StoredUnit(factor=1e-9, shown="GB", typed=_BYTES, example="2GB"),
+    "B/s": StoredUnit(factor=1e-9, shown="GB/s"),
+    "J": StoredUnit(shown="J", typed={"J": 1.0, "mJ": 1e-3}, example="5mJ"),
+    "MAC": StoredUnit(factor=1e-9, shown="G", example="30M"),
+    "MAC/s": StoredUnit(factor=1e-9, shown="GMAC/s"),
+    "parameter": StoredUnit(factor=1e-6, shown="M", example="30M"),
+    "element": StoredUnit(factor=1e-6, shown="M", example="30M"),
+    "image/s": StoredUnit(shown="img/s"),
+    "share": StoredUnit(factor=100.0, shown="%", typed={"%": 1e-2}, example="80%"),
 }
 
 UNEQUAL = 0.05
 """By so much of an interval its halves may differ before both ends are shown."""
 
 
+def unit_of(unit: str) -> StoredUnit:
+    """The row of a stored unit; an unknown one is shown as it is stored, and typed with k, M, G and T."""
+    return UNITS.get(unit) or StoredUnit(shown=unit)
+
+
 def scale(unit: str) -> tuple[float, str]:
     """Factor and shown name of a unit; an unknown one is shown as stored."""
-    return SHOWN.get(unit, (1.0, unit))
+    found = unit_of(unit)
+    return found.factor, found.shown
 
 
 def number(value: float, *, places: int | None = None) -> str:

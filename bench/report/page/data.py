@@ -9,21 +9,28 @@ from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
 from bench.analysis.grade import lines
 from bench.analysis.rows import Quantity, Row, Summary
+from bench.report.columns import (
+    TOP1,
+    TOP1_PUBLISHED,
+    TRAINING_TIME,
+    axis_of,
+    described,
+    header_of,
+    place_of,
+    scale_of,
+    text_of,
+)
 from bench.report.missing import described as fill_command
 from bench.report.missing import missing
+from bench.report.palette import FAMILIES, OTHER, OUTCOMES
 from bench.report.tables.accuracies import top1_cell
-from bench.report.tables.speeds import ORDER, TITLES
-from bench.report.tables.speeds import described as policy_in_words
 from bench.report.tables.verdicts import effect
 from bench.report.write import Report
-from bench.stats.formatting import estimate, number, scale, span
+from bench.stats.formatting import estimate, number, span
 from bench.stats.intervals import Estimate
-from plots._outcomes import COLOURS
-from plots._style import FAMILIES, OTHER
 
 SAMPLES = 400
 """Values of a histogram; of more a regular part is taken."""
-PUBLISHED = "top1_published"
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "P": "cross", "X": "x"}
 """matplotlib's markers in plotly's words."""
 
@@ -56,16 +63,7 @@ def _families() -> Iterator[tuple[str, tuple[str, str, str]]]:
 
 def _ordered(axes: dict[str, dict[str, str]]) -> list[str]:
     """Accuracies first, then counts and speeds as in the tables."""
-
-    def place(key: str) -> tuple[int, int, str]:
-        metric = key.partition("|")[0]
-        if metric == "top1":
-            return (0, 0, key)
-        if key == PUBLISHED:
-            return (1, 0, key)
-        return (2, ORDER.index(metric) if metric in ORDER else len(ORDER), key)
-
-    return sorted(axes, key=place)
+    return sorted(axes, key=lambda key: (place_of(key.partition("|")[0]), key))
 
 
 def _machine(report: Report) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def _point(report: Report, model: str, family: str, size: int, policy: str) -> d
         "model": model,
         "family": family,
         "machine": report.summary.machine.name,
-        "policy": policy_in_words(policy) if policy else "",
+        "policy": described(policy) if policy else "",
         "px": size,
         "values": {},
         "missing": {},
@@ -139,16 +137,11 @@ def _add_quantity(
     axes: dict[str, dict[str, str]],
 ) -> None:
     key = f"{quantity.metric}|{quantity.batch_size}" if quantity.batch_size else quantity.metric
-    factor, unit = scale(quantity.unit)
-    name = TITLES.get(quantity.metric, quantity.metric.replace("_", " ")).rstrip("¹")
-    name = {"GMACs": "MACs", "params": "parameters"}.get(name, name)
-    batch = f", batch {quantity.batch_size}" if quantity.batch_size else ""
-    axes.setdefault(
-        key, {"label": f"{name} in {unit}{batch}", "better": quantity.better, "unit": unit}
-    )
+    factor, unit = scale_of(quantity)
+    axes.setdefault(key, {"label": axis_of(quantity), "better": quantity.better, "unit": unit})
     found = row.values.get(quantity)
     if found is None:
-        point["missing"][key] = fill_command(missing(summary, row, quantity))
+        point["missing"][key] = fill_command(missing(summary, row, quantity), summary.past)
         return
     point["values"][key] = _value(found.times(factor), estimate(found, quantity.unit))
     samples = list(row.rounds.get(quantity, {}).values())
@@ -171,8 +164,8 @@ def _add_accuracy(
     how = ", ".join(part for part in key if part)
     if one.top1 is None:
         return
-    name = f"top1|{how}"
-    axes.setdefault(name, {"label": f"top-1 % on {how}", "better": "higher", "unit": "%"})
+    name, header = f"{TOP1}|{how}", header_of(TOP1, "%")
+    axes.setdefault(name, {"label": f"{header} on {how}", "better": "higher", "unit": "%"})
     cell = top1_cell(one)
     point["values"][name] = _value(one.top1.times(100.0), cell.text)
     seeds = [100 * row.top1.value for row in one.measured if row.top1]
@@ -180,13 +173,32 @@ def _add_accuracy(
         point["values"][name] |= {"samples": seeds, "rounds": len(seeds)}
     if caveat := one.rows[0].about.caveat:
         point["values"][name]["caveat"] = caveat
+    for quantity in one.others:
+        _add_other(
+            point, f"{quantity.metric}|{how}", one, quantity, f"{axis_of(quantity)} on {how}", axes
+        )
     seconds = one.detail("train_s")
     if seconds is not None:
         axes.setdefault(
             f"train_s|{how}",
-            {"label": f"training time in s on {how}", "better": "lower", "unit": "s"},
+            {"label": f"{axis_of(TRAINING_TIME)} on {how}", "better": "lower", "unit": "s"},
         )
         point["values"][f"train_s|{how}"] = {"value": seconds, "text": number(seconds)}
+
+
+def _add_other(
+    point: dict[str, Any],
+    key: str,
+    one: Contestant,
+    quantity: Quantity,
+    label: str,
+    axes: dict[str, dict[str, str]],
+) -> None:
+    """Another metric of the same weights."""
+    factor, unit = scale_of(quantity)
+    axes.setdefault(key, {"label": label, "better": quantity.better, "unit": unit})
+    if found := one.value(quantity):
+        point["values"][key] = _value(found.times(factor), text_of(quantity, found, []))
 
 
 def _add_published(
@@ -201,10 +213,10 @@ def _add_published(
         100 * end for end in (min(one.top1 for one in plain), max(one.top1 for one in plain))
     )
     axes.setdefault(
-        PUBLISHED, {"label": "top-1 % on ImageNet-1k as published", "better": "higher", "unit": "%"}
+        TOP1_PUBLISHED, {"label": header_of(TOP1_PUBLISHED, "%"), "better": "higher", "unit": "%"}
     )
     kind = "" if plain[0].plain else " (more data or a teacher)"
-    point["values"][PUBLISHED] = {
+    point["values"][TOP1_PUBLISHED] = {
         "value": (low + high) / 2,
         "low": low,
         "high": high,
@@ -223,7 +235,7 @@ def _verdict(report: Report, one: Any) -> dict[str, Any]:
         "question": one.question,
         "claims": ", ".join(f"#{claim}" for claim in one.claims),
         "outcome": one.outcome + (" *" if one.changed else ""),
-        "colour": COLOURS[one.outcome],
+        "colour": OUTCOMES[one.outcome],
         "scale": one.scale,
         "effect": f"{effect(leading)} ({leading.what})" if leading else "",
         "missing": one.missing if one.outcome == "not measured" else "",

@@ -7,15 +7,17 @@ import statistics
 from collections.abc import Iterator
 
 from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
-from bench.analysis.rows import Accuracy, Summary
+from bench.analysis.rows import Accuracy, Quantity, Summary
 from bench.record.arms import NORMALISED
+from bench.report.columns import TOP1, column_of, header_of, table_scale, text_of
 from bench.report.missing import missing_count, together
 from bench.report.table import Cell, Column, Columns, Line, Table, marked
 from bench.stats import lr_search
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import difference
 
-TOP1 = Column("top-1 % ↑ [95 %]", "top1", "%", "higher")
+TOP1_COLUMN = Column(f"{header_of(TOP1, '%')} ↑ [95 %]", TOP1, "%", "higher")
+PARAMS = Quantity("params", 0, "parameter", "lower")
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Select accuracies whose cost is told, where a model reaches them."""
 
@@ -40,9 +42,11 @@ def _table(
     table = Table(_title("Top-1", key), ["model"], [[one.name] for one in shown])
     add = table.add
     add("family", [row.about.family for row in rows])
-    add(Column("params ↓", "params", "", "lower"), [_params(summary, row) for row in rows])
-    add(TOP1, marked([top1_cell(one) for one in shown], _best(contestants)))
+    add(column_of(PARAMS), [_params(summary, row) for row in rows])
+    add(TOP1_COLUMN, marked([top1_cell(one) for one in shown], _best(contestants)))
     add(Column("top-5 %", "top5", "%", "higher"), [_share(one, "top5_correct") for one in shown])
+    for quantity in sorted({other for one in shown for other in one.others}):
+        add(column_of(quantity), [_value(one, quantity) for one in shown])
     if trained:
         add("seeds", [str(len(one.measured)) if one.rows[0].arm.recipe else "" for one in shown])
         if key[4]:
@@ -75,7 +79,9 @@ def _table(
         table.notes.append(
             "bold: the best, and what cannot be told from it (the 95 % interval of the difference holds 0)"
         )
-    table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
+    table.notes += together(
+        (cell.fill for line in table.cells for cell in line if cell.fill), summary.past
+    )
     return table
 
 
@@ -92,7 +98,7 @@ def _params(summary: Summary, row: Accuracy) -> Cell:
     )
     if counted is None:
         return Cell("", fill=missing_count(row.model, row.arm.image_size, "params"))
-    return Cell(f"{counted.value:,.0f}", counted.value)
+    return Cell(text_of(PARAMS, counted, []), counted.value)
 
 
 def top1_cell(one: Contestant) -> Cell:
@@ -143,6 +149,15 @@ def _share(one: Contestant, count: str) -> Cell:
     ]
     value = 100 * statistics.fmean(shares) if shares else None
     return Cell("" if value is None else f"{value:.1f}", value)
+
+
+def _value(one: Contestant, quantity: Quantity) -> Cell:
+    found = one.value(quantity)
+    return (
+        Cell.of(text_of(quantity, found, []), found.times(table_scale(quantity)[0]))
+        if found
+        else Cell("")
+    )
 
 
 def _figure(value: float | None) -> Cell:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from bench.claims.comparison import NEAR, Answer, Condition
 from bench.errors import UsageError
 from bench.files.paths import inside, stem
-from bench.plugins.registry import import_room
+from bench.plugins import claim_figures
 from bench.report.figures import names_are_text, save_figure
 from bench.report.table import Table
 from bench.stats.formatting import interval, number
@@ -97,10 +96,8 @@ def _conditions(found: Answer) -> Table:
 
 def save(found: Answer, results: Path) -> Path:
     """Draw the figure into `results/claims`; returns the PNG's path. UsageError where that cannot be written."""
-    plots = import_room("plots")
-    module = importlib.import_module(f"{plots.__name__}._claim")
     with names_are_text():
-        drawn = module.draw(found)
+        drawn = claim_figures.get("conditions").draw(found)
     folder = inside(results, results / "claims")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.analysis.rows import Quantity, Row, Summary, by_speed
+from bench.report.columns import described, table_scale
 from bench.report.table import Column, Columns, Line, Table
-from bench.report.tables.speeds import HANDWRITTEN_NOTE, described, ratio_cell, value_cell
-from bench.stats.formatting import scale
+from bench.report.tables.speeds import HANDWRITTEN_NOTE, ratio_cell, value_cell
 
 
 def handwritten(summary: Summary) -> Iterator[Table]:
@@ -19,7 +19,7 @@ def handwritten(summary: Summary) -> Iterator[Table]:
             (row, chosen[row.model]) for row in here if row.handwritten and row.model in chosen
         ]
         for quantity in sorted({one for row, best in pairs for one in _shared(row, best)}):
-            _, unit = scale(quantity.unit)
+            _, unit = table_scale(quantity)
             lines: list[Line] = [
                 [
                     *(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.analysis.rows import Quantity, Row, Summary
+from bench.report.columns import described, table_scale
 from bench.report.table import Column, Table
-from bench.report.tables.speeds import described, ratio_cell, value_cell
-from bench.stats.formatting import scale
+from bench.report.tables.speeds import ratio_cell, value_cell
 from bench.stats.reference import reference_model
 
 METRICS = ("throughput", "latency")
@@ -56,7 +56,7 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
         [[model] for model in models],
     )
     for (machine, policy, quantity), rows in columns.items():
-        _, unit = scale(quantity.unit)
+        _, unit = table_scale(quantity)
         reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
         mark = " †" if any(row.handwritten for row in rows.values()) else ""
         name = f"{machine}, {described(policy)}{mark}, {unit} b{quantity.batch_size}"

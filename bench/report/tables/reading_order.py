@@ -36,3 +36,7 @@ def all_tables(summary: Summary) -> list[Table]:
         published_speeds(summary),
     ]
     return [table for tables in found for table in tables]
+
+
+COUNTED_IN = {"params": "parameter", "macs": "MAC"}
+"""Columns of a listing that are counts of a model, with their stored units."""

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 
 from bench.analysis.roofline import Place, ceiling, places
 from bench.analysis.rows import Summary
+from bench.analysis.summary import BYTES
+from bench.record.metric_units import METRICS
+from bench.report.columns import described
 from bench.report.table import Cell, Column, Columns, Line, Table
-from bench.report.tables.speeds import described
-from bench.stats.formatting import number
+from bench.stats.formatting import number, scale
+
+
+def _named(policy: str) -> str:
+    """The precision in the name of a policy of this release; fp32 where it has none."""
+    return next(
+        (part for name in policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES),
+        "fp32",
+    )
 
 
 def ceilings(summary: Summary) -> Iterator[Table]:
@@ -62,15 +72,18 @@ def _tops(summary: Summary, found: list[Place]) -> Iterator[str]:
     probes = [
         summary.probe(precision) for precision in dict.fromkeys(one.precision for one in found)
     ]
-    for metric, unit in (("matmul_ceiling", "GMAC/s"), ("copy_ceiling", "GB/s")):
+    for metric in ("matmul_ceiling", "copy_ceiling"):
+        factor, unit = scale(METRICS[metric].unit)
         for probe in probes:
             top = ceiling(probe, metric) if probe else None
             if probe is not None and top is not None:
                 high = (
-                    f" [at most {number(top.most.high / 1e9)}]" if top.most.high is not None else ""
+                    f" [at most {number(top.most.high * factor)}]"
+                    if top.most.high is not None
+                    else ""
                 )
                 shape = f" ({top.shape})" if top.shape else ""
-                yield f"{probe.precision} {number(top.value / 1e9)} {unit}{high}{shape}"
+                yield f"{probe.precision} {number(top.value * factor)} {unit}{high}{shape}"
 
 
 def _faults(found: list[Place]) -> Iterator[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench.analysis import published
 from bench.analysis.grade import Grade, grade
-from bench.analysis.rows import BYTES, Quantity, Row, Summary, by_speed
+from bench.analysis.rows import Quantity, Row, Summary, by_speed
 from bench.analysis.run_quality import (
     canary_drift,
     processes_behind,
@@ -18,35 +19,16 @@ from bench.analysis.run_quality import (
     without_interval,
 )
 from bench.config import COMMAND
+from bench.forecast.forecast import evaluating
 from bench.record.product_names import is_product
-from bench.report.missing import COUNTED, missing, seconds_per_image, together
-from bench.report.table import (
-    ARROWS,
-    BEST_NOTE,
-    MACS_NOTE,
-    Cell,
-    Column,
-    Columns,
-    Line,
-    Table,
-    marked,
-)
-from bench.stats.formatting import duration, estimate, interval, number, scale, span
-from bench.stats.intervals import Estimate, holm, of_calls, smallest_within
+from bench.report.columns import column_of, described, place_of, table_scale, text_of
+from bench.report.missing import missing, together
+from bench.report.table import BEST_NOTE, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
+from bench.stats.formatting import duration, interval, number, span
+from bench.stats.intervals import holm, of_calls, smallest_within
 from bench.stats.paired import Rounds, apart, effect_of, paired_ratio
 from bench.stats.reference import reference_model, sentinel_size
 
-ORDER = (
-    *COUNTED,
-    "latency",
-    "graph_latency",
-    "throughput",
-    "memory",
-    "energy",
-    "largest_batch",
-    "first_call",
-)
-TITLES = {"macs": "GMACs¹", "memory": "peak memory"}
 HANDWRITTEN_NOTE = (
     "† kernels written for this model, by this project, or on a CPU the compiler told what suits it (docs/fused.md): not what libraries "
     "make of it by themselves; never chosen as a best policy"
@@ -74,22 +56,7 @@ def efficiency(summary: Summary) -> Iterator[Table]:
 def best(summary: Summary) -> Iterator[Table]:
     """Each model under the policy that suits it best, measured on rounds that did not choose it."""
     for size in sorted({row.image_size for row in summary.best}, reverse=True):
-        rows = [row for row in summary.best if row.image_size == size]
-        for row in rows:
-            same = next(
-                (
-                    one
-                    for one in summary.rows
-                    if (one.model, one.image_size) == (row.model, size) and one.value("params")
-                ),
-                None,
-            )
-            row.values |= {
-                quantity: value
-                for quantity, value in (same.values if same else {}).items()
-                if quantity.metric in COUNTED
-            }
-            row.uncounted |= same.uncounted if same else {}
+        rows = [_with_counts(summary, row) for row in summary.best if row.image_size == size]
         on = summary.machine.hardware
         tried = sorted(
             {
@@ -115,9 +82,18 @@ def best(summary: Summary) -> Iterator[Table]:
         yield table
 
 
-def described(policy: str) -> str:
-    """A policy in words: the precision is always said, and that nothing was compiled where nothing was."""
-    return f"{policy} eager" if policy in BYTES else policy
+def _with_counts(summary: Summary, row: Row) -> Row:
+    """A new row: what was measured to confirm a choice, and the counts of its model at this size, which no policy changes."""
+    same = (
+        one
+        for one in summary.rows
+        if (one.model, one.image_size) == (row.model, row.image_size) and one.value("params")
+    )
+    counted = next(same, None)
+    if counted is None:
+        return row
+    counts = {quantity: counted.values[quantity] for quantity in counted.counted}
+    return replace(row, values=row.values | counts, uncounted=row.uncounted | counted.uncounted)
 
 
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
@@ -140,7 +116,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
         cells = [_cell(summary, row, quantity) for row in rows]
         chosen_cells = marked(cells, best_places(rows, quantity)) if ranked else cells
         best |= any(cell.best for cell in chosen_cells)
-        table.add(_column(quantity), chosen_cells)
+        table.add(column_of(quantity), chosen_cells)
         if quantity == ratio_of:
             ratios = [
                 ratio_cell(row, reference, quantity, mark=" ≈" if place in alike else "")
@@ -155,7 +131,9 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
         table.notes.append(
             f"≈ cannot be told from {reference.model} by the test of the interval beside it, Holm-corrected over {pairs} pairs"
         )
-    table.notes += together(cell.fill for line in table.cells for cell in line if cell.fill)
+    table.notes += together(
+        (cell.fill for line in table.cells for cell in line if cell.fill), summary.past
+    )
     return table
 
 
@@ -219,25 +197,7 @@ def _alike(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
 
 
 def _by_kind(quantity: Quantity) -> tuple[int, str, int]:
-    known = ORDER.index(quantity.metric) if quantity.metric in ORDER else len(ORDER)
-    return (known, quantity.metric, quantity.batch_size)
-
-
-def _column(quantity: Quantity) -> Column:
-    _, unit = _shown(quantity)
-    arrow = ARROWS[quantity.better]
-    at = f" b{quantity.batch_size}" if quantity.batch_size else ""
-    name = TITLES.get(quantity.metric, quantity.metric.replace("_", " "))
-    if quantity.metric == "throughput":
-        name = unit
-    elif quantity.metric not in ("params", "macs"):
-        name = f"{name} {unit}"
-    return Column(f"{name}{at}{arrow}", key=quantity.metric, unit=unit, better=quantity.better)
-
-
-def _shown(quantity: Quantity) -> tuple[float, str]:
-    """Factor and unit of a column; parameters are counted out."""
-    return (1.0, "") if quantity.metric == "params" else scale(quantity.unit)
+    return (place_of(quantity.metric), quantity.metric, quantity.batch_size)
 
 
 def _cell(summary: Summary, row: Row, quantity: Quantity) -> Cell:
@@ -263,21 +223,10 @@ def _trouble(row: Row, quantity: Quantity) -> str:
 def value_cell(row: Row, quantity: Quantity) -> Cell:
     """A value that was measured, in the unit of its column."""
     found = row.values[quantity]
-    return Cell.of(_text(row, quantity, found), found.times(_shown(quantity)[0]))
-
-
-def _text(row: Row, quantity: Quantity, value: Estimate) -> str:
-    details = row.details.get(quantity, [])
-    if quantity.metric == "largest_batch":
-        return ("≥ " if details[-1].get("at_least") else "") + f"{value.value:,.0f}"
-    if quantity.metric == "energy":
-        net = statistics.median(detail["net_j"] for detail in details)
-        return f"{estimate(value, quantity.unit)} (net {number(net * scale(quantity.unit)[0])})"
-    if quantity.metric == "params":
-        return f"{value.value:,.0f}"
-    if quantity.metric == "macs":
-        return number(value.value * 1e-9, places=2 if value.value >= 1e7 else 4)
-    return estimate(value, quantity.unit)
+    return Cell.of(
+        text_of(quantity, found, row.details.get(quantity, [])),
+        found.times(table_scale(quantity)[0]),
+    )
 
 
 def ratio_cell(row: Row, reference: Row, quantity: Quantity, *, mark: str = "") -> Cell:
@@ -380,22 +329,18 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
     missing = list({row.model: row for row in rows if row.model not in measured}.values())
     if not missing:
         return
-    names = [
-        f"{row.model}@{tag}"
-        for row in missing
-        if size == 224 and (tag := published.tag_to_evaluate(row.about.timm_name))
-    ]
-    if names:
-        each = [seconds_per_image(summary, row) for row in missing]
-        known = [one for one in each if one is not None]
-        about = (
-            f" (about {duration(IMAGENET_IMAGES * sum(known))} on this machine)"
-            if len(known) == len(each)
-            else ""
+    tags = {
+        row.model: published.tag_to_evaluate(row.about.timm_name) for row in missing if size == 224
+    }
+    named = [model for model, tag in tags.items() if tag]
+    if named:
+        seconds = evaluating(
+            [(model, size) for model in named], IMAGENET_IMAGES, summary.machine.kind, summary.past
         )
+        about = "" if seconds is None else f" (about {duration(seconds)} on this machine)"
         yield (
             f"top-1 not measured; published weights are evaluated by: {COMMAND} run --metrics top1 --data imagenet:/path "
-            f"--models {shlex.quote(','.join(names))}{about}"
+            f"--models {shlex.quote(','.join(f'{model}@{tags[model]}' for model in named))}{about}"
         )
     elif size == 32:
         models = shlex.quote(",".join(row.model for row in missing))

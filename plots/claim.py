@@ -8,6 +8,7 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.claims.comparison import Answer, Condition
+from bench.plugins import Figure, claim_figures
 
 from ._style import ratio_axis
 
@@ -127,3 +128,12 @@ def _short(name: str, value: str) -> str:
     ):
         return value
     return f"{name.removeprefix('weights of ')} {value}"
+
+
+claim_figures.add(
+    Figure(
+        name="conditions",
+        draw=draw,
+        summary="a claim under every condition: ratios with their intervals, sorted",
+    )
+)

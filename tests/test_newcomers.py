@@ -1,0 +1,148 @@
+"""One new thing is one new file: nothing else of the project has to be touched for it, and no test asks for more.
+
+The project is copied, one file of every kind is added to the copy, and the copy is then used and tested.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .newcomers import FILES, copied
+from .program import Ended, bench, environment
+
+ASKS = re.compile(r"\.(entries|names)\(\)|RELEASED|FILES = ")
+"""In tests that go through everything in a registry, or through all files of a room."""
+LEFT_OUT = ("test_newcomers.py", "test_hostile.py")
+"""This file, and random names, which take long."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the newcomers."""
+    return copied(tmp_path_factory.mktemp("project"), FILES)
+
+
+def command(project: Path, *arguments: str) -> Ended:
+    ended = bench(*arguments, cwd=project, limit=600, env={"PYTHONPATH": str(project)})
+    assert ended.code == 0, ended
+    return ended
+
+
+def test_every_newcomer_is_listed(project: Path) -> None:
+    code = "import sys; from bench.cli.app import main; sys.exit(sum(main(['list', kind]) for kind in sys.argv[1:]))"
+    kinds = [
+        "models",
+        "families",
+        "metrics",
+        "policies",
+        "datasets",
+        "recipes",
+        "studies",
+        "figures",
+    ]
+    own = environment(PYTHONPATH=str(project))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *kinds],
+        cwd=project,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("newcomer")]
+    models, policies, rest = (
+        ["newcomer", "newcomer_published"],
+        ["newcomer", "newcomer64"],
+        ["newcomer"] * 4,
+    )
+    metrics = [f"newcomer_{arm}" for arm in ("accuracy", "count", "probe", "speed")]
+    assert sorted(listed) == sorted([*models, *metrics, *policies, *rest])
+
+
+def test_newcomers_are_measured_and_shown(project: Path) -> None:
+    metrics = (
+        "params,macs,activations,newcomer_count,throughput,newcomer_speed,top1,newcomer_accuracy"
+    )
+    asked = [
+        "--models",
+        "newcomer",
+        "--metrics",
+        metrics,
+        "--data",
+        "newcomer",
+        "--policies",
+        "newcomer,newcomer64",
+    ]
+    ran = command(project, "run", *asked, "--device", "cpu", "--rounds", "2", "--num-classes", "10")
+    assert "newcomer speed bit b2 ↑" in ran.out
+    command(project, "report")
+    [machine] = [path for path in (project / "results").iterdir() if path.is_dir()]
+    report = (machine / "report.md").read_text(encoding="utf-8")
+    page = (project / "results" / "report.html").read_text(encoding="utf-8")
+    for column in ("newcomer count bit", "newcomer speed bit b2", "newcomer accuracy bit"):
+        assert f"{column} ↑" in report
+    for label in (
+        "newcomer count in bit",
+        "newcomer speed in bit, batch 2",
+        "newcomer accuracy in bit on newcomer",
+    ):
+        assert label in page
+    assert "newcomer count bit ↑" in report.partition("## Best policy")[2].partition("\n## ")[0]
+    assert "recipe newcomer" in report
+    assert (machine / "newcomer.svg").exists()
+    under = report.partition("## Under this machine's ceilings")[2].partition("\n## ")[0]
+    assert "| newcomer " in under
+    assert (
+        "newcomer64" in report and "newcomer64" not in under
+    )  # nobody knows how many bytes its numbers have
+    records = [path.read_text(encoding="utf-8") for path in (machine / "records").glob("*.jsonl")]
+    assert not any('"status":"failed"' in text for text in records)
+    assert all('"source":"' in text for text in records if '"model":"newcomer"' in text)
+    verdict = command(project, "study", "verdict", "newcomer")
+    assert "Is it faster?" in verdict.out
+
+
+def test_a_published_newcomer_is_compared_without_records(project: Path) -> None:
+    (project / "empty").mkdir()
+    found = command(
+        project, "claim", "newcomer_published < vit_s16", "--on", "top1", "--results", "empty"
+    )
+    assert "robust" in found.out
+
+
+def asking(path: Path) -> list[str]:
+    """The tests of a file that go through everything."""
+    text = path.read_text(encoding="utf-8")
+    tests = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    return [node.name for node in tests if ASKS.search(ast.get_source_segment(text, node) or "")]
+
+
+def test_no_test_asks_for_more_than_the_file(project: Path) -> None:
+    """All tests that go through everything, and of the parametrised ones those of the newcomers."""
+    every = [
+        path for path in sorted((project / "tests").glob("test_*.py")) if path.name not in LEFT_OUT
+    ]
+    files = [path for path in every if ASKS.search(path.read_text(encoding="utf-8"))]
+    names = [name for path in files for name in asking(path)]
+    assert "test_models_of_this_release_are_known_by_their_names" in names
+    options = ["-n0", "-q", "-p", "no:cacheprovider", "-k", " or ".join(["newcomer", *names])]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *map(str, files)],
+        cwd=project,
+        env=environment(PYTHONPATH=str(project)),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
