@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+from bench.plugins import datasets, figures, metrics, models, policies, studies
+from bench.plugins.recipe import recipes
+from bench.plugins.registry import Registry
 
 from .program import ROOT
 
@@ -124,15 +129,16 @@ def draw(summary: Summary) -> Drawing:
 
 figures.add(Figure(name="newcomer", draw=draw))
 '''
-FILES = {
-    "models/newcomer.py": MODEL,
-    "bench/metrics/newcomer.py": METRIC,
-    "bench/policies/newcomer.py": POLICY,
-    "bench/datasets/newcomer.py": DATASET,
-    "bench/recipes/newcomer.py": RECIPE,
-    "bench/studies/newcomer.py": STUDY,
-    "plots/newcomer.py": FIGURE,
-}
+ROOMS: list[tuple[Registry[Any], str]] = [
+    (models, MODEL),
+    (metrics, METRIC),
+    (policies, POLICY),
+    (datasets, DATASET),
+    (recipes, RECIPE),
+    (studies, STUDY),
+    (figures, FIGURE),
+]
+FILES = {f"{registry.room.replace('.', '/')}/newcomer.py": text for registry, text in ROOMS}
 
 
 def copied(folder: Path, files: dict[str, str]) -> Path:

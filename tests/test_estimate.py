@@ -9,10 +9,10 @@ import pytest
 from bench.config import SUITES, RunConfig
 from bench.errors import UsageError
 from bench.forecast.past import Past
+from bench.forecast.past_runs import Cost, append, habits, read
 from bench.forecast.round_rules import PROCESSES
 from bench.plan import plan
 from bench.plan.forecast import estimate
-from bench.plan.past_runs import Cost, append, habits, read
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import RunLine

@@ -14,17 +14,18 @@ from bench.analysis.summary import summarise
 from bench.config import RunConfig
 from bench.forecast.forecast import FROM_MACS, MEASURED, NEARBY, Pace, Want, evaluating, line_of
 from bench.forecast.past import Past
+from bench.forecast.past_runs import Cost
 from bench.measure.subject import SPEED_SETTINGS
 from bench.plan import plan
 from bench.plan.forecast import estimate
-from bench.plan.past_runs import Cost
 from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record import store
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.metric_units import METRICS
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
-from bench.report.missing import COUNTED, Fill, command, missing, seconds, together
+from bench.report.fill import Fill, command, seconds, together
+from bench.report.missing import COUNTED, missing
 
 from .conftest import MACHINE, count_record
 from .program import bench

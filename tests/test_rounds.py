@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from bench.forecast.round_rules import PROCESSES, RENEWING
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Job, Window
-from bench.plan.task import PROCESSES, RENEWING, Task
+from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, RoundLine

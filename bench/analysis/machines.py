@@ -9,7 +9,7 @@ from bench.analysis.published_csv import imported
 from bench.analysis.rows import Summary
 from bench.analysis.summary import summarise
 from bench.errors import UsageError
-from bench.plan import past_runs
+from bench.forecast import past_runs
 from bench.record.reading import read_folder, record_folders
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bench.analysis.rows import Probe, Row, Summary, by_speed
 from bench.analysis.summary import BYTES
-from bench.report.tables.roofline import _named
 from bench.stats.intervals import Estimate
 
 BEYOND = 19
@@ -103,4 +102,12 @@ def _place(row: Row, precision: str, probe: Probe) -> Place | None:
         macs / size,
         bound,
         speeds[batch] * seconds[bound],
+    )
+
+
+def _named(policy: str) -> str:
+    """The precision in the name of a policy of this release; fp32 where it has none."""
+    return next(
+        (part for name in policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES),
+        "fp32",
     )

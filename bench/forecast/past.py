@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.plan.past_runs import Cost, Habits, habits, missed
-from bench.plan.past_runs import read as read_costs
+from bench.forecast.past_runs import Cost, Habits, habits, missed
+from bench.forecast.past_runs import read as read_costs
 from bench.record.arms import Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import Sample, Scalar
 from bench.record.store import Record, load_folder

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.report.missing import Fill
+    from bench.report.fill import Fill
     from bench.stats.intervals import Estimate
 
 MACS_NOTE = (

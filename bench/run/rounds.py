@@ -32,15 +32,7 @@ from bench.forecast.round_rules import (
 from bench.measure import interrupts
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Samples, Window
-from bench.plan.task import (
-    DEAR,
-    FIRST_LOOK,
-    PROCESSES,
-    PROCESSES_IF_DEAR,
-    RENEWING,
-    SENTINEL_EVERY,
-    window_of,
-)
+from bench.plan.task import window_of
 from bench.plugins import Metric, handwritten
 from bench.record.arms import Arm, SpeedArm, comparable, label
 from bench.record.schema import Phase, RoundLine, Sample

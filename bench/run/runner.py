@@ -24,13 +24,14 @@ from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.files import temporary
 from bench.files.paths import inside
+from bench.forecast import past_runs
 from bench.forecast.past import Past
 from bench.measure import interrupts
 from bench.measure import machine as environment
 from bench.measure.disturbance import State, free_memory
 from bench.measure.gpu import Gpu, described, gpu_for
 from bench.measure.messages import Chosen, Failure, Job, Samples, Window, Worker
-from bench.plan import past_runs, plan
+from bench.plan import plan
 from bench.plan.accuracies import hours, how
 from bench.plan.forecast import estimate, is_known, rate_now
 from bench.plan.shards import Part

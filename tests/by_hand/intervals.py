@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.claims.rules import Finding, judge
-from bench.plan.task import FIRST_LOOK, PROCESSES
+from bench.forecast.round_rules import FIRST_LOOK, PROCESSES
 from bench.run.rounds import LOOKS
 from bench.stats.intervals import Effect, holm
 from bench.stats.mixed_effects import Side, mean_over

@@ -44,8 +44,8 @@ from bench.config import suite_fields
 from bench.datasets.webdataset import shards
 from bench.errors import UsageError
 from bench.exchange import pack
+from bench.forecast import past_runs
 from bench.measure import machine
-from bench.plan import past_runs
 from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import arms, store

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.plan import past_runs
+from bench.forecast import past_runs
 from bench.record.arms import SpeedArm
 from bench.record.reading import read_below
 from bench.record.values import per_round

@@ -20,7 +20,7 @@ from bench.report.columns import (
     scale_of,
     text_of,
 )
-from bench.report.missing import described as fill_command
+from bench.report.fill import described as fill_command
 from bench.report.missing import missing
 from bench.report.palette import FAMILIES, OTHER, OUTCOMES
 from bench.report.tables.accuracies import top1_cell

@@ -10,7 +10,8 @@ from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_s
 from bench.analysis.rows import Accuracy, Quantity, Summary
 from bench.record.arms import NORMALISED
 from bench.report.columns import TOP1, column_of, header_of, table_scale, text_of
-from bench.report.missing import missing_count, together
+from bench.report.fill import together
+from bench.report.missing import missing_count
 from bench.report.table import Cell, Column, Columns, Line, Table, marked
 from bench.stats import lr_search
 from bench.stats.formatting import interval, number

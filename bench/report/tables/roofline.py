@@ -6,19 +6,10 @@ from collections.abc import Iterator
 
 from bench.analysis.roofline import Place, ceiling, places
 from bench.analysis.rows import Summary
-from bench.analysis.summary import BYTES
 from bench.record.metric_units import METRICS
 from bench.report.columns import described
 from bench.report.table import Cell, Column, Columns, Line, Table
 from bench.stats.formatting import number, scale
-
-
-def _named(policy: str) -> str:
-    """The precision in the name of a policy of this release; fp32 where it has none."""
-    return next(
-        (part for name in policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES),
-        "fp32",
-    )
 
 
 def ceilings(summary: Summary) -> Iterator[Table]:

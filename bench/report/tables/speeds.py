@@ -22,7 +22,8 @@ from bench.config import COMMAND
 from bench.forecast.forecast import evaluating
 from bench.record.product_names import is_product
 from bench.report.columns import column_of, described, place_of, table_scale, text_of
-from bench.report.missing import missing, together
+from bench.report.fill import together
+from bench.report.missing import missing
 from bench.report.table import BEST_NOTE, MACS_NOTE, Cell, Column, Columns, Line, Table, marked
 from bench.stats.formatting import duration, interval, number, span
 from bench.stats.intervals import holm, of_calls, smallest_within
