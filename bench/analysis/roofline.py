@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis.rows import Probe, Row, Summary, by_speed
 from bench.analysis.summary import BYTES
+from bench.forecast.companions import precision_of
 from bench.stats.intervals import Estimate
 
 BEYOND = 19
@@ -72,7 +73,7 @@ def places(summary: Summary) -> list[Place]:
     """Every row whose counts, speed, ceilings and bytes are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        precision = row.precision or _named(row.policy)
+        precision = row.precision or precision_of(row.policy)
         probe = summary.probe(precision)
         if probe is not None and precision in BYTES and (place := _place(row, precision, probe)):
             found.append(place)
@@ -102,12 +103,4 @@ def _place(row: Row, precision: str, probe: Probe) -> Place | None:
         macs / size,
         bound,
         speeds[batch] * seconds[bound],
-    )
-
-
-def _named(policy: str) -> str:
-    """The precision in the name of a policy of this release; fp32 where it has none."""
-    return next(
-        (part for name in policy.split("+") if (part := name.removesuffix("_autocast")) in BYTES),
-        "fp32",
     )

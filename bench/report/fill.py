@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from bench.config import COMMAND
-from bench.forecast.forecast import Want
-from bench.forecast.past import Past
-
-pass
-from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from bench.config import RunConfig
-from bench.forecast.companions import patterns
-from bench.forecast.forecast import Pace, forecast
+from bench.config import COMMAND, RunConfig
+from bench.forecast.companions import patterns, precision_of
+from bench.forecast.forecast import Pace, Want, forecast
+from bench.forecast.past import Past
 from bench.record.arms import Arm, ProbeArm, SpeedArm
 from bench.record.metric_units import METRICS
-from bench.report.missing import precision_of
 from bench.stats.formatting import duration
 from bench.stats.reference import SENTINEL
 

@@ -14,19 +14,6 @@ from bench.report.fill import Fill
 
 COUNTED = ("params", "macs", "activations")
 """Metrics that are measured at batch 1 whatever `--batch-sizes` says."""
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-
-
-def precision_of(policy: str) -> str:
-    """The precision that a policy computes in, by its name: fp32 unless a switch says otherwise."""
-    return next(
-        (
-            part
-            for name in policy.split("+")
-            if (part := name.removesuffix("_autocast")) in PRECISIONS
-        ),
-        "fp32",
-    )
 
 
 def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:

@@ -256,9 +256,11 @@ def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
     present, absent = (
         [row for row in table.cells if known(row) is there] for there in (True, False)
     )
-    present.sort(
-        key=lambda row: row[place].value if numbers else row[place].text, reverse=falling != reverse
-    )  # type: ignore[arg-type, return-value]
+
+    def sort_key(row: list[Cell]) -> Any:
+        return row[place].value if numbers else row[place].text
+
+    present.sort(key=sort_key, reverse=falling != reverse)
     return Table(
         table.title, table.columns, [*present, *absent], table.notes, published=table.published
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
 from bench.analysis.rows import Accuracy, Quantity, Summary
@@ -346,12 +347,12 @@ def training_cost(summary: Summary) -> Iterator[Table]:
 
 
 def _first(
-    arrays: dict[str, object], level: float, detail: dict[str, object]
+    arrays: dict[str, Any], level: float, detail: dict[str, object]
 ) -> tuple[float, float] | None:
     """Epochs and seconds at the first look with at least this accuracy."""
     steps, seconds, top1 = (
         list(arrays[name]) for name in ("select_step", "select_seconds", "select_top1")
-    )  # type: ignore[call-overload]
+    )
     for step, second, value in zip(steps, seconds, top1, strict=True):
         if value >= level:
             return float(step) / float(str(detail["steps"])) * float(str(detail["epochs"])), float(
