@@ -1,1 +1,1 @@
-"""One file per figure or kind of figure: a function from a summary to matplotlib figures. No torch here."""
+"""One file per kind of figure: a function from a summary to matplotlib figures, without torch."""

@@ -1,4 +1,4 @@
-"""Top-1 against every cost that `bench.report.columns` draws it against, one figure each: `pareto_latency`, `pareto_macs` and so on."""
+"""Top-1 against a cost: one figure for each row of `bench.report.columns` that asks for one."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""One new file of every kind of plug-in, as somebody would write it, and a copy of the project that has them."""
+"""One new file of every kind of plug-in, and a copy of the project that has them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from bench.plugins import Model, models
 
 
 def build(*, image_size: int, num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+    stem = [nn.Conv2d(3, 8, 8, 8), nn.GELU()]
+    return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
 
 
 def published(*, image_size: int, num_classes: int) -> nn.Module:
@@ -30,7 +31,7 @@ def published(*, image_size: int, num_classes: int) -> nn.Module:
 
 
 models.add(Model(name="newcomer", family="newcomers", build=build, image_size=16, num_classes=10))
-models.add(Model(name="newcomer_published", family="newcomers", build=published, timm_name="resnet18"))
+models.add(Model(name="newcomer_timm", family="newcomers", build=published, timm_name="resnet18"))
 '''
 METRIC = '''
 """One metric of every kind of arm."""
@@ -44,7 +45,8 @@ def measure(subject: Subject, window: float) -> Reading:
 
 
 for arm in ("count", "speed", "accuracy", "probe"):
-    metrics.add(Metric(name=f"newcomer_{arm}", unit="bit", better="higher", arm=arm, measure=measure))
+    name = f"newcomer_{arm}"
+    metrics.add(Metric(name=name, unit="bit", better="higher", arm=arm, measure=measure))
 '''
 POLICY = '''
 """A switch that changes nothing, and a precision."""
@@ -78,11 +80,20 @@ from bench.training.images.splits import Splits, by_file_order
 
 
 def load(argument: str) -> Splits:
-    images = torch.randint(0, 256, (60, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    seeded = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 16, 16), generator=seeded, dtype=torch.uint8)
     return by_file_order(images, torch.arange(60) % 10, train=0.6, select=0.2, num_classes=10)
 
 
-datasets.add(Dataset(name="newcomer", open=load, num_classes=lambda argument: 10, image_size=16, recipe="newcomer"))
+datasets.add(
+    Dataset(
+        name="newcomer",
+        open=load,
+        num_classes=lambda argument: 10,
+        image_size=16,
+        recipe="newcomer",
+    )
+)
 '''
 RECIPE = '''
 """A few steps."""
@@ -90,7 +101,15 @@ RECIPE = '''
 from bench.plugins.recipe import TRIANGULAR, Recipe, recipes
 
 recipes.add(
-    Recipe(name="newcomer", epochs=1, batch_size=8, micro_batch=8, learning_rate=1e-3, weight_decay=0.0, schedule=TRIANGULAR)
+    Recipe(
+        name="newcomer",
+        epochs=1,
+        batch_size=8,
+        micro_batch=8,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule=TRIANGULAR,
+    )
 )
 '''
 STUDY = '''
@@ -109,10 +128,13 @@ def needs(scale: None, device: str) -> list[Need]:
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
-    yield ratio(evidence, "images/s, newcomer : ConvMixer", Speed("newcomer", 16), Speed("convmixer_digits", 32), (1.0, float("inf")))
+    one, other = Speed("newcomer", 16), Speed("convmixer_digits", 32)
+    yield ratio(evidence, "images/s, newcomer : ConvMixer", one, other, (1.0, float("inf")))
 
 
-studies.add(Study(name="newcomer", question="Is it faster?", needs=needs, judge=judge, trains=False))
+studies.add(
+    Study(name="newcomer", question="Is it faster?", needs=needs, judge=judge, trains=False)
+)
 '''
 FIGURE = '''
 """An empty figure."""

@@ -220,6 +220,8 @@ def test_sizes_are_counted(tmp_path: Path) -> None:
     files = {f"bench/stats/m{number}.py": "" for number in range(17)} | {
         f"bench/m{number}.py": "" for number in range(7)
     }
+    files |= {f"bench/metrics/m{number}.py": "" for number in range(32)}
+    files |= {f"bench/policies/m{number}.py": "" for number in range(33)}
     tree = plant(
         tmp_path,
         files
@@ -230,7 +232,11 @@ def test_sizes_are_counted(tmp_path: Path) -> None:
             "plots/d.py": long[:-9],
         },
     )
-    assert tree.crowded() == ["bench: 7 files, at most 6", "bench/stats: 17 files, at most 16"]
+    assert tree.crowded() == [
+        "bench: 7 files, at most 6",
+        "bench/policies: 33 files, at most 32",
+        "bench/stats: 17 files, at most 16",
+    ]
     assert tree.long_files() == ["plots/b.py: 401 lines, at most 400"]
     assert tree.long_functions() == ["plots/c.py:1: f has 61 lines, at most 60"]
 

@@ -52,7 +52,7 @@ class Row:
     unsteady: bool = False
     """Its warm-up never came to agree with itself."""
     precision: str | None = None
-    """What its policy computes in, where the records say it; older ones have it in the policy's name alone."""
+    """What its policy computes in; None in older records, where the policy's name alone says it."""
     counted: set[Quantity] = field(default_factory=set)
     """Which of the values are counts: no policy changes them."""
     uncounted: dict[str, int] = field(default_factory=dict)

@@ -1,7 +1,8 @@
-"""timm's names of released models, by which published figures are looked up where no record says them.
+"""timm's names of released models: published figures are looked up by them.
 
-A claim is answered from here without importing torch. A model that is not listed, such as one in a new file, is looked up in
-the registry, which imports torch; a test holds the rows against it.
+They let a claim be answered without records and without torch. A model that is not listed, such as
+one in a new file, is looked up in the registry, which imports torch. A test holds the rows against
+the registry.
 """
 
 TIMM_NAMES = {

@@ -2,8 +2,8 @@
 
 `A > B` says that A is better than B: a higher top-1 or throughput, a lower latency or memory. A condition is one way in
 which both were measured, or published, alike: a machine, policy, batch and image size; a recipe and tuning protocol; a
-pair of weight tags. Its ratio says how many times better A was. Measures nothing, and imports no torch unless a name is in no
-record and in no table.
+pair of weight tags. Its ratio says how many times better A was. Measures nothing, and imports torch
+only for a name that is in no record and in no table.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def _architecture(name: str, summaries: list[Summary]) -> tuple[str, str]:
 
 
 def _declared() -> dict[str, str]:
-    """timm's names as the model files say them. Imports torch: for a name that nothing else knows."""
+    """Return timm's names as the model files say them; this imports torch."""
     return {entry.name: entry.timm_name for entry in models.entries() if entry.timm_name}
 
 

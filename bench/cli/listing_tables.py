@@ -71,8 +71,7 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
     published_top1 = f"published {header_of(TOP1, '%')}"
     headers = {"published_top1": published_top1, "top1": published_top1, "image_size": "px"}
     headers |= {column: header_of(column, "").rstrip("¹") for column in COUNTED_IN}
-    # Their line would be too long with what a model is in timm and a sentence on it, with a stored unit beside the shown one:
-    # these are in --json.
+    # Only --json has these: the lines would be too long.
     long = ("timm", "summary") if "macs" in rows[0] else ("unit",) if "shown_as" in rows[0] else ()
     columns = [column for column in rows[0] if column not in long]
     cells = [[shown(column, row[column]) for column in columns] for row in rows]

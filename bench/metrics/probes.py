@@ -114,7 +114,8 @@ def _dtype(subject: Subject) -> torch.dtype:
     precision = subject.arm.precision
     if precision not in DTYPES:
         raise NotImplementedError(
-            f"the ceiling of arithmetic in {precision} is not known; DTYPES in bench/metrics/probes.py has no type for it"
+            f"the ceiling of arithmetic in {precision} is not known: "
+            "DTYPES in bench/metrics/probes.py has no type for it"
         )
     return DTYPES[precision]
 

@@ -1,11 +1,12 @@
-"""Released metrics as the record format has them: unit, direction, range, and what stands beside the values of a window.
+"""Released metrics as the record format has them: unit, direction, range, details of a window.
 
-This is part of the format: a record of a released metric must say the same wherever and by whichever version it was written,
-and readers know it without importing torch or the metric. A record in another unit is somebody else's; one that breaks a range,
-a type or a relation was made by hand or damaged. A test holds the rows against the metrics' own declarations.
+This is part of the format: a record of a released metric must say the same whichever version wrote
+it, and readers check that without importing torch or the metric. A record in another unit is
+somebody else's; one that breaks a range, a type or a relation was made by hand or damaged. A test
+holds the rows against the metrics' own declarations.
 
-A new metric needs no row. Its samples carry unit and direction, which have to be the same throughout a record, and its values
-have to be finite; a row adds a range, and what must stand beside its values.
+A new metric needs no row. Its samples carry unit and direction, which must be the same throughout a
+record, and its values must be finite; a row adds a range and the details that must be there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How each metric is shown, in one table: its place among the columns, its name, header, unit and the text of a value.
+"""How each metric is shown: its place among the columns, its name, header, unit and text.
 
-`COLUMNS` is in reading order. Tables, `--columns`, the page, the Pareto figures and `bench list` read it. A metric without a
-row, such as a plug-in's, is shown by what its records say of it: its name, its unit and three significant figures, after the
-others. Knows no torch.
+`COLUMNS` is in reading order. Tables, `--columns`, the page, the Pareto figures and `bench list`
+read it. A metric without a row, such as a plug-in's, comes after the others and is shown by what
+its records say: its name, its unit and three significant figures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.stats.formatting import estimate, number, scale
 from bench.stats.intervals import Estimate
 
 Details = Sequence[Mapping[str, Any]]
-"""What stands beside the values of each window."""
+"""The details of each window, as its sample has them."""
 UNIT = "{unit}"
 """Where the unit stands in a header."""
 
@@ -53,9 +53,9 @@ class Display:
 
     name: in sentences and on axes.
     header: in a table, with `{unit}` where the unit stands; name and unit unless given.
-    unit: a factor and a name in place of the stored unit's usual ones (`bench.stats.formatting.UNITS`).
+    unit: a factor and a name in place of the stored unit's usual ones (`stats.formatting.UNITS`).
     exact: tables show the stored value itself, without a unit.
-    text: a value as a table cell, from the value, its stored unit and the details of its windows.
+    text: writes a table cell from a value, its stored unit and the details of its windows.
     one_batch: measured at one batch size, whatever `--batch-sizes` says.
     pareto: there is a figure of top-1 against it.
     """
@@ -71,7 +71,7 @@ class Display:
 
 TOP1, TOP1_PUBLISHED = "top1", "top1_published"
 TRAINING_TIME = Quantity("training_time", 0, "s", "lower")
-"""No metric of its own: top-1 says it of itself."""
+"""Not a metric of its own: a detail of top-1."""
 COLUMNS = {
     TOP1: Display(name="top-1", header="top-1 {unit}"),
     TOP1_PUBLISHED: Display(
@@ -143,5 +143,5 @@ def text_of(quantity: Quantity, value: Estimate, details: Details) -> str:
 
 
 def described(policy: str) -> str:
-    """A policy in words: the precision is always said, and that nothing was compiled where nothing was."""
+    """Return a policy in words: `fp32 eager` for a bare precision, which compiles nothing."""
     return f"{policy} eager" if policy in BYTES else policy

@@ -115,7 +115,8 @@ def number(condition: Condition, unit: str) -> float:
     except (KeyError, ValueError):
         units = ", ".join(one for one in known.typed if one)
         raise UsageError(
-            f"--where: {condition.name} cannot be held against {condition.value!r}; {known.example} would work (units: {units})"
+            f"--where: {condition.name} cannot be held against {condition.value!r}; "
+            f"{known.example} would work (units: {units})"
         ) from None
 
 

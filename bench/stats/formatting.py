@@ -1,4 +1,7 @@
-"""How a stored unit is shown and typed: scale, name and significant figures. Records keep base units; only tables scale."""
+"""How a stored unit is shown and typed: scale, name and significant figures.
+
+Records keep base units; only tables scale.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ UNEQUAL = 0.05
 
 
 def unit_of(unit: str) -> StoredUnit:
-    """The row of a stored unit; an unknown one is shown as it is stored, and typed with k, M, G and T."""
+    """Return the row of a stored unit; an unknown one is shown as stored, typed with k, M, G, T."""
     return UNITS.get(unit) or StoredUnit(shown=unit)
 
 

@@ -6,8 +6,8 @@ A model of this release is known by its name alone, so its old records go on cou
 models/ that leaves what it builds as it was. Where it builds something else, the names have to change too: records of the old
 model would otherwise pass for the new one's.
 
-A new file need not be listed: its models are identified by what they build, like a user's own. At a release they are
-listed, and what was measured of them before is measured anew under their names alone.
+A new file need not be listed: its models are identified by what they build, like a user's own. At a
+release they are listed, and what was measured of them before is measured anew under their names.
 """
 
 from __future__ import annotations
