@@ -57,7 +57,7 @@ BAD = [
     (["describe", "vit_s15"], "did you mean vit_s16?"),
     (
         ["match", "--reference", "resnet18", "--hold", "shape", "--families", "vit"],
-        "has no token grid to hold",
+        "has no token grid; drop --hold",
     ),
     (["match", "--reference", "vit_s16", "--families", "skeleton_none"], "add --hold shape"),
 ]

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import main
-from bench.count.cost import cost_of
+from bench.count.cost import Cost, cost_of
 from bench.errors import UsageError
 from bench.match.freedom import find_remedy
 from bench.match.latency import match_latency
 from bench.match.search import match
 from bench.match.siblings import siblings
+from bench.match.target import Target
 from bench.measure.messages import Job, Window
 from bench.plugins import Model, families, models
 from bench.record.store import load
@@ -113,7 +114,7 @@ def test_what_cannot_be_met_is_said_with_the_nearest() -> None:
 
 
 def test_references_that_have_no_sibling() -> None:
-    with pytest.raises(UsageError, match="--hold: the reference has no token grid"):
+    with pytest.raises(UsageError, match="--hold: resnet18 has no token grid; drop --hold"):
         match(
             models.get("resnet18"),
             families.get("vit"),
@@ -158,7 +159,7 @@ def test_a_size_that_a_family_cannot_serve_is_moved_or_the_family_left_out(tmp_p
     assert ended.code == 0, ended
     assert "Equal params · 304 × 304 px" in ended.out
     assert (
-        "matched at 304 pixels, the size nearest the reference's own that it and all families take: 300 is not"
+        "matched at 304 pixels, the nearest size that the reference and all families accept: 300 is not"
         in ended.out
     )
     assert (
@@ -258,8 +259,15 @@ def test_a_missed_budget_says_what_would_close_it(
 
 def test_an_mlp_ratio_beyond_the_sensible_ones_closes_a_budget() -> None:
     """A target made of a transformer whose MLP is twelve times as wide: no other freedom is needed."""
-    target = families.get("vit").twin(192, 6, 16, 12 * 192).counts(224, 1000)  # type: ignore[misc]
-    remedy = find_remedy(families.get("vit"), target, ("params", "macs"), 224, 1000, 0.001)
+    counted = families.get("vit").twin(192, 6, 16, 12 * 192).counts(224, 1000)  # type: ignore[misc]
+    target = Target(
+        cost=Cost(params=counted.params, macs=counted.macs, tokens=None),
+        axes=("params", "macs"),
+        image_size=224,
+        num_classes=1000,
+        tolerance=0.001,
+    )
+    remedy = find_remedy(families.get("vit"), target)
     assert remedy is not None and remedy.image_size == 224
     assert max(map(abs, remedy.misses.values())) <= 0.001
 
@@ -326,4 +334,4 @@ def test_a_latency_budget_holds_no_grid(capsys: pytest.CaptureFixture[str]) -> N
         "cpu",
     ]
     assert main(arguments) == 2
-    assert "--hold: tokens goes with a counted budget" in capsys.readouterr().err
+    assert "--hold: tokens needs a counted budget" in capsys.readouterr().err

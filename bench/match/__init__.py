@@ -1,1 +1,1 @@
-"""Siblings of equal budget for a reference model."""
+"""Search other families for models that cost the same as a reference model."""

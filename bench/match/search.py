@@ -1,19 +1,29 @@
-"""Siblings of equal budget: for a reference model, the shape of another family that costs the same.
+"""Find, for a reference model, the shape of another family that costs the same.
 
-Searches the families' sensible shapes by closed form and verifies the winner by building it on the meta device and
-counting it independently. Of the shapes within tolerance the one nearest its family's published scaling wins.
+The search runs over each family's sensible shapes in closed form; the winner is then built on the
+meta device and counted independently. Among the shapes within the tolerance, the one nearest to its
+family's published scaling wins.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.count.cost import Cost, cost_of
 from bench.errors import UsageError
-from bench.match.freedom import Remedy, find_remedy, misses, patches_at, usual_patch
+from bench.match.freedom import (
+    LARGEST_PATCH,
+    Remedy,
+    find_remedy,
+    indivisible,
+    patches_at,
+    usual_patch,
+)
+from bench.match.target import Target, any_shape, largest
 from bench.plugins import Family, Model, models
 
 Budget = Literal["params", "macs", "params+macs", "latency"]
@@ -24,14 +34,18 @@ AXES: dict[str, tuple[str, ...]] = {
     "macs": ("macs",),
     "params+macs": ("params", "macs"),
 }
+TWIN_RULE = "the reference's width, depth and grid; hidden width of the MLP"
+LARGEST_RATIO = 64
+"""Hidden width over model width up to which a twin's MLP is searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """The sibling of one family: its name, its cost, the rule, and how far it misses the budget.
+    """The sibling in one family: its name, its cost, the rule that chose it, and its misses.
 
-    `misses` are relative and signed, one per axis of the budget, `miss` is the largest of them without its sign; `remedy` is
-    a shape that lies within the tolerance with more freedom than the search takes, where this one does not.
+    `misses` are relative and signed, one per axis of the budget; `miss` is the largest of them
+    without its sign. If it exceeds the tolerance, `within` is False and `remedy` is a shape that
+    meets the budget with more freedom than the search takes (None if there is none).
     """
 
     name: str
@@ -54,153 +68,143 @@ def match(
     hold: Hold | None = None,
     num_classes: int | None = None,
 ) -> Match:
-    """The shape of `family` with the budget of `reference`.
+    """Return the shape of `family` with the budget of `reference`.
 
-    `hold="tokens"` keeps the reference's token grid; `hold="shape"` its width and depth too, and closes the budget by
-    the hidden width of the MLP alone. Where nothing lies within `tolerance` the nearest is returned with `within`
-    false. UsageError where the budget lies outside what the family's shapes can cost, or where there is nothing to
-    hold.
+    `hold="tokens"` keeps the reference's token grid; `hold="shape"` also keeps its width and depth
+    and closes the budget by the hidden width of the MLP alone. If nothing lies within `tolerance`,
+    the nearest shape is returned with `within` False.
+
+    Raises UsageError if the budget is out of reach of the family's shapes, or if `hold` asks for
+    something that the reference or the family does not have.
     """
     classes = num_classes or reference.num_classes
-    target = cost_of(reference, image_size=image_size, num_classes=classes)
-    axes = AXES[budget]
-    if hold == "shape":
-        name, rule = (
-            _twin(reference, family, target, axes, image_size, classes),
-            "the reference's width, depth and grid; hidden width of the MLP",
-        )
-    else:
-        name, rule = (
-            _search(reference, family, target, axes, image_size, classes, tolerance, hold),
-            family.rule,
-        )
-    cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
-    missed = misses(cost, target, axes)
-    miss = max(map(abs, missed.values()))
-    remedy = (
-        None
-        if miss <= tolerance or hold
-        else find_remedy(family, target, axes, image_size, classes, tolerance)
+    target = Target(
+        cost=cost_of(reference, image_size=image_size, num_classes=classes),
+        axes=AXES[budget],
+        image_size=image_size,
+        num_classes=classes,
+        tolerance=tolerance,
     )
+    if hold == "shape":
+        name, rule = _twin(reference, family, target), TWIN_RULE
+    else:
+        name, rule = _search(reference, family, target, hold), family.rule
+    cost = cost_of(models.get(name), image_size=image_size, num_classes=classes)
+    misses = target.misses(cost)
+    within = target.met_by(misses)
     return Match(
         name=name,
         family=family.name,
         cost=cost,
-        miss=miss,
-        within=miss <= tolerance,
+        miss=largest(misses),
+        within=within,
         rule=rule,
-        misses=missed,
-        remedy=remedy,
+        misses=misses,
+        remedy=None if within or hold else find_remedy(family, target),
     )
 
 
-def _search(
-    reference: Model,
-    family: Family,
-    target: Cost,
-    axes: tuple[str, ...],
-    image_size: int,
-    classes: int,
-    tolerance: float,
-    hold: Hold | None,
-) -> str:
-    """The name of the best of a family's sensible shapes."""
+def _search(reference: Model, family: Family, target: Target, hold: Hold | None) -> str:
+    """Return the name of the best of a family's sensible shapes."""
     if family.candidates is None:
         raise UsageError(
             f"--match: {family.name} has no published scaling to search; add --hold shape"
         )
-    patches = _patches(target, family, image_size, free=len(axes) > 1, hold=hold)
-    usual = usual_patch(family, image_size)
-
-    def ratios(shape: Any) -> list[float]:
-        counted = shape.counts(image_size, classes)
-        return [getattr(counted, axis) / getattr(target, axis) for axis in axes]
-
-    def reachable(smallest: Any, largest: Any) -> bool:
-        return max(ratios(smallest)) <= 1 + tolerance and min(ratios(largest)) >= 1 - tolerance
-
-    # First among the shapes that can meet the budget at all; where none does, the nearest of all of them.
-    for within_reach in (reachable, lambda *shapes: True):
-        best: tuple[tuple[bool, float, float], str] | None = None
-        most = 0.0
-        for shape, far in family.candidates(
-            image_size, patches, free_mlp=len(axes) > 1, reachable=within_reach
-        ):
-            found = ratios(shape)
-            most = max(most, min(found))
-            miss = max(abs(ratio - 1) for ratio in found)
-            inside = miss <= tolerance
-            # Where patches are free a doubling weighs as much as half the usual depth.
-            unusual = (
-                far + abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2
-                if len(patches) > 1
-                else far
-            )
-            rank = (not inside, unusual if inside else miss, miss)
-            if best is None or rank < best[0]:
-                best = (rank, shape.name)
-        if best is not None and not best[0][0]:
-            return best[1]
+    patches = _patches(reference, family, target, hold)
+    # First the shapes that can meet the budget at all; if none does, the nearest of all shapes.
+    for reachable in (target.reachable, any_shape):
+        shapes = family.candidates(
+            target.image_size, patches, free_mlp=target.needs_both, reachable=reachable
+        )
+        best = _best_of(shapes, family, target, patch_is_free=len(patches) > 1)
+        if best is not None and best.within:
+            return best.name
     assert best is not None, f"{family.name} has no shapes"
-    if most < 1 - tolerance:
-        times, what = f"{1 / most:.1f} times as large as", " and ".join(axes)
+    if best.reach < 1 - target.tolerance:
         raise UsageError(
-            f"--reference: {reference.name} is {times} the largest sensible {family.name} in {what}"
+            f"--reference: {reference.name} is {1 / best.reach:.1f} times as large as "
+            f"the largest sensible {family.name} in {' and '.join(target.axes)}"
         )
-    return best[1]
+    return best.name
 
 
-def _twin(
-    reference: Model,
-    family: Family,
-    target: Cost,
-    axes: tuple[str, ...],
-    image_size: int,
-    classes: int,
-) -> str:
-    """The name of the shape on the reference's grid, its MLP as wide as the budget allows."""
-    if family.twin is None:
+@dataclass(frozen=True)
+class _Best:
+    """The shape that a search chose; `reach` is the largest share of the budget that any has."""
+
+    name: str
+    within: bool
+    reach: float
+
+
+def _best_of(
+    shapes: Iterable[tuple[Any, float]], family: Family, target: Target, *, patch_is_free: bool
+) -> _Best | None:
+    """Return the most usual shape within the tolerance, else the nearest; None without any shape.
+
+    `shapes` are pairs of a shape and its distance from the family's published scaling.
+    """
+    usual = usual_patch(family, target.image_size)
+    best: tuple[tuple[bool, float, float], str] | None = None
+    reach = 0.0
+    for shape, distance in shapes:
+        misses = target.misses_of(shape)
+        miss = largest(misses)
+        reach = max(reach, 1 + min(misses.values()))
+        if patch_is_free:
+            # Doubling the patch counts as much as a depth that is half off the usual one.
+            distance += abs(math.log2(getattr(shape, "patch", usual) / usual)) / 2
+        outside = not target.met_by(misses)
+        rank = (outside, miss if outside else distance, miss)
+        if best is None or rank < best[0]:
+            best = (rank, shape.name)
+    return best and _Best(best[1], within=not best[0][0], reach=reach)
+
+
+def _twin(reference: Model, family: Family, target: Target) -> str:
+    """Return the name of the shape on the reference's grid whose MLP closes the budget."""
+    twin = family.twin
+    if twin is None:
         raise UsageError(
-            f"--match: {family.name} has no token grid to share; leave it out or leave --hold shape away"
+            f"--match: {family.name} has no MLP whose width could close the budget; "
+            "drop it or drop --hold shape"
         )
-    if target.tokens is None:
-        raise UsageError(f"--hold: {reference.name} has no token grid to hold; leave --hold away")
-    patch = image_size // round(target.tokens**0.5)
-    if target.width is None or target.depth is None:
+    patch = _reference_patch(reference, target)
+    width, depth = target.cost.width, target.cost.depth
+    if width is None or depth is None:
         raise UsageError(
-            f"--hold: {reference.name} has no one width and depth to hold; --hold tokens would work"
+            f"--hold: {reference.name} has more than one width or depth; use --hold tokens"
         )
-    width, depth = target.width, target.depth
 
-    def cost(hidden: int) -> float:
-        assert family.twin is not None
-        counted = family.twin(width, depth, patch, hidden).counts(image_size, classes)
-        return getattr(counted, axes[0]) / getattr(target, axes[0])
+    def share(hidden: int) -> float:
+        return 1 + target.misses_of(twin(width, depth, patch, hidden))[target.axes[0]]
 
-    # Cost grows with the hidden width: the first that reaches the target, or the one before it if that is nearer.
-    hidden = bisect.bisect_left(range(1, 64 * width), 1.0, key=cost) + 1
-    hidden = min((max(1, hidden - 1), hidden), key=lambda one: abs(cost(one) - 1))
-    return str(family.twin(width, depth, patch, hidden).name)
+    # The cost grows with the hidden width: take the first one that reaches the target, or the one
+    # before it if that is nearer.
+    above = bisect.bisect_left(range(1, LARGEST_RATIO * width), 1.0, key=share) + 1
+    hidden = min((max(1, above - 1), above), key=lambda hidden: abs(share(hidden) - 1))
+    return str(twin(width, depth, patch, hidden).name)
 
 
-def _patches(
-    target: Cost, family: Family, image_size: int, *, free: bool, hold: Hold | None
-) -> list[int]:
-    """Patches that may be tried: the reference's grid, the family's usual one, or all where both axes must be met."""
+def _patches(reference: Model, family: Family, target: Target, hold: Hold | None) -> list[int]:
+    """Return the patches to try: the held one, all if both axes are given, else the usual one."""
     if hold == "tokens":
-        if target.tokens is None:
-            raise UsageError("--hold: the reference has no token grid to hold; leave --hold away")
+        patch = _reference_patch(reference, target)
         if not family.patch:
-            raise UsageError(
-                f"--hold: {family.name} has no token grid; leave it out or leave --hold away"
-            )
-        return [image_size // round(target.tokens**0.5)]
-    if found := patches_at(family, image_size, free=free):
-        return found
-    if free:
+            raise UsageError(f"--hold: {family.name} has no token grid; drop it or drop --hold")
+        return [patch]
+    if patches := patches_at(family, target.image_size, free=target.needs_both):
+        return patches
+    if target.needs_both:
         raise UsageError(
-            f"--image-size: no patch of 2 to 32 pixels divides {image_size}, as {family.name} needs"
+            f"--image-size: no patch of 2 to {LARGEST_PATCH} pixels divides {target.image_size}, "
+            f"as {family.name} needs"
         )
-    raise UsageError(
-        f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}"
-    )
+    raise indivisible(family, target.image_size)
+
+
+def _reference_patch(reference: Model, target: Target) -> int:
+    """Return the side of the reference's patches in pixels; UsageError if it has no token grid."""
+    if target.cost.tokens is None:
+        raise UsageError(f"--hold: {reference.name} has no token grid; drop --hold")
+    return target.image_size // round(target.cost.tokens**0.5)

@@ -1,4 +1,4 @@
-"""Siblings of one reference in several families, at an image size that all of them take."""
+"""Siblings of one reference in several families, at an image size that all of them accept."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 from bench.count.cost import Cost, cost_of
 from bench.errors import UsageError
-from bench.match.freedom import patches_at, usual_patch
+from bench.match.freedom import indivisible, patches_at, usual_patch
 from bench.match.search import AXES, TOLERANCE, Budget, Hold, Match, match
 from bench.measure.messages import Failure
 from bench.measure.worker import Workers
 from bench.plugins import Family, Model, families, models
 
 AWAY = 0.25
-"""How far from the reference's own an image size may be, as a share of it, that serves all families."""
+"""Largest relative distance of a common image size from the reference's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Siblings:
-    """The reference with its cost, its sibling in each family that has one, and why the others are left out.
+    """The reference, its cost, and its sibling in each family that has one.
 
-    `image_size` and `num_classes` are those that all of them are built with.
+    `left_out` gives, by family, why there is no sibling. All models are built for images of
+    `image_size` pixels (side) and with `num_classes` outputs.
     """
 
     reference: Model
@@ -38,31 +39,34 @@ class Siblings:
 
     @property
     def notes(self) -> list[str]:
-        """What has to be said of the image size, of families that are left out, and of budgets that were missed."""
-        found = [self.size_note] if self.size_note else []
-        found += [f"{family} is left out: {reason}" for family, reason in self.left_out.items()]
-        return found + [
-            _missed(one, self.tolerance)
-            for one in self.matches
-            if not one.within and "latency" not in one.misses
-        ]
+        """Notes on the image size, on families that are left out, and on missed budgets."""
+        notes = [self.size_note] if self.size_note else []
+        for family, reason in self.left_out.items():
+            notes.append(f"{family} is left out: {reason}")
+        for sibling in self.matches:
+            if not sibling.within and "latency" not in sibling.misses:
+                notes.append(_shortfall(sibling, self.tolerance))
+        return notes
 
 
-def _missed(one: Match, tolerance: float) -> str:
-    """How a match fell short, and what would close it."""
-    where = f"{one.family} misses by {in_words(one.misses)}, more than {tolerance:.0%}"
-    if one.remedy is None:
-        return f"{where}; neither another MLP ratio nor images of a third to three times the size would close it"
-    found = one.remedy
-    command = f"python -m bench describe {found.name} --image-size {found.image_size}"
-    return f"{where}; {found.freedom} would close it ({in_words(found.misses)}): {command}"
+def _shortfall(sibling: Match, tolerance: float) -> str:
+    """Say by how much a sibling misses the budget, and what would close the gap."""
+    missed = f"{sibling.family} misses by {in_words(sibling.misses)}, more than {tolerance:.0%}"
+    remedy = sibling.remedy
+    if remedy is None:
+        return (
+            f"{missed}; neither another MLP ratio nor images of a third to three times the size "
+            "would close the gap"
+        )
+    command = f"python -m bench describe {remedy.name} --image-size {remedy.image_size}"
+    return f"{missed}; {remedy.freedom} would close the gap ({in_words(remedy.misses)}): {command}"
 
 
-def in_words(missed: dict[str, float]) -> str:
-    """`params +3.9 %, MACs -1.2 %`."""
+def in_words(misses: dict[str, float]) -> str:
+    """Return `params +3.9 %, MACs -1.2 %`."""
+    words = {"macs": "MACs"}
     return ", ".join(
-        f"{'MACs' if axis == 'macs' else axis} {share * 100:+.1f} %"
-        for axis, share in missed.items()
+        f"{words.get(axis, axis)} {share * 100:+.1f} %" for axis, share in misses.items()
     )
 
 
@@ -78,38 +82,41 @@ def siblings(
     device: str = "cpu",
     policy: str = "fp32",
 ) -> Siblings:
-    """The sibling of `reference` in each family named. Only a latency budget measures anything.
+    """Return the sibling of `reference` in each family of `names`.
 
-    A family that cannot serve the reference is left out and its reason kept; UsageError where that leaves none. Without
-    `image_size` it is the reference's own, or the nearest one that it and all families take.
+    Without `image_size`, all are matched at the reference's own, or at the nearest size that the
+    reference and all families accept. `device` and `policy` matter for a latency budget only, the
+    one budget that is measured.
+
+    Raises UsageError if no family has a sibling; a family that has none beside others that do is
+    left out, with its reason.
     """
     entry = models.get(reference)
     if budget == "latency" and hold is not None:
         raise UsageError(
-            f"--hold: {hold} goes with a counted budget; a latency is searched along each family's published scaling"
+            f"--hold: {hold} needs a counted budget such as --budget params; "
+            "a latency is searched along each family's published scaling"
         )
     wanted = [families.get(name) for name in names]
     classes = num_classes or entry.num_classes
     allowed = TOLERANCE[budget] if tolerance is None else tolerance
-    size = image_size or common_size(
-        entry, wanted, classes, free=len(AXES.get(budget, ())) > 1, hold=hold
-    )
+    patch_is_free = len(AXES.get(budget, ())) > 1
+    size = image_size or common_size(entry, wanted, classes, free=patch_is_free, hold=hold)
     cost = cost_of(entry, image_size=size, num_classes=classes)
-    found: list[Match] = []
+    matches: list[Match] = []
     left_out: dict[str, str] = {}
-    at: Any = {"image_size": size, "num_classes": classes, "tolerance": allowed}
+    sized: Any = {"image_size": size, "num_classes": classes, "tolerance": allowed}
     with Workers() if budget == "latency" else nullcontext() as workers:
         for family in wanted:
             try:
                 if workers is None:
-                    found.append(match(entry, family, budget=budget, hold=hold, **at))
+                    found = match(entry, family, budget=budget, hold=hold, **sized)
                 else:
-                    found.append(
-                        _measured(entry, family, workers, device=device, policy=policy, **at)
-                    )
+                    found = _measured(entry, family, workers, device=device, policy=policy, **sized)
+                matches.append(found)
             except UsageError as error:
                 left_out[family.name] = str(error)
-    if left_out and not found:
+    if left_out and not matches:
         raise UsageError("; ".join(dict.fromkeys(left_out.values())))
     return Siblings(
         reference=entry,
@@ -117,21 +124,21 @@ def siblings(
         image_size=size,
         num_classes=classes,
         tolerance=allowed,
-        matches=found,
+        matches=matches,
         left_out=left_out,
-        size_note=None
-        if image_size or size == entry.image_size
-        else _size_note(entry, size, wanted),
+        size_note=None if image_size else _size_note(entry, size, wanted),
     )
 
 
-def _size_note(entry: Model, size: int, wanted: list[Family]) -> str:
-    stuck = [
-        family.name for family in wanted if entry.image_size % usual_patch(family, entry.image_size)
-    ]
+def _size_note(entry: Model, size: int, wanted: list[Family]) -> str | None:
+    """Say why an image size other than the reference's own was chosen; None if it was not."""
+    own = entry.image_size
+    if size == own:
+        return None
+    stuck = [family.name for family in wanted if own % usual_patch(family, own)]
     return (
-        f"matched at {size} pixels, the size nearest the reference's own that it and all families take: "
-        f"{entry.image_size} is not a multiple of the patches of {', '.join(stuck)}"
+        f"matched at {size} pixels, the nearest size that the reference and all families accept: "
+        f"{own} is not a multiple of the patches of {', '.join(stuck)}"
     )
 
 
@@ -146,15 +153,16 @@ def _measured(
     device: str,
     policy: str,
 ) -> Match:
-    """The sibling of equal latency; UsageError where the family has none or a model cannot be timed."""
+    """Return the sibling of equal latency.
+
+    Raises UsageError if the family has none or a model cannot be timed.
+    """
     from bench.match.latency import match_latency
 
     if family.candidates is None:
         raise UsageError(f"--match: {family.name} has no published scaling to search for a latency")
     if not patches_at(family, image_size, free=False):
-        raise UsageError(
-            f"--image-size: {image_size} is not a multiple of {family.name}'s patch of {usual_patch(family, image_size)}"
-        )
+        raise indivisible(family, image_size)
     try:
         return match_latency(
             entry,
@@ -168,14 +176,17 @@ def _measured(
         )
     except Failure as failure:
         raise UsageError(
-            f"--match: timing {entry.name} beside its siblings failed: {failure.error}"
+            f"--match: timing {entry.name} next to its siblings failed: {failure.error}"
         ) from failure
 
 
 def common_size(
     entry: Model, wanted: list[Family], classes: int, *, free: bool, hold: Hold | None
 ) -> int:
-    """The reference's own image size, or the nearest that it and all families take; its own where there is none."""
+    """Return the image size nearest to the reference's that it and all families accept.
+
+    That is the reference's own if possible, and also if no size within a quarter of it fits all.
+    """
     own = entry.image_size
 
     def all_serve(size: int) -> bool:
@@ -189,7 +200,7 @@ def common_size(
 
 
 def _takes(entry: Model, size: int, classes: int) -> bool:
-    """True if a model works at an image size, and on a whole number of patches."""
+    """True if a model works at an image size, and its patches divide that."""
     try:
         tokens = cost_of(entry, image_size=size, num_classes=classes).tokens
     except UsageError:
