@@ -1,10 +1,11 @@
-"""What a run is asked to do: one frozen dataclass behind the flags and the TOML suites."""
+"""The options of a run: one frozen dataclass behind the flags and the TOML suites."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,326 +21,379 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+COMMAND = "python -m bench"
 DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
-"""How a model is executed on a kind of device where nobody says otherwise."""
+"""The policy of each kind of device if none is given."""
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "quick"
-LARGEST = 256 << 10
-"""Bytes of a suite file."""
-DOTS = 500
-"""In one of its lines: each part of a dotted key is a table in a table, and reading them takes the square of their number."""
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
+LARGEST_SUITE = 256 << 10
+"""Largest size of a suite file in bytes."""
+MOST_DOTS = 500
+"""Most dots in a line of a suite file: parsing a dotted key takes time quadratic in its parts."""
 
 
 def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
-    """`a,b` and TOML's ["a", "b"] alike."""
+    """Parse `a,b` on the command line and ["a", "b"] in TOML to the same tuple."""
     item: type = hint.__args__[0]
     parts = [part.strip() for token in tokens for part in token.value.split(",")]
     try:
-        return tuple(item(part) for part in parts if part)
+        return tuple(map(item, filter(None, parts)))
     except ValueError:
-        numbers = (
-            "numbers such as 0.485,0.456,0.406" if item is float else "whole numbers such as 1,8,64"
-        )
-        raise ValueError(f"{','.join(parts)!r} is not a list of {numbers}") from None
+        example = "numbers, such as 0.485,0.456,0.406"
+        if item is int:
+            example = "whole numbers, such as 1,8,64"
+        raise ValueError(f"{','.join(parts)!r} is not a list of {example}") from None
 
 
-Names = Annotated[
-    tuple[str, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
-]
-Numbers = Annotated[
-    tuple[int, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
-]
-Shares = Annotated[
-    tuple[float, ...], Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
-]
+LIST = Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
+Names = Annotated[tuple[str, ...], LIST]
+Numbers = Annotated[tuple[int, ...], LIST]
+Shares = Annotated[tuple[float, ...], LIST]
 Plain = Parameter(show_default=False)
+Switch = Annotated[bool, Parameter(negative=())]
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "hamming", "box"]
 CropMode = Literal["center", "squash", "border"]
 VIEW = ("crop", "crop_mode", "interpolation", "mean", "std")
-"""Flags that say how images are shown to weights that are evaluated."""
+"""Flags that say how images are shown to weights under evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Flags of `bench run` and fields of a suite file."""
+    """Flags of `bench run` and fields of a suite file.
+
+    Raises UsageError, naming the flag, for a value or a combination that makes no sense.
+    """
 
     models: Names = ()
-    """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build, package.module:build."""
+    """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build,
+    package.module:build."""
     reference: Annotated[str | None, Plain] = None
-    """A model whose budget others have to meet; it is measured first."""
+    """Model whose budget the siblings of --match have to meet; it is measured first."""
     match: Names = ()
-    """Families that get a sibling of the reference's budget: vit, mixer, resnet and others of `bench list families`."""
+    """Families that get a sibling of equal budget, comma separated; see `bench list families`."""
     budget: Literal["params", "macs", "params+macs", "latency"] = "params"
-    """What is equal between siblings."""
+    """What siblings have in common with the reference."""
     hold: Annotated[Literal["tokens", "shape"] | None, Plain] = None
-    """tokens: siblings keep the reference's token grid; shape: its width and depth too (matched-grid twins)."""
+    """tokens: siblings keep the reference's token grid; shape: also its width and depth."""
     tolerance: Annotated[float | None, Plain] = None
-    """Largest relative miss of a sibling's budget; 0.02, for params+macs 0.05, for latency 0.1."""
+    """Largest relative difference from the budget; defaults to 0.02, to 0.05 for params+macs, to
+    0.1 for latency."""
     metrics: Names = ()
-    """Metrics, comma separated; all that apply unless given."""
+    """Metrics, comma separated; defaults to all that apply."""
     policies: Names = ()
-    """Ways to execute, comma separated, switches joined with +; fp32 on a CPU, bf16 on CUDA unless given.
-    Of several each model's best is chosen and measured again on fresh rounds; `best` tries the usual ones."""
+    """How to execute the models, comma separated, switches joined with +; defaults to fp32 on a
+    CPU, bf16 on CUDA. If several are given, the best one of each model is chosen and measured again
+    on fresh rounds; `best` tries the usual ones."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     batch_sizes: Numbers = ()
-    """Images per call for throughput and memory, comma separated (latency is always at 1); 2 on a CPU unless given."""
+    """Images per call for throughput and memory, comma separated (latency is always at 1);
+    defaults to 2 on a CPU."""
     image_size: Numbers = ()
-    """Side of the images in pixels, or several, comma separated; each model's own unless given."""
+    """Side of the images in pixels, or several, comma separated; defaults to each model's own."""
     num_classes: Annotated[int | None, Plain] = None
-    """Outputs of the classifier where counts and speeds are measured; each model's own unless given."""
+    """Outputs of the classifier for counts and speeds; defaults to each model's own."""
     data: Annotated[str | None, Plain] = None
-    """Data set for top-1: a name of `bench list datasets`, such as digits, imagenet:/path, folder:/path."""
+    """Data set for top-1, such as digits or imagenet:/path; see `bench list datasets`."""
     recipe: Annotated[str | None, Plain] = None
-    """Recipe to train with, fields changed by NAME:field=value; the data set's own unless given, and without one
-    published weights are evaluated."""
+    """Recipe to train with; NAME:field=value changes fields. Defaults to the data set's own; for a
+    data set without one, published weights are evaluated."""
     seeds: int = 1
-    """Trainings per model, each with a seed of its own, counted from --seed."""
-    lr_search: Annotated[bool, Parameter(negative=())] = False
-    """Try the same learning rates with every model and choose on the select split."""
+    """Training runs per model, each with its own seed, counted from --seed."""
+    lr_search: Switch = False
+    """Try the same learning rates with every model and choose on the validation split."""
     equalise: Literal["epochs", "macs", "seconds"] = "epochs"
-    """What is equal for all: for macs and seconds the schedule is stretched before training, to what the first model
-    spends in the recipe's epochs."""
+    """What every model may spend on training. For macs and seconds, the schedule is stretched
+    before training to what the first model spends in the recipe's epochs."""
     train_policy: Annotated[str | None, Plain] = None
-    """Way to execute trainings; fp32 on a CPU, bf16+channels_last on CUDA unless given."""
-    yes: Annotated[bool, Parameter(negative=())] = False
-    """Train even where that is expected to take more than an hour."""
+    """How to execute training runs; defaults to fp32 on a CPU, bf16+channels_last on CUDA."""
+    yes: Switch = False
+    """Train even if that is expected to take more than an hour."""
     checkpoint: Annotated[Path | None, Plain] = None
-    """File of weights to evaluate with --data, safetensors or a state dict, in place of published ones."""
+    """File of weights to evaluate with --data, safetensors or a state dict."""
     checkpoint_key: Annotated[str | None, Plain] = None
-    """Entry of that file to take, where there are several: state_dict; with a prefix of names in it: state_dict/teacher."""
+    """Entry of that file to load if it has several, such as state_dict; with a prefix of the names
+    in it: state_dict/teacher."""
     crop: Annotated[float | None, Plain] = None
-    """Share of the image's side that evaluated weights are shown, 0.875 to 1 usually; the weights' own unless given."""
+    """Share of the image's side to show, usually 0.875 to 1; defaults to the weights' own."""
     crop_mode: Annotated[CropMode | None, Plain] = None
-    """center, squash or border: what becomes of an image that is no square; the weights' own unless given."""
+    """center, squash or border: how to crop an oblong image; defaults to the weights' own."""
     interpolation: Annotated[Interpolation | None, Plain] = None
-    """How images are resized for evaluated weights: bicubic, bilinear and others; the weights' own unless given."""
+    """How images are resized: bicubic, bilinear and others; defaults to the weights' own."""
     mean: Shares = ()
-    """What is taken from images in [0, 1] for evaluated weights, one number or three; the weights' own unless given."""
+    """Subtracted from images in [0, 1], one number or three; defaults to the weights' own."""
     std: Shares = ()
-    """What they are then divided by, one number or three; the weights' own unless given."""
+    """The divisor after that, one number or three; defaults to the weights' own."""
     labels: Annotated[str | None, Plain] = None
-    """Other labels for ImageNet's validation images: real:/path/real.json (ReaL, arXiv 2006.07159)."""
-    spread: Annotated[bool, Parameter(negative=())] = False
+    """Other labels of ImageNet's validation images, real:/path/real.json (arXiv 2006.07159)."""
+    spread: Switch = False
     """Evaluate weights at neighbouring crops and image sizes as well."""
     time_budget: Annotated[float | None, Plain] = None
-    """Seconds for the timed rounds; counting and warm-up come before, trainings after. No limit unless given."""
+    """Seconds for the timed rounds, without warm-up and training runs; defaults to no limit."""
     rounds: Annotated[int | None, Plain] = None
-    """Rounds over all arms; 16, with a time budget as many as fit but at most 64, with --target-ci at most 768."""
+    """Rounds over all configurations; defaults to 16, with a time budget to as many as fit but at
+    most 64, with --target-ci to at most 768."""
     target_ci: Annotated[float | None, Plain] = None
-    """Stop an arm when the 95 % interval of its ratio to the reference is within this share, such as 0.01."""
+    """Stop measuring a configuration when the 95 % interval of its ratio to the reference is within
+    this share, such as 0.01."""
     slice: Annotated[int | None, Plain] = None
-    """Timed arms that one call measures at most; the same command goes on with the next ones. All at once unless given;
-    in slices no best policy is chosen."""
+    """Most timed configurations that one call measures; the same command continues with the next
+    ones. Defaults to all at once; with slices no best policy is chosen."""
     shard: Annotated[str | None, Plain] = None
-    """Measure the i-th of n parts, such as 1/3; each arm is in one of them, all timed arms in the same. For array jobs."""
+    """Measure the i-th of n parts, such as 1/3. Each configuration is in one of them, all timed
+    ones in the same. For array jobs."""
     jobs: Annotated[int | None, Plain] = None
-    """Trainings at a time on a CPU, each with its share of the processors; for images of up to 64 pixels one per processor,
-    else one, unless given."""
+    """Training runs at a time on a CPU, each with its share of the processors; defaults to one per
+    processor for images of up to 64 pixels, else to 1."""
     launcher: str = "local"
-    """local, or ray: trainings and evaluations as tasks of a Ray cluster (extra [scale])."""
+    """local, or ray: training runs and evaluations as tasks of a Ray cluster (extra [scale])."""
     address: Annotated[str | None, Plain] = None
-    """Ray cluster to join, such as auto; one of this machine alone is begun unless given."""
+    """Ray cluster to join, such as auto; defaults to a new one on this machine."""
     timeout: float = 600.0
-    """Seconds after which an arm that gives no sign of life counts as hung."""
+    """Seconds without a sign of life after which a configuration counts as hung."""
     worker_memory: Annotated[float | None, Plain] = None
-    """Gigabytes that each arm may take; no limit unless given."""
+    """Most gigabytes for each worker process; defaults to no limit."""
     results: Path = Path("results")
     """Folder of the records."""
     seed: int = 0
-    """Seed of the order of rounds, the inputs and the trainings."""
-    force: Annotated[bool, Parameter(negative=())] = False
+    """Seed of the order of rounds, the inputs and the training runs."""
+    force: Switch = False
     """Measure again what is already finished."""
 
     def __post_init__(self) -> None:
-        if any(size < 1 for size in self.batch_sizes):
-            raise UsageError(
-                f"--batch-sizes: {min(self.batch_sizes)} is not a batch; sizes from 1 on work"
-            )
-        if any(size > limits.BATCH for size in self.batch_sizes):
-            raise UsageError(
-                f"--batch-sizes: {_short(max(self.batch_sizes))} is too many; sizes up to {limits.BATCH:,} are taken"
-            )
+        check_batch_sizes(self.batch_sizes)
         for size in self.image_size or (None,):
             check_shape(size, self.num_classes)
-        if len(self.image_size) > 1 and self.data is not None:
-            raise UsageError(
-                f"--image-size: {','.join(map(str, self.image_size))} are several, and --data has images of one size; name one"
-            )
-        if self.time_budget is not None and not 0 < self.time_budget < float("inf"):
-            raise UsageError(
-                f"--time-budget: {self.time_budget:g} is not a number of seconds above 0; 120 would work"
-            )
-        if self.match and not self.reference:
-            raise UsageError(
-                "--match: siblings of what? add --reference convmixer_768_32 or another model"
-            )
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise UsageError(
-                f"--tolerance: {self.tolerance:g} is not a share between 0 and 1; 0.02 is usual"
-            )
-        if self.rounds is not None and self.rounds < 1:
-            raise UsageError(
-                f"--rounds: {self.rounds} is too few; 6 give an interval, 16 are usual"
-            )
-        if self.target_ci is not None and not 0 < self.target_ci < 1:
-            raise UsageError(
-                f"--target-ci: {self.target_ci:g} is not a share between 0 and 1; 0.01 is narrow, 0.05 quick"
-            )
-        if self.slice is not None and self.slice < 1:
-            raise UsageError(
-                f"--slice: {self.slice} arms are none; 40 are about ten minutes on a GPU"
-            )
-        if self.shard is not None:
-            found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard, re.ASCII)
-            if found is None or not 1 <= int(found[1]) <= int(found[2]):
-                raise UsageError(
-                    f"--shard: {self.shard!r} is no shard; 1/3, 2/3 and 3/3 are the shards of three"
-                )
-        if self.jobs is not None and not 1 <= self.jobs <= 1024:
-            raise UsageError(
-                f"--jobs: {self.jobs} trainings at a time are not possible; 1 to the number of processors are"
-            )
-        if self.address is not None and self.launcher != "ray":
-            raise UsageError(f"--address: {self.address} is a Ray cluster's; add --launcher ray")
-        if self.shard is not None and self.launcher != "local":
-            raise UsageError(
-                "--shard: a launcher spreads the arms itself; keep --shard or --launcher"
-            )
-        if not 0 < self.timeout < float("inf"):
-            raise UsageError(
-                f"--timeout: {self.timeout:g} is not a number of seconds above 0; 600 is usual"
-            )
-        if self.worker_memory is not None and not 0 < self.worker_memory < float("inf"):
-            raise UsageError(
-                f"--worker-memory: {self.worker_memory:g} is not a number of gigabytes above 0; 4 would work"
-            )
-        if not 1 <= self.seeds <= 1000:
-            raise UsageError(
-                f"--seeds: {self.seeds} trainings per model are none; 3 give an interval, 5 a good one"
-            )
-        if self.checkpoint is not None and self.data is None:
-            raise UsageError(
-                "--checkpoint: on which images? add --data imagenet:/path or another data set"
-            )
-        if self.checkpoint is not None and self.recipe is not None:
-            raise UsageError(
-                "--checkpoint: a file of weights is evaluated, a --recipe trains anew; keep one of them"
-            )
-        if self.checkpoint_key is not None and self.checkpoint is None:
-            raise UsageError(
-                f"--checkpoint-key: {self.checkpoint_key} is an entry of which file? add --checkpoint FILE"
-            )
         check_view(self.view)
+        for holds, message in CHECKS:
+            if not holds(self):
+                values = {name: _short(value) for name, value in vars(self).items()}
+                raise UsageError(message.format(**values))
         if self.view and self.data is None:
-            raise UsageError(
-                f"--{next(iter(self.view)).replace('_', '-')}: on which images? add --data imagenet:/path or another data set"
-            )
-        if self.recipe is not None and self.data is None:
-            raise UsageError(f"--recipe: {self.recipe} trains on a data set; add --data digits")
-        if self.labels is not None and not self.labels.startswith("real:"):
-            raise UsageError(f"--labels: {self.labels!r} is not known; real:/path/real.json is")
-        kind, _, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda", "mps") or (
-            index and not (kind == "cuda" and index.isdecimal())
-        ):
-            raise UsageError(f"--device: {self.device!r} is none of auto, cpu, cuda, cuda:N, mps")
+            flag = next(iter(self.view)).replace("_", "-")
+            raise UsageError(f"--{flag}: on which images? add --data imagenet:/path or another one")
 
     @property
     def one_size(self) -> int | None:
-        """The image size that was asked for, where it is one."""
+        """The image size given; None if none or several are."""
         return self.image_size[0] if len(self.image_size) == 1 else None
 
     @property
     def view(self) -> dict[str, Any]:
-        """The flags that say how images are shown, those that were given."""
-        return {name: value for name in VIEW if (value := getattr(self, name)) not in (None, ())}
+        """The flags of `VIEW` that are given, by name."""
+        given = {name: getattr(self, name) for name in VIEW}
+        return {name: value for name, value in given.items() if value not in (None, ())}
 
     @property
     def most_rounds(self) -> int:
-        """Rounds at which every arm ends, whatever it has reached."""
+        """The number of rounds after which every configuration ends, whatever its interval."""
         if self.rounds is not None:
             return self.rounds
-        return 768 if self.target_ci is not None else 64 if self.time_budget is not None else 16
+        if self.target_ci is not None:
+            return 768
+        return 64 if self.time_budget is not None else 16
+
+
+def _is_positive(value: float | None) -> bool:
+    """True for a finite number above 0, and for an option that is not given."""
+    return value is None or 0 < value < math.inf
+
+
+def _is_share(value: float | None) -> bool:
+    """True for a number between 0 and 1, and for an option that is not given."""
+    return value is None or 0 < value < 1
+
+
+def _is_shard(text: str | None) -> bool:
+    """True for i/n with i from 1 to n, and for an option that is not given."""
+    if text is None:
+        return True
+    parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    return parts is not None and 1 <= int(parts[1]) <= int(parts[2])
+
+
+CHECKS: tuple[tuple[Callable[[RunConfig], bool], str], ...] = (
+    (
+        lambda config: len(config.image_size) < 2 or config.data is None,
+        "--image-size: the images of --data have one size, got {image_size}; give one size",
+    ),
+    (
+        lambda config: _is_positive(config.time_budget),
+        "--time-budget: must be a number of seconds above 0, got {time_budget}; 120 would work",
+    ),
+    (
+        lambda config: not config.match or bool(config.reference),
+        "--match: siblings of which model? add --reference convmixer_768_32 or another one",
+    ),
+    (
+        lambda config: _is_share(config.tolerance),
+        "--tolerance: must be between 0 and 1, got {tolerance}; 0.02 is usual",
+    ),
+    (
+        lambda config: config.rounds is None or config.rounds >= 1,
+        "--rounds: must be at least 1, got {rounds}; 6 give an interval, 16 are usual",
+    ),
+    (
+        lambda config: _is_share(config.target_ci),
+        "--target-ci: must be between 0 and 1, got {target_ci}; 0.01 is narrow, 0.05 quick",
+    ),
+    (
+        lambda config: config.slice is None or config.slice >= 1,
+        "--slice: must be at least 1, got {slice}; 40 take about ten minutes on a GPU",
+    ),
+    (
+        lambda config: _is_shard(config.shard),
+        "--shard: {shard!r} is not a shard; the three shards of three are 1/3, 2/3 and 3/3",
+    ),
+    (
+        lambda config: config.jobs is None or 1 <= config.jobs <= 1024,
+        "--jobs: must be from 1 to 1024, got {jobs}; more than there are processors gains nothing",
+    ),
+    (
+        lambda config: config.address is None or config.launcher == "ray",
+        "--address: {address} is the address of a Ray cluster; add --launcher ray",
+    ),
+    (
+        lambda config: config.shard is None or config.launcher == "local",
+        "--shard: a launcher distributes the work itself; drop --shard or --launcher",
+    ),
+    (
+        lambda config: _is_positive(config.timeout),
+        "--timeout: must be a number of seconds above 0, got {timeout}; 600 is usual",
+    ),
+    (
+        lambda config: _is_positive(config.worker_memory),
+        "--worker-memory: must be a number of gigabytes above 0, got {worker_memory}; 4 would work",
+    ),
+    (
+        lambda config: 1 <= config.seeds <= 1000,
+        "--seeds: must be from 1 to 1000, got {seeds}; 3 give an interval, 5 a good one",
+    ),
+    (
+        lambda config: config.checkpoint is None or config.data is not None,
+        "--checkpoint: on which images? add --data imagenet:/path or another data set",
+    ),
+    (
+        lambda config: config.checkpoint is None or config.recipe is None,
+        "--checkpoint: weights from a file are evaluated, --recipe trains new ones; drop one",
+    ),
+    (
+        lambda config: config.checkpoint_key is None or config.checkpoint is not None,
+        "--checkpoint-key: {checkpoint_key} is an entry of which file? add --checkpoint FILE",
+    ),
+    (
+        lambda config: config.recipe is None or config.data is not None,
+        "--recipe: {recipe} needs a data set to train on; add --data digits",
+    ),
+    (
+        lambda config: config.labels is None or config.labels.startswith("real:"),
+        "--labels: must be real:/path/real.json, got {labels!r}",
+    ),
+    (
+        lambda config: re.fullmatch(DEVICES, config.device) is not None,
+        "--device: must be auto, cpu, cuda, cuda:N or mps, got {device!r}",
+    ),
+)
+"""What must hold of a configuration, and the error if it does not, filled in with its fields."""
+
+
+def check_batch_sizes(sizes: Sequence[int]) -> None:
+    """Raise UsageError for a batch size below 1 or above what records can hold."""
+    for size in sizes:
+        if size < 1:
+            raise UsageError(f"--batch-sizes: must be at least 1, got {_short(size)}")
+        if size > limits.BATCH:
+            raise UsageError(f"--batch-sizes: must be at most {limits.BATCH:,}, got {_short(size)}")
 
 
 def check_shape(image_size: int | None, num_classes: int | None) -> None:
-    """UsageError where a size or a number of classes is none."""
+    """Raise UsageError for an image size or a number of classes below 1 or beyond the limits."""
     if image_size is not None and not 1 <= image_size <= limits.IMAGE_SIZE:
         raise UsageError(
-            f"--image-size: {_short(image_size)} is not a size in pixels; 224 would work"
+            f"--image-size: must be from 1 to {limits.IMAGE_SIZE:,} pixels, "
+            f"got {_short(image_size)}; 224 would work"
         )
-    if num_classes is not None and num_classes < 1:
+    if num_classes is not None and not 1 <= num_classes <= limits.CLASSES:
         raise UsageError(
-            f"--num-classes: a classifier with {num_classes} classes decides nothing; 1000 would work"
-        )
-    if num_classes is not None and num_classes > limits.CLASSES:
-        raise UsageError(
-            f"--num-classes: {_short(num_classes)} is too many; up to {limits.CLASSES:,} are taken"
+            f"--num-classes: must be from 1 to {limits.CLASSES:,}, "
+            f"got {_short(num_classes)}; 1000 would work"
         )
 
 
-def _short(number: int) -> str:
-    """A whole number, however long it is: Python writes none of more than 4,300 digits."""
-    return (
-        str(number)
-        if abs(number) < 10**15
-        else f"a number of about {number.bit_length() * 3 // 10} digits"
-    )
+def _short(value: Any) -> Any:
+    """Return a value as it is shown in a message.
+
+    A tuple is shown with commas, and the length of a number instead of its digits if there are many
+    of them: Python refuses to write more than 4,300.
+    """
+    if isinstance(value, tuple):
+        return ",".join(map(str, map(_short, value)))
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int) and abs(value) >= 10**15:
+        return f"a number of about {value.bit_length() * 3 // 10} digits"
+    return value
 
 
 def check_view(view: dict[str, Any]) -> None:
-    """UsageError where a flag of a view has a value that shows nothing."""
+    """Raise UsageError for a crop, mean or standard deviation outside of its range."""
     if "crop" in view and not 0 < view["crop"] <= 1:
         raise UsageError(
-            f"--crop: {view['crop']:g} is no share of an image's side; 0.875 and 0.95 are usual, 1 shows all of it"
+            f"--crop: must be above 0 and at most 1, got {view['crop']:g}; 0.875 and 0.95 are "
+            "usual, 1 shows the whole image"
         )
     for name in ("mean", "std"):
         values = view.get(name, (0.5,))
-        if (
-            len(values) not in (1, 3)
-            or not all(0 <= value <= 1 for value in values)
-            or (name == "std" and 0 in values)
-        ):
+        in_range = all(0 <= value <= 1 for value in values)
+        if len(values) not in (1, 3) or not in_range or (name == "std" and 0 in values):
             raise UsageError(
-                f"--{name}: {','.join(map(str, values))} is not one number or three between 0 and 1; 0.5 or 0.485,0.456,0.406 would work"
+                f"--{name}: must be one number or three between 0 and 1, "
+                f"got {','.join(map(str, values))}; 0.5 or 0.485,0.456,0.406 would work"
             )
 
 
 def suite_fields(name: str) -> dict[str, Any]:
-    """The fields of a suite: a name from `bench/suites/` or a TOML file; UsageError where it cannot be read."""
-    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
-    if path.exists() and not path.is_file():
-        raise UsageError(f"--suite: {path} is a folder, a pipe or a device; a TOML file is needed")
-    if not path.is_file():
-        known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
+    """Return the fields of a suite: a name from `bench/suites/` or a path to a TOML file.
+
+    Raises UsageError if there is no such file, or if it cannot be read or has unknown fields.
+    """
+    path = _suite_file(name)
+    content = _parsed_suite(path)
+    if "address" in content:  # a cluster runs code in every program that joins it
         raise UsageError(
-            f"--suite: no suite {name!r}; there are {known}, or a path that ends in .toml"
+            f"--suite: {path} names a cluster to join; give --address on the command line instead"
         )
-    read = content_of(
-        path, LARGEST, lambda words: UsageError(f"--suite: {path} cannot be read ({words})")
-    )
-    with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
-        if any(line.count(b".") > DOTS for line in read.split(b"\n")):
-            raise ValueError(f"more than {DOTS} dots in a line")
-        content = tomllib.loads(read.decode())
-    if "address" in content:  # whoever runs a cluster runs code in each program that joins it
-        raise UsageError(
-            f"--suite: {path} names a cluster to join; --address is for the command line alone"
-        )
-    known_fields = [field.name for field in fields(RunConfig)]
+    known = [field.name for field in fields(RunConfig)]
     for key, value in content.items():
-        if key.replace("-", "_") not in known_fields:
+        if key.replace("-", "_") not in known:
             raise UsageError(
-                f"--suite: {path} has an unknown field {key[:80]!r}; there are {', '.join(known_fields)}"
+                f"--suite: {path} has an unknown field {key[:80]!r}; known are {', '.join(known)}"
             )
-        if any(
-            isinstance(one, dict | list) for one in (value if isinstance(value, list) else [value])
-        ):
+        items = value if isinstance(value, list) else [value]
+        if any(isinstance(item, dict | list) for item in items):
             raise UsageError(
-                f"--suite: {path}: {key} is a table or a list of lists; a value or a list of values is needed"
+                f"--suite: {path}: {key} is a table or a list of lists; "
+                "give a value or a list of values"
             )
     return content
 
 
-COMMAND = "python -m bench"
+def _suite_file(name: str) -> Path:
+    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--suite: {path} is a folder, a pipe or a device; give a TOML file")
+    if not path.is_file():
+        known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
+        raise UsageError(f"--suite: no suite {name!r}; give one of {known}, or a path to a .toml")
+    return path
+
+
+def _parsed_suite(path: Path) -> dict[str, Any]:
+    text = content_of(
+        path, LARGEST_SUITE, lambda words: UsageError(f"--suite: {path} cannot be read ({words})")
+    )
+    with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
+        if any(line.count(b".") > MOST_DOTS for line in text.split(b"\n")):
+            raise ValueError(f"more than {MOST_DOTS} dots in a line")
+        return tomllib.loads(text.decode())

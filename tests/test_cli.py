@@ -28,31 +28,40 @@ BAD = [
     (["run", "--models", "vit_s16", "--data", "imagenet:/nowhere"], "--data imagenet:/nowhere"),
     (["run", "--models", "vit_s16", "--policies", "compiel"], "did you mean compile?"),
     (["run", "--models", "vit_s16", "--device", "cuda:9"], "--device: cuda:9 asked for"),
-    (["run", "--models", "vit_s16", "--device", "tpu"], "--device: 'tpu' is none of"),
-    (["run", "--models", "vit_s16", "--batch-sizes", "0"], "--batch-sizes: 0"),
+    (
+        ["run", "--models", "vit_s16", "--device", "tpu"],
+        "--device: must be auto, cpu, cuda, cuda:N or mps, got 'tpu'",
+    ),
+    (
+        ["run", "--models", "vit_s16", "--batch-sizes", "0"],
+        "--batch-sizes: must be at least 1, got 0",
+    ),
     (["run", "--models", "vit_s16", "--batch-sizes", "abc"], "--batch-sizes"),
     (
         ["run", "--models", "vit_s16", "--image-size", "225"],
         "--image-size: vit_small_patch16_224 has patches of 16",
     ),
-    (["run", "--models", "vit_s16", "--time-budget", "-3"], "--time-budget: -3"),
-    (["run", "--models", "vit_s16", "--time-budget", "nan"], "--time-budget: nan"),
+    (
+        ["run", "--models", "vit_s16", "--time-budget", "-3"],
+        "--time-budget: must be a number of seconds above 0, got -3",
+    ),
+    (["run", "--models", "vit_s16", "--time-budget", "nan"], "above 0, got nan"),
     (["run", "--suite", "quik"], "--suite: no suite 'quik'"),
-    (["run", "--recipe", "digits", "--models", "vit_s16"], "--recipe: digits trains on a data set"),
+    (["run", "--recipe", "digits", "--models", "vit_s16"], "--recipe: digits needs a data set"),
     (["run", "--modles", "vit_s16"], "--modles"),
     (["report", "--results", "nowhere"], "--results: nowhere is not a folder"),
     (["list", "modles"], "modles"),
     (["list", "weights"], "`list weights NAME`"),
     (["list", "weights", "convmixer_512_12"], "has no published weights"),
     (["list", "models", "--family", "vti"], "no family 'vti'"),
-    (["describe", "vit_s16", "--num-classes", "0"], "--num-classes: a classifier with 0 classes"),
+    (["describe", "vit_s16", "--num-classes", "0"], "--num-classes: must be from 1 to"),
     (
         ["run", "--models", "vit_s16", "--num-classes", "0"],
-        "--num-classes: a classifier with 0 classes",
+        "--num-classes: must be from 1 to",
     ),
     (
         ["match", "--reference", "vit_s16", "--num-classes", "0"],
-        "--num-classes: a classifier with 0 classes",
+        "--num-classes: must be from 1 to",
     ),
     (["describe", "vit_s15"], "did you mean vit_s16?"),
     (
@@ -89,7 +98,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("models = [", "is not valid TOML"),
         ('modles = ["vit_s16"]', "unknown field 'modles'"),
         ('models = ["vit_s16"]\nseed = "x"', "seed"),
-        ('models = ["vit_s16"]\nbatch_sizes = [0]', "--batch-sizes: 0"),
+        ('models = ["vit_s16"]\nbatch_sizes = [0]', "--batch-sizes: must be at least 1, got 0"),
     ],
 )
 def test_a_broken_suite_file(

@@ -81,7 +81,7 @@ def test_several_image_sizes_are_arms_of_one_run(tmp_path: Path) -> None:
     assert set(sizes) == {
         (model, size) for model in ("vit_digits", "resnet_digits") for size in (32, 64)
     }
-    with pytest.raises(UsageError, match="32,64 are several, and --data has images of one size"):
+    with pytest.raises(UsageError, match="images of --data have one size, got 32,64"):
         RunConfig(models=("vit_digits",), image_size=(32, 64), data="digits")
 
 

@@ -27,7 +27,7 @@ from .test_layering import modules_loaded
         ),
         (["run", "all", "--seeds", "1"], "--seeds: 1 trainings give no interval"),
         (["verdict", "--results", "nowhere"], "nowhere is not a folder"),
-        (["run", "patch_speed", "--device", "tpu"], "'tpu' is none of auto, cpu"),
+        (["run", "patch_speed", "--device", "tpu"], "must be auto, cpu, cuda, cuda:N or mps"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -170,11 +170,11 @@ def test_what_cannot_be_is_said_before_anything_is_measured(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seeds": 0}, "--seeds: 0"),
+        ({"seeds": 0}, "--seeds: must be from 1 to 1000, got 0"),
         ({"data": None, "checkpoint": "x.pth"}, "--checkpoint: on which images"),
-        ({"checkpoint": "x.pth", "recipe": "digits"}, "keep one of them"),
-        ({"data": None, "recipe": "digits"}, "trains on a data set"),
-        ({"labels": "imagenet"}, "--labels: 'imagenet' is not known"),
+        ({"checkpoint": "x.pth", "recipe": "digits"}, "drop one"),
+        ({"data": None, "recipe": "digits"}, "needs a data set"),
+        ({"labels": "imagenet"}, "--labels: must be real:"),
     ],
 )
 def test_flags_that_do_not_go_together(changes: dict[str, Any], words: str) -> None:

@@ -209,9 +209,9 @@ def test_published_weights_keep_their_key_and_take_flags_and_sizes(tmp_path: Pat
     [
         ({"crop": 0.9}, "--crop: on which images"),
         ({"mean": (0.5,)}, "--mean: on which images"),
-        ({"crop": 1.5, "data": "digits"}, "--crop: 1.5 is no share"),
-        ({"mean": (0.5, 0.5), "data": "digits"}, "--mean: 0.5,0.5 is not one number or three"),
-        ({"std": (0.0,), "data": "digits"}, "--std: 0.0 is not one number or three"),
+        ({"crop": 1.5, "data": "digits"}, "--crop: must be above 0 and at most 1, got 1.5"),
+        ({"mean": (0.5, 0.5), "data": "digits"}, "--mean: must be one number or three"),
+        ({"std": (0.0,), "data": "digits"}, "--std: must be one number or three"),
         (
             {"checkpoint_key": "x", "data": "digits"},
             "--checkpoint-key: x is an entry of which file",
