@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.check import doctor
-from bench.check.doctor import Finding, Status, examine, noise, verdict
+from bench.check.doctor import CheckResult, Status, examine, noise, verdict
 from bench.cli.app import main
 
 
@@ -36,7 +36,7 @@ def test_what_is_missing_has_its_remedy(tmp_path: Path, monkeypatch: pytest.Monk
         "pip install 'convmixer-bench[scale]'",
     )
     assert found["C++ compiler"].status == "missing"
-    assert "mended" not in verdict(list(found.values()))
+    assert "fixed" not in verdict(list(found.values()))
 
 
 def test_a_package_that_does_not_import_is_wrong(
@@ -53,7 +53,7 @@ def test_a_package_that_does_not_import_is_wrong(
     found = list(examine(device="cpu", results=tmp_path, seconds=0.3))
     [wrong] = [one for one in found if one.status == "wrong"]
     assert wrong.what == "torchvision" and "nms does not exist" in wrong.found
-    assert "mended: torchvision" in verdict(found)
+    assert "fixed: torchvision" in verdict(found)
 
 
 def test_noise_is_told_from_quiet() -> None:
@@ -68,7 +68,9 @@ def test_noise_is_told_from_quiet() -> None:
 )
 def test_a_noisy_machine_is_not_called_ready(status: Status, says: str) -> None:
     """Where nine tenths of the windows lay in a range of 282 %, it said so and was "ready to measure"."""
-    assert verdict([Finding("torch", "ok", "2.6"), Finding("noise", status, "")]).startswith(says)
+    assert verdict(
+        [CheckResult("torch", "ok", "2.6"), CheckResult("noise", status, "")]
+    ).startswith(says)
 
 
 def test_a_reading_of_100_per_cent_is_unfit() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.check.known_ratio import once, twice
-from bench.check.selfcheck import SelfCheck, Verdict
+from bench.check.selfcheck import SelfCheck, SelfCheckResult
 from bench.errors import UsageError
 from bench.measure.messages import Job, Window
 from bench.record.arms import SpeedArm
@@ -18,7 +18,7 @@ from bench.record.arms import SpeedArm
 from .conftest import FakeWorkers
 
 
-def check(speed: Callable[[str, bool], float]) -> Verdict:
+def check(speed: Callable[[str, bool], float]) -> SelfCheckResult:
     """Self-check with speeds by network and load; a window takes a twentieth of a second."""
     loaded = [False]
 
@@ -73,7 +73,7 @@ def test_a_ratio_that_moves_with_the_load_is_not_believed() -> None:
 
 
 def test_no_time_is_a_clear_line() -> None:
-    with pytest.raises(UsageError, match="--minutes: 0 is not a time"):
+    with pytest.raises(UsageError, match="--minutes: must be a number above 0, got 0"):
         SelfCheck(0, "cpu", FakeWorkers(lambda job, window: []).open)
 
 

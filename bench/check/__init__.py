@@ -1,1 +1,1 @@
-"""Whether this machine can be believed: doctor and selfcheck."""
+"""Check if measurements on this machine can be trusted: `doctor` and `selfcheck`."""

@@ -1,6 +1,7 @@
-"""Whether this machine is fit to measure: what is there, what is missing and how to get it, who else is busy, how noisy it is.
+"""Check if this machine is fit to measure.
 
-Every finding is read here and now; nothing is installed, and no record is written.
+Reports what is installed, what is missing and how to get it, who else uses the machine, and how
+noisy it is. Everything is read on the spot; nothing is installed and no record is written.
 """
 
 from __future__ import annotations
@@ -9,59 +10,67 @@ import importlib.util
 import os
 import platform
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from bench.analysis.grade import MOST_OFF, UNSTEADY
+from bench.check.noise import read_noise
 from bench.errors import UsageError, one_line
-from bench.measure import machine as environment
-from bench.measure import process_settings
-from bench.measure.disturbance import State, free_memory
+from bench.measure import machine
+from bench.measure.disturbance import free_memory
 from bench.measure.gpu import gpu_for
 
 Status = Literal["ok", "note", "missing", "wrong", "unfit"]
-NEEDED = ("torch", "torchvision", "timm", "fvcore")
-OPTIONAL = (
-    (
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+REQUIRED = ("torch", "torchvision", "timm", "fvcore")
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional package: the module to look for, what needs it, and how to get it."""
+
+    module: str
+    package: str
+    needed_for: str
+    remedy: str
+
+
+EXTRAS = (
+    Extra(
         "triton",
         "triton",
         "the policy fused and torch.compile on a GPU",
         "comes with PyTorch for CUDA on Linux",
     ),
-    (
+    Extra(
         "pynvml",
         "nvidia-ml-py",
         "clocks, power and energy of an NVIDIA GPU",
         "pip install 'convmixer-bench[gpu]'",
     ),
-    ("datasets", "datasets", "--data hfds:NAME", "pip install 'convmixer-bench[data]'"),
-    ("ray", "ray", "--launcher ray", "pip install 'convmixer-bench[scale]'"),
-    (
+    Extra("datasets", "datasets", "--data hfds:NAME", "pip install 'convmixer-bench[data]'"),
+    Extra("ray", "ray", "--launcher ray", "pip install 'convmixer-bench[scale]'"),
+    Extra(
         "tensorboard",
         "tensorboard",
-        "TensorBoard's files beside a training's log",
+        "TensorBoard's files next to a training log",
         "pip install tensorboard",
     ),
 )
-ROOM, MEMORY = 5e9, 4e9
-"""Bytes of disk and of memory below which a comparison may not get far."""
-SIDE = {"cpu": 384, "cuda": 4096, "mps": 2048}
-"""Of the matrices of the noise reading."""
-WINDOW_S = 0.1
-QUIET, NOISY = 0.03, 0.10
-"""Spread of the noise reading up to which a machine is quiet, and from which it is noisy."""
+ENOUGH_DISK, ENOUGH_MEMORY = 5e9, 4e9
+"""Bytes below which a comparison may not get far."""
+BUSY = 0.5
+"""Load per processor from which on other programs would show in the speeds."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the examination: what was looked at, what was found, and what would mend it."""
+class CheckResult:
+    """One line of the report: what was checked, what was found, and what would fix it."""
 
     what: str
     status: Status
@@ -71,56 +80,59 @@ class Finding:
 
 def examine(
     *, device: str, results: Path, seconds: float, now: Callable[[], float] = time.perf_counter
-) -> Iterator[Finding]:
-    """Every finding, the noise reading of `seconds` last. UsageError where there is no such device."""
+) -> Iterator[CheckResult]:
+    """Yield the result of every check; the last one is a noise reading of `seconds`.
+
+    Stops before the checks of the device if a required package is missing. Raises UsageError if
+    there is no such device, or if `seconds` is not above 0 and at most 600.
+    """
     if not 0 < seconds <= 600:
-        raise UsageError(f"--seconds: {seconds:g} is no time for a noise reading; 10 is usual")
-    python = platform.python_version()
-    right = (3, 10) <= sys.version_info[:2] <= (3, 13)
-    yield Finding(
-        "Python", "ok" if right else "wrong", python, "" if right else "3.10 to 3.13 are supported"
-    )
-    usable = True
-    for finding in _packages():
-        usable = usable and finding.status == "ok"
-        yield finding
-    yield from _optional()
-    yield from _compiler()
-    yield from _room(results)
-    if not usable:
+        raise UsageError(
+            f"--seconds: must be above 0 and at most 600, got {seconds:g}; 10 is usual"
+        )
+    yield _python()
+    complete = True
+    for result in map(_required, REQUIRED):
+        complete = complete and result.status == "ok"
+        yield result
+    yield from map(_optional, EXTRAS)
+    yield _compiler()
+    yield from _results_folder(results)
+    if not complete:
         return
-    yield from _device(where := environment.resolve_device(device))
-    yield from _memory(where)
-    yield from _others()
-    yield noise(where, seconds, now)
+    resolved = machine.resolve_device(device)
+    yield from _device(resolved)
+    yield from _memory(resolved)
+    yield from _other_programs()
+    yield noise(resolved, seconds, now)
 
 
-def _packages() -> Iterator[Finding]:
-    for name in NEEDED:
-        try:
-            importlib.import_module(name)
-            yield Finding(name, "ok", _version(name))
-        except ImportError as error:
-            yield Finding(
-                name, "wrong", one_line(error), f"pip install --upgrade torch torchvision {name}"
-            )
-        except (
-            Exception
-        ) as error:  # a torchvision that was built for another torch fails in its own ways
-            yield Finding(
-                name,
-                "wrong",
-                one_line(error),
-                "pip install --upgrade torch torchvision, both from the same index",
-            )
+def _python() -> CheckResult:
+    python = platform.python_version()
+    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        return CheckResult("Python", "ok", python)
+    supported = " to ".join(f"{major}.{minor}" for major, minor in (OLDEST_PYTHON, NEWEST_PYTHON))
+    return CheckResult("Python", "wrong", python, f"{supported} are supported")
 
 
-def _optional() -> Iterator[Finding]:
-    for module, package, what, remedy in OPTIONAL:
-        if importlib.util.find_spec(module) is None:
-            yield Finding(package, "missing", f"needed for {what}", remedy)
-        else:
-            yield Finding(package, "ok", _version(package))
+def _required(name: str) -> CheckResult:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        remedy = f"pip install --upgrade torch torchvision {name}"
+        return CheckResult(name, "wrong", one_line(error), remedy)
+    except Exception as error:
+        # A torchvision built for another torch fails with errors of its own.
+        remedy = "pip install --upgrade torch torchvision, both from the same index"
+        return CheckResult(name, "wrong", one_line(error), remedy)
+    return CheckResult(name, "ok", _version(name))
+
+
+def _optional(extra: Extra) -> CheckResult:
+    if importlib.util.find_spec(extra.module) is None:
+        needed = f"needed for {extra.needed_for}"
+        return CheckResult(extra.package, "missing", needed, extra.remedy)
+    return CheckResult(extra.package, "ok", _version(extra.package))
 
 
 def _version(package: str) -> str:
@@ -130,160 +142,124 @@ def _version(package: str) -> str:
         return "installed"
 
 
-def _compiler() -> Iterator[Finding]:
-    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if found:
-        yield Finding("C++ compiler", "ok", found)
+def _compiler() -> CheckResult:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler:
+        return CheckResult("C++ compiler", "ok", compiler)
+    needed = "needed for policies with compile on a CPU"
+    return CheckResult("C++ compiler", "missing", needed, "apt-get install g++")
+
+
+def _results_folder(results: Path) -> Iterator[CheckResult]:
+    existing = results.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    if os.access(existing, os.W_OK):
+        yield CheckResult("results folder", "ok", str(results))
     else:
-        yield Finding(
-            "C++ compiler",
-            "missing",
-            "needed for policies with compile on a CPU",
-            "apt-get install g++",
-        )
+        yield CheckResult("results folder", "wrong", str(results), "give another --results")
+    yield _disk("disk for results", existing)
+    yield _disk("disk for temporary files", Path(tempfile.gettempdir()))
 
 
-def _room(results: Path) -> Iterator[Finding]:
-    there = results.resolve()
-    while not there.exists():
-        there = there.parent
-    writable = os.access(there, os.W_OK)
-    yield Finding(
-        "results folder",
-        "ok" if writable else "wrong",
-        str(results),
-        "" if writable else "give another --results",
-    )
-    for what, place in (
-        ("disk for results", there),
-        ("disk for temporary files", Path(tempfile.gettempdir())),
-    ):
-        free = shutil.disk_usage(place).free
-        enough = free >= ROOM
-        yield Finding(
-            what,
-            "ok" if enough else "note",
-            f"{free / 1e9:.1f} GB free",
-            "" if enough else "trainings keep weights and checkpoints",
-        )
+def _disk(what: str, folder: Path) -> CheckResult:
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free"
+    if free >= ENOUGH_DISK:
+        return CheckResult(what, "ok", text)
+    return CheckResult(what, "note", text, "training runs store weights and checkpoints")
 
 
-def _device(device: str) -> Iterator[Finding]:
+def _device(device: str) -> Iterator[CheckResult]:
     import torch
 
-    machine = environment.describe(device, installation="none")
-    about = (
-        f"{machine.hardware}, {machine.cores} threads"
-        if machine.accelerator is None
-        else machine.accelerator
-    )
-    yield Finding("device", "ok", f"{device}: {about}")
+    described = machine.describe(device, installation="none")
+    hardware = described.accelerator or f"{described.hardware}, {described.cores} threads"
+    yield CheckResult("device", "ok", f"{device}: {hardware}")
     if device.startswith("cuda"):
-        yield Finding(
-            "driver",
-            "ok",
-            f"{machine.versions['driver']}, CUDA {machine.versions['cuda']}, cuDNN {machine.versions['cudnn']}",
-        )
-        gpu = gpu_for(device)
-        if gpu is None:
-            yield Finding(
-                "other GPU users", "missing", "cannot be read", "pip install 'convmixer-bench[gpu]'"
-            )
-        else:
-            others = gpu.others({os.getpid()})
-            text = f"processes {', '.join(map(str, others))}" if others else "none"
-            yield Finding(
-                "other GPU users",
-                "note" if others else "ok",
-                text,
-                "speeds will be theirs too; wait for them" if others else "",
-            )
+        versions = described.versions
+        driver = f"{versions['driver']}, CUDA {versions['cuda']}, cuDNN {versions['cudnn']}"
+        yield CheckResult("driver", "ok", driver)
+        yield _gpu_users(device)
     elif shutil.which("nvidia-smi"):
         reason = "this PyTorch has no CUDA" if torch.version.cuda is None else "PyTorch sees no GPU"
-        yield Finding(
+        yield CheckResult(
             "GPU",
             "wrong",
-            f"nvidia-smi is here, but {reason}",
-            "check `nvidia-smi`, and install PyTorch for its CUDA version",
+            f"nvidia-smi is installed, but {reason}",
+            "run `nvidia-smi`, and install PyTorch for the CUDA version that it prints",
         )
 
 
-def _memory(device: str) -> Iterator[Finding]:
+def _gpu_users(device: str) -> CheckResult:
+    what = "other GPU users"
+    gpu = gpu_for(device)
+    if gpu is None:
+        remedy = "pip install 'convmixer-bench[gpu]'"
+        return CheckResult(what, "missing", "cannot be read", remedy)
+    others = gpu.others({os.getpid()})
+    if not others:
+        return CheckResult(what, "ok", "none")
+    processes = f"processes {', '.join(map(str, others))}"
+    return CheckResult(what, "note", processes, "they slow down what is measured; wait for them")
+
+
+def _memory(device: str) -> Iterator[CheckResult]:
     free = free_memory(device, gpu_for(device))
-    if free is not None:
-        enough = free >= MEMORY
-        remedy = "" if enough else "arms that do not fit together are measured in groups"
-        yield Finding("free memory", "ok" if enough else "note", f"{free / 1e9:.1f} GB", remedy)
+    if free is None:
+        return
+    text = f"{free / 1e9:.1f} GB"
+    if free >= ENOUGH_MEMORY:
+        yield CheckResult("free memory", "ok", text)
+    else:
+        remedy = "models that do not fit together are measured in groups"
+        yield CheckResult("free memory", "note", text, remedy)
 
 
-def _others() -> Iterator[Finding]:
+def _other_programs() -> Iterator[CheckResult]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    busy = load > 0.5 * environment.cores()
-    yield Finding(
-        "load",
-        "note" if busy else "ok",
-        f"{load:.2f} on {environment.cores()} processors over the last minute",
-        "others are computing; speeds beside them are marked as disturbed" if busy else "",
-    )
+    text = f"{load:.2f} on {machine.cores()} processors over the last minute"
+    if load > BUSY * machine.cores():
+        remedy = "other programs are using the CPU; windows that they disturb are marked"
+        yield CheckResult("load", "note", text, remedy)
+    else:
+        yield CheckResult("load", "ok", text)
     if threads := os.environ.get("OMP_NUM_THREADS"):
-        yield Finding(
-            "OMP_NUM_THREADS",
-            "note",
-            threads,
-            "not used: every worker takes all processors that it may",
-        )
+        ignored = "ignored: every worker uses all processors that it may"
+        yield CheckResult("OMP_NUM_THREADS", "note", threads, ignored)
 
 
-def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_counter) -> Finding:
-    """One product of matrices over and over: how much the time of a window varies."""
-    import torch
-
-    from bench.measure.timing import clock_for
-
-    process_settings.fix(environment.cores())
-    clock, state, pid = clock_for(device), State(gpu_for(device), device=device), os.getpid()
-    side = SIDE[device.partition(":")[0]]
-    left = torch.randn(side, side, device=device)
-    for _ in range(3):
-        left @ left
-    clock.synchronize()
-    speeds: list[float] = []
-    disturbed, until = 0, now() + seconds
-    while now() < until or len(speeds) < 3:
-        state.begin(pid)
-        begin, calls = now(), 0
-        while now() - begin < WINDOW_S:
-            left @ left
-            clock.synchronize()
-            calls += 1
-        speeds.append(calls * side**3 / (now() - begin))
-        disturbed += state.end(pid)[1] is not None
-    cuts = statistics.quantiles(speeds, n=20)
-    spread = (cuts[-1] - cuts[0]) / statistics.median(speeds)
-    unfit = spread > UNSTEADY or disturbed > MOST_OFF * len(speeds)
-    status: Status = (
-        "unfit" if unfit else "ok" if spread < NOISY and disturbed * 5 < len(speeds) else "note"
+def noise(device: str, seconds: float, now: Callable[[], float] = time.perf_counter) -> CheckResult:
+    """Return the result of a noise reading of `seconds` on a device."""
+    reading = read_noise(device, seconds, now)
+    status: Status = "unfit" if reading.is_unfit else "ok" if reading.is_low else "note"
+    text = (
+        f"{reading.word}: {len(reading.speeds)} windows of a matrix product, the middle 90 % "
+        f"span {reading.spread:.1%} of the median, {reading.disturbed} while other programs were "
+        f"using the machine; {reading.median / 1e9:.0f} GMAC/s"
     )
-    word = "quiet" if spread < QUIET else "usable" if spread < NOISY else "noisy"
-    return Finding(
-        "noise",
-        status,
-        f"{word}: {len(speeds)} windows of a matrix product, nine tenths of them in a range of {spread:.1%} of the median, "
-        f"{disturbed} disturbed by others; {statistics.median(speeds) / 1e9:.0f} GMAC/s",
-        ""
-        if status == "ok"
-        else "close other programs; `python -m bench selfcheck` says what can still be told apart here",
+    if status == "ok":
+        return CheckResult("noise", status, text)
+    remedy = (
+        "close other programs; `python -m bench selfcheck` says which differences can be resolved"
     )
+    return CheckResult("noise", status, text, remedy)
 
 
-def verdict(findings: list[Finding]) -> str:
-    """The last line of an examination. A machine as unsteady as the canary of a run must not be is not called ready."""
-    wrong = [one.what for one in findings if one.status == "wrong"]
+def verdict(results: Iterable[CheckResult]) -> str:
+    """Return the last line of the report: whether the machine can measure.
+
+    A machine is not called ready if it is as unsteady as the drift check of a run must not be.
+    """
+    by_status = {result.what: result.status for result in results}
+    wrong = [what for what, status in by_status.items() if status == "wrong"]
     if wrong:
-        return f"nothing can be measured before this is mended: {', '.join(wrong)}"
-    noisy = next((one for one in findings if one.what == "noise" and one.status != "ok"), None)
-    if noisy is None:
-        return "ready to measure"
-    if noisy.status == "unfit":
-        return "not fit for speeds now: a run beside this noise would be graded `do not use`; counts and trainings do not mind"
-    return "usable, but noisy: expect a coarse grade, and let runs be longer"
+        return f"nothing can be measured until this is fixed: {', '.join(wrong)}"
+    if by_status.get("noise") == "unfit":
+        return (
+            "not fit for speeds now: a run under this noise would be graded `do not use`; "
+            "counts and training runs are not affected"
+        )
+    if by_status.get("noise", "ok") != "ok":
+        return "usable, but noisy: expect a coarse grade, and give runs more time"
+    return "ready to measure"

@@ -1,4 +1,4 @@
-"""A small network, and the same network run twice in one call: a pair whose ratio of speeds is known to be 2."""
+"""A small network, and the same network run twice per call: their ratio of speeds is known, 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMALL = "convmixer_digits"
 
 
 class Twice(nn.Module):
-    """Runs a network two times on the same images and returns the second result."""
+    """Runs a network twice on the same images and returns the second result."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -22,10 +22,10 @@ class Twice(nn.Module):
 
 
 def once(*, image_size: int, num_classes: int) -> nn.Module:
-    """The network."""
+    """Return the network."""
     return models.get(SMALL).build(image_size=image_size, num_classes=num_classes)
 
 
 def twice(*, image_size: int, num_classes: int) -> nn.Module:
-    """The network, two times a call."""
+    """Return the network run twice per call."""
     return Twice(once(image_size=image_size, num_classes=num_classes))

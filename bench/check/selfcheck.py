@@ -1,8 +1,9 @@
-"""Can the numbers of this machine be believed? Measured with the same rounds and workers as everything else.
+"""Check if this machine measures known ratios right, with the same rounds and workers as a run.
 
-Three questions whose answers are known: the same network against itself (the ratio is 1), the network against itself
-run twice in a call (the ratio is 2), and the latter again and again, quiet and beside programs that come and go (the
-answer must not move). Nothing is written to the results.
+Three questions whose answers are known: a network against itself (the ratio is 1); the network
+against itself run twice per call (the ratio is 2); and the latter again and again, on a quiet
+machine and next to programs that come and go (the answer must not move). Nothing is written to the
+results.
 """
 
 from __future__ import annotations
@@ -32,15 +33,19 @@ from bench.stats.intervals import Estimate
 from bench.stats.paired import p_value, paired_ratio
 
 SHORT = 0.04
+"""Length of a window in seconds in the many short comparisons; the others use a run's windows."""
 ROUNDS = 12
-"""Seconds of a window and rounds of the many short comparisons; the others use the windows of every run."""
+"""Rounds of a short comparison."""
 BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
 SHARE_AA, SHARE_KNOWN = 0.6, 0.1
-"""Of the time; the rest goes into the repetitions quiet and beside load."""
+"""Shares of the time; the rest is for the repetitions with and without load."""
 REPEATS = 3
-"""Runs with and runs without load."""
+"""Number of runs with load, and of runs without."""
 COVERED = 0.90
-"""Share of the repetitions whose interval has to hold 1: of 50 whose true share is 0.95, 45 or more do in 96 of 100 cases."""
+"""Share of the repetitions whose interval must contain 1.
+
+If the true share is 0.95, at least 45 of 50 intervals contain 1 in 96 of 100 cases.
+"""
 BUSY = """
 import os, random, sys, time
 draw, parent = random.Random(int(sys.argv[1])), os.getppid()
@@ -54,7 +59,7 @@ while os.getppid() == parent:
 
 @dataclass
 class Repetitions:
-    """Many short comparisons of a network with itself."""
+    """Many short comparisons of a network with itself, and the seconds that they took."""
 
     ratios: list[Estimate] = field(default_factory=list)
     p_values: list[float] = field(default_factory=list)
@@ -62,16 +67,19 @@ class Repetitions:
 
     @property
     def covered(self) -> int:
-        """How many intervals hold 1."""
+        """The number of intervals that contain 1."""
         return sum(ratio.holds(1.0) for ratio in self.ratios)
 
     @property
     def false_alarms(self) -> int:
-        """How many tests called the two different at 5 %."""
+        """The number of tests that called the two different at 5 %."""
         return sum(p < 0.05 for p in self.p_values)
 
     def resolvable(self, seconds: float) -> float:
-        """The half-width of a 95 % interval after `seconds`, if noise falls with the square root of time."""
+        """Return the relative half-width of a 95 % interval after `seconds`.
+
+        Assumes that noise falls with the square root of time; infinite from a single comparison.
+        """
         if len(self.ratios) < 2:
             return math.inf
         spread = statistics.stdev(math.log(ratio.value) for ratio in self.ratios)
@@ -79,8 +87,11 @@ class Repetitions:
 
 
 @dataclass
-class Verdict:
-    """Everything that was found out."""
+class SelfCheckResult:
+    """The answers to the three questions, and the seconds that they took.
+
+    `known`, `quiet` and `loaded` are ratios whose true value is 2.
+    """
 
     alike: Repetitions
     known: Estimate
@@ -90,35 +101,35 @@ class Verdict:
 
     @property
     def overlaps(self) -> bool:
-        """Whether what was measured beside load agrees with what the quiet machine shows over its own runs."""
-        low, high = (
-            bound([getattr(one, side) or math.nan for one in self.quiet])
-            for bound, side in ((min, "low"), (max, "high"))
-        )
-        return all(
-            one.low is not None and one.high is not None and one.low <= high and low <= one.high
-            for one in self.loaded
-        )
+        """True if every interval measured under load overlaps the range of the quiet ones."""
+        low = min(ratio.low or math.nan for ratio in self.quiet)
+        high = max(ratio.high or math.nan for ratio in self.quiet)
+        for ratio in self.loaded:
+            if ratio.low is None or ratio.high is None:
+                return False
+            if not (ratio.low <= high and low <= ratio.high):
+                return False
+        return True
 
     @property
     def enough_covered(self) -> bool:
-        """Whether the intervals of equal things hold 1 about as often as they say."""
+        """True if the intervals of equal networks contain 1 about as often as they promise."""
         return self.alike.covered >= COVERED * len(self.alike.ratios)
 
     @property
     def believable(self) -> bool:
-        """Whether all answers were right."""
+        """True if all answers were right."""
         return self.enough_covered and self.known.holds(2.0) and self.overlaps
 
     @staticmethod
     def spread(ratios: list[Estimate]) -> float:
-        """The largest over the smallest."""
+        """Return the largest ratio over the smallest."""
         values = [ratio.value for ratio in ratios]
         return max(values) / min(values)
 
 
 class Silence:
-    """A watcher that wants to know nothing."""
+    """An observer that ignores everything."""
 
     def step(
         self, name: str, arm: str, done: int, total: int, seconds_left: float | None
@@ -129,7 +140,7 @@ class Silence:
 
 @dataclass
 class SelfCheck:
-    """One check of one device. `open_worker`, `busy` and `now` are what tests replace."""
+    """A check of one device, in about `minutes`. Tests replace `open_worker`, `busy` and `now`."""
 
     minutes: float
     device: str
@@ -141,30 +152,32 @@ class SelfCheck:
     def __post_init__(self) -> None:
         if not 0 < self.minutes < math.inf:
             raise UsageError(
-                f"--minutes: {self.minutes:g} is not a time; 8 gives about fifty repetitions on most machines"
+                f"--minutes: must be a number above 0, got {self.minutes:g}; "
+                "8 gives about fifty repetitions on most machines"
             )
         self.device = machine.resolve_device(self.device)
         self.kind = self.device.partition(":")[0]
         self.state = State(gpu_for(self.device), device=self.device)
         self.runs = 0
 
-    def run(self) -> Verdict:
-        """All questions, within about `minutes`."""
+    def run(self) -> SelfCheckResult:
+        """Answer all three questions."""
         start, seconds = self.now(), 60 * self.minutes
         alike = self._alike(start + SHARE_AA * seconds)
         self.tell(
-            f"{len(alike.ratios)} comparisons of a network with itself: {alike.covered} intervals hold 1"
+            f"{len(alike.ratios)} comparisons of a network with itself: "
+            f"{alike.covered} intervals contain 1"
         )
         known = self._known(SHARE_KNOWN * seconds)
-        self.tell(f"the network twice a call: {known.value:.3f} times as long")
+        self.tell(f"the network twice per call: {known.value:.3f} times as long")
         each = max(5.0, (start + seconds - self.now()) / (2 * REPEATS))
         quiet = [self._known(each) for _ in range(REPEATS)]
         with (self.busy or programs)(machine.cores()):
             loaded = [self._known(each) for _ in range(REPEATS)]
-        return Verdict(alike, known, quiet, loaded, self.now() - start)
+        return SelfCheckResult(alike, known, quiet, loaded, self.now() - start)
 
     def _alike(self, until: float) -> Repetitions:
-        """Short comparisons, each with several processes of its own, until the time is over."""
+        """Run short comparisons, each with its own processes, until the time is up."""
         found = Repetitions()
         begin = self.now()
         while not found.ratios or self.now() < until:
@@ -184,7 +197,7 @@ class SelfCheck:
         return found
 
     def _known(self, seconds: float) -> Estimate:
-        """How much longer two passes take than one."""
+        """Measure how much longer two passes take than one."""
         lanes = [self._lane("once"), self._lane("twice")]
         try:
             for lane in lanes:
@@ -247,13 +260,13 @@ def _ratio(lanes: list[Lane]) -> Estimate:
 
 
 def _fail(lane: Lane, failure: Failure) -> None:
-    """A check that fails has no other result."""
+    """Give up: a self-check without all its measurements has no result."""
     raise failure
 
 
 @contextlib.contextmanager
 def programs(number: int) -> Iterator[None]:
-    """So many programs that are busy and idle by turns, for random times."""
+    """Run `number` programs that alternate between busy and idle for random times."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         for seed in range(number):

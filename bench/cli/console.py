@@ -19,8 +19,8 @@ from bench.report.table import Table
 from bench.stats.formatting import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
-    from bench.check.doctor import Finding
-    from bench.check.selfcheck import Verdict
+    from bench.check.doctor import CheckResult
+    from bench.check.selfcheck import SelfCheckResult
     from bench.count.module_tree import Described, Layer
     from bench.measure.messages import Failure
     from bench.plan.task import Task
@@ -136,7 +136,7 @@ def print_layers(console: Terminal, found: Described, *, depth: int) -> None:
         )
 
 
-def print_findings(console: Terminal, findings: Iterable[Finding]) -> list[Finding]:
+def print_findings(console: Terminal, findings: Iterable[CheckResult]) -> list[CheckResult]:
     """Each finding as soon as it is there, with what would mend it; returns them all."""
     found = []
     for one in findings:
@@ -168,7 +168,7 @@ def print_ledger(console: Terminal, ledger: Ledger) -> None:
     )
 
 
-def print_verdict(console: Terminal, verdict: Verdict) -> None:
+def print_verdict(console: Terminal, verdict: SelfCheckResult) -> None:
     """What a self-check found out."""
 
     def line(right: bool, text: str) -> None:
