@@ -159,7 +159,7 @@ def test_a_fault_stays_with_its_arm_and_the_exit_code_says_so(tmp_path: Path) ->
         "./faults.py:ends_its_process": "died with exit code 0",
         "./faults.py:interrupts": "KeyboardInterrupt",
         "./faults.py:raises": "ValueError: a reason (faults.py, line 8)",
-        "./faults.py:gives_a_number": "returned a int; it has to return a torch.nn.Module",
+        "./faults.py:gives_a_number": "returned a int; it must return a torch.nn.Module",
         "./faults.py:at_forward": "called sys.exit(0) (faults.py, line 11)",
     }
     assert errors.keys() == said.keys()

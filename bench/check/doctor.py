@@ -26,7 +26,7 @@ from bench.measure.disturbance import free_memory
 from bench.measure.gpu import gpu_for
 
 Status = Literal["ok", "note", "missing", "wrong", "unfit"]
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIRED = ("torch", "torchvision", "timm", "fvcore")
 
 

@@ -1,1 +1,1 @@
-"""What a model is, without a clock: multiply-adds, parameters and the module tree."""
+"""Describe a model without timing it: multiply-adds, parameters and the module tree."""

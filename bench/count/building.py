@@ -1,4 +1,4 @@
-"""A model built as the bench needs it: in float32, uncompiled, on one device, its lazy layers with their shapes."""
+"""Build a model as the bench needs it: in float32, uncompiled, on one device, without lazy layers."""
 
 from __future__ import annotations
 
@@ -12,47 +12,51 @@ from bench.plugins import Model
 
 
 def build(entry: Model, *, image_size: int, num_classes: int) -> nn.Module:
-    """Build a model and undo what is the bench's to decide: how it is compiled, spread and stored.
+    """Build a model, and undo what the bench decides: compilation, parallelism and precision.
 
-    Raises ModelFault with what to do where the model's code does not give a module or ends the program; whatever else
-    its code raises passes through.
+    Images have 3 x `image_size` x `image_size` values. Raises ModelFault, with advice, if the
+    model's code does not return a module or ends the program; its other exceptions pass through.
     """
     try:
         entry.load()
         model = entry.build(image_size=image_size, num_classes=num_classes)
     except SystemExit as end:
         raise ModelFault(
-            f"the model's code ended the program while it was built: {ended(end)}"
+            f"the model's code ended the program while building it: {ended(end)}"
         ) from end
     if not isinstance(model, nn.Module):
         raise ModelFault(
-            f"{entry.name} returned a {type(model).__name__}; it has to return a torch.nn.Module"
+            f"{entry.name} returned a {type(model).__name__}; it must return a torch.nn.Module"
         )
     model = unwrapped(model)
-    if any(
-        tensor.dtype == torch.float64
-        for tensor in model.state_dict(keep_vars=True).values()
-        if isinstance(tensor, torch.Tensor)
-    ):
-        model.float()  # a policy says what is computed in, and none says float64
-    if any(
-        nn.parameter.is_lazy(parameter) for parameter in (*model.parameters(), *model.buffers())
-    ):
+    if _has_float64(model):
+        model.float()  # the policy decides the precision, and no policy is float64
+    if any(map(nn.parameter.is_lazy, (*model.parameters(), *model.buffers()))):
         _fill_lazy(model, image_size)
     return model
 
 
 def ended(end: BaseException) -> str:
-    """How code ended the program it runs in."""
+    """Say how code ended the program that it runs in."""
     return f"sys.exit({end.code!r})" if isinstance(end, SystemExit) else type(end).__name__
 
 
+def _has_float64(model: nn.Module) -> bool:
+    for tensor in model.state_dict(keep_vars=True).values():
+        if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64:
+            return True
+    return False
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model without `torch.compile` and DataParallel around it or a part of it: policies say how it runs."""
+    """Return the model without `torch.compile` and DataParallel around it or any part of it.
+
+    Policies decide how a model runs. The model is changed in place.
+    """
     while isinstance(inner := _inside(model), nn.Module):
         model = inner
     for module in list(model.modules()):
-        module.__dict__.pop("_compiled_call_impl", None)  # what nn.Module.compile() leaves
+        module.__dict__.pop("_compiled_call_impl", None)  # left by nn.Module.compile()
         for name, child in module.named_children():
             if _inside(child) is not None:
                 setattr(module, name, unwrapped(child))
@@ -62,13 +66,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def _inside(model: nn.Module) -> Any:
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return model.module
-    return (
-        model._orig_mod if type(model).__name__ == "OptimizedModule" else None
-    )  # its class is slow to import
+    # Compare the name: the class is slow to import.
+    return model._orig_mod if type(model).__name__ == "OptimizedModule" else None
 
 
 def _fill_lazy(model: nn.Module, image_size: int) -> None:
-    """One forward pass, which gives lazy layers their shapes."""
+    """Run one forward pass, which gives lazy layers their shapes."""
     was = model.training
     device = next(iter(model.parameters()), torch.empty(0)).device
     try:
@@ -78,6 +81,6 @@ def _fill_lazy(model: nn.Module, image_size: int) -> None:
         raise
     except Exception as error:
         raise ModelFault(
-            f"its lazy layers could not be given shapes by an image of {image_size} pixels ({error})"
+            f"an image of {image_size} pixels could not give its lazy layers their shapes ({error})"
         ) from error
     model.train(was)

@@ -1,4 +1,4 @@
-"""What a model costs in parameters, multiply-adds and tokens."""
+"""The cost of a model in parameters, multiply-adds and tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from bench.plugins import Model
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Exact parameters and MACs of a model at one image size; its token grid, width and depth where it has one of each."""
+    """Exact parameters and MACs of a model for one image.
+
+    `tokens` is the number of positions of its token grid, `width` and `depth` those of the blocks
+    that work on it; None if a model does not have exactly one of each.
+    """
 
     params: int
     macs: int
@@ -27,7 +31,10 @@ class Cost:
 
 @functools.cache
 def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
-    """Build `entry` on the meta device, or where that fails on the CPU, and count it there; UsageError where it cannot be."""
+    """Build a model on the meta device, or on the CPU if that fails, and count it.
+
+    Raises UsageError if the model cannot be built or counted.
+    """
     try:
         cost, _ = built(entry, _count, image_size=image_size, num_classes=num_classes)
     except Uncountable as error:
@@ -35,25 +42,27 @@ def cost_of(entry: Model, *, image_size: int, num_classes: int) -> Cost:
     if entry.shape is None:
         return cost
     tokens = entry.shape.counts(image_size, num_classes).tokens
-    width, depth = (getattr(entry.shape, name, None) for name in ("width", "depth"))
+    width = getattr(entry.shape, "width", None)
+    depth = getattr(entry.shape, "depth", None)
     return replace(cost, tokens=tokens, width=width, depth=depth)
 
 
 def _count(model: nn.Module, images: Tensor) -> Cost:
-    with Blocks(model) as grid:
+    with Blocks(model) as find_grid:
         macs = torch_macs(without_uncounted(model), images)
     # After the forward pass, which gives lazy layers their parameters.
     params = sum(parameter.numel() for parameter in model.parameters())
-    found = grid()
-    if found is None:
+    grid = find_grid()
+    if grid is None:
         return Cost(params=params, macs=macs, tokens=None)
-    return Cost(params=params, macs=macs, tokens=found.tokens, width=found.width, depth=found.depth)
+    return Cost(params=params, macs=macs, tokens=grid.tokens, width=grid.width, depth=grid.depth)
 
 
 def without_uncounted(model: nn.Module) -> nn.Module:
-    """The same model, changed in place, with norms and activations that no counter counts doing nothing.
+    """Replace, in place, the norms and activations that no counter counts by the identity.
 
-    On the meta device they are most of a count's time: torch decomposes them into many small operators there.
+    On the meta device they take most of the time of a count, because torch decomposes them into
+    many small operators there.
     """
     for module in model.modules():
         if type(module) in (nn.LayerNorm, nn.BatchNorm2d, nn.GELU, nn.ReLU):
@@ -66,7 +75,7 @@ def _unchanged(x: Tensor) -> Tensor:
 
 
 def cost_in_closed_form(entry: Model, *, image_size: int, num_classes: int) -> Cost:
-    """The same without building anything, where the model's shape knows it."""
+    """Return the cost by the formula of the model's shape; if it has none, build and count it."""
     if entry.shape is None:
         return cost_of(entry, image_size=image_size, num_classes=num_classes)
     counted = entry.shape.counts(image_size, num_classes)

@@ -1,9 +1,10 @@
-"""The effective receptive field: how far a network really looks, by the gradient of its central output.
+"""The effective receptive field: how far a network looks, by the gradient of its central output.
 
-After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over channels, with
-respect to the image, before the norm that may follow that map. Here its absolute value, summed over colours and
-averaged over images before anything is normalised, so that every image counts by its gradient. Distances are from the
-map's centre of mass: where a position's cell lies in the image depends on paddings and strides, and differs by family.
+After Luo et al. (arXiv 1701.04128): the gradient of the last map's central position, summed over
+channels, with respect to the image, taken before a norm that may follow that map. This module sums
+its absolute value over colours and averages it over images before normalising, so that every image
+counts by its gradient. Distances are from the centre of mass of that average, because the place of
+a position in the image depends on paddings and strides and differs by family.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ import torch
 from torch import Tensor, nn
 
 IMAGES = 256
-"""Fewer leave single images visible in the map."""
+"""With fewer images, single ones stay visible in the map."""
 SATURATED = 0.9
-"""From this share of the canvas on, a larger canvas would have shown a larger field."""
+"""Share of the canvas from which on a larger canvas would have shown a larger field."""
 CHUNK = 32
+"""Images per backward pass."""
 
 
 @dataclass(frozen=True)
-class Field:
-    """Radii in pixels that hold 50 and 90 % of the gradient's mass around its centre (`row`, `column`), and each as a share
-    of the radius that the same part of an even map would have there. `saturated`: the canvas, not the network, may be what
-    ends the field.
+class EffectiveField:
+    """The size of an effective receptive field, on a canvas of `canvas` pixels (side).
+
+    `r50` and `r90` are the radii in pixels that contain 50 and 90 % of the gradient's mass around
+    its centre (`row`, `column`); `share50` and `share90` are these as shares of the radii that a
+    uniform map would have there. If `saturated`, the field may end at the canvas, not by itself.
     """
 
     canvas: int
@@ -41,19 +45,20 @@ class Field:
 
     @property
     def values(self) -> dict[str, float | bool]:
-        """As a record keeps it."""
+        """The fields by name, as a record stores them."""
         return asdict(self)
 
 
 def gradient_map(model: nn.Module, images: Tensor) -> Tensor:
-    """The averaged map (side, side) for normalised images (n, 3, side, side).
+    """Return the averaged gradient map (side, side) for normalised images (n, 3, side, side).
 
-    NotImplementedError for a model that does not say what its last map is (`forward_features`).
+    Raises NotImplementedError for a model without `forward_features`, which gives the last map, or
+    with a last map that is not square.
     """
     features: Callable[[Tensor], Tensor] | None = getattr(model, "forward_features", None)
     if features is None:
         raise NotImplementedError(
-            f"{type(model).__name__} has no forward_features, so its last map cannot be asked"
+            f"{type(model).__name__} has no forward_features to read its last map from"
         )
     model.eval()
     for parameter in model.parameters():
@@ -66,10 +71,10 @@ def gradient_map(model: nn.Module, images: Tensor) -> Tensor:
 
 @contextmanager
 def _before_its_norm(model: nn.Module) -> Iterator[None]:
-    """The last map as the last block left it.
+    """Remove the final norm, so that the last map is the output of the last block.
 
-    The channels of a layer norm's output sum to a constant, whose gradient is nothing at all before training and what is
-    left of the cancelling after it.
+    The channels of a layer norm's output sum to a constant. Its gradient is zero before training
+    and the remainder of a cancellation after it.
     """
     norm = getattr(model, "norm", None)
     if isinstance(norm, nn.Module):
@@ -91,7 +96,7 @@ def _averaged(
         side = math.isqrt(rows.shape[1])
         if side * side != rows.shape[1]:
             raise NotImplementedError(
-                f"{name}: its last map of {rows.shape[1]} positions is no square"
+                f"{name}: its last map of {rows.shape[1]} positions is not square"
             )
         (gradient,) = torch.autograd.grad(rows[:, side // 2 * side + side // 2].sum(), chunk)
         total += gradient.abs().sum(dim=(0, 1)).double()
@@ -99,33 +104,37 @@ def _averaged(
 
 
 def _positions(features: Tensor, prefix: int) -> Tensor:
-    """A last map as (batch, positions, channels), class tokens left out."""
+    """Return a last map as (batch, positions, channels), without class tokens."""
     if features.ndim == 4:
         return features.flatten(2).transpose(1, 2)
     return features[:, prefix:]
 
 
-def field_of(gradients: Tensor) -> Field:
-    """The radii of a map."""
+def field_of(gradients: Tensor) -> EffectiveField:
+    """Return the radii of a gradient map (side, side)."""
     side, mass = gradients.shape[-1], gradients.detach().cpu().double()
     at = torch.arange(side, dtype=torch.float64) + 0.5
-    row, column = (float((mass.sum(dim=other) * at).sum() / mass.sum()) for other in (1, 0))
+    row = float((mass.sum(dim=1) * at).sum() / mass.sum())
+    column = float((mass.sum(dim=0) * at).sum() / mass.sum())
     distance = ((at[:, None] - row).square() + (at[None, :] - column).square()).sqrt().flatten()
     order = distance.argsort()
-    found = {}
-    for share in (0.5, 0.9):
-        radii = [
-            float(distance[order][int((one.cumsum(0) / one.sum() >= share).nonzero()[0])])
-            for one in (mass.flatten()[order], torch.ones(side * side, dtype=torch.float64))
-        ]
-        found[share] = (radii[0], radii[0] / radii[1])
-    return Field(
-        side,
-        row,
-        column,
-        found[0.5][0],
-        found[0.9][0],
-        found[0.5][1],
-        found[0.9][1],
-        found[0.9][1] >= SATURATED,
+    measured, distances = mass.flatten()[order], distance[order]
+    uniform = torch.ones(side * side, dtype=torch.float64)
+    r50, r90 = _radius(measured, distances, 0.5), _radius(measured, distances, 0.9)
+    share90 = r90 / _radius(uniform, distances, 0.9)
+    return EffectiveField(
+        canvas=side,
+        row=row,
+        column=column,
+        r50=r50,
+        r90=r90,
+        share50=r50 / _radius(uniform, distances, 0.5),
+        share90=share90,
+        saturated=share90 >= SATURATED,
     )
+
+
+def _radius(mass: Tensor, distances: Tensor, share: float) -> float:
+    """Return the distance within which this share of the mass lies; both ordered by distance."""
+    cumulated = mass.cumsum(0) / mass.sum()
+    return float(distances[int((cumulated >= share).nonzero()[0])])

@@ -1,16 +1,19 @@
-"""What makes a model the one that was measured: what its code builds, for models that are not this release's own.
+"""Identify a model that is not part of this release by what its code builds.
 
-Parameters and buffers by name, shape and type, and every operator that a forward pass calls, with where its inputs come
-from, their shapes and its constants; for training arms those of a training step too, and where the initial values lie.
-A comment, another layout or a function that moved changes nothing of it. Where a model can't be built or run, the sources
-of all modules that were imported with it stand in for that.
+The identity is a digest of the parameters and buffers by name, shape and type, and of every
+operator in a forward pass with the origin of its inputs, their shapes and its constants. For
+training it also covers a training step and the distribution of the initial values. Comments,
+layout and functions that move do not change it. If a model cannot be built or run, the sources of
+all modules that were imported with it take the place of that.
 
-This release's own models have no identity beyond their name, as long as their files say what they said at release.
+The models of this release need no identity beyond their names, as long as the code of their files
+is that of the release.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import sys
@@ -36,9 +39,9 @@ from bench.plugins.registry import ROOT
 Use = Literal["inference", "training"]
 SEED = 0
 BATCH = 2
-"""Images of the pass that is looked at; batch norm needs two to train."""
+"""Images in the traced pass; batch norm needs two to train."""
 CONSTANT = 4096
-"""Elements up to which a constant of floats counts by its values; of larger ones it is told where they lie."""
+"""Elements up to which a float constant counts by its values; a larger one by their statistics."""
 PLAIN = (
     bool,
     int,
@@ -50,23 +53,24 @@ PLAIN = (
     torch.memory_format,
     torch.device,
 )
-"""Constants of an operator that say themselves what they are."""
+"""Types of an operator's constants that count by their `repr`."""
 RELEASED = ROOT / "models" / "released.json"
 
 
 @cache
 def released() -> dict[str, str]:
-    """Digest by name of every file of `models/` as this release has them; `tests.by_hand.released` writes them.
+    """Return the digest of every file of `models/` in this release, by name.
 
-    `user.py` is not among them: it holds no model, and what it finds is looked at in any case.
+    `tests.by_hand.released` writes them. `user.py` is not among them: it contains no model, and the
+    models that it finds are always identified.
     """
-    found: dict[str, str] = json.loads(RELEASED.read_text(encoding="utf-8"))
-    return found
+    digests: dict[str, str] = json.loads(RELEASED.read_text(encoding="utf-8"))
+    return digests
 
 
 @cache
 def is_released(file: Path) -> bool:
-    """Whether a file is one of this release's models, and says what it said then, as do the helpers beside it."""
+    """True if a file of `models/` and the helpers next to it have the code of this release."""
     if file.parent != RELEASED.parent or file.name not in released():
         return False
     helpers = [name for name in released() if name.startswith("_")]
@@ -78,16 +82,15 @@ def _unchanged(file: Path) -> bool:
 
 
 def needed(entry: Model) -> bool:
-    """Whether a model is somebody's own, whose name alone does not say what it is."""
+    """True if a model is a user's own, so that its name alone does not say what it is."""
     return entry.users or not is_released(models.origin(entry.name).resolve())
 
 
 def identify(name: str, *, image_size: int, num_classes: int, use: Use) -> str:
-    """Sixteen hex digits over what a model is. It runs the model's code: call it in a process of its own.
+    """Return the identity of a model, of 16 hexadecimal digits (12 characters from sources).
 
-    Raises UsageError for a wrong name.
-
-    Begins with `s` where sources had to stand in for what was built.
+    Starts with `s` if it is made from sources, because the model cannot be built or run. Runs the
+    model's code, so call it in a process of its own. Raises UsageError for an unknown name.
     """
     before = set(sys.modules)
     seed()
@@ -102,23 +105,23 @@ def identify(name: str, *, image_size: int, num_classes: int, use: Use) -> str:
     except UsageError:
         raise
     except BaseException:
-        new = [module for name, module in list(sys.modules.items()) if name not in before]
-        return "s" + sources.of_modules(module for module in new if not _ours(module))[:11]
+        imported = [module for name, module in list(sys.modules.items()) if name not in before]
+        return "s" + sources.of_modules(itertools.filterfalse(_is_ours, imported))[:11]
 
 
-def _ours(module: ModuleType) -> bool:
-    """Whether a module is the bench's own, or a model of this release."""
+def _is_ours(module: ModuleType) -> bool:
+    """True for a module of the bench, and for a model of this release."""
     file = getattr(module, "__file__", None)
     if file is None:
         return True
     path = Path(file)
-    return ROOT / "bench" in path.parents or (
-        path.parent == RELEASED.parent and (path.name == "user.py" or is_released(path))
-    )
+    if ROOT / "bench" in path.parents:
+        return True
+    return path.parent == RELEASED.parent and (path.name == "user.py" or is_released(path))
 
 
 def seed() -> None:
-    """Seed whatever builders draw from."""
+    """Seed the generators of torch, NumPy and `random`, from which builders draw."""
     torch.manual_seed(SEED)
     np.random.seed(SEED)
     random.seed(SEED)
@@ -129,22 +132,17 @@ def _digest(lines: list[str]) -> str:
 
 
 def built(model: nn.Module, image_size: int, num_classes: int, use: Use) -> list[str]:
-    """Lines that say what a model is."""
-    tensors = (
-        dict(model.state_dict(keep_vars=True))
-        | dict(model.named_parameters())
-        | dict(model.named_buffers())
-    )
-    lines = [f"{name} {_stated(tensor)}" for name, tensor in sorted(tensors.items())]
+    """Return the lines that describe a model, over which its identity is the digest."""
+    tensors = dict(model.state_dict(keep_vars=True))
+    tensors |= dict(model.named_parameters())
+    tensors |= dict(model.named_buffers())
+    lines = [f"{name} {_form(tensor)}" for name, tensor in sorted(tensors.items())]
     if use == "training":
-        lines += [
-            f"{name} {_values(tensor)}"
-            for name, tensor in sorted(tensors.items())
-            if isinstance(tensor, Tensor)
-        ]
-    images = torch.randn(
-        BATCH, 3, image_size, image_size, generator=torch.Generator().manual_seed(SEED)
-    )
+        for name, tensor in sorted(tensors.items()):
+            if isinstance(tensor, Tensor):
+                lines.append(f"{name} {_statistics(tensor)}")
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randn(BATCH, 3, image_size, image_size, generator=generator)
     with _uncompiled(), torch.no_grad(), Trace(tensors, images) as trace:
         model.eval()(images)
     lines += trace.lines
@@ -152,53 +150,51 @@ def built(model: nn.Module, image_size: int, num_classes: int, use: Use) -> list
         seed()
         labels = torch.zeros(BATCH, dtype=torch.long)
         with _uncompiled(), Trace(tensors, images) as trace:
-            found = heads(model.train()(images), BATCH, num_classes)
-            torch.stack(
-                [nn.functional.cross_entropy(one, labels) for one in found]
-            ).sum().backward()
+            outputs = heads(model.train()(images), BATCH, num_classes)
+            losses = [nn.functional.cross_entropy(logits, labels) for logits in outputs]
+            torch.stack(losses).sum().backward()
         lines += trace.lines
     return lines
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """Functions that the model's code compiles run as they are written."""
+    """Run functions that the model's code compiles without compiling them."""
     return torch.compiler.set_stance("force_eager")
 
 
-def _stated(value: Any) -> str:
+def _form(value: Any) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{tuple(value.shape)} {value.dtype} {value.requires_grad}"
 
 
-def _values(tensor: Tensor) -> str:
-    """Where the values of a tensor lie: mean, spread and mean size, so coarsely that no processor's rounding shows."""
-    if (
-        tensor.device.type != "cpu"
-        or tensor.layout != torch.strided
-        or tensor.is_quantized
-        or not tensor.numel()
-    ):
+def _is_readable(tensor: Tensor) -> bool:
+    in_memory = tensor.device.type == "cpu" and tensor.layout == torch.strided
+    return in_memory and not tensor.is_quantized
+
+
+def _statistics(tensor: Tensor) -> str:
+    """Return mean, spread and mean size, rounded so that processors' rounding does not show."""
+    if not _is_readable(tensor) or not tensor.numel():
         return "not read"
     if not tensor.is_floating_point():
         return _content(tensor)
     values = tensor.detach().double()
     spread = float(values.std(correction=0))
-    return (
-        f"{float(values.mean()) / (spread or 1):.2f} {spread:.4g} {float(values.abs().mean()):.4g}"
-    )
+    mean, size = float(values.mean()), float(values.abs().mean())
+    return f"{mean / (spread or 1):.2f} {spread:.4g} {size:.4g}"
 
 
 def _content(tensor: Tensor) -> str:
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+    if not _is_readable(tensor):
         return "not read"
     if tensor.is_floating_point() and tensor.numel() > CONSTANT:
-        return _values(tensor)
+        return _statistics(tensor)
     return hashlib.sha256(repr(tensor.detach().tolist()).encode()).hexdigest()[:12]
 
 
 class Trace(TorchDispatchMode):
-    """Every operator that runs within, as a line: its name, its inputs by where they come from, its constants."""
+    """Writes a line for every operator that runs inside: its name, inputs by origin, constants."""
 
     def __init__(self, tensors: dict[str, Any], images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -210,8 +206,8 @@ class Trace(TorchDispatchMode):
         self._known[images] = "images"
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        said = [self._said(value) for value in (*args, *sorted((kwargs or {}).items()))]
-        self.lines.append(f"{func} {' '.join(said)}")
+        arguments = (*args, *sorted((kwargs or {}).items()))
+        self.lines.append(f"{func} {' '.join(map(self._text, arguments))}")
         result = func(*args, **(kwargs or {}))
         number = len(self.lines)
         tree_map(lambda value: self._note(value, number), result)
@@ -221,25 +217,12 @@ class Trace(TorchDispatchMode):
         if isinstance(value, Tensor) and value not in self._known:
             self._known[value] = f"%{number}"
 
-    def _said(self, value: Any) -> str:
+    def _text(self, value: Any) -> str:
         if isinstance(value, Tensor):
-            where = self._known.get(value)
-            return f"{where or _content(value)}:{tuple(value.shape)}:{value.dtype}"
+            origin = self._known.get(value)
+            return f"{origin or _content(value)}:{tuple(value.shape)}:{value.dtype}"
         if isinstance(value, (list, tuple)):
-            return f"[{' '.join(self._said(one) for one in value)}]"
-        if value is None or isinstance(
-            value,
-            (
-                bool,
-                int,
-                float,
-                complex,
-                str,
-                torch.dtype,
-                torch.layout,
-                torch.memory_format,
-                torch.device,
-            ),
-        ):
+            return f"[{' '.join(map(self._text, value))}]"
+        if value is None or isinstance(value, PLAIN):
             return repr(value)
         return type(value).__name__

@@ -1,9 +1,10 @@
-"""Multiply-adds and activations of one forward pass, counted by fvcore's trace and checked by torch's own counter.
+"""Count multiply-adds and activations of one forward pass: fvcore's trace, checked by torch.
 
-One multiply-add is one MAC. What is a product and what is not is said in one place for all counts: by name in
-`bench/record/product_names.py`, with formulas in `bench/count/operators.py`. The two means are independent: fvcore traces the model on the
-CPU and multiplies shapes, torch's counter sees every operator that is dispatched, attention and composite operators taken
-apart into matrix products. They have to give the same number.
+One multiply-add is one MAC. Which operators are products is defined in one place for all counts: by
+name in `bench/record/product_names.py`, with formulas in `bench/count/operators.py`. The two
+methods are independent: fvcore traces the model on the CPU and multiplies shapes; torch's counter
+sees every operator that is dispatched, with attention and composite operators decomposed into
+matrix products. They must give the same number.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ LEFT_OUT = (
     "upsample_bilinear2d",
     "grid_sampler",
 )
-"""Operators that are not even listed as uncounted: what fvcore would count by itself and the convention leaves out."""
+"""Operators that fvcore counts by default and the convention excludes; not listed as uncounted."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """`traced` MACs as fvcore sees them, `check` as torch's counter does, and elements that products write.
+class MacCounts:
+    """MACs by fvcore (`traced`) and by torch's counter (`check`), and elements written by products.
 
-    `uncounted` are the traced operators that are in no table, by name with how often they ran; `unseen` the products that
-    torch's counter could not count.
+    `uncounted` are the traced operators without a formula, by name with their number of calls;
+    `unseen` are the products that torch's counter could not count.
     """
 
     traced: int
@@ -56,13 +57,13 @@ class Counts:
 
     @property
     def missed(self) -> list[str]:
-        """Products that have no count."""
-        # torch's names are those of the parts of the same operators, where the trace names any.
-        return [name for name in self.uncounted if is_product(name)] or list(self.unseen)
+        """Products without a count."""
+        # If the trace names any, torch's names are those of the parts of the same operators.
+        return list(filter(is_product, self.uncounted)) or list(self.unseen)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds; Uncountable where a product went uncounted or the two counts differ."""
+        """Multiply-adds; Uncountable if a product was not counted or the two counts differ."""
         if self.missed:
             raise uncounted(self.missed)
         if self.traced != self.check:
@@ -73,7 +74,7 @@ class Counts:
 
     @property
     def activations(self) -> int:
-        """Elements that products write; Uncountable where a product went uncounted or may be hidden."""
+        """Elements written by products; Uncountable if one was not counted or may be hidden."""
         if self.missed:
             raise uncounted(self.missed)
         if self._opaque and self.traced != self.check:
@@ -82,28 +83,29 @@ class Counts:
 
     @property
     def _opaque(self) -> list[str]:
-        return [name for name in self.uncounted if is_opaque(name)]
+        return list(filter(is_opaque, self.uncounted))
 
     def _hidden(self) -> str:
-        return f"; a trace does not look into {', '.join(self._opaque)}" if self._opaque else ""
+        return f"; a trace cannot look into {', '.join(self._opaque)}" if self._opaque else ""
 
 
 def uncounted(products: Sequence[str]) -> Uncountable:
-    """The refusal of a figure that would leave products out."""
-    return Uncountable(f"{', '.join(products)} went uncounted; the figure would be too small")
+    """Return the error for a count that would leave products out."""
+    return Uncountable(f"{', '.join(products)} cannot be counted; the total would be too small")
 
 
-def count(model: nn.Module, inputs: Tensor) -> Counts:
-    """Count one forward pass of `model` (in eval mode, on the CPU) on `inputs` (batch, 3, size, size).
+def count(model: nn.Module, inputs: Tensor) -> MacCounts:
+    """Count one forward pass of `model` (in eval mode, on the CPU).
 
-    Uncountable where the model is scripted or quantized, which neither counter can look into.
+    `inputs` has the shape (batch, 3, size, size). Raises Uncountable if the model is scripted or
+    quantized, because neither counter can look into it.
     """
     model = plain(model)
     traced = _trace(model, inputs)
     totals = traced.by_operator()
     with counter_of(model) as counted:
         model(inputs)
-    return Counts(
+    return MacCounts(
         traced=totals["macs"],
         check=counted.macs,
         written=totals["written"],
@@ -113,9 +115,9 @@ def count(model: nn.Module, inputs: Tensor) -> Counts:
 
 
 def torch_macs(model: nn.Module, inputs: Tensor) -> int:
-    """MACs of one forward pass as torch's own counter sees them; works on the meta device too.
+    """Return the MACs of one forward pass by torch's own counter; works on the meta device too.
 
-    Uncountable where a product went uncounted.
+    `inputs` has the shape (batch, 3, size, size). Raises Uncountable if a product was not counted.
     """
     model = plain(model)
     with counter_of(model) as counted:
@@ -126,21 +128,23 @@ def torch_macs(model: nn.Module, inputs: Tensor) -> int:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """The model without the wrappers of torch.compile and DataParallel; Uncountable where it is scripted or quantized."""
-    wrapped = getattr(model, "_orig_mod", None) or (
-        model.module if isinstance(model, nn.DataParallel) else None
-    )
+    """Return the model without the wrappers of torch.compile and DataParallel.
+
+    Raises Uncountable if the model is scripted or quantized.
+    """
+    wrapped = getattr(model, "_orig_mod", None)
+    if wrapped is None and isinstance(model, nn.DataParallel):
+        wrapped = model.module
     if isinstance(wrapped, nn.Module):
         return plain(wrapped)
     for parent in list(model.modules()):
         if isinstance(parent, torch.jit.ScriptModule):
             raise Uncountable(
-                "torch.jit.script hides the layers from counters; name the model as it is before it is scripted"
+                "torch.jit.script hides the layers from counters; give the model before scripting"
             )
         if ".quantized." in type(parent).__module__:
-            raise Uncountable(
-                f"{type(parent).__module__}.{type(parent).__name__} hides its weights; name the model as it is in float32"
-            )
+            kind = f"{type(parent).__module__}.{type(parent).__name__}"
+            raise Uncountable(f"{kind} hides its weights; give the model in float32")
         for name, child in parent.named_children():
             if isinstance(getattr(child, "_orig_mod", None), nn.Module):
                 setattr(parent, name, plain(child))
@@ -149,17 +153,16 @@ def plain(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def taken_apart(model: nn.Module) -> Iterator[None]:
-    """Without gradients, and with attention executed as the products that it is made of."""
+    """Run without gradients, and with attention decomposed into its matrix products."""
     fast = torch.backends.mha.get_fastpath_enabled()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Neither counter looks into the fused layers that torch.nn's transformers use in inference.
     torch.backends.mha.set_fastpath_enabled(False)
-    for parameter in (
-        trained
-    ):  # torch's counter hangs on to gradients of what modules are given, such as a class token
+    # torch's counter needs gradients of the modules' inputs if they require any, as a class token.
+    for parameter in trained:
         parameter.requires_grad = False
     try:
-        # Fused attention on a CPU counts as nothing before torch 2.15; its unfused form is matrix products.
+        # Before torch 2.15, fused attention counts as nothing on a CPU; unfused, it is products.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
@@ -169,7 +172,7 @@ def taken_apart(model: nn.Module) -> Iterator[None]:
 
 
 class _Leaves(TorchDispatchMode):
-    """Names of what is executed once composite operators have been taken apart, where torch's counter does not know it."""
+    """Collects the operators that torch's counter does not know, after decomposition."""
 
     def __init__(self, counter: FlopCounterMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -183,34 +186,34 @@ class _Leaves(TorchDispatchMode):
 
 @dataclass
 class Dispatched:
-    """What torch's own counter has seen so far."""
+    """The state of torch's own counter so far."""
 
     counter: FlopCounterMode
     leaves: _Leaves
 
     @property
     def macs(self) -> int:
-        """Two FLOPs are one multiply-add."""
+        """Multiply-adds, of two FLOPs each."""
         return self.counter.get_total_flops() // 2
 
     @property
     def missed(self) -> tuple[str, ...]:
         """Products that it could not count."""
-        return tuple(name for name in self.leaves.unknown if is_product(name))
+        return tuple(filter(is_product, self.leaves.unknown))
 
 
 @contextmanager
 def counter_of(model: nn.Module) -> Iterator[Dispatched]:
-    """Count what a model dispatches inside: torch's own counter, with the products that it lacks."""
+    """Count what a model dispatches inside, by torch's own counter with the products it lacks."""
     counter = FlopCounterMode(display=False, custom_mapping=dispatched())
     leaves = _Leaves(counter)
-    # The counter takes composite operators apart and hands what is left to the mode around it.
+    # The counter decomposes composite operators and passes the rest to the mode around it.
     with taken_apart(model), leaves, counter:
         yield Dispatched(counter, leaves)
 
 
 class _Flat(nn.Module):
-    """The model with its output as a tuple of tensors: a trace takes no other."""
+    """The model with its output as a tuple of tensors, as a trace needs it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -221,7 +224,7 @@ class _Flat(nn.Module):
 
 
 def _trace(model: nn.Module, inputs: Tensor) -> Any:
-    """fvcore's analysis of one forward pass: by operator, `macs` and elements `written`."""
+    """Return fvcore's analysis of one forward pass, with `macs` and elements `written`."""
     with _without_tracing_warnings(), taken_apart(model), _functions_opened():
         from fvcore.nn.jit_analysis import JitModelAnalysis
 
@@ -230,29 +233,34 @@ def _trace(model: nn.Module, inputs: Tensor) -> Any:
             analysis.set_op_handle(name, _both(macs))
         for name in LEFT_OUT:
             analysis.set_op_handle(f"aten::{name}", None)
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
-            "none"
-        )
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analysis.tracer_warnings("none")
         analysis.total()
     return analysis
 
 
 def _both(macs: Handle) -> Callable[[list[Any], list[Any]], Counter[str]]:
-    """One product's multiply-adds and the elements that it writes."""
-    return lambda inputs, outputs: Counter(
-        macs=macs(inputs, outputs), written=math.prod(shape_of(outputs[0]))
-    )
+    """Return a handle for a product's multiply-adds and the elements that it writes."""
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        written = math.prod(shape_of(outputs[0]))
+        return Counter(macs=macs(inputs, outputs), written=written)
+
+    return handle
 
 
 class _Context(torch.autograd.function.FunctionCtx):
-    """What the forward of an autograd function is handed where nothing is kept for a backward pass."""
+    """The context passed to an autograd function's forward if no backward pass follows."""
 
     needs_input_grad = (False,) * 64
 
 
 @contextmanager
 def _functions_opened() -> Iterator[None]:
-    """Autograd functions run their forward where a trace sees it; it would note a single operator without insides."""
+    """Call the forward of autograd functions directly.
+
+    Otherwise a trace would record each as a single operator without its parts.
+    """
     closed = torch.autograd.Function.__dict__["apply"]
     older_style = torch.autograd.Function.setup_context
 
@@ -270,7 +278,7 @@ def _functions_opened() -> Iterator[None]:
 
 @contextmanager
 def _without_tracing_warnings() -> Iterator[None]:
-    """fvcore traces with `torch.jit`, which newer torch calls deprecated: that one warning, nothing else."""
+    """Silence the warning, and no other, that torch.jit is deprecated: fvcore traces with it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*deprecated.*")
         yield

@@ -1,4 +1,4 @@
-"""What to do about errors that models of all sorts raise when they are shown an image: one line that names a way out."""
+"""Turn common errors of models in a forward pass into one line that says what would work."""
 
 from __future__ import annotations
 
@@ -17,39 +17,41 @@ TOO_SMALL = (
 
 
 def advised(error: BaseException, arm: Arm) -> BaseException:
-    """The same error, or one that says what would work, where that is known."""
-    if (
-        not isinstance(error, (RuntimeError, TypeError))
-        or isinstance(error, (ModelFault, NotImplementedError))
-        or isinstance(arm, ProbeArm)
-    ):
+    """Return an error that says what would work; the same error if that is not known."""
+    if isinstance(error, (ModelFault, NotImplementedError)) or isinstance(arm, ProbeArm):
+        return error
+    if not isinstance(error, (RuntimeError, TypeError)):
         return error
     text = str(error)
-    if found := CHANNELS.search(text):
-        way = f"build it for 3, or put nn.Conv2d(3, {found[1]}, 1) in front of it"
-        return ModelFault(f"the model takes images with {found[1]} channels and is shown 3; {way}")
+    if channels := CHANNELS.search(text):
+        number = channels[1]
+        return ModelFault(
+            f"the model takes images with {number} channels, and images have 3; "
+            f"build it for 3, or put nn.Conv2d(3, {number}, 1) in front of it"
+        )
     if any(words in text for words in TOO_SMALL):
         size = arm.image_size
         return ModelFault(
-            f"images of {size} pixels are too small for the model ({one_line(error)}); try --image-size {2 * size}"
+            f"images of {size} pixels are too small for the model ({one_line(error)}); "
+            f"try --image-size {2 * size}"
         )
-    if (cast := _cast(arm)) and DTYPES.search(text):
-        instead = "+".join(
-            f"{cast}_autocast" if name == cast else name for name in _policy(arm).split("+")
-        )
+    cast = _cast(arm)
+    if cast is not None and DTYPES.search(text):
+        autocast = [f"{cast}_autocast" if name == cast else name for name in _switches(arm)]
         return ModelFault(
-            f"{cast} casts weights and images, and the model computes with another type beside them ({one_line(error)}); "
-            f"autocast casts as it goes: --policies {instead}"
+            f"{cast} casts weights and images, but the model also computes with another type "
+            f"({one_line(error)}); autocast casts each operator: --policies {'+'.join(autocast)}"
         )
     return error
 
 
-def _policy(arm: Arm) -> str:
-    return arm.policy or "" if isinstance(arm, (SpeedArm, AccuracyArm)) else ""
+def _switches(arm: Arm) -> list[str]:
+    policy = arm.policy if isinstance(arm, (SpeedArm, AccuracyArm)) else None
+    return (policy or "").split("+")
 
 
 def _cast(arm: Arm) -> str | None:
-    """The precision that an arm casts its model to; trainings keep float32 weights."""
+    """Return the precision that an arm casts its model to; None for training (float32 weights)."""
     if not isinstance(arm, SpeedArm) or arm.mode == "training":
         return None
-    return next((name for name in ("bf16", "fp16") if name in arm.policy.split("+")), None)
+    return next((name for name in ("bf16", "fp16") if name in _switches(arm)), None)

@@ -1,4 +1,7 @@
-"""One model layer by layer: shapes, parameters, MACs and their share of the whole. Nothing is allocated if it can be helped."""
+"""Describe a model layer by layer: output shapes, parameters and MACs.
+
+Built on the meta device if possible, so that nothing is allocated.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ from bench.plugins import Model
 
 @dataclass
 class Layer:
-    """A module and what is inside it. Parameters and MACs include its children's.
+    """A module and its children. Parameters and MACs include those of the children.
 
-    `shapes` are those of the tensors that it returned for one image, none where it was not called.
+    `shapes` are those of the tensors that it returned for one image, without the batch dimension;
+    empty if it was not called.
     """
 
     name: str
@@ -32,7 +36,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Described:
-    """The tree of a model; `missed` products that its MACs leave out, and why it was built on the CPU if it was."""
+    """The tree of a model.
+
+    `missed` are the products that its MACs leave out; `on_cpu` says why it was built on the CPU,
+    None if it was not.
+    """
 
     root: Layer
     missed: tuple[str, ...]
@@ -41,24 +49,25 @@ class Described:
 
 @dataclass
 class _Seen:
-    """What a forward pass showed of each module: shapes of its last output, and MACs of all its calls."""
+    """By module, the shapes of its last output and the MACs of all its calls in a forward pass."""
 
     shapes: dict[nn.Module, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     macs: Counter[nn.Module] = field(default_factory=Counter)
 
     def whole(self, module: nn.Module) -> int:
-        """MACs of a module: of its calls, or where it is never called itself, as a container, of its children's."""
-        return (
-            self.macs[module]
-            if module in self.shapes
-            else sum(self.whole(child) for child in module.children())
-        )
+        """Return the MACs of a module's calls; of its children if it is never called itself."""
+        if module in self.shapes:
+            return self.macs[module]
+        return sum(map(self.whole, module.children()))
 
 
 def describe(entry: Model, *, image_size: int, num_classes: int) -> Described:
-    """The tree of modules of a model for one image, counted by torch's own counter; UsageError where it cannot be had."""
+    """Return the module tree of a model for one image, with MACs by torch's own counter.
+
+    Raises UsageError if the model cannot be built, run or counted.
+    """
     try:
-        found, on_cpu = built(
+        (root, missed), on_cpu = built(
             entry,
             lambda model, images: _tree(entry.name, model, images),
             image_size=image_size,
@@ -66,7 +75,7 @@ def describe(entry: Model, *, image_size: int, num_classes: int) -> Described:
         )
     except Uncountable as error:
         raise UsageError(f"{entry.name}: MACs: {error}") from error
-    return Described(*found, on_cpu)
+    return Described(root, missed, on_cpu)
 
 
 def _tree(name: str, model: nn.Module, images: Tensor) -> tuple[Layer, tuple[str, ...]]:
@@ -87,7 +96,7 @@ def _tree(name: str, model: nn.Module, images: Tensor) -> tuple[Layer, tuple[str
 
 
 def _watched(model: nn.Module, images: Tensor) -> tuple[_Seen, tuple[str, ...]]:
-    """One forward pass, with a look at torch's counter before and after each module's calls."""
+    """Run one forward pass, reading torch's counter before and after each call of a module."""
     seen = _Seen()
     before: list[int] = []
     with counter_of(model) as counted:
@@ -96,7 +105,7 @@ def _watched(model: nn.Module, images: Tensor) -> tuple[_Seen, tuple[str, ...]]:
             before.append(counted.macs)
 
         def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-            seen.shapes[module] = tuple(tuple(one.shape[1:]) for one in tensors_in(output))
+            seen.shapes[module] = tuple(tuple(tensor.shape[1:]) for tensor in tensors_in(output))
             seen.macs[module] += counted.macs - before.pop()
 
         for module in model.modules():

@@ -1,7 +1,8 @@
 """The multiply-adds of products: one table for every count.
 
-`PRODUCTS` gives them from the shapes in fvcore's trace, and `dispatched` adds to torch's own counter what that lacks.
-What is a product, and what happens to one that has no formula here, says `bench/record/product_names.py`.
+`PRODUCTS` has the formulas for fvcore's trace, from traced shapes; `dispatched` has those that
+torch's own counter lacks. `bench/record/product_names.py` defines which operators are products, and
+what happens to one without a formula here.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import torch
 from bench.count import einsum
 
 Handle = Callable[[list[Any], list[Any]], int]
-"""Multiply-adds from the traced inputs and outputs of one operator."""
+"""Gives the multiply-adds of one operator from its traced inputs and outputs."""
 
 
 def shape_of(value: Any) -> list[int]:
-    """Sizes of a traced tensor; RuntimeError where the trace does not know them."""
+    """Return the shape of a traced tensor; RuntimeError if the trace does not know it."""
     sizes = value.type().sizes() if value.isCompleteTensor() else None
     if sizes is None:
         raise RuntimeError(f"the trace does not know the shape of {value.debugName()}")
@@ -29,20 +30,20 @@ def shape_of(value: Any) -> list[int]:
 
 
 def _shapes_of(value: Any) -> list[list[int]]:
-    """Sizes of the tensors in a traced list."""
-    return [shape_of(one) for one in value.node().inputs()]
+    """Return the shapes of the tensors in a traced list."""
+    return list(map(shape_of, value.node().inputs()))
 
 
 def _integers_of(value: Any) -> list[int] | None:
-    """A traced list of integers, None where there is none."""
+    """Return a traced list of integers; None if the operator was given none."""
     if value.node().kind() == "prim::ListConstruct":
-        return [one.toIValue() for one in value.node().inputs()]
-    found: list[int] | None = value.toIValue()
-    return found
+        return [item.toIValue() for item in value.node().inputs()]
+    integers: list[int] | None = value.toIValue()
+    return integers
 
 
 def _fvcore(name: str) -> Handle:
-    """A handle of fvcore's own, imported when it is needed."""
+    """Return a handle of fvcore's own, which is imported when it is called."""
 
     def handle(inputs: list[Any], outputs: list[Any]) -> int:
         from fvcore.nn import jit_handles
@@ -54,58 +55,58 @@ def _fvcore(name: str) -> Handle:
 
 
 def _rows_by_columns(inputs: list[Any], outputs: list[Any]) -> int:
-    """Every output element is a row of the left operand times a column of the right one."""
+    """Count matrix products: every output element is a row of the left times a column."""
     return math.prod(shape_of(outputs[0])) * shape_of(inputs[0])[-1]
 
 
 def _added_rows_by_columns(inputs: list[Any], outputs: list[Any]) -> int:
-    """The same with something to add in front: `addmv`, `baddbmm`."""
+    """Count products with a tensor to add as the first input: `addmv`, `baddbmm`."""
     return _rows_by_columns(inputs[1:], outputs)
 
 
 def _addbmm(inputs: list[Any], outputs: list[Any]) -> int:
-    """The products of a batch, added up."""
+    """Count a batch of products that are added up."""
     return math.prod(shape_of(inputs[1])) * shape_of(inputs[2])[-1]
 
 
 def _inner(inputs: list[Any], outputs: list[Any]) -> int:
-    """Over the last dimension of both; with a scalar it is no product."""
+    """Count products over the last dimension of both operands; a scalar operand makes none."""
     return _rows_by_columns(inputs, outputs) if shape_of(inputs[0]) and shape_of(inputs[1]) else 0
 
 
 def _tensordot(inputs: list[Any], outputs: list[Any]) -> int:
+    """Count the output elements times the sizes of the dimensions that are summed over."""
     left = shape_of(inputs[0])
-    return math.prod(shape_of(outputs[0])) * math.prod(
-        left[one] for one in _integers_of(inputs[2]) or []
-    )
+    summed = _integers_of(inputs[2]) or []
+    return math.prod(shape_of(outputs[0])) * math.prod(left[dimension] for dimension in summed)
 
 
 def _chain(inputs: list[Any], outputs: list[Any]) -> int:
-    """`multi_dot`: the cheapest order of products."""
+    """Count `multi_dot`, in the cheapest order of products. Its ends may be vectors."""
     shapes = _shapes_of(inputs[0])
-    first, last = shapes[0], shapes[-1]
-    sides = [
-        *([1] if len(first) == 1 else []),
-        *(shape[0] for shape in shapes),
-        *([1] if len(last) == 1 else last[1:]),
-    ]
+    sides = [shape[0] for shape in shapes]
+    sides += [1] if len(shapes[-1]) == 1 else shapes[-1][1:]
+    if len(shapes[0]) == 1:
+        sides.insert(0, 1)
     return cheapest_chain(sides)
 
 
 def cheapest_chain(sides: Sequence[int]) -> int:
-    """Multiply-adds of a chain of matrices, the n-th of `sides[n]` by `sides[n + 1]`, in the cheapest order."""
-    many = len(sides) - 1
-    cheapest = {(start, start): 0 for start in range(many)}
-    for length in range(1, many):
-        for start in range(many - length):
+    """Return the multiply-adds of a chain of matrix products in the cheapest order.
+
+    The n-th matrix has the shape (sides[n], sides[n + 1]).
+    """
+    number = len(sides) - 1
+    cheapest = {(start, start): 0 for start in range(number)}
+    for length in range(1, number):
+        for start in range(number - length):
             end = start + length
-            cheapest[start, end] = min(
-                cheapest[start, cut]
-                + cheapest[cut + 1, end]
-                + sides[start] * sides[cut + 1] * sides[end + 1]
-                for cut in range(start, end)
-            )
-    return cheapest[0, many - 1]
+            costs = []
+            for cut in range(start, end):
+                last = sides[start] * sides[cut + 1] * sides[end + 1]
+                costs.append(cheapest[start, cut] + cheapest[cut + 1, end] + last)
+            cheapest[start, end] = min(costs)
+    return cheapest[0, number - 1]
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
@@ -114,29 +115,31 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _filtered(inputs: list[Any], outputs: list[Any]) -> int:
-    """`_convolution_mode` and deformable convolution: output elements times the weights that each one meets."""
+    """Count output elements times weights per element: padded by mode, and deformable."""
     return math.prod(shape_of(outputs[0])) * math.prod(shape_of(inputs[1])[1:])
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
-    """Queries by keys, then weights by values; a mask leaves nothing out."""
+    """Count queries by keys, then weights by values; a mask leaves nothing out."""
     queries, keys, mixed = shape_of(inputs[0]), shape_of(inputs[1]), shape_of(outputs[0])
     return math.prod(mixed[:-1]) * keys[-2] * (queries[-1] + mixed[-1])
 
 
 def _recurrent(inputs: list[Any], outputs: list[Any]) -> int:
-    """Every weight matrix meets every step of every sequence once, whatever the direction or layer it is of."""
-    weights = [one for one in inputs if one.node().kind() == "prim::ListConstruct"][-1]
-    return math.prod(shape_of(inputs[0])[:-1]) * sum(
-        math.prod(shape) for shape in _shapes_of(weights) if len(shape) == 2
-    )
+    """Count every weight matrix, of any direction and layer, once per step of every sequence."""
+    lists = [value for value in inputs if value.node().kind() == "prim::ListConstruct"]
+    return math.prod(shape_of(inputs[0])[:-1]) * _elements_of_matrices(_shapes_of(lists[-1]))
+
+
+def _elements_of_matrices(shapes: Sequence[Sequence[int]]) -> int:
+    """Return the number of elements of the matrices among tensors of these shapes."""
+    return sum(math.prod(shape) for shape in shapes if len(shape) == 2)
 
 
 def _cell(inputs: list[Any], outputs: list[Any]) -> int:
-    """One step of a recurrent layer."""
-    return math.prod(shape_of(inputs[0])[:-1]) * sum(
-        math.prod(shape_of(weight)) for weight in inputs[2:4]
-    )
+    """Count one step of a recurrent layer."""
+    weights = math.prod(shape_of(inputs[2])) + math.prod(shape_of(inputs[3]))
+    return math.prod(shape_of(inputs[0])[:-1]) * weights
 
 
 PRODUCTS: dict[str, Handle] = {
@@ -161,11 +164,14 @@ PRODUCTS: dict[str, Handle] = {
     "aten::chain_matmul": _chain,
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _attention,
-    **{f"aten::{name}": _recurrent for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
-    **{
-        f"aten::{name}": _cell
-        for name in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
-    },
+    "aten::lstm": _recurrent,
+    "aten::gru": _recurrent,
+    "aten::rnn_tanh": _recurrent,
+    "aten::rnn_relu": _recurrent,
+    "aten::lstm_cell": _cell,
+    "aten::gru_cell": _cell,
+    "aten::rnn_tanh_cell": _cell,
+    "aten::rnn_relu_cell": _cell,
 }
 
 
@@ -196,9 +202,7 @@ def _flops_of_mkldnn_rnn(
 def _flops_of_cudnn_rnn(
     steps: Sequence[int], weights: Sequence[Sequence[int]], *rest: Any, **more: Any
 ) -> int:
-    return (
-        2 * math.prod(steps[:-1]) * sum(math.prod(weight) for weight in weights if len(weight) == 2)
-    )
+    return 2 * math.prod(steps[:-1]) * _elements_of_matrices(weights)
 
 
 def _flops_of_deformable(
@@ -208,9 +212,9 @@ def _flops_of_deformable(
 
 
 def dispatched() -> dict[Any, Callable[..., int]]:
-    """FLOPs of products that torch's own counter lacks, by operator, from shapes."""
+    """Return, by operator, FLOP formulas from shapes for products that torch's counter lacks."""
     aten = torch.ops.aten
-    found: dict[Any, Callable[..., int]] = {
+    formulas: dict[Any, Callable[..., int]] = {
         aten.mv: _flops_of_mv,
         aten.dot: _flops_of_mv,
         aten.vdot: _flops_of_mv,
@@ -220,5 +224,5 @@ def dispatched() -> dict[Any, Callable[..., int]]:
         aten._cudnn_rnn: _flops_of_cudnn_rnn,
     }
     if "torchvision" in sys.modules and hasattr(torch.ops.torchvision, "deform_conv2d"):
-        found[torch.ops.torchvision.deform_conv2d] = _flops_of_deformable
-    return found
+        formulas[torch.ops.torchvision.deform_conv2d] = _flops_of_deformable
+    return formulas

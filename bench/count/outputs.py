@@ -1,4 +1,4 @@
-"""The logits among what a model returns: a tensor, or a tuple, list, dict or dataclass with them in it."""
+"""Find the logits in a model's output: a tensor, or one in a tuple, list, dict or dataclass."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch import Tensor
 from bench.errors import ModelFault
 
 KEYS = ("logits", "out", "output", "outputs", "pred", "predictions")
-"""Names by which the logits are known, the likeliest first."""
+"""Common names of the logits, the likeliest first."""
 AUXILIARY_WEIGHT = 0.3
-"""Weight of the loss of every head beside the first one, as GoogLeNet was trained (arXiv 1409.4842, section 5)."""
+"""Weight of the loss of every auxiliary head, as for GoogLeNet (arXiv 1409.4842, section 5)."""
 
 
 def heads(output: Any, batch: int, classes: int | None = None) -> list[Tensor]:
-    """Every tensor of logits (batch, classes) in a model's output, the one that is evaluated first.
+    """Return every tensor of logits (batch, classes) in a model's output; the first is evaluated.
 
-    `classes` None: as many as the output has. Raises ModelFault where there is none; the message says what came.
+    With `classes` None, any number of classes fits. Raises ModelFault if there are no logits; the
+    message describes the output.
     """
     if isinstance(output, Tensor):
         return [output]
@@ -27,44 +28,49 @@ def heads(output: Any, batch: int, classes: int | None = None) -> list[Tensor]:
     fitting = [(name, tensor) for name, tensor in parts if _fits(tensor, batch, classes)]
     if not fitting:
         raise ModelFault(
-            f"the model returned {described(output)}, and no tensor in it has the shape ({batch}, {classes or 'classes'}) of logits; "
-            "return the logits, alone or first in a tuple"
+            f"the model returned {described(output)}, and no tensor in it has the shape of logits, "
+            f"({batch}, {classes or 'classes'}); return the logits, alone or first in a tuple"
         )
-    named = [tensor for key in KEYS for name, tensor in fitting if name == key]
-    first = named[0] if named else fitting[0][1]
-    width = first.shape[1]
-    return [
-        first,
-        *(tensor for _, tensor in fitting if tensor is not first and tensor.shape[1] == width),
-    ]
+    first = min(fitting, key=_likelihood)[1]
+    others = []
+    for _, tensor in fitting:
+        if tensor is not first and tensor.shape[1] == first.shape[1]:
+            others.append(tensor)
+    return [first, *others]
+
+
+def _likelihood(part: tuple[str, Tensor]) -> int:
+    """Return the place of a named tensor in `KEYS`; behind the last one if it is not there."""
+    return KEYS.index(part[0]) if part[0] in KEYS else len(KEYS)
 
 
 def logits_of(output: Any, batch: int, classes: int | None = None) -> Tensor:
-    """The logits that a model is evaluated by; see `heads`."""
+    """Return the logits (batch, classes) by which a model is evaluated; see `heads`."""
     return output if isinstance(output, Tensor) else heads(output, batch, classes)[0]
 
 
 def described(output: Any) -> str:
-    """What a model returned, in a few words."""
+    """Describe a model's output in a few words."""
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"
-    parts = [
-        f"{name} {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
-        for name, value in _items(output)
-    ]
+    parts = []
+    for name, value in _items(output):
+        form = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        parts.append(f"{name} {form}")
     return f"a {type(output).__name__}" + (f" with {', '.join(parts[:6])}" if parts else "")
 
 
 def tensors_in(output: Any) -> Iterator[Tensor]:
-    """The tensors of an output in their order: of tuples, lists, dicts and dataclasses, however deep."""
+    """Yield the tensors of an output in order, from tuples, lists, dicts and dataclasses."""
     if isinstance(output, Tensor):
         yield output
-    else:
-        yield from (tensor for _, tensor in _parts(output))
+        return
+    for _, tensor in _parts(output):
+        yield tensor
 
 
 def _parts(output: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of an output with their names, those of nested ones too."""
+    """Yield the tensors of an output with their names, nested ones too."""
     for name, value in _items(output):
         if isinstance(value, Tensor):
             yield name, value
@@ -73,12 +79,15 @@ def _parts(output: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _items(output: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of an output that has parts; nothing for any other."""
     if isinstance(output, Mapping):
-        yield from ((str(name), value) for name, value in output.items())
+        for name, value in output.items():
+            yield str(name), value
     elif is_dataclass(output) and not isinstance(output, type):
-        yield from ((field.name, getattr(output, field.name)) for field in fields(output))
+        for field in fields(output):
+            yield field.name, getattr(output, field.name)
     elif isinstance(output, (tuple, list)):
-        names = getattr(output, "_fields", None) or [str(number) for number in range(len(output))]
+        names = getattr(output, "_fields", None) or map(str, range(len(output)))
         yield from zip(names, output, strict=True)
 
 

@@ -1,12 +1,13 @@
-"""Settings of a process that a user's code may change, and that are the bench's: read, set back, and watched.
+"""Guard the settings of a process that are the bench's to make and that a user's code may change.
 
-A model file that calls `torch.set_num_threads(1)` would otherwise be measured on one thread beside a twin on all of them.
+Otherwise a model file that calls `torch.set_num_threads(1)` would be measured on one thread, next
+to a model on all of them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +22,14 @@ Values = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of this process. `write` sets a value that `read` gave; None: it can be set only once."""
+    """A setting of this process. `write` restores a value from `read`; None if nothing can."""
 
     read: Callable[[], Scalar]
     write: Callable[[Any], object] | None
 
 
 def _attribute(path: str) -> Setting | None:
-    """A flag such as `backends.cudnn.benchmark` below torch; None where this torch has none of that name."""
+    """Return a flag below torch, such as `backends.cudnn.benchmark`; None if this torch has none."""
     *steps, name = path.split(".")
     where: Any = torch
     for step in steps:
@@ -39,7 +40,7 @@ def _attribute(path: str) -> Setting | None:
 
 
 def _flushes_denormals() -> bool:
-    """Whether this thread rounds the smallest floats to zero: torch can set that, but not tell."""
+    """True if this thread rounds the smallest floats to zero; torch can set but not read that."""
     smallest = sys.float_info.min
     return smallest / 2 == 0.0
 
@@ -54,7 +55,7 @@ def _autocast(device: str) -> Setting:
     )
 
 
-# In this order they are set back: torch's older words for TF32 before the newer ones, which they change too.
+# In the order of restoring: torch's older names for TF32 first, since they change the newer ones.
 _ALL: dict[str, Setting | None] = {
     "threads": Setting(torch.get_num_threads, torch.set_num_threads),
     "default_dtype": Setting(
@@ -111,48 +112,54 @@ SETTINGS: dict[str, Setting] = {
 
 
 def now() -> Values:
-    """The settings of this process and thread as they are."""
+    """Return the current settings of this process and thread."""
     return {name: _read(setting) for name, setting in SETTINGS.items()}
 
 
 def _read(setting: Setting) -> Scalar:
     try:
         return setting.read()
-    except (
-        RuntimeError
-    ):  # torch refuses to tell once its older and newer words for TF32 were both used
+    except RuntimeError:
+        # torch refuses to read TF32 settings after both the older and the newer names were used.
         return "mixed"
 
 
 def differing(before: Values) -> dict[str, str]:
-    """The settings that are no longer as they were, each as "2, now 1"."""
-    return {
-        name: f"{before[name]}, now {value}"
-        for name, value in now().items()
-        if value != before[name]
-    }
+    """Return the settings that have changed since `before`, each as "2, now 1"."""
+    differences = {}
+    for name, value in now().items():
+        if value != before[name]:
+            differences[name] = f"{before[name]}, now {value}"
+    return differences
 
 
 def set_back(before: Values) -> dict[str, str]:
-    """Set every setting to what it was; returns what had changed. Raises ModelFault where one can't be set back."""
+    """Restore all settings to `before` and return those that had changed.
+
+    Raises ModelFault if one cannot be restored.
+    """
     changed = differing(before)
-    for name in changed:
-        if (write := SETTINGS[name].write) is not None:
-            write(before[name])
-    # Some words for TF32 change others: once more, from the first to the last.
-    for name in differing(before):
-        if (write := SETTINGS[name].write) is not None:
-            write(before[name])
+    _restore(changed, before)
+    # Some names for TF32 change others, so restore again what differs now.
+    _restore(differing(before), before)
     if left := differing(before):
         raise ModelFault(
-            f"{_words(left)}: the model's code sets what is the bench's and can't be set back; take it out of the code"
+            f"{_words(left)}: the model's code changed a setting of the bench that cannot be "
+            "restored; remove that from the code"
         )
     return changed
 
 
+def _restore(names: Iterable[str], before: Values) -> None:
+    for name in names:
+        write = SETTINGS[name].write
+        if write is not None:
+            write(before[name])
+
+
 @contextmanager
 def kept(changed: dict[str, str]) -> Iterator[None]:
-    """Somebody else's code runs inside; afterwards all settings are as before. What it changed is added to `changed`."""
+    """Run a user's code inside and restore all settings after it; `changed` collects its changes."""
     before = now()
     try:
         yield
@@ -161,10 +168,11 @@ def kept(changed: dict[str, str]) -> Iterator[None]:
 
 
 def check(before: Values, when: str) -> None:
-    """Raise ModelFault where a setting is no longer as it was."""
+    """Raise ModelFault if a setting has changed since `before`."""
     if changed := differing(before):
         raise ModelFault(
-            f"{_words(changed)}: the model changed this {when}, and it is the bench's to set; take it out of the code"
+            f"{_words(changed)}: the model changed this {when}, but the bench sets it; "
+            "remove that from the code"
         )
 
 

@@ -1,4 +1,4 @@
-"""The token grid of a model whose blocks all work on one: ViT, Mixer, ConvMixer and the like, whoever wrote them."""
+"""Find the token grid of a model whose blocks all work on one, such as ViT, Mixer or ConvMixer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import nn
 from bench.count.outputs import tensors_in
 
 OTHER_TOKENS = 8
-"""Tokens beside the grid at most: of the class, of a teacher, registers."""
+"""Most tokens in addition to the grid: class token, distillation token, registers."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Tokens on a square grid, and the width and number of the blocks that work on it."""
+    """The number of tokens on a square grid, and the width and number of the blocks on it."""
 
     tokens: int
     width: int
@@ -26,7 +26,11 @@ class Grid:
 
 @dataclass
 class Blocks:
-    """Watches the blocks of a model during a forward pass of one image: the children of `blocks`, as timm calls them."""
+    """Watches the blocks of a model during a forward pass of one image.
+
+    Blocks are the children of `model.blocks`, timm's name for them. Entering the context returns a
+    function that gives the grid after the pass.
+    """
 
     model: nn.Module
     shapes: list[tuple[int, ...]] = field(default_factory=list)
@@ -43,19 +47,20 @@ class Blocks:
             hook.remove()
 
     def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        found = list(tensors_in(output))
-        self.shapes.append(tuple(found[0].shape) if len(found) == 1 else ())
+        tensors = list(tensors_in(output))
+        self.shapes.append(tuple(tensors[0].shape) if len(tensors) == 1 else ())
 
     def _grid(self, depth: int) -> Grid | None:
-        """None where the blocks differ in their shapes, were not all called, or do not work on a square of tokens."""
-        if (
-            len(self.shapes) != depth
-            or len(set(self.shapes)) != 1
-            or not self.shapes[0]
-            or self.shapes[0][0] != 1
-        ):
+        """Return the grid.
+
+        None if the blocks differ in shape, were not all called, or do not work on a square of
+        tokens.
+        """
+        if len(self.shapes) != depth or len(set(self.shapes)) != 1:
             return None
         shape = self.shapes[0]
+        if not shape or shape[0] != 1:
+            return None
         if len(shape) == 4 and shape[2] == shape[3]:
             return Grid(shape[2] ** 2, shape[1], depth)
         if len(shape) == 4 and shape[1] == shape[2]:  # channels last

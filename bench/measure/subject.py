@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.count import process_guard
-from bench.count.macs import Counts, count
+from bench.count.macs import MacCounts, count
 from bench.count.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.count.timed_weights import as_trained
 from bench.errors import ModelFault, UsageError
@@ -385,11 +385,11 @@ def open_subject(
     )
 
 
-def counts_of(subject: Subject) -> Counts:
+def counts_of(subject: Subject) -> MacCounts:
     """The counts of a count arm's model for one image, made once for all metrics."""
     assert isinstance(subject.arm, CountArm)
     if subject.counts is None:
         size = subject.arm.image_size
         subject.counts = count(subject.build().eval(), torch.randn(1, 3, size, size))
-    counts: Counts = subject.counts
+    counts: MacCounts = subject.counts
     return counts
