@@ -1,4 +1,4 @@
-"""Build a model as the bench needs it: in float32, uncompiled, on one device, without lazy layers."""
+"""Build a model as the bench needs it: float32, uncompiled, on one device, without lazy layers."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Setting:
 
 
 def _attribute(path: str) -> Setting | None:
-    """Return a flag below torch, such as `backends.cudnn.benchmark`; None if this torch has none."""
+    """Return a flag below torch, such as `backends.cudnn.benchmark`; None if there is none."""
     *steps, name = path.split(".")
     where: Any = torch
     for step in steps:
@@ -159,7 +159,7 @@ def _restore(names: Iterable[str], before: Values) -> None:
 
 @contextmanager
 def kept(changed: dict[str, str]) -> Iterator[None]:
-    """Run a user's code inside and restore all settings after it; `changed` collects its changes."""
+    """Run a user's code inside, then restore all settings; `changed` collects what it changed."""
     before = now()
     try:
         yield

@@ -42,7 +42,7 @@ GROWN, NEARLY_ZERO = 0.3, 0.5
 Its standard deviation is a third of GROWN, and it is never below a sixth of it.
 """
 IMAGES = 2
-"""The same number as for a model's identity, so that a model that refuses two was refused before."""
+"""The number used for identities of models, so that a model that refuses two was refused before."""
 TABLE = 0.02
 """Standard deviation of tables (positions, attention biases) that start at zero: the usual one."""
 ENOUGH = 32

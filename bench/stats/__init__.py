@@ -1,1 +1,1 @@
-"""Pure functions of numbers, and numbers as text."""
+"""Pure functions of numbers: estimates, intervals and tests, and numbers as text."""

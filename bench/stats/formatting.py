@@ -1,6 +1,6 @@
-"""How a stored unit is shown and typed: scale, name and significant figures.
+"""How stored units are shown and typed: scale, name and significant figures.
 
-Records keep base units; only tables scale.
+Records store base units; only tables scale them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ COUNTING = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 class StoredUnit:
     """A unit of stored values.
 
-    factor, shown: a stored value times `factor` is in the unit called `shown`.
-    typed: what a value on the command line may end with, each with its factor to the stored unit.
-    example: a value as it may be typed.
+    A stored value times `factor` is in the unit `shown`. `typed` are the suffixes of values on the
+    command line, each with its factor to the stored unit; `example` is such a value.
     """
 
     factor: float = 1.0
@@ -44,32 +43,34 @@ UNITS = {
 }
 
 UNEQUAL = 0.05
-"""By so much of an interval its halves may differ before both ends are shown."""
+"""Share of an interval by which its halves may differ before both ends are shown."""
 
 
 def unit_of(unit: str) -> StoredUnit:
-    """Return the row of a stored unit; an unknown one is shown as stored, typed with k, M, G, T."""
+    """Return a stored unit; an unknown one is shown as stored, and typed with k, M, G or T."""
     return UNITS.get(unit) or StoredUnit(shown=unit)
 
 
 def scale(unit: str) -> tuple[float, str]:
-    """Factor and shown name of a unit; an unknown one is shown as stored."""
-    found = unit_of(unit)
-    return found.factor, found.shown
+    """Return the factor and the shown name of a unit; an unknown unit is shown as stored."""
+    row = unit_of(unit)
+    return row.factor, row.shown
 
 
 def number(value: float, *, places: int | None = None) -> str:
-    """Three significant figures, or a fixed number of decimal places; no exponent below a billion."""
+    """Return three significant figures or `places` decimals, without exponent below a billion."""
     if places is not None:
         return f"{value:,.{places}f}"
     if value == 0 or abs(value) >= 1e9:
         return f"{value:.3g}"
-    magnitude = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return f"{value:,.{max(0, 3 - magnitude)}f}" if abs(value) >= 0.1 else f"{value:.3g}"
+    if abs(value) < 0.1:
+        return f"{value:.3g}"
+    digits = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{value:,.{max(0, 3 - digits)}f}"
 
 
 def estimate(value: Estimate | None, unit: str, *, places: int | None = None) -> str:
-    """`62.4 ±0.9` in the shown unit, `382 [344, 573]` where the ends are not equally far; empty where there is nothing."""
+    """Return `62.4 ±0.9` in the shown unit, `382 [344, 573]` if the halves differ; "" for None."""
     if value is None:
         return ""
     factor, _ = scale(unit)
@@ -78,22 +79,26 @@ def estimate(value: Estimate | None, unit: str, *, places: int | None = None) ->
         return text
     below, above = (value.value - value.low) * factor, (value.high - value.value) * factor
     if abs(above - below) > max(UNEQUAL * (above + below), 1e-9 * abs(value.value * factor)):
-        return f"{text} [{number(value.low * factor, places=places)}, {number(value.high * factor, places=places)}]"
+        low = number(value.low * factor, places=places)
+        high = number(value.high * factor, places=places)
+        return f"{text} [{low}, {high}]"
     return f"{text} ±{_two_figures(value.half_width * factor)}"
 
 
 def _two_figures(value: float) -> str:
-    """An uncertainty: two significant figures, all digits of it from 100 on."""
+    """Return an uncertainty with two significant figures, or as a whole number from 100 on."""
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def p_value(value: float | None) -> str:
-    """`0.012`, `< 0.001`; empty where there is none."""
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """Return `0.012` or `< 0.001`; "" for None."""
+    if value is None:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) -> str:
-    """`0.37 [0.36, 0.38]`."""
+    """Return `0.37 [0.36, 0.38]`, the value alone without an interval; "" for None."""
     if value is None:
         return ""
     text = f"{value.value * factor:.{places}f}"
@@ -103,17 +108,15 @@ def interval(value: Estimate | None, *, factor: float = 1.0, places: int = 2) ->
 
 
 def span(low: float, high: float, *, places: int = 1) -> str:
-    """`76.2 to 80.8`; one number where both ends look the same."""
+    """Return `76.2 to 80.8`, or one number if both ends look the same."""
     ends = f"{low:.{places}f}", f"{high:.{places}f}"
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    """Return `40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

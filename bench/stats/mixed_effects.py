@@ -1,18 +1,23 @@
-"""The mean over rounds where both rounds and processes differ, and how sure it is: pure functions of numbers.
+"""The mean over rounds if both rounds and processes vary, with its standard error.
 
-Every round's value is the truth, plus what is peculiar to the processes that gave it, plus noise. Ten rounds of a process
-that happens to be quick say the same thing ten times, so the sureness follows the number of processes.
+The value of a round is the truth, plus an offset of the processes that measured it, plus noise. Ten
+rounds of a process that happens to be fast say the same thing ten times, so the standard error
+depends on the number of processes.
 
-Two mean squares carry it: `between` processes, which holds their spread and the noise of rounds, and `within` them, which
-holds the noise alone. The mean of all n rounds varies by r times what is between and 1/n - r times what is within, where r
-is that of the layout (which processes met which). Where every round's processes are renewed at once that is
-`between / n` alone and Student's interval of the processes' means, exactly. Where they are renewed by turns, more is
-known of their spread: about 2k - 2 degrees of freedom from k processes a side, not k - 1. What is taken off for the noise
-is never more than would be right if processes did not differ at all (the variance is at least `between / n`). Degrees of
-freedom are Satterthwaite's (1946) for processes whose spread is large, whatever it seems to be: with those of the spread
-that was found the interval is narrower and held the truth in 91 to 93 of 100 draws of two processes a side.
+Two mean squares give the variance: `between` processes, which contains their spread and the noise
+of rounds, and `within` them, which contains the noise alone. The variance of the mean of all n
+rounds is r times `between` plus 1/n - r times `within`, where r depends on the layout (which
+processes met which). If the processes of all sides are renewed at the same rounds, that is
+`between / n` alone, which is exactly Student's interval of the processes' means. If they are
+renewed in turns, more is known about their spread: about 2k - 2 degrees of freedom from k processes
+per side, not k - 1. The deduction for the noise is never larger than would be right if processes
+did not differ at all (the variance is at least `between / n`). Degrees of freedom are
+Satterthwaite's (1946) for processes with a large spread, whatever the spread seems to be: with
+those of the observed spread, the interval is narrower and contained the truth in 91 to 93 of 100
+draws of two processes per side.
 
-Why this one: docs/METHOD.md, with figures; draws that show it: tests/by_hand/intervals.py and tests/test_mixed.py.
+docs/METHOD.md explains the choice, with figures; tests/by_hand/intervals.py and tests/test_mixed.py
+check it on draws.
 """
 
 from __future__ import annotations
@@ -26,73 +31,74 @@ from typing import Any
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL, Effect
 
 Side = tuple[float, tuple[Hashable, ...]]
-"""What a value is made of: how much of it one arm is (1 and -1 in the logarithm of a ratio), and its process in every round."""
+"""One configuration's part in a value: its weight (1 and -1 in the logarithm of a ratio), and its
+process in every round."""
 FEWEST = 2
-"""Processes that each side needs: of one nobody knows how the next would be."""
+"""Fewest processes per side: a single one does not show how others would differ."""
 OUTLYING = 3.0
-"""A round further than so many robust standard deviations from what its processes give is drawn in to there."""
+"""Robust standard deviations from the fit beyond which a round is pulled in to this distance."""
 EXACT = 1e-24
-"""Variances of logarithms below this are the last digits of floats."""
+"""Variances of logarithms below this are rounding errors of floats."""
 OF_MEDIANS = math.pi / 2
-"""How much more the median of normal values varies than their mean."""
+"""Variance of the median of normal values over that of their mean."""
 
 
 def fewest(sides: Sequence[Side]) -> int:
-    """The number of processes on the side that had the fewest; 0 where it is not known for some round."""
-    return min(
-        (len(set(processes)) if None not in processes else 0 for _, processes in sides), default=0
-    )
+    """Return the number of processes on the side with the fewest; 0 if one is unknown."""
+    numbers = [0 if None in processes else len(set(processes)) for _, processes in sides]
+    return min(numbers, default=0)
 
 
-@lru_cache(
-    maxsize=65536
-)  # a report asks for the same ratio in its tables, its figures and its studies
+# A report asks for the same ratio in its tables, its figures and its studies.
+@lru_cache(maxsize=65536)
 def mean_over(
     values: tuple[float, ...], sides: tuple[Side, ...], noise: float = 1.0
 ) -> Effect | None:
-    """The mean of one value per round; None below six rounds or with fewer than two processes on a side.
+    """Return the mean of one value per round.
 
-    `noise`: how much more than for a mean the rounds' own noise counts (`OF_MEDIANS`).
+    `noise` is the factor by which the rounds' noise counts more than for a mean (`OF_MEDIANS`).
+    None from fewer than six rounds, or with fewer than two processes on a side.
     """
     if len(values) < ROUNDS_FOR_INTERVAL or fewest(sides) < FEWEST:
         return None
     layout = _layout(sides)
-    mean, between, within = layout.split(_drawn_in(values, layout))
+    mean, between, within = layout.split(_pulled_in(values, layout))
     n, r = len(values), layout.share
-    least = min(noise / n, r) * between
-    variance = (
-        max(r * between + (noise / n - r) * within, least)
-        if within is not None
-        else max(r, noise / n) * between
-    )
+    if within is None:
+        variance = max(r, noise / n) * between
+    else:
+        variance = max(r * between + (noise / n - r) * within, min(noise / n, r) * between)
     if variance < EXACT:
         return Effect(round(mean, 12), 0.0, layout.freedom, n, fewest(sides))
     return Effect(mean, math.sqrt(variance), layout.freedom, n, fewest(sides))
 
 
 def centre(values: tuple[float, ...], sides: tuple[Side, ...]) -> float:
-    """The same mean, however few rounds and processes there are."""
+    """Return the same mean without a standard error, from any number of rounds and processes."""
     import numpy as np
 
-    if None in [one for _, processes in sides for one in processes]:
-        sides = ()
-    return float(np.mean(_drawn_in(values, _layout(sides or ((1.0, (0,) * len(values)),)))))
+    if not sides or any(None in processes for _, processes in sides):
+        sides = ((1.0, (0,) * len(values)),)
+    return float(np.mean(_pulled_in(values, _layout(sides))))
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which processes gave which rounds, as far as the sureness of a mean depends on it."""
+    """Which processes measured which rounds, reduced to what the variance of a mean needs."""
 
     axes: Any
-    """Rounds by directions in which processes can differ."""
+    """An orthonormal basis of the differences between processes: (rounds, directions)."""
     share: float
-    """`r`: how much of what is between processes the mean of all rounds varies by."""
+    """`r`: the variance of the mean of all rounds per variance between processes."""
     freedom: float
     left: int
     """Degrees of freedom that are left for the noise."""
 
     def split(self, data: Any) -> tuple[float, float, float | None]:
-        """The mean, and the mean squares between and within processes (None: nothing is left for it)."""
+        """Return the mean, and the mean squares between and within processes.
+
+        The last is None if no degrees of freedom are left for it.
+        """
         mean = float(data.mean())
         along = (data - mean) @ self.axes
         total, between = float(((data - mean) ** 2).sum()), float((along**2).sum())
@@ -100,12 +106,12 @@ class _Layout:
         return mean, between / max(1, self.axes.shape[1]), within
 
     def residuals(self, data: Any) -> Any:
-        """What neither the mean nor the processes explain."""
+        """Return what neither the mean nor the processes explain (least squares)."""
         off = data - data.mean()
         return off - self.axes @ (off @ self.axes)
 
     def least_absolute(self, data: Any) -> Any:
-        """The same of the fit whose absolute residuals are least (least squares, weighted anew again and again)."""
+        """Return the residuals of the least-absolute fit, by reweighted least squares."""
         import numpy as np
 
         design = np.column_stack([np.ones(len(data)), self.axes])
@@ -124,7 +130,8 @@ def _layout(sides: tuple[Side, ...]) -> _Layout:
     columns = []
     for weight, processes in sides:
         names = {name: place for place, name in enumerate(dict.fromkeys(processes))}
-        columns.append(weight * np.eye(len(names))[[names[one] for one in processes]])
+        places = [names[process] for process in processes]
+        columns.append(weight * np.eye(len(names))[places])
     design = np.hstack(columns)
     n, apart = len(design), design - design.mean(axis=0)
     sizes, directions = np.linalg.eigh(apart.T @ apart)
@@ -141,10 +148,11 @@ def _layout(sides: tuple[Side, ...]) -> _Layout:
     )
 
 
-def _drawn_in(values: tuple[float, ...], layout: _Layout) -> Any:
-    """Values with the outlying ones drawn in to the bound: one bad round does not decide a mean (Huber 1964).
+def _pulled_in(values: tuple[float, ...], layout: _Layout) -> Any:
+    """Return the values with outlying ones pulled in to the bound (Huber 1964).
 
-    What is outlying is seen from a fit of least absolute residuals, which a bad round does not pull along.
+    That way a single bad round does not decide a mean. Distances are from a fit of least absolute
+    residuals, which a bad round does not pull along.
     """
     import numpy as np
 
@@ -163,7 +171,7 @@ def _outliers(left: Any, freedom: int) -> Any:
 
 
 def _spread(left: Any, freedom: int) -> float:
-    """A robust standard deviation of residuals: of the largest ones, so many as are free."""
+    """Return a robust standard deviation, from the `freedom` largest residuals."""
     import numpy as np
 
     return 1.4826 * float(np.median(np.sort(np.abs(left))[-freedom:]))

@@ -1,7 +1,8 @@
-"""Two speeds of the same rounds held against each other: their ratio, its interval, and whether it can be told from 1.
+"""Compare speeds measured in the same rounds: their ratio, its interval, and its p-value against 1.
 
-Ratios are paired by round, so that drift of the machine drops out; how sure they are follows the processes that gave
-them (bench/stats/mixed_effects.py). Interval and p-value are one test: 1 lies outside of the interval exactly where p is below 0.05.
+Ratios are paired by round, so that drift of the machine cancels; their standard errors account for
+the processes that measured them (bench/stats/mixed_effects.py). Interval and p-value are the same
+test: the interval excludes 1 if and only if p is below 0.05.
 """
 
 from __future__ import annotations
@@ -16,79 +17,99 @@ from bench.stats.mixed_effects import OF_MEDIANS, Side, centre, mean_over
 
 K = TypeVar("K", bound=Hashable)
 Rounds = Mapping[K, float]
-"""One value per round; those of records know which process gave them (`bench.record.values.InProcess`)."""
+"""One value per round; those of records know their process (`bench.record.values.InProcess`)."""
 
 
 def paired_ratio(values: Rounds[K], reference: Rounds[K]) -> Estimate | None:
-    """The ratio of `values` to `reference`, paired by their common keys (run and round); None without a pair.
+    """Return the ratio of `values` to `reference`, paired by common keys (run and round).
 
-    Without an interval below six rounds, and from fewer than two processes on a side.
+    None without a common round. The ratio has no interval from fewer than six rounds, or with fewer
+    than two processes on a side.
     """
     logs, sides = _logs([(1.0, values), (-1.0, reference)])
     if not logs:
         return None
-    found = mean_over(logs, sides)
-    return found.as_ratio if found else Estimate(math.exp(centre(logs, sides)), n=len(logs))
+    effect = mean_over(logs, sides)
+    return effect.as_ratio if effect else Estimate(math.exp(centre(logs, sides)), n=len(logs))
 
 
 def effect_of(parts: Sequence[tuple[float, Rounds[K]]]) -> Effect | None:
-    """A weighted sum of the logarithms of speeds in the rounds that all of them took part in; None as for a ratio.
+    """Return a weighted sum of logarithms of speeds over the rounds that all parts have in common.
 
-    1 and -1: the logarithm of a ratio. The weights of a slope, of an interaction: any contrast of any number of arms.
+    `parts` are pairs of weight and values: 1 and -1 give the logarithm of a ratio, other weights
+    any contrast, such as a slope or an interaction. None from fewer than six rounds, or with fewer than
+    two processes on a side.
     """
     logs, sides = _logs(parts)
-    found = mean_over(logs, sides) if logs else None
-    return found and replace(
-        found, runs=len({key[0] for key in _common(parts) if isinstance(key, tuple)}) or 1
-    )
+    effect = mean_over(logs, sides) if logs else None
+    if effect is None:
+        return None
+    runs = {key[0] for key in _common(parts) if isinstance(key, tuple)}
+    return replace(effect, runs=len(runs) or 1)
 
 
 def sum_of(parts: Sequence[tuple[float, Rounds[K]]]) -> float | None:
-    """The same without its sureness, however few rounds and processes there are; None without a common round."""
+    """Return the same sum without a standard error; None without a common round."""
     logs, sides = _logs(parts)
     return centre(logs, sides) if logs else None
 
 
 def apart(values: Rounds[K], reference: Rounds[K]) -> Effect | None:
-    """The logarithm of a ratio of speeds that were not measured in the same rounds: each side as sure as it is by itself."""
-    sides = [effect_of([(1.0, one)]) for one in (values, reference)]
-    if sides[0] is None or sides[1] is None:
+    """Return the logarithm of a ratio of speeds that were not measured in the same rounds.
+
+    The two sides count as independent. None if one has no standard error.
+    """
+    left, right = effect_of([(1.0, values)]), effect_of([(1.0, reference)])
+    if left is None or right is None:
         return None
-    return less(sides[0], sides[1])
+    return less(left, right)
 
 
 def p_value(values: Rounds[K], reference: Rounds[K]) -> float | None:
-    """Two-sided p-value of "the ratio is 1"; None where the ratio has no interval."""
-    found = effect_of([(1.0, values), (-1.0, reference)])
-    return found.p(0.0) if found else None
+    """Return the two-sided p-value of the ratio being 1; None if the ratio has no interval."""
+    effect = effect_of([(1.0, values), (-1.0, reference)])
+    return effect.p(0.0) if effect else None
 
 
 def level(values: Rounds[K]) -> Estimate:
-    """The median of one value per round, with an interval that follows its processes; without one as for a ratio."""
+    """Return the median of one value per round.
+
+    Its interval accounts for the processes; there is none where a ratio would have none, and if a
+    value is not above 0.
+    """
     import numpy as np
 
-    found, n = float(np.median(list(values.values()))), len(values)
+    median, n = float(np.median(list(values.values()))), len(values)
     if min(values.values()) <= 0:
-        return Estimate(found, n=n)
+        return Estimate(median, n=n)
     logs, sides = _logs([(1.0, values)])
     effect = mean_over(logs, sides, OF_MEDIANS)
     if effect is None:
-        return Estimate(found, n=n)
-    return replace(
-        Effect(math.log(found), effect.error, effect.freedom, n, effect.processes).as_ratio,
-        value=found,
-    )
+        return Estimate(median, n=n)
+    around_median = replace(effect, value=math.log(median), n=n)
+    return replace(around_median.as_ratio, value=median)
 
 
 def _common(parts: Sequence[tuple[float, Rounds[K]]]) -> list[Any]:
-    """The rounds that all of them took part in."""
-    return [key for key in parts[0][1] if all(key in one for _, one in parts)] if parts else []
+    """Return the rounds that all parts have in common, in order."""
+    if not parts:
+        return []
+    first, *others = (values for _, values in parts)
+    return [key for key in first if all(key in values for values in others)]
 
 
 def _logs(parts: Sequence[tuple[float, Rounds[K]]]) -> tuple[tuple[float, ...], tuple[Side, ...]]:
-    """The weighted sum of logarithms in every common round, and the process of each part in it (None: not known)."""
+    """Return the weighted sum of logarithms in every common round, and each part's processes.
+
+    A process is None if it is unknown.
+    """
     keys = _common(parts)
-    logs = tuple(sum(weight * math.log(one[key]) for weight, one in parts) for key in keys)
-    return logs, tuple(
-        (weight, tuple(getattr(one[key], "process", None) for key in keys)) for weight, one in parts
-    )
+    logs = [0.0] * len(keys)
+    sides = []
+    for weight, values in parts:
+        common = [values[key] for key in keys]
+        processes = tuple(getattr(value, "process", None) for value in common)
+        sides.append((weight, processes))
+        for place, value in enumerate(common):
+            logs[place] += weight * math.log(value)
+    return tuple(logs), tuple(sides)

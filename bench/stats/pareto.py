@@ -1,10 +1,11 @@
-"""Pareto fronts and how sure they are: the probability of every point to be on the front.
+"""Pareto fronts, and the probability of every point to be on the front.
 
-2,000 draws. Costs are drawn as ratios to one of them, paired by round and as sure as the processes of both make them
-(bench/stats/mixed_effects.py), so that drift of the machine moves all together; counts are exact. Where one was timed in a single process
-there are no probabilities. Accuracies are drawn from Student's distribution over seeds, or from
-the binomial one of a single set of weights. A point is on the front of a draw where none is at least as cheap and more
-accurate, or cheaper and as accurate.
+Probabilities are from 2,000 draws. Costs are drawn as ratios to one of them, paired by round and
+with the standard errors of bench/stats/mixed_effects.py, so that drift of the machine moves all of
+them together; counts are exact. If a cost was timed in a single process, there are no
+probabilities. Accuracies are drawn from Student's distribution over seeds, or from the binomial
+interval of a single set of weights. A point is on the front of a draw if no other is at least as
+cheap and more accurate, or cheaper and at least as accurate.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.stats.intervals import Estimate
+from bench.stats.intervals import Estimate, Z
 from bench.stats.paired import effect_of
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     Draws = NDArray[np.float64]
 
 DRAWS = 2000
+"""Number of draws for probabilities."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A point: its cost with the rounds behind it (none: an exact count, or what its interval says), its score over seeds.
+    """A point: a cost and a score, each with its interval.
 
-    `score` is in any unit; `seeds` are the single trainings' where there are several.
+    `rounds` are the timed values behind the cost by run and round, empty for a count. `seeds` are
+    the scores of the training runs, if there are several. Costs and scores may be in any unit.
     """
 
     cost: Estimate
@@ -40,77 +43,86 @@ class Candidate:
 
 
 def front(points: Sequence[tuple[float, float]], *, higher: bool) -> list[int]:
-    """Places of the points that no other one beats, from the cheapest on. `higher`: the first number is better when larger."""
-    ordered = sorted(
-        range(len(points)),
-        key=lambda at: (-points[at][0] if higher else points[at][0], -points[at][1]),
-    )
-    found: list[int] = []
-    for at in ordered:
-        if not found or points[at][1] > points[found[-1]][1]:
-            found.append(at)
-    return found
+    """Return the places of the points (cost, score) that no other beats, from the cheapest on.
+
+    With `higher`, a larger cost is better, as for a throughput.
+    """
+
+    def rank(place: int) -> tuple[float, float]:
+        cost, score = points[place]
+        return (-cost if higher else cost, -score)
+
+    places: list[int] = []
+    for place in sorted(range(len(points)), key=rank):
+        if not places or points[place][1] > points[places[-1]][1]:
+            places.append(place)
+    return places
 
 
 def probabilities(candidates: Sequence[Candidate], *, higher: bool) -> list[float] | None:
-    """Of every candidate to be on the front; None where nobody knows how sure a cost is."""
+    """Return the probability of every candidate to be on the front.
+
+    None if a timed cost has no standard error. With `higher`, a larger cost is better.
+    """
     import numpy as np
 
     random = np.random.default_rng(0)
     costs = _costs(candidates, random)
     if costs is None:
         return None
-    scores = np.stack([_scores(one, random) for one in candidates], axis=1)
+    scores = np.stack([_scores(candidate, random) for candidate in candidates], axis=1)
     order = np.lexsort((-scores, -costs if higher else costs), axis=1)
     ordered = np.take_along_axis(scores, order, axis=1)
-    before = np.maximum.accumulate(ordered, axis=1)
-    beats = np.concatenate(
-        [np.ones((DRAWS, 1), dtype=bool), ordered[:, 1:] > before[:, :-1]], axis=1
-    )
-    on = np.zeros_like(beats)
-    np.put_along_axis(on, order, beats, axis=1)
-    return [float(share) for share in on.mean(axis=0)]
+    best_so_far = np.maximum.accumulate(ordered, axis=1)
+    beats = np.ones((DRAWS, len(candidates)), dtype=bool)
+    beats[:, 1:] = ordered[:, 1:] > best_so_far[:, :-1]
+    on_front = np.zeros_like(beats)
+    np.put_along_axis(on_front, order, beats, axis=1)
+    return list(map(float, on_front.mean(axis=0)))
 
 
 def _costs(candidates: Sequence[Candidate], random: np.random.Generator) -> Draws | None:
-    """Draws by candidates, as ratios to the one with the most rounds; None where one that was timed has no interval."""
+    """Return draws of the costs (draws, candidates), as ratios to the one with the most rounds.
+
+    None if a timed cost has no interval.
+    """
     import numpy as np
 
-    base = max(candidates, key=lambda one: len(one.rounds))
-    found = np.empty((DRAWS, len(candidates)))
-    for place, one in enumerate(candidates):
-        if len(one.rounds) < 2:  # counted, or measured once, as memory is
-            found[:, place] = _from_interval(one.cost, random)
-        elif one is base:
-            found[:, place] = one.cost.value
-        elif one.rounds.keys() & base.rounds.keys():
-            ratio = effect_of([(1.0, one.rounds), (-1.0, base.rounds)])
+    base = max(candidates, key=lambda candidate: len(candidate.rounds))
+    costs = np.empty((DRAWS, len(candidates)))
+    for place, candidate in enumerate(candidates):
+        if len(candidate.rounds) < 2:  # counted, or measured once, as memory is
+            costs[:, place] = _from_interval(candidate.cost, random)
+        elif candidate is base:
+            costs[:, place] = candidate.cost.value
+        elif candidate.rounds.keys() & base.rounds.keys():
+            ratio = effect_of([(1.0, candidate.rounds), (-1.0, base.rounds)])
             if ratio is None:
                 return None
-            found[:, place] = base.cost.value * np.exp(
-                ratio.value + ratio.error * random.standard_t(ratio.freedom, DRAWS)
-            )
-        elif one.cost.low is None:
+            logs = ratio.value + ratio.error * random.standard_t(ratio.freedom, DRAWS)
+            costs[:, place] = base.cost.value * np.exp(logs)
+        elif candidate.cost.low is None:
             return None
         else:
-            found[:, place] = _from_interval(one.cost, random)
-    return found
+            costs[:, place] = _from_interval(candidate.cost, random)
+    return costs
 
 
 def _from_interval(value: Estimate, random: np.random.Generator) -> Draws:
-    """A normal distribution as wide as the 95 % interval; the value itself where there is none."""
+    """Draw from the normal distribution with this 95 % interval; the value itself without one."""
     import numpy as np
 
     if value.half_width is None:
         return np.full(DRAWS, value.value)
-    return random.normal(value.value, value.half_width / 1.959964, DRAWS)
+    return random.normal(value.value, value.half_width / Z, DRAWS)
 
 
-def _scores(one: Candidate, random: np.random.Generator) -> Draws:
+def _scores(candidate: Candidate, random: np.random.Generator) -> Draws:
+    """Draw the score of a candidate."""
     import numpy as np
 
-    n = len(one.seeds)
+    n = len(candidate.seeds)
     if n < 2:
-        return _from_interval(one.score, random)
-    error = float(np.std(one.seeds, ddof=1)) / math.sqrt(n)
-    return float(np.mean(one.seeds)) + error * random.standard_t(n - 1, DRAWS)
+        return _from_interval(candidate.score, random)
+    error = float(np.std(candidate.seeds, ddof=1)) / math.sqrt(n)
+    return float(np.mean(candidate.seeds)) + error * random.standard_t(n - 1, DRAWS)

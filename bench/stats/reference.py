@@ -1,15 +1,18 @@
-"""Which model the others are compared with: one rule for who measures and who shows."""
+"""The model that others are compared with, by one rule for measuring and for showing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 SENTINEL = ("vit_s16", "deit_s16")
-"""One graph under two names: whatever their ratio is off 1 is the measuring's own error."""
+"""The pair of the A/A check: one graph under two names, so that their ratio must be 1."""
 
 
 def reference_model(models: Iterable[tuple[str, str]]) -> str:
-    """Of (name, family) pairs: vit_s16, else the first transformer by name, else the first by name."""
+    """Return the reference among models, given as pairs of name and family.
+
+    That is vit_s16, else the first transformer by name, else the first by name.
+    """
     ordered = sorted(set(models))
     names = [name for name, _ in ordered]
     if "vit_s16" in names:
@@ -18,5 +21,5 @@ def reference_model(models: Iterable[tuple[str, str]]) -> str:
 
 
 def sentinel_size(size: int) -> int:
-    """The image size of the sentinel pair for arms of a size: the nearest that its patches of 16 pixels divide."""
+    """Return the image size of the A/A check's pair: the multiple of 16 nearest to `size`."""
     return max(16, 16 * round(size / 16))
