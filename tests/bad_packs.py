@@ -117,12 +117,12 @@ PACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "shape_lies": (
         lambda folder: sealed(honest(folder, zipped({"a.npy": npy(header("(1000000000000,)"))}))),
-        "8,000,000,000,000 bytes, and 0",
+        "8,000,000,000,000 bytes, but there are 0",
     ),
     "shape_negative": (with_array(npy(header("(-1,)"), bytes(8))), "cannot be read"),
     "shape_is_text": (with_array(npy(header("'x'"))), "cannot be read"),
     "header_is_deep": (with_array(npy("(" * 9000)), "cannot be read"),
-    "objects": (with_array(npy(header("(1,)", "|O"), bytes(8))), "numbers or booleans"),
+    "objects": (with_array(npy(header("(1,)", "|O"), bytes(8))), "numbers and booleans"),
     "array_is_hello": (with_array(b"hello"), "cannot be read"),
     "array_outside": (
         lambda folder: sealed(honest(folder, zipped({"../a.npy": b"hello"}))),
@@ -150,7 +150,7 @@ PACKS: dict[str, tuple[Callable[[Path], bytes], str]] = {
         "no readable manifest.json",
     ),
     "a_link": (lambda folder: link(), "a link"),
-    "two_of_one_name": (lambda folder: doubled(), "two files of one name"),
+    "two_of_one_name": (lambda folder: doubled(), "two files with the name"),
     "crowded": (lambda folder: crowded(50_100), "more than 50,000 files"),
     "absolute": (lambda folder: zipped({"/etc/records/a.jsonl": b""}), "refused unread"),
     "above": (lambda folder: zipped({"../a/records/a.jsonl": b""}), "refused unread"),

@@ -119,7 +119,7 @@ def too_large_a_batch(folder: Path) -> tuple[list[str], str]:
 
 
 def full_disk(folder: Path) -> tuple[list[str], str]:
-    return [*TRAINING, "--recipe", "digits:epochs=3"], "make room"
+    return [*TRAINING, "--recipe", "digits:epochs=3"], "free some space"
 
 
 def other_classes(folder: Path) -> tuple[list[str], str]:

@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
     assert main([*COUNTS, "--results", str(small_disk)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "No space left on device" in error and "make room" in error
+    assert "No space left on device" in error and "free some space" in error
     assert first.read_bytes() == before
     ballast.unlink()
     assert main([*COUNTS, "--results", str(small_disk)]) == 0
@@ -191,7 +191,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
 def test_a_checkpoint_that_does_not_fit_is_one_line(small_disk: Path) -> None:
     path = small_disk / "weights.safetensors"
     checkpoint.save(path, {"weight": torch.zeros(1000)}, {})
-    with pytest.raises(files.Unwritable, match="make room"):
+    with pytest.raises(files.Unwritable, match="free some space"):
         checkpoint.save(path, {"weight": torch.zeros(10**6)}, {})
     assert len(checkpoint.load(path)[0]["weight"]) == 1000
     assert [one.name for one in small_disk.iterdir()] == ["weights.safetensors"]
@@ -215,7 +215,7 @@ def test_no_room_in_a_worker_ends_the_run_and_is_no_verdict_on_the_arm() -> None
     from bench.measure.serve import failure_of
 
     failure = failure_of(OSError(errno.ENOSPC, "No space left on device"))
-    assert failure.usage and "make room" in failure.error
+    assert failure.usage and "free some space" in failure.error
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

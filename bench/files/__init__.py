@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and strangers' files read without trusting them."""
+"""Read and write files safely: complete or not at all, inside the folder, and from strangers."""

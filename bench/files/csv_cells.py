@@ -1,21 +1,22 @@
-"""Cells of CSV files that a spreadsheet does not take for formulas."""
+"""Write text into CSV cells so that a spreadsheet does not take it for a formula."""
 
 from __future__ import annotations
 
 from bench.errors import visible
 
 FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-"""What a spreadsheet takes for the beginning of a formula, also in the full width that East Asian keyboards type."""
+"""First characters of a formula, also in the full width that East Asian keyboards type."""
 
 
 BLANK = " \t\r\n\v\f\xa0\u200b\u200c\u200d\u2060\ufeff"
-"""What stands in front of a cell's first character without being seen."""
+"""Invisible characters that may precede the first character of a cell."""
 
 
 def in_csv(text: str) -> str:
-    """Text as a cell: what a spreadsheet would take for a formula gets a quote in front, unless it is a number.
+    """Return text as a cell, with a quote in front of anything that looks like a formula.
 
-    Many spreadsheets take a semicolon for the end of a cell, depending on the reader's country.
+    Numbers stay as they are. Each part between semicolons is treated as a cell, because many
+    spreadsheets split there, depending on the reader's country.
     """
     return ";".join(map(_no_formula, visible(text).split(";")))
 

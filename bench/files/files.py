@@ -1,7 +1,7 @@
-"""Files that a reader finds whole or not at all, whoever else writes beside; and one clear line where a disk is full.
+"""Write files that a reader finds complete or not at all, even with several writers.
 
-Nothing here takes a lock: a name is given to a file that is complete (rename), or to the first who asks (link). Both are
-one step on local and on network file systems.
+Nothing here takes a lock: a name is given to a complete file (rename) or to the first writer
+(link), and both are atomic on local and on network file systems. A full disk is one clear line.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from bench.errors import UsageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""Errors of file systems without hard links."""
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -28,59 +30,63 @@ KINDS = (
     (stat.S_ISCHR, "a device"),
 )
 LEFT_BEHIND = 3600.0
-"""Seconds after which a temporary file counts as one that a killed program left."""
+"""Age in seconds from which on a temporary file counts as left by a killed program."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
-"""How `_beside` names what is not complete yet."""
+"""Names from `_beside`, of files that are not complete yet."""
 
 
 class Unwritable(UsageError):
-    """A file that cannot be written; the message says what remains and what to do."""
+    """A file that cannot be written; the message says what is kept and what to do."""
 
 
 def unwritable(error: OSError, path: Path | None = None) -> Unwritable | None:
-    """The line for an error of the file system that the user can mend; None for any other error."""
+    """Return the error for a file system problem that the user can fix; None for any other."""
     where = path or error.filename or "standard output or a temporary file"
     if error.errno in NO_ROOM:
-        return Unwritable(
-            f"{where}: {error.strerror}; what was finished is kept: make room, and the same command goes on from there"
-        )
-    if error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):
-        return Unwritable(
-            f"{where}: {error.strerror}; what was finished is kept: allow writing there, and the same command goes on"
-        )
-    return None
+        remedy = "free some space"
+    elif error.errno == errno.EROFS or (path is not None and error.errno in REFUSED):
+        remedy = "allow writing there"
+    else:
+        return None
+    return Unwritable(
+        f"{where}: {error.strerror}; finished results are kept: {remedy} and rerun to continue"
+    )
 
 
 def regular(path: Path) -> os.stat_result | None:
-    """Return what is known of a file, None where there is none; UsageError for a folder, pipe or device of that name.
+    """Return the status of a regular file; None if there is no such path.
 
-    Opening a pipe would wait for a writer that never comes, and renaming onto a device would replace it.
+    Raises UsageError for a folder, pipe or device: opening a pipe would wait for a writer, and
+    renaming onto a device would replace it.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((word for is_kind, word in KINDS if is_kind(found.st_mode)), "not a file")
-        raise UsageError(f"{path} is {kind}, and a file is needed there")
-    return found
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((word for is_kind, word in KINDS if is_kind(status.st_mode)), "not a file")
+        raise UsageError(f"{path} is {kind}, but a file is needed")
+    return status
 
 
 def read(path: Path) -> bytes:
-    """Return what a file contains; UsageError where it is no regular file, OSError where it cannot be read."""
+    """Return the content of a file.
+
+    Raises UsageError if it is not a regular file, and OSError if it cannot be read.
+    """
     regular(path)
     with open(path, "rb", opener=_without_waiting) as file:
         return file.read()
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that took its place a moment ago is not waited for."""
+    """Open a file without waiting, in case a pipe has just taken its place."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Errors of the file system that the user can mend, as one line that names the file."""
+    """Turn file system errors that the user can fix into one line that names the file."""
     try:
         yield
     except OSError as error:
@@ -91,9 +97,10 @@ def named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` once it is complete and on disk. A reader sees the old file or the new.
+    """Yield a temporary path to write to; it becomes `path` once it is complete and on disk.
 
-    Each writer has a name of its own, so that several may write the same file: the last one's stays.
+    A reader sees the old file or the new one. Several writers may write the same file, because each
+    has its own temporary path; the last one wins.
     """
     temporary = _beside(path)
     with named(path):
@@ -108,13 +115,13 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole: see `whole`."""
+    """Write a file atomically; see `whole`."""
     with whole(path) as temporary:
         temporary.write_bytes(content)
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Write a file whole unless there is one already; False where somebody else was first. Theirs is untouched."""
+    """Write a file atomically if there is none; return False, and change nothing, if there is."""
     temporary = _beside(path)
     with named(path):
         try:
@@ -123,24 +130,21 @@ def create(path: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            if (
-                error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
-                or not temporary.exists()
-            ):
+            if error.errno not in NO_LINKS or not temporary.exists():
                 raise
-            return _create_without_links(path, content)  # where a file system knows no hard links
+            return _create_without_links(path, content)
         finally:
             temporary.unlink(missing_ok=True)
     return True
 
 
 def _beside(path: Path) -> Path:
-    """A name for what becomes `path`, which no other writer has."""
+    """Return a temporary path next to `path` that no other writer has."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Make a file that is not there yet, and wait until it is on disk."""
+    """Create a file and wait until it is on disk; FileExistsError if there is one."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -148,7 +152,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _create_without_links(path: Path, content: bytes) -> bool:
-    """As `create`, but a reader may see the file grow."""
+    """Do the same as `create`, but a reader may see an incomplete file."""
     try:
         _write_new(path, content)
     except FileExistsError:
@@ -157,25 +161,28 @@ def _create_without_links(path: Path, content: bytes) -> bool:
 
 
 def no_link(path: Path) -> Path:
-    """Return the path of a file that is continued, or will be; UsageError where it is a link, a folder, a pipe or a device."""
+    """Return the path of a file to append to.
+
+    Raises UsageError if it is a link, a folder, a pipe or a device.
+    """
     if path.is_symlink():
         raise UsageError(
-            f"{path} is a link, and records and logs are not continued behind links; put the file itself there"
+            f"{path} is a link, and nothing is appended to records and logs through links; "
+            "replace the link by the file"
         )
     regular(path)
     return path
 
 
 def append(path: Path, content: bytes) -> None:
-    """Append in one step, at the end as it is then, and wait until it is on disk. A link is not followed."""
+    """Append atomically, and wait until it is on disk. Links are not followed."""
     no_link(path)
     with named(path):
         file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         try:
             written = os.write(file, content)
-            if written < len(
-                content
-            ):  # the disk became full in the middle: this says so, and the torn line is void
+            if written < len(content):
+                # The disk is full: this write raises the error, and readers ignore the torn line.
                 os.write(file, content[written:])
             os.fsync(file)
         finally:
@@ -183,20 +190,20 @@ def append(path: Path, content: bytes) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove temporary files of `path` that killed programs left long ago; large ones would fill the disk."""
+    """Remove old temporary files of `path` that killed programs left, before they fill the disk."""
     _sweep(path.parent.glob(f".{path.name}.*.tmp"))
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove temporary files of any name in a folder that killed programs left long ago."""
-    _sweep(left for left in folder.glob(".*.tmp") if TEMPORARY.fullmatch(left.name))
+    """Remove old temporary files of any name in a folder that killed programs left."""
+    _sweep(path for path in folder.glob(".*.tmp") if TEMPORARY.fullmatch(path.name))
 
 
 def _sweep(paths: Iterable[Path]) -> None:
-    for left in paths:
+    for path in paths:
         try:
-            found = left.lstat()
-            if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > LEFT_BEHIND:
-                left.unlink(missing_ok=True)
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > LEFT_BEHIND:
+                path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue  # its writer has just finished

@@ -1,7 +1,8 @@
-"""What libraries raise over bytes that somebody else wrote, as one error of ours.
+"""Turn the exceptions of libraries about foreign files into one error of ours.
 
-zlib, zipfile, NumPy, Pillow, safetensors, csv, tomllib, json and msgspec raise some thirty kinds of exceptions between
-them, documented and not. Listing them at each call leaves one out; a reader of foreign bytes goes through `refusing`.
+zlib, zipfile, NumPy, Pillow, safetensors, csv, tomllib, json and msgspec together raise some thirty
+types of exceptions, documented and not. A list at each call would miss one, so readers of foreign
+files use `refusing`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from bench.files import files
 
 @contextmanager
 def refusing(refusal: Callable[[str], UsageError]) -> Iterator[None]:
-    """Raise what `refusal` makes of a few words, whatever a library raises within. A UsageError passes as it is.
+    """Raise `refusal(reason)` for any exception of a library inside; a UsageError passes unchanged.
 
-    For calls into libraries and checks of what they gave: a slip of our own in the block would be blamed on the file.
+    Use it only around calls into libraries and checks of their results: it would blame the file for
+    a mistake of ours.
     """
     try:
         yield
@@ -31,29 +33,31 @@ def refusing(refusal: Callable[[str], UsageError]) -> Iterator[None]:
 
 
 def content_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> bytes:
-    """The bytes of a file; what `refusal` makes of the reason where it cannot be read or has more than `most`."""
+    """Return the content of a file; raise `refusal(reason)` if it is unreadable or too large.
+
+    `most` is the largest size in bytes.
+    """
     with refusing(refusal):
         try:
-            known = files.regular(path)
+            status = files.regular(path)
         except UsageError as error:
             raise refusal(str(error)) from None
-        if known is not None and known.st_size > most:
+        if status is not None and status.st_size > most:
             raise refusal(
-                f"it has {known.st_size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB are read"
+                f"it has {status.st_size / 1e6:,.0f} MB, more than the {most / 1e6:,.0f} MB allowed"
             )
         return files.read(path)
 
 
 def _in_words(error: BaseException) -> str | None:
-    """What went wrong; None for what is no failure of a library, as Ctrl-C."""
+    """Say what went wrong; None if it is not an error of a library, such as Ctrl-C."""
     if isinstance(error, RecursionError):
-        return "it is nested too deep"
+        return "it is nested too deeply"
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is"
+        return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if (
-        isinstance(error, Exception) or type(error).__name__ == "PanicException"
-    ):  # what Rust's panics become, as safetensors'
+    # Panics in Rust, as in safetensors, become a PanicException, which is not an Exception.
+    if isinstance(error, Exception) or type(error).__name__ == "PanicException":
         return one_line(error, 160) or type(error).__name__
     return None

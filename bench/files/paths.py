@@ -1,8 +1,8 @@
-"""File names made from text, and the folder that a written path must not leave.
+"""Make file names from text, and check that a written path stays inside its folder.
 
-Names of models, data sets, policies and machines come from records, and records come from strangers. A clone of a
-repository carries links. Every file name that contains such text is made here, and every folder that is written to is
-checked here.
+Names of models, data sets, policies and machines come from records, which strangers may have
+written, and a cloned repository may contain links. Every file name with such text is made here, and
+every folder that is written to is checked here.
 """
 
 from __future__ import annotations
@@ -15,50 +15,52 @@ from pathlib import Path
 from bench.errors import UsageError
 
 LONGEST = 100
-"""Characters of a file's stem; file systems take 255 bytes, and suffixes and temporary names come on top."""
+"""Most characters of a stem; file systems allow 255 bytes with suffixes and temporary names."""
 
 
 def stem(text: str, joint: str = "_") -> str:
-    """Return a file stem of letters, digits, underscores and hyphens; different texts never share one.
+    """Return a file stem of letters, digits, underscores and hyphens; no two texts share one.
 
-    Text that is such a stem stays as it is. Otherwise other characters become `joint`, and a digest of the text is added.
+    Text that is a stem already stays as it is. Otherwise other characters become `joint`, and a
+    digest of the text is added.
     """
-    return (
-        text
-        if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text) and len(text) <= LONGEST
-        else _told_apart(text, joint)
-    )
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text) and len(text) <= LONGEST:
+        return text
+    return _with_digest(text, joint)
 
 
 def stems(texts: Iterable[str], joint: str = "_") -> list[str]:
-    """Return one file stem per text, readable where possible: a digest is added only where two texts would share a stem."""
-    found: list[str] = []
+    """Return one file stem per text, with a digest only if two texts would share a stem."""
+    names: list[str] = []
     for text in texts:
-        plain = _plain(text, joint)
-        one = plain if plain and plain not in found else _told_apart(text, joint)
-        found.append(one if one not in found else f"{one}{joint}{len(found) + 1}")
-    return found
+        name = _plain(text, joint)
+        if not name or name in names:
+            name = _with_digest(text, joint)
+        if name in names:
+            name = f"{name}{joint}{len(names) + 1}"
+        names.append(name)
+    return names
 
 
 def _plain(text: str, joint: str) -> str:
     return re.sub(r"[^a-z0-9]+", joint, text.lower()).strip(joint)[:LONGEST]
 
 
-def _told_apart(text: str, joint: str) -> str:
+def _with_digest(text: str, joint: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return joint.join(
-        part for part in (_plain(text, joint)[: LONGEST - 9].strip(joint), digest) if part
-    )
+    readable = _plain(text, joint)[: LONGEST - 9].strip(joint)
+    return f"{readable}{joint}{digest}" if readable else digest
 
 
 def inside(home: Path, path: Path) -> Path:
-    """Return `path`; UsageError where a link on the way leads out of the folder `home`."""
+    """Return `path`; UsageError if a link in it leads out of the folder `home`."""
     try:
-        found, within = path.resolve(), home.resolve()
-    except (OSError, RuntimeError):  # a ring of links
+        target, folder = path.resolve(), home.resolve()
+    except (OSError, RuntimeError):  # a cycle of links
         raise UsageError(f"{path}: a link to itself; remove the link") from None
-    if not found.is_relative_to(within):
+    if not target.is_relative_to(folder):
         raise UsageError(
-            f"{path} leads to {found}, outside {home}; remove the link: nothing there is read or written"
+            f"{path} is a link to {target}, outside {home}; remove the link: nothing is read or "
+            "written there"
         )
     return path

@@ -1,6 +1,6 @@
-"""Temporary files in one folder per process, which a later program removes where this one was killed.
+"""Temporary files in one folder per process; if it is killed, a later program removes the folder.
 
-A folder is locked for as long as its process lives; the system lets go of the lock however that ends.
+A folder is locked while its process lives; the system releases the lock however the process ends.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from pathlib import Path
 
 PREFIX = "convmixer-bench-"
 LONGEST = 70
-"""Characters that the folder's path may have for sockets to lie in it, as /pymp-xxxxxxxx/listener-xxxxxxxx (107 in all)."""
+"""Most characters of the folder's path.
+
+Sockets in it, such as /pymp-xxxxxxxx/listener-xxxxxxxx, may have 107 in all.
+"""
 LAST = -1000
-"""When the folder is removed: after multiprocessing has removed its own in it, which is at -100."""
+"""Exit priority of removing the folder, after multiprocessing's own inside it, which has -100."""
 
 
 @cache
 def folder() -> Path:
-    """This process's folder for temporary files; removed at its end."""
+    """Return this process's folder for temporary files, which is removed when the process ends."""
     _sweep(Path(tempfile.gettempdir()))
     while True:
         made = Path(tempfile.mkdtemp(prefix=PREFIX))
         with suppress(FileNotFoundError):
-            # Another program may have found it before it was locked, and removed it.
+            # Another program may have removed it before it was locked.
             if _lock(made) is not None and made.exists():
                 Finalize(None, shutil.rmtree, (made, True), exitpriority=LAST)
                 return made
@@ -37,7 +40,7 @@ def folder() -> Path:
 
 @contextmanager
 def used() -> Iterator[None]:
-    """What is started inside has its temporary files in `folder`, and so has this process meanwhile."""
+    """Put the temporary files of this process, and of those started inside, into `folder()`."""
     mine = str(folder())
     if len(mine) > LONGEST:
         yield
@@ -54,7 +57,10 @@ def used() -> Iterator[None]:
 
 
 def _lock(path: Path) -> int | None:
-    """An open descriptor that holds the lock of a folder, or None where another process holds it. Raises OSError for a link."""
+    """Return an open descriptor that holds the lock of a folder; None if another process has it.
+
+    Raises OSError for a link.
+    """
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,7 +73,8 @@ def _lock(path: Path) -> int | None:
 def _sweep(place: Path) -> None:
     """Remove the folders of processes that were killed."""
     for path in place.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or just removed by another program
-            if path.lstat().st_uid == os.getuid() and (lock := _lock(path)) is not None:
+        with suppress(OSError):  # another user's, or just removed by another program
+            lock = _lock(path) if path.lstat().st_uid == os.getuid() else None
+            if lock is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(lock)

@@ -1,4 +1,4 @@
-"""Archives and arrays of strangers: how large and of what kind they are is looked at before memory is taken for them."""
+"""Read archives and arrays from strangers, checking size and kind before allocating memory."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from bench.files.foreign_errors import refusing
 
 Refusal = Callable[[str], UsageError]
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How this program and NumPy compress; the others' memory cannot be bounded."""
+"""The compression methods of this program and NumPy; those of others use unbounded memory."""
 ENTRY = b"PK\x01\x02"
-"""What an archive's list has before each of its entries."""
+"""The mark before each entry of an archive's directory."""
 STEP = 1 << 20
+"""Bytes to unpack at a time."""
 HIGHEST_RATIO, SMALL = 100, 16 << 20
-"""What unpacks to more than so many times its size, and to more than so many bytes, is an archive bomb. Records come to 10."""
+"""An archive bomb unpacks to more than this many times its size, and to more than SMALL bytes.
+
+Records reach a ratio of 10.
+"""
 
 
 def unpacked(
     content: bytes, *, most: int, entries: int, allowed: re.Pattern[str], refuse: Refusal
 ) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file of a zip archive, one after the other; what `refuse` makes of the reason otherwise.
+    """Yield name and content of each file of a zip archive; raise `refuse(reason)` for a bad one.
 
-    No more than `most` bytes are unpacked and no more than `entries` looked at, whatever the archive says of itself; none
-    of either where one of its names is not `allowed`.
+    Unpacks at most `most` bytes and reads at most `entries` entries, whatever the archive says
+    about itself; unpacks nothing if one of its names is not `allowed`.
     """
     if content.count(ENTRY) > entries:
-        raise refuse(f"it holds more than {entries:,} files")
+        raise refuse(f"it contains more than {entries:,} files")
     with refusing(refuse), zipfile.ZipFile(io.BytesIO(content)) as archive:
         infos = archive.infolist()
-        _look(
-            infos,
-            allowed,
-            min(most, max(SMALL, HIGHEST_RATIO * len(content))),
-            len(content),
-            refuse,
-        )
+        largest = min(most, max(SMALL, HIGHEST_RATIO * len(content)))
+        size = sum(info.file_size for info in infos)
+        if size > largest:
+            raise refuse(
+                f"it unpacks to {size / 1e6:,.0f} MB, more than the {largest / 1e6:,.0f} MB "
+                f"allowed for {len(content) / 1e6:,.2f} MB"
+            )
+        _check_entries(infos, allowed, refuse)
         for info in infos:
             yield info.filename, _entry(archive, info, refuse)
 
 
-def _look(
-    infos: list[zipfile.ZipInfo], allowed: re.Pattern[str], most: int, packed: int, refuse: Refusal
-) -> None:
-    """Refuse what an archive has no reason to hold, by what its list says."""
-    if (size := sum(info.file_size for info in infos)) > most:
-        raise refuse(
-            f"it unpacks to {size / 1e6:,.0f} MB, and {most / 1e6:,.0f} MB is the most for its {packed / 1e6:,.2f} MB"
-        )
+def _check_entries(infos: list[zipfile.ZipInfo], allowed: re.Pattern[str], refuse: Refusal) -> None:
+    """Refuse entries that the archive has no reason to contain, by its directory."""
     names: set[str] = set()
     for info in infos:
         name = ascii(info.filename[:80])
         if not allowed.fullmatch(info.filename):
-            raise refuse(f"{name} has no place in it; it is refused unread")
+            raise refuse(f"{name} does not belong in it; it is refused unread")
         if info.flag_bits & 0x1:
             raise refuse(f"{name} is encrypted")
         if info.compress_type not in METHODS:
             raise refuse(
-                f"{name} is compressed by method {info.compress_type}; stored and deflated files are read"
+                f"{name} is compressed by method {info.compress_type}; "
+                "only stored and deflated files are read"
             )
         if info.is_dir() or stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise refuse(f"{name} is a folder, a link or a device, not a file")
         if info.filename in names:
-            raise refuse(f"it has two files of one name, {name}")
+            raise refuse(f"it contains two files with the name {name}")
         names.add(info.filename)
 
 
 def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, refuse: Refusal) -> bytes:
-    """One file, read step by step: at once zipfile would unpack all there is before it looks at the size that was said."""
+    """Read one file in steps: zipfile at once would unpack everything, whatever size is stated."""
     parts: list[bytes] = []
     left = info.file_size
     with archive.open(info) as file:
@@ -88,9 +88,9 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, refuse: Refusal) -> 
 
 
 def array_of(content: bytes, refuse: Refusal) -> Any:
-    """The array of a `.npy` file, of numbers or booleans; what `refuse` makes of the reason otherwise.
+    """Return the array of a `.npy` file, of numbers or booleans; raise `refuse(reason)` otherwise.
 
-    NumPy would take memory for whatever shape the header names.
+    NumPy would allocate memory for any shape in the header.
     """
     from numpy.lib import format as npy
 
@@ -98,14 +98,15 @@ def array_of(content: bytes, refuse: Refusal) -> Any:
         file = io.BytesIO(content)
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise refuse(f"its format {version} is not read here")
+            raise refuse(f"its format version {version} is not supported")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, kind = read(file)
         if kind.kind not in "biuf" or kind.subdtype is not None:
-            raise refuse(f"it holds {kind}, and numbers or booleans are read")
-        there, said = len(content) - file.tell(), math.prod(shape) * kind.itemsize
-        if said != there or len(shape) > 4:
+            raise refuse(f"it contains {kind}; only numbers and booleans are read")
+        actual, stated = len(content) - file.tell(), math.prod(shape) * kind.itemsize
+        if stated != actual or len(shape) > 4:
             raise refuse(
-                f"its header names an array of {'x'.join(map(str, shape))} {kind}, {said:,} bytes, and {there:,} are there"
+                f"its header states an array of {'x'.join(map(str, shape))} {kind}, {stated:,} "
+                f"bytes, but there are {actual:,}"
             )
         return npy.read_array(io.BytesIO(content), allow_pickle=False)

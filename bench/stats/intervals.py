@@ -147,8 +147,8 @@ def smallest_within(values: Mapping[int, float], share: float) -> int | None:
 def mean_of_seeds(values: Sequence[float]) -> Estimate:
     """Return the mean over training runs with different seeds.
 
-    From two runs on it has Student's t interval. A bootstrap of three values would cover 73 % instead
-    of 95 %.
+    From two runs on it has Student's t interval: a bootstrap of three values would cover 73 %, not
+    95 %.
     """
     mean, n = statistics.fmean(values), len(values)
     if n < 2:

@@ -37,8 +37,8 @@ def effect_of(parts: Sequence[tuple[float, Rounds[K]]]) -> Effect | None:
     """Return a weighted sum of logarithms of speeds over the rounds that all parts have in common.
 
     `parts` are pairs of weight and values: 1 and -1 give the logarithm of a ratio, other weights
-    any contrast, such as a slope or an interaction. None from fewer than six rounds, or with fewer than
-    two processes on a side.
+    any contrast, such as a slope or an interaction. None from fewer than six rounds, or with fewer
+    than two processes on a side.
     """
     logs, sides = _logs(parts)
     effect = mean_over(logs, sides) if logs else None
