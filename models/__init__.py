@@ -1,1 +1,1 @@
-"""What exists: one file per family of architectures. `bench/plugins/registry.py` finds them; they import only the registry."""
+"""The models: one file per family of architectures, found by `bench/plugins/registry.py`."""

@@ -1,4 +1,4 @@
-"""What several families share: the patch grid, counts in closed form, and shapes spelled as names."""
+"""Helpers for several families: the patch grid, closed-form counts, and sensible shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ class Spelled(Protocol):
 
 @dataclass(frozen=True)
 class Counts:
-    """Parameters and multiply-adds (convolutions, linear layers, attention; no norm) of one image, and the token grid."""
+    """Parameters, multiply-adds for one image, and the number of tokens on the grid.
+
+    Multiply-adds are those of convolutions, linear layers and attention, without norms. `tokens` is
+    None for a model without a token grid.
+    """
 
     params: int
     macs: int
@@ -28,37 +32,44 @@ class Counts:
 
 
 def grid(image_size: int, patch: int, *, name: str) -> int:
-    """Patches along one side of the image; UsageError where the image is not a whole number of patches."""
+    """Return the number of patches along a side of the image.
+
+    Raises UsageError, for the model `name`, if the image is not a whole number of patches.
+    """
     if image_size < patch or image_size % patch:
         below = max(patch, image_size - image_size % patch)
         works = f"{below}" if image_size < patch else f"{below} or {below + patch}"
         raise UsageError(
-            f"--image-size: {name} has patches of {patch} and {image_size} is not a multiple; {works} would work"
+            f"--image-size: {name} has patches of {patch} pixels, and {image_size} is not a "
+            f"multiple of that; {works} would work"
         )
     return image_size // patch
 
 
 def linear(inputs: int, outputs: int) -> int:
-    """Parameters of a linear layer with bias."""
+    """Return the number of parameters of a linear layer with bias."""
     return inputs * outputs + outputs
 
 
 def at_least_one(spec: Spelled, *fields: str) -> None:
-    """UsageError where a hyperparameter of a spelled name is zero."""
+    """Raise UsageError if one of these fields of a shape is below 1."""
     for field in fields:
-        if getattr(spec, field) < 1:
-            raise UsageError(
-                f"--models: {spec.name}: its {field.replace('_', ' ')} is {getattr(spec, field)}; it has to be at least 1"
-            )
+        value = getattr(spec, field)
+        if value < 1:
+            words = field.replace("_", " ")
+            raise UsageError(f"--models: {spec.name}: {words} must be at least 1, got {value}")
 
 
 def mlp_ratios(free: bool) -> list[float]:
-    """MLP ratios to try: close to the published 4, or, where the ratio has to close the budget, from 1 to 8."""
+    """Return the MLP ratios to try: near the published 4, or from 1 to 8 if they are `free`."""
     return [quarter / 4 for quarter in range(4, 33)] if free else [4.0, 3.75, 4.25, 3.5, 4.5]
 
 
 def usual_depth(width: int, published: Sequence[tuple[int, int]]) -> float:
-    """The depth that a family's published models would have at this width: interpolated on logarithmic axes."""
+    """Return the depth of a family's published scaling at a width.
+
+    `published` are pairs of width and depth, between which it is interpolated on logarithmic axes.
+    """
     points = [(math.log(w), math.log(d)) for w, d in sorted(published)]
     at = math.log(width)
     if at <= points[0][0]:

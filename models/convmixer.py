@@ -1,15 +1,16 @@
 """ConvMixer ("Patches Are All You Need?", Trockman and Kolter, arXiv 2201.09792).
 
-A patch embedding, then `depth` equal blocks on one grid: a depthwise k x k convolution with a residual around it,
-and a 1 x 1 convolution, each followed by the activation and a normalisation. Module names are those of timm's
-`convmixer_*`, so published weights load as they are.
+A patch embedding is followed by `depth` equal blocks on one grid: a depthwise k x k convolution
+with a residual around it, and a 1 x 1 convolution, each followed by the activation and a norm.
+Module names are those of timm's `convmixer_*`, so published weights load without conversion.
 
 Any shape can be spelled:
 
     convmixer_<width>_<depth>[_k<kernel>][_p<patch>][_relu|_gelu][_bn|_ln][_res]
 
-Defaults are k9 p7 gelu bn; `ln` is layer normalisation over the channels of each position, `res` puts a residual
-around the 1 x 1 convolution too. Parameters: h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d, C classes.
+Defaults are k9 p7 gelu bn; `ln` is a layer norm over the channels of each position, `res` also puts
+a residual around the 1 x 1 convolution. The number of parameters is
+h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d and C classes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class ConvMixerSpec:
     """The hyperparameters of a ConvMixer."""
 
     width: int
@@ -48,15 +49,15 @@ class Spec:
 
     @property
     def name(self) -> str:
-        """The spelling: sizes always, the rest where it is not the default."""
-        switches = [
-            ("_relu", self.activation == "relu"),
-            ("_ln", self.norm == "ln"),
-            ("_res", self.pointwise_residual),
-        ]
-        return f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}" + "".join(
-            name for name, on in switches if on
-        )
+        """The spelling, with all sizes and whatever else is not the default."""
+        name = f"convmixer_{self.width}_{self.depth}_k{self.kernel}_p{self.patch}"
+        if self.activation == "relu":
+            name += "_relu"
+        if self.norm == "ln":
+            name += "_ln"
+        if self.pointwise_residual:
+            name += "_res"
+        return name
 
     @property
     def field(self) -> int:
@@ -64,19 +65,16 @@ class Spec:
         return self.patch * (1 + self.depth * (self.kernel - 1))
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
-        """In closed form."""
+        """Return parameters and MACs in closed form."""
         h, d, k, p = self.width, self.depth, self.kernel, self.patch
         positions = (image_size // p) ** 2
         params = h * (d * (k * k + h + 6) + 3 * p * p + num_classes + 3) + num_classes
-        return Counts(
-            params,
-            d * (h * k * k + h * h) * positions + 3 * h * p * p * positions + h * num_classes,
-            positions,
-        )
+        macs_per_position = d * (h * k * k + h * h) + 3 * h * p * p
+        return Counts(params, macs_per_position * positions + h * num_classes, positions)
 
 
 class Residual(nn.Module):
-    """x + fn(x). `drop_path` is timm's place for stochastic depth, which trainings fill."""
+    """x + fn(x). `drop_path` is timm's attribute for stochastic depth, which training sets."""
 
     drop_path: nn.Module | None = None
 
@@ -90,9 +88,9 @@ class Residual(nn.Module):
 
 
 class ConvMixer(nn.Module):
-    """Images (batch, 3, size, size) to logits (batch, num_classes); `size` is any multiple of the patch."""
+    """Images (batch, 3, size, size) to logits (batch, num_classes), for multiples of the patch."""
 
-    def __init__(self, spec: Spec, *, num_classes: int) -> None:
+    def __init__(self, spec: ConvMixerSpec, *, num_classes: int) -> None:
         super().__init__()
         width, activation, norm = spec.width, ACTIVATIONS[spec.activation], NORMS[spec.norm]
 
@@ -104,44 +102,46 @@ class ConvMixer(nn.Module):
                 after(nn.Conv2d(width, width, spec.kernel, groups=width, padding="same"))
             )
             pointwise = after(nn.Conv2d(width, width, 1))
-            return (
-                nn.Sequential(spatial, Residual(pointwise))
-                if spec.pointwise_residual
-                else nn.Sequential(spatial, *pointwise)
-            )
+            if spec.pointwise_residual:
+                return nn.Sequential(spatial, Residual(pointwise))
+            return nn.Sequential(spatial, *pointwise)
 
         self.stem = after(nn.Conv2d(3, width, spec.patch, stride=spec.patch))
         self.blocks = nn.Sequential(*[block() for _ in range(spec.depth)])
         self.head = nn.Linear(width, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map (batch, width, side, side), before it is averaged."""
+        """Return the last map (batch, width, side, side), before it is averaged."""
         return self.blocks(self.stem(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.forward_features(x).mean(dim=(2, 3)))
 
 
-def build(spec: Spec, *, image_size: int, num_classes: int) -> ConvMixer:
-    """A ConvMixer with random weights; UsageError where the image is not a whole number of patches."""
+def build(spec: ConvMixerSpec, *, image_size: int, num_classes: int) -> ConvMixer:
+    """Return a ConvMixer with random weights.
+
+    Raises UsageError if the image is not a whole number of patches.
+    """
     grid(image_size, spec.patch, name=spec.name)
     if spec.kernel % 2 == 0:
-        # An even filter is padded on one side more than on the other; torch says so at every first call.
+        # torch warns, at the first call, that an even filter is padded more on one side.
         warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
     return ConvMixer(spec, num_classes=num_classes)
 
 
-def entry(name: str, spec: Spec, **about: object) -> Model:
-    """The registry entry of one shape."""
+def entry(name: str, spec: ConvMixerSpec, **about: object) -> Model:
+    """Return the registry entry of a shape."""
     return Model(name=name, family="convmixer", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
 
 
 def candidates(
     image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
-) -> Iterator[tuple[Spec, float]]:
-    """Shapes with the authors' kernel of 9, each with its distance from the published depths at its width.
+) -> Iterator[tuple[ConvMixerSpec, float]]:
+    """Yield shapes with the authors' kernel of 9 and their distance from the published scaling.
 
-    A ConvMixer has no MLP ratio: where parameters and MACs are both given, the patch alone can close the gap.
+    The distance is that of the depth from the usual one at the width. A ConvMixer has no MLP ratio:
+    if parameters and MACs are both given, only the patch can close the gap.
     """
     published = [(spec.width, spec.depth) for spec, _ in PUBLISHED.values()]
     for width in range(32, 2049, 32):
@@ -149,24 +149,30 @@ def candidates(
             usual = usual_depth(width, published)
             if usual / 2 <= depth <= usual * 2:
                 for patch in patches:
-                    yield Spec(width=width, depth=depth, patch=patch), abs(depth / usual - 1)
+                    yield (
+                        ConvMixerSpec(width=width, depth=depth, patch=patch),
+                        abs(depth / usual - 1),
+                    )
 
 
-# name -> (shape, timm's name where timm has it). The four smaller ones are the paper's without released weights.
-PUBLISHED: dict[str, tuple[Spec, str | None]] = {
-    "convmixer_1536_20": (Spec(width=1536, depth=20, kernel=9, patch=7), "convmixer_1536_20"),
+# By name: the shape, and timm's name if timm has it. The last four have no released weights.
+PUBLISHED: dict[str, tuple[ConvMixerSpec, str | None]] = {
+    "convmixer_1536_20": (
+        ConvMixerSpec(width=1536, depth=20, kernel=9, patch=7),
+        "convmixer_1536_20",
+    ),
     "convmixer_768_32": (
-        Spec(width=768, depth=32, kernel=7, patch=7, activation="relu"),
+        ConvMixerSpec(width=768, depth=32, kernel=7, patch=7, activation="relu"),
         "convmixer_768_32",
     ),
     "convmixer_1024_20": (
-        Spec(width=1024, depth=20, kernel=9, patch=14),
+        ConvMixerSpec(width=1024, depth=20, kernel=9, patch=14),
         "convmixer_1024_20_ks9_p14",
     ),
-    "convmixer_1024_16": (Spec(width=1024, depth=16, kernel=9, patch=7), None),
-    "convmixer_1024_12": (Spec(width=1024, depth=12, kernel=8, patch=7), None),
-    "convmixer_512_16": (Spec(width=512, depth=16, kernel=8, patch=7), None),
-    "convmixer_512_12": (Spec(width=512, depth=12, kernel=8, patch=7), None),
+    "convmixer_1024_16": (ConvMixerSpec(width=1024, depth=16, kernel=9, patch=7), None),
+    "convmixer_1024_12": (ConvMixerSpec(width=1024, depth=12, kernel=8, patch=7), None),
+    "convmixer_512_16": (ConvMixerSpec(width=512, depth=16, kernel=8, patch=7), None),
+    "convmixer_512_12": (ConvMixerSpec(width=512, depth=12, kernel=8, patch=7), None),
 }
 for _name, (_spec, _timm) in PUBLISHED.items():
     models.add(
@@ -181,7 +187,7 @@ for _name, (_spec, _timm) in PUBLISHED.items():
 models.add(
     entry(
         "convmixer_256_8",
-        Spec(width=256, depth=8, kernel=5, patch=2),
+        ConvMixerSpec(width=256, depth=8, kernel=5, patch=2),
         image_size=32,
         num_classes=10,
         summary="the authors' CIFAR-10 model; k5 p2 gelu",
@@ -190,7 +196,7 @@ models.add(
 models.add(
     entry(
         "convmixer_digits",
-        Spec(width=128, depth=4, kernel=3, patch=8),
+        ConvMixerSpec(width=128, depth=4, kernel=3, patch=8),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
@@ -213,11 +219,11 @@ SPELLING = re.compile(
 
 @models.resolver
 def spelled(name: str) -> Model | None:
-    """`convmixer_256_8_k5_p2` and the like."""
+    """Return the model of a name such as `convmixer_256_8_k5_p2`; None for any other name."""
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, depth, kernel, patch, activation, norm, residual = match.groups()
-    spec = Spec(
+    spec = ConvMixerSpec(
         width=int(width),
         depth=int(depth),
         kernel=9 if kernel is None else int(kernel),

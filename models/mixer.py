@@ -1,7 +1,10 @@
 """MLP-Mixer (arXiv 2105.01601), built by timm.
 
-Any shape can be spelled: `mixer_<width>_<depth>[_p<patch>][_t<hidden width over tokens>][_m<hidden width over
-channels>]`, defaults p16, half the width over tokens and four times the width over channels.
+Any shape can be spelled:
+
+    mixer_<width>_<depth>[_p<patch>][_t<hidden width over tokens>][_m<hidden width over channels>]
+
+Defaults are p16, half the width over tokens and four times the width over channels.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ PUBLISHED = ((512, 8), (768, 12), (1024, 24), (1280, 32))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class MixerSpec:
     """The hyperparameters of an MLP-Mixer."""
 
     width: int
@@ -40,22 +43,17 @@ class Spec:
         return f"mixer_{self.width}_{self.depth}_p{self.patch}_t{self.token_hidden}_m{self.hidden}"
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
-        """In closed form."""
-        w, d, t, m, tokens = (
-            self.width,
-            self.depth,
-            self.token_hidden,
-            self.hidden,
-            (image_size // self.patch) ** 2,
-        )
+        """Return parameters and MACs in closed form."""
+        w, d, t, m = self.width, self.depth, self.token_hidden, self.hidden
+        tokens = (image_size // self.patch) ** 2
         block = linear(tokens, t) + linear(t, tokens) + linear(w, m) + linear(m, w) + 4 * w
         params = linear(3 * self.patch**2, w) + d * block + 2 * w + linear(w, num_classes)
         macs = 3 * self.patch**2 * w * tokens + d * 2 * tokens * w * (t + m) + w * num_classes
         return Counts(params, macs, tokens)
 
 
-def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> MlpMixer:
-    """A mixer of this shape with random weights."""
+def build_spec(spec: MixerSpec, *, image_size: int, num_classes: int) -> MlpMixer:
+    """Return a mixer of this shape with random weights; UsageError if the patch does not fit."""
     grid(image_size, spec.patch, name=spec.name)
     return MlpMixer(
         img_size=image_size,
@@ -68,15 +66,15 @@ def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> MlpMixer:
 
 
 def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> MlpMixer:
-    """timm's mixer `name` with random weights."""
+    """Return timm's mixer `name` with random weights; UsageError if the patch does not fit."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
 def candidates(
     image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
-) -> Iterator[tuple[Spec, float]]:
-    """Sensible shapes, each with its distance from the published scaling (0: on it)."""
+) -> Iterator[tuple[MixerSpec, float]]:
+    """Yield sensible shapes with their distance from the published scaling (0 on it)."""
     ratios = mlp_ratios(free_mlp)
     ends = (min(ratios), max(ratios))
     for width in range(32, 1793, 32):
@@ -103,7 +101,7 @@ for _patch in (16, 32):
                 name=f"mixer_{_size}{_patch}",
                 family="mixer",
                 build=partial(build_named, _timm, patch=_patch),
-                shape=Spec(
+                shape=MixerSpec(
                     width=_width,
                     depth=_depth,
                     patch=_patch,
@@ -116,9 +114,9 @@ for _patch in (16, 32):
         )
 
 
-def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
-    """The mixer of this width, depth and grid."""
-    return Spec(
+def twin(width: int, depth: int, patch: int, hidden: int) -> MixerSpec:
+    """Return the mixer of this width, depth, patch and hidden width of the MLP over channels."""
+    return MixerSpec(
         width=width, depth=depth, patch=patch, token_hidden=max(1, width // 2), hidden=hidden
     )
 
@@ -137,8 +135,10 @@ models.add(
     Model(
         name="mixer_digits",
         family="mixer",
-        build=partial(build_spec, Spec(width=64, depth=3, patch=8, token_hidden=32, hidden=208)),
-        shape=Spec(width=64, depth=3, patch=8, token_hidden=32, hidden=208),
+        build=partial(
+            build_spec, MixerSpec(width=64, depth=3, patch=8, token_hidden=32, hidden=208)
+        ),
+        shape=MixerSpec(width=64, depth=3, patch=8, token_hidden=32, hidden=208),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
@@ -150,7 +150,7 @@ SPELLING = re.compile(r"mixer_(\d+)_(\d+)(?:_p(\d+))?(?:_t(\d+))?(?:_m(\d+))?")
 
 @models.resolver
 def spelled(name: str) -> Model | None:
-    """`mixer_512_8_p16_t256_m2048` and the like."""
+    """Return the model of a name such as `mixer_512_8_p16_t256_m2048`; None for any other name."""
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, depth, patch, token_hidden, hidden = (
@@ -158,7 +158,7 @@ def spelled(name: str) -> Model | None:
     )
     assert width is not None
     assert depth is not None
-    spec = Spec(
+    spec = MixerSpec(
         width=width,
         depth=depth,
         patch=16 if patch is None else patch,

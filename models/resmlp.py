@@ -1,4 +1,4 @@
-"""ResMLP (arXiv 2105.03404), built by timm: a mixer whose token step is one linear layer."""
+"""ResMLP (arXiv 2105.03404), built by timm: a mixer with a single linear layer over tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._shape import grid
 
 
 def build(name: str, *, image_size: int, num_classes: int, patch: int) -> nn.Module:
-    """timm's network `name` with random weights."""
+    """Return timm's network `name` with random weights; UsageError if the patch does not fit."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 

@@ -1,8 +1,9 @@
 """ResNet (arXiv 1512.03385), built by timm.
 
-Any shape can be spelled: `resnet_<width>_<blocks>-<blocks>-...[_basic|_bottleneck][_s7|_s3]`. The width is that of
-the first stage and doubles with every stage; it is even. Stems: s7 is the 7 x 7 convolution of stride 2 with pooling
-behind it, s3 the 3 x 3 of stride 1 without, as images of 32 pixels need it. Defaults: bottleneck, s7.
+Any shape can be spelled: `resnet_<width>_<blocks>-<blocks>-...[_basic|_bottleneck][_s7|_s3]`. The
+width is that of the first stage, is even, and doubles with every stage. Stem s7 is a 7 x 7
+convolution of stride 2 followed by pooling; s3 is a 3 x 3 convolution of stride 1 without pooling,
+for images of 32 pixels. Defaults are bottleneck and s7.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class ResNetSpec:
     """The hyperparameters of a residual network. `stem` is the side of its first filter, 7 or 3."""
 
     width: int
@@ -36,9 +37,11 @@ class Spec:
     def __post_init__(self) -> None:
         at_least_one(self, "width", "fewest_blocks")
         if self.width % 2:
-            raise UsageError(f"--models: {self.name}: the width has to be even")
+            raise UsageError(f"--models: {self.name}: the width must be even, got {self.width}")
         if len(self.blocks) > 4:
-            raise UsageError(f"--models: {self.name}: at most four stages")
+            raise UsageError(
+                f"--models: {self.name}: must have at most 4 stages, got {len(self.blocks)}"
+            )
 
     @property
     def name(self) -> str:
@@ -47,7 +50,7 @@ class Spec:
 
     @property
     def fewest_blocks(self) -> int:
-        """Blocks of the shortest stage."""
+        """The number of blocks of the shortest stage."""
         return min(self.blocks)
 
     @property
@@ -56,12 +59,12 @@ class Spec:
         return tuple(self.width * 2**stage for stage in range(len(self.blocks)))
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
-        """In closed form: every convolution with its norm behind it."""
+        """Return parameters and MACs in closed form, with a norm after every convolution."""
         params = macs = 0
         side, width_in = image_size, 3
 
         def convolution(outputs: int, kernel: int, stride: int, inputs: int, at: int) -> int:
-            """Add one convolution and its norm; returns the side of its output."""
+            """Add a convolution and its norm; return the side of the output."""
             nonlocal params, macs
             after = -(-at // stride)
             params += inputs * outputs * kernel**2 + 2 * outputs
@@ -90,15 +93,15 @@ class Spec:
 
 
 def small_stem(model: ResNet, width: int) -> ResNet:
-    """Replace the stem by a 3 x 3 convolution of stride 1 without pooling."""
+    """Replace the stem, in place, by a 3 x 3 convolution of stride 1 without pooling."""
     model.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
     model.maxpool = nn.Identity()
     return model
 
 
-def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> ResNet:
-    """A residual network of this shape with random weights; it takes any image size."""
-    # timm's plain stem is 64 wide whatever the stages are; its deep one is 2 x stem_width, and makes room for ours.
+def build_spec(spec: ResNetSpec, *, image_size: int, num_classes: int) -> ResNet:
+    """Return a residual network of this shape with random weights; it takes any image size."""
+    # timm's plain stem is always 64 wide. The deep one is 2 x stem_width; ours replaces it.
     model = ResNet(
         BLOCKS[spec.block],
         spec.blocks,
@@ -114,28 +117,28 @@ def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> ResNet:
 
 
 def build_named(name: str, *, image_size: int, num_classes: int) -> ResNet:
-    """timm's residual network `name` with random weights; it takes any image size."""
+    """Return timm's residual network `name` with random weights; it takes any image size."""
     return timm.create_model(name, num_classes=num_classes)
 
 
-# The stage patterns of ResNet-18, 34/50, 101 and 152; then, as second choice, those between and below them.
+# The stages of ResNet-18, 34/50, 101 and 152; as a second choice, those between and below them.
 PATTERNS = ((2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3))
 OTHERS = ((1, 1, 1, 1), *((3, 4, third, 3) for third in range(7, 36) if third != 23))
 
 
 def candidates(
     image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
-) -> Iterator[tuple[Spec, float]]:
-    """Stage patterns at every even width; the distance says how far the width is from the published 64.
+) -> Iterator[tuple[ResNetSpec, float]]:
+    """Yield stage patterns at every even width, with their distance from the published width, 64.
 
-    Images below 64 pixels get the small stem. There are neither patches nor MLPs to choose.
+    Images below 64 pixels get the small stem. There is neither a patch nor an MLP to choose.
     """
     stem = 3 if image_size < 64 else 7
     for block in BLOCKS:
         for pattern in (*PATTERNS, *OTHERS):
             for width in range(8, 257, 2):
                 far = abs(width / 64 - 1) + (0.0 if pattern in PATTERNS else 0.5)
-                yield Spec(width=width, blocks=pattern, block=block, stem=stem), far
+                yield ResNetSpec(width=width, blocks=pattern, block=block, stem=stem), far
 
 
 for _name, _blocks, _block in (
@@ -150,7 +153,7 @@ for _name, _blocks, _block in (
             name=_name,
             family="resnet",
             build=partial(build_named, _name),
-            shape=Spec(width=64, blocks=_blocks, block=_block),
+            shape=ResNetSpec(width=64, blocks=_blocks, block=_block),
             timm_name=_name,
             summary=f"timm's {_name}",
         )
@@ -166,7 +169,7 @@ families.add(
 
 
 def build_digits(*, image_size: int, num_classes: int) -> ResNet:
-    """Stages of one basic block each behind the small stem; widths chosen for the quartet's budget."""
+    """Return a network of four basic blocks on the small stem, with the quartet's budget."""
     channels = (8, 16, 48, 62)
     model = ResNet(
         BasicBlock,
@@ -195,11 +198,11 @@ SPELLING = re.compile(r"resnet_(\d+)_(\d+(?:-\d+)*)(?:_(basic|bottleneck))?(?:_s
 
 @models.resolver
 def spelled(name: str) -> Model | None:
-    """`resnet_64_3-4-6-3_bottleneck_s7` and the like."""
+    """Return the model of a name such as `resnet_64_3-4-6-3_bottleneck_s7`; None for any other."""
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, blocks, block, stem = match.groups()
-    spec = Spec(
+    spec = ResNetSpec(
         width=int(width),
         blocks=tuple(map(int, blocks.split("-"))),
         block=block or "bottleneck",

@@ -1,19 +1,25 @@
-"""The controlled skeleton: one network whose token mixer, stem, stages and norm are swapped and nothing else.
+"""The controlled skeleton: a network whose token mixer, stem, stages and norm can be exchanged.
 
-It asks what the paper's title asks: is it the patches, or what mixes them? The block is MetaFormer's (arXiv
-2111.11418, baselines in 2210.13452): x + mixer(norm(x)), then x + mlp(norm(x)), on maps of shape (batch, width, side,
-side). Width, depth, grid, head and positional embedding stay the same; what a mixer costs more or less is given back
-by the hidden width of the MLP, which is what `bench match --hold shape` solves for.
+It answers the question in the paper's title: is it the patches, or what mixes them? The block is
+MetaFormer's (arXiv 2111.11418, baselines in 2210.13452): x + mixer(norm(x)), then x + mlp(norm(x)),
+on maps of shape (batch, width, side, side). Width, depth, grid, head and positional embedding stay
+the same; the hidden width of the MLP makes up for the different costs of mixers, and
+`bench match --hold shape` solves for it.
 
-Spelled `skeleton_<width>_<depth>_<mixer>[_patch|_pyramid][_iso|_staged][_bn|_ln][_p<patch>][_m<hidden>]`:
+Any combination can be spelled:
 
-    mixer     attention, mlp (over tokens), depthwise (7 x 7), pooling (3 x 3), random (fixed at building), none
-    stem      patch: one convolution of side and stride p; pyramid: 3 x 3 convolutions of stride 2, p a power of two
-    stages    iso: one grid; staged: four grids, each half the last, widths 1/4, 1/2, 1 and 2 times <width>
+    skeleton_<width>_<depth>_<mixer>[_<stem>][_<stages>][_<norm>][_p<patch>][_m<hidden>]
+
+    mixer     attention, mlp (over tokens), depthwise (7 x 7), pooling (3 x 3),
+              random (fixed when built), none
+    stem      patch: one convolution with side and stride p;
+              pyramid: 3 x 3 convolutions of stride 2, p a power of two
+    stages    iso: one grid;
+              staged: four grids, each half the last, with widths 1/4, 1/2, 1 and 2 times <width>
     norm      bn: batch norm; ln: layer norm over the channels of each position
 
-Defaults: patch, iso, ln, p16, m four times the width. In a staged network p is the stride of the third stage, so that
-most blocks work on the grid that the isotropic one has.
+Defaults are patch, iso, ln, p16, and m four times the width. In a staged network, p is the stride
+of the third stage, so that most blocks work on the same grid as in the isotropic network.
 """
 
 from __future__ import annotations
@@ -35,18 +41,19 @@ from bench.plugins import Family, Model, families, models
 from ._shape import Counts, at_least_one, grid, linear
 
 NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
-STAGE_DEPTHS = (
-    1,
-    1,
-    3,
-    1,
-)  # of six blocks; the proportions of PoolFormer's and ConvNeXt's small models
+STAGE_DEPTHS = (1, 1, 3, 1)
+"""Blocks of six per stage: the proportions of PoolFormer's and ConvNeXt's small models."""
 STAGE_WIDTHS = (0.25, 0.5, 1.0, 2.0)
+"""Width of each stage as a share of the network's width."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
-    """The factors. `hidden` is the MLP's width at `width`; in a staged network it scales with each stage's width."""
+class SkeletonSpec:
+    """The factors of a skeleton.
+
+    `hidden` is the hidden width of the MLP at `width`; in a staged network, it scales with the
+    width of each stage.
+    """
 
     width: int
     depth: int
@@ -61,39 +68,40 @@ class Spec:
         at_least_one(self, "width", "depth", "patch", "hidden")
         if self.stem == "pyramid" and self.patch & (self.patch - 1):
             raise UsageError(
-                f"--models: {self.name}: a pyramid halves the image step by step; p has to be a power of two"
+                f"--models: {self.name}: the patch of a pyramid stem must be a power of two, "
+                f"got {self.patch}"
             )
         if self.stages == "staged" and (self.width % 32 or self.patch % 4 or self.depth % 6):
             raise UsageError(
-                f"--models: {self.name}: four stages need a width in 32s, a depth in 6s and a patch in 4s"
+                f"--models: {self.name}: four stages need a width that is a multiple of 32, a "
+                "depth of 6 and a patch of 4"
             )
         if self.mixer == "attention" and self.width % 32:
             raise UsageError(
-                f"--models: {self.name}: attention heads are 32 wide; the width has to be a multiple"
+                f"--models: {self.name}: attention heads are 32 wide, so the width must be a "
+                f"multiple of 32, got {self.width}"
             )
 
     @property
     def name(self) -> str:
         """The full spelling."""
-        return f"skeleton_{self.width}_{self.depth}_{self.mixer}_{self.stem}_{self.stages}_{self.norm}_p{self.patch}_m{self.hidden}"
+        factors = f"{self.mixer}_{self.stem}_{self.stages}_{self.norm}"
+        return f"skeleton_{self.width}_{self.depth}_{factors}_p{self.patch}_m{self.hidden}"
 
     def layout(self) -> list[tuple[int, int, int, int]]:
-        """Per stage: width, depth, stride of the image, hidden width of the MLP."""
+        """Return, per stage, width, depth, stride over the image and hidden width of the MLP."""
         if self.stages == "iso":
             return [(self.width, self.depth, self.patch, self.hidden)]
-        first = self.patch // 4
-        return [
-            (
-                int(self.width * share),
-                self.depth * blocks // 6,
-                first * 2**number,
-                max(1, round(self.hidden * share)),
-            )
-            for number, (share, blocks) in enumerate(zip(STAGE_WIDTHS, STAGE_DEPTHS, strict=True))
-        ]
+        layout = []
+        stride = self.patch // 4
+        for share, blocks in zip(STAGE_WIDTHS, STAGE_DEPTHS, strict=True):
+            width, hidden = int(self.width * share), max(1, round(self.hidden * share))
+            layout.append((width, self.depth * blocks // 6, stride, hidden))
+            stride *= 2
+        return layout
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
-        """In closed form. What is fixed at building (the random mixer's matrix) is no parameter."""
+        """Return parameters and MACs in closed form; the random mixer's matrix is no parameter."""
         layout = self.layout()
         width, _, stride, _ = layout[0]
         side = image_size // stride
@@ -118,11 +126,10 @@ class Spec:
 
 
 def _mixer_counts(mixer: str, width: int, tokens: int) -> tuple[int, int]:
-    """Parameters and MACs of one mixer."""
+    """Return the parameters and MACs of one mixer."""
     if mixer == "attention":
-        return linear(width, 3 * width) + linear(
-            width, width
-        ), tokens * 4 * width * width + 2 * tokens * tokens * width
+        params = linear(width, 3 * width) + linear(width, width)
+        return params, tokens * 4 * width * width + 2 * tokens * tokens * width
     if mixer == "mlp":
         hidden = token_hidden(tokens)
         return linear(tokens, hidden) + linear(hidden, tokens), 2 * tokens * hidden * width
@@ -132,10 +139,10 @@ def _mixer_counts(mixer: str, width: int, tokens: int) -> tuple[int, int]:
 
 
 def _stem_counts(stem: str, stride: int, width: int, image_size: int) -> tuple[int, int]:
+    """Return the parameters and MACs of a stem."""
     if stem == "patch":
-        return linear(3 * stride * stride, width), 3 * stride * stride * width * (
-            image_size // stride
-        ) ** 2
+        positions = (image_size // stride) ** 2
+        return linear(3 * stride * stride, width), 3 * stride * stride * width * positions
     params = macs = 0
     inputs, side = 3, image_size
     for outputs in pyramid_widths(stride, width):
@@ -147,18 +154,18 @@ def _stem_counts(stem: str, stride: int, width: int, image_size: int) -> tuple[i
 
 
 def pyramid_widths(stride: int, width: int) -> list[int]:
-    """Widths of the stride-2 convolutions: doubling up to half the network's width."""
+    """Return the widths of the stride-2 convolutions, which double up to half the network's."""
     steps = int(math.log2(stride))
     return [max(8, width // 2 ** (steps - step)) for step in range(steps)]
 
 
 def token_hidden(tokens: int) -> int:
-    """Hidden width of the MLP over tokens: half of them, at most 256."""
+    """Return the hidden width of the MLP over tokens: half their number, at most 256."""
     return min(max(1, tokens // 2), 256)
 
 
 class Attention(nn.Module):
-    """Self-attention over the positions of a map, heads 32 wide; a narrower stage has one head."""
+    """Self-attention over the positions of a map with heads 32 wide; one head if it is narrower."""
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
@@ -169,18 +176,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, width, height, side = x.shape
         tokens = x.flatten(2).transpose(1, 2)
-        query, key, value = (
-            self.qkv(tokens)
-            .reshape(batch, -1, 3, self.heads, width // self.heads)
-            .permute(2, 0, 3, 1, 4)
-            .unbind(0)
-        )
+        heads = self.qkv(tokens).reshape(batch, -1, 3, self.heads, width // self.heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return (
-            self.proj(mixed.transpose(1, 2).flatten(2))
-            .transpose(1, 2)
-            .reshape(batch, width, height, side)
-        )
+        projected = self.proj(mixed.transpose(1, 2).flatten(2))
+        return projected.transpose(1, 2).reshape(batch, width, height, side)
 
 
 class TokenMlp(nn.Module):
@@ -197,7 +197,7 @@ class TokenMlp(nn.Module):
 
 
 class Pooling(nn.Module):
-    """PoolFormer's mixer: the mean of the neighbourhood, less the position itself."""
+    """PoolFormer's mixer: the mean of the neighbourhood minus the position itself."""
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class Pooling(nn.Module):
 
 
 class RandomMixing(nn.Module):
-    """RandFormer's mixer: a fixed random matrix whose rows sum to one, drawn at building and never trained."""
+    """RandFormer's mixer: a random matrix whose rows sum to one, drawn once and never trained."""
 
     matrix: Tensor
 
@@ -220,7 +220,7 @@ class RandomMixing(nn.Module):
 
 
 def depthwise(width: int, side: int) -> nn.Module:
-    """A 7 x 7 convolution of each channel by itself."""
+    """Return a 7 x 7 convolution of each channel by itself."""
     return nn.Conv2d(width, width, 7, padding=3, groups=width)
 
 
@@ -234,15 +234,15 @@ MIXERS: dict[str, Callable[[int, int], nn.Module]] = {
 
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + mlp(norm(x)); without a mixer the first half is left out.
+    """x + mixer(norm(x)), then x + mlp(norm(x)); without a mixer, the second step alone.
 
-    `drop_path1` and `drop_path2` are timm's places for stochastic depth, which trainings fill.
+    `drop_path1` and `drop_path2` are timm's attributes for stochastic depth, which training sets.
     """
 
     drop_path1: nn.Module | None = None
     drop_path2: nn.Module | None = None
 
-    def __init__(self, spec: Spec, width: int, hidden: int, side: int) -> None:
+    def __init__(self, spec: SkeletonSpec, width: int, hidden: int, side: int) -> None:
         super().__init__()
         mixing = spec.mixer != "none"
         self.norm1 = NORMS[spec.norm](width) if mixing else None
@@ -262,8 +262,8 @@ def _kept(branch: Tensor, drop_path: nn.Module | None) -> Tensor:
     return branch if drop_path is None else drop_path(branch)
 
 
-def make_stem(spec: Spec, stride: int, width: int) -> nn.Module:
-    """From images to the first grid."""
+def make_stem(spec: SkeletonSpec, stride: int, width: int) -> nn.Module:
+    """Return the layers from images to the first grid."""
     if spec.stem == "patch":
         return nn.Conv2d(3, width, stride, stride=stride)
     layers: list[nn.Module] = []
@@ -279,9 +279,9 @@ def make_stem(spec: Spec, stride: int, width: int) -> nn.Module:
 
 
 class Skeleton(nn.Module):
-    """Images (batch, 3, size, size) to logits (batch, num_classes), at the one size it was built for."""
+    """Images (batch, 3, size, size) to logits (batch, num_classes), for one size of images."""
 
-    def __init__(self, spec: Spec, *, image_size: int, num_classes: int) -> None:
+    def __init__(self, spec: SkeletonSpec, *, image_size: int, num_classes: int) -> None:
         super().__init__()
         layout = spec.layout()
         width, _, stride, _ = layout[0]
@@ -300,31 +300,35 @@ class Skeleton(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map (batch, width, side, side), before it is averaged."""
+        """Return the last map (batch, width, side, side), before it is averaged."""
         return self.norm(self.blocks(self.stem(x) + self.position))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.forward_features(x).mean(dim=(2, 3)))
 
 
-def build(spec: Spec, *, image_size: int, num_classes: int) -> Skeleton:
-    """A skeleton with random weights; UsageError where the image is not a whole number of its coarsest cells."""
+def build(spec: SkeletonSpec, *, image_size: int, num_classes: int) -> Skeleton:
+    """Return a skeleton with random weights.
+
+    Raises UsageError if the image is not a whole number of cells of the coarsest grid.
+    """
     grid(image_size, spec.layout()[-1][2], name=spec.name)
     return Skeleton(spec, image_size=image_size, num_classes=num_classes)
 
 
 SPELLING = re.compile(
-    r"skeleton_(\d+)_(\d+)_(attention|mlp|depthwise|pooling|random|none)(?:_(patch|pyramid))?(?:_(iso|staged))?(?:_(bn|ln))?(?:_p(\d+))?(?:_m(\d+))?"
+    r"skeleton_(\d+)_(\d+)_(attention|mlp|depthwise|pooling|random|none)"
+    r"(?:_(patch|pyramid))?(?:_(iso|staged))?(?:_(bn|ln))?(?:_p(\d+))?(?:_m(\d+))?"
 )
 
 
-def entry(name: str, spec: Spec, **about: object) -> Model:
-    """The registry entry of one skeleton."""
+def entry(name: str, spec: SkeletonSpec, **about: object) -> Model:
+    """Return the registry entry of a skeleton."""
     return Model(name=name, family="skeleton", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
 
 
 for _mixer in (*MIXERS, "none"):
-    _spec = Spec(width=384, depth=12, mixer=_mixer, hidden=1536)
+    _spec = SkeletonSpec(width=384, depth=12, mixer=_mixer, hidden=1536)
     models.add(
         entry(
             f"skeleton_384_12_{_mixer}",
@@ -334,8 +338,8 @@ for _mixer in (*MIXERS, "none"):
     )
 
 
-def _twin(mixer: str) -> Callable[..., Spec]:
-    return lambda width, depth, patch, hidden: Spec(
+def _twin(mixer: str) -> Callable[..., SkeletonSpec]:
+    return lambda width, depth, patch, hidden: SkeletonSpec(
         width=width, depth=depth, mixer=mixer, patch=patch, hidden=hidden
     )
 
@@ -352,11 +356,11 @@ for _mixer in (*MIXERS, "none"):
 
 @models.resolver
 def spelled(name: str) -> Model | None:
-    """`skeleton_384_12_depthwise_pyramid_bn` and the like."""
+    """Return the model of a name such as `skeleton_384_12_depthwise_pyramid_bn`, else None."""
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, depth, mixer, stem, stages, norm, patch, hidden = match.groups()
-    spec = Spec(
+    spec = SkeletonSpec(
         width=int(width),
         depth=int(depth),
         mixer=mixer,

@@ -1,9 +1,9 @@
 """A user's own model: `./net.py:build` or `package.module:build`.
 
-What is named is a function, a class or a ready module. A function or class is called as `build(image_size=...,
-num_classes=...)` with those of the two arguments that it takes, and gives a torch module. Measuring a name like this
-runs its code: that is what it is for. Looking the name up does not. A name runs code only where the user typed it; one
-that a suite, a file of weights or a record brought along is refused.
+The name is that of a function, a class or a ready module. A function or class is called as
+`build(image_size=..., num_classes=...)`, with those of the two arguments that it accepts, and
+returns a torch module. Measuring such a model runs its code; looking the name up does not. Only a
+name typed by the user runs code: one from a suite, a file of weights or a record is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ OFFERED = ("image_size", "num_classes")
 
 
 def build(name: str, *, image_size: int, num_classes: int) -> Any:
-    """What the user's function gives; a module that is named itself is copied."""
+    """Call the user's function; copy a module that is named itself.
+
+    Raises ModelFault or UsageError as `named` does.
+    """
     function = named(name)
     if isinstance(function, nn.Module):
         return copy.deepcopy(function)
@@ -42,33 +45,29 @@ def build(name: str, *, image_size: int, num_classes: int) -> Any:
         try:
             return function(**accepted)
         except TypeError as error:
-            # `**kwargs` may be handed on to something that takes less, as torchvision's builders do.
-            refused = [
-                key
-                for key in accepted
-                if _refuses(error, key) and key not in inspect.signature(function).parameters
-            ]
+            # `**kwargs` may be passed to something that accepts less, as torchvision's builders do.
+            passed_on = accepted.keys() - inspect.signature(function).parameters.keys()
+            refused = [key for key in passed_on if _refuses(error, key)]
             if not refused:
                 raise
-            accepted = {key: value for key, value in accepted.items() if key not in refused}
+            for key in refused:
+                del accepted[key]
 
 
 def _refuses(error: TypeError, key: str) -> bool:
-    return f"unexpected keyword argument '{key}'" in str(
-        error
-    ) or f"multiple values for keyword argument '{key}'" in str(error)
+    reasons = ("unexpected keyword argument", "multiple values for keyword argument")
+    return any(f"{reason} '{key}'" in str(error) for reason in reasons)
 
 
 def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) -> dict[str, int]:
-    """Those of the offered arguments that the function takes; UsageError where it wants others."""
+    """Return the offered arguments that a function accepts; UsageError if it needs others."""
     try:
         signature = inspect.signature(function)
-        takes_all = any(
-            p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()
-        )
-        accepted = {
-            key: value for key, value in offered.items() if takes_all or key in signature.parameters
-        }
+        kinds = [parameter.kind for parameter in signature.parameters.values()]
+        accepted = dict(offered)
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            for key in offered.keys() - signature.parameters.keys():
+                del accepted[key]
         signature.bind(**accepted)
     except (TypeError, ValueError) as error:
         raise UsageError(
@@ -78,20 +77,25 @@ def _accepted(name: str, function: Callable[..., Any], offered: dict[str, int]) 
 
 
 def named(name: str) -> Any:
-    """The function, class or module that a name stands for; runs the user's file. UsageError where there is none."""
+    """Return the function, class or module that a name stands for. Runs the user's file.
+
+    Raises UsageError if there is none, and ModelFault if the file ends the program.
+    """
     match = SPELLING.fullmatch(name)
     assert match is not None
     try:
         module = module_of(name, match["where"])
     except SystemExit as end:
         raise ModelFault(
-            f"{match['where']} ended the program while it was imported: sys.exit({end.code!r}); take that out of it"
+            f"{match['where']} ended the program on import: sys.exit({end.code!r}); "
+            "remove that from the file"
         ) from end
     function = getattr(module, match["function"], None)
     if not callable(function):
-        found = "nothing" if function is None else f"a {type(function).__name__}"
+        kind = "nothing" if function is None else f"a {type(function).__name__}"
         raise UsageError(
-            f"--models: {name}: {match['where']} has {found} called {match['function']!r}; a function is needed"
+            f"--models: {name}: {match['where']} has {kind} called {match['function']!r}; "
+            "name a function, a class or a module"
         )
     if not isinstance(function, nn.Module):
         _accepted(name, function, dict.fromkeys(OFFERED, 1))
@@ -99,7 +103,7 @@ def named(name: str) -> Any:
 
 
 def module_of(name: str, where: str) -> ModuleType:
-    """Import the user's file or module. The folder of the command comes first, as in `python -m`."""
+    """Import the user's file or module; the current folder is searched first, as by `python -m`."""
     if not where.endswith(".py"):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
@@ -112,7 +116,7 @@ def module_of(name: str, where: str) -> ModuleType:
     path = _file(name, where)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    # Its content is part of the name: a file that was edited is imported anew.
+    # The content is part of the module's name, so that an edited file is imported again.
     digest = hashlib.sha256(str(path).encode() + b"\0" + path.read_bytes()).hexdigest()[:12]
     alias = f"convmixer_bench_user_{path.stem}_{digest}"
     if alias in sys.modules:
@@ -120,9 +124,8 @@ def module_of(name: str, where: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(alias, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[alias] = (
-        module  # dataclasses, pickle and torch.jit.script look a class's module up there
-    )
+    # dataclasses, pickle and torch.jit.script look up the module of a class there.
+    sys.modules[alias] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -140,13 +143,17 @@ def _file(name: str, where: str) -> Path:
 
 @models.resolver
 def user_model(name: str) -> Model | None:
-    """`./net.py:build` or `package.module:build`."""
-    if name.startswith("timm:") or not (match := SPELLING.fullmatch(name)):
+    """Return the model of a name such as `./net.py:build` or `package.module:build`, else None.
+
+    Raises UsageError if the name was not typed by the user, or if there is no such file.
+    """
+    match = SPELLING.fullmatch(name)
+    if match is None or name.startswith("timm:"):
         return None
     if name not in models.typed:
         raise UsageError(
-            f"--models: {name} came out of a file and stands for code, of which nothing was run; "
-            "only a name typed on the command line runs code"
+            f"--models: {name} is from a file and would run code, so nothing was run; "
+            "type the name on the command line to run it"
         )
     if match["where"].endswith(".py"):
         _file(name, match["where"])

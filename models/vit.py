@@ -1,9 +1,9 @@
 """Vision transformers (arXiv 2010.11929) and DeiT (arXiv 2012.12877), built by timm.
 
-`deit_s16` is the same graph as `vit_s16` under its own name; only the published weights differ.
+`deit_s16` is the same graph as `vit_s16` under another name; only the published weights differ.
 
-Any shape can be spelled: `vit_<width>_<depth>[_p<patch>][_h<heads>][_m<hidden width of the MLP>]`, defaults p16,
-heads of width 64 (32 where 64 does not divide), and an MLP four times as wide.
+Any shape can be spelled: `vit_<width>_<depth>[_p<patch>][_h<heads>][_m<hidden width of the MLP>]`.
+Defaults are p16, heads 64 wide (32 if 64 does not divide the width), and an MLP four times as wide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PUBLISHED = ((192, 12), (384, 12), (768, 12), (1024, 24), (1280, 32))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class TransformerSpec:
     """The hyperparameters of a vision transformer with a class token and learned positions."""
 
     width: int
@@ -38,7 +38,8 @@ class Spec:
         at_least_one(self, "width", "depth", "patch", "heads", "hidden")
         if self.width % self.heads:
             raise UsageError(
-                f"--models: {self.name}: a width of {self.width} does not split into {self.heads} heads"
+                f"--models: {self.name}: the width {self.width} is not a multiple of its "
+                f"{self.heads} heads"
             )
 
     @property
@@ -47,26 +48,20 @@ class Spec:
         return f"vit_{self.width}_{self.depth}_p{self.patch}_h{self.heads}_m{self.hidden}"
 
     def counts(self, image_size: int, num_classes: int) -> Counts:
-        """In closed form."""
-        w, d, m, patches = self.width, self.depth, self.hidden, (image_size // self.patch) ** 2
+        """Return parameters and MACs in closed form."""
+        w, d, m = self.width, self.depth, self.hidden
+        patches = (image_size // self.patch) ** 2
         tokens = patches + 1
+        embedding = linear(3 * self.patch**2, w) + w + tokens * w
         block = linear(w, 3 * w) + linear(w, w) + linear(w, m) + linear(m, w) + 4 * w
-        params = (
-            linear(3 * self.patch**2, w)
-            + w
-            + tokens * w
-            + d * block
-            + 2 * w
-            + linear(w, num_classes)
-        )
-        per_block = tokens * (4 * w * w + 2 * w * m) + 2 * tokens * tokens * w
-        return Counts(
-            params, 3 * self.patch**2 * w * patches + d * per_block + w * num_classes, patches
-        )
+        params = embedding + d * block + 2 * w + linear(w, num_classes)
+        block_macs = tokens * (4 * w * w + 2 * w * m) + 2 * tokens * tokens * w
+        macs = 3 * self.patch**2 * w * patches + d * block_macs + w * num_classes
+        return Counts(params, macs, patches)
 
 
-def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> VisionTransformer:
-    """A transformer of this shape with random weights."""
+def build_spec(spec: TransformerSpec, *, image_size: int, num_classes: int) -> VisionTransformer:
+    """Return a transformer with random weights; UsageError if the patch does not fit."""
     grid(image_size, spec.patch, name=spec.name)
     return VisionTransformer(
         img_size=image_size,
@@ -82,17 +77,18 @@ def build_spec(spec: Spec, *, image_size: int, num_classes: int) -> VisionTransf
 def build_named(
     name: str, *, image_size: int, num_classes: int, patch: int = 16
 ) -> VisionTransformer:
-    """timm's transformer `name` with random weights."""
+    """Return timm's `name` with random weights; UsageError if the patch does not fit."""
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 
 
 def candidates(
     image_size: int, patches: Sequence[int], *, free_mlp: bool, reachable: Callable[..., bool]
-) -> Iterator[tuple[Spec, float]]:
-    """Sensible shapes, each with its distance from the published scaling (0: on it).
+) -> Iterator[tuple[TransformerSpec, float]]:
+    """Yield sensible shapes with their distance from the published scaling (0 on it).
 
-    Heads are 64 wide (32 where 64 does not divide the width); the MLP is about four times as wide unless it is what closes the budget.
+    Heads are 64 wide (32 if 64 does not divide the width). The MLP is about four times as wide as
+    the model, unless `free_mlp`.
     """
     ratios = mlp_ratios(free_mlp)
     ends = (min(ratios), max(ratios))
@@ -121,26 +117,28 @@ SIZES = {
 
 
 def _add_named(kind: str, size: str, patch: int) -> None:
-    """Register one published size; timm builds it where timm knows it, its spelled shape where not (vit_ti32)."""
+    """Register a published size, built by timm, or from its shape if timm lacks it (vit_ti32)."""
     word, width, depth = SIZES[size]
-    shape = Spec(width=width, depth=depth, patch=patch, heads=width // 64, hidden=4 * width)
+    shape = TransformerSpec(
+        width=width, depth=depth, patch=patch, heads=width // 64, hidden=4 * width
+    )
     timm_name = f"{kind}_{word}_patch{patch}_224"
     known = timm.is_model(timm_name)
-    build = partial(build_named, timm_name, patch=patch) if known else partial(build_spec, shape)
-    summary = f"timm's {timm_name}" if known else "timm has no such size; built from its shape"
-    name = f"{kind}_{size}{patch}"
     other = "vit" if kind == "deit" else "deit"
     relative = f"{other}_{word}_patch{patch}_224"
-    relatives = {other: relative} if timm.is_model(relative) else {}
     models.add(
         Model(
-            name=name,
+            name=f"{kind}_{size}{patch}",
             family="vit",
-            build=build,
+            build=partial(build_named, timm_name, patch=patch)
+            if known
+            else partial(build_spec, shape),
             shape=shape,
             timm_name=timm_name if known else None,
-            relatives=relatives,
-            summary=summary,
+            relatives={other: relative} if timm.is_model(relative) else {},
+            summary=f"timm's {timm_name}"
+            if known
+            else "timm has no such size; built from its shape",
         )
     )
 
@@ -152,9 +150,9 @@ for _size in ("ti", "s", "b"):
     _add_named("deit", _size, 16)
 
 
-def twin(width: int, depth: int, patch: int, hidden: int) -> Spec:
-    """The transformer of this width, depth and grid."""
-    return Spec(
+def twin(width: int, depth: int, patch: int, hidden: int) -> TransformerSpec:
+    """Return the transformer of this width, depth, patch and hidden width of the MLP."""
+    return TransformerSpec(
         width=width,
         depth=depth,
         patch=patch,
@@ -177,8 +175,8 @@ models.add(
     Model(
         name="vit_digits",
         family="vit",
-        build=partial(build_spec, Spec(width=48, depth=3, patch=8, heads=3, hidden=204)),
-        shape=Spec(width=48, depth=3, patch=8, heads=3, hidden=204),
+        build=partial(build_spec, TransformerSpec(width=48, depth=3, patch=8, heads=3, hidden=204)),
+        shape=TransformerSpec(width=48, depth=3, patch=8, heads=3, hidden=204),
         image_size=32,
         num_classes=10,
         summary="the digits quartet: about 100 k parameters on a 4 x 4 grid",
@@ -190,14 +188,14 @@ SPELLING = re.compile(r"vit_(\d+)_(\d+)(?:_p(\d+))?(?:_h(\d+))?(?:_m(\d+))?")
 
 @models.resolver
 def spelled(name: str) -> Model | None:
-    """`vit_384_12_p16_h6_m1536` and the like."""
+    """Return the model of a name such as `vit_384_12_p16_h6_m1536`; None for any other name."""
     if not (match := SPELLING.fullmatch(name)):
         return None
     width, depth, patch, heads, hidden = (int(group) if group else None for group in match.groups())
     assert width is not None
     assert depth is not None
     usual = max(1, width // 64 if width % 64 == 0 else width // 32)
-    spec = Spec(
+    spec = TransformerSpec(
         width=width,
         depth=depth,
         patch=16 if patch is None else patch,

@@ -39,7 +39,7 @@ BAD = [
     (["run", "--models", "vit_s16", "--batch-sizes", "abc"], "--batch-sizes"),
     (
         ["run", "--models", "vit_s16", "--image-size", "225"],
-        "--image-size: vit_small_patch16_224 has patches of 16",
+        "--image-size: vit_small_patch16_224 has patches of 16 pixels",
     ),
     (
         ["run", "--models", "vit_s16", "--time-budget", "-3"],

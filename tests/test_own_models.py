@@ -153,7 +153,7 @@ def test_a_fault_stays_with_its_arm_and_the_exit_code_says_so(tmp_path: Path) ->
     errors = {record.arm.model: record.ends[-1].error or "" for record in records(tmp_path)}
     assert errors.pop("./net.py:build") == ""
     said = {
-        "./ends.py:build": "ended the program while it was imported: sys.exit(0)",
+        "./ends.py:build": "ended the program on import: sys.exit(0)",
         "./torn.py:build": "SyntaxError",
         "./faults.py:at_build": "sys.exit(0)",
         "./faults.py:ends_its_process": "died with exit code 0",
