@@ -1,4 +1,4 @@
-"""MAC counts: networks counted by hand, the golden values, and what happens when something is missed."""
+"""MAC counts: networks counted by hand, known values, and products that cannot be counted."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def test_what_has_no_count_is_refused_by_name_by_both_counters(name: str) -> Non
 def test_products_that_a_trace_does_not_see_are_missed_by_neither_count(
     network: nn.Module, operator: str
 ) -> None:
-    """fvcore does not look inside, torch's counter does: where the two agree nothing is hidden, and else it is refused."""
+    """fvcore cannot look inside, torch's counter can: the count is refused unless they agree."""
     counted = count(network, torch.randn(1, 3, 8, 8))
     with pytest.raises(
         Uncountable, match=rf"fvcore counts 0, torch 4,608; a trace cannot look into {operator}"
@@ -408,7 +408,8 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, mixer, num_classes):
         super().__init__()
-        self.patches, self.mixer, self.head = nn.Conv2d(3, 16, 8, 8), mixer, nn.Linear(16, num_classes)
+        self.patches, self.mixer = nn.Conv2d(3, 16, 8, 8), mixer
+        self.head = nn.Linear(16, num_classes)
 
     def forward(self, x):
         t = self.patches(x).flatten(2).transpose(1, 2)
@@ -417,7 +418,8 @@ class Net(nn.Module):
 
 
 def encoder(num_classes):
-    return Net(nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2), num_classes)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    return Net(nn.TransformerEncoder(layer, 2), num_classes)
 
 
 def lstm(num_classes):
@@ -431,15 +433,15 @@ STEM, HEAD = 16 * 3 * 64 * 16, 16 * 10
 
 
 def test_one_count_that_fails_takes_only_itself(tmp_path: Path) -> None:
-    """As a user runs it: three models of their own, one with a layer whose products have no count."""
+    """Run three of a user's own models, one with a layer whose products have no formula."""
     (tmp_path / "nets.py").write_text(NETS)
     names = [f"./nets.py:{name}" for name in ("encoder", "lstm", "bilinear")]
     counting = ("--metrics", "params,macs,activations", "--image-size", 32, "--num-classes", 10)
     ended = bench("run", "--models", ",".join(names), *counting, cwd=tmp_path)
     assert ended.code == 1 and "Traceback" not in ended.text, ended
     assert (
-        "bilinear: failed: macs, activations: aten::bilinear cannot be counted; the total would be too small"
-        in ended.out
+        "bilinear: failed: macs, activations: aten::bilinear cannot be counted; "
+        "the total would be too small" in ended.out
     ), ended
     assert "1 arms failed" in ended.out
     records = {
@@ -481,7 +483,7 @@ def test_activations_are_what_the_same_products_write() -> None:
 
 
 def test_einsum_as_torch_contracts_it() -> None:
-    """Random equations of up to four operands, with indices of size 1 among them, against torch's own products."""
+    """Compare random equations of up to four operands, some of size 1, with torch's products."""
     rng = random.Random(0)
     for _ in range(200):
         sizes = {letter: rng.choice([1, 2, 3, 4]) for letter in "abcdef"}

@@ -61,7 +61,8 @@ class Net(nn.Module):
     def __init__(self, kind, num_classes):
         super().__init__()
         self.kind = kind
-        self.steps = nn.ModuleList([nn.Conv2d(3, 4, 2, 2), nn.Sequential(nn.Conv2d(4, 8, 2, 2), nn.ReLU())])
+        second = nn.Sequential(nn.Conv2d(4, 8, 2, 2), nn.ReLU())
+        self.steps = nn.ModuleList([nn.Conv2d(3, 4, 2, 2), second])
         self.shifts = nn.ParameterList([torch.zeros(8, 1, 1), torch.zeros(8, 1, 1)])
         self.head = nn.Linear(8, num_classes)
 
@@ -158,7 +159,7 @@ def test_a_constructor_that_reads_a_value_is_built_on_the_cpu_and_says_so(nets: 
         "built and run on the CPU, since the meta device has no values: RuntimeError: Tensor.item()"
         in ended.out
     ), ended
-    assert "(nets.py, line 35)" in ended.out, ended
+    assert "(nets.py, line 36)" in ended.out, ended
 
 
 @pytest.mark.parametrize("name", ["branch", "with_numpy"])
@@ -197,7 +198,8 @@ def test_a_model_that_fails_is_one_line_that_says_where(
 ) -> None:
     line = shown("broken", capsys, code=2)
     assert line.splitlines() == [
-        "bench: ./nets.py:broken: cannot be built and run on one image of 8 pixels: KeyError: 'the weights' (nets.py, line 25)"
+        "bench: ./nets.py:broken: cannot be built and run on one image of 8 pixels: "
+        "KeyError: 'the weights' (nets.py, line 26)"
     ]
 
 

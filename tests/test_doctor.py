@@ -1,4 +1,4 @@
-"""The examination: every finding is read here and now, what is missing has its remedy, and noise is told from quiet."""
+"""`bench doctor`: every check has its remedy, and noise is distinguished from quiet."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_noise_is_told_from_quiet() -> None:
     [("ok", "ready to measure"), ("note", "usable, but noisy"), ("unfit", "not fit for speeds")],
 )
 def test_a_noisy_machine_is_not_called_ready(status: Status, says: str) -> None:
-    """Where nine tenths of the windows lay in a range of 282 %, it said so and was "ready to measure"."""
+    """A machine with a spread of 282 % was called "ready to measure"."""
     assert verdict(
         [CheckResult("torch", "ok", "2.6"), CheckResult("noise", status, "")]
     ).startswith(says)

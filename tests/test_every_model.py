@@ -1,4 +1,4 @@
-"""What every registered model has to do: three counts that agree, training steps, a trace without a break.
+"""Every registered model: three counts agree, it trains, and it compiles without a graph break.
 
 Weights are not initialised where only counts or traces matter; sizes are small.
 """
@@ -19,7 +19,7 @@ NAMES = models.names()
 
 
 def sizes(entry: Model) -> tuple[int, int]:
-    """Two small image sizes that the model takes: whole numbers of its patches, and of its coarsest cells."""
+    """Return two small image sizes that are multiples of its patches and its coarsest cells."""
     if entry.image_size <= 32:
         return 32, 64
     for unit in (7, 8, 14, 16, 32):
@@ -83,7 +83,7 @@ def test_counts_do_not_depend_on_fused_attention(name: str, unfused: None) -> No
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_three_counts_agree_everywhere(name: str, fused: bool) -> None:
-    """Every model at batch 1 and 2 and two sizes, attention fused or not: a quarter of an hour, so not part of `make test`."""
+    """Count every model at two batches and sizes, with and without fused attention (15 minutes)."""
     entry = models.get(name)
     set_fused_attn(fused)
     try:

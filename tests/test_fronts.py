@@ -52,7 +52,7 @@ def test_two_points_that_cannot_be_told_apart_share_it() -> None:
 
 
 def test_drift_that_all_share_does_not_blur_the_front() -> None:
-    """Rounds that were slow for all drop out of their ratio: the cheaper of two equally accurate ones stays ahead."""
+    """Rounds that are slow for all cancel: of two equally accurate points, the cheaper one wins."""
     drift = [1.0, 3.0, 1.5, 2.5, 1.2, 2.8]
     near = [
         candidate(list(drift), [70.0, 70.0]),

@@ -135,9 +135,12 @@ def test_layout_comments_and_docstrings_are_no_part_of_a_source(tmp_path: Path) 
 
 
 def test_models_of_this_release_are_known_by_their_names() -> None:
-    """Their committed records have no source in their keys. After a change that leaves a file's models as they were, run
-    `python -m tests.by_hand.released`; where they are others, give them other names. A
-    new file is not listed until a release: its models are identified by what they build."""
+    """The keys of their committed records contain no source.
+
+    After a change that leaves a file's models the same, run `python -m tests.by_hand.released`; if
+    the models differ, give them other names. A new file is not listed until a release: until then,
+    its models are identified by what they build, like a user's own.
+    """
     listed = json.loads(identity.RELEASED.read_text(encoding="utf-8"))
     assert "vit.py" in listed
     assert listed.items() <= current().items()

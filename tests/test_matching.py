@@ -1,4 +1,4 @@
-"""Equal budgets: closed forms against real counts, and the solver against references it was not made for."""
+"""Equal budgets: closed forms against counts, and the search on references of all kinds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,13 @@ REFERENCES = ["convmixer_768_32", "convmixer_1024_20", "convmixer_256_8", "timm:
 def test_siblings_lie_within_two_percent(name: str, budget: str, family: str) -> None:
     reference = models.get(name)
     size = reference.image_size
-    found = match(reference, families.get(family), budget=budget, image_size=size, tolerance=0.02)  # type: ignore[arg-type]
+    found = match(
+        reference,
+        families.get(family),
+        budget=budget,  # type: ignore[arg-type]
+        image_size=size,
+        tolerance=0.02,
+    )
     assert found.within
     target = cost_of(reference, image_size=size, num_classes=reference.num_classes)
     assert getattr(found.cost, budget) == pytest.approx(getattr(target, budget), rel=0.02)
@@ -147,7 +153,7 @@ def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_size_that_a_family_cannot_serve_is_moved_or_the_family_left_out(tmp_path: Path) -> None:
-    """300 pixels are no multiple of 16; a family without a scaling cannot be searched. As a user asks for it."""
+    """300 is not a multiple of 16, and a family without a scaling cannot be searched."""
     ended = bench(
         "match",
         "--reference",
@@ -159,8 +165,8 @@ def test_a_size_that_a_family_cannot_serve_is_moved_or_the_family_left_out(tmp_p
     assert ended.code == 0, ended
     assert "Equal params · 304 × 304 px" in ended.out
     assert (
-        "matched at 304 pixels, the nearest size that the reference and all families accept: 300 is not"
-        in ended.out
+        "matched at 304 pixels, the nearest size that the reference and all families accept: "
+        "300 is not" in ended.out
     )
     assert (
         "skeleton_none is left out: --match: skeleton_none has no published scaling to search"
@@ -258,7 +264,7 @@ def test_a_missed_budget_says_what_would_close_it(
 
 
 def test_an_mlp_ratio_beyond_the_sensible_ones_closes_a_budget() -> None:
-    """A target made of a transformer whose MLP is twelve times as wide: no other freedom is needed."""
+    """The target is a transformer with an MLP ratio of 12, which needs no other freedom."""
     counted = families.get("vit").twin(192, 6, 16, 12 * 192).counts(224, 1000)  # type: ignore[misc]
     target = Target(
         cost=Cost(params=counted.params, macs=counted.macs, tokens=None),
@@ -295,7 +301,7 @@ def test_siblings_are_run_at_the_size_and_classes_that_they_were_matched_at(tmp_
 
 
 def test_equal_latency_is_searched_by_measuring() -> None:
-    """On a machine whose latency is its MACs the answer lies within a step of the scaling of the reference's MACs."""
+    """If latency is proportional to MACs, the sibling has the reference's MACs."""
 
     def seconds(job: Job, window: Window) -> list[float]:
         return [

@@ -1,4 +1,4 @@
-"""The mean over rounds and processes: exact where it can be, and on draws whose truth is known as sure as it says."""
+"""The mean over rounds and processes: exact cases, and coverage on draws of known truth."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_sureness_follows_the_processes_and_not_the_rounds() -> None:
 def test_intervals_hold_the_truth_as_often_as_they_say(
     rounds: int, life: int, spread: float
 ) -> None:
-    """Two to five processes a side; without a spread of processes the share is a little above 0.97."""
+    """Two to five processes a side; without a spread of processes, coverage is just above 0.97."""
     left, right = by_turns(rounds, life), by_turns(rounds, life, 0.5)
     held = share_held(np.random.default_rng(7), ((1.0, left), (-1.0, right)), spread, draws=1000)
     assert 0.93 <= held <= 0.98, held
@@ -92,7 +92,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_so_do_those_of_contrasts_of_four_arms(spread: float) -> None:
-    """Without a spread of processes too often: what is taken off for the noise of rounds is less than could be."""
+    """Without a spread of processes, coverage is too high: the deduction for noise is bounded."""
     sides = tuple(
         (weight, by_turns(18, 6, turn))
         for weight, turn in ((1.0, 0.0), (-1.0, 0.5), (-1.0, 0.25), (1.0, 0.75))

@@ -1,4 +1,7 @@
-"""Every registered model: one parametrised test that a new file joins by itself. Big ones are built on the meta device."""
+"""Every registered model, in tests that a new file joins by itself.
+
+Large models are built on the meta device.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +170,7 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"])
 @pytest.mark.parametrize("direction", ["theirs into ours", "ours into theirs"])
 def test_state_dicts_go_both_ways_on_real_images(name: str, direction: str) -> None:
-    """A timm state dict loads strictly into ours and the other way round; the logits of real images agree."""
+    """State dicts load strictly between timm and ours, and the logits of images agree."""
     from bench.plugins import datasets
 
     entry = models.get(name)
@@ -196,7 +199,7 @@ def test_convmixer_variants_train(name: str) -> None:
 
 
 def test_residual_around_the_pointwise_convolution() -> None:
-    """With the pointwise weights at zero and norms at identity only the residual carries the input on."""
+    """With zero pointwise weights and identity norms, only the residual passes the input on."""
     model = models.get("convmixer_8_1_k3_p4_res").build(image_size=8, num_classes=10).eval()
     pointwise = model.blocks[0][1].fn
     torch.nn.init.zeros_(pointwise[0].weight)

@@ -1,4 +1,7 @@
-"""Models of the user's own through the plain command: edited ones are measured anew, faults stay with their arm, settings hold."""
+"""Users' own models from the command line.
+
+An edited model is measured again, an error affects only its own model, and settings hold.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,13 @@ from torch import nn
 {more}
 def build(*, image_size, num_classes):
     stem = nn.Conv2d(3, {width}, 8, 8)
-    return nn.Sequential(stem, nn.{activation}(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear({width}, num_classes))
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(stem, nn.{activation}(), *pooled, nn.Linear({width}, num_classes))
 """
-REGISTERS = "from bench.plugins import Model, models\n{net}\nmodels.add(Model(name='{name}', family='mine', build=build))\n"
+REGISTERS = """from bench.plugins import Model, models
+{net}
+models.add(Model(name='{name}', family='mine', build=build))
+"""
 
 
 def net(width: int = 8, activation: str = "ReLU", more: str = "") -> str:
@@ -35,7 +42,7 @@ def records(folder: Path) -> list[Record]:
 
 
 def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path: Path) -> None:
-    """A helper's file, a file beside this release's and one of its own, an installed plug-in, a package, a graph of equal parameters."""
+    """Edit models in all places: a helper, a file of ours, a new file, a plug-in, a package."""
     clone, site, work = tmp_path / "clone", tmp_path / "site", tmp_path / "work"
     for room in ("bench", "models", "plots"):
         shutil.copytree(ROOT / room, clone / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -266,11 +273,13 @@ def returns_tuple(num_classes): return Returns(num_classes, lambda y: (y[:, :2],
 def returns_dict(num_classes): return Returns(num_classes, lambda y: {"aux": y, "logits": y})
 def returns_dataclass(num_classes): return Returns(num_classes, lambda y: Output(y[:, None], y))
 def returns_nothing(num_classes): return Returns(num_classes, lambda y: {"features": y[:, None]})
-def lazy(num_classes): return nn.Sequential(nn.LazyConv2d(8, 8, 8), nn.Flatten(), nn.LazyLinear(num_classes))
+def lazy(num_classes):
+    return nn.Sequential(nn.LazyConv2d(8, 8, 8), nn.Flatten(), nn.LazyLinear(num_classes))
 def double(num_classes): return plain(image_size=32, num_classes=num_classes).double()
 def compiled(num_classes): return torch.compile(plain(image_size=32, num_classes=num_classes))
 def scripted(num_classes): return torch.jit.script(plain(image_size=32, num_classes=num_classes))
-def gray(num_classes): return nn.Sequential(nn.Conv2d(1, 8, 8, 8), nn.Flatten(), nn.Linear(128, num_classes))
+def gray(num_classes):
+    return nn.Sequential(nn.Conv2d(1, 8, 8, 8), nn.Flatten(), nn.Linear(128, num_classes))
 class Shifted(nn.Module):
     def __init__(self, num_classes):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Ratios of two speeds: paired by round, as sure as their processes make them; false alarms on draws whose truth is known."""
+"""Ratios of two speeds, paired by round: intervals and false alarms on draws of known truth."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def drawn(
     noise: float,
     turn: float = 0.5,
 ) -> tuple[Rounds, Rounds]:
-    """Two arms that are equally fast, renewed by turns; the logarithms of their processes' speeds spread by `differ`."""
+    """Draw two equally fast models, renewed in turns, with a spread `differ` of log speeds."""
     sides: list[Rounds] = []
     for places in (by_turns(rounds, life), by_turns(rounds, life, turn)):
         effects = draw.normal(0, differ, rounds + 1)
@@ -66,7 +66,7 @@ def drawn(
 
 @pytest.mark.parametrize("differ", [0.0, 0.03, 0.06])
 def test_eight_equal_arms_are_told_apart_no_more_often_than_they_should(differ: float) -> None:
-    """Three processes a side, seven ratios to one reference, Holm's correction: false alarms in at most 6 of 100 tables, here of 300."""
+    """Seven ratios of three processes a side, by Holm: false alarms in at most 6 % of tables."""
     draw = np.random.default_rng(3)
     alarms = 0
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""The self-check on workers whose truth is known: it believes what is right and says so of what is not."""
+"""The self-check on workers with known speeds: it accepts right answers and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The controlled skeleton: one factor changes, the rest stays; its mixers against timm's and torch's own."""
+"""The controlled skeleton: factors change one at a time; mixers agree with timm and torch."""
 
 from __future__ import annotations
 

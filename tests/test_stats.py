@@ -1,4 +1,4 @@
-"""Intervals of proportions, and distributions that are written out (of rounds and processes: test_mixed.py)."""
+"""Intervals of proportions, and distributions (test_mixed.py has rounds and processes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is timed has weights as after a training: no block adds zeros, whatever the family; trainings and own weights are left alone."""
+"""Timed weights are like trained ones: no block adds zeros, in any family.
+
+Training and users' own weights are unaffected.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ OTHERS = (
 
 
 def silent(model: nn.Module, images: Tensor) -> list[str]:
-    """Layers whose output is nothing, or next to nothing of their input; "logits" where these are."""
+    """Return layers whose output is (almost) nothing of their input; "logits" for the logits."""
     found = []
 
     def look(name: str, module: nn.Module) -> None:
@@ -102,7 +105,7 @@ def test_no_layer_of_timm_s_architectures_is_timed_silent(name: str) -> None:
     model = timm.create_model(name)
     size = model.default_cfg["input_size"][-1]
     as_trained(model, image_size=size, seed=0)
-    # gMLP's gates are drawn nearly zero, with a shift of 1: they are no constant, and let everything through.
+    # gMLP's gates are drawn near zero, with a shift of 1: not constant, and open.
     assert [
         one for one in silent(model, torch.randn(2, 3, size, size)) if "gate.proj" not in one
     ] == []
@@ -189,7 +192,7 @@ def test_a_search_for_the_largest_batch_keeps_what_was_built() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="anonymous pages are read from /proc")
 def test_a_run_records_what_was_set_and_its_protocol(tmp_path: Path) -> None:
-    """As a user starts it; the head of a mixer begins at zero, the last norms of a ResNet too. Their 0.4 MB take no 39 of memory."""
+    """Run a mixer and a ResNet, whose head and last norms start at zero; memory stays low."""
     ended = bench(
         "run",
         "--models",
@@ -248,7 +251,8 @@ def test_speeds_of_two_protocols_stand_in_no_table_together(tmp_path: Path) -> N
     assert {row.model for row in found.rows} == {"vit_s16", "resnet18"}
     [note] = found.notes
     assert note.startswith(
-        f"2 speeds were measured by protocol 3, before protocol {SPEED_SETTINGS['protocol']} (docs/METHOD.md)"
+        "2 speeds were measured by protocol 3, before protocol "
+        f"{SPEED_SETTINGS['protocol']} (docs/METHOD.md)"
     )
     assert {
         row.model for row in summarise(one for one in records if one.head.settings == earlier).rows

@@ -19,7 +19,7 @@ from bench.plugins import sources
 
 
 def current() -> dict[str, str]:
-    """Digest by name of every file but `user.py`, which holds no model."""
+    """Return the digest of every file by name, except `user.py`, which contains no model."""
     files = [path for path in sorted(RELEASED.parent.glob("*.py")) if path.name != "user.py"]
     return {path.name: sources.digest(path) for path in files}
 
