@@ -1,13 +1,13 @@
-"""Writes models/released.json: what the files of models/ say at this release, comments and layout left out.
+"""Write models/released.json: digests of the code of models/, without comments and layout.
 
     python -m tests.by_hand.released
 
-A model of this release is known by its name alone, so its old records go on counting. Run this after a change of a file in
-models/ that leaves what it builds as it was. Where it builds something else, the names have to change too: records of the old
-model would otherwise pass for the new one's.
+A model of this release is known by its name alone, so that its old records stay valid. Run this
+after a change to a file in models/ that leaves what it builds the same. If it builds something
+else, change the names too; otherwise records of the old model would pass for those of the new one.
 
 A new file need not be listed: its models are identified by what they build, like a user's own. At a
-release they are listed, and what was measured of them before is measured anew under their names.
+release it is listed, and what was measured of its models before is measured again.
 """
 
 from __future__ import annotations
