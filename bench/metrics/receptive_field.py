@@ -18,7 +18,8 @@ from bench.training.evaluate import Once, view_of
 from bench.training.images.augment import normalised
 from bench.training.images.files import Files
 from bench.training.images.splits import Split, Splits
-from bench.training.session import in_size, recipe_of
+from bench.training.session import recipe_of
+from bench.training.surgery import in_size
 
 
 def measure(subject: Subject, window: float) -> Reading:

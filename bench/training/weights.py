@@ -23,7 +23,7 @@ from bench.training.fitting import Fitted, fill
 from bench.training.images.splits import Part, Pictures, commonest
 from bench.training.images.views import shown
 from bench.training.published import CLASSES, with_weights
-from bench.training.session import in_size
+from bench.training.surgery import in_size
 
 
 @dataclass

@@ -37,6 +37,10 @@ class Feed(Protocol):
         """From step `first` to before `last`: this process's micro-batches, images (m, 3, size, size) and targets."""
         ...
 
+    def unreadable(self) -> list[str]:
+        """Return the names of the images that could not be read so far."""
+        ...
+
 
 def feed_of(
     splits: Splits,
@@ -145,6 +149,9 @@ class InMemory:
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
         return self.common.by_step(self._batches(first, last))
 
+    def unreadable(self) -> list[str]:
+        return []
+
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
         for step, micro, places in common.places(first, last, common.device):
@@ -230,6 +237,9 @@ class FromDisk:
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
         return self.common.by_step(self._batches(first, last))
+
+    def unreadable(self) -> list[str]:
+        return list(map(self.common.splits.train.name, sorted(self.broken)))
 
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
