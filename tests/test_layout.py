@@ -109,17 +109,17 @@ def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: 
     shutil.copy(
         root / "val" / "c0000" / "val_00000.jpg", root / "train" / "c0001" / "poodles" / "a.jpg"
     )
-    refused(root, r"train/c0001 has images in folders of its own \(poodles\).* in train/<class>/")
+    refused(root, r"train/c0001 has images in further folders \(poodles\).* to train/<class>/")
     shutil.rmtree(root / "train" / "c0001" / "poodles")
     nested = tmp_path / "wrapped" / "train"
     shutil.copytree(root / "train", nested / "train")
     shutil.copytree(root / "val", tmp_path / "wrapped" / "val")
-    refused(tmp_path / "wrapped", "train has images in folders of its own|differ in their classes")
+    refused(tmp_path / "wrapped", "train has images in further folders|differ in their classes")
     (tmp_path / "above").mkdir()
     (tmp_path / "wrapped").rename(tmp_path / "above" / "pets")
     refused(
         tmp_path / "above",
-        "has neither val/ nor test/ below it; it has pets; did you mean .*above/pets",
+        "has neither val/ nor test/; found pets; did you mean .*above/pets",
     )
 
 
@@ -127,11 +127,11 @@ def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: P
     other = shutil.copytree(root, tmp_path / "empty")
     for path in (other / "val" / "c0002").iterdir():
         path.rename(path.with_suffix(".xcf"))
-    refused(other, r"val/c0002 has no images, .jpg, .* it has val_00000.xcf, .*fill it or remove")
+    refused(other, r"val/c0002 has no images .*; found val_00000.xcf, .*fill it or remove")
     shutil.rmtree(other / "val" / "c0002")
-    refused(other, r"differ in their classes: c0002 in train/ alone; both need the same")
+    refused(other, r"differ in their classes: c0002 only in train/; both must have the same")
     shutil.copy(root / "val" / "c0000" / "val_00000.jpg", other / "val")
-    refused(other, r"val has 1 images beside its class folders \(val_00000.jpg")
+    refused(other, r"val has 1 images next to its class folders \(val_00000.jpg")
     for part in ("train", "val"):
         for name in ("c0001", "c0002"):
             shutil.rmtree(root / part / name)

@@ -460,7 +460,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_settings() -> None:
 
 def test_too_few_images_for_a_batch_are_refused() -> None:
     with pytest.raises(
-        UsageError, match="takes 4096 images a step, and the training split has 1150"
+        UsageError, match="takes 4096 images per step, and the training split has 1150"
     ):
         training(changed(RECIPE, batch_size=4096, micro_batch=4096))
 

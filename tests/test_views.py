@@ -20,7 +20,7 @@ from bench.training import checkpoint
 from bench.training.images.splits import Splits
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights
-from bench.training.weights_file import Says, View
+from bench.training.weights_file import Says, StoredView
 
 from .pictures import make_folder, make_imagenet
 
@@ -79,7 +79,7 @@ def test_at_the_size_that_timm_tests_at_as_timm_does_there() -> None:
 
 def test_whose_word_counts() -> None:
     """Flags before the file, the file before the architecture, and the usual where nothing is known."""
-    says = Says("vit_ti16", 224, View(0.8, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    says = Says("vit_ti16", 224, StoredView(0.8, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     assert (
         seen("vit_ti16", says=says).text
         == "crop 0.8, bilinear, 224 px, mean 0.1 0.2 0.3, std 0.4 0.5 0.6 (as the file says)"

@@ -26,7 +26,7 @@ from timm.utils import CheckpointSaver
 
 from bench.errors import UsageError
 from bench.training import checkpoint
-from bench.training.weights_file import Says, View, says_of, stand_in, unpickled, weights_from
+from bench.training.weights_file import Says, StoredView, says_of, stand_in, unpickled, weights_from
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -119,7 +119,7 @@ def test_an_entry_is_chosen_by_name_or_asked_for(tmp_path: Path) -> None:
     )
     assert torch.equal(weights_from(path, "state_dict").tensors["bn1.bias"], STATE["bn1.bias"])
     with pytest.raises(
-        UsageError, match="no weights in an entry 'ema'; there are state_dict, state_dict_ema"
+        UsageError, match="no weights in an entry 'ema'; it has state_dict, state_dict_ema"
     ):
         weights_from(path, "ema")
     torch.save({"student": STATE, "teacher": STATE}, path)
@@ -144,13 +144,13 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    refused("none.pth", None, "is no file")
+    refused("none.pth", None, "is not a file")
     refused("text.pth", b"hello", "is refused: only tensors in plain containers are read")
-    refused("text.safetensors", b"hello", "not a whole safetensors file .*; save it again")
+    refused("text.safetensors", b"hello", "not a complete safetensors file .*; save it again")
     refused(
         "other.pth",
         {"lr": torch.ones(1), "step": 3},
-        r"holds no state dict: .* there are lr \(Tensor\), step \(int\)",
+        r"contains no state dict; .* it has lr \(Tensor\), step \(int\)",
     )
     refused("list.pth", [torch.ones(1)], "and there are a list")
     refused(
@@ -158,7 +158,7 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
         timm.create_model("test_resnet"),
         r"it holds timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
     )
-    refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "holds no state dict")
+    refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "contains no state dict")
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pth"))
     refused("script.pth", None, "a TorchScript archive is a program")
     squeezed, plain = tmp_path / "squeezed.pth", tmp_path / "plain.pth"
@@ -180,7 +180,7 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
     checkpoint.save(
         path, STATE, {"model": "vit_digits", "image_size": 32, "view": view, "recipe": "digits"}
     )
-    expected = Says("vit_digits", 32, View(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    expected = Says("vit_digits", 32, StoredView(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     assert says_of(path) == weights_from(path).says == expected
     for wrong in (
         {"model": 3},
@@ -190,7 +190,7 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
         {"view": "x"},
     ):
         checkpoint.save(path, {"weight": torch.ones(1)}, wrong)
-        with pytest.raises(UsageError, match="says of itself is damaged"):
+        with pytest.raises(UsageError, match=r"the metadata of .* is damaged"):
             weights_from(path)
     save_file(STATE, tmp_path / "hub.safetensors", metadata={"format": "pt"})
     assert weights_from(tmp_path / "hub.safetensors").says == Says()

@@ -1,4 +1,4 @@
-"""Image folders: one folder per class below train/ and val/ or test/. Any classes, any number of them."""
+"""Image folders: one folder per class in train/ and in val/ or test/, of any classes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bench.training.images.splits import Splits
 
 
 def load(argument: str) -> Splits:
-    """The folder's splits; select is carved from train where there is no third one."""
+    """Return the folder's splits; of two, the validation split is carved from train."""
     return folders(argument, flag=f"--data folder:{argument}")
 
 
 def found(argument: str) -> Found:
-    """What is there, without an image being opened."""
+    """Find the splits without opening an image."""
     return looked_through(argument, f"--data folder:{argument}", None, False, None)
 
 
@@ -25,6 +25,7 @@ datasets.add(
         check=found,
         recipe="small_folder",
         argument="/path",
-        summary="folder:/path, any images in train/<class>/* and val/ or test/<class>/*; small ones are kept in memory",
+        summary="folder:/path, any images in train/<class>/* and val/ or test/<class>/*; small "
+        "ones are kept in memory",
     )
 )
