@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from timm.data import create_dataset
 
-from bench.datasets._layout import listed, natural
-from bench.datasets._pictures import looked_through
+from bench.datasets._layout import list_images, natural
+from bench.datasets._pictures import find_splits
 from bench.errors import UsageError
 from bench.plugins import datasets
 
@@ -27,9 +27,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def refused(root: Path, words: str) -> None:
-    looked_through.cache_clear()  # one program looks once; tests change what is there
+    find_splits.cache_clear()  # one program looks once; tests change what is there
     with pytest.raises(UsageError, match=words):
-        looked_through(str(root), FLAG, None, False, None)
+        find_splits(str(root), FLAG, None, False, None)
 
 
 @pytest.mark.filterwarnings(
@@ -40,7 +40,7 @@ def test_order_and_labels_are_timms(tmp_path: Path) -> None:
         for image in ("x2.jpg", "x10.png", "X1.JPEG"):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.new("RGB", (2, 2)).save(tmp_path / name / image)
-    found, theirs = listed(tmp_path, FLAG), create_dataset("", root=str(tmp_path)).reader
+    found, theirs = list_images(tmp_path, FLAG), create_dataset("", root=str(tmp_path)).reader
     assert (
         found.names
         == sorted(theirs.class_to_idx, key=theirs.class_to_idx.__getitem__)
@@ -71,7 +71,7 @@ def test_what_systems_leave_behind_is_passed_over(root: Path) -> None:
     for path in junk:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "val" / "c0000" / "val_00000.jpg", root / path)
-    found = looked_through(str(root), FLAG, None, False, None)
+    found = find_splits(str(root), FLAG, None, False, None)
     assert (found.names, len(found.test)) == (["c0000", "c0001", "c0002"], 6)
     assert found.train is not None
     assert len(found.train) == 18
@@ -95,7 +95,7 @@ def tiny_imagenet(root: Path, folder: Path) -> None:
 def test_tiny_imagenet_as_it_is_unpacked(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     tiny_imagenet(root, folder)
-    found = looked_through(str(folder), FLAG, None, False, None)
+    found = find_splits(str(folder), FLAG, None, False, None)
     assert found.names == sorted(SYNSETS)
     assert found.test.labels.tolist() == [1, 1, 2, 2, 0, 0]
     assert found.test.name(0) == "val/images/0_val_00000.jpg"
@@ -151,15 +151,15 @@ def test_archives_of_any_nesting(root: Path, tmp_path: Path) -> None:
             archive.add(path, arcname=path.name)
     with tarfile.open(tmp_path / "whole.tar", "w") as archive:
         archive.add(root / "val", arcname="./val")
-    plain = listed(root / "val", FLAG)
+    plain = list_images(root / "val", FLAG)
     for place in (packed / "val", tmp_path / "packed.tar", tmp_path / "whole.tar"):
-        found = listed(place, FLAG)
+        found = list_images(place, FLAG)
         assert (found.names, found.labels) == (plain.names, plain.labels)
         assert found.source.read(4).tobytes() == plain.source.read(4).tobytes()
     with tarfile.open(tmp_path / "val.tar", "w:gz") as archive:
         archive.add(root / "val", arcname=".")
     with pytest.raises(UsageError, match=r"val\.tar cannot be read as an uncompressed \.tar"):
-        listed(tmp_path / "val.tar", FLAG)
+        list_images(tmp_path / "val.tar", FLAG)
 
 
 # ImageNet
@@ -188,10 +188,10 @@ def test_imagenets_folders_need_names_that_give_their_numbers(tmp_path: Path) ->
         "\n".join(f"{word}\t{synset}" for word, synset in zip(words[::-1], synsets(), strict=True))
     )
     assert imagenet.open(root).test.labels.tolist() == list(range(999, -1, -1))
-    looked_through.cache_clear()
+    find_splits.cache_clear()
     mapping.write_text("\n".join(words[::-1]))
     assert imagenet.open(root).test.labels.tolist() == list(range(999, -1, -1))
-    looked_through.cache_clear()
+    find_splits.cache_clear()
     mapping.write_text("\n".join(words[1:]))
     with pytest.raises(UsageError, match=r"classes\.txt does not give each .*\(such as word 0\)"):
         imagenet.check(root)

@@ -26,7 +26,14 @@ from timm.utils import CheckpointSaver
 
 from bench.errors import UsageError
 from bench.training import checkpoint
-from bench.training.weights_file import Says, StoredView, says_of, stand_in, unpickled, weights_from
+from bench.training.weights_file import (
+    StoredView,
+    WeightsMetadata,
+    metadata_of,
+    stand_in,
+    unpickled,
+    weights_from,
+)
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -90,7 +97,7 @@ def test_the_entry_that_is_taken(
 ) -> None:
     torch.save(content, tmp_path / "it.pth", _use_new_zipfile_serialization=not legacy)
     found = weights_from(tmp_path / "it.pth")
-    assert (found.entry, found.others, found.says) == (entry, others, Says())
+    assert (found.entry, found.others, found.says) == (entry, others, WeightsMetadata())
     assert found.tensors.keys() == STATE.keys()
     assert all(torch.equal(one, STATE[name]) for name, one in found.tensors.items())
 
@@ -180,8 +187,10 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
     checkpoint.save(
         path, STATE, {"model": "vit_digits", "image_size": 32, "view": view, "recipe": "digits"}
     )
-    expected = Says("vit_digits", 32, StoredView(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
-    assert says_of(path) == weights_from(path).says == expected
+    expected = WeightsMetadata(
+        "vit_digits", 32, StoredView(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    )
+    assert metadata_of(path) == weights_from(path).says == expected
     for wrong in (
         {"model": 3},
         {"view": view | {"crop": 7}},
@@ -193,7 +202,7 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"the metadata of .* is damaged"):
             weights_from(path)
     save_file(STATE, tmp_path / "hub.safetensors", metadata={"format": "pt"})
-    assert weights_from(tmp_path / "hub.safetensors").says == Says()
+    assert weights_from(tmp_path / "hub.safetensors").says == WeightsMetadata()
 
 
 # What runs nothing

@@ -48,7 +48,7 @@ ANNOTATIONS = "val_annotations.txt"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedImages:
     """The images of a split: image i of the source is of class `names[labels[i]]`."""
 
     source: FileSource | ArchiveSource
@@ -68,7 +68,7 @@ def _in_order(names: Iterable[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(names, key=natural))}
 
 
-def listed(place: Path, flag: str) -> Listed:
+def list_images(place: Path, flag: str) -> ListedImages:
     """Return the images of a split's folder or archive, with their classes.
 
     Raises UsageError, which names `flag`, if the layout is none of the known ones.
@@ -89,7 +89,7 @@ def listed(place: Path, flag: str) -> Listed:
     return _in_folders(place, classes, flag)
 
 
-def _in_folders(place: Path, classes: list[str], flag: str) -> Listed:
+def _in_folders(place: Path, classes: list[str], flag: str) -> ListedImages:
     """Return the images of a folder with a folder per class."""
     paths = sorted(_images_below(place), key=natural)
     if stray := [path for path in paths if "/" not in path]:
@@ -102,11 +102,11 @@ def _in_folders(place: Path, classes: list[str], flag: str) -> Listed:
         folder = place / empty[0]
         raise UsageError(
             f"{flag}: {folder} has no images ({', '.join(ENDINGS[:4])} ...); found "
-            f"{some(folder)}; fill it or remove it"
+            f"{contents(folder)}; fill it or remove it"
         )
     number = _in_order(classes)
     labels = [number[class_of[path]] for path in paths]
-    return Listed(FileSource(str(place), Texts.of(paths)), labels, list(number))
+    return ListedImages(FileSource(str(place), Texts.of(paths)), labels, list(number))
 
 
 def folders_of(place: Path) -> list[str]:
@@ -120,7 +120,7 @@ def is_flat(place: Path) -> bool:
     return place.is_dir() and folders_of(place) in ([], ["images"]) and not any(place.glob("*.tar"))
 
 
-def some(place: Path) -> str:
+def contents(place: Path) -> str:
     """Return the first few names in a folder as text."""
     names = sorted(path.name for path in place.iterdir())
     if not names:
@@ -167,7 +167,7 @@ def _classes_of(paths: Iterable[str], place: Path, flag: str) -> dict[str, str]:
     )
 
 
-def _annotated(place: Path, flag: str) -> Listed:
+def _annotated(place: Path, flag: str) -> ListedImages:
     """Return Tiny ImageNet's validation images, whose classes are in a list."""
     annotations = place / ANNOTATIONS
     class_of: dict[str, str] = {}
@@ -189,7 +189,7 @@ def _annotated(place: Path, flag: str) -> Listed:
                 f"{flag}: {annotations} does not list {path}; it must have a line for each image"
             )
         labels.append(number[class_of[name]])
-    return Listed(FileSource(str(place), Texts.of(paths)), labels, list(number))
+    return ListedImages(FileSource(str(place), Texts.of(paths)), labels, list(number))
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Member:
 
 def _in_archives(
     archives: list[Path], flag: str, place: Path, *, classes_by_archive: bool
-) -> Listed:
+) -> ListedImages:
     """Return the images of one archive of all classes, or of one archive per class."""
     members: dict[str, Member] = {}
     for number, path in enumerate(archives):
@@ -227,7 +227,7 @@ def _in_archives(
     paths = sorted(members, key=natural)
     labels = [label_of[class_of[inner[path]]] for path in paths]
     ordered = [members[path] for path in paths]
-    return Listed(_archive_source(archives, ordered), labels, list(label_of))
+    return ListedImages(_archive_source(archives, ordered), labels, list(label_of))
 
 
 def _archive_source(archives: list[Path], members: list[Member]) -> ArchiveSource:

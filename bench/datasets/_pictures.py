@@ -14,7 +14,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from bench.datasets._image_cache import DecodedImages, cached_images
-from bench.datasets._layout import Listed, folders_of, is_flat, listed, some
+from bench.datasets._layout import ListedImages, contents, folders_of, is_flat, list_images
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError
 from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
@@ -35,7 +35,7 @@ Raises UsageError if they are not those of the data set.
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSplits:
     """The splits in a folder, and the names of the classes in the order of their numbers.
 
     `remark` becomes part of the splits' name.
@@ -59,9 +59,9 @@ def folders(
     """Return the splits of a folder with train/ and val/ or test/ in it, folders or .tar files.
 
     With train, val and test, all three are used as they are; with train and one of the others, the
-    validation split is carved from train. See `looked_through` for the arguments.
+    validation split is carved from train. See `find_splits` for the arguments.
     """
-    found = looked_through(argument, flag, classes, test_alone, order)
+    found = find_splits(argument, flag, classes, test_alone, order)
     if found.train is not None and found.select is None:
         return carved(found.train, found.test, len(found.names), found.remark)
     how = "as in the folder" if found.train else "test alone"
@@ -70,9 +70,9 @@ def folders(
 
 # Listing 1.3 million files takes a while, and checking, counting and opening each ask for it.
 @lru_cache(maxsize=4)
-def looked_through(
+def find_splits(
     argument: str, flag: str, classes: int | None, test_alone: bool, order: Order | None
-) -> Found:
+) -> FoundSplits:
     """Find the splits in a folder and list their images without opening any.
 
     Args:
@@ -96,18 +96,20 @@ def looked_through(
         last = root
     if last is None:
         instead = _nearer(root) or "; sort the images into train/<class>/ and val/<class>/"
-        raise UsageError(f"{flag}: {root} has neither val/ nor test/; found {some(root)}{instead}")
+        raise UsageError(
+            f"{flag}: {root} has neither val/ nor test/; found {contents(root)}{instead}"
+        )
     if train is None and not test_alone:
-        raise UsageError(f"{flag}: {root} has no train/; found {some(root)}{_nearer(root)}")
+        raise UsageError(f"{flag}: {root} has no train/; found {contents(root)}{_nearer(root)}")
     places = [place for place in (train, validation if test else None) if place is not None]
-    parts = {place: listed(place, flag) for place in (last, *places)}
+    parts = {place: list_images(place, flag) for place in (last, *places)}
     for place in places:
         _same_classes(place, parts[place].names, last, parts[last].names, flag)
     names = _named(parts[last].names, last, flag, classes, order)
     tested = _pictures(parts[last], names)
     trained = _pictures(parts[train], names) if train else None
     selected = _pictures(parts[validation], names) if trained and test and validation else None
-    return Found(trained, selected, tested, names, remark)
+    return FoundSplits(trained, selected, tested, names, remark)
 
 
 def _places(root: Path) -> tuple[Path | None, Path | None, Path | None, str]:
@@ -165,7 +167,7 @@ def _named(
     return order(names, place) if order else names
 
 
-def _pictures(part: Listed, names: list[str]) -> Pictures:
+def _pictures(part: ListedImages, names: list[str]) -> Pictures:
     number = {name: at for at, name in enumerate(names)}
     return pictures_of(part.source, [number[part.names[label]] for label in part.labels])
 

@@ -9,7 +9,7 @@ import torch
 
 from bench.datasets._cache import cache
 from bench.datasets._image_cache import cached_images
-from bench.datasets._pictures import folders, looked_through
+from bench.datasets._pictures import find_splits, folders
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
@@ -55,7 +55,7 @@ def identity(name: str, classes: int, argument: str) -> str:
     """
     if not _is_folder(argument):
         return ""
-    found = looked_through(argument, _flag(name, argument), classes, False, None)
+    found = find_splits(argument, _flag(name, argument), classes, False, None)
     digests = []
     for part in (found.train, found.test):
         if part is None or not isinstance(part.source, FileSource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.datasets._pictures import Found, folders, looked_through
+from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Splits
 
@@ -12,9 +12,9 @@ def load(argument: str) -> Splits:
     return folders(argument, flag=f"--data folder:{argument}")
 
 
-def found(argument: str) -> Found:
+def found(argument: str) -> FoundSplits:
     """Find the splits without opening an image."""
-    return looked_through(argument, f"--data folder:{argument}", None, False, None)
+    return find_splits(argument, f"--data folder:{argument}", None, False, None)
 
 
 datasets.add(

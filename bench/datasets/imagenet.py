@@ -14,7 +14,7 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from bench.datasets._pictures import Found, folders, looked_through
+from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Splits
@@ -35,9 +35,9 @@ def opened(name: str, argument: str) -> Splits:
     )
 
 
-def found(name: str, argument: str) -> Found:
+def found(name: str, argument: str) -> FoundSplits:
     """Find the splits without opening an image."""
-    return looked_through(argument, f"--data {name}:{argument}", CLASSES, True, ORDERS[name])
+    return find_splits(argument, f"--data {name}:{argument}", CLASSES, True, ORDERS[name])
 
 
 @lru_cache(maxsize=1)

@@ -114,7 +114,7 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
             ) from error
 
 
-def shown(split: Split, view: View) -> Iterator[Tensor]:
+def memory_batches(split: Split, view: View) -> Iterator[Tensor]:
     """Yield the images of a split in memory as batches (m, 3, size, size) float32 of a view.
 
     A batch has 256 images of 32 pixels, and fewer of a larger size, but at least 16. Raises
@@ -183,7 +183,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield images (m, 3, size, size) with 1 per unreadable one (m,), or None if all are fine."""
     if isinstance(part, Split):
-        for images in shown(part.to(device), view):
+        for images in memory_batches(part.to(device), view):
             yield images, None
         return
     assert isinstance(part, Pictures)

@@ -35,7 +35,7 @@ class Fitted:
     left_out: tuple[str, ...] = ()
 
 
-def fill(
+def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], *, where: str, prefix: str | None = None
 ) -> Fitted:
     """Load weights into a model, after cutting `prefix` off their names (None: find it out).

@@ -19,7 +19,7 @@ from bench.plugins import Model, dataset_of, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import weights_file
 from bench.training.evaluate import Result, View, evaluate, neighbours
-from bench.training.fitting import Fitted, fill
+from bench.training.fitting import Fitted, load_weights
 from bench.training.images.splits import Part, Pictures, commonest
 from bench.training.images.views import shown
 from bench.training.published import CLASSES, with_weights
@@ -62,7 +62,7 @@ def evaluate_weights(
     """
     entry, splits = models.get(arm.model), open_data(data or arm.data)
     path = Path(chosen.checkpoint) if chosen.checkpoint else None
-    says = weights_file.says_of(path) if path else None
+    says = weights_file.metadata_of(path) if path else None
     how = shown(
         entry,
         dataset_of(arm.data)[0],
@@ -170,12 +170,14 @@ def from_file(
     weights = weights_file.weights_from(path, entry)
     model = build(size)
     try:
-        return model, _read(weights, fill(model, weights.tensors, where=str(path), prefix=prefix))
+        return model, _read(
+            weights, load_weights(model, weights.tensors, where=str(path), prefix=prefix)
+        )
     except UsageError:
         if own in (None, size) or not tied(build, size, own):
             raise
     model = build(own)
-    read = _read(weights, fill(model, weights.tensors, where=str(path), prefix=prefix))
+    read = _read(weights, load_weights(model, weights.tensors, where=str(path), prefix=prefix))
     try:
         model, how = resized(model, build, size, own=own, name=str(path))
     except NotImplementedError as error:

@@ -80,7 +80,7 @@ class StoredView(msgspec.Struct, frozen=True):
     ]
 
 
-class Says(msgspec.Struct, frozen=True):
+class WeightsMetadata(msgspec.Struct, frozen=True):
     """What a file of ours says about its weights; in other files every field is None."""
 
     model: str | None = None
@@ -98,21 +98,23 @@ class Weights:
     tensors: dict[str, Tensor]
     entry: str | None = None
     others: tuple[str, ...] = ()
-    says: Says = field(default_factory=Says)
+    says: WeightsMetadata = field(default_factory=WeightsMetadata)
 
 
-def says_of(path: Path) -> Says:
+def metadata_of(path: Path) -> WeightsMetadata:
     """Return what a file says about its weights, without reading them.
 
     Raises UsageError if there is no file or its metadata is damaged.
     """
     _must_be_there(path)
-    return Says() if path.suffix != ".safetensors" else _says(path, checkpoint.metadata(path))
+    if path.suffix != ".safetensors":
+        return WeightsMetadata()
+    return _metadata(path, checkpoint.metadata(path))
 
 
-def _says(path: Path, state: dict[str, Any]) -> Says:
+def _metadata(path: Path, state: dict[str, Any]) -> WeightsMetadata:
     try:
-        return msgspec.convert(state, Says)
+        return msgspec.convert(state, WeightsMetadata)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"--checkpoint: the metadata of {path} is damaged ({one_line(error)}); save it again"
@@ -140,7 +142,7 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
     named = [name for name in found if name is not None]
     taken = _chosen(path, named, key)
     others = tuple(name for name in named if name != taken)
-    return Weights(found[taken], taken, others, _says(path, state))
+    return Weights(found[taken], taken, others, _metadata(path, state))
 
 
 def _chosen(path: Path, named: list[str], key: str | None) -> str | None:

@@ -19,7 +19,7 @@ from bench.plugins import Dataset, Model
 from bench.training.evaluate import View
 from bench.training.images.splits import Splits
 from bench.training.published import weights
-from bench.training.weights_file import Says
+from bench.training.weights_file import WeightsMetadata
 
 USUAL = View(
     size=224,
@@ -80,7 +80,7 @@ def shown(
     *,
     size: int,
     tag: str | None = None,
-    says: Says | None = None,
+    says: WeightsMetadata | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Shown:
     """Return how images of a data set are shown to a model with weights, at `size` pixels.
@@ -102,7 +102,7 @@ def shown(
 
 
 def _without_flags(
-    entry: Model, dataset: Dataset, size: int, tag: str | None, says: Says | None
+    entry: Model, dataset: Dataset, size: int, tag: str | None, says: WeightsMetadata | None
 ) -> Shown:
     if says is not None and (own := says.view) is not None:
         view = replace(
