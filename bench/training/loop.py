@@ -116,7 +116,9 @@ class Training:
         self._clock = clock_for(str(self.device))
         self._looks = {round(self.steps * number / LOOKS) for number in range(1, LOOKS + 1)} - {0}
         self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
-        self._runner = self.execution.model if self.world.size == 1 else self._distributed()
+        self._runner: Callable[[Tensor], Any] = self.execution.model
+        if self.world.size > 1:
+            self._runner = self._distributed()
 
     def _distributed(self) -> nn.Module:
         """Return the model with hooks that average its gradients over the processes.
@@ -185,7 +187,7 @@ class Training:
         """Return a context in which only the last backward pass averages over the processes."""
         if last or self.world.size == 1:
             return nullcontext()
-        context: AbstractContextManager[None] = self._runner.no_sync()  # type: ignore[union-attr]
+        context: AbstractContextManager[None] = self._runner.no_sync()  # type: ignore[attr-defined]
         return context
 
     def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
