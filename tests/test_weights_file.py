@@ -135,7 +135,7 @@ def test_an_entry_is_chosen_by_name_or_asked_for(tmp_path: Path) -> None:
     ):
         weights_from(path)
     torch.save(STATE, path)
-    with pytest.raises(UsageError, match="its weights lie in no entry; drop --checkpoint-key"):
+    with pytest.raises(UsageError, match="its weights are in no entry; drop the flag"):
         weights_from(path, "state_dict")
 
 
@@ -159,7 +159,7 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
         {"lr": torch.ones(1), "step": 3},
         r"contains no state dict; .* it has lr \(Tensor\), step \(int\)",
     )
-    refused("list.pth", [torch.ones(1)], "and there are a list")
+    refused("list.pth", [torch.ones(1)], "it has a list")
     refused(
         "whole.pth",
         timm.create_model("test_resnet"),
