@@ -163,7 +163,7 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
     refused(
         "whole.pth",
         timm.create_model("test_resnet"),
-        r"it holds timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
+        r"it contains timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
     )
     refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "contains no state dict")
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pth"))
