@@ -148,7 +148,9 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
 def _chosen(path: Path, named: list[str], key: str | None) -> str | None:
     """Return the entry to take: the `key`, the preferred one or the only one; None without any."""
     if key is not None and key not in named:
-        works = f"it has {', '.join(named)}" if named else "its weights are in no entry; drop the flag"
+        works = (
+            f"it has {', '.join(named)}" if named else "its weights are in no entry; drop the flag"
+        )
         raise UsageError(f"--checkpoint-key: {path} has no weights in an entry {key!r}; {works}")
     if key is not None or not named:
         return key

@@ -64,8 +64,8 @@ def feed_of(
     if len(splits.train) < recipe.batch_size:
         raise UsageError(
             f"--recipe: {recipe.name} takes {recipe.batch_size} images per step, and the training "
-            f"split has {len(splits.train)}; use a smaller batch, such as "
-            f"{recipe.name}:batch_size=64:micro_batch=64"
+            f"split has {len(splits.train)}; use a smaller batch, such as by adding "
+            ":batch_size=64:micro_batch=64 to the name"
         )
     if (recipe.mixup or recipe.cutmix) and share.images % 2:
         raise UsageError(
