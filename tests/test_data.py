@@ -164,13 +164,13 @@ def test_a_flat_validation_folder(root: Path, tmp_path: Path) -> None:
 
 
 def test_classes_that_differ_or_are_too_few(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 10 class folders; 1000 were expected"):
+    with pytest.raises(UsageError, match="has 10 class folders; it must have 1000"):
         datasets.get("imagenet").open(str(root))
     copy = broken_root(root, tmp_path)
     (copy / "val" / "c0003").rename(copy / "val" / "other")
     with pytest.raises(
         UsageError,
-        match=r"train/ and val/ differ in their classes: c0003 in train/ alone, other in val/ alone",
+        match=r"train/ and val/ differ in their classes: c0003 only in train/, other only in val/",
     ):
         datasets.get("folder").open(str(copy))
 
@@ -179,7 +179,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     for name, argument, words in (
         ("folder", "", "an empty path is not a folder"),
         ("folder", str(tmp_path / "no"), "is not a folder"),
-        ("folder", str(tmp_path), "has neither val/ nor test/ below it; it has nothing"),
+        ("folder", str(tmp_path), "has neither val/ nor test/; found nothing"),
         ("imagenet", str(tmp_path), "has neither val/ nor test/"),
         ("wds", str(tmp_path), r"lacks train\*\.tar"),
     ):
@@ -236,7 +236,7 @@ def test_damaged_images_are_counted_and_refused_above_a_small_share(
 ) -> None:
     splits, _ = damaged(root, tmp_path, 2)
     with pytest.raises(
-        UsageError, match=r"of 76 images cannot be read \(.*jpg.*mend or remove them"
+        UsageError, match=r"of 76 images cannot be read \(.*jpg.*repair or remove them"
     ):
         list(feed(splits).steps(0, 4))
     monkeypatch.setattr("bench.training.images.loader.BROKEN_SHARE", 0.05)

@@ -130,7 +130,7 @@ def other_classes(folder: Path) -> tuple[list[str], str]:
         "folder:d",
         "--recipe",
         "digits",
-    ], "differ in their classes: b in train/ alone, c in val/ alone"
+    ], "differ in their classes: b only in train/, c only in val/"
 
 
 def no_archive(folder: Path) -> tuple[list[str], str]:

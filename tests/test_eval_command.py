@@ -119,7 +119,7 @@ def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(
     files = {
         "nan": (
             good | {"head.bias": good["head.bias"] * torch.nan},
-            "no numbers (NaN or infinite) in head.bias",
+            "NaN or infinite in head.bias",
         ),
         "classes": (
             good | {"head.bias": torch.ones(7), "head.weight": torch.ones(7, 128)},
@@ -127,7 +127,7 @@ def test_weights_that_do_not_fit_or_are_no_numbers_are_one_line(
         ),
         "huge": (
             good | {"stem.0.weight": torch.full_like(good["stem.0.weight"], 3e38)},
-            "no finite numbers",
+            "NaN or infinite",
         ),
     }
     for name, (content, words) in files.items():

@@ -18,7 +18,7 @@ from bench.measure.messages import Chosen
 from bench.plan.plan import make
 from bench.plugins import datasets, models
 from bench.record.arms import AccuracyArm
-from bench.training.evaluate import Result, View, evaluate, neighbours, shown, view_of
+from bench.training.evaluate import Result, View, evaluate, memory_batches, neighbours, view_of
 from bench.training.images.views import timms
 from bench.training.processes import World
 from bench.training.published import CLASSES, weights
@@ -115,7 +115,7 @@ def test_outputs_that_are_no_numbers_are_no_score() -> None:
     part = datasets.get("digits").open("").test
     view = View(size=32, crop=1.0, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     with pytest.raises(
-        Diverged, match="the model's outputs for 104 of 360 images are no finite numbers"
+        Diverged, match="the model's outputs are NaN or infinite for 104 of 360 images"
     ):
         evaluate(Numberless(), part, view, device=CPU, workers=0)
 
@@ -239,7 +239,7 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(
     kept = labelled(Result(every, every, torch.arange(CLASSES)), real)
     assert (len(kept.first), CLASSES - len(kept.first)) == (2, 998)
     path.write_text(json.dumps([[1]]))
-    with pytest.raises(UsageError, match="does not belong to these images"):
+    with pytest.raises(UsageError, match="does not match these images"):
         read_real(f"real:{path}", part)
     with pytest.raises(UsageError, match="cannot be read"):
         read_real(f"real:{tmp_path / 'no.json'}", part)
@@ -250,7 +250,7 @@ def test_real_labels_count_any_of_several_and_leave_out_what_has_none(
 
 def test_a_folder_that_is_not_imagenet(tmp_path: Path) -> None:
     make_folder(tmp_path, {"val": 1}, classes=2)
-    with pytest.raises(UsageError, match="has 2 class folders; 1000 were expected"):
+    with pytest.raises(UsageError, match="has 2 class folders; it must have 1000"):
         make(
             RunConfig(models=(f"{MODEL}@{TAG}",), metrics=("top1",), data=f"imagenet:{tmp_path}"),
             device="cpu",
@@ -324,9 +324,9 @@ def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path)
         splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0
     )
     [[(trained, _)]] = feed.steps(0, 1)
-    [tested] = shown(splits.test, view_of(recipe, splits, 48))
+    [tested] = memory_batches(splits.test, view_of(recipe, splits, 48))
     assert trained.shape[1:] == tested.shape[1:] == (3, 48, 48)
-    every = torch.cat(list(shown(splits.train, view_of(recipe, splits, 48))))
+    every = torch.cat(list(memory_batches(splits.train, view_of(recipe, splits, 48))))
     assert all(
         any(torch.equal(one, other) for other in every) for one in trained
     )  # by the same enlargement

@@ -267,7 +267,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path) -> None:
     assert_one_line(
         found,
         "1 of 76 images cannot be read (train/c0001/train_00037.jpg: cannot identify image file",
-        "mend or remove",
+        "repair or remove",
     )
 
 

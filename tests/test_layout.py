@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from timm.data import create_dataset
 
-from bench.datasets._layout import listed, natural
-from bench.datasets._pictures import looked_through
+from bench.datasets._layout import list_images, natural
+from bench.datasets._pictures import find_splits
 from bench.errors import UsageError
 from bench.plugins import datasets
 
@@ -27,9 +27,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def refused(root: Path, words: str) -> None:
-    looked_through.cache_clear()  # one program looks once; tests change what is there
+    find_splits.cache_clear()  # one program looks once; tests change what is there
     with pytest.raises(UsageError, match=words):
-        looked_through(str(root), FLAG, None, False, None)
+        find_splits(str(root), FLAG, None, False, None)
 
 
 @pytest.mark.filterwarnings(
@@ -40,7 +40,7 @@ def test_order_and_labels_are_timms(tmp_path: Path) -> None:
         for image in ("x2.jpg", "x10.png", "X1.JPEG"):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.new("RGB", (2, 2)).save(tmp_path / name / image)
-    found, theirs = listed(tmp_path, FLAG), create_dataset("", root=str(tmp_path)).reader
+    found, theirs = list_images(tmp_path, FLAG), create_dataset("", root=str(tmp_path)).reader
     assert (
         found.names
         == sorted(theirs.class_to_idx, key=theirs.class_to_idx.__getitem__)
@@ -71,7 +71,7 @@ def test_what_systems_leave_behind_is_passed_over(root: Path) -> None:
     for path in junk:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "val" / "c0000" / "val_00000.jpg", root / path)
-    found = looked_through(str(root), FLAG, None, False, None)
+    found = find_splits(str(root), FLAG, None, False, None)
     assert (found.names, len(found.test)) == (["c0000", "c0001", "c0002"], 6)
     assert found.train is not None
     assert len(found.train) == 18
@@ -95,7 +95,7 @@ def tiny_imagenet(root: Path, folder: Path) -> None:
 def test_tiny_imagenet_as_it_is_unpacked(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     tiny_imagenet(root, folder)
-    found = looked_through(str(folder), FLAG, None, False, None)
+    found = find_splits(str(folder), FLAG, None, False, None)
     assert found.names == sorted(SYNSETS)
     assert found.test.labels.tolist() == [1, 1, 2, 2, 0, 0]
     assert found.test.name(0) == "val/images/0_val_00000.jpg"
@@ -109,17 +109,17 @@ def test_images_in_folders_of_a_class_are_refused_by_name(root: Path, tmp_path: 
     shutil.copy(
         root / "val" / "c0000" / "val_00000.jpg", root / "train" / "c0001" / "poodles" / "a.jpg"
     )
-    refused(root, r"train/c0001 has images in folders of its own \(poodles\).* in train/<class>/")
+    refused(root, r"train/c0001 has images in further folders \(poodles\).* to train/<class>/")
     shutil.rmtree(root / "train" / "c0001" / "poodles")
     nested = tmp_path / "wrapped" / "train"
     shutil.copytree(root / "train", nested / "train")
     shutil.copytree(root / "val", tmp_path / "wrapped" / "val")
-    refused(tmp_path / "wrapped", "train has images in folders of its own|differ in their classes")
+    refused(tmp_path / "wrapped", "train has images in further folders|differ in their classes")
     (tmp_path / "above").mkdir()
     (tmp_path / "wrapped").rename(tmp_path / "above" / "pets")
     refused(
         tmp_path / "above",
-        "has neither val/ nor test/ below it; it has pets; did you mean .*above/pets",
+        "has neither val/ nor test/; found pets; did you mean .*above/pets",
     )
 
 
@@ -127,11 +127,11 @@ def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: P
     other = shutil.copytree(root, tmp_path / "empty")
     for path in (other / "val" / "c0002").iterdir():
         path.rename(path.with_suffix(".xcf"))
-    refused(other, r"val/c0002 has no images, .jpg, .* it has val_00000.xcf, .*fill it or remove")
+    refused(other, r"val/c0002 has no images .*; found val_00000.xcf, .*fill it or remove")
     shutil.rmtree(other / "val" / "c0002")
-    refused(other, r"differ in their classes: c0002 in train/ alone; both need the same")
+    refused(other, r"differ in their classes: c0002 only in train/; both must have the same")
     shutil.copy(root / "val" / "c0000" / "val_00000.jpg", other / "val")
-    refused(other, r"val has 1 images beside its class folders \(val_00000.jpg")
+    refused(other, r"val has 1 images next to its class folders \(val_00000.jpg")
     for part in ("train", "val"):
         for name in ("c0001", "c0002"):
             shutil.rmtree(root / part / name)
@@ -151,15 +151,15 @@ def test_archives_of_any_nesting(root: Path, tmp_path: Path) -> None:
             archive.add(path, arcname=path.name)
     with tarfile.open(tmp_path / "whole.tar", "w") as archive:
         archive.add(root / "val", arcname="./val")
-    plain = listed(root / "val", FLAG)
+    plain = list_images(root / "val", FLAG)
     for place in (packed / "val", tmp_path / "packed.tar", tmp_path / "whole.tar"):
-        found = listed(place, FLAG)
+        found = list_images(place, FLAG)
         assert (found.names, found.labels) == (plain.names, plain.labels)
         assert found.source.read(4).tobytes() == plain.source.read(4).tobytes()
     with tarfile.open(tmp_path / "val.tar", "w:gz") as archive:
         archive.add(root / "val", arcname=".")
     with pytest.raises(UsageError, match=r"val\.tar cannot be read as an uncompressed \.tar"):
-        listed(tmp_path / "val.tar", FLAG)
+        list_images(tmp_path / "val.tar", FLAG)
 
 
 # ImageNet
@@ -188,10 +188,10 @@ def test_imagenets_folders_need_names_that_give_their_numbers(tmp_path: Path) ->
         "\n".join(f"{word}\t{synset}" for word, synset in zip(words[::-1], synsets(), strict=True))
     )
     assert imagenet.open(root).test.labels.tolist() == list(range(999, -1, -1))
-    looked_through.cache_clear()
+    find_splits.cache_clear()
     mapping.write_text("\n".join(words[::-1]))
     assert imagenet.open(root).test.labels.tolist() == list(range(999, -1, -1))
-    looked_through.cache_clear()
+    find_splits.cache_clear()
     mapping.write_text("\n".join(words[1:]))
     with pytest.raises(UsageError, match=r"classes\.txt does not give each .*\(such as word 0\)"):
         imagenet.check(root)

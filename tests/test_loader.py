@@ -20,7 +20,7 @@ from bench.datasets._pictures import folders
 from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
-from bench.training.evaluate import Once, View
+from bench.training.evaluate import EvaluationImages, View
 from bench.training.images.batches import FromDisk, feed_of
 from bench.training.images.loader import loaded, refuse_broken, said
 from bench.training.images.splits import Splits
@@ -63,7 +63,7 @@ def read(splits: Splits, workers: int) -> list[torch.Tensor]:
         *(
             images
             for images, _ in loaded(
-                Once(splits.test, VIEW), workers=workers, device=CPU, batch_size=4
+                EvaluationImages(splits.test, VIEW), workers=workers, device=CPU, batch_size=4
             )
         ),
     ]
@@ -121,7 +121,7 @@ def shards(folder: Path, labels: tuple[str, ...] = ("0", "1", "1", "0")) -> Path
     [
         (
             ("0", "-1"),
-            r"the label of train\.tar/0001\.png is -1; a class number from 0 on is needed",
+            r"the label of train\.tar/0001\.png is -1; it must be a number from 0",
         ),
         (
             ("0", "1", str(10**18)),
@@ -161,7 +161,7 @@ class Lost:
 
 
 def test_an_error_in_another_process_arrives_with_its_cause(root: Path) -> None:
-    shown = Once(folders(str(root), flag="--data folder").test, VIEW)
+    shown = EvaluationImages(folders(str(root), flag="--data folder").test, VIEW)
     shown.transform = Lost()
     with pytest.raises(
         UsageError,

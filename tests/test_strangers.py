@@ -261,7 +261,7 @@ def test_deep_metadata_of_a_checkpoint_is_one_line(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(2)}, path, metadata={checkpoint.STATE: "[" * 100_000})
     with pytest.raises(
         UsageError,
-        match=r"deep\.safetensors: not a whole safetensors file \(it is nested too deeply\)",
+        match=r"deep\.safetensors: not a complete safetensors file \(it is nested too deeply\)",
     ):
         checkpoint.load(path)
 

@@ -24,7 +24,7 @@ from bench.training.loop import Training
 from bench.training.processes import ALONE, World
 from bench.training.schedule import learning_rate
 from bench.training.session import train_and_evaluate
-from bench.training.stochastic_depth import drop_paths
+from bench.training.surgery import at_test_size, drop_paths
 
 DIGITS: Splits = datasets.get("digits").open("")
 RECIPE = recipes.get("digits:epochs=1")
@@ -233,7 +233,7 @@ def test_stochastic_depth_grows_along_the_blocks_and_is_refused_where_there_is_n
         model(torch.ones(1, 3, 32, 32)),
         tiny(0, "convmixer_16_3_k3_p8").eval()(torch.ones(1, 3, 32, 32)),
     )
-    with pytest.raises(UsageError, match="no block whose branch can be dropped"):
+    with pytest.raises(UsageError, match="linear has no block with a drop_path"):
         drop_paths(torch.nn.Linear(2, 2), 0.1, name="linear")
 
 
@@ -460,7 +460,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_settings() -> None:
 
 def test_too_few_images_for_a_batch_are_refused() -> None:
     with pytest.raises(
-        UsageError, match="takes 4096 images a step, and the training split has 1150"
+        UsageError, match="takes 4096 images per step, and the training split has 1150"
     ):
         training(changed(RECIPE, batch_size=4096, micro_batch=4096))
 
@@ -524,11 +524,11 @@ def test_trained_at_one_size_and_tested_at_another_or_refused() -> None:
         if name.startswith("mixer"):
             with pytest.raises(
                 NotImplementedError,
-                match="tied to the image size that it was trained at, and 64 is another",
+                match="tied to the image size it was trained at and cannot run at 64",
             ):
-                session.at_test_size(arm(model=name, image_size=64), small, recipe, build)
+                at_test_size(arm(model=name, image_size=64), small, recipe, build)
             continue
-        large = session.at_test_size(arm(model=name, image_size=64), small, recipe, build).eval()
+        large = at_test_size(arm(model=name, image_size=64), small, recipe, build).eval()
         assert large(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
         if name.startswith("vit"):
             before, after = small.state_dict()["pos_embed"], large.state_dict()["pos_embed"]

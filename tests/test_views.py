@@ -20,7 +20,7 @@ from bench.training import checkpoint
 from bench.training.images.splits import Splits
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights
-from bench.training.weights_file import Says, View
+from bench.training.weights_file import StoredView, WeightsMetadata
 
 from .pictures import make_folder, make_imagenet
 
@@ -79,7 +79,9 @@ def test_at_the_size_that_timm_tests_at_as_timm_does_there() -> None:
 
 def test_whose_word_counts() -> None:
     """Flags before the file, the file before the architecture, and the usual where nothing is known."""
-    says = Says("vit_ti16", 224, View(0.8, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    says = WeightsMetadata(
+        "vit_ti16", 224, StoredView(0.8, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    )
     assert (
         seen("vit_ti16", says=says).text
         == "crop 0.8, bilinear, 224 px, mean 0.1 0.2 0.3, std 0.4 0.5 0.6 (as the file says)"
@@ -90,9 +92,10 @@ def test_whose_word_counts() -> None:
         == "crop 1, bilinear, 224 px, mean 0.5 0.5 0.5, std 0.4 0.5 0.6 (by --crop and --mean, the rest as the file says)"
     )
     assert (
-        seen("vit_ti16", says=Says("vit_ti16")).whose == "as timm has it for vit_tiny_patch16_224"
+        seen("vit_ti16", says=WeightsMetadata("vit_ti16")).whose
+        == "as timm has it for vit_tiny_patch16_224"
     )
-    usual = seen("resnet_64_2-2-2-2_basic", says=Says())
+    usual = seen("resnet_64_2-2-2-2_basic", says=WeightsMetadata())
     assert usual.key == "crop 0.875, bicubic, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
     assert usual.whose == "the usual: nothing else is known of resnet_64_2-2-2-2_basic"
     every = {

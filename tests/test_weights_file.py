@@ -26,7 +26,14 @@ from timm.utils import CheckpointSaver
 
 from bench.errors import UsageError
 from bench.training import checkpoint
-from bench.training.weights_file import Says, View, says_of, stand_in, unpickled, weights_from
+from bench.training.weights_file import (
+    StoredView,
+    WeightsMetadata,
+    metadata_of,
+    stand_in,
+    unpickled,
+    weights_from,
+)
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -90,7 +97,7 @@ def test_the_entry_that_is_taken(
 ) -> None:
     torch.save(content, tmp_path / "it.pth", _use_new_zipfile_serialization=not legacy)
     found = weights_from(tmp_path / "it.pth")
-    assert (found.entry, found.others, found.says) == (entry, others, Says())
+    assert (found.entry, found.others, found.says) == (entry, others, WeightsMetadata())
     assert found.tensors.keys() == STATE.keys()
     assert all(torch.equal(one, STATE[name]) for name, one in found.tensors.items())
 
@@ -119,7 +126,7 @@ def test_an_entry_is_chosen_by_name_or_asked_for(tmp_path: Path) -> None:
     )
     assert torch.equal(weights_from(path, "state_dict").tensors["bn1.bias"], STATE["bn1.bias"])
     with pytest.raises(
-        UsageError, match="no weights in an entry 'ema'; there are state_dict, state_dict_ema"
+        UsageError, match="no weights in an entry 'ema'; it has state_dict, state_dict_ema"
     ):
         weights_from(path, "ema")
     torch.save({"student": STATE, "teacher": STATE}, path)
@@ -128,7 +135,7 @@ def test_an_entry_is_chosen_by_name_or_asked_for(tmp_path: Path) -> None:
     ):
         weights_from(path)
     torch.save(STATE, path)
-    with pytest.raises(UsageError, match="its weights lie in no entry; drop --checkpoint-key"):
+    with pytest.raises(UsageError, match="its weights are in no entry; drop the flag"):
         weights_from(path, "state_dict")
 
 
@@ -144,21 +151,21 @@ def test_files_that_are_no_weights_are_refused_in_words(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    refused("none.pth", None, "is no file")
+    refused("none.pth", None, "is not a file")
     refused("text.pth", b"hello", "is refused: only tensors in plain containers are read")
-    refused("text.safetensors", b"hello", "not a whole safetensors file .*; save it again")
+    refused("text.safetensors", b"hello", "not a complete safetensors file .*; save it again")
     refused(
         "other.pth",
         {"lr": torch.ones(1), "step": 3},
-        r"holds no state dict: .* there are lr \(Tensor\), step \(int\)",
+        r"contains no state dict; .* it has lr \(Tensor\), step \(int\)",
     )
-    refused("list.pth", [torch.ones(1)], "and there are a list")
+    refused("list.pth", [torch.ones(1)], "it has a list")
     refused(
         "whole.pth",
         timm.create_model("test_resnet"),
-        r"it holds timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
+        r"it contains timm\.models\.\w+\.ResNet; save model\.state_dict\(\)",
     )
-    refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "holds no state dict")
+    refused("sparse.pth", {"weight": torch.ones(2, 2).to_sparse()}, "contains no state dict")
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pth"))
     refused("script.pth", None, "a TorchScript archive is a program")
     squeezed, plain = tmp_path / "squeezed.pth", tmp_path / "plain.pth"
@@ -180,8 +187,10 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
     checkpoint.save(
         path, STATE, {"model": "vit_digits", "image_size": 32, "view": view, "recipe": "digits"}
     )
-    expected = Says("vit_digits", 32, View(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
-    assert says_of(path) == weights_from(path).says == expected
+    expected = WeightsMetadata(
+        "vit_digits", 32, StoredView(0.9, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    )
+    assert metadata_of(path) == weights_from(path).says == expected
     for wrong in (
         {"model": 3},
         {"view": view | {"crop": 7}},
@@ -190,10 +199,10 @@ def test_what_our_own_files_say(tmp_path: Path) -> None:
         {"view": "x"},
     ):
         checkpoint.save(path, {"weight": torch.ones(1)}, wrong)
-        with pytest.raises(UsageError, match="says of itself is damaged"):
+        with pytest.raises(UsageError, match=r"the metadata of .* is damaged"):
             weights_from(path)
     save_file(STATE, tmp_path / "hub.safetensors", metadata={"format": "pt"})
-    assert weights_from(tmp_path / "hub.safetensors").says == Says()
+    assert weights_from(tmp_path / "hub.safetensors").says == WeightsMetadata()
 
 
 # What runs nothing

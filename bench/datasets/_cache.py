@@ -1,4 +1,4 @@
-"""Where data sets go that are downloaded by name."""
+"""The folders for data sets that are downloaded by name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 
 def cache(name: str) -> Path:
-    """The folder of one data set below the user's cache (XDG_CACHE_HOME, or ~/.cache)."""
-    folder = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convmixer-bench" / name
-    )
+    """Return the folder of a data set in the user's cache (XDG_CACHE_HOME or ~/.cache), created."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "convmixer-bench" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,9 +1,14 @@
-"""Which image belongs to which class, by the folders it lies in; what is laid out in no way that is certain is refused.
+"""Find out which image belongs to which class by the folders it lies in; refuse any unclear layout.
 
-    train/<class>/any.jpg, train/<class>/images/any.jpg (Tiny ImageNet's train), the same in one .tar, or <class>.tar in train/
-    val/images/any.jpg with val/val_annotations.txt (Tiny ImageNet's val)
+Known layouts of a split:
 
-What systems leave behind (`.DS_Store`, `._x.jpg`, `@eaDir`, `__MACOSX`, `.ipynb_checkpoints` ...) is passed over.
+    train/<class>/any.jpg
+    train/<class>/images/any.jpg                      Tiny ImageNet's train
+    val/images/any.jpg and val/val_annotations.txt    Tiny ImageNet's val
+    train.tar                                         an archive of either of the first two
+    train/<class>.tar                                 an archive per class
+
+What operating systems leave behind is skipped: `.DS_Store`, `._x.jpg`, `@eaDir`, `__MACOSX` etc.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets._sources import Files, Stretches, Texts
+from bench.datasets._sources import ArchiveSource, FileSource, Texts
 from bench.errors import UsageError, one_line
 
 ENDINGS = (
@@ -36,77 +41,91 @@ ENDINGS = (
     ".heic",
     ".heif",
 )
-"""Pictures by their names. Those that Pillow cannot read here are then named as unreadable, and not passed over in silence."""
+"""Extensions of images. An image that Pillow cannot read is then reported, not silently skipped."""
 LEFT_BEHIND = {"__MACOSX", "__pycache__", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 ANNOTATIONS = "val_annotations.txt"
-"""Tiny ImageNet's list of its validation images: name, class, and a box, separated by tabs."""
+"""Tiny ImageNet's list of its validation images: name, class and a box, separated by tabs."""
 
 
 @dataclass(frozen=True)
-class Listed:
-    """One split: `labels[i]` is the place in `names` of the class of the source's image i."""
+class ListedImages:
+    """The images of a split: image i of the source is of class `names[labels[i]]`."""
 
-    source: Files | Stretches
+    source: FileSource | ArchiveSource
     labels: list[int]
     names: list[str]
 
 
 def natural(text: str) -> tuple[list[str | int], str]:
-    """timm's order of names, numbers by their value; the last word where that is equal is the text itself."""
-    return [
-        int(part) if number % 2 else part
-        for number, part in enumerate(re.split(r"(\d+)", text.lower()))
-    ], text
+    """Return a key that sorts names as timm does, numbers in them by value; ties by the text."""
+    parts: list[str | int] = list(re.split(r"(\d+)", text.lower()))
+    parts[1::2] = map(int, parts[1::2])
+    return parts, text
 
 
-def listed(place: Path, flag: str) -> Listed:
-    """The images of a split's folder or archive with their classes; UsageError where it is laid out in no known way."""
+def _in_order(names: Iterable[str]) -> dict[str, int]:
+    """Return the number of each class, in the natural order of their names."""
+    return {name: number for number, name in enumerate(sorted(names, key=natural))}
+
+
+def list_images(place: Path, flag: str) -> ListedImages:
+    """Return the images of a split's folder or archive, with their classes.
+
+    Raises UsageError, which names `flag`, if the layout is none of the known ones.
+    """
     if place.is_file():
         return _in_archives([place], flag, place, classes_by_archive=False)
-    below = folders_of(place)
-    if not below and (archives := sorted(place.glob("*.tar"), key=lambda path: natural(path.name))):
+    classes = folders_of(place)
+    archives = sorted(place.glob("*.tar"), key=lambda path: natural(path.name))
+    if archives and not classes:
         return _in_archives(archives, flag, place, classes_by_archive=True)
     if (place / ANNOTATIONS).is_file():
         return _annotated(place, flag)
     if is_flat(place):
         raise UsageError(
-            f"{flag}: {place} is flat: its images lie in it without a folder per class; sort them into one folder per class"
+            f"{flag}: {place} is flat: its images are not in a folder per class; sort them into "
+            "one folder per class"
         )
-    paths = list(_images_below(place))
+    return _in_folders(place, classes, flag)
+
+
+def _in_folders(place: Path, classes: list[str], flag: str) -> ListedImages:
+    """Return the images of a folder with a folder per class."""
+    paths = sorted(_images_below(place), key=natural)
     if stray := [path for path in paths if "/" not in path]:
         raise UsageError(
-            f"{flag}: {place} has {len(stray)} images beside its class folders ({stray[0]} ...); move them into their classes"
+            f"{flag}: {place} has {len(stray)} images next to its class folders ({stray[0]} ...); "
+            "move them into their classes"
         )
-    by_path = _classes_of(paths, place, flag)
-    if empty := [name for name in below if name not in by_path.values()]:
+    class_of = _classes_of(paths, place, flag)
+    if empty := sorted(set(classes) - set(class_of.values())):
+        folder = place / empty[0]
         raise UsageError(
-            f"{flag}: {place / empty[0]} has no images, {', '.join(ENDINGS[:4])} ...; it has {some(place / empty[0])}; "
-            "fill it or remove the folder"
+            f"{flag}: {folder} has no images ({', '.join(ENDINGS[:4])} ...); found "
+            f"{contents(folder)}; fill it or remove it"
         )
-    ordered = sorted(paths, key=natural)
-    names = sorted(below, key=natural)
-    number = {name: at for at, name in enumerate(names)}
-    return Listed(
-        Files(str(place), Texts.of(ordered)), [number[by_path[path]] for path in ordered], names
-    )
+    number = _in_order(classes)
+    labels = [number[class_of[path]] for path in paths]
+    return ListedImages(FileSource(str(place), Texts.of(paths)), labels, list(number))
 
 
 def folders_of(place: Path) -> list[str]:
-    """The folders in one, without what systems leave behind."""
-    return sorted(
-        entry.name for entry in os.scandir(place) if entry.is_dir() and not _left_behind(entry.name)
-    )
+    """Return the names of the folders in a folder, without what operating systems leave behind."""
+    folders = filter(os.DirEntry.is_dir, os.scandir(place))
+    return sorted(entry.name for entry in folders if not _left_behind(entry.name))
 
 
 def is_flat(place: Path) -> bool:
-    """Whether a folder's images lie in it, or in a folder `images`, without one per class."""
+    """True if a folder's images are directly in it, or in `images` in it, without one per class."""
     return place.is_dir() and folders_of(place) in ([], ["images"]) and not any(place.glob("*.tar"))
 
 
-def some(place: Path) -> str:
-    """What lies in a folder, as far as a line has room for it."""
+def contents(place: Path) -> str:
+    """Return the first few names in a folder as text."""
     names = sorted(path.name for path in place.iterdir())
-    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") if names else "nothing"
+    if not names:
+        return "nothing"
+    return ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
 
 
 def _left_behind(name: str) -> bool:
@@ -114,13 +133,11 @@ def _left_behind(name: str) -> bool:
 
 
 def _is_image(path: str) -> bool:
-    return path.lower().endswith(ENDINGS) and not any(
-        _left_behind(part) for part in path.split("/")
-    )
+    return path.lower().endswith(ENDINGS) and not any(map(_left_behind, path.split("/")))
 
 
 def _images_below(place: Path) -> Iterator[str]:
-    """Every image below a folder, by its path from there with slashes."""
+    """Yield the path of every image below a folder, relative to it and with slashes."""
     for root, folders, files in os.walk(place, followlinks=True):
         folders[:] = [name for name in folders if not _left_behind(name)]
         prefix = Path(root).relative_to(place).as_posix()
@@ -130,52 +147,54 @@ def _images_below(place: Path) -> Iterator[str]:
 
 
 def _classes_of(paths: Iterable[str], place: Path, flag: str) -> dict[str, str]:
-    """The class of every image `<class>/name` or, where all are like that, `<class>/images/name`; UsageError else."""
+    """Return the class of every image: <class>/name, or <class>/images/name throughout.
+
+    Raises UsageError if images of a class are in various folders.
+    """
     found = {path: path.partition("/")[0] for path in paths}
     folders: dict[str, set[str]] = {}
     for path, name in found.items():
         folders.setdefault(name, set()).add(path.partition("/")[2].rpartition("/")[0])
-    kinds = set.union(*folders.values()) if folders else set()
-    if len(kinds) <= 1:
+    if len(set().union(*folders.values())) <= 1:
         return found
-    name = min((name for name, below in folders.items() if below - {""}), key=natural)
-    inner = sorted(one for one in folders[name] if one)
+    nested = [name for name, inner in folders.items() if inner - {""}]
+    first = min(nested, key=natural)
+    inner = sorted(folders[first] - {""})
     shown = ", ".join(inner[:3]) + (" ..." if len(inner) > 3 else "")
     raise UsageError(
-        f"{flag}: {place / name} has images in folders of its own ({shown}), so that their class is not certain; "
-        f"images have to lie in {place.name}/<class>/"
+        f"{flag}: {place / first} has images in further folders ({shown}), so their class is "
+        f"unclear; move the images to {place.name}/<class>/"
     )
 
 
-def _annotated(place: Path, flag: str) -> Listed:
-    """Tiny ImageNet's validation images, whose classes stand in a list."""
-    lines = [
-        line.split("\t")
-        for line in (place / ANNOTATIONS).read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
-    if any(len(line) < 2 for line in lines):
-        raise UsageError(
-            f"{flag}: {place / ANNOTATIONS} has lines that are not a file name, a tab and a class"
-        )
-    classes = {line[0]: line[1] for line in lines}
+def _annotated(place: Path, flag: str) -> ListedImages:
+    """Return Tiny ImageNet's validation images, whose classes are in a list."""
+    annotations = place / ANNOTATIONS
+    class_of: dict[str, str] = {}
+    for line in filter(str.strip, annotations.read_text(encoding="utf-8").splitlines()):
+        name, tab, rest = line.partition("\t")
+        if not tab:
+            raise UsageError(
+                f"{flag}: {annotations} has a line {line[:40]!r}; each line must be a file name, a "
+                "tab and a class"
+            )
+        class_of[name] = rest.partition("\t")[0]
+    number = _in_order(set(class_of.values()))
     paths = sorted(_images_below(place), key=natural)
-    names = sorted(set(classes.values()), key=natural)
-    number = {name: at for at, name in enumerate(names)}
-    if unknown := [path for path in paths if os.path.basename(path) not in classes]:
-        raise UsageError(
-            f"{flag}: {place / ANNOTATIONS} says nothing of {unknown[0]}; it has a line for each image"
-        )
-    return Listed(
-        Files(str(place), Texts.of(paths)),
-        [number[classes[os.path.basename(path)]] for path in paths],
-        names,
-    )
+    labels = []
+    for path in paths:
+        name = os.path.basename(path)
+        if name not in class_of:
+            raise UsageError(
+                f"{flag}: {annotations} does not list {path}; it must have a line for each image"
+            )
+        labels.append(number[class_of[name]])
+    return ListedImages(FileSource(str(place), Texts.of(paths)), labels, list(number))
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive, or of an archive in it: its path, and where its bytes lie."""
+    """A file in an archive, or in an archive inside it: its path, and where its bytes are."""
 
     path: str
     archive: int
@@ -185,68 +204,81 @@ class Member:
 
 def _in_archives(
     archives: list[Path], flag: str, place: Path, *, classes_by_archive: bool
-) -> Listed:
-    """The images of uncompressed archives: of one with class folders or class archives in it, or of one per class."""
-    members: list[Member] = []
+) -> ListedImages:
+    """Return the images of one archive of all classes, or of one archive per class."""
+    members: dict[str, Member] = {}
     for number, path in enumerate(archives):
         prefix = f"{path.stem}/" if classes_by_archive else ""
         try:
-            members += [one for one in _members(path, number, prefix) if _is_image(one.path)]
+            for member in _members(path, number, prefix):
+                if _is_image(member.path):
+                    members[member.path] = member
         except (tarfile.TarError, OSError) as error:
             raise UsageError(
-                f"{flag}: {path} cannot be read as an uncompressed .tar ({one_line(error)}); is the file whole?"
+                f"{flag}: {path} cannot be read as an uncompressed .tar ({one_line(error)}); is "
+                "the file complete?"
             ) from None
-    paths = {one.path: one for one in members}
-    inner = _without_common(list(paths))
-    if not paths or any("/" not in path for path in inner.values()):
-        raise UsageError(
-            f"{flag}: {place} has {'images without a folder per class' if paths else 'no images'} in it; <class>/name.jpg is expected"
-        )
-    by_path = _classes_of(inner.values(), place, flag)
-    names = sorted(set(by_path.values()), key=natural)
-    label = {name: at for at, name in enumerate(names)}
-    ordered = sorted(paths, key=natural)
-    chosen = [paths[path] for path in ordered]
-    source = Stretches(
+    inner = _without_common(list(members))
+    if not members or not all("/" in path for path in inner.values()):
+        has = "images that are not in a folder per class" if members else "no images"
+        raise UsageError(f"{flag}: {place} contains {has}; it must contain <class>/name.jpg")
+    class_of = _classes_of(inner.values(), place, flag)
+    label_of = _in_order(set(class_of.values()))
+    paths = sorted(members, key=natural)
+    labels = [label_of[class_of[inner[path]]] for path in paths]
+    ordered = [members[path] for path in paths]
+    return ListedImages(_archive_source(archives, ordered), labels, list(label_of))
+
+
+def _archive_source(archives: list[Path], members: list[Member]) -> ArchiveSource:
+    which, starts, sizes = [], [], []
+    for member in members:
+        which.append(member.archive)
+        starts.append(member.start)
+        sizes.append(member.size)
+    return ArchiveSource(
         files=tuple(map(str, archives)),
-        which=np.array([one.archive for one in chosen]),
-        starts=np.array([one.start for one in chosen]),
-        sizes=np.array([one.size for one in chosen]),
-        names=Texts.of(ordered),
+        which=np.array(which),
+        starts=np.array(starts),
+        sizes=np.array(sizes),
+        names=Texts.of(member.path for member in members),
     )
-    return Listed(source, [label[by_path[inner[path]]] for path in ordered], names)
 
 
 def _members(path: Path, number: int, prefix: str) -> Iterator[Member]:
-    """Every regular file of an archive; archives in it are looked into, each a folder of its name."""
+    """Yield every regular file of an archive; an archive inside it counts as a folder."""
     with tarfile.open(path, mode="r:") as archive:
-        for member in archive:
-            if not member.isreg() or member.issparse():
-                continue
+        for member in _regular(archive):
             name = prefix + member.name.removeprefix("./")
             if not name.endswith(".tar"):
                 yield Member(name, number, member.offset_data, member.size)
                 continue
-            inside = archive.extractfile(member)
-            assert inside is not None
-            with tarfile.open(fileobj=inside, mode="r:") as inner:
-                for one in inner:
-                    if one.isreg() and not one.issparse():
-                        start = member.offset_data + one.offset_data
-                        yield Member(
-                            f"{name.removesuffix('.tar')}/{one.name.removeprefix('./')}",
-                            number,
-                            start,
-                            one.size,
-                        )
+            folder = name.removesuffix(".tar")
+            content = archive.extractfile(member)
+            assert content is not None
+            with tarfile.open(fileobj=content, mode="r:") as inner:
+                for entry in _regular(inner):
+                    inner_name = f"{folder}/{entry.name.removeprefix('./')}"
+                    start = member.offset_data + entry.offset_data
+                    yield Member(inner_name, number, start, entry.size)
+
+
+def _regular(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members whose bytes are stored in one piece."""
+    for member in archive:
+        if member.isreg() and not member.issparse():
+            yield member
 
 
 def _without_common(paths: list[str]) -> dict[str, str]:
-    """Each path without the folders that all of them lie in: an archive of `train/` has that before every class."""
+    """Return each path without the folders that all have in common.
+
+    An archive of `train/` has that folder in front of every class.
+    """
     inner = {path: path for path in paths}
-    while inner and len(firsts := {path.partition("/")[0] for path in inner.values()}) == 1:
-        [first] = firsts
-        if any(path.count("/") < 2 for path in inner.values()):
+    while inner:
+        firsts = {path.partition("/")[0] for path in inner.values()}
+        if len(firsts) > 1 or min(path.count("/") for path in inner.values()) < 2:
             break
-        inner = {path: short[len(first) + 1 :] for path, short in inner.items()}
+        inner = {path: short.partition("/")[2] for path, short in inner.items()}
     return inner

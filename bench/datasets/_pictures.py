@@ -1,4 +1,4 @@
-"""The splits of images in folders, archives and tables; and the usual trouble, said plainly."""
+"""The splits of images in folders, archives and tables, and plain messages for what is wrong."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-from bench.datasets._kept import Kept, kept
-from bench.datasets._layout import Listed, folders_of, is_flat, listed, some
-from bench.datasets._sources import Files
+from bench.datasets._image_cache import DecodedImages, cached_images
+from bench.datasets._layout import ListedImages, contents, folders_of, is_flat, list_images
+from bench.datasets._sources import FileSource
 from bench.errors import UsageError
 from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64
-"""Images of at most this many pixels a side, all of one size, are held in memory."""
+"""Images are held in memory if all are of one size, of at most this many pixels a side."""
 FITS = 2 << 30
+"""The most bytes of images that are held in memory."""
 TRIED = 20
-"""Images of a split that are opened before anything is begun."""
+"""Images of a split that are tried for a readable one before anything starts."""
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "validation", "valid"), ("test",)
 
 Order = Callable[[list[str], Path], list[str]]
-"""The class names of a split's folder in the order of their numbers; UsageError where they are not those of the data set."""
+"""Returns the class names of a split's folder in the order of their numbers.
+
+Raises UsageError if they are not those of the data set.
+"""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is below a root: each split that there is, the classes in the order of their numbers, and what to say of it."""
+class FoundSplits:
+    """The splits in a folder, and the names of the classes in the order of their numbers.
+
+    `remark` becomes part of the splits' name.
+    """
 
     train: Pictures | None
     select: Pictures | None
@@ -49,35 +56,39 @@ def folders(
     test_alone: bool = False,
     order: Order | None = None,
 ) -> Splits:
-    """The splits of a folder with train/ and val/ or test/ below it, each a folder (or a .tar) of one folder per class.
+    """Return the splits of a folder with train/ and val/ or test/ in it, folders or .tar files.
 
-    With train, val and test all three are taken as they are; with train and one of the others, select is carved from
-    train. `test_alone`: the training images may be missing. `order` puts the classes in order where that is not the
-    order of their names.
+    With train, val and test, all three are used as they are; with train and one of the others, the
+    validation split is carved from train. See `find_splits` for the arguments.
     """
-    found = looked_through(argument, flag, classes, test_alone, order)
+    found = find_splits(argument, flag, classes, test_alone, order)
     if found.train is not None and found.select is None:
         return carved(found.train, found.test, len(found.names), found.remark)
-    return splits_of(
-        found.train,
-        found.select,
-        found.test,
-        len(found.names),
-        "as in the folder" if found.train else "test alone",
-    )
+    how = "as in the folder" if found.train else "test alone"
+    return splits_of(found.train, found.select, found.test, len(found.names), how)
 
 
-@lru_cache(
-    maxsize=4
-)  # listing 1.3 million files takes its time, and checking, counting and opening all ask
-def looked_through(
+# Listing 1.3 million files takes a while, and checking, counting and opening each ask for it.
+@lru_cache(maxsize=4)
+def find_splits(
     argument: str, flag: str, classes: int | None, test_alone: bool, order: Order | None
-) -> Found:
-    """What `folders` makes splits of, without opening an image."""
+) -> FoundSplits:
+    """Find the splits in a folder and list their images without opening any.
+
+    Args:
+        argument: The folder.
+        flag: What messages call it, such as `--data folder:/path`.
+        classes: How many classes there must be; None allows any number from two.
+        test_alone: The training split may be missing.
+        order: Puts the classes in the order of their numbers; None takes that of their names.
+
+    Raises UsageError if there are no such splits.
+    """
     root = Path(argument)
     if not argument or not root.is_dir():
         raise UsageError(
-            f"{flag}: {argument or 'an empty path'} is not a folder; give the one that holds train/ and val/"
+            f"{flag}: {argument or 'an empty path'} is not a folder; give the one that contains "
+            "train/ and val/"
         )
     train, validation, test, remark = _places(root)
     last = test or validation
@@ -86,26 +97,27 @@ def looked_through(
     if last is None:
         instead = _nearer(root) or "; sort the images into train/<class>/ and val/<class>/"
         raise UsageError(
-            f"{flag}: {root} has neither val/ nor test/ below it; it has {some(root)}{instead}"
+            f"{flag}: {root} has neither val/ nor test/; found {contents(root)}{instead}"
         )
     if train is None and not test_alone:
-        raise UsageError(
-            f"{flag}: {root} has no train/ below it; it has {some(root)}{_nearer(root)}"
-        )
-    places = [place for place in (last, train, validation if test else None) if place is not None]
-    parts = {place: listed(place, flag) for place in places}
-    for place in places[1:]:
+        raise UsageError(f"{flag}: {root} has no train/; found {contents(root)}{_nearer(root)}")
+    places = [place for place in (train, validation if test else None) if place is not None]
+    parts = {place: list_images(place, flag) for place in (last, *places)}
+    for place in places:
         _same_classes(place, parts[place].names, last, parts[last].names, flag)
     names = _named(parts[last].names, last, flag, classes, order)
     tested = _pictures(parts[last], names)
     trained = _pictures(parts[train], names) if train else None
     selected = _pictures(parts[validation], names) if trained and test and validation else None
-    return Found(trained, selected, tested, names, remark)
+    return FoundSplits(trained, selected, tested, names, remark)
 
 
 def _places(root: Path) -> tuple[Path | None, Path | None, Path | None, str]:
-    """Where train, validation and test are. Test images without labels are no split: then the validation images are tested."""
-    train, validation, test = (_place(root, names) for names in (TRAIN, VALIDATION, TEST))
+    """Return where train, validation and test are, and a remark.
+
+    Test images without labels are no split: the validation images are tested instead.
+    """
+    train, validation, test = _place(root, TRAIN), _place(root, VALIDATION), _place(root, TEST)
     if test is not None and validation is not None and is_flat(test):
         return train, validation, None, f"{test.name}/ has no labels, {validation.name}/ is tested"
     return train, validation, test, ""
@@ -120,7 +132,7 @@ def _place(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _nearer(root: Path) -> str:
-    """A hint where the folder that was meant lies one below, as archives are unpacked."""
+    """Return a hint if a folder in `root` has the splits, as unpacking an archive may leave it."""
     for name in folders_of(root):
         if _place(root / name, TRAIN) or _place(root / name, VALIDATION):
             return f"; did you mean {root / name}?"
@@ -130,36 +142,38 @@ def _nearer(root: Path) -> str:
 def _same_classes(place: Path, here: list[str], other: Path, there: list[str], flag: str) -> None:
     if set(here) == set(there):
         return
-    only = [f"{name} in {place.name}/ alone" for name in here if name not in set(there)]
-    only += [f"{name} in {other.name}/ alone" for name in there if name not in set(here)]
+    only = [f"{name} only in {place.name}/" for name in here if name not in there]
+    only += [f"{name} only in {other.name}/" for name in there if name not in here]
+    shown = ", ".join(only[:3]) + (" ..." if len(only) > 3 else "")
     raise UsageError(
-        f"{flag}: {place.name}/ and {other.name}/ differ in their classes: {', '.join(only[:3])}{' ...' if len(only) > 3 else ''}; "
-        "both need the same class folders"
+        f"{flag}: {place.name}/ and {other.name}/ differ in their classes: {shown}; both must have "
+        "the same class folders"
     )
 
 
 def _named(
     names: list[str], place: Path, flag: str, classes: int | None, order: Order | None
 ) -> list[str]:
-    """The classes in the order of their numbers; UsageError where there are too few or others than expected."""
+    """Return the classes in the order of their numbers; UsageError if they are not as expected."""
     if classes is not None and len(names) != classes:
         raise UsageError(
-            f"{flag}: {place} has {len(names)} class folders; {classes} were expected, one per class"
+            f"{flag}: {place} has {len(names)} class folders; it must have {classes}, one per class"
         )
     if len(names) < 2:
         raise UsageError(
-            f"{flag}: {place} has one class, {names[0]}; a classifier tells at least two apart, one folder per class"
+            f"{flag}: {place} has one class, {names[0]}; sort the images into at least two, one "
+            "folder per class"
         )
     return order(names, place) if order else names
 
 
-def _pictures(part: Listed, names: list[str]) -> Pictures:
+def _pictures(part: ListedImages, names: list[str]) -> Pictures:
     number = {name: at for at, name in enumerate(names)}
     return pictures_of(part.source, [number[part.names[label]] for label in part.labels])
 
 
 def pictures_of(source: Source, labels: Sequence[int]) -> Pictures:
-    """All of a source's images."""
+    """Return all images of a source, with their class numbers."""
     return Pictures(
         source=source,
         indices=torch.arange(len(labels)),
@@ -170,37 +184,43 @@ def pictures_of(source: Source, labels: Sequence[int]) -> Pictures:
 def checked_labels(
     labels: Iterable[object], name: Callable[[int], str], flag: str, classes: int | None = None
 ) -> list[int]:
-    """Labels as numbers of `classes`; UsageError that names the image of one that is none."""
+    """Return labels as class numbers below `classes` (None: any).
+
+    Raises UsageError for a label that is none, with the `name` of its image.
+    """
     found = []
     for at, label in enumerate(labels):
         if not isinstance(label, int) or label < 0 or (classes is not None and label >= classes):
-            needed = "a class number from 0 on" if classes is None else f"one of 0 to {classes - 1}"
+            needed = "a number from 0" if classes is None else f"a number from 0 to {classes - 1}"
             raise UsageError(
-                f"{flag}: the label of {name(at)} is {str(label)[:40]}; {needed} is needed"
+                f"{flag}: the label of {name(at)} is {str(label)[:40]}; it must be {needed}"
             )
         found.append(label)
     return found
 
 
 def classes_of(labels: list[int], name: Callable[[int], str], flag: str) -> int:
-    """How many classes the training labels are of; UsageError where one of the numbers from 0 to the largest never occurs."""
+    """Return the number of classes of the training labels.
+
+    Raises UsageError if a number from 0 to the largest does not occur, or there is only one class.
+    """
     seen = set(labels)
     if len(seen) < 2:
         raise UsageError(
-            f"{flag}: all {len(labels)} training images are of one class; a classifier tells at least two apart"
+            f"{flag}: all {len(labels)} training images are of one class; at least two are needed"
         )
     if len(seen) <= max(seen):
-        missing = next(number for number in range(len(seen)) if number not in seen)
+        missing = min(set(range(len(seen))) - seen)
         at = labels.index(max(seen))
         raise UsageError(
-            f"{flag}: the label of {name(at)} is {labels[at]}, but no training image is of class {missing}; "
-            f"number the {len(seen)} classes from 0 to {len(seen) - 1}"
+            f"{flag}: the label of {name(at)} is {labels[at]}, but no training image is of class "
+            f"{missing}; number the {len(seen)} classes from 0 to {len(seen) - 1}"
         )
     return len(seen)
 
 
 def carved(train: Pictures, test: Pictures, classes: int, remark: str = "") -> Splits:
-    """Splits of a source that has two: select is carved from train."""
+    """Return the splits of a source that has two: the validation split is carved from train."""
     kept, selected, how = carve(train)
     return splits_of(kept, selected, test, classes, f"{how}, {remark}" if remark else how)
 
@@ -208,75 +228,88 @@ def carved(train: Pictures, test: Pictures, classes: int, remark: str = "") -> S
 def splits_of(
     train: Pictures | None, select: Pictures | None, test: Pictures, classes: int, how: str
 ) -> Splits:
-    """Splits of images on disk; small ones of one size are read into memory."""
-    sizes = [len(part) if part else 0 for part in (train, select, test)]
+    """Return splits of images on disk; small images of one size are read into memory.
+
+    `how` says in the splits' name where they come from.
+    """
+    sizes = [len(part or ()) for part in (train, select, test)]
     name = f"{how}, {'/'.join(map(str, sizes))}"
     _first(test)
     if train is not None and select is not None and (side := _small(train)):
-        sources = {id(part.source): part.source for part in (train, select, test)}
-        whole = {
-            key: kept(source, side) for key, source in sources.items() if isinstance(source, Files)
-        }
-        parts = [_in_memory(part, side, whole) for part in (train, select, test)]
-        if all(part is not None for part in parts):
-            return held(name, (part for part in parts if part is not None), classes)
-    mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        parts = _all_in_memory([train, select, test], side)
+        if parts is not None:
+            return held(name, parts, classes)
     return Splits(
-        name=name, train=train, select=select, test=test, num_classes=classes, mean=mean, std=std
+        name=name,
+        train=train,
+        select=select,
+        test=test,
+        num_classes=classes,
+        mean=IMAGENET_DEFAULT_MEAN,
+        std=IMAGENET_DEFAULT_STD,
     )
 
 
 def _small(part: Pictures) -> int:
-    """The side of the first readable image where it is small and square, and all of them would fit; 0 else."""
+    """Return the side of the first image if it is square and small and all fit; otherwise 0."""
     width, height = _first(part).size
     return width if width == height <= SMALL and 3 * width * height * len(part) <= FITS else 0
 
 
 def _first(part: Pictures) -> Image.Image:
-    """The first image that can be read; UsageError where none of the first twenty can be, before anything else is begun."""
+    """Return the first readable image; UsageError if none of the first twenty is."""
     tried = min(TRIED, len(part))
     for at in range(tried):
         if not part.trouble(at):
             image: Image.Image = part.read(at)
             return image
     raise UsageError(
-        f"--data: none of the first {tried} images can be read ({part.name(0)}: {part.trouble(0)}); mend or replace them"
+        f"--data: none of the first {tried} images can be read ({part.name(0)}: "
+        f"{part.trouble(0)}); repair or replace them"
     )
 
 
-def _in_memory(part: Pictures, side: int, whole: dict[int, Kept | None]) -> Split | None:
-    """All images of a split, those of files out of what is kept of their source; or None where one has another size: then
-    they are read and resized one by one.
+def _all_in_memory(parts: list[Pictures], side: int) -> list[Split] | None:
+    """Return the images of all splits; None if one has another size than `side`.
 
-    UsageError where too many cannot be read; the others are left out by name.
+    Raises UsageError if too many cannot be read; fewer are left out.
     """
+    cached: dict[int, DecodedImages | None] = {}
+    found = []
+    for part in parts:
+        source, key = part.source, id(part.source)
+        if isinstance(source, FileSource) and key not in cached:
+            cached[key] = cached_images(source, side)
+        if key not in cached:
+            images = _one_by_one(part, side)
+        else:
+            whole = cached[key]
+            images = None if whole is None else _of_cached(whole, part.indices)
+        if images is None:
+            return None
+        found.append(_readable(part, *images))
+    return found
+
+
+def _readable(part: Pictures, images: Tensor, broken: list[int]) -> Split:
+    """Return a split of images (n, 3, side, side) without the `broken` ones."""
     from bench.training.images.loader import refuse_broken
 
-    if id(part.source) in whole:
-        files = whole[id(part.source)]
-        found = None if files is None else _of_kept(files, part.indices)
-    else:
-        found = _one_by_one(part, side)
-    if found is None:
-        return None
-    images, broken = found
     refuse_broken(broken, part)
-    if not broken:
-        return Split(images, part.labels)
     sound = torch.ones(len(part), dtype=torch.bool)
     sound[broken] = False
-    return Split(images[sound], part.labels[sound])
+    return Split(images, part.labels) if not broken else Split(images[sound], part.labels[sound])
 
 
-def _of_kept(whole: Kept, indices: Tensor) -> tuple[Tensor, list[int]]:
-    """The images at some places (n, 3, side, side), and which of them could not be read."""
-    lost = set(whole.unreadable)
-    broken = [place for place, at in enumerate(indices.tolist()) if at in lost] if lost else []
+def _of_cached(whole: DecodedImages, indices: Tensor) -> tuple[Tensor, list[int]]:
+    """Return the images at some places (n, 3, side, side), and which of them are unreadable."""
+    lost = torch.tensor(whole.unreadable, dtype=torch.int64)
+    broken: list[int] = torch.isin(indices, lost).nonzero().flatten().tolist()
     return torch.from_numpy(whole.images[indices.numpy()]), broken
 
 
 def _one_by_one(part: Pictures, side: int) -> tuple[Tensor, list[int]] | None:
-    """The same of images in archives and tables."""
+    """Return the same of images in archives and tables; None if one is not of that size."""
     images = torch.zeros(len(part), 3, side, side, dtype=torch.uint8)
     broken: list[int] = []
     for at in range(len(part)):

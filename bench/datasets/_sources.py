@@ -1,6 +1,7 @@
-"""Where images lie, in forms that go to other processes: names and places, never an open file.
+"""Where images are stored, in forms that can be pickled for other processes: paths and offsets.
 
-A file that several processes share has one position among them, and each would read what another one asked for.
+Never an open file: processes that share one share its position too, and would each read what
+another one asked for.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from bench.training.images.decoding import decoded
 
 @dataclass(frozen=True)
 class Texts:
-    """Many texts in two arrays: a million of them go to another process in a tenth of a second, as a list in seconds."""
+    """Many texts in two arrays.
+
+    A million of them reach another process in a tenth of a second; as a list they take seconds.
+    """
 
     joined: NDArray[np.uint8]
     ends: NDArray[np.int64]
 
     @staticmethod
     def of(texts: Iterable[str]) -> Texts:
-        """In their order; names that are no UTF-8 are kept as the system gave them."""
-        encoded = [os.fsencode(text) for text in texts]
-        ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+        """Pack texts in their order; file names that are not UTF-8 come back unchanged."""
+        encoded = list(map(os.fsencode, texts))
+        ends = np.cumsum(list(map(len, encoded)), dtype=np.int64)
         return Texts(np.frombuffer(b"".join(encoded), dtype=np.uint8), ends)
 
     def __getitem__(self, at: int) -> str:
@@ -38,8 +42,8 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Files:
-    """One image per file; `paths` are below the split's folder `root`."""
+class FileSource:
+    """One image per file; `paths` are relative to the split's folder `root`."""
 
     root: str
     paths: Texts
@@ -53,8 +57,8 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """Images inside larger files: `which` of the `files`, from where on, and how many bytes."""
+class ArchiveSource:
+    """Images inside larger files; `which` of the `files`, the first byte and how many bytes."""
 
     files: tuple[str, ...]
     which: NDArray[np.int64]
@@ -72,8 +76,8 @@ class Stretches:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Images in the table of one of timm's readers; its rows are read through memory maps."""
+class TableSource:
+    """Images in the table of one of timm's readers, which maps its rows into memory."""
 
     reader: Any
     split: str

@@ -1,20 +1,20 @@
-"""Image folders: one folder per class below train/ and val/ or test/. Any classes, any number of them."""
+"""Image folders: one folder per class in train/ and in val/ or test/, of any classes."""
 
 from __future__ import annotations
 
-from bench.datasets._pictures import Found, folders, looked_through
+from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Splits
 
 
 def load(argument: str) -> Splits:
-    """The folder's splits; select is carved from train where there is no third one."""
+    """Return the folder's splits; of two, the validation split is carved from train."""
     return folders(argument, flag=f"--data folder:{argument}")
 
 
-def found(argument: str) -> Found:
-    """What is there, without an image being opened."""
-    return looked_through(argument, f"--data folder:{argument}", None, False, None)
+def found(argument: str) -> FoundSplits:
+    """Find the splits without opening an image."""
+    return find_splits(argument, f"--data folder:{argument}", None, False, None)
 
 
 datasets.add(
@@ -25,6 +25,7 @@ datasets.add(
         check=found,
         recipe="small_folder",
         argument="/path",
-        summary="folder:/path, any images in train/<class>/* and val/ or test/<class>/*; small ones are kept in memory",
+        summary="folder:/path, any images in train/<class>/* and val/ or test/<class>/*; small "
+        "ones are kept in memory",
     )
 )

@@ -1,4 +1,7 @@
-"""`hfds:NAME`: a data set of the Hugging Face hub, or a local folder of its tables, through timm's reader (extra `data`)."""
+"""`hfds:NAME`: a data set of the Hugging Face hub, or a local folder of its tables.
+
+Read by timm's reader, with the extra `data`.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ from typing import Any
 from timm.data import create_dataset
 
 from bench.datasets._pictures import carved, checked_labels, classes_of, pictures_of
-from bench.datasets._sources import Rows
+from bench.datasets._sources import TableSource
 from bench.errors import UsageError, one_line
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Pictures, Splits
 
 
 def load(argument: str) -> Splits:
-    """The splits `train` and `test` (or `validation`); select is carved from train."""
+    """Return `train` and `test` (or `validation`); the validation split is carved from train."""
     return carved(*read(argument))
 
 
-@lru_cache(maxsize=2)  # checking, counting and opening all ask
+@lru_cache(maxsize=2)  # checking, counting and opening each ask for it
 def read(argument: str) -> tuple[Pictures, Pictures, int, str]:
-    """Training and test images, how many classes there are, and what to say of the splits."""
+    """Return training images, test images, the number of classes, and a remark on the splits."""
     flag = f"--data hfds:{argument}"
     if not argument:
-        raise UsageError("--data hfds: which one? hfds:uoft-cs/cifar10 is an example")
+        raise UsageError("--data hfds: the name is missing; hfds:uoft-cs/cifar10 is an example")
     rows, labels, classes = table(argument, "train", flag)
     known = checked_labels(labels, rows.name, flag, classes)
     classes = classes or classes_of(known, rows.name, flag)
@@ -40,8 +43,12 @@ def read(argument: str) -> tuple[Pictures, Pictures, int, str]:
     )
 
 
-def _test(argument: str, flag: str) -> tuple[Rows, list[object], str]:
-    """The test split, or validation where there is none or its labels are kept back (-1); the first trouble where neither is."""
+def _test(argument: str, flag: str) -> tuple[TableSource, list[object], str]:
+    """Return the test split, its labels and a remark.
+
+    Without a test split, or if its labels are withheld (-1), this is the validation split. Raises
+    the first UsageError if neither can be used.
+    """
     trouble: UsageError | None = None
     remark = ""
     for split in ("test", "validation"):
@@ -52,18 +59,19 @@ def _test(argument: str, flag: str) -> tuple[Rows, list[object], str]:
             continue
         if any(label != -1 for label in labels):
             return rows, labels, remark
-        trouble, remark = (
-            UsageError(f"{flag}: all labels of {split} are -1: they are kept back"),
-            f"{split} has no labels, validation is tested",
-        )
+        trouble = UsageError(f"{flag}: all labels of {split} are -1, so they are withheld")
+        remark = f"{split} has no labels, validation is tested"
     assert trouble is not None
     raise trouble
 
 
-def table(argument: str, split: str, flag: str) -> tuple[Rows, list[object], int | None]:
-    """One split with its labels, and how many classes the table names; UsageError where it cannot be had."""
+def table(argument: str, split: str, flag: str) -> tuple[TableSource, list[object], int | None]:
+    """Return a split, its labels and the number of classes that the table names, if any.
+
+    Raises UsageError if it cannot be loaded.
+    """
     try:
-        with redirect_stdout(io.StringIO()):  # what readers say on the side
+        with redirect_stdout(io.StringIO()):  # readers print as they please
             reader = create_dataset(f"hfds/{argument}", split=split, **_columns(argument)).reader
             labels = list(reader.dataset[reader.label_key])
     except ImportError as error:
@@ -72,17 +80,21 @@ def table(argument: str, split: str, flag: str) -> tuple[Rows, list[object], int
         ) from None
     except Exception as error:
         raise UsageError(
-            f"{flag}: the images cannot be had ({type(error).__name__}: {one_line(error, 160)}); is there a network, and is the name right?"
+            f"{flag}: it cannot be loaded ({type(error).__name__}: {one_line(error, 160)}); is the "
+            "name right, and is there a network?"
         ) from None
-    return Rows(reader, split), labels, len(reader.class_to_idx) or None
+    return TableSource(reader, split), labels, len(reader.class_to_idx) or None
 
 
 def _columns(argument: str) -> dict[str, str]:
-    """What the columns of images and labels are called, where that is not `image` and `label` and the table says it."""
+    """Return the names of the columns of images and labels that are not `image` and `label`.
+
+    They are found by the types that the table declares.
+    """
     tables = importlib.import_module("datasets")  # an extra
     tables.disable_progress_bars()
     features: dict[str, Any] = {}
-    with suppress(Exception):  # what is wrong with the name is said when it is loaded
+    with suppress(Exception):  # a wrong name is reported when the table is loaded
         features = tables.load_dataset_builder(argument).info.features or {}
     found = {}
     for key, usual, kind in (
@@ -102,6 +114,7 @@ datasets.add(
         num_classes=lambda argument: read(argument)[2],
         check=read,
         argument="NAME",
-        summary="hfds:NAME, a data set of the Hugging Face hub (pip install 'convmixer-bench[data]')",
+        summary="hfds:NAME, a data set of the Hugging Face hub "
+        "(pip install 'convmixer-bench[data]')",
     )
 )

@@ -1,8 +1,9 @@
-"""ImageNet-1k and its relatives, on disk; published weights are evaluated on it, recipes train on it.
+"""ImageNet-1k and its relatives, on disk: to evaluate published weights, and to train recipes.
 
-Its validation set is our test split: labels of the real test set are nobody's. ImageNet-V2 is a test split alone.
-What a class's number is follows from the folder's name: its WordNet id, which timm lists in ImageNet's order, or what a
-`classes.txt` beside `train/` and `val/` says. Names in words would sort into another order, and every top-1 would be wrong.
+ImageNet's validation set is our test split, since the labels of the real test set are not public.
+ImageNet-V2 has a test split only. The number of a class follows from the name of its folder: a
+WordNet id, in the order in which timm lists them, or what a `classes.txt` next to `train/` and
+`val/` says. Names in words would sort into another order, and every top-1 would be wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from bench.datasets._pictures import Found, folders, looked_through
+from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.errors import UsageError
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Splits
@@ -24,7 +25,7 @@ SYNSET = re.compile(r"n\d{8}")
 
 
 def opened(name: str, argument: str) -> Splits:
-    """train/ (not needed to evaluate) and val/ or validation/, folders or .tar."""
+    """Return train/ (not needed to evaluate) and val/ or validation/, folders or .tar files."""
     return folders(
         argument,
         flag=f"--data {name}:{argument}",
@@ -34,69 +35,74 @@ def opened(name: str, argument: str) -> Splits:
     )
 
 
-def found(name: str, argument: str) -> Found:
-    """What is there, without an image being opened."""
-    return looked_through(argument, f"--data {name}:{argument}", CLASSES, True, ORDERS[name])
+def found(name: str, argument: str) -> FoundSplits:
+    """Find the splits without opening an image."""
+    return find_splits(argument, f"--data {name}:{argument}", CLASSES, True, ORDERS[name])
 
 
 @lru_cache(maxsize=1)
 def synsets() -> list[str]:
-    """The WordNet ids of ImageNet-1k's classes, by their numbers."""
+    """Return the WordNet ids of ImageNet-1k's classes, in the order of their numbers."""
     return list(ImageNetInfo("imagenet-1k").label_names())
 
 
 def by_synset(names: list[str], place: Path) -> list[str]:
-    """Folders by their WordNet ids, or as a classes.txt says; UsageError where neither gives their numbers."""
-    known = set(synsets())
-    if not (strange := [name for name in names if name not in known]):
+    """Return class folders in the order of their WordNet ids, or of a classes.txt.
+
+    Raises UsageError if neither gives their numbers.
+    """
+    strange = sorted(set(names) - set(synsets()))
+    if not strange:
         return synsets()
-    for beside in (place.parent, place):
-        if (beside / MAPPING).is_file():
-            return by_mapping(names, beside / MAPPING)
-    whose = (
-        "is no WordNet id of ImageNet-1k"
-        if SYNSET.fullmatch(strange[0])
-        else "is no WordNet id such as n01440764"
-    )
+    for folder in (place.parent, place):
+        if (folder / MAPPING).is_file():
+            return by_mapping(names, folder / MAPPING)
+    whose = "of ImageNet-1k" if SYNSET.fullmatch(strange[0]) else "such as n01440764"
+    hint = "; folders 0 to 999 are --data imagenet_v2" if _numbered(names) else ""
     raise UsageError(
-        f"--data imagenet: {place} has a folder {strange[0]}, which {whose}, so its class number is not known; rename the folders, or put "
-        f"a {MAPPING} into {place.parent} with a line per folder: its name, a tab, its WordNet id"
-        + ("; folders 0 to 999 are --data imagenet_v2" if _numbered(names) else "")
+        f"--data imagenet: {place} has a folder {strange[0]}, which is no WordNet id {whose}, so "
+        f"its class number is unknown; rename the folders, or put a {MAPPING} into {place.parent} "
+        f"with a line per folder: its name, a tab, its WordNet id{hint}"
     )
 
 
 def by_mapping(names: list[str], file: Path) -> list[str]:
-    """Folders as a file gives their WordNet ids: `folder<tab>n01440764`, or one folder a line in ImageNet's order."""
-    lines = [
-        line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
-    ]
-    pairs = [
-        line.rpartition("\t")[::2] if "\t" in line else line.rpartition(" ")[::2] for line in lines
-    ]
-    if all(folder and SYNSET.fullmatch(synset) for folder, synset in pairs):
-        folder_of = {synset: folder.strip() for folder, synset in pairs}
-        ordered = [folder_of.get(synset, "") for synset in synsets()]
-    else:
-        ordered = lines
+    """Return class folders in the order that a file gives.
+
+    Its lines are `folder<tab>n01440764`, or only folders in ImageNet's order. Raises UsageError if
+    they are not one line for each of the folders.
+    """
+    lines = list(map(str.strip, file.read_text(encoding="utf-8-sig").splitlines()))
+    ordered = _by_pairs(lines) or list(filter(None, lines))
     if len(ordered) == len(set(ordered)) == CLASSES and set(ordered) == set(names):
         return ordered
     odd = sorted(set(names) ^ set(ordered) - {""})
+    example = f" (such as {odd[0]})" if odd else ""
     raise UsageError(
-        f"--data imagenet: {file} does not give each of the {CLASSES} class folders its own WordNet id of ImageNet-1k"
-        + (f" (such as {odd[0]})" if odd else "")
-        + "; a line per folder is needed: its name, a tab, its WordNet id"
+        f"--data imagenet: {file} does not give each of the {CLASSES} class folders its own "
+        f"WordNet id of ImageNet-1k{example}; it must have a line per folder: its name, a tab, its "
+        "WordNet id"
     )
 
 
+def _by_pairs(lines: list[str]) -> list[str]:
+    """Return the folders in the order of the ids, "" for none; [] if not all lines are pairs."""
+    folder_of: dict[str, str] = {}
+    for line in filter(None, lines):
+        folder, _, synset = line.rpartition("\t" if "\t" in line else " ")
+        if not folder or not SYNSET.fullmatch(synset):
+            return []
+        folder_of[synset] = folder.strip()
+    return [folder_of.get(synset, "") for synset in synsets()]
+
+
 def by_number(names: list[str], place: Path) -> list[str]:
-    """Folders 0 to 999 by their values, as ImageNet-V2 has them, or by their WordNet ids."""
+    """Return folders 0 to 999 by their values, as ImageNet-V2 has them, or by their WordNet ids."""
     return sorted(names, key=int) if _numbered(names) else by_synset(names, place)
 
 
 def _numbered(names: list[str]) -> bool:
-    return all(name.isdecimal() for name in names) and {int(name) for name in names} == set(
-        range(CLASSES)
-    )
+    return all(map(str.isdecimal, names)) and set(map(int, names)) == set(range(CLASSES))
 
 
 ORDERS = {"imagenet": by_synset, "imagenet_v2": by_number}

@@ -1,4 +1,4 @@
-"""Imagenette, ten easy classes of ImageNet (fast.ai): torchvision downloads it, or a folder that is there."""
+"""Imagenette, ten easy classes of ImageNet (fast.ai): downloaded, or a local folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from bench.training.images.splits import Splits
 
 
 def load(argument: str) -> Splits:
-    """Images with shorter sides of 160 pixels; `argument` is a folder with train/ and val/, or where they are to go."""
+    """Return the splits of images whose shorter side is 160 pixels.
+
+    `argument` is a folder with train/ and val/, or one to download them to (empty: the user's
+    cache).
+    """
     flag = "--data imagenette" + (f":{argument}" if argument else "")
     root = Path(argument) if argument else cache("imagenette")
     if argument and not root.is_dir():
         raise UsageError(
-            f"{flag}: {argument} is not a folder; give the one that holds train/ and val/, or nothing to download"
+            f"{flag}: {argument} is not a folder; give the one that contains train/ and val/, or "
+            "drop the path to download it"
         )
     if not (root / "train").exists():
         root = _downloaded(root, flag)
@@ -34,7 +39,7 @@ def _downloaded(root: Path, flag: str) -> Path:
     except Exception as error:
         raise UsageError(
             f"{flag}: it could not be downloaded ({type(error).__name__}: {one_line(error)}); "
-            "imagenette:/path takes a folder with train/ and val/"
+            "use imagenette:/path with a folder that contains train/ and val/"
         ) from None
     return folder
 
@@ -45,6 +50,6 @@ datasets.add(
         open=load,
         num_classes=lambda argument: 10,
         argument="[/path]",
-        summary="ten classes of ImageNet at 160 pixels, downloaded where there is a network",
+        summary="ten classes of ImageNet at 160 pixels, downloaded if there is a network",
     )
 )

@@ -14,11 +14,12 @@ from bench.measure.subject import Reading, Subject
 from bench.plugins import Metric, metrics, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import checkpoint
-from bench.training.evaluate import Once, view_of
+from bench.training.evaluate import EvaluationImages, view_of
 from bench.training.images.augment import normalised
 from bench.training.images.files import Files
 from bench.training.images.splits import Split, Splits
-from bench.training.session import in_size, recipe_of
+from bench.training.session import recipe_of
+from bench.training.surgery import in_size
 
 
 def measure(subject: Subject, window: float) -> Reading:
@@ -71,7 +72,7 @@ def shown(splits: Splits, view: object, canvas: int) -> Tensor:
     if isinstance(part, Split):
         images = normalised(part.images, splits.mean, splits.std)
     else:
-        reader = Once(part, view)  # type: ignore[arg-type]
+        reader = EvaluationImages(part, view)  # type: ignore[arg-type]
         images = torch.stack([reader[at][0] for at in range(len(part))])
     return (
         images

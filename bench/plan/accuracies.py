@@ -28,7 +28,7 @@ from bench.record.schema import About, Scalar
 from bench.stats import lr_search
 from bench.training.images.views import Shown, shown
 from bench.training.published import weights
-from bench.training.weights_file import Says, says_of
+from bench.training.weights_file import WeightsMetadata, metadata_of
 
 ACCURACY_SETTINGS: dict[str, Scalar] = {
     "protocol": 2,
@@ -87,9 +87,9 @@ class Wish:
         return digest if key is None else f"{digest}/{key.strip('/')}"
 
     @cached_property
-    def says(self) -> Says:
+    def says(self) -> WeightsMetadata:
         """What the file of weights says of itself."""
-        return says_of(self.config.checkpoint) if self.config.checkpoint else Says()
+        return metadata_of(self.config.checkpoint) if self.config.checkpoint else WeightsMetadata()
 
     @property
     def recipe(self) -> Recipe | None:

@@ -1,7 +1,7 @@
-"""CIFAR-10 for networks of less than a tenth of a million parameters on a processor's core: some six minutes a training.
+"""CIFAR-10 for networks of under a tenth of a million parameters: six minutes on a core.
 
-So few epochs leave no time to overfit: flips are all the augmentation there is, and batches are small, since a transformer needs
-steps. The triangular shape is the ConvMixer authors', the rest is ours.
+So few epochs leave no time to overfit, so flips are the only augmentation; batches are small, since
+a transformer needs many steps. The triangular schedule is the ConvMixer authors', the rest is ours.
 """
 
 from bench.plugins.recipe import TRIANGULAR, Recipe, recipes

@@ -1,8 +1,9 @@
 """The ConvMixer authors' own recipes, for ImageNet and for CIFAR-10.
 
-ImageNet: locuslab/convmixer, README and training script; ten GPUs with 64 images each, so a batch norm saw 64. They
-trained ConvMixer-768/32 for 300 epochs (`convmixer_imagenet:epochs=300`), the others for 150. CIFAR-10:
-locuslab/convmixer-cifar10, whose RandAugment is torchvision's; one GPU, so a batch norm saw the whole batch.
+ImageNet: locuslab/convmixer, README and training script; ten GPUs with 64 images each, so a batch
+norm saw 64. They trained ConvMixer-768/32 for 300 epochs (`convmixer_imagenet:epochs=300`), the
+others for 150. CIFAR-10: locuslab/convmixer-cifar10, whose RandAugment is torchvision's; one GPU,
+so a batch norm saw the whole batch.
 """
 
 from dataclasses import replace

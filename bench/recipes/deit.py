@@ -1,8 +1,8 @@
-"""Recipes that suit transformers: DeiT's for ImageNet, and one in its spirit for CIFAR at the cost of the ConvMixer authors'.
+"""Recipes for transformers: DeiT's for ImageNet, and one after it for CIFAR-10 in 25 epochs.
 
-DeiT (arXiv 2012.12877, table 9): AdamW at 5e-4 per 512 images, five epochs of warm-up, cosine. Its repeated
-augmentation is left out. The CIFAR one is ours: rate, decay, warm-up and epsilon in DeiT's proportions; mixing images
-is left out, since 25 epochs are too few for it.
+DeiT (arXiv 2012.12877, table 9): AdamW at 5e-4 per 512 images, five epochs of warm-up, cosine. We
+omit its repeated augmentation. The CIFAR recipe is ours, with rate, decay, warm-up and epsilon in
+DeiT's proportions; it does not mix images, since 25 epochs are too few for that.
 """
 
 from bench.plugins.recipe import Recipe, recipes

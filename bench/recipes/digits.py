@@ -1,7 +1,8 @@
-"""The digits recipes: about a quarter of a minute per small model on two cores, and a few seconds.
+"""The digits recipes: about a quarter of a minute per small model on two cores, or a few seconds.
 
-The triangular shape is the ConvMixer authors'. The rate is ours: their CIFAR rate (0.05) and epsilon (1e-3) leave a
-small transformer at chance on these images, and a floor that one family cannot reach says nothing of the pipeline.
+The triangular schedule is the ConvMixer authors'. The rate is ours: with their CIFAR rate (0.05)
+and epsilon (1e-3), a small transformer stays at chance on these images, and a level that one family
+cannot reach would say nothing about the pipeline.
 """
 
 from dataclasses import replace
@@ -29,7 +30,8 @@ recipes.add(
     replace(
         DIGITS,
         name="digits_small",
-        summary="the same in a twelfth of the epochs: seconds a training, for the studies' pipeline",
+        summary="the same in a twelfth of the epochs: seconds per training run, for the pipeline "
+        "of the studies",
         epochs=5,
     )
 )

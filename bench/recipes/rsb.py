@@ -1,4 +1,4 @@
-"""ResNet strikes back, procedure A3 (arXiv 2110.00476, table 2): a hundred epochs at 160 pixels, tested at 224."""
+"""ResNet strikes back A3 (arXiv 2110.00476, table 2): 100 epochs at 160 pixels, tested at 224."""
 
 from bench.plugins.recipe import Recipe, recipes
 

@@ -1,7 +1,8 @@
-"""A few hundred images in folders, from scratch: batches that such a set can fill, and rates that suit all four families.
+"""A few hundred images in folders, from scratch: batches that so few images fill, for all families.
 
-AdamW with a warm-up and a cosine keeps a transformer from chance; crops keep a third of the area or more, since a smaller
-part of one of few images often misses what it shows. For thousands of images the ImageNet recipes' augmentation is better.
+AdamW with warm-up and cosine keeps a transformer from staying at chance. Crops keep a third of the
+area or more, since a smaller part of one of few images often misses its subject. For thousands of
+images the augmentation of the ImageNet recipes is better.
 """
 
 from bench.plugins.recipe import Recipe, recipes
@@ -9,7 +10,8 @@ from bench.plugins.recipe import Recipe, recipes
 recipes.add(
     Recipe(
         name="small_folder",
-        summary="a few hundred images in folders: AdamW, batches of 32, 60 epochs; one setting for all families",
+        summary="a few hundred images in folders: AdamW, batches of 32, 60 epochs; one setting for "
+        "all families",
         source="this project",
         epochs=60,
         batch_size=32,

@@ -1,1 +1,1 @@
-"""Training and evaluation under one recipe for every family. Nothing here knows of runs, records or reports."""
+"""Training and evaluation, under one recipe for every family; independent of runs and reports."""

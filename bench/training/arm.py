@@ -1,4 +1,4 @@
-"""Train or evaluate one accuracy arm."""
+"""Train or evaluate one accuracy arm, as the metric `top1` and the processes of torchrun do it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ def train(
     tell: Callable[[str], None],
     world: World = ALONE,
 ) -> Reading:
-    """Train and evaluate, with the files that the job has a place for; the curves stand beside the record."""
-    files = Files(Path(job.folder), job.stem) if job is not None and job.folder else None
-    if files is not None and job is not None and job.fresh and world.leads:
-        files.forget()
+    """Train an arm's model and evaluate it, keeping its files in the job's folder.
+
+    A job without a folder, or None in its place, keeps no files. Returns the top-1 as a share, with
+    the training curves and which images were right as arrays. Arguments and errors are those of
+    `train_and_evaluate`.
+    """
     trained = train_and_evaluate(
         arm,
         data=images_of(arm, job),
@@ -40,22 +42,37 @@ def train(
         device=device,
         seed=seed,
         workers=workers,
-        files=files,
+        files=_files_of(job, world),
         world=world,
         tell=tell,
     )
-    shared = (
-        {"beside": job.beside, "threads": job.threads} if job is not None and job.beside > 1 else {}
-    )
-    return reading(trained.result, trained.detail | shared, **asdict(trained.curve))
+    detail = dict(trained.detail)
+    if job is not None and job.beside > 1:
+        detail |= {"beside": job.beside, "threads": job.threads}
+    return reading(trained.result, detail, **asdict(trained.curve))
+
+
+def _files_of(job: Job | None, world: World) -> Files | None:
+    """Return the job's files; if it has to start afresh, without those of an earlier attempt."""
+    if job is None or not job.folder:
+        return None
+    files = Files(Path(job.folder), job.stem)
+    if job.fresh and world.leads:
+        files.forget()
+    return files
 
 
 def reading(result: Result, detail: dict[str, object], **arrays: object) -> Reading:
-    """One value with its counts; which images were right goes beside the record."""
-    counts = {
-        "correct": int(result.first.sum()),
-        "images": len(result.first),
+    """Return the top-1 of an evaluation as a share, with its counts and further `detail`.
+
+    The arrays say per image whether it was right (`correct`, `top5_correct`); they and `arrays`
+    are stored next to the record.
+    """
+    correct, images = int(result.first.sum()), len(result.first)
+    counts: dict[str, object] = {
+        "correct": correct,
+        "images": images,
         "top5_correct": int(result.among_five.sum()),
     }
-    kept = {"correct": result.first.numpy(), "top5_correct": result.among_five.numpy()}
-    return Reading([counts["correct"] / counts["images"]], counts | detail, kept | arrays)
+    per_image = {"correct": result.first.numpy(), "top5_correct": result.among_five.numpy()}
+    return Reading([correct / images], counts | detail, per_image | arrays)

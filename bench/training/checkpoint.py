@@ -1,7 +1,8 @@
-"""Checkpoints: one safetensors file with every tensor of a training and its other state as JSON. No pickles.
+"""Checkpoints: a safetensors file with the tensors of a training run and the other state as JSON.
 
-A file is written whole under another name, synced and renamed: a reader sees the old one or the new one. It carries a
-checksum of its tensors, since safetensors has none: a flipped bit in a weight would go unseen otherwise.
+No pickles. A file is written under another name, synced and renamed, so a reader sees the old one
+or the new one. It has a checksum of its tensors, since safetensors has none and a flipped bit in a
+weight would go unnoticed.
 """
 
 from __future__ import annotations
@@ -21,55 +22,58 @@ from bench.files import files
 from bench.files.foreign_errors import refusing
 
 STATE = "convmixer_bench"
-"""The entry of a file's metadata that holds what is no tensor."""
+"""The entry of a file's metadata with the state as JSON."""
 CHECKSUM = "crc"
-"""Field of the state; files of before it have none."""
+"""Field of the state with the checksum; older files lack it."""
 FORMAT = 1
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors by name and JSON state beside them, whole or not at all."""
+    """Write tensors by name, with a state that JSON can hold, completely or not at all.
+
+    Raises OSError if that fails.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     files.sweep(path)
     mine = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    says = {**state, "format": FORMAT, CHECKSUM: checksum(mine)}
+    metadata = {**state, "format": FORMAT, CHECKSUM: checksum(mine)}
     with files.whole(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(mine, temporary, metadata={STATE: json.dumps(says)})
+            save_file(mine, temporary, metadata={STATE: json.dumps(metadata)})
         except SafetensorError as error:
-            if number := re.search(
-                r"os error (\d+)", str(error)
-            ):  # the library's own error has no errno
-                raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
-            raise
+            number = re.search(r"os error (\d+)", str(error))  # the error itself has no errno
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def checksum(tensors: dict[str, Tensor]) -> str:
-    """Eight hex digits over names and bytes of tensors."""
-    found = 0
+    """Return eight hex digits over the names and bytes of tensors."""
+    crc = 0
     for name in sorted(tensors):
-        found = zlib.crc32(
-            tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data,
-            zlib.crc32(name.encode(), found),
-        )
-    return f"{found:08x}"
+        content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data
+        crc = zlib.crc32(content, zlib.crc32(name.encode(), crc))
+    return f"{crc:08x}"
 
 
 def load(
     path: Path, *, remedy: str = "move it away to start anew"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of a safetensors file; UsageError with the remedy where it is damaged or of another format."""
+    """Return tensors and state of a safetensors file.
+
+    Raises UsageError, which ends with `remedy`, if it is damaged or of another format.
+    """
     tensors, state = _opened(path, remedy, tensors=True)
     if state.get(CHECKSUM) not in (None, checksum(tensors)):
-        raise UsageError(f"{path}: a byte of it was changed (its checksum is another); {remedy}")
+        raise UsageError(f"{path}: it is damaged (its checksum does not match); {remedy}")
     return tensors, state
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """The state of a safetensors file alone; as `load`, but its tensors are neither read nor checked."""
+    """Return only the state of a safetensors file, without reading or checking its tensors."""
     return _opened(path, "save it again", tensors=False)[1]
 
 
@@ -77,22 +81,25 @@ def _opened(path: Path, remedy: str, *, tensors: bool) -> tuple[dict[str, Tensor
     from safetensors import safe_open
 
     def refuse(words: str) -> UsageError:
-        return UsageError(f"{path}: not a whole safetensors file ({words}); {remedy}")
+        return UsageError(f"{path}: not a complete safetensors file ({words}); {remedy}")
 
     with refusing(refuse), safe_open(path, framework="pt") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118 - no mapping
+        found = {}
+        for name in file.keys() if tensors else ():
+            found[name] = file.get_tensor(name)
         state = json.loads((file.metadata() or {}).get(STATE, "{}"))
     if not isinstance(state, dict):
-        raise UsageError(f"{path}: what it says of itself is no object; {remedy}")
+        raise UsageError(f"{path}: its metadata is not a JSON object; {remedy}")
     if state and state.get("format") != FORMAT:
         raise UsageError(
-            f"{path}: checkpoint format {state.get('format')}, this version reads {FORMAT}; {remedy}"
+            f"{path}: checkpoint format {state.get('format')}, and this version reads {FORMAT}; "
+            f"{remedy}"
         )
     return found, state
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as named tensors, and as JSON what is none."""
+    """Return an optimizer's tensors by name, and the rest of its state for JSON."""
     content = optimizer.state_dict()
     tensors, plain = {}, {}
     for number, state in content["state"].items():
@@ -101,31 +108,33 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
                 tensors[f"{number}.{name}"] = value
             else:
                 plain[f"{number}.{name}"] = value
-    groups = [
-        {name: value for name, value in group.items() if _is_plain(value)}
-        for group in content["param_groups"]
-    ]
+    groups = list(map(_plain, content["param_groups"]))
     return tensors, {"plain": plain, "groups": groups}
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], state: dict[str, Any]
 ) -> None:
-    """Put back what `optimizer_state` gave."""
-    present = optimizer.state_dict()
+    """Put back what `optimizer_state` returned."""
     by_number: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *state["plain"].items()]:
         number, _, name = key.partition(".")
         by_number.setdefault(int(number), {})[name] = value
-    groups = [
-        group | saved for group, saved in zip(present["param_groups"], state["groups"], strict=True)
-    ]
-    for group in groups:  # JSON knows no tuples
-        group.update({name: tuple(value) for name, value in group.items() if name == "betas"})
+    groups = []
+    for present, saved in zip(optimizer.state_dict()["param_groups"], state["groups"], strict=True):
+        group = present | saved
+        if "betas" in group:
+            group["betas"] = tuple(group["betas"])  # JSON turned it into a list
+        groups.append(group)
     optimizer.load_state_dict({"state": by_number, "param_groups": groups})
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a parameter group that JSON can hold."""
+    return {name: value for name, value in group.items() if _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return all(_is_plain(one) for one in value)
+        return all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)

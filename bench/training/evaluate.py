@@ -1,7 +1,7 @@
-"""Evaluate a model on a split: which images are right, first and among the first five, each image once.
+"""Evaluate a model on a split: is each image right, by the best class and by the best five.
 
-Images on disk go through timm's own evaluation transform, in the folder's order; images in memory are shown as they
-are. An image that cannot be read is named and counted out.
+Images on disk go through timm's evaluation transform, in the folder's order; images in memory are
+shown as they are. An image that cannot be read is named and not counted.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from bench.count.outputs import logits_of
 from bench.errors import Diverged, UsageError, one_line
 from bench.plugins.recipe import Recipe
 from bench.training.images.augment import normalised, resized
-from bench.training.images.loader import Unread, loaded, refuse_broken
+from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
 from bench.training.images.splits import Part, Pictures, Split, Splits
 from bench.training.processes import ALONE, World
 
 BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
-"""Images at a time. A CPU gains nothing from more, and waits longer for the first ones."""
+"""Batch size per kind of device. A CPU gains nothing from a larger one, and its first batch would
+take longer."""
 WORTH = 64
-"""Images that a process has to read for its start to pay: a training looks at a small select split twenty times."""
-
-
+"""Images that a reading process must read to be worth its start: a training run evaluates a
+validation split twenty times, and that may be small."""
 IN_MEMORY = ("bicubic", "bilinear")
-"""Interpolations that images held in memory can be resized by."""
+"""Interpolations for resizing images that are held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How an image is shown to a model: resized so that the crop of `size` is a share `crop` of its side."""
+    """How an image is shown to a model: the crop, and the normalisation of values in [0, 1].
+
+    The image is resized so that a crop of `size` pixels is the share `crop` of its side.
+    """
 
     size: int
     crop: float
@@ -47,32 +50,34 @@ class View:
 
     @property
     def text(self) -> str:
-        """For records and tables."""
+        """Crop, interpolation and size, as records and tables have them."""
         mode = "" if self.crop_mode == "center" else f" {self.crop_mode}"
         return f"crop {self.crop:g}{mode}, {self.interpolation}, {self.size} px"
 
 
 @dataclass
 class Result:
-    """Per image of a split, in its order, whether the right class came first, and among the first five (n,).
+    """Which images of a split are right, in the order of the split.
 
-    `places` says which images of the split these are, where it is not all of them.
+    `first` (n,) bool is True if the right class has the largest logit, `among_five` (n,) bool if it
+    is among the five largest. `places` (n,) int64 has the images' places in the split; None means
+    that these are all of its images.
     """
 
     first: Tensor
     among_five: Tensor
     places: Tensor | None = None
     broken: list[str] = field(default_factory=list)
-    """Names of images that could not be read; they are in neither."""
+    """Names of images that could not be read; the tensors leave them out."""
 
     @property
     def top1(self) -> float:
-        """The share that is right."""
+        """Share of the images whose best class is right."""
         return float(self.first.float().mean())
 
 
 def view_of(recipe: Recipe, splits: Splits, size: int) -> View:
-    """The recipe's own way of showing images."""
+    """Return the view at which a recipe evaluates, for images of `size` pixels."""
     return View(
         size=size,
         crop=recipe.eval_crop,
@@ -82,8 +87,8 @@ def view_of(recipe: Recipe, splits: Splits, size: int) -> View:
     )
 
 
-class Once(Dataset[tuple[Tensor, int]]):
-    """Images through a transform; the second value is 1 where an image could not be read."""
+class EvaluationImages(Dataset[tuple[Tensor, int]]):
+    """Images with timm's evaluation transform; the second value is 1 if an image is unreadable."""
 
     def __init__(self, pictures: Pictures, view: View) -> None:
         self.pictures = pictures
@@ -103,17 +108,23 @@ class Once(Dataset[tuple[Tensor, int]]):
         try:
             return self.transform(picture), 0
         except Exception as error:
-            raise Unread(
-                f"{self.pictures.name(at)} cannot be resized ({type(error).__name__}: {one_line(error)})"
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UnreadableImage(
+                f"{self.pictures.name(at)} cannot be resized ({reason})"
             ) from error
 
 
-def shown(split: Split, view: View) -> Iterator[Tensor]:
-    """Images from memory as a model takes them, in batches: of 256 at 32 pixels, larger ones in smaller batches."""
+def memory_batches(split: Split, view: View) -> Iterator[Tensor]:
+    """Yield the images of a split in memory as batches (m, 3, size, size) float32 of a view.
+
+    A batch has 256 images of 32 pixels, and fewer of a larger size, but at least 16. Raises
+    UsageError if the view's interpolation cannot resize images in memory.
+    """
     scaled = round(view.size / view.crop)
     if split.images.shape[-1] != scaled and view.interpolation not in IN_MEMORY:
         raise UsageError(
-            f"--interpolation: images held in memory are resized {' or '.join(IN_MEMORY)}, not {view.interpolation}"
+            f"--interpolation: got {view.interpolation}, but the images are held in memory; "
+            f"use {' or '.join(IN_MEMORY)}"
         )
     for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
         values = resized(images, scaled, view.interpolation)
@@ -136,70 +147,112 @@ def evaluate(
     right: Callable[[Tensor, Tensor], Tensor] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Result:
-    """Every image of `part` once, whatever the number of processes: each takes every n-th, and they are put together.
+    """Evaluate each image of a split once, whatever the number of processes.
 
-    `within` is what a forward pass runs in, such as autocast. `right(best, places)` says which of the five best classes
-    (n, 5) are right for the images at `places`; the labels are asked unless it is given. Raises UsageError where too
-    many images cannot be read, Diverged where the model gives what is no number: a share of that means nothing.
+    Args:
+        model: Maps images (m, 3, size, size) to logits (m, classes).
+        part: The split.
+        view: How its images are shown.
+        device: Where the model is.
+        workers: Processes that read images from disk.
+        world: This process evaluates every n-th image; every process returns the whole result.
+        within: Opens the context of a forward pass, such as autocast.
+        right: Of the best five classes (m, 5) and the images' places (m,), which are right (m, 5).
+            None compares them with the split's labels.
+        progress: Receives the number of this process's images that are done, and of all of them.
+
+    Raises UsageError if too many images cannot be read, and Diverged if any logit is NaN or
+    infinite, since a top-1 would mean nothing.
     """
     if isinstance(model, nn.Module):
         model.eval()
     places = torch.arange(world.rank, len(part), world.size)
     mine = part.subset(places) if world.size > 1 else part
-    batches: Any
-    if isinstance(mine, Split):
-        batches = ((images, None) for images in shown(mine.to(device), view))
-    else:
-        assert isinstance(mine, Pictures)
-        batches = loaded(
-            Once(mine, view),
-            workers=min(workers, len(mine) // WORTH),
-            device=device,
-            batch_size=BATCH[device.type],
-        )
-    hits: list[Tensor] = []
-    lost: list[Tensor] = []
-    infinite: list[Tensor] = []
-    done = 0
-    for images, unreadable in batches:
+    tally = Tally(part, right)
+    for images, unreadable in _batches(mine, view, device, workers):
         with within():
             logits = logits_of(model(images.to(device, non_blocking=True)), len(images)).float()
-        infinite.append(~torch.isfinite(logits).all(dim=1).cpu())
-        # Fewer than five classes: all of them.
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
-        at = places[done : done + len(best)]
-        hits.append(best == part.labels[at][:, None].cpu() if right is None else right(best, at))
-        lost.append(torch.zeros(len(best)) if unreadable is None else unreadable)
-        done += len(best)
+        done = tally.done + len(images)
+        tally.add(logits, unreadable, places[tally.done : done])
         progress(done, len(mine))
-    found = world.gather((places, torch.cat(hits), torch.cat(lost).bool(), torch.cat(infinite)))
-    if bad := sum(
-        int(one[3].sum()) for one in found
-    ):  # after gathering: all processes have to come to it
-        raise Diverged(
-            f"the model's outputs for {bad} of {len(part)} images are no finite numbers; a top-1 of them means nothing"
-        )
-    order = torch.cat([one[0] for one in found]).argsort()
-    correct, broken = (
-        torch.cat([one[1] for one in found])[order],
-        torch.cat([one[2] for one in found])[order],
+    return tally.result(world)
+
+
+def _batches(
+    part: Part, view: View, device: torch.device, workers: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield images (m, 3, size, size) with 1 per unreadable one (m,), or None if all are fine."""
+    if isinstance(part, Split):
+        for images in memory_batches(part.to(device), view):
+            yield images, None
+        return
+    assert isinstance(part, Pictures)
+    yield from loaded(
+        EvaluationImages(part, view),
+        workers=min(workers, len(part) // WORTH),
+        device=device,
+        batch_size=BATCH[device.type],
     )
-    names: list[str] = []
-    if isinstance(part, Pictures):
-        unread = broken.nonzero().flatten().tolist()
-        refuse_broken(unread, part)
-        names = [part.name(place) for place in unread]
-    kept = correct[~broken]
-    return Result(kept[:, 0].clone(), kept.any(dim=1), (~broken).nonzero().flatten(), names)
+
+
+class Tally:
+    """What this process found about its images of a split, batch by batch."""
+
+    def __init__(self, part: Part, right: Callable[[Tensor, Tensor], Tensor] | None) -> None:
+        self.part, self.right = part, right
+        self.done = 0
+        self._places: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._unreadable: list[Tensor] = []
+        self._infinite: list[Tensor] = []
+
+    def add(self, logits: Tensor, unreadable: Tensor | None, places: Tensor) -> None:
+        """Add the logits (m, classes) of the images at `places` (m,) of the split."""
+        # topk fails for more classes than there are, so fewer than five classes are all taken.
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
+        if self.right is None:
+            hits = best == self.part.labels[places][:, None].cpu()
+        else:
+            hits = self.right(best, places)
+        self._places.append(places)
+        self._hits.append(hits)
+        self._unreadable.append(torch.zeros(len(best)) if unreadable is None else unreadable)
+        self._infinite.append(~torch.isfinite(logits).all(dim=1).cpu())
+        self.done += len(best)
+
+    def result(self, world: World) -> Result:
+        """Put together the images of all processes; raises as `evaluate` does."""
+        mine = (self._places, self._hits, self._unreadable, self._infinite)
+        gathered = zip(*world.gather(tuple(map(torch.cat, mine))), strict=True)
+        places, hits, unreadable, infinite = map(torch.cat, gathered)
+        # Checked after gathering: a process that failed before would leave the others waiting.
+        if bad := int(infinite.sum()):
+            raise Diverged(
+                f"the model's outputs are NaN or infinite for {bad} of {len(self.part)} images, "
+                "so a top-1 would mean nothing"
+            )
+        order = places.argsort()
+        hits, sound = hits[order], ~unreadable.bool()[order]
+        right = hits[sound]
+        sound_places = sound.nonzero().flatten()
+        return Result(right[:, 0].clone(), right.any(dim=1), sound_places, self._names(~sound))
+
+    def _names(self, unreadable: Tensor) -> list[str]:
+        """Return the names of unreadable images; UsageError if there are too many."""
+        if not isinstance(self.part, Pictures):
+            return []
+        places = unreadable.nonzero().flatten().tolist()
+        refuse_broken(places, self.part)
+        return list(map(self.part.name, places))
 
 
 CROPS = (0.875, 0.9, 0.95, 1.0)
 NEIGHBOURS = (28, 32)
-"""Steps in pixels to the neighbouring sizes: a multiple of the usual patches of 7 and 14, or of 16."""
+"""Steps in pixels to neighbouring sizes: multiples of the usual patches of 7 and 14, or 16."""
 
 
 def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]:
-    """The same view at other crops, and at the sizes below and above where the model takes any."""
+    """Return the view at other crops, and at the next smaller and larger size the model takes."""
     views = [replace(view, crop=crop) for crop in CROPS if crop != view.crop]
     for sign in (-1, 1):
         for step in NEIGHBOURS:
@@ -212,7 +265,7 @@ def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]
 
 @torch.inference_mode()
 def _takes(model: nn.Module, size: int, device: torch.device) -> bool:
-    """Whether a model runs at another image size; transformers with fixed positions do not."""
+    """True if a model runs at another image size; transformers with fixed positions do not."""
     try:
         model(torch.zeros(1, 3, size, size, device=device))
     except (RuntimeError, AssertionError, ValueError):

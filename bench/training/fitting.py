@@ -1,4 +1,4 @@
-"""Weights into a model: names without what others put in front of them, and in one line what does not fit."""
+"""Load weights into a model: match their names with the model's, and say in a line what differs."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 
 COUNTER = "num_batches_tracked"
-"""Batch norm's counter of training steps, which evaluation does not look at and older files do not have."""
+"""Batch norm's counter of training steps: evaluation does not read it, and older files lack it."""
 COMPILED = re.compile(r"(?:(?<=\.)|^)_orig_mod\.")
-"""What torch.compile puts into the names of what it compiled: the whole model, or parts of it."""
+"""What torch.compile inserts into the names of a compiled model, or of a compiled part of one."""
 PARTS = ("backbone", "head")
-"""Where mmpretrain splits a classifier."""
+"""The two parts of a classifier of mmpretrain."""
 WRAPPERS = ("module", "model")
-"""What a wrapper puts in front of all names: DistributedDataParallel, Lightning."""
+"""Prefixes that wrappers add to every name: DistributedDataParallel, Lightning."""
 DEEPEST = 5
-"""Words that may stand in front of a name."""
+"""The most words in a prefix."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights under the model's own names, with what stood in front of them and which of the file's names were left out."""
+    """Weights under the model's own names.
+
+    `removed` has the prefixes that were cut off, `left_out` the file's names that were not used.
+    """
 
     tensors: dict[str, Tensor]
     removed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
-def fill(
+def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], *, where: str, prefix: str | None = None
 ) -> Fitted:
-    """Load weights into a model; UsageError that names the file and what differs, or where a weight is not finite.
+    """Load weights into a model, after cutting `prefix` off their names (None: find it out).
 
-    `prefix` is what stands in front of the names; found out unless given.
+    Raises UsageError if they do not fit or are not finite; `where` is the file that it names.
     """
-    there = model.state_dict()
-    found = fitted(weights, there, where=where, prefix=prefix)
-    refuse_misfits(found.tensors, there, where=where)
+    needed = model.state_dict()
+    found = fitted(weights, needed, where=where, prefix=prefix)
+    refuse_misfits(found.tensors, needed, where=where)
     model.load_state_dict(found.tensors, strict=False)
     refuse_infinite(model, where=where)
     return found
@@ -49,50 +52,72 @@ def fill(
 
 def fitted(
     weights: Mapping[str, Tensor],
-    there: Mapping[str, Tensor],
+    needed: Mapping[str, Tensor],
     *,
     where: str,
     prefix: str | None = None,
 ) -> Fitted:
-    """Weights by the model's names `there`. UsageError where several parts of the file would do and none was named."""
+    """Return weights under the names of the model's state dict `needed`.
+
+    Weights that fit in part are returned as well, for `refuse_misfits` to name the difference.
+    Raises UsageError if several parts of the file fit and no prefix chooses one.
+    """
+    plain = _without_compiled(weights, where)
+    removed = () if plain.keys() == weights.keys() else ("_orig_mod.",)
+    if prefix is None:
+        by_start = by_prefix(plain, needed)
+    else:
+        prefix = COMPILED.sub("", prefix)
+        by_start = {prefix: set(_below(prefix, plain))}
+    whole = _whole(by_start, needed)
+    if len(whole) > 1:
+        raise UsageError(
+            f"--checkpoint: {where} has weights of the model under {', '.join(map(repr, whole))}; "
+            f"choose with --checkpoint-key /{max(whole, key=len)}"
+        )
+    if not whole and prefix is None:
+        joined = _joined(plain)
+        if _whole({"": joined.keys()}, needed):
+            return Fitted(joined, (*removed, *(f"{part}." for part in PARTS)))
+    best = whole[0] if whole else _most(by_start)
+    mine = {name: plain[best + name] for name in _below(best, plain)}
+    left_out = tuple(name for name in plain if not name.startswith(best))
+    return Fitted(mine, (*removed, best) if best else removed, left_out)
+
+
+def _without_compiled(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     plain = {COMPILED.sub("", name): tensor for name, tensor in weights.items()}
     if len(plain) < len(weights):
         raise UsageError(
-            f"--checkpoint: {where} has weights with and without '_orig_mod.' in their names; save one of the two"
+            f"--checkpoint: {where} has weights both with and without '_orig_mod.' in their names; "
+            "save only one of the two"
         )
-    removed = () if plain.keys() == weights.keys() else ("_orig_mod.",)
-    needed = {name for name in there if not name.endswith(COUNTER)}
-    if prefix is None:
-        inner = by_prefix(plain, there)
-    else:
-        prefix = COMPILED.sub("", prefix)
-        inner = {prefix: set(_below(prefix, plain))}
-    whole = [one for one, names in inner.items() if needed <= names]
-    if len(whole) > 1:
-        shown, one = ", ".join(map(repr, whole)), max(whole, key=len)
-        raise UsageError(
-            f"--checkpoint: {where} has weights of the model under {shown}; choose with --checkpoint-key /{one}"
-        )
-    if not whole and prefix is None and needed <= (joined := _joined(plain)).keys():
-        return Fitted(joined, (*removed, *(f"{part}." for part in PARTS)))
-    best = (
-        whole[0] if whole else max(inner, key=lambda one: (len(inner[one]), one == ""), default="")
-    )
-    mine = {name: plain[best + name] for name in _below(best, plain)}
-    return Fitted(
-        mine,
-        (*removed, best) if best else removed,
-        tuple(name for name in plain if not name.startswith(best)),
-    )
+    return plain
 
 
-def by_prefix(names: Iterable[str], there: Mapping[str, Tensor]) -> dict[str, set[str]]:
-    """The model's names that a file has, by what stands in front of them: "", "module.", "model._orig_mod." ..."""
+def _whole(by_start: Mapping[str, Iterable[str]], needed: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes under which every needed name is present."""
+    names = set(_without_counters(needed))
+    return [start for start, present in by_start.items() if names <= set(present)]
+
+
+def _most(by_start: Mapping[str, set[str]]) -> str:
+    """Return the prefix with the most names of the model; among equals, preferably none."""
+    return max(by_start, key=lambda start: (len(by_start[start]), start == ""), default="")
+
+
+def _without_counters(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith(COUNTER)]
+
+
+def by_prefix(names: Iterable[str], needed: Mapping[str, Tensor]) -> dict[str, set[str]]:
+    """Return the model's names in a file by their prefix: "", "module.", "model._orig_mod." etc."""
     found: dict[str, set[str]] = {}
     for name in names:
         words = name.split(".")
         for at in range(min(DEEPEST + 1, len(words))):
-            if (rest := ".".join(words[at:])) in there:
+            rest = ".".join(words[at:])
+            if rest in needed:
                 found.setdefault(name[: len(name) - len(rest)], set()).add(rest)
     return found
 
@@ -102,75 +127,94 @@ def _below(prefix: str, names: Iterable[str]) -> list[str]:
 
 
 def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Backbone and head put together, where every name is of one of them and no two become the same."""
+    """Return backbone and head put together; nothing if a name is of neither, or would recur."""
     found: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         words = name.split(".")
         while words[0] in WRAPPERS:
             words.pop(0)
-        if words[0] not in PARTS or (rest := ".".join(words[1:])) in found:
+        rest = ".".join(words[1:])
+        if words[0] not in PARTS or rest in found:
             return {}
         found[rest] = tensor
     return found
 
 
 def refuse_misfits(
-    weights: Mapping[str, Tensor], there: Mapping[str, Tensor], *, where: str
+    weights: Mapping[str, Tensor], needed: Mapping[str, Tensor], *, where: str
 ) -> None:
-    """UsageError where names are missing or left over, or a tensor has another shape or is no number of its kind."""
+    """Raise UsageError if names are missing or superfluous, or a shape or number type differs."""
     start = f"--checkpoint: {where} does not fit the model: "
-    missing = [name for name in there if name not in weights and not name.endswith(COUNTER)]
-    if len(missing) == sum(not name.endswith(COUNTER) for name in there):
+    names = _without_counters(needed)
+    missing = [name for name in names if name not in weights]
+    if len(missing) == len(names):
         raise UsageError(
-            f"{start}none of its names is the model's ({_few(weights)} are not {_few(there)}); is --model right?"
+            f"{start}no name in it is the model's ({_few(weights)} are not {_few(needed)}); "
+            "is --model right?"
         )
-    for words, names in (
-        ("lacks", missing),
-        ("has besides", [name for name in weights if name not in there]),
-    ):
-        if names:
-            raise UsageError(f"{start}it {words} {_few(sorted(names))}")
-    shaped = [
-        name for name in there if name in weights and there[name].shape != weights[name].shape
-    ]
-    if shaped:
-        first = shaped[0]
-        mine, other = (
-            " x ".join(map(str, one[first].shape)) or "a number" for one in (weights, there)
-        )
+    if missing:
+        raise UsageError(f"{start}it lacks {_few(sorted(missing))}")
+    if superfluous := weights.keys() - needed.keys():
+        raise UsageError(f"{start}it also has {_few(sorted(superfluous))}")
+    _refuse_shapes(weights, needed, start)
+    _refuse_kinds(weights, needed, start)
+
+
+def _refuse_shapes(weights: Mapping[str, Tensor], needed: Mapping[str, Tensor], start: str) -> None:
+    common = filter(weights.__contains__, needed)
+    misshapen = [name for name in common if needed[name].shape != weights[name].shape]
+    if not misshapen:
+        return
+    first = misshapen[0]
+    raise UsageError(
+        f"{start}the shape differs for {_few(misshapen)}: {first} is {_shape(weights[first])}, "
+        f"the model's {_shape(needed[first])}{_classes(misshapen, weights, needed)}"
+    )
+
+
+def _refuse_kinds(weights: Mapping[str, Tensor], needed: Mapping[str, Tensor], start: str) -> None:
+    odd = []
+    for name, tensor in weights.items():
+        if needed[name].is_floating_point() != tensor.is_floating_point():
+            odd.append(name)
+    if odd:
         raise UsageError(
-            f"{start}it has in another shape {_few(shaped)}: {first} is {mine}, the model's {other}{_classes(shaped, weights, there)}"
+            f"{start}{_few(odd)} of type {weights[odd[0]].dtype} cannot stand for "
+            f"{needed[odd[0]].dtype}"
         )
-    kinds = [
-        name
-        for name in weights
-        if there[name].is_floating_point() != weights[name].is_floating_point()
-    ]
-    if kinds:
-        raise UsageError(
-            f"{start}{_few(kinds)} of type {weights[kinds[0]].dtype} cannot stand for {there[kinds[0]].dtype}"
-        )
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a number"
 
 
 def _few(names: Iterable[str]) -> str:
     shown = list(names)
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + more
 
 
-def _classes(shaped: list[str], weights: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> str:
-    """The number of classes, where the last layers alone differ and by nothing else."""
-    pairs = {(weights[name].shape[:1], there[name].shape[:1]) for name in shaped}
-    if len(pairs) != 1 or any(weights[name].shape[1:] != there[name].shape[1:] for name in shaped):
+def _classes(
+    misshapen: list[str], weights: Mapping[str, Tensor], needed: Mapping[str, Tensor]
+) -> str:
+    """Return a remark on the number of classes if that alone explains every difference in shape."""
+    numbers = set()
+    for name in misshapen:
+        if weights[name].shape[1:] != needed[name].shape[1:]:
+            return ""
+        numbers.add((weights[name].shape[:1], needed[name].shape[:1]))
+    if len(numbers) != 1:
         return ""
-    [((mine,), (other,))] = pairs
+    [((mine,), (other,))] = numbers
     return f": weights for {mine} classes, and the data has {other}"
 
 
 def refuse_infinite(model: nn.Module, *, where: str) -> None:
-    """UsageError where a parameter is NaN or infinite, or a buffer NaN (masks hold infinities)."""
-    bad = [name for name, one in model.named_parameters() if not torch.isfinite(one).all()]
-    bad += [name for name, one in model.named_buffers() if torch.isnan(one).any()]
+    """Raise UsageError for a NaN, or for an infinite parameter (masks may have infinities)."""
+    bad = [name for name, tensor in model.named_parameters() if not tensor.isfinite().all()]
+    bad += [name for name, tensor in model.named_buffers() if torch.isnan(tensor).any()]
     if bad:
         raise UsageError(
-            f"--checkpoint: {where} has values that are no numbers (NaN or infinite) in {_few(bad)}; a top-1 of it means nothing"
+            f"--checkpoint: {where} has values that are NaN or infinite in {_few(bad)}, so a top-1 "
+            "would mean nothing; use another checkpoint"
         )

@@ -1,8 +1,8 @@
-"""Train one model under one recipe: the loop, and nothing of where images come from or results go.
+"""The training loop: one model under one recipe, whatever the source of images.
 
-Only the training split's feed is read here; the select split is looked at through a function that is passed in, and
-changes nothing. Every random draw is a function of the seed and the step, so the state of a training is its tensors
-and its step: killed and resumed it ends with the weights that it would have had.
+The loop reads the training split's feed; it evaluates the validation split by a function that it is
+given, which changes nothing. Every random draw is a function of the seed and the step, so the state
+of a training run is its tensors and its step: killed and resumed, it ends with the same weights.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,16 +34,20 @@ from bench.training.schedule import learning_rate
 from bench.training.seeding import seed_everything
 
 LOOKS = 20
-"""How often the select split is looked at, evenly over the steps."""
+"""Evaluations of the validation split, spread evenly over the steps."""
 SAVING = 0.02
-"""Share of the time that may go into checkpoints."""
+"""Largest share of the time for checkpoints."""
 CHECK_EVERY = 25
-"""On a GPU the loss is read only so often, since reading waits for the device."""
+"""Steps between two readings of the loss on a GPU, since reading waits for the device."""
 
 
 @dataclass
 class Curve:
-    """What a training looked like: per step its loss and rate; at some steps, after so many seconds, select accuracy."""
+    """The course of a training run.
+
+    Per step its loss and learning rate; at some steps the top-1 on the validation split, with the
+    seconds of training until then.
+    """
 
     loss: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
@@ -54,7 +58,8 @@ class Curve:
 
 @dataclass
 class Watch:
-    """Who follows a training. `step(step, loss, rate)` after each, `look(step, top1, seconds)` after each look."""
+    """Callbacks: `step(step, loss, rate)` after each step, `look(step, top1, seconds)` after each
+    evaluation of the validation split."""
 
     step: Callable[[int, float, float], None] = lambda step, loss, rate: None
     look: Callable[[int, float, float], None] = lambda step, top1, seconds: None
@@ -62,10 +67,11 @@ class Watch:
 
 @dataclass(kw_only=True)
 class Training:
-    """One model on its way through `steps` optimizer steps.
+    """A training run of `steps` optimizer steps.
 
-    `execution` is how its forward pass runs (precision, layout, compiler), its model is what the optimizer changes.
-    `look` evaluates the select split with a model; `save_to` is where checkpoints go.
+    `model` has the parameters that the optimizer changes, `execution` is its forward pass with
+    precision, layout and compiler. `look` returns a model's top-1 on the validation split.
+    `save_to` is the path of the checkpoint; None saves none.
     """
 
     model: nn.Module
@@ -80,7 +86,7 @@ class Training:
     watch: Watch = field(default_factory=Watch)
     save_to: Any = None
     identity: dict[str, Any] = field(default_factory=dict)
-    """What a checkpoint has to say to be one of this training."""
+    """What a checkpoint must contain to be continued by this training run."""
     now: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
@@ -94,15 +100,15 @@ class Training:
             eps=recipe.epsilon,
         )
         self.loss_of = loss_of(recipe)
-        self.ema = (
-            ModelEmaV3(self.model, decay=recipe.ema_decay) if recipe.ema_decay is not None else None
-        )
+        self.ema: ModelEmaV3 | None = None
+        if recipe.ema_decay is not None:
+            self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay)
         self.curve = Curve()
         self.step = 0
         self.seconds = 0.0
-        """Spent on steps, over all starts; looks and checkpoints not included."""
+        """Spent on steps, over all starts, without evaluations and checkpoints."""
         self.auxiliary = 0
-        """Heads that are trained beside the one that is evaluated."""
+        """Heads that are trained besides the one that is evaluated."""
         self._settings = process_guard.now()
         self._unread: list[tuple[int, Tensor]] = []
         self._saved_at, self._saving_s = self.now(), 0.0
@@ -112,24 +118,29 @@ class Training:
         self._channels_last = self.execution.inputs.is_contiguous(memory_format=torch.channels_last)
         self._runner: Callable[[Tensor], Any] = self.execution.model
         if self.world.size > 1:
-            # Its hooks average the gradients; the statistics of batch norms stay each process's own until they are needed.
-            assert isinstance(self.execution.model, nn.Module)
-            where = [self.device.index] if self.device.type == "cuda" else None
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", FutureWarning
-                )  # newer torch has another word for broadcast_buffers
-                self._runner = nn.parallel.DistributedDataParallel(
-                    self.execution.model, device_ids=where, broadcast_buffers=False
-                )
+            self._runner = self._distributed()
+
+    def _distributed(self) -> nn.Module:
+        """Return the model with hooks that average its gradients over the processes.
+
+        The statistics of batch norms stay each process's own until they are needed.
+        """
+        assert isinstance(self.execution.model, nn.Module)
+        where = [self.device.index] if self.device.type == "cuda" else None
+        with warnings.catch_warnings():
+            # Newer versions of torch have another name for broadcast_buffers.
+            warnings.simplefilter("ignore", FutureWarning)
+            return nn.parallel.DistributedDataParallel(
+                self.execution.model, device_ids=where, broadcast_buffers=False
+            )
 
     @property
     def result(self) -> nn.Module:
-        """The weights that are evaluated: the moving average where the recipe has one."""
+        """The model that is evaluated: the moving average if the recipe has one."""
         return self.ema.module if self.ema is not None else self.model
 
     def go(self) -> Curve:
-        """Train to the end, from wherever it is. Raises Diverged where the loss stops being finite."""
+        """Train from the current step to the end. Raises Diverged if a loss is NaN or infinite."""
         self.model.train()
         began = self.now()
         for batches in self.feed.steps(self.step, self.steps):
@@ -151,36 +162,47 @@ class Training:
         return self.curve
 
     def _optimize(self, batches: list[tuple[Tensor, Tensor]], rate: float) -> Tensor:
-        """One optimizer step over this process's micro-batches; returns their mean loss over all processes."""
+        """Take one optimizer step over this process's micro-batches.
+
+        Returns their mean loss over all processes.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         scaler, total = self.execution.scaler, torch.zeros((), device=self.device)
         for number, (images, targets) in enumerate(batches):
-            # What is random inside a model (dropped branches) is drawn anew for each micro-batch, whoever has it.
-            seed_everything(
-                self.seed,
-                "forward",
-                self.step,
-                self._share.micro_batches[number],
-                self._share.first,
-            )
+            # Draws inside the model (dropped branches) depend on the micro-batch, not the process.
+            micro = self._share.micro_batches[number]
+            seed_everything(self.seed, "forward", self.step, micro, self._share.first)
             if self._channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            last = number == len(batches) - 1
-            alone = nullcontext() if last or self.world.size == 1 else self._runner.no_sync()  # type: ignore[attr-defined]
-            with alone:
-                with self.execution.within():
-                    logits, *others = heads(
-                        self._runner(images), len(images), self.execution.classes
-                    )
-                self.auxiliary = len(others)
-                loss = self.loss_of(logits.float(), targets)
-                for other in others:
-                    loss = loss + AUXILIARY_WEIGHT * self.loss_of(other.float(), targets)
-                loss = loss / len(batches)
+            with self._gradients_averaged(last=number == len(batches) - 1):
+                loss = self._loss(images, targets) / len(batches)
                 (scaler.scale(loss) if scaler is not None else loss).backward()
             total += loss.detach()
+        self._update()
+        return self.world.mean(total)
+
+    def _gradients_averaged(self, *, last: bool) -> AbstractContextManager[None]:
+        """Return a context in which only the last backward pass averages over the processes."""
+        if last or self.world.size == 1:
+            return nullcontext()
+        context: AbstractContextManager[None] = self._runner.no_sync()  # type: ignore[attr-defined]
+        return context
+
+    def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of a micro-batch; auxiliary heads count with their weight."""
+        with self.execution.within():
+            logits, *others = heads(self._runner(images), len(images), self.execution.classes)
+        self.auxiliary = len(others)
+        loss = self.loss_of(logits.float(), targets)
+        for other in others:
+            loss = loss + AUXILIARY_WEIGHT * self.loss_of(other.float(), targets)
+        return loss
+
+    def _update(self) -> None:
+        """Clip the gradients and change the weights, and their moving average."""
+        scaler = self.execution.scaler
         if self.recipe.clip_norm is not None:
             if scaler is not None:
                 scaler.unscale_(self.optimizer)
@@ -192,24 +214,24 @@ class Training:
             self.optimizer.step()
         if self.ema is not None:
             self.ema.update(self.model)
-        return self.world.mean(total)
 
     def _read(self) -> None:
-        """Take in the losses of the last steps; by now the bench's settings have to be what they were."""
+        """Record the losses of the last steps; raise ModelFault if the model changed settings."""
         process_guard.check(self._settings, f"by step {self.step}")
         for step, tensor in self._unread:
             loss = float(tensor)
             if not math.isfinite(loss):
                 rate = self.curve.learning_rate[step]
                 raise Diverged(
-                    f"the loss was {loss} at step {step} of {self.steps} (recipe {self.recipe.name}, learning rate {rate:g})"
+                    f"the loss was {loss} at step {step} of {self.steps} "
+                    f"(recipe {self.recipe.name}, learning rate {rate:g})"
                 )
             self.curve.loss.append(loss)
             self.watch.step(step, loss, self.curve.learning_rate[step])
         self._unread = []
 
     def _look(self) -> None:
-        """Evaluate the select split with the weights as they are."""
+        """Evaluate the validation split with the present weights."""
         self.world.average_statistics(self.model)
         if self.look is None:
             return
@@ -221,13 +243,15 @@ class Training:
         self.watch.look(self.step, top1, self.seconds)
 
     def _worth_saving(self) -> bool:
-        """Whether a checkpoint now keeps their cost within its share of the time; the leader's word holds for all."""
-        worth = self.save_to is not None and self.now() - self._saved_at > max(
-            1.0, self._saving_s / SAVING
-        )
+        """True if a checkpoint now keeps their cost within its share of the time.
+
+        The leader decides for all processes.
+        """
+        elapsed = self.now() - self._saved_at
+        worth = self.save_to is not None and elapsed > max(1.0, self._saving_s / SAVING)
         return worth if self.world.size == 1 else self.world.from_leader(worth)
 
-    # What is kept
+    # Checkpoints
 
     def save(self) -> None:
         """Write everything that the next step depends on."""
@@ -239,24 +263,24 @@ class Training:
         parts = {"model": self.model.state_dict(), "optimizer": moments}
         if self.ema is not None:
             parts["ema"] = self.ema.module.state_dict()
-        tensors = {
-            f"{part}/{name}": tensor
-            for part, content in parts.items()
-            for name, tensor in content.items()
-        }
-        scaler = self.execution.scaler.state_dict() if self.execution.scaler is not None else None
+        tensors = {}
+        for part, content in parts.items():
+            for name, tensor in content.items():
+                tensors[f"{part}/{name}"] = tensor
+        scaler = self.execution.scaler
         state = {
             "identity": self.identity,
             "step": self.step,
             "seconds": self.seconds,
             "optimizer": optimizer,
-            "scaler": scaler,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "curve": asdict(self.curve),
         }
-        checkpoint.save(self.save_to, tensors, state | {"curve": asdict(self.curve)})
+        checkpoint.save(self.save_to, tensors, state)
         self._saved_at, self._saving_s = self.now(), self.now() - before
 
     def resume(self) -> bool:
-        """Go on from the checkpoint, where there is one of this very training; False where there is none."""
+        """Continue from the checkpoint; False if there is none of this training run."""
         if self.save_to is None or not self.save_to.exists():
             return False
         tensors, state = checkpoint.load(self.save_to)
@@ -272,9 +296,6 @@ class Training:
         checkpoint.restore_optimizer(self.optimizer, parts.get("optimizer", {}), state["optimizer"])
         if self.execution.scaler is not None and state["scaler"] is not None:
             self.execution.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.curve = (
-            state["step"],
-            state["seconds"],
-            Curve(**state["curve"]),
-        )
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.curve = Curve(**state["curve"])
         return True

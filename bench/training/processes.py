@@ -1,7 +1,8 @@
-"""The processes that train one model together: one alone, or those that `torchrun` started.
+"""The processes that train one model together: only this one, or those that `torchrun` started.
 
-Which images a process gets is the recipe's: a batch is a fixed row of micro-batches, and they are dealt out. Their
-number and size, and with them what a batch norm sees, never depend on how many processes there are.
+The recipe determines which images a process gets: a batch is a fixed sequence of micro-batches,
+which are dealt out. Their number and size, and so what a batch norm sees, never depend on the
+number of processes.
 """
 
 from __future__ import annotations
@@ -23,46 +24,41 @@ from bench.plugins.recipe import Recipe
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among `size`."""
+    """This process's `rank` among `size` processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and reports for all."""
+        """True if this process writes and reports for all."""
         return self.rank == 0
 
     def share(self, recipe: Recipe, device: torch.device) -> Share:
-        """What this process does of every step; UsageError where the recipe's numbers do not divide."""
+        """Return this process's part of every step.
+
+        Each process takes equally many micro-batches; on GPUs, several may also split each one.
+        Raises UsageError if the recipe's numbers cannot be divided like that.
+        """
         number = recipe.micro_batches
         if number % self.size == 0:
             each = number // self.size
-            return Share(
-                range(self.rank * each, (self.rank + 1) * each), 0, recipe.micro_batch, None
-            )
-        if (
-            self.size % number == 0
-            and recipe.micro_batch % (self.size // number) == 0
-            and device.type == "cuda"
-        ):
-            together = self.size // number
+            mine = range(self.rank * each, (self.rank + 1) * each)
+            return Share(mine, 0, recipe.micro_batch, None)
+        together = self.size // number
+        split = self.size % number == 0 and recipe.micro_batch % together == 0
+        if split and device.type == "cuda":
             images = recipe.micro_batch // together
-            part = self.rank % together
-            return Share(
-                range(self.rank // together, self.rank // together + 1),
-                part * images,
-                images,
-                together,
-            )
+            mine = range(self.rank // together, self.rank // together + 1)
+            return Share(mine, self.rank % together * images, images, together)
         fitting = [str(count) for count in range(1, number + 1) if number % count == 0]
         raise UsageError(
-            f"--recipe: {recipe.name} has {number} micro-batches of {recipe.micro_batch} a step, which {self.size} processes cannot share "
-            f"evenly; {', '.join(fitting)} can"
+            f"--recipe: {recipe.name} has {number} micro-batches of {recipe.micro_batch} per step, "
+            f"which {self.size} processes cannot share evenly; {', '.join(fitting)} can"
         )
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes."""
+        """Return the mean of a tensor over all processes."""
         if self.size == 1:
             return value
         value = value.detach().clone()
@@ -70,7 +66,7 @@ class World:
         return value / self.size
 
     def gather(self, mine: Any) -> list[Any]:
-        """Everybody's object, by rank."""
+        """Return every process's object, by rank."""
         if self.size == 1:
             return [mine]
         found: list[Any] = [None] * self.size
@@ -78,7 +74,7 @@ class World:
         return found
 
     def from_leader(self, value: Any) -> Any:
-        """What the leader passed, everywhere."""
+        """Return the leader's value, in every process."""
         if self.size == 1:
             return value
         box = [value]
@@ -86,7 +82,7 @@ class World:
         return box[0]
 
     def average_statistics(self, model: nn.Module) -> None:
-        """Give all processes the mean of their running batch-norm statistics."""
+        """Replace the running batch-norm statistics by their mean over all processes."""
         if self.size == 1:
             return
         for name, buffer in model.named_buffers():
@@ -97,8 +93,11 @@ class World:
 
 @dataclass(frozen=True)
 class Share:
-    """The micro-batches of one process: their numbers, which images of each (`first`, `images`), and, where one is
-    spread over several processes, over how many: their batch norms then count together."""
+    """The micro-batches of one process: their numbers, and the images that it takes of each.
+
+    These are `images` from `first` on. If a micro-batch is split, `together` is the number of its
+    processes, whose batch norms then take their statistics together; otherwise it is None.
+    """
 
     micro_batches: range
     first: int
@@ -109,16 +108,16 @@ class Share:
 ALONE = World()
 
 PATIENCE = 300
-"""Seconds that the leader waits for the others, as long as they wait for it: a store's own timeout."""
+"""Seconds that the leader waits for the others; they wait for it as long, a store's timeout."""
 
 
 def launched() -> bool:
-    """Whether `torchrun` started this process beside others."""
+    """True if `torchrun` started this process and others."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def join(device: str) -> tuple[World, str]:
-    """Meet the other processes; returns this one's place and its device."""
+    """Meet the other processes; return this one's place among them, and its device."""
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
@@ -130,12 +129,13 @@ def join(device: str) -> tuple[World, str]:
 
 
 def attempt(store: Store, rank: int, size: int) -> str:
-    """A name on which all `size` processes agree, and that no earlier start of them had.
+    """Return a name on which all `size` processes agree, and which no earlier start of them had.
 
-    `torchrun` begins lost processes again on the store of the first start, in which the lost ones' addresses still stand:
-    who comes before the leader would read the dead leader's and be refused. So each process asks by a name that it has
-    just drawn. The leader may first see names of processes that are gone, and answers these in vain; it goes on until all
-    have said that they heard.
+    `torchrun` restarts lost processes on the store of the first start, which still contains the
+    addresses of the lost ones: a process that comes before the leader would read the dead leader's
+    address, and be refused. So each process announces a name that it has just drawn, and the leader
+    answers under that name. The leader may first see names of processes that are gone, and answers
+    these in vain; it continues until all have confirmed its answer.
     """
     mine = uuid4().hex
     if rank != 0:
@@ -149,7 +149,8 @@ def attempt(store: Store, rank: int, size: int) -> str:
         if time.monotonic() > until:
             missing = ", ".join(map(str, silent))
             raise UsageError(
-                f"torchrun: processes {missing} of {size} did not come within {PATIENCE} s; start them too, or ask for fewer"
+                f"torchrun: processes {missing} of {size} did not start within {PATIENCE} s; start "
+                "them too, or fewer in all"
             )
         for other in silent:
             if store.check([f"here/{other}"]):
@@ -159,5 +160,5 @@ def attempt(store: Store, rank: int, size: int) -> str:
 
 
 def leave() -> None:
-    """Part from the others."""
+    """Leave the process group."""
     torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Published weights: which there are, and a model with them."""
+"""Published weights: the tags that there are, and a model with them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ CLASSES = 1000
 
 
 def weights(entry: Model) -> dict[str, str]:
-    """Published weights of an architecture that classify ImageNet-1k: tag to timm's full name.
+    """Return the published weights of a model that classify ImageNet-1k: timm's full name by tag.
 
-    Tags of another timm name for the same graph carry its word in front: `deit.fb_in1k` for vit_s16.
+    Tags of other timm names for the same graph start with that name's word: `deit.fb_in1k` for
+    vit_s16.
     """
     found: dict[str, str] = {}
     own = {"": entry.timm_name} if entry.timm_name else {}
     for word, architecture in (own | entry.relatives).items():
         for name in timm.list_pretrained(f"{architecture}.*"):
             if timm.get_pretrained_cfg(name).num_classes == CLASSES:
-                found[f"{word}.{name.partition('.')[2]}" if word else name.partition(".")[2]] = name
+                tag = name.partition(".")[2]
+                found[f"{word}.{tag}" if word else tag] = name
     return found
 
 
 def with_weights(entry: Model, tag: str, **overlay: Any) -> nn.Module:
-    """The model with its published weights, at its own image size.
+    """Return the model with published weights, at its own image size.
 
-    `overlay` replaces fields of timm's pretrained configuration (`file="x.safetensors"` loads from disk).
+    `overlay` replaces fields of timm's pretrained configuration: `file="x.safetensors"` loads the
+    weights from disk.
     """
     source = timm.create_model(
         weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None

@@ -9,7 +9,10 @@ from bench.plugins.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The rate after `step` of `steps`: between the corners linear, where it falls by the recipe's decay."""
+    """Return the rate after `step` of `steps`.
+
+    It rises linearly between the schedule's corners, and falls by the recipe's decay.
+    """
     share = step / steps
     for (left, low), (right, high) in pairwise(recipe.schedule):
         if share <= right:

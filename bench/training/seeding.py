@@ -1,6 +1,6 @@
-"""Randomness that does not depend on what came before: every draw is a function of the seed and of where it is used.
+"""Random numbers that depend only on a seed and where they are used, not on earlier draws.
 
-A training that was killed and resumed, or spread over other processes, therefore draws the same.
+So a training run that was killed and resumed, or spread over other processes, draws the same.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import torch
 
 
 def derive(*where: object) -> int:
-    """A seed of 63 bits from a seed and a place, such as (seed, "order", epoch)."""
+    """Return a 63-bit seed for a seed and a place, such as (seed, "order", epoch)."""
     return int.from_bytes(hashlib.blake2b(repr(where).encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(*where: object) -> torch.Generator:
-    """A generator on the host for one place."""
+    """Return a generator on the host for a place."""
     return torch.Generator().manual_seed(derive(*where))
 
 
 def seed_everything(*where: object) -> None:
-    """Seed Python's, NumPy's and PyTorch's global generators for one place: libraries draw from them."""
+    """Seed the global generators of Python, NumPy and PyTorch, which libraries draw from."""
     seed = derive(*where)
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    # torch.manual_seed does the same, but walks the stack for a GPU that is not in use: a millisecond an image.
+    # torch.manual_seed does the same, but walks the stack even for an unused GPU, which takes a
+    # millisecond per image.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)

@@ -1,9 +1,9 @@
-"""Files of weights as they come: ours, timm's, Lightning's and others', read without running anything of them.
+"""Files of weights: ours, timm's, Lightning's and others', read without running any code in them.
 
-A torch file is a pickle, which may name any function there is. It is read by torch's weights-only loader, which builds
-tensors and plain containers and refuses every other name. Trainings keep more beside the weights: command-line arguments,
-paths, numpy's scalars, configurations. The names of such are let through to stand-ins that take what comes and hold nothing;
-the real types are never touched.
+A torch file is a pickle, which may name any function there is. It is read by torch's weights-only
+loader, which builds tensors and plain containers and refuses every other name. Training programs
+save more with the weights: command-line arguments, paths, numpy scalars, configurations. Such names
+are let through to stand-ins that accept and drop any content; the real types are never touched.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,18 +30,23 @@ from torch._weights_only_unpickler import Unpickler
 from bench.errors import UsageError, one_line
 from bench.training import checkpoint
 
-THINGS = re.compile(
-    r"argparse\.Namespace|types\.SimpleNamespace|pathlib\.(_local\.)?\w*Path|datetime\.\w+|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
-    r"|builtins\.(int|float|str|bool|bytes|tuple|slice|range|frozenset|object)|typing\.\w+|copyreg\._reconstructor"
-    r"|numpy\.(ndarray|dtype|dtypes\.\w+|(float|int|uint)\d+|bool_?|_?core\.multiarray\.(scalar|_reconstruct))"
-    r"|torch\.torch_version\.TorchVersion|omegaconf\.\w+\.(\w+)|omegaconf\.\w+|mmengine\.logging\.history_buffer\.HistoryBuffer"
+DROPPED = re.compile(
+    r"argparse\.Namespace|types\.SimpleNamespace|pathlib\.(_local\.)?\w*Path|datetime\.\w+"
+    r"|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
+    r"|builtins\.(int|float|str|bool|bytes|tuple|slice|range|frozenset|object)"
+    r"|typing\.\w+|copyreg\._reconstructor"
+    r"|numpy\.(ndarray|dtype|dtypes\.\w+|(float|int|uint)\d+|bool_?"
+    r"|_?core\.multiarray\.(scalar|_reconstruct))"
+    r"|torch\.torch_version\.TorchVersion|omegaconf\.\w+\.(\w+)|omegaconf\.\w+"
+    r"|mmengine\.logging\.history_buffer\.HistoryBuffer"
 )
-"""Values that stand beside weights and are let go."""
+"""Types of values that are found next to weights and dropped."""
 MAPPINGS = re.compile(
-    r"builtins\.dict|collections\.defaultdict|(\w+\.)+AttributeDict|addict\.addict\.Dict|mmengine\.config\.config\.ConfigDict"
+    r"builtins\.dict|collections\.defaultdict|(\w+\.)+AttributeDict|addict\.addict\.Dict"
+    r"|mmengine\.config\.config\.ConfigDict"
     r"|easydict\.EasyDict|munch\.Munch|(yacs|fvcore\.common)\.config\.CfgNode"
 )
-"""Mappings that may hold such values, or weights; what they hold is kept."""
+"""Types of mappings that may contain such values, or weights; their content is kept."""
 LISTS = re.compile(r"builtins\.list|collections\.deque")
 PREFERRED = (
     "state_dict_ema",
@@ -54,17 +60,17 @@ PREFERRED = (
     "net",
     "network",
 )
-"""Entries in the order in which they are taken where there are several: a moving average first, as timm does."""
+"""Entries in the order of preference: a moving average first, as timm has it."""
 GROWTH = 2
-"""How much larger the content of an archive may be than the file; torch stores tensors as they are."""
+"""How much larger an archive's content may be than the file; torch does not compress tensors."""
 TRIES = 60
-"""Names of one file that may be let through."""
+"""The most names that are let through in one file."""
 MESSAGE = 1000
-"""Characters of what torch's unpickler says that are looked at."""
+"""The most characters of an error of torch's unpickler."""
 
 
-class View(msgspec.Struct, frozen=True):
-    """How a file of ours wants images shown."""
+class StoredView(msgspec.Struct, frozen=True):
+    """How the weights in a file of ours want images shown."""
 
     crop: Annotated[float, Meta(gt=0, le=1)]
     interpolation: str
@@ -74,43 +80,52 @@ class View(msgspec.Struct, frozen=True):
     ]
 
 
-class Says(msgspec.Struct, frozen=True):
-    """What a file of ours says of itself; nothing in anybody else's."""
+class WeightsMetadata(msgspec.Struct, frozen=True):
+    """What a file of ours says about its weights; in other files every field is None."""
 
     model: str | None = None
     image_size: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    view: View | None = None
+    view: StoredView | None = None
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name, with the entry of the file that they were (None: the file itself) and the other entries that have some."""
+    """Tensors by name, and the file's `entry` that they were; None if they were the file itself.
+
+    `others` are further entries that have weights.
+    """
 
     tensors: dict[str, Tensor]
     entry: str | None = None
     others: tuple[str, ...] = ()
-    says: Says = field(default_factory=Says)
+    says: WeightsMetadata = field(default_factory=WeightsMetadata)
 
 
-def says_of(path: Path) -> Says:
-    """What a file says of itself, without its tensors; UsageError where that makes no sense or there is no file."""
+def metadata_of(path: Path) -> WeightsMetadata:
+    """Return what a file says about its weights, without reading them.
+
+    Raises UsageError if there is no file or its metadata is damaged.
+    """
     _must_be_there(path)
-    return Says() if path.suffix != ".safetensors" else _says(path, checkpoint.metadata(path))
+    if path.suffix != ".safetensors":
+        return WeightsMetadata()
+    return _metadata(path, checkpoint.metadata(path))
 
 
-def _says(path: Path, state: dict[str, Any]) -> Says:
+def _metadata(path: Path, state: dict[str, Any]) -> WeightsMetadata:
     try:
-        return msgspec.convert(state, Says)
+        return msgspec.convert(state, WeightsMetadata)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"--checkpoint: what {path} says of itself is damaged ({one_line(error)})"
+            f"--checkpoint: the metadata of {path} is damaged ({one_line(error)}); save it again"
         ) from None
 
 
 def weights_from(path: Path, key: str | None = None) -> Weights:
-    """The weights in a file, ours or anybody's: `key` names the entry that is taken; UsageError where there are none.
+    """Return the weights in a file, ours or another's; `key` names the entry to take.
 
-    Takes safetensors, and torch files that hold a state dict or have one among their entries. Nothing in it is executed.
+    Reads safetensors, and torch files that are a state dict or have one among their entries. No
+    code in the file is run. Raises UsageError if there are no weights, or several to choose from.
     """
     _must_be_there(path)
     if path.suffix == ".safetensors":
@@ -121,53 +136,57 @@ def weights_from(path: Path, key: str | None = None) -> Weights:
     found = entries(content)
     if not found:
         raise UsageError(
-            f"--checkpoint: {path} holds no state dict: names with tensors were expected, and there are {_there(content)}"
+            f"--checkpoint: {path} contains no state dict; names with tensors are needed, and it "
+            f"has {_there(content)}"
         )
     named = [name for name in found if name is not None]
+    taken = _chosen(path, named, key)
+    others = tuple(name for name in named if name != taken)
+    return Weights(found[taken], taken, others, _metadata(path, state))
+
+
+def _chosen(path: Path, named: list[str], key: str | None) -> str | None:
+    """Return the entry to take: the `key`, the preferred one or the only one; None without any."""
     if key is not None and key not in named:
         works = (
-            f"there are {', '.join(named)}"
-            if named
-            else "its weights lie in no entry; drop --checkpoint-key"
+            f"it has {', '.join(named)}" if named else "its weights are in no entry; drop the flag"
         )
         raise UsageError(f"--checkpoint-key: {path} has no weights in an entry {key!r}; {works}")
-    taken = key or next(
-        (name for name in PREFERRED if name in found), named[0] if len(named) == 1 else None
-    )
-    if taken is None and named:
+    if key is not None or not named:
+        return key
+    for name in PREFERRED:
+        if name in named:
+            return name
+    if len(named) > 1:
         raise UsageError(
-            f"--checkpoint: {path} has weights in {', '.join(named)}; choose with --checkpoint-key {named[0]}"
+            f"--checkpoint: {path} has weights in {', '.join(named)}; choose with --checkpoint-key "
+            f"{named[0]}"
         )
-    return Weights(
-        found[taken], taken, tuple(name for name in named if name != taken), _says(path, state)
-    )
+    return named[0]
 
 
 def _must_be_there(path: Path) -> None:
     if not path.is_file():  # a pipe would be waited for
-        raise UsageError(f"--checkpoint: {path} is no file")
+        raise UsageError(f"--checkpoint: {path} is not a file; give a .safetensors or torch file")
 
 
 def entries(content: Any) -> dict[str | None, dict[str, Tensor]]:
-    """The state dicts in a file by the name of their entry; under None where it is one itself."""
+    """Return the state dicts in a file by their entry; under None if the file is one itself."""
     if is_state_dict(content):
         return {None: content}
-    if not isinstance(content, dict):
-        return {}
-    return {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and is_state_dict(value)
-    }
+    found: dict[str | None, dict[str, Tensor]] = {}
+    if isinstance(content, dict):
+        for name, value in content.items():
+            if isinstance(name, str) and is_state_dict(value):
+                found[name] = value
+    return found
 
 
 def is_state_dict(value: Any) -> bool:
     """True for a mapping from names to ordinary tensors with values in them."""
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(name, str) and _ordinary(one) for name, one in value.items())
-    )
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(name, str) and _ordinary(tensor) for name, tensor in value.items())
 
 
 def _ordinary(value: Any) -> bool:
@@ -177,17 +196,23 @@ def _ordinary(value: Any) -> bool:
 
 
 def _there(content: Any) -> str:
-    """The entries of a file that is no state dict, in words."""
-    if not isinstance(content, dict) or not content:
-        return f"a {type(content).__name__}" if not isinstance(content, dict) else "none"
-    shown = [
-        f"{str(name)[:40]} ({type(value).__name__})" for name, value in list(content.items())[:6]
-    ]
-    return ", ".join(shown) + (f" and {len(content) - 6} more" if len(content) > 6 else "")
+    """Describe in a few words the content of a file that has no state dict."""
+    if not isinstance(content, dict):
+        return f"a {type(content).__name__}"
+    if not content:
+        return "none"
+    shown = []
+    for name, value in islice(content.items(), 6):
+        shown.append(f"{str(name)[:40]} ({type(value).__name__})")
+    more = f" and {len(content) - 6} more" if len(content) > 6 else ""
+    return ", ".join(shown) + more
 
 
 def unpickled(path: Path) -> Any:
-    """The content of a torch file, with stand-ins for plain values; UsageError where it holds anything else."""
+    """Return the content of a torch file, with stand-ins for plain values.
+
+    Raises UsageError if it contains anything else.
+    """
     let_through: dict[str, type] = {}
     while True:
         try:
@@ -201,7 +226,7 @@ def unpickled(path: Path) -> Any:
                 return torch.load(path, map_location="cpu", weights_only=True)
         except UsageError:
             raise
-        except Exception as error:  # whatever a file that is none makes the reader raise
+        except Exception as error:  # a file that is none may cause any
             name = _refused(error)
             harmless = None if name is None or name in let_through else stand_in(name)
             if harmless is None or len(let_through) == TRIES:
@@ -211,9 +236,10 @@ def unpickled(path: Path) -> Any:
 
 @contextmanager
 def short_messages() -> Iterator[None]:
-    """Cut what torch's unpickler says of a bad file: torch then looks through it with patterns that take quadratic time.
+    """Truncate the errors of torch's unpickler within the `with` block.
 
-    100 kB without a space kept it busy for minutes (torch 2.14).
+    torch searches them with patterns that take quadratic time: 100 kB without a space kept it busy
+    for minutes (torch 2.14).
     """
     load: Any = Unpickler.load
 
@@ -231,19 +257,24 @@ def short_messages() -> Iterator[None]:
 
 
 def refuse_compressed(path: Path) -> None:
-    """UsageError for an archive that grows when it is read, beyond any limit; whatever zipfile raises for a damaged one."""
+    """Raise UsageError for a compressed archive, which could grow without limit when it is read.
+
+    A damaged archive raises the errors of zipfile.
+    """
     with path.open("rb") as file:
         if file.read(2) != b"PK":
             return
     with zipfile.ZipFile(path) as archive:
-        if sum(one.file_size for one in archive.infolist()) > GROWTH * path.stat().st_size:
-            raise UsageError(
-                f"--checkpoint: {path} is compressed, which torch does to no weights; unpack it and save it again"
-            )
+        size = sum(member.file_size for member in archive.infolist())
+    if size > GROWTH * path.stat().st_size:
+        raise UsageError(
+            f"--checkpoint: {path} is compressed, which torch never does; unpack it and save the "
+            "weights again"
+        )
 
 
 def _refused(error: Exception) -> str | None:
-    """The name that torch's loader refused to look up."""
+    """Return the name that torch's loader refused to look up; None if that is not the error."""
     text = str(error)
     found = re.search(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) ([\w.]+)", text)
     if found is None:
@@ -256,8 +287,8 @@ def _refusal(path: Path, name: str | None, error: Exception) -> UsageError:
     start = f"--checkpoint: {path} is refused"
     if name is not None:
         return UsageError(
-            f"{start}: only tensors in plain containers are read, no pickled code, and it holds {name[:80]}; "
-            "save model.state_dict() alone, or safetensors"
+            f"{start}: only tensors in plain containers are read, no pickled code, and it contains "
+            f"{name[:80]}; save model.state_dict() alone, or safetensors"
         )
     if "TorchScript" in str(error):
         return UsageError(
@@ -265,28 +296,29 @@ def _refusal(path: Path, name: str | None, error: Exception) -> UsageError:
         )
     if "tar" in str(error) and "legacy" in str(error):
         return UsageError(
-            f"{start}: torch's .tar format of before 2017 cannot be read safely; load it with torch and save its state dict"
+            f"{start}: torch's .tar format of before 2017 cannot be read safely; load it with "
+            "torch and save its state dict"
         )
     return UsageError(
-        f"{start}: only tensors in plain containers are read, and this is no such torch file ({type(error).__name__}); "
-        "save a state dict, or safetensors"
+        f"{start}: only tensors in plain containers are read, and this is not such a torch file "
+        f"({type(error).__name__}); save a state dict, or safetensors"
     )
 
 
 @functools.cache
 def stand_in(name: str) -> type | None:
-    """What torch's loader may build in the place of a plain value; None for a name that may stand for more."""
-    kinds = ((THINGS, Nothing), (MAPPINGS, Mapping), (LISTS, Sequence))
-    kind = next((kind for names, kind in kinds if names.fullmatch(name)), None)
-    if kind is None:
-        return None
-    module, _, own = name.rpartition(".")
-    # By this name the loader finds it, in every version of torch.
-    return type(own, (kind,), {"__module__": module, "__qualname__": own})
+    """Return the type that torch's loader may build in place of a name; None if it may be code."""
+    kinds = ((DROPPED, DroppedStandIn), (MAPPINGS, MappingStandIn), (LISTS, ListStandIn))
+    for names, kind in kinds:
+        if names.fullmatch(name):
+            module, _, own = name.rpartition(".")
+            # By this name the loader finds it, in every version of torch.
+            return type(own, (kind,), {"__module__": module, "__qualname__": own})
+    return None
 
 
-class Nothing:
-    """Takes whatever a pickle gives a value, and keeps none of it."""
+class DroppedStandIn:
+    """Accepts any content that a pickle gives a value, and drops it."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -296,15 +328,15 @@ class Nothing:
     def __setstate__(self, state: Any) -> None: ...
 
 
-class Mapping:
-    """Is built as an ordered dictionary, which the loader fills itself."""
+class MappingStandIn:
+    """Becomes an ordered dictionary, which the loader fills itself."""
 
     def __new__(cls, *_: Any) -> Any:
         return OrderedDict()
 
 
-class Sequence:
-    """Is built as a list, which the loader fills itself."""
+class ListStandIn:
+    """Becomes a list, which the loader fills itself."""
 
     def __new__(cls, *_: Any) -> Any:
         return []

@@ -53,7 +53,7 @@ from bench.record.reading import read_folder
 from bench.report.tables.reading_order import all_tables
 from bench.report.tables.weights import compare
 from bench.training import checkpoint
-from bench.training.fitting import fill
+from bench.training.fitting import load_weights
 from bench.training.images.splits import Pictures
 from bench.training.weights import read_real
 from bench.training.weights_file import weights_from
@@ -261,7 +261,7 @@ def labels(path: Path) -> None:
 
 def weights(path: Path) -> None:
     found = weights_from(path)
-    fill(torch.nn.Linear(3, 2), found.tensors, where=str(path), prefix=None)
+    load_weights(torch.nn.Linear(3, 2), found.tensors, where=str(path), prefix=None)
 
 
 def readers(home: Path) -> list[Reader]:

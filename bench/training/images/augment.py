@@ -1,7 +1,8 @@
-"""Augmentation of images that are held in memory, in batches, on the device that they lie on.
+"""Augmentation of images in memory, in batches, on the device where they are.
 
-One draw per image throughout. Geometry is one resampling; RandAugment's operators are torchvision's, random erasing is
-timm's. Draws are made on the host: the same seed gives the same images on every device.
+Each image has its own draw throughout. All geometry is one resampling; RandAugment's operators are
+torchvision's, random erasing is timm's. Random numbers are drawn on the host, so the same seed
+gives the same images on every device.
 """
 
 from __future__ import annotations
@@ -19,13 +20,9 @@ from bench.training.seeding import seed_everything
 
 
 def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
-    """Everything that is done to uint8 images (n, 3, size, size) before they are normalised; returns uint8."""
-    if (
-        (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0))
-        or recipe.rotate
-        or recipe.shift
-        or recipe.scale
-    ):
+    """Return augmented uint8 images (n, 3, size, size), all but normalisation and erasing."""
+    cropped = (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0))
+    if cropped or recipe.rotate or recipe.shift or recipe.scale:
         images = resampled(images, recipe, draw)
     if recipe.flip:
         flipped = (torch.rand(len(images), generator=draw) < recipe.flip).to(images.device)
@@ -38,7 +35,7 @@ def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
 
 
 def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
-    """A random crop, rotation, shift and change of size of each image; black comes in at the edges."""
+    """Crop, rotate, shift and scale each image (n, 3, size, size); new edges are black."""
     n = len(images)
 
     def between(low: float, high: float) -> Tensor:
@@ -50,7 +47,8 @@ def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
     x, y = (1 - wide) * between(-1, 1), (1 - high) * between(-1, 1)
     angle, size = between(-1, 1) * math.radians(recipe.rotate), 1 + between(-1, 1) * recipe.scale
     cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
-    # affine_grid measures in half image sides, hence the factor 2. The crop is applied to what is turned and moved.
+    # affine_grid measures in half image sides, hence the factor 2. The crop applies to the image
+    # that was rotated and shifted.
     right, down = between(-1, 1) * recipe.shift * 2, between(-1, 1) * recipe.shift * 2
     rows = [
         torch.stack([cosine * wide, -sine * high, cosine * x - sine * y + right]),
@@ -62,25 +60,24 @@ def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
 
 
 def jittered(images: Tensor, strength: float, draw: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation, each by a factor of its own within 1 +- strength."""
+    """Change brightness, contrast and saturation, each by its own factor within 1 +- strength."""
     values = images.float()
 
     def factor() -> Tensor:
-        return (1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)).to(images.device)[
-            :, None, None, None
-        ]
+        factors = 1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)
+        return factors.to(images.device)[:, None, None, None]
 
     luma = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]
     values = (values * factor()).clamp(0, 255)
-    values = torch.lerp(
-        (values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True), values, factor()
-    ).clamp(0, 255)
-    values = torch.lerp((values * luma).sum(dim=1, keepdim=True), values, factor()).clamp(0, 255)
+    mean = (values * luma).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+    values = torch.lerp(mean, values, factor()).clamp(0, 255)
+    grey = (values * luma).sum(dim=1, keepdim=True)
+    values = torch.lerp(grey, values, factor()).clamp(0, 255)
     return values.round().to(torch.uint8)
 
 
 def resized(images: Tensor, size: int, interpolation: str = "bicubic") -> Tensor:
-    """uint8 images (n, 3, side, side) as (n, 3, size, size); the very same where they have that size."""
+    """Return uint8 images (n, 3, side, side) as (n, 3, size, size); unchanged if side is size."""
     if images.shape[-1] == size:
         return images
     values = F.interpolate(
@@ -90,17 +87,16 @@ def resized(images: Tensor, size: int, interpolation: str = "bicubic") -> Tensor
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 images (n, 3, size, size) as float32 with mean and deviation taken out."""
+    """Return uint8 images (n, 3, size, size) as float32, normalised by mean and std per channel."""
     shape = (1, -1, 1, 1)
     offset = torch.tensor(mean, device=images.device).reshape(shape) * 255
     factor = torch.tensor(std, device=images.device).reshape(shape) * 255
-    return (
-        images.to(torch.float32, copy=True).sub_(offset).div_(factor)
-    )  # in place: fresh memory costs more than the arithmetic
+    # In place: fresh memory costs more than the arithmetic.
+    return images.to(torch.float32, copy=True).sub_(offset).div_(factor)
 
 
 def erased(images: Tensor, recipe: Recipe, *where: object) -> Tensor:
-    """Normalised images with random rectangles replaced by noise, drawn for this place in the training."""
+    """Replace random rectangles of normalised images by noise; `where` seeds the draw."""
     if not recipe.erase:
         return images
     seed_everything(*where, "erase")

@@ -1,7 +1,8 @@
-"""What a training is fed: the micro-batches of every step, from memory or from disk, starting at any step.
+"""The batches of a training run: the micro-batches of every step, from memory or from disk.
 
-Order, augmentation and mixing are functions of the seed and the step (see `draw.py`), so a feed has no state to save,
-and micro-batch 3 of step 40 holds the same images in one process, in two, and after a restart.
+Order, augmentation and mixing are functions of the seed and the step (see `seeding.py`), so a feed
+has no state to save and can start at any step: micro-batch 3 of step 40 contains the same images in
+one process, in two, and after a restart.
 """
 
 from __future__ import annotations
@@ -19,22 +20,33 @@ from torch.utils.data import Dataset
 from bench.errors import UsageError, one_line
 from bench.plugins.recipe import Recipe
 from bench.training.images.augment import augment, erased, normalised, resized
-from bench.training.images.loader import Unread, loaded, refuse_broken
+from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
+from bench.training.images.rand_augment import parse
 from bench.training.images.splits import Pictures, Splits
 from bench.training.processes import Share
 from bench.training.seeding import derive, generator, seed_everything
 
 Batch = tuple[Tensor, Tensor]
+ATTEMPTS = 10
+"""Images that are tried for one place of an epoch before a training run gives up."""
 
 
 class Feed(Protocol):
-    """The images of a training, step by step."""
+    """The images of a training run, step by step."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
-        """From step `first` to before `last`: this process's micro-batches, images (m, 3, size, size) and targets."""
+        """Yield this process's micro-batches of each step from `first` to before `last`.
+
+        A micro-batch is normalised images (m, 3, size, size), and labels (m,) or mixed targets (m,
+        classes), on the device.
+        """
+        ...
+
+    def unreadable(self) -> list[str]:
+        """Return the names of the images that could not be read so far."""
         ...
 
 
@@ -48,94 +60,92 @@ def feed_of(
     image_size: int,
     workers: int,
 ) -> Feed:
-    """The feed of a data set's training split; UsageError where it does not fill one batch."""
+    """Return the feed of a data set's training split; UsageError if the recipe does not fit it."""
     if len(splits.train) < recipe.batch_size:
         raise UsageError(
-            f"--recipe: {recipe.name} takes {recipe.batch_size} images a step, and the training split has {len(splits.train)}; "
-            f"a smaller batch is another recipe, such as {recipe.name}:batch_size=64:micro_batch=64"
+            f"--recipe: {recipe.name} takes {recipe.batch_size} images per step, and the training "
+            f"split has {len(splits.train)}; use a smaller batch, such as by adding "
+            ":batch_size=64:micro_batch=64 to the name"
         )
     if (recipe.mixup or recipe.cutmix) and share.images % 2:
         raise UsageError(
-            f"--recipe: {recipe.name} mixes images in pairs; {share.images} at a time are an odd number"
+            f"--recipe: {recipe.name} mixes images in pairs, so it needs an even micro_batch, got "
+            f"{share.images}"
         )
     common = Common(splits, recipe, seed, share, device)
     if not splits.in_memory:
         return FromDisk(common, image_size, workers)
     if recipe.image_size is not None and recipe.image_size != splits.train.images.shape[-1]:
         raise UsageError(
-            f"--recipe: {recipe.name} trains at {recipe.image_size} pixels, and these images have {splits.train.images.shape[-1]}; "
-            "choose another recipe"
+            f"--recipe: {recipe.name} trains at {recipe.image_size} pixels, and these images have "
+            f"{splits.train.images.shape[-1]}; choose another recipe"
         )
     return InMemory(common, image_size)
 
 
 @dataclass
 class Common:
-    """What both kinds of feed share."""
+    """The parts that both kinds of feed have in common."""
 
     splits: Splits
     recipe: Recipe
     seed: int
     share: Share
     device: torch.device
-    mixers: Mixup | None = field(init=False)
+    mixup: Mixup | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
-        self.mixers = (
-            Mixup(
+        if recipe.mixup or recipe.cutmix:
+            self.mixup = Mixup(
                 mixup_alpha=recipe.mixup,
                 cutmix_alpha=recipe.cutmix,
                 switch_prob=recipe.mix_switch,
                 label_smoothing=recipe.label_smoothing,
                 num_classes=self.splits.num_classes,
             )
-            if recipe.mixup or recipe.cutmix
-            else None
-        )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches; the rest of an epoch's images is left out, and is another rest in every epoch."""
+        """Number of whole batches; each epoch leaves out a different remainder of the images."""
         return len(self.splits.train) // self.recipe.batch_size
 
     def order(self, epoch: int) -> Tensor:
-        """The images of an epoch, in its order."""
+        """Return the places of an epoch's images (n,) int64, in its order."""
         return torch.randperm(
             len(self.splits.train), generator=generator(self.seed, "order", epoch)
         )
 
     def places(self, first: int, last: int, on: torch.device) -> Iterator[tuple[int, int, Tensor]]:
-        """Step, number and images of every micro-batch that this process takes from step `first` to before `last`."""
+        """Yield step, number and images (m,) of each micro-batch from step `first` to `last`."""
         order, of_epoch = torch.empty(0), -1
         for step in range(first, last):
             epoch, at = divmod(step, self.steps_per_epoch)
             if epoch != of_epoch:
                 order, of_epoch = self.order(epoch).to(on), epoch
             for micro in self.share.micro_batches:
-                start = (
-                    at * self.recipe.batch_size + micro * self.recipe.micro_batch + self.share.first
-                )
+                before = at * self.recipe.batch_size + micro * self.recipe.micro_batch
+                start = before + self.share.first
                 yield step, micro, order[start : start + self.share.images]
 
     def by_step(self, batches: Iterator[Batch]) -> Iterator[list[Batch]]:
-        """One micro-batch after the other, put together to steps."""
-        while found := list(islice(batches, len(self.share.micro_batches))):
-            yield found
+        """Group a sequence of micro-batches by step."""
+        while step := list(islice(batches, len(self.share.micro_batches))):
+            yield step
 
     def ready(self, images: Tensor, labels: Tensor, step: int, micro: int) -> Batch:
-        """Normalised, erased and mixed, on the device."""
+        """Return a micro-batch normalised, erased and mixed, on the device."""
         where = (self.seed, step, micro, self.share.first)
         images = erased(normalised(images, self.splits.mean, self.splits.std), self.recipe, *where)
-        if self.mixers is None:
+        if self.mixup is None:
             return images, labels
         seed_everything(*where, "mix")
-        mixed: Batch = self.mixers(images, labels)
+        mixed: Batch = self.mixup(images, labels)
         return mixed
 
 
 class InMemory:
-    """Images that stay on the device from the first step on, resized for every step where a model takes another size."""
+    """Images that stay on the device, resized at every step if the model takes another size."""
 
     def __init__(self, common: Common, image_size: int) -> None:
         self.common, self.image_size = common, image_size
@@ -144,6 +154,9 @@ class InMemory:
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
         return self.common.by_step(self._batches(first, last))
+
+    def unreadable(self) -> list[str]:
+        return []
 
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
@@ -155,10 +168,10 @@ class InMemory:
             yield common.ready(images, self.split.labels[places], step, micro)
 
 
-class Shown(Dataset[tuple[Tensor, int, int]]):
-    """Training images from disk, each augmented by the draw of its epoch and place.
+class TrainingImages(Dataset[tuple[Tensor, int, int]]):
+    """Training images from disk, augmented, by epoch and place: (image, label, broken).
 
-    An image that cannot be read is replaced by another one, and its place is told (-1: it could be read).
+    An unreadable image is replaced by another, and `broken` is its place; otherwise it is -1.
     """
 
     def __init__(self, pictures: Pictures, transform: Any, seed: int) -> None:
@@ -169,43 +182,41 @@ class Shown(Dataset[tuple[Tensor, int, int]]):
 
     def __getitem__(self, at: tuple[int, int]) -> tuple[Tensor, int, int]:
         epoch, place = at
-        broken = -1
-        for attempt in range(10):
-            index = (
-                place
-                if not attempt
-                else derive(self.seed, "instead", epoch, place, attempt) % len(self)
-            )
+        for attempt in range(ATTEMPTS):
+            index = self._index(epoch, place, attempt)
             try:
                 picture = self.pictures.read(index)
             except Exception:
-                broken = place if broken < 0 else broken
                 continue
-            return (
-                self._shown(picture, index, epoch, place),
-                int(self.pictures.labels[index]),
-                broken,
-            )
-        raise Unread(
-            f"{self.pictures.name(place)} cannot be read ({self.pictures.trouble(place)}), and nine other images cannot either"
+            image = self._augmented(picture, index, epoch, place)
+            return image, int(self.pictures.labels[index]), place if attempt else -1
+        name, trouble = self.pictures.name(place), self.pictures.trouble(place)
+        raise UnreadableImage(
+            f"{name} cannot be read ({trouble}), nor can {ATTEMPTS - 1} other images"
         )
 
-    def _shown(self, picture: Any, index: int, epoch: int, place: int) -> Tensor:
-        """Augmented by the draw of its epoch and place."""
+    def _index(self, epoch: int, place: int, attempt: int) -> int:
+        """Return the image for a place: its own, or at further attempts another drawn for it."""
+        if not attempt:
+            return place
+        return derive(self.seed, "instead", epoch, place, attempt) % len(self)
+
+    def _augmented(self, picture: Any, index: int, epoch: int, place: int) -> Tensor:
         seed_everything(self.seed, "picture", epoch, place)
         try:
             return torch.as_tensor(self.transform(picture))
         except Exception as error:
-            raise Unread(
-                f"{self.pictures.name(index)} cannot be augmented ({type(error).__name__}: {one_line(error)})"
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise UnreadableImage(
+                f"{self.pictures.name(index)} cannot be augmented ({reason})"
             ) from error
 
 
 @dataclass(frozen=True)
 class Lazily:
-    """An iterable that is made anew each time: the places of a whole training would fill the memory.
+    """An iterable that calls `make` for each pass: a list of all places would fill the memory.
 
-    It stays in the process that trains; DataLoader sends its workers one batch of places after the other.
+    It stays in the training process; DataLoader sends its workers one batch of places at a time.
     """
 
     make: Callable[[], Iterator[Any]]
@@ -224,33 +235,34 @@ class FromDisk:
         recipe = common.recipe
         if recipe.rotate or recipe.shift or recipe.scale:
             raise UsageError(
-                f"--recipe: {recipe.name} turns and shifts images, which is there for images in memory only; choose another recipe"
+                f"--recipe: {recipe.name} rotates, shifts or scales images, which works only on "
+                "images in memory; choose another recipe"
             )
         self.transform = host_transform(recipe, image_size)
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
         return self.common.by_step(self._batches(first, last))
 
+    def unreadable(self) -> list[str]:
+        return list(map(self.common.splits.train.name, sorted(self.broken)))
+
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
         batches = loaded(
-            Shown(common.splits.train, self.transform, common.seed),
+            TrainingImages(common.splits.train, self.transform, common.seed),
             workers=self.workers,
             device=common.device,
             batch_sampler=Lazily(lambda: self._places(first, last)),
         )
-        for (step, micro), (images, labels, broken) in zip(
-            product(range(first, last), common.share.micro_batches), batches, strict=True
-        ):
+        places = product(range(first, last), common.share.micro_batches)
+        for (step, micro), (images, labels, broken) in zip(places, batches, strict=True):
             self._note(broken)
-            images, labels = (
-                images.to(common.device, non_blocking=True),
-                labels.to(common.device, non_blocking=True),
-            )
+            images = images.to(common.device, non_blocking=True)
+            labels = labels.to(common.device, non_blocking=True)
             yield common.ready(images, labels, step, micro)
 
     def _places(self, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        """What the workers read: epoch and place of every image."""
+        """Yield epoch and place of the images of each micro-batch, for the workers to read."""
         for step, _, places in self.common.places(first, last, torch.device("cpu")):
             yield [(step // self.steps_per_epoch, place) for place in places.tolist()]
 
@@ -260,7 +272,11 @@ class FromDisk:
 
 
 def host_transform(recipe: Recipe, size: int) -> Any:
-    """A PIL image to a uint8 array (3, size, size): timm's training transform up to, and without, normalisation."""
+    """Return timm's training transform without normalisation.
+
+    It maps a PIL image to a uint8 array (3, size, size).
+    """
+    of_torchvision = recipe.rand_augment is not None and recipe.rand_augment.startswith("ra-")
     transform = create_transform(
         size,
         is_training=True,
@@ -269,28 +285,24 @@ def host_transform(recipe: Recipe, size: int) -> Any:
         ratio=recipe.crop_ratio,
         hflip=recipe.flip,
         color_jitter=recipe.jitter or None,
-        auto_augment=None
-        if recipe.rand_augment is None or recipe.rand_augment.startswith("ra-")
-        else recipe.rand_augment,
+        auto_augment=None if of_torchvision else recipe.rand_augment,
         interpolation=recipe.interpolation,
     )
     for step in transform.transforms:
         for operator in getattr(step, "ops", ()):
             if operator.name.startswith("Posterize"):
                 operator.aug_fn = posterized
-    if recipe.rand_augment is not None and recipe.rand_augment.startswith("ra-"):
+    if of_torchvision:
         from torchvision.transforms import RandAugment
 
-        from bench.training.images.rand_augment import parse
-
-        number, strength = parse(recipe.rand_augment)
+        number, strength = parse(str(recipe.rand_augment))
         # Before the last step, which makes an array of the image.
         transform.transforms.insert(len(transform.transforms) - 1, RandAugment(number, strength))
     return transform
 
 
 def posterized(image: Any, bits: int, **_: object) -> Any:
-    """timm's operator down to no bits at all, a black image: its strongest draws ask for that, and newer Pillow refuses."""
+    """Posterize as timm does, but down to 0 bits (black), which newer Pillow refuses."""
     from PIL import Image, ImageOps
 
     if bits >= 8:

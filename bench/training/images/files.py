@@ -1,4 +1,4 @@
-"""Where a training leaves its files."""
+"""The files that a training run writes."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Files:
-    """Where a training leaves its files: `folder` is the machine's, `stem` that of the arm's record."""
+    """Paths of a training run's files: the machine's `folder`, the `stem` of the arm's record."""
 
     folder: Path
     stem: str
 
     @property
     def checkpoint(self) -> Path:
-        """The state of a training that is not finished."""
+        """The state of an unfinished training run."""
         return self.folder / "checkpoints" / f"{self.stem}.safetensors"
 
     @property
     def weights(self) -> Path:
-        """What was evaluated, with what `bench eval --checkpoint` needs to know."""
+        """The evaluated weights, with the fields that `bench eval --checkpoint` needs."""
         return self.folder / "weights" / f"{self.stem}.safetensors"
 
     @property
     def log(self) -> Path:
-        """One JSON line per step and look; docs/training.md has the fields."""
+        """A JSON line per step and validation; docs/training.md describes the fields."""
         return self.folder / "logs" / f"{self.stem}.jsonl"
 
     @property
     def tensorboard(self) -> Path:
-        """TensorBoard's events, where it is installed."""
+        """TensorBoard's event files, if it is installed."""
         return self.folder / "tensorboard" / self.stem
 
     @staticmethod
     def folders(machine: Path) -> list[Path]:
-        """Every folder that trainings write to, in a machine's."""
+        """Return every folder in a machine's that training runs write to."""
         files = Files(machine, "any")
-        return [
-            path.parent for path in (files.checkpoint, files.weights, files.log, files.tensorboard)
-        ]
+        paths = (files.checkpoint, files.weights, files.log, files.tensorboard)
+        return [path.parent for path in paths]
 
     def forget(self) -> None:
-        """Remove what an earlier training of the arm left: it is to be trained anew."""
+        """Remove the files of an earlier training run of the arm, so that it starts afresh."""
         for path in (self.checkpoint, self.weights, self.log):
             path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Images read by processes of their own: how these begin and end, and what is said when something goes wrong in one.
+"""Image-reading processes: how they start and end, and the messages if something goes wrong in one.
 
-What they are given is pickled, unless the system's way to start a process is to fork: Linux forked until Python 3.13 and
-asks a server for processes since 3.14, as the bench's own workers do in any version; macOS starts Python anew.
+What they need is pickled unless the start method is fork: Linux forked until Python 3.13 and uses a
+fork server since 3.14, as the bench's own workers do in any version; macOS spawns.
 """
 
 from __future__ import annotations
@@ -31,19 +31,23 @@ PRELOAD = [
     "bench.training.images.batches",
     "bench.training.evaluate",
 ]
-"""Imported once by the server that a process asks for readers where that is the way; each reader would do it anew."""
+"""Imported once by the fork server, if there is one; otherwise by each reading process."""
 
 
-class Unread(Exception):
-    """An image could not be shown; the message names it and says why. Made of one text, so that it can be pickled."""
+class UnreadableImage(Exception):
+    """An image cannot be read or transformed; the message names it and says why.
+
+    Its only argument is a text, so that it can be pickled.
+    """
 
 
 def loaded(
     images: Dataset[Any], *, workers: int, device: torch.device, **batches: Any
 ) -> Iterator[Any]:
-    """The batches of a data set, read by `workers` processes (0: by this one); `batches` are DataLoader's settings.
+    """Yield the batches of a data set, read by `workers` processes (0: by this one).
 
-    Raises UsageError where an image cannot be shown, RuntimeError where one of the processes was killed.
+    `batches` are further settings of DataLoader. Raises UsageError for an image that cannot be read
+    or transformed, and RuntimeError if one of the processes was killed.
     """
     if workers:
         multiprocessing.set_forkserver_preload(PRELOAD)
@@ -57,7 +61,7 @@ def loaded(
     iterator = iter(loader)
     try:
         yield from iterator
-    except Unread as error:
+    except UnreadableImage as error:
         raise UsageError(f"--data: {said(error)}") from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
@@ -66,14 +70,17 @@ def loaded(
 
 
 def begin(number: int) -> None:
-    """What a process that reads images does first. Ctrl-C is the program's own affair."""
+    """Prepare a reading process. It ignores Ctrl-C, which the program itself handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End with the process that wanted the images: PyTorch's own watch asks for the parent, which may be a server."""
+    """Exit when the process that wants the images ends.
+
+    PyTorch's own watchdog looks at the parent process, which may be the fork server.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -81,7 +88,7 @@ def _end_with_parent() -> None:
 
 
 def said(error: Exception) -> str:
-    """What an error says; of one that PyTorch wrapped with its traceback, the last line: what was raised in the process."""
+    """Return the message of an error; if PyTorch wrapped it in a traceback, of the original one."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     if len(lines) < 2:
         return lines[0] if lines else type(error).__name__
@@ -91,24 +98,26 @@ def said(error: Exception) -> str:
 
 
 def _end_of(iterator: Any) -> str:
-    """How a process that reads images ended, where one did by itself."""
-    codes = [process.exitcode for process in getattr(iterator, "_workers", []) if process.exitcode]
-    if not codes:
-        return ""
-    killed = codes[0] == -signal.SIGKILL
-    why = " (SIGKILL: somebody killed it, perhaps the system for want of memory)" if killed else ""
-    return f"a process that reads images ended with exit code {codes[0]}{why}"
+    """Return how a reading process ended, if one ended by itself, otherwise ""."""
+    for process in getattr(iterator, "_workers", []):
+        if code := process.exitcode:
+            killed = " (SIGKILL: killed, perhaps because the system ran out of memory)"
+            why = killed if code == -signal.SIGKILL else ""
+            return f"a process that reads images ended with exit code {code}{why}"
+    return ""
 
 
 def refuse_broken(broken: list[int], part: Pictures) -> None:
-    """UsageError where more images of a split than a small share cannot be read, with the reason of the first."""
+    """Raise UsageError if more than a small share of a split's images cannot be read."""
     if len(broken) <= BROKEN_SHARE * len(part):
         return
-    first = part.name(broken[0])
-    reason = f": {why}" if (why := part.trouble(broken[0])) else ""
-    others = [part.name(at) for at in broken[1:3]]
-    more = f", also {', '.join(others)}{' and others' if len(broken) > 3 else ''}" if others else ""
+    reason = part.trouble(broken[0])
+    first = part.name(broken[0]) + (f": {reason}" if reason else "")
+    others = ", ".join(map(part.name, broken[1:3]))
+    more = f", also {others}" if others else ""
+    if len(broken) > 3:
+        more += " and others"
     raise UsageError(
-        f"--data: {len(broken)} of {len(part)} images cannot be read ({first}{reason}{more}); up to {BROKEN_SHARE:.1%} would be passed "
-        "over: mend or remove them"
+        f"--data: {len(broken)} of {len(part)} images cannot be read ({first}{more}); at most "
+        f"{BROKEN_SHARE:.1%} are skipped, so repair or remove them"
     )

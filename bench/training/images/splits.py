@@ -12,11 +12,11 @@ from torch import Tensor
 from bench.errors import one_line
 
 SELECT_SHARE, SELECT_MOST = 0.05, 10_000
-"""How much of the training images becomes the select split where a data set brings none."""
+"""Share and largest number of training images that become the validation split if there is none."""
 
 
 class Part(Protocol):
-    """One split: `labels` (n,) int64 and a way to get at the images."""
+    """One split: its `labels` (n,) int64, and its images."""
 
     @property
     def labels(self) -> Tensor: ...
@@ -24,13 +24,13 @@ class Part(Protocol):
     def __len__(self) -> int: ...
 
     def subset(self, indices: Tensor) -> Any:
-        """The images at `indices`, in that order, as a split of their own."""
+        """Return the images at `indices` (m,), in that order, as a split."""
         ...
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split that is held in memory: `images` (n, 3, size, size) uint8; `labels` (n,) int64."""
+    """A split in memory: `images` (n, 3, size, size) uint8, `labels` (n,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -42,25 +42,28 @@ class Split:
         return Split(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> Split:
-        """The same on another device."""
+        """Return the split on another device."""
         return Split(self.images.to(device), self.labels.to(device))
 
 
 class Source(Protocol):
-    """Where images lie. It is pickled for the processes that read them, so it holds no open file and no local function."""
+    """Stored images. It is pickled for the processes that read them.
+
+    So it must have neither an open file nor a local function.
+    """
 
     def read(self, at: int) -> Any:
-        """Image `at` as PIL's in RGB; whatever its reader raises where it is damaged."""
+        """Return image `at` as PIL's in RGB; raises any error of its reader if it is damaged."""
         ...
 
     def name(self, at: int) -> str:
-        """What a message calls it."""
+        """Return what messages call image `at`."""
         ...
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split that is read image by image; `indices` (n,) are its images' places in the source."""
+    """A split that is read image by image; `indices` (n,) int64 are its places in the source."""
 
     source: Source
     indices: Tensor
@@ -70,15 +73,15 @@ class Pictures:
         return len(self.labels)
 
     def read(self, at: int) -> Any:
-        """The image at a place of this split; whatever its reader raises where it is damaged."""
+        """Return the image at a place of this split; raises any error of its reader."""
         return self.source.read(int(self.indices[at]))
 
     def name(self, at: int) -> str:
-        """What a message calls the image at a place of this split."""
+        """Return what messages call the image at a place of this split."""
         return self.source.name(int(self.indices[at]))
 
     def trouble(self, at: int) -> str:
-        """Why the image at a place cannot be read, in a few words; empty where it can be."""
+        """Return why the image at a place cannot be read, in a few words; "" if it can be."""
         try:
             self.read(at)
         except Exception as error:
@@ -91,10 +94,11 @@ class Pictures:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Train, select (for every choice) and test (read once, at the end).
+    """A data set: `train`, the validation split `select` for every choice, and `test`.
 
-    `name` says how the split was made; it is stored in the record. `mean` and `std` are what images in [0, 1] are
-    normalised by, one value per channel. `train` and `select` are None where a source has a test split alone.
+    The test split is read once, at the end. `name` says how the splits were made; it is stored in
+    the record. `mean` and `std` normalise images in [0, 1], with a value per channel. `train` and
+    `select` are None if there is only a test split.
     """
 
     name: str
@@ -107,12 +111,15 @@ class Splits:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the images are held in memory, and hence on the device."""
+        """True if the images are in memory, and hence on the device."""
         return isinstance(self.test, Split)
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel of uint8 images, as shares of 255; exact sums, in pieces."""
+    """Return mean and std per channel of uint8 images (n, 3, h, w), as shares of 255.
+
+    The sums are of integers, and exact.
+    """
     total, squares, count = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), 0
     for piece in images.split(4096):
         values = piece.int()
@@ -120,19 +127,21 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         squares += values.mul_(values).sum(dim=(0, 2, 3))
         count += values.numel() // 3
     mean = total.double() / (255 * count)
-    return tuple(mean.tolist()), tuple(
-        (squares.double() / (255**2 * count) - mean.square()).clamp_min(1e-12).sqrt().tolist()
-    )
+    variance = (squares.double() / (255**2 * count) - mean.square()).clamp_min(1e-12)
+    return tuple(mean.tolist()), tuple(variance.sqrt().tolist())
 
 
 def commonest(splits: Splits) -> float:
-    """The share of the test images that are of their most frequent class: what always answering it would reach."""
+    """Return the share of the most frequent class: the top-1 of always answering that class."""
     labels: Tensor = splits.test.labels
     return float(labels.bincount().max()) / len(labels)
 
 
 def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
-    """Train without select, select, and how that was done: a random draw by `seed`, the same for every model and run."""
+    """Return the rest of the training split, a validation split drawn from it, and how, in words.
+
+    The draw depends on `seed` alone, so it is the same for every model and run.
+    """
     size = max(1, min(SELECT_MOST, round(SELECT_SHARE * len(train))))
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     kept, selected = order[size:].sort().values, order[:size].sort().values
@@ -140,10 +149,11 @@ def carve(train: Part, *, seed: int = 0) -> tuple[Any, Any, str]:
 
 
 def fewer(splits: Splits, share: float) -> Splits:
-    """With a share of the training images alone: the first of one fixed order, so that a smaller share lies within a larger.
+    """Return the splits with only a share of the training images.
 
-    They are repeated until there are as many as before, and an epoch has as many steps. Select, test and the normalisation
-    stay those of the whole.
+    The images are the first in one fixed order, so a smaller share is a part of a larger one. They
+    are repeated up to the number of all, so an epoch keeps its number of steps. The other splits
+    and the normalisation stay as they are.
     """
     if share == 1:
         return splits
@@ -157,7 +167,7 @@ def fewer(splits: Splits, share: float) -> Splits:
 
 
 def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:
-    """Train, select and test in memory, normalised by their own training images."""
+    """Return train, select and test in memory, normalised by the training images."""
     train, select, test = parts
     mean, std = statistics(train.images)
     return Splits(
@@ -174,7 +184,10 @@ def held(name: str, parts: Iterable[Split], num_classes: int) -> Splits:
 def by_file_order(
     images: Tensor, labels: Tensor, *, train: float, select: float, num_classes: int
 ) -> Splits:
-    """Cut a data set in its file order into train, select and test; `train` and `select` are shares of the whole."""
+    """Cut a data set in its file order into train, select and test.
+
+    `images` are (n, 3, size, size) uint8, `labels` (n,) int64; `train` and `select` are shares.
+    """
     cuts = (int(len(labels) * train), int(len(labels) * (train + select)))
     parts = zip(torch.tensor_split(images, cuts), torch.tensor_split(labels, cuts), strict=True)
     cut = [Split(*part) for part in parts]

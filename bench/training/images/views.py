@@ -1,9 +1,9 @@
-"""How images are shown to weights that are evaluated, and who says so.
+"""How images are shown to weights that are evaluated, and where that view comes from.
 
-The headline of a set of weights depends on it by points. In this order: what was asked on the command line, what a file of
-ours says of itself, what timm has for the published weights or for the architecture, and the usual (crop 0.875, bicubic,
-ImageNet's mean) where nothing is known. Images of a fixed small size (digits, CIFAR) are shown as they are, normalised by
-their own training split.
+The top-1 of a set of weights depends on the view by whole points. It comes from the first of these
+that is there: the flags on the command line; what a file of ours says; timm's settings for the
+published weights or the architecture; and the usual (crop 0.875, bicubic, ImageNet's mean). Images
+of a fixed small size (digits, CIFAR) are shown as they are, normalised by their training split.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.plugins import Dataset, Model
 from bench.training.evaluate import View
 from bench.training.images.splits import Splits
 from bench.training.published import weights
-from bench.training.weights_file import Says
+from bench.training.weights_file import WeightsMetadata
 
 USUAL = View(
     size=224,
@@ -36,39 +36,39 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A view and whose it is. An empty mean or deviation is that of the training split, which is not opened for this."""
+    """A view, and in `whose` where it comes from.
+
+    An empty mean or std stands for that of the training split, which need not be open yet.
+    """
 
     view: View
     whose: str
 
     @property
     def key(self) -> str:
-        """What goes into an arm: another view is another arm, whoever asked for it."""
+        """Text of the view for an arm: another view is another arm, wherever it comes from."""
         view = self.view
         mode = "" if view.crop_mode == "center" else f" {view.crop_mode}"
         return f"crop {view.crop!r}{mode}, {view.interpolation}, {self.normalised}"
 
     @property
     def normalised(self) -> str:
-        """Mean and deviation in words."""
+        """Mean and standard deviation in words."""
         if not self.view.mean and not self.view.std:
             return "normalised by the training split"
         parts = []
         for name, values in (("mean", self.view.mean), ("std", self.view.std)):
-            parts.append(
-                f"{name} {' '.join(map(repr, values))}"
-                if values
-                else f"{name} of the training split"
-            )
+            own = " ".join(map(repr, values))
+            parts.append(f"{name} {own or 'of the training split'}")
         return ", ".join(parts)
 
     @property
     def text(self) -> str:
-        """For whoever waits, and for tables."""
+        """The view and its origin, for progress lines and tables."""
         return f"{self.view.text}, {self.normalised} ({self.whose})"
 
     def of(self, splits: Splits) -> View:
-        """The view with the numbers of the training split in it."""
+        """Return the view, with the numbers of the training split where it has none."""
         return replace(
             self.view, mean=self.view.mean or splits.mean, std=self.view.std or splits.std
         )
@@ -80,24 +80,29 @@ def shown(
     *,
     size: int,
     tag: str | None = None,
-    says: Says | None = None,
+    says: WeightsMetadata | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Shown:
-    """How images of a data set are shown at `size` to a model with the published weights `tag`, or with a file's that says `says`."""
+    """Return how images of a data set are shown to a model with weights, at `size` pixels.
+
+    `tag` names published weights, `says` is what a file says about its own; `asked` has the values
+    of the flags in FLAGS that were given.
+    """
     found = _without_flags(entry, dataset, size, tag, says)
     if not asked:
         return found
-    changed: dict[str, Any] = {
-        name: tuple(value) * (3 if len(value) == 1 else 1) if name in ("mean", "std") else value
-        for name, value in asked.items()
-    }
+    changed: dict[str, Any] = dict(asked)
+    for name in ("mean", "std"):
+        if name in changed:
+            values = tuple(changed[name])
+            changed[name] = values * 3 if len(values) == 1 else values
     flags = " and ".join(FLAGS[name] for name in FLAGS if name in changed)
     whose = f"by {flags}" if len(changed) == len(FLAGS) else f"by {flags}, the rest {found.whose}"
     return Shown(replace(found.view, **changed), whose)
 
 
 def _without_flags(
-    entry: Model, dataset: Dataset, size: int, tag: str | None, says: Says | None
+    entry: Model, dataset: Dataset, size: int, tag: str | None, says: WeightsMetadata | None
 ) -> Shown:
     if says is not None and (own := says.view) is not None:
         view = replace(
@@ -121,23 +126,21 @@ def _without_flags(
 
 
 def timm_name(entry: Model) -> str | None:
-    """timm's name of an architecture, with the tag of the weights where it was spelled with one."""
+    """Return timm's name of an architecture, with the tag of the weights if the model has one."""
     return entry.name.removeprefix("timm:") if entry.name.startswith("timm:") else entry.timm_name
 
 
 def timms(name: str, size: int) -> View | None:
-    """How timm shows images to a model of its own; None where timm has nothing to say.
+    """Return timm's own view for a model, or None if timm has no settings for it.
 
-    At the larger size that timm tests some weights at, as timm shows them there.
+    At the larger size at which timm tests some weights, this is its view for that size.
     """
     found = timm.get_pretrained_cfg(name)
     if found is None:
         return None
     own = found.to_dict()
-    at_test = (
-        found.test_input_size is not None
-        and size == found.test_input_size[-1] != found.input_size[-1]
-    )
+    test_size = found.test_input_size
+    at_test = test_size is not None and size == test_size[-1] != found.input_size[-1]
     settings = resolve_data_config({}, pretrained_cfg=own, use_test_size=at_test)
     return View(
         size=size,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets import _kept, cifar
-from bench.datasets._kept import kept
-from bench.datasets._sources import Files, Texts
+from bench.datasets import _image_cache, cifar
+from bench.datasets._image_cache import cached_images
+from bench.datasets._sources import FileSource, Texts
 from bench.training.images.splits import Splits
 
 from .pictures import make_folder, picture
@@ -26,8 +26,8 @@ def folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "photos", {"train": 6, "test": 2}, side=32)
 
 
-def source(root: Path) -> Files:
-    return Files(
+def source(root: Path) -> FileSource:
+    return FileSource(
         str(root),
         Texts.of(sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))),
     )
@@ -43,7 +43,7 @@ def test_the_second_start_decodes_nothing(folder: Path, monkeypatch: pytest.Monk
     def decoded(*_: object) -> None:
         raise AssertionError("it was decoded again")
 
-    monkeypatch.setattr(_kept, "decoded", decoded)
+    monkeypatch.setattr(_image_cache, "decoded", decoded)
     second = opened(folder)
     assert second.train.images.equal(first.train.images)
     assert second.test.labels.equal(first.test.labels)
@@ -77,21 +77,23 @@ def test_without_a_place_for_it_pictures_are_decoded_each_time(
 def test_what_cannot_be_read_is_remembered(folder: Path) -> None:
     broken = sorted((folder / "train").rglob("*.jpg"))[3]
     broken.write_bytes(b"no picture")
-    found, again = (kept(source(folder / "train"), 32) for _ in range(2))
+    found, again = (cached_images(source(folder / "train"), 32) for _ in range(2))
     assert found is not None and again is not None
     assert found.unreadable == again.unreadable == [3]
 
 
 def test_one_of_another_size_is_kept_by_nobody(folder: Path) -> None:
     picture(3, 48).save(next((folder / "train").rglob("*.jpg")), quality=95)
-    assert kept(source(folder / "train"), 32) is None
+    assert cached_images(source(folder / "train"), 32) is None
 
 
 def test_what_a_folder_contains_does_not_depend_on_where_it_lies(
     folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(folder, tmp_path / "elsewhere")
-    here, there = (kept(source(root / "train"), 32) for root in (folder, tmp_path / "elsewhere"))
+    here, there = (
+        cached_images(source(root / "train"), 32) for root in (folder, tmp_path / "elsewhere")
+    )
     assert here is not None and there is not None
     assert here.digest == there.digest
 
@@ -101,7 +103,7 @@ def test_records_call_known_images_by_their_name(
 ) -> None:
     assert cifar.identity("cifar10", 10, "") == ""
     assert cifar.identity("cifar10", 10, str(folder)) == str(folder)
-    found = [kept(source(folder / name), 32) for name in ("train", "test")]
+    found = [cached_images(source(folder / name), 32) for name in ("train", "test")]
     train, test = (one.digest for one in found if one is not None)
     monkeypatch.setitem(cifar.CONTENTS, (train, test), "known")
     cifar.identity.cache_clear()
