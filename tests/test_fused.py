@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import UsageError
-from bench.measure.subject import Execution, open_subject, prepare, split_policy
-from bench.plugins import models, open_data, policies
+from bench.measure.subject import Execution, open_subject
+from bench.plugins import models, open_data, policies, split_policy
 from bench.plugins.registry import ROOT
 from bench.record.arms import SpeedArm
 
@@ -219,7 +219,7 @@ def prepared(name: str, policy: str, model: nn.Module, *, image_size: int) -> Ex
         batch_size=2,
     )
     one = open_subject(arm, device=DEVICE, seed=0, build=lambda: model, progress=lambda text: None)
-    prepare(one)
+    one.ready()
     assert one.execution is not None
     return one.execution
 

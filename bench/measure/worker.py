@@ -21,7 +21,6 @@ from bench.measure import cpu_placement, interrupts, process_settings
 from bench.measure.messages import Failure, Identify, Job, Samples, Window, look_away
 from bench.measure.processes import exit_text, kill_tree
 from bench.measure.serve import serve
-from bench.record.arms import AccuracyArm
 from bench.record.schema import Scalar
 
 GLANCE = 0.05
@@ -41,10 +40,10 @@ class ProcessWorker:
     def __init__(self, job: Job, context: ForkServerContext) -> None:
         self._job = job
         self._mine, self._theirs = context.Pipe()
-        # Daemons may have no children, and images are decoded by some.
-        reads_images = isinstance(job.arm, AccuracyArm)
+        # A daemon must not have children, and image loaders are child processes.
+        daemon = not job.arm.reads_images
         self._process = context.Process(
-            target=serve, args=(self._theirs, job), daemon=not reads_images, name=job.arm.model
+            target=serve, args=(self._theirs, job), daemon=daemon, name=job.arm.model
         )
         self.closed = False
 

@@ -1,12 +1,12 @@
 """Elements that convolutions and matrix products of one forward pass write: what has to be kept for training."""
 
-from bench.measure.subject import Reading, Subject, counts_of
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: CountSubject, window: float) -> Reading:
     """The count for one image, in elements of whatever precision is used."""
-    return Reading([float(counts_of(subject).activations)])
+    return Reading([float(subject.counts.activations)])
 
 
 metrics.add(

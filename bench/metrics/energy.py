@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, cuda_only, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, cuda_only, metrics
 
 IDLE = 1.0
 """Seconds that the GPU is left alone before each window."""
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Gross joules per image; `detail` has the net of what the idle GPU drew just before."""
     gpu, clock = subject.gpu, subject.clock
-    assert isinstance(subject.arm, SpeedArm)
     if gpu is None or gpu.energy() is None:
         raise NotImplementedError(
             "this GPU's energy counter cannot be read (NVML: pip install 'convmixer-bench[gpu]')"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Seconds, from the preparation of this process; the compiler's cache on disk was empty then."""
     first = float(subject.setup["first_call_s"] or 0)
     return Reading(

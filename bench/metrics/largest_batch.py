@@ -10,9 +10,8 @@ import torch
 from bench.measure import process_settings
 from bench.measure.disturbance import free_memory
 from bench.measure.memory import is_out_of_memory
-from bench.measure.subject import Reading, Subject, capacity_call
-from bench.plugins import Metric, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 SHARE = 0.8
 """Of the free memory on a CPU that the search may take: beyond it the system kills somebody else."""
@@ -20,7 +19,7 @@ LONGEST = 30.0
 """Seconds of one call after which the search stops; the batch found until then is a lower bound and says so."""
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Images; `detail` holds the memory limit and, where time ended the search, `at_least`."""
     limit = subject.memory_limit
     if limit is None and not subject.device.startswith("cuda"):
@@ -63,12 +62,10 @@ def search(fits: Callable[[int], bool], too_long: Callable[[], bool]) -> tuple[i
     return low, False
 
 
-def attempt(subject: Subject, batch: int) -> bool:
+def attempt(subject: SpeedSubject, batch: int) -> bool:
     """Whether one call with this many images ends without running out of memory."""
-    arm = subject.arm
-    assert isinstance(arm, SpeedArm)
     try:
-        capacity_call(subject, batch)()
+        subject.capacity_call(batch)()
         subject.clock.synchronize()
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import Replay, capture, each_call
-from bench.plugins import Metric, cuda_only, metrics
+from bench.plugins import Metric, Reading, cuda_only, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Every call of the window, each timed until the device is done.
 
     The time until the call returned (`host_s`) and that between the device's events at its ends (`device_span_s`) are kept
@@ -23,7 +23,7 @@ def measure(subject: Subject, window: float) -> Reading:
     return Reading([one.wall for one in times], {"host_s": host, "device_span_s": span})
 
 
-def replayed(subject: Subject, window: float) -> Reading:
+def replayed(subject: SpeedSubject, window: float) -> Reading:
     """The same calls captured in a CUDA graph: what the device needs once the host is out of the way.
 
     A policy that runs a graph is replayed as it is: a capture of its replay would be another graph than the one that is timed.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import back_to_back
 from bench.metrics._layers import costs, macs, times
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """The sum over all layers; `detail` has each of them, and what the same call takes unwatched (`plain_s`)."""
     execution = subject.execution
     assert execution is not None
@@ -23,13 +23,11 @@ def measure(subject: Subject, window: float) -> Reading:
         raise NotImplementedError(
             "layers can be told apart in eager execution only; leave compile and graph out of the policy"
         )
-    if "macs" not in subject.kept_counts:
-        subject.kept_counts["macs"] = macs(model, execution.forward)
+    if subject.layer_macs is None:
+        subject.layer_macs = macs(model, execution.forward)
     calls = subject.calls_for(window / 2)
     plain = back_to_back(subject.call, subject.clock, calls=calls) / calls
-    layers = costs(
-        model, times(model, subject.call, subject.clock, calls), subject.kept_counts["macs"]
-    )
+    layers = costs(model, times(model, subject.call, subject.clock, calls), subject.layer_macs)
     listed = [[one.path, one.kind, one.seconds, one.macs] for one in layers]
     return Reading([sum(one.seconds for one in layers)], {"layers": listed, "plain_s": plain})
 

@@ -1,12 +1,12 @@
 """Multiply-adds of one forward pass at batch 1: convolutions, linear layers and attention, no norm."""
 
-from bench.measure.subject import Reading, Subject, counts_of
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: CountSubject, window: float) -> Reading:
     """The count by fvcore; torch's count and every operator that neither counted are kept with it."""
-    counted = counts_of(subject)
+    counted = subject.counts
     return Reading([float(counted.macs)], {"check": counted.check, "uncounted": counted.uncounted})
 
 

@@ -1,12 +1,12 @@
 """Peak memory of one forward pass, weights included."""
 
 from bench.measure import memory
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import pool_of
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Peak bytes: of the device's allocator, a captured graph's pool included, or on a CPU of anonymous pages over what the
     worker held before it built the model."""
     since = memory.reset_peak(subject.device)

@@ -1,10 +1,10 @@
 """Parameters of a model: every element that an optimizer would train."""
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: CountSubject, window: float) -> Reading:
     """The exact number, for `num_classes` outputs."""
     return Reading([float(sum(parameter.numel() for parameter in subject.build().parameters()))])
 

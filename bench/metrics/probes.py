@@ -7,17 +7,14 @@ against.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch.nn import functional as F
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import ProbeSubject
 from bench.measure.timing import back_to_back
-from bench.plugins import Metric, metrics
-from bench.record.arms import ProbeArm
+from bench.plugins import Metric, Reading, metrics
 
-T = TypeVar("T")
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -37,7 +34,7 @@ COPIED = {"cpu": 64 << 20, "mps": 256 << 20, "cuda": 1 << 30}
 CANARY_SIDE = {"cpu": 512, "mps": 1024, "cuda": 4096}
 
 
-def canary(subject: Subject, window: float) -> Reading:
+def canary(subject: ProbeSubject, window: float) -> Reading:
     """Seconds of a few products of small float32 matrices, always the same ones."""
     left, right = _pair(subject, CANARY_SIDE, torch.float32)
     calls = 8
@@ -45,7 +42,7 @@ def canary(subject: Subject, window: float) -> Reading:
     return Reading([back_to_back(lambda: left @ right, subject.clock, calls=calls) / calls])
 
 
-def arithmetic(subject: Subject, window: float) -> Reading:
+def arithmetic(subject: ProbeSubject, window: float) -> Reading:
     """Multiply-adds per second of the fastest of several shapes in the arm's precision; `detail` has all of them.
 
     A square product is not the fastest thing that every machine does: on two cores, filters of 1 x 1 in channels-last order
@@ -53,7 +50,7 @@ def arithmetic(subject: Subject, window: float) -> Reading:
     """
     rates: dict[str, float] = {}
     done = 0
-    made = _kept(subject, "shapes", lambda: _shapes(torch.device(subject.device), _dtype(subject)))
+    made = subject.once("shapes", lambda: _shapes(torch.device(subject.device), _dtype(subject)))
     for name, (call, macs) in made.items():
         first = back_to_back(call, subject.clock, calls=1)
         if macs / first < LAGGING * max(rates.values(), default=0.0):
@@ -92,51 +89,43 @@ def _filtering(
     return lambda: F.conv2d(images, filters, padding=filters.shape[-1] // 2)
 
 
-def copies(subject: Subject, window: float) -> Reading:
+def copies(subject: ProbeSubject, window: float) -> Reading:
     """Bytes per second, read and written, of copying a buffer larger than any cache."""
     size = COPIED[torch.device(subject.device).type]
     source, target = (
-        _kept(subject, name, lambda: torch.ones(size // 4, device=subject.device))
+        subject.once(name, lambda: torch.ones(size // 4, device=subject.device))
         for name in ("source", "target")
     )
     calls, seconds = _filled(lambda: target.copy_(source), subject, window)
     return Reading([2 * size * calls / seconds], {"bytes": size, "calls": calls})
 
 
-def _filled(call: Callable[[], object], subject: Subject, window: float) -> tuple[int, float]:
+def _filled(call: Callable[[], object], subject: ProbeSubject, window: float) -> tuple[int, float]:
     """As many calls as fill the window, by the time of an untimed first one: their number and their seconds."""
     calls = max(1, round(window / back_to_back(call, subject.clock, calls=1)))
     return calls, back_to_back(call, subject.clock, calls=calls)
 
 
-def _dtype(subject: Subject) -> torch.dtype:
-    assert isinstance(subject.arm, ProbeArm)
+def _dtype(subject: ProbeSubject) -> torch.dtype:
     precision = subject.arm.precision
     if precision not in DTYPES:
         raise NotImplementedError(
-            f"the ceiling of arithmetic in {precision} is not known: "
+            f"the peak rate in {precision} is not known: "
             "DTYPES in bench/metrics/probes.py has no type for it"
         )
     return DTYPES[precision]
 
 
-def _pair(subject: Subject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
+def _pair(subject: ProbeSubject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
     """Two square matrices, made once per process."""
     side = sides[torch.device(subject.device).type]
     return [
-        _kept(
-            subject,
+        subject.once(
             f"{name}{side}{dtype}",
             lambda: torch.randn(side, side, device=subject.device).to(dtype),
         )
         for name in "ab"
     ]
-
-
-def _kept(subject: Subject, name: str, make: Callable[[], T]) -> T:
-    if name not in subject.kept:
-        subject.kept[name] = make()
-    return subject.kept[name]
 
 
 metrics.add(

@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from bench.count.effective_field import IMAGES, field_of, gradient_map
 from bench.measure.messages import images_of
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics, models, open_data
-from bench.record.arms import AccuracyArm
+from bench.measure.subject import AccuracySubject
+from bench.plugins import Metric, Reading, metrics, models, open_data
 from bench.training import checkpoint
 from bench.training.evaluate import Once, view_of
 from bench.training.images.augment import normalised
@@ -21,17 +20,17 @@ from bench.training.images.splits import Split, Splits
 from bench.training.session import in_size, recipe_of
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: AccuracySubject, window: float) -> Reading:
     """Radius of half the mass after training; details for every canvas before and after, the maps beside the record.
 
     The images are the first of the select split: the test split is read for accuracies alone.
     """
     arm, job = subject.arm, subject.job
-    assert isinstance(arm, AccuracyArm)
     if arm.recipe is None:
         raise NotImplementedError(
-            "the field before and after a training is of a training; add --recipe"
+            "receptive_field compares a model before and after training; add --recipe"
         )
+    assert job is not None and job.folder is not None
     path = Files(Path(job.folder), job.stem).weights
     if not path.exists():
         raise NotImplementedError(

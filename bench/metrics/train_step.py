@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from bench.measure import memory
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
+def measure(subject: SpeedSubject, window: float) -> Reading:
     """Seconds per step of steps made back to back."""
     steps, seconds = subject.back_to_back(window)
     return Reading([seconds / steps], {"steps": steps, "seconds": seconds})
 
 
-def images(subject: Subject, window: float) -> Reading:
+def images(subject: SpeedSubject, window: float) -> Reading:
     """Images per second of steps made back to back."""
-    assert isinstance(subject.arm, SpeedArm)
     [seconds] = measure(subject, window).values
     return Reading([subject.arm.batch_size / seconds])
 
 
-def peak(subject: Subject, window: float) -> Reading:
+def peak(subject: SpeedSubject, window: float) -> Reading:
     """Peak bytes of one step: weights, gradients, the optimizer's state and what backward needs."""
     since = memory.reset_peak(subject.device)
     subject.call()

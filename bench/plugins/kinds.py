@@ -11,9 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from bench.plugins.readings import Reading, Subject
 from bench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    # Its default lets others write `Metric` for a metric of any kind; typing has one from 3.13 on.
+    from typing_extensions import TypeVar
+
+    S = TypeVar("S", bound=Subject, default=Any)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S", bound=Subject)
 
 Better = Literal["lower", "higher", "none"]
 
@@ -64,23 +75,29 @@ class Family:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(Generic[S]):
     """One quantity with a unit and a direction.
 
-    `arm` says what it is measured of: "count" (model and image size), "speed" (model, policy, device, batch size,
-    image size), "accuracy" (model, recipe or weights, data) or "probe" (the machine itself). `measure(subject, window)`
-    takes one window of about `window` seconds and returns a `bench.measure.subject.Reading`; `window` here overrides the usual
-    length. `batch` restricts a speed metric to one batch size, `mode` says what a call does; `rounds` says in how many
-    rounds it takes part where not in all; a `cold` one needs the compiler's cache empty in every process. A metric
-    `on_request` is measured only where it is named. `supports(device)` returns a reason where it cannot be measured,
-    else None.
+    `arm` is the kind of configuration that it is measured on: "count" (model and image size),
+    "speed" (model, policy, device, batch size, image size), "accuracy" (model, recipe or weights,
+    data) or "probe" (the machine itself).
+
+    `measure(subject, window)` measures for about `window` seconds and returns a `Reading`; `window`
+    here overrides the usual length. The subject is the class of `bench.measure.subject` for that
+    kind of arm (`SpeedSubject` for "speed"); it has at least what `Subject` declares. `measure`
+    raises NotImplementedError, with the reason, where this arm does not have the quantity.
+
+    `batch` restricts a speed metric to one batch size, and `mode` says what a call does. `rounds`
+    limits the rounds that the metric takes part in. A `cold` metric needs an empty compiler cache
+    in every process. An `on_request` metric is measured only if the user names it.
+    `supports(device)` returns the reason why a device does not have the quantity, else None.
     """
 
     name: str
     unit: str
     better: Better
     arm: Literal["count", "speed", "accuracy", "probe"]
-    measure: Callable[..., Any]
+    measure: Callable[[S, float], Reading]
     batch: int | None = None
     mode: Literal["inference", "training", "capacity"] = "inference"
     window: float | None = None
@@ -95,16 +112,18 @@ class Metric:
 class Policy:
     """One switch of how a model is executed; switches are combined as `bf16+channels_last`.
 
-    `apply(execution)` changes a `bench.measure.subject.Execution` in place. Switches are applied in the order of `order`,
-    whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
-    switches of one slot exclude each other, `also` names further slots that a switch fills, and `default` is the one that
-    changes nothing. `supports(device)` returns a reason where it cannot run, else None. `inference_only` ones are refused
-    for training steps. A `handwritten` one runs kernels written for some models alone: it is measured beside the others in
-    rows that are marked, never chosen as best, and left out of figures of all models.
+    `apply(execution)` changes a `bench.measure.subject.Execution` in place; it raises
+    NotImplementedError, with the reason, for a model that it cannot be applied to. Switches are
+    applied by ascending `order`, however the user typed them, so that a combination has one name.
+    `slot` names what is switched: two switches of one slot exclude each other. `also` names further
+    slots that a switch occupies, and `default` marks the switch of a slot that changes nothing.
+    `supports(device)` returns the reason why a device cannot run it, else None. `inference_only`
+    switches are refused for training steps. A `handwritten` switch has kernels for some models
+    only: its rows are marked, and it is never chosen as best nor drawn in figures of all models.
     """
 
     name: str
-    apply: Callable[..., None]
+    apply: Callable[[Any], None]
     order: int
     slot: str
     also: tuple[str, ...] = ()
@@ -233,18 +252,6 @@ claim_figures: Registry[Figure] = Registry(
 """Their `draw` is given a `bench.claims.comparison.Answer` and returns one matplotlib figure; reports have no place for them."""
 launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
-
-
-def handwritten(policy: str) -> bool:
-    """Whether a policy runs kernels written for some models alone."""
-    return any(policies.get(name).handwritten for name in policy.split("+"))
-
-
-def for_every_model(policy: str) -> str:
-    """The policy without its handwritten switches."""
-    return (
-        "+".join(name for name in policy.split("+") if not policies.get(name).handwritten) or "fp32"
-    )
 
 
 def dataset_of(data: str) -> tuple[Dataset, str]:
