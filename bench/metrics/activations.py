@@ -1,11 +1,11 @@
-"""Elements that convolutions and matrix products of one forward pass write: what has to be kept for training."""
+"""Elements written by the convolutions and matrix products of a forward pass; training stores them."""
 
 from bench.measure.subject import CountSubject
 from bench.plugins import Metric, Reading, metrics
 
 
 def measure(subject: CountSubject, window: float) -> Reading:
-    """The count for one image, in elements of whatever precision is used."""
+    """Return the number of elements per image; it does not depend on the precision."""
     return Reading([float(subject.counts.activations)])
 
 

@@ -1,4 +1,4 @@
-"""What the first call costs over a warm one: compiling, autotuning, loading kernels."""
+"""Extra time of the first call over a warm one: compiling, autotuning, loading kernels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bench.plugins import Metric, Reading, metrics
 
 
 def measure(subject: SpeedSubject, window: float) -> Reading:
-    """Seconds, from the preparation of this process; the compiler's cache on disk was empty then."""
+    """Return seconds; they were measured in `ready`, with an empty compiler cache on disk."""
     first = float(subject.setup["first_call_s"] or 0)
     return Reading(
         [max(0.0, first - float(subject.setup["seconds_per_call"] or 0))],
@@ -25,6 +25,6 @@ metrics.add(
         cold=True,
         on_request=True,
         measure=measure,
-        summary="time of the first call over a warm one: compiling, autotuning, loading",
+        summary="extra time of the first call over a warm one: compiling, autotuning, loading",
     )
 )

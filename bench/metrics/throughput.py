@@ -5,7 +5,7 @@ from bench.plugins import Metric, Reading, metrics
 
 
 def measure(subject: SpeedSubject, window: float) -> Reading:
-    """One value: images over the seconds of the window, the device synchronised at its two ends."""
+    """Return images per second; the device is synchronised at both ends of the window."""
     calls, seconds = subject.back_to_back(window)
     return Reading([calls * subject.arm.batch_size / seconds], {"calls": calls, "seconds": seconds})
 

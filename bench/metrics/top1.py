@@ -1,4 +1,4 @@
-"""Share of test images whose most likely class is the right one: after a training, of published weights, of a file's."""
+"""Share of test images whose most likely class is correct, after training or with given weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.training.weights import evaluate_weights
 
 
 def measure(subject: AccuracySubject, window: float) -> Reading:
-    """Train (or take weights, or a baseline), then read the test labels once."""
+    """Train, or load weights or a baseline, then read the test labels once."""
     arm, job = subject.arm, subject.job
     device, workers = torch.device(subject.device), machine.cores()
     if arm.recipe is not None:
