@@ -198,7 +198,7 @@ def test_what_it_cannot_run_is_refused_with_the_reason(name: str) -> None:
 def test_what_the_kernels_cannot_run_is_refused_with_the_reason() -> None:
     finish = launch.Finish(*(torch.ones(8, device=DEVICE) for _ in range(3)), "")
     x = torch.ones(1, 4, 4, 8, device=DEVICE)
-    with pytest.raises(NotImplementedError, match="side 17; the kernel does 3 to 15"):
+    with pytest.raises(NotImplementedError, match="side 17; the kernel supports 3 to 15"):
         launch.depthwise(x, torch.ones(17, 17, 8, device=DEVICE), finish)
     with pytest.raises(NotImplementedError, match="float64"):
         launch.depthwise(x.double(), torch.ones(3, 3, 8, device=DEVICE).double(), finish)

@@ -55,6 +55,6 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Return the freed memory to the system once, as no call needs it; does nothing without glibc."""
+    """Return freed memory to the system once, as no call needs it; does nothing without glibc."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

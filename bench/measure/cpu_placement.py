@@ -32,16 +32,16 @@ if TYPE_CHECKING:  # this file also runs as a script, which must not import benc
     from bench.record.schema import Scalar
 
 NICENESS = -20
-"""With this value the scheduler gives a thread 99 % of a core that it shares with a thread of
-niceness 0; it is the usual `nice -n -20` of manual measurements. Next to two busy processes it
-halved the interval of the ratio of ViT-S/16 to ResNet-50 (±4 % instead of ±8 % in 41 s). With -10,
-90 % of the core, ResNet-50 still lost 5 % more than ViT-S/16: where work is split into short
-parallel parts, all threads wait for one that was preempted."""
+"""With this value the scheduler gives a thread 99 % of a core shared with a thread of niceness 0; it
+is the usual `nice -n -20` of manual measurements. Next to two busy processes it halved the interval
+of the ratio of ViT-S/16 to ResNet-50 (±4 % instead of ±8 % in 41 s). With -10, 90 % of the core,
+ResNet-50 still lost 5 % more than ViT-S/16: where work is split into short parallel parts, all
+threads wait for one that was preempted."""
 AUTOGROUP = Path("/proc/self/autogroup")
-"""The niceness of this process's session, on kernels that divide the CPU between sessions first (the
-default of many systems); the niceness of a process then counts only within its session. Next to one
-busy process of another session on the same core, a process of niceness -20 got 0.25 of the core;
-after its own session was given priority it got 0.97 to 1.00."""
+"""The niceness of this process's session, on kernels that divide the CPU between sessions first
+(the default of many systems); the niceness of a process then counts only within its session. Next
+to one busy process of another session on the same core, a process of niceness -20 got 0.25 of the
+core; after its own session was given priority it got 0.97 to 1.00."""
 TRIED_S = 0.15
 GETS = 0.85
 """The share of a core that a process with priority must get next to another one. 0.98 is usual, but
@@ -189,7 +189,7 @@ def asked_for() -> Iterator[None]:
 
 
 def release() -> None:
-    """Lift the binding of this thread and remove our variables, in a process forked from the server.
+    """Unbind this thread and remove our variables, in a process forked from the server.
 
     Otherwise compilers and image loaders would all run on the first core.
     """

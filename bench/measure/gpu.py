@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from bench.record.schema import Scalar
 
 OWN = "power cap"
-"""The throttling that a GPU's own load causes: at full load the power limit decides the clock, on an
-otherwise idle machine too."""
+"""The throttling that a GPU's own load causes: at full load the power limit decides the clock, even
+on an otherwise idle machine."""
 # Reasons for a clock below the one asked for; idle and application clocks are not throttling.
 THROTTLES = {
     0x04: OWN,

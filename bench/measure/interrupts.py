@@ -104,7 +104,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
 
 
 def _ending() -> bool:
-    """True while a KeyboardInterrupt is handled; a second one would leave files and workers open."""
+    """True while handling a KeyboardInterrupt; a second one would leave files and workers open."""
     error = sys.exc_info()[1]
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
@@ -112,8 +112,10 @@ def _ending() -> bool:
 
 
 def _again(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """Return a hook for exceptions that Python ignores: it raises an ignored KeyboardInterrupt again
-    and passes all others to `hook`."""
+    """Return a hook for exceptions that Python ignores.
+
+    It raises an ignored KeyboardInterrupt again, and passes all other exceptions to `hook`.
+    """
 
     def ignored(what: Any) -> None:
         if not (_asked and isinstance(what.exc_value, KeyboardInterrupt)):

@@ -103,8 +103,8 @@ def reset_peak(device: str) -> str:
 def peak(device: str, memory_before: int, *, pages: Pages = "anonymous") -> int:
     """Return the peak bytes since `reset_peak`, less `memory_before`.
 
-    Pages of files are subtracted as they are at the end: a call that has run before loads no more of
-    them, so their number was the same at the peak.
+    Pages of files are subtracted as they are at the end: a call that has run before loads no more
+    of them, so their number was the same at the peak.
     """
     if device.startswith("cuda"):
         import torch

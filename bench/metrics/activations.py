@@ -1,4 +1,4 @@
-"""Elements written by the convolutions and matrix products of a forward pass; training stores them."""
+"""Elements that the convolutions and matrix products of a forward pass write."""
 
 from bench.measure.subject import CountSubject
 from bench.plugins import Metric, Reading, metrics

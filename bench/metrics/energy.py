@@ -8,11 +8,11 @@ from bench.measure.subject import SpeedSubject
 from bench.plugins import Metric, Reading, cuda_only, metrics
 
 IDLE = 1.0
-"""Seconds of idle time before each window, in which the idle power is measured."""
+"""Seconds of idle time before each window, to measure the idle power."""
 
 
 def measure(subject: SpeedSubject, window: float) -> Reading:
-    """Return gross joules per image; `detail` has the net value, less the idle power just before."""
+    """Return gross joules per image; `detail` has them net of the idle power just before."""
     gpu, clock = subject.gpu, subject.clock
     if gpu is None or gpu.energy() is None:
         raise NotImplementedError(

@@ -1,4 +1,4 @@
-"""The effective receptive field of a trained model, and of the same model before its training, on two canvases."""
+"""Effective receptive field of a model before and after training, at two image sizes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from bench.training.session import in_size, recipe_of
 
 
 def measure(subject: AccuracySubject, window: float) -> Reading:
-    """Radius of half the mass after training; details for every canvas before and after, the maps beside the record.
+    """Return the radius that holds half of the gradient's mass after training, in pixels.
 
-    The images are the first of the select split: the test split is read for accuracies alone.
+    `detail` has the values before and after training for both image sizes; the gradient maps are
+    stored next to the record. The images are the first of the validation split, because the test
+    split is read for accuracies only.
     """
     arm, job = subject.arm, subject.job
     if arm.recipe is None:
@@ -34,14 +36,11 @@ def measure(subject: AccuracySubject, window: float) -> Reading:
     path = Files(Path(job.folder), job.stem).weights
     if not path.exists():
         raise NotImplementedError(
-            f"the trained weights are not in {path.parent} any more; --force trains again"
+            f"the trained weights are no longer in {path.parent}; train again with --force"
         )
     weights, _ = checkpoint.load(path)
-    splits, recipe, device = (
-        open_data(images_of(arm, job)),
-        recipe_of(arm),
-        torch.device(subject.device),
-    )
+    splits = open_data(images_of(arm, job))
+    recipe, device = recipe_of(arm), torch.device(subject.device)
     found: dict[str, dict[str, object]] = {}
     maps: dict[str, object] = {}
     for canvas in (arm.image_size, 2 * arm.image_size):
@@ -49,7 +48,7 @@ def measure(subject: AccuracySubject, window: float) -> Reading:
             untrained = subject.build(canvas)
             trained = in_size(weights, subject.build, canvas, name=arm.model)
         except (NotImplementedError, ValueError):
-            continue  # a family that is tied to its size has one canvas
+            continue  # this family can be built at one image size only
         images = shown(splits, view_of(recipe, splits, arm.image_size), canvas).to(device)
         for when, model in (("before", untrained), ("after", trained)):
             gradients = gradient_map(model.to(device), images)
@@ -65,7 +64,7 @@ def measure(subject: AccuracySubject, window: float) -> Reading:
 
 
 def shown(splits: Splits, view: object, canvas: int) -> Tensor:
-    """The first images of the select split as a model sees them (n, 3, canvas, canvas)."""
+    """Return the first validation images as a model sees them, (n, 3, canvas, canvas)."""
     part = splits.select.subset(torch.arange(min(IMAGES, len(splits.select))))
     if isinstance(part, Split):
         images = normalised(part.images, splits.mean, splits.std)
@@ -87,6 +86,6 @@ metrics.add(
         arm="accuracy",
         measure=measure,
         on_request=True,
-        summary="effective receptive field: radius of half the gradient's mass, before and after training",
+        summary="effective receptive field: radius of half the gradient's mass after training",
     )
 )

@@ -1,4 +1,4 @@
-"""The types that a metric's `measure` works with: the subject it is handed and the reading it returns."""
+"""The types of a metric's `measure`: the subject that it receives, and the reading it returns."""
 
 from __future__ import annotations
 

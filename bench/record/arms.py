@@ -162,8 +162,8 @@ class AccuracyArm(BaseArm, tag="accuracy", frozen=True, kw_only=True):
     """A model whose top-1 is measured: with published `weights`, with those of a `checkpoint`, or
     after training under `recipe` with `policy`.
 
-    A data set's baseline, which is not a network, has none of the three. `split` and `transform` say
-    which images were evaluated and how they were shown.
+    A data set's baseline, which is not a network, has none of the three. `split` and `transform`
+    say which images were evaluated and how they were shown.
     """
 
     model: str
@@ -176,7 +176,7 @@ class AccuracyArm(BaseArm, tag="accuracy", frozen=True, kw_only=True):
     recipe: str | None = None
     recipe_hash: str | None = None
     tuning: str | None = None
-    """How the recipe's values were chosen: as they are, by a search, or as one trial of a search."""
+    """How the recipe's values were chosen: as is, by a search, or as one trial of a search."""
     learning_rate: Annotated[float, Meta(ge=0, le=1e9)] | None = None
     """The learning rate of a search or a trial, in place of the recipe's."""
     equalise: str | None = None
