@@ -65,7 +65,8 @@ def depthwise(
     slides along a row, so that an input value is loaded once for all columns, and a weight once for
     all values that it is multiplied with. The columns are separate variables, because the language
     has no arrays in registers. PAIRS loads two bfloat16 channels as one 32-bit word (the number of
-    channels is even): its upper half is a float32 up to the last bits, its lower half after a shift.
+    channels is even): its upper half is a float32 up to the last bits, its lower half is one after
+    a shift.
     """
     tile = tl.program_id(0)
     tiles_across = (width + COLUMNS - 1) // COLUMNS

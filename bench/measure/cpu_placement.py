@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # this file also runs as a script, which must not import benc
     from bench.record.schema import Scalar
 
 NICENESS = -20
-"""With this value the scheduler gives a thread 99 % of a core shared with a thread of niceness 0; it
+"""With this value the scheduler gives a thread 99 % of a core shared with one of niceness 0; it
 is the usual `nice -n -20` of manual measurements. Next to two busy processes it halved the interval
 of the ratio of ViT-S/16 to ResNet-50 (±4 % instead of ±8 % in 41 s). With -10, 90 % of the core,
 ResNet-50 still lost 5 % more than ViT-S/16: where work is split into short parallel parts, all
