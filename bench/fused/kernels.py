@@ -269,9 +269,8 @@ def product(
 ):
     """The product of x (rows, inputs) and the transpose of weight (outputs, inputs).
 
-    residual and out: (rows, outputs). A program computes ROWS x OUTPUTS values. Adjacent programs
-    share GROUP blocks of rows, so that blocks of the weight stay in the L2 cache. WIDEN multiplies
-    in float32, because Triton's interpreter has no bfloat16 product.
+    residual, out: (rows, outputs). Adjacent programs share GROUP blocks of rows, to keep weights in
+    the L2 cache. WIDEN multiplies in float32, as Triton's interpreter has no bfloat16 product.
     """
     program = tl.program_id(0)
     down = (rows + ROWS - 1) // ROWS
