@@ -20,7 +20,7 @@ from bench.measure import cpu_placement, machine, process_settings, serve
 from bench.measure.disturbance import free_memory
 from bench.measure.gpu import NvmlGpu, described, gpu_for
 from bench.measure.messages import Failure, Job, Window
-from bench.measure.subject import Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import Replay, clock_for
 from bench.plugins import metrics
 from bench.record import store
@@ -232,8 +232,8 @@ def test_a_machine_without_nvidia_smi_is_described(
     assert machine.describe("cuda:0", installation="none").versions["driver"] == "580.2"
 
 
-def speed_subject(call: Callable[[], object], policy: str) -> Subject:
-    one = Subject(
+def speed_subject(call: Callable[[], object], policy: str) -> SpeedSubject:
+    one = SpeedSubject(
         arm=arm(policy), device="cuda:0", build=torch.nn.Identity, clock=clock_for("cuda:0"), seed=0
     )
     one.call = call

@@ -347,7 +347,7 @@ def test_temporary_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path)
         (Path(place) / f"{temporary.PREFIX}link").symlink_to(tmp_path / "victim")
 
         def next_one() -> None:
-            code = "from bench import temporary; temporary.folder()"
+            code = "from bench.files import temporary; temporary.folder()"
             subprocess.run(
                 [sys.executable, "-c", code],
                 env=environment(TMPDIR=place),

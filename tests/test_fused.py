@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import UsageError
-from bench.measure.subject import Execution, open_subject, prepare, split_policy
-from bench.plugins import models, open_data, policies
+from bench.measure.subject import Execution, open_subject
+from bench.plugins import models, open_data, policies, split_policy
 from bench.plugins.registry import ROOT
 from bench.record.arms import SpeedArm
 
@@ -198,7 +198,7 @@ def test_what_it_cannot_run_is_refused_with_the_reason(name: str) -> None:
 def test_what_the_kernels_cannot_run_is_refused_with_the_reason() -> None:
     finish = launch.Finish(*(torch.ones(8, device=DEVICE) for _ in range(3)), "")
     x = torch.ones(1, 4, 4, 8, device=DEVICE)
-    with pytest.raises(NotImplementedError, match="side 17; the kernel does 3 to 15"):
+    with pytest.raises(NotImplementedError, match="side 17; the kernel supports 3 to 15"):
         launch.depthwise(x, torch.ones(17, 17, 8, device=DEVICE), finish)
     with pytest.raises(NotImplementedError, match="float64"):
         launch.depthwise(x.double(), torch.ones(3, 3, 8, device=DEVICE).double(), finish)
@@ -219,7 +219,7 @@ def prepared(name: str, policy: str, model: nn.Module, *, image_size: int) -> Ex
         batch_size=2,
     )
     one = open_subject(arm, device=DEVICE, seed=0, build=lambda: model, progress=lambda text: None)
-    prepare(one)
+    one.ready()
     assert one.execution is not None
     return one.execution
 

@@ -9,7 +9,7 @@ import torch
 
 from bench.check.selfcheck import SelfCheck
 from bench.config import RunConfig
-from bench.measure.subject import open_subject, prepare
+from bench.measure.subject import open_subject
 from bench.measure.worker import Workers
 from bench.plugins import models
 from bench.record import arms, store, values
@@ -85,7 +85,7 @@ def test_every_policy_computes_the_same_function_on_cuda(model: str, policy: str
             return models.get(model).build(image_size=32, num_classes=10)
 
         one = open_subject(arm, device="cuda:0", seed=0, build=build, progress=lambda text: None)
-        prepare(one)
+        one.ready()
         return one.call().float()
 
     torch.testing.assert_close(logits(policy), logits("fp32"), rtol=0.05, atol=0.05)

@@ -11,7 +11,7 @@ import torch
 
 from bench.claims.evidence import exponent_over_constant
 from bench.measure import memory
-from bench.measure.subject import Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import Replay
 from bench.plugins import metrics
 from bench.record.arms import SpeedArm
@@ -76,7 +76,7 @@ def test_a_graph_s_own_pool_is_part_of_its_memory(
     arm = SpeedArm(
         model="m", image_size=32, num_classes=10, policy="bf16+graph", device="cuda", batch_size=2
     )
-    subject = Subject(
+    subject = SpeedSubject(
         arm=arm, device="cuda:0", build=torch.nn.Identity, clock=FakeClock(), seed=0, call=call
     )
     reading = metrics.get("memory").measure(subject, 0.1)

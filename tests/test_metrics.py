@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any, get_type_hints
 
 import msgspec
 import pytest
 import torch
 
 from bench.errors import ModelFault, UsageError
-from bench.measure.subject import Execution, Subject, module_of, open_subject, prepare, split_policy
+from bench.measure import subject as subjects
+from bench.measure.subject import ArmSubject, Execution, module_of, open_subject
 from bench.metrics.largest_batch import search
-from bench.plugins import Metric, metrics, models, policies
+from bench.plugins import Metric, Reading, metrics, models, policies, split_policy
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 
 from .conftest import FakeClock
@@ -19,7 +21,7 @@ from .conftest import FakeClock
 TINY = "convmixer_16_1_k3_p8"
 
 
-def subject(arm: Arm, seed: int = 0) -> Subject:
+def subject(arm: Arm, seed: int = 0) -> ArmSubject[Any]:
     entry = models.get(TINY)
 
     def build(image_size: int | None = None) -> torch.nn.Module:
@@ -66,8 +68,7 @@ def test_every_metric_gives_finite_values_with_unit_and_direction(
     if isinstance(arm, SpeedArm):
         arm = msgspec.structs.replace(arm, mode=metric.mode)
     one = subject(arm)
-    if metric.arm == "speed" and metric.mode != "capacity":
-        prepare(one)
+    one.ready()
     one.memory_limit = 1 << 30
     try:
         reading = metric.measure(one, 0.02)
@@ -80,6 +81,18 @@ def test_every_metric_gives_finite_values_with_unit_and_direction(
     assert metric.better in ("lower", "higher", "none")
 
 
+@pytest.mark.parametrize("metric", metrics.entries(), ids=lambda metric: metric.name)
+def test_a_metric_declares_the_subject_of_its_kind_of_arm(metric: Metric) -> None:
+    types = list(get_type_hints(metric.measure).values())
+    assert types == [type(subject(ARMS[metric.arm])), float, Reading]
+
+
+def test_both_places_name_the_same_types() -> None:
+    """Plug-ins written before the types were in `bench.plugins` import them from the subject."""
+    assert subjects.Reading is Reading
+    assert all(isinstance(subject(arm), ArmSubject) for arm in ARMS.values())
+
+
 @pytest.mark.parametrize("policy", policies.names())
 def test_every_policy_computes_the_same_function(policy: str) -> None:
     if policy.startswith("compile") or policy == "fused":
@@ -89,8 +102,8 @@ def test_every_policy_computes_the_same_function(policy: str) -> None:
     if reason := policies.get(policy).supports("cpu"):
         pytest.skip(reason)
     reference, other = subject(speed_arm(batch_size=2)), subject(speed_arm(policy, batch_size=2))
-    prepare(reference)
-    prepare(other)
+    reference.ready()
+    other.ready()
     torch.testing.assert_close(other.call().float(), reference.call(), rtol=0.05, atol=0.05)
 
 
@@ -98,7 +111,7 @@ def test_every_policy_computes_the_same_function(policy: str) -> None:
 def test_compile(policy: str) -> None:
     one = subject(speed_arm(policy))
     assert one.execution is None
-    setup = prepare(one)
+    setup = one.ready()
     assert isinstance(setup["first_call_s"], float)
     torch.testing.assert_close(one.call(), subject_call(), rtol=1e-3, atol=1e-4)
 
@@ -116,13 +129,13 @@ def test_fold_bn_takes_every_norm_out_of_a_resnet_and_none_out_of_a_convmixer() 
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in execution.model.modules())
     torch.testing.assert_close(execution.inference(), before, rtol=1e-3, atol=1e-3)
     with pytest.raises(NotImplementedError, match="none of its 3 batch norms"):
-        prepare(subject(speed_arm("fold_bn")))
+        subject(speed_arm("fold_bn")).ready()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_training_step_changes_the_weights(precision: str) -> None:
     one = subject(msgspec.structs.replace(speed_arm(precision, batch_size=4), mode="training"))
-    prepare(one)
+    one.ready()
     parameter = next(module_of(one.execution).parameters())
     before = parameter.detach().clone()
     one.call()
@@ -132,7 +145,7 @@ def test_a_training_step_changes_the_weights(precision: str) -> None:
 
 def test_what_is_for_inference_is_refused_for_training() -> None:
     with pytest.raises(NotImplementedError, match="fold_bn is for inference"):
-        prepare(subject(msgspec.structs.replace(speed_arm("fold_bn"), mode="training")))
+        subject(msgspec.structs.replace(speed_arm("fold_bn"), mode="training")).ready()
 
 
 def test_the_largest_batch_is_searched_by_doubling_and_bisection() -> None:
@@ -160,7 +173,7 @@ def test_windows_keep_their_length_when_the_speed_changes() -> None:
 
 def subject_call() -> torch.Tensor:
     one = subject(speed_arm())
-    prepare(one)
+    one.ready()
     return one.call()
 
 
@@ -189,7 +202,7 @@ def test_params_and_macs_by_hand() -> None:
 
 def test_throughput_is_images_over_seconds() -> None:
     one = subject(speed_arm(batch_size=4))
-    prepare(one)
+    one.ready()
     reading = metrics.get("throughput").measure(one, 0.05)
     assert reading.values == [reading.detail["calls"] * 4 / reading.detail["seconds"]]
     assert 0.01 < reading.detail["seconds"] < 5
@@ -200,13 +213,13 @@ def test_wrong_output_is_not_timed() -> None:
     with pytest.raises(
         ModelFault, match=r"shape \(1, 10\), expected \(1, 11\); --num-classes 10 would fit"
     ):
-        prepare(subject(arm))
+        subject(arm).ready()
     broken = subject(speed_arm())
     model = broken.build()
     torch.nn.init.constant_(model.head.bias, float("nan"))
     broken.build = lambda: model
     with pytest.raises(ValueError, match="NaN or infinity"):
-        prepare(broken)
+        broken.ready()
 
 
 def replace_arm(**changes: int) -> SpeedArm:

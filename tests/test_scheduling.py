@@ -102,7 +102,7 @@ def test_a_launchers_niceness_gives_way_to_that_of_who_asked(
 def test_the_threads_that_compute_go_first_too() -> None:
     program = """
 import os, torch
-from bench import scheduling, settings
+from bench.measure import cpu_placement as scheduling, process_settings as settings
 scheduling.go_first()
 settings.fix(2)
 torch.randn(512, 512) @ torch.randn(512, 512)
@@ -184,7 +184,7 @@ def test_a_timed_process_has_each_thread_on_a_core_of_its_own() -> None:
 RELEASED = """
 import json, os, sys
 from pathlib import Path
-from bench import scheduling
+from bench.measure import cpu_placement as scheduling
 everywhere = os.sched_getaffinity(0)
 scheduling.may_go_first = lambda: True
 with scheduling.asked_for():

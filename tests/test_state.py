@@ -15,7 +15,7 @@ import torch
 from bench.measure import allocator, process_settings
 from bench.measure.disturbance import State, free_memory
 from bench.measure.gpu import NvmlGpu, gpu_for
-from bench.measure.subject import Subject
+from bench.measure.subject import SpeedSubject
 from bench.metrics import energy
 from bench.record.arms import SpeedArm
 
@@ -152,7 +152,7 @@ def test_energy_is_gross_and_net_of_idle_as_measured(monkeypatch: pytest.MonkeyP
         meter.busy += 0.1
 
     monkeypatch.setattr(energy, "pause", clock.spend)
-    subject = Subject(
+    subject = SpeedSubject(
         arm=arm, device="cuda", build=torch.nn.Identity, clock=clock, seed=0, gpu=meter, call=call
     )  # type: ignore[arg-type]
     subject.seconds_per_call = 0.1
@@ -170,7 +170,7 @@ def test_energy_that_cannot_be_read_is_unsupported_and_not_guessed() -> None:
     arm = SpeedArm(
         model="m", image_size=32, num_classes=10, policy="bf16", device="cuda", batch_size=10
     )
-    subject = Subject(
+    subject = SpeedSubject(
         arm=arm,
         device="cuda",
         build=torch.nn.Identity,
@@ -211,9 +211,9 @@ def test_a_call_that_frees_what_it_took_takes_no_new_pages() -> None:
     """In a process of its own: what is kept stays kept."""
     program = """
 import resource, sys, torch
-from bench import settings
+from bench.measure import process_settings
 if sys.argv[1] == "fixed":
-    settings.fix(1)
+    process_settings.fix(1)
 def call():
     return sum(torch.ones(count << 20).sum() for count in (3, 5, 12))  # 12 to 48 MB
 for _ in range(3):

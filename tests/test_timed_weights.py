@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.analysis.summary import summarise
 from bench.count.timed_weights import as_trained
-from bench.measure.subject import SPEED_SETTINGS, capacity_call, open_subject, prepare
+from bench.measure.subject import SPEED_SETTINGS, open_subject
 from bench.plugins import models
 from bench.record import schema, store, values
 from bench.record.arms import SpeedArm
@@ -87,7 +87,7 @@ def test_no_layer_of_any_family_is_timed_silent(name: str) -> None:
         model=name, image_size=32, num_classes=10, policy="fp32", device="cpu", batch_size=2
     )
     one = open_subject(arm, device="cpu", seed=0, build=lambda: model, progress=lambda text: None)
-    setup = prepare(one)
+    setup = one.ready()
     assert silent(model, images) == []
     assert (setup["weights_scales"], setup["steady"] is not None) == (
         one.weights["weights_scales"],
@@ -184,9 +184,8 @@ def test_a_search_for_the_largest_batch_keeps_what_was_built() -> None:
         batch_size=1,
         mode="capacity",
     )
-    capacity_call(
-        open_subject(arm, device="cpu", seed=0, build=lambda: model, progress=lambda text: None), 2
-    )()
+    one = open_subject(arm, device="cpu", seed=0, build=lambda: model, progress=lambda text: None)
+    one.capacity_call(2)()
     assert not model.state_dict()["layer1.0.bn2.weight"].any()
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from bench.errors import Diverged, ModelFault, UsageError
-from bench.measure.subject import Execution, split_policy
-from bench.plugins import datasets, models, open_data, policies
+from bench.measure.subject import Execution
+from bench.plugins import datasets, models, open_data, policies, split_policy
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.arms import AccuracyArm
 from bench.training import session

@@ -100,7 +100,7 @@ def test_a_silent_worker_is_a_timeout(workers: Workers, tmp_path: Path) -> None:
 def test_an_error_in_a_worker_comes_back_as_one_line(workers: Workers) -> None:
     worker = workers.open(job("convmixer_16_1_k3_p8", num_classes=10))
     try:
-        with pytest.raises(Failure, match=r"AssertionError: only speed arms that were made ready"):
+        with pytest.raises(Failure, match=r"AssertionError: call ready\(\) first"):
             worker.take(Window("latency", 0.05), lambda text: None)  # not made ready
         with pytest.raises(Failure, match="--metrics: no metric named 'speed'") as caught:
             worker.take(Window("speed", 0.05), lambda text: None)

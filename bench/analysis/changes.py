@@ -17,11 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from bench.analysis.sessions import Sessions, pairs_of, sessions
 from bench.errors import UsageError
-from bench.record.arms import Arm, CountArm, ProbeArm, comparable, label
+from bench.record.arms import Arm, SpeedArm
 from bench.record.reading import read_below
 from bench.record.store import DamagedRecord, Record
 from bench.record.values import MEASURED, InProcess, fair_per_round
@@ -86,7 +84,7 @@ def compare(left: str, right: str) -> Comparison:
     for arm in asked[0].keys() & asked[1].keys():
         one, other = asked[0][arm], asked[1][arm]
         if reason := _incomparable(one, other):
-            refused.append(f"{label(arm)}: {reason}")
+            refused.append(f"{arm.label}: {reason}")
             continue
         found += list(_lines(arm, (sides[0], sides[1]), known))
     if not found:
@@ -137,9 +135,9 @@ def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
     """One record per timed arm; UsageError where a side has an arm of several machines."""
     found: dict[Arm, Record] = {}
     for record in records:
-        if isinstance(record.arm, (CountArm, ProbeArm)) or not hasattr(record.arm, "batch_size"):
+        if not isinstance(record.arm, SpeedArm):
             continue
-        arm = msgspec.structs.replace(record.arm, source=None)
+        arm = record.arm.without_source()
         if arm in found and found[arm].runs[-1].machine.name != record.runs[-1].machine.name:
             names = sorted({one.runs[-1].machine.name for one in records if one.runs})
             raise UsageError(
@@ -181,7 +179,7 @@ def _lines(
     arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], known: Sessions | None
 ) -> Iterator[_Line]:
     """Per metric that both sides have of an arm."""
-    name = label(arm) + f" {getattr(arm, 'image_size', '')} px"
+    name = arm.label + f" {getattr(arm, 'image_size', '')} px"
     metrics = {sample.metric: sample for line in sides[0][arm].rounds for sample in line.samples}
     for metric, sample in sorted(metrics.items()):
         each = [_rounds(side, arm, metric) for side in sides]
@@ -245,7 +243,7 @@ def _reference(
     there = {
         one: record
         for one, record in sides[0].items()
-        if comparable(one, arm)
+        if one.comparable_with(arm)
         and all(_rounds(side, one, metric) for side in sides)
         and not _incomparable(record, sides[1][one])
     }

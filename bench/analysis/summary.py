@@ -151,12 +151,7 @@ def _newest_of_each(records: list[Record]) -> list[Record]:
     """One record per arm: an edited model file or a changed protocol makes a new key, and the old one is history."""
     newest: dict[Arm, Record] = {}
     for record in sorted(records, key=lambda record: record.runs[-1].started):
-        arm = (
-            record.arm
-            if isinstance(record.arm, ProbeArm)
-            else msgspec.structs.replace(record.arm, source=None)
-        )
-        newest[arm] = record
+        newest[record.arm.without_source()] = record
     chosen = {record.path for record in newest.values()}
     return [record for record in records if record.path in chosen]
 

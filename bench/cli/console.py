@@ -289,13 +289,9 @@ class Live:
         )
 
     def figure(self, arm: Arm, sample: Sample) -> None:
-        from bench.record.arms import label
-
         factor, unit = scale(sample.unit)
         value = sorted(sample.values)[len(sample.values) // 2]
-        self.latest[label(arm)] = f"{sample.metric} {number(value * factor)} {unit}"
+        self.latest[arm.label] = f"{sample.metric} {number(value * factor)} {unit}"
 
     def failed(self, arm: Arm, failure: Failure) -> None:
-        from bench.record.arms import label
-
-        self.console.print(f"{label(arm)}: {failure.status}: {failure.error}", highlight=False)
+        self.console.print(f"{arm.label}: {failure.status}: {failure.error}", highlight=False)

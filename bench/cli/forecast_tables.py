@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bench.forecast.forecast import MEASURED, NEARBY, Forecast
-from bench.record.arms import label
 from bench.report.table import Table
 from bench.run.study_queue import Entry
 from bench.stats.formatting import duration, number
@@ -17,7 +16,7 @@ def cost(found: Forecast, left: Forecast, device: str) -> Table:
     """The plan of a run: all of it, and what is still to do."""
     lines = [
         [
-            label(line.want.arm),
+            line.want.arm.label,
             line.metrics,
             *(
                 number(seconds) if seconds else ""

@@ -1,1 +1,1 @@
-"""Kernels of this project's own for ConvMixers: how fast the same function can be, beside what libraries make of it."""
+"""Handwritten kernels for ConvMixers, which show how fast the same function can run."""

@@ -1,8 +1,8 @@
-"""The two Triton kernels: a depthwise convolution and a matrix product, each with everything that follows it.
+"""The two Triton kernels: a depthwise convolution and a matrix product, with the steps after them.
 
-Both end alike: `scale * activation(sum + bias) + shift`, plus a residual where there is one, summed in float32 and
-written once. Maps are channels-last in memory, (image, row, column, channel). Only what the Triton language itself
-offers is used, so that Triton's interpreter runs them without a GPU.
+Both end with `scale * activation(sum + bias) + shift`, plus a residual if there is one, computed in
+float32 and written once. Feature maps are channels-last in memory, (image, row, column, channel).
+The kernels use the Triton language only, so that Triton's interpreter runs them without a GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _finish(
     ACTIVATION: tl.constexpr,
     RESIDUAL: tl.constexpr,
 ):
-    """Write what follows a sum; per-channel vectors are broadcast over the other axis."""
+    """Apply the steps after a sum and store; per-channel vectors broadcast over the other axis."""
     total += bias[None, :]
     if ACTIVATION == "relu":
         total = tl.maximum(total, 0.0)
@@ -59,11 +59,14 @@ def depthwise(
 ):
     """A depthwise KERNEL x KERNEL convolution of stride 1 with BEFORE zeros above and to the left.
 
-    x, residual, out: (image, height, width, channels). weight: (KERNEL, KERNEL, channels), float32. A program makes
-    ROWS x COLUMNS positions (4 or 8 columns) of CHANNELS channels. Along a row the window slides: a value is read once
-    for all columns, and a weight once for the values that it meets one after another. The columns are written out:
-    the language has no arrays in registers. PAIRS reads bfloat16 two channels at a time, an even number of them: the
-    upper half of such a word is a float32 but for its last bits, the lower half is one after a shift.
+    x, residual, out: (image, height, width, channels). weight: (KERNEL, KERNEL, channels), float32.
+
+    A program computes ROWS x COLUMNS positions (4 or 8 columns) of CHANNELS channels. The window
+    slides along a row, so that an input value is loaded once for all columns, and a weight once for
+    all values that it is multiplied with. The columns are separate variables, because the language
+    has no arrays in registers. PAIRS loads two bfloat16 channels as one 32-bit word (the number of
+    channels is even): its upper half is a float32 up to the last bits, its lower half is one after
+    a shift.
     """
     tile = tl.program_id(0)
     tiles_across = (width + COLUMNS - 1) // COLUMNS
@@ -264,10 +267,10 @@ def product(
     INPUTS: tl.constexpr,
     GROUP: tl.constexpr,
 ):
-    """x (rows, inputs) times the transpose of weight (outputs, inputs); residual and out: (rows, outputs).
+    """The product of x (rows, inputs) and the transpose of weight (outputs, inputs).
 
-    A program makes ROWS x OUTPUTS values. Programs next to each other share GROUP blocks of rows, so that blocks of
-    the weight are read from the L2 cache. WIDEN multiplies in float32: Triton's interpreter has no bfloat16 product.
+    residual, out: (rows, outputs). Adjacent programs share GROUP blocks of rows, to keep weights in
+    the L2 cache. WIDEN multiplies in float32, as Triton's interpreter has no bfloat16 product.
     """
     program = tl.program_id(0)
     down = (rows + ROWS - 1) // ROWS

@@ -1,6 +1,6 @@
-"""From tensors to kernel launches: what a kernel does not do is refused, block sizes are chosen by timing them on a GPU.
+"""Launches of the kernels: checks of their operands, and block sizes chosen by timing on a GPU.
 
-Triton is imported with the first launch: models are recognised without it.
+Triton is imported at the first launch; recognising models does not need it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from torch import Tensor
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 KERNELS = range(3, 16)
-"""Sides of depthwise filters that the kernel is tested for."""
+"""Sides of the depthwise filters that the kernel is tested with."""
 GROUP = 8
 Blocks = Mapping[str, int]
 
-# Rows, columns and channels of a tile, and warps. Sums live in registers, rows * columns * channels / (32 * warps) a thread:
-# 64 are what a multiprocessor of today can hold beside the weights (tests/by_hand/fused_compiled.py).
+# Rows, columns and channels of a tile, and warps. Every thread keeps
+# rows * columns * channels / (32 * warps) sums in registers; today's multiprocessors can hold 64
+# next to the weights (tests/by_hand/fused_compiled.py).
 DEPTHWISE = [
     *((16, 8, 64, 4), (16, 8, 32, 2), (8, 8, 64, 2), (8, 8, 64, 4), (4, 8, 64, 2)),
     *((32, 4, 32, 2), (16, 4, 64, 4), (8, 4, 64, 4), (8, 4, 32, 2)),
 ]
-# Rows, outputs and inputs of a block, warps, and blocks in flight.
+# Rows, outputs and inputs of a block, warps, and pipeline stages.
 PRODUCT = [
     *(
         (128, 256, 64, 8, 3),
@@ -37,7 +38,7 @@ PRODUCT = [
     ),
     *((64, 128, 64, 4, 4), (64, 64, 32, 4, 4), (32, 64, 64, 4, 4), (128, 64, 32, 4, 4)),
 ]
-# The interpreter's time goes by the number of its steps: few and large blocks.
+# The interpreter's time depends on the number of steps, so use few and large blocks.
 INTERPRETED = {
     "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 1024},
     "product": {"ROWS": 64, "OUTPUTS": 512, "INPUTS": 512, "GROUP": GROUP},
@@ -46,7 +47,10 @@ INTERPRETED = {
 
 @dataclass(frozen=True)
 class Finish:
-    """What follows a sum, by channel: `scale * activation(sum + bias) + shift`, all float32; activation: "", relu or gelu."""
+    """The operations after a sum, by channel: `scale * activation(sum + bias) + shift`.
+
+    The tensors are float32 of shape (channels,); the activation is "", "relu" or "gelu".
+    """
 
     bias: Tensor
     scale: Tensor
@@ -63,17 +67,21 @@ def depthwise(
     out: Tensor | None = None,
     blocks: Blocks | None = None,
 ) -> Tensor:
-    """A depthwise convolution with "same" padding, and what follows it.
+    """Run a depthwise convolution with "same" padding and the operations after it.
 
-    x, residual and the result: (batch, height, width, channels); weight: (kernel, kernel, channels), float32.
-    The residual is added last; `out` is written to where it is given; `blocks` are sizes to use instead of tuned ones.
-    NotImplementedError for what the kernel does not do.
+    x, residual and result: (batch, height, width, channels). weight: (kernel, kernel, channels),
+    float32. The residual is added last. The result is written to `out`, if given. `blocks` are
+    block sizes to use instead of tuned ones.
+
+    Raises:
+        NotImplementedError: for a filter side, dtype or memory layout that the kernel lacks.
     """
     batch, height, width, channels = x.shape
     kernel = weight.shape[0]
     if kernel not in KERNELS:
         raise NotImplementedError(
-            f"fused: a depthwise filter of side {kernel}; the kernel does {KERNELS[0]} to {KERNELS[-1]}"
+            f"fused: a depthwise filter of side {kernel}; "
+            f"the kernel supports {KERNELS[0]} to {KERNELS[-1]}"
         )
 
     def grid(blocks: Blocks) -> tuple[int, int]:
@@ -103,10 +111,14 @@ def product(
     out: Tensor | None = None,
     blocks: Blocks | None = None,
 ) -> Tensor:
-    """A matrix product and what follows it; float32 is multiplied as TF32 where PyTorch's matrix products may be.
+    """Run a matrix product and the operations after it.
 
-    x: (rows, inputs); weight: (outputs, inputs), of x's dtype; residual and the result: (rows, outputs). `out` and
-    `blocks` as above.
+    x: (rows, inputs). weight: (outputs, inputs), with the dtype of x. residual and result: (rows,
+    outputs). `out` and `blocks` are as in `depthwise`. float32 is multiplied as TF32 if PyTorch is
+    allowed to do so in its matrix products.
+
+    Raises:
+        NotImplementedError: for a dtype or memory layout that the kernel lacks.
     """
     rows, inputs = x.shape
     outputs = weight.shape[0]
@@ -132,12 +144,16 @@ def product(
 
 @dataclass(frozen=True)
 class Operands:
-    """What both kernels read and write; NotImplementedError where they would read something else than they should."""
+    """The tensors that both kernels read and write.
+
+    Raises:
+        NotImplementedError: for a dtype, shape or memory layout that the kernels would misread.
+    """
 
     x: Tensor
     weight: Tensor
     weights: torch.dtype
-    """What the weight has to be in."""
+    """The dtype that the weight must have."""
     finish: Finish
     residual: Tensor | None
     out: Tensor
@@ -146,25 +162,29 @@ class Operands:
         dtype = self.x.dtype
         if dtype not in DTYPES:
             raise NotImplementedError(
-                f"fused: maps in {dtype}; the kernels do float32, bfloat16 and float16"
+                f"fused: feature maps in {dtype}; the kernels support float32, bfloat16 and float16"
             )
         if self.residual is not None and self.residual.shape != self.out.shape:
             raise NotImplementedError(
-                f"fused: a residual of {tuple(self.residual.shape)} for an output of {tuple(self.out.shape)}"
+                f"fused: a residual of shape {tuple(self.residual.shape)} "
+                f"for an output of shape {tuple(self.out.shape)}"
             )
-        for one, expected in (
+        for tensor, expected in (
             (self.x, dtype),
             (self.weight, self.weights),
             (self.residual, dtype),
             (self.out, dtype),
         ):
-            if one is not None and (one.dtype != expected or not one.is_contiguous()):
+            if tensor is None:
+                continue
+            if tensor.dtype != expected or not tensor.is_contiguous():
                 raise NotImplementedError(
-                    f"fused: a tensor in {one.dtype} with strides {one.stride()}; expected {expected}, contiguous"
+                    f"fused: a tensor in {tensor.dtype} with strides {tensor.stride()}; "
+                    f"expected a contiguous one in {expected}"
                 )
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """In the kernels' order; where there is no residual its pointer is any."""
+        """Return the tensors in the kernels' order; x stands in for a residual that is None."""
         finish = self.finish
         return (
             self.x,
@@ -197,14 +217,14 @@ def _launch(
 
 
 def interpreted() -> bool:
-    """Whether Triton interprets its kernels (TRITON_INTERPRET=1) instead of compiling them for a GPU."""
+    """True if Triton interprets the kernels (TRITON_INTERPRET=1) instead of compiling them."""
     import triton
 
     return not isinstance(_written("depthwise"), triton.JITFunction)
 
 
 def _written(name: str) -> Any:
-    """A kernel as it stands in its file."""
+    """Return a kernel without tuning."""
     from bench.fused import kernels
 
     return getattr(kernels, name)
@@ -212,7 +232,7 @@ def _written(name: str) -> Any:
 
 @cache
 def _tuned(name: str, float32: bool) -> Any:
-    """A kernel whose block sizes are timed once for every shape and type."""
+    """Return a kernel whose block sizes are tuned once per shape and dtype."""
     import triton
 
     if name == "depthwise":
@@ -230,7 +250,7 @@ def _tuned(name: str, float32: bool) -> Any:
             num_stages=stages,
         )
         for rows, outputs, inputs, warps, stages in PRODUCT
-        if not float32
-        or rows * outputs <= 64 * 128  # larger ones compile for minutes, into code that spills
+        # In float32 larger blocks compile for minutes, into code that spills registers.
+        if not float32 or rows * outputs <= 64 * 128
     ]
     return triton.autotune(blocks, key=["rows", "inputs", "outputs"])(_written(name))

@@ -1,7 +1,8 @@
-"""From a model to fused steps: its graph is traced, and every convolution taken together with what follows it.
+"""Lowering of a model to fused steps: each convolution with the operations that follow it.
 
-What is left (layer norm, the mean over positions, the classifier) runs on PyTorch's own kernels and is listed below.
-Anything else is refused: a model that runs under this name has none of its convolutions outside the kernels.
+The model's graph is traced first. The other operations (layer norm, the mean over positions, the
+classifier) run on PyTorch's own kernels and are listed below. Anything else is refused, so that
+every convolution of a model that runs as "fused" runs on these kernels.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ ADDITIONS: tuple[object, ...] = (operator.add, torch.add)
 
 
 class Tracer(fx.Tracer):
-    """Modules of timm's are taken whole, like torch's."""
+    """Does not look into timm's modules, nor into PyTorch's."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m).__module__.startswith("timm.layers") or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        if type(m).__module__.startswith("timm.layers"):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A convolution and what is taken together with it; `last` is the node whose value the step makes."""
+    """A convolution and the operations fused with it; the step replaces the value of `last`."""
 
     node: fx.Node
     last: fx.Node
@@ -53,7 +54,11 @@ class Step:
 
 
 def recognise(model: nn.Module) -> tuple[fx.GraphModule, list[Step]]:
-    """A model's graph and its steps; NotImplementedError names what cannot be fused."""
+    """Return a model's graph and its steps.
+
+    Raises:
+        NotImplementedError: naming the operation that cannot be fused.
+    """
     try:
         graph = Tracer().trace(model)
     except Exception as error:
@@ -68,14 +73,14 @@ def recognise(model: nn.Module) -> tuple[fx.GraphModule, list[Step]]:
         if isinstance(_module(modules, node), nn.Conv2d):
             step, taken = _step(modules, node)
             steps.append(step)
-            left = [one for one in left if one not in taken]
+            left = [other for other in left if other not in taken]
     for node in left:
         _keep(modules, node)
     return traced, steps
 
 
 def on_kernels(model: nn.Module) -> fx.GraphModule:
-    """The same function of images on the handwritten kernels, on the device and in the precision of the model."""
+    """Return the same model on the handwritten kernels, with its device and precision."""
     traced, steps = recognise(model)
     made_of: dict[fx.Node, fx.Node] = {}
     for number, step in enumerate(steps):
@@ -90,7 +95,7 @@ def on_kernels(model: nn.Module) -> fx.GraphModule:
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.recompile()
-    # Positions that are added to a map: in its own order, else every addition would run through memory in strides.
+    # Convert position embeddings too: adding them in another memory format would be strided.
     return traced.to(memory_format=torch.channels_last)
 
 
@@ -99,7 +104,11 @@ def _module(modules: dict[str, nn.Module], node: fx.Node) -> nn.Module | None:
 
 
 def _step(modules: dict[str, nn.Module], node: fx.Node) -> tuple[Step, list[fx.Node]]:
-    """A convolution with the activation, norm and addition after it that nothing else reads, and all nodes of these."""
+    """Return the step that starts at a convolution, and all of its nodes.
+
+    It takes the activation, batch norm and addition that follow, if no other node reads the values
+    in between.
+    """
     convolution = modules[str(node.target)]
     assert isinstance(convolution, nn.Conv2d)
     kind = _kind(convolution, str(node.target))
@@ -118,8 +127,9 @@ def _step(modules: dict[str, nn.Module], node: fx.Node) -> tuple[Step, list[fx.N
         and after.target in ADDITIONS
         and not after.kwargs
     ):
-        others = [one for one in after.args if one is not taken[-1]]
-        # Of one size with the map: parameters (positions) are the same for a whole batch, and are left to an addition.
+        others = [added for added in after.args if added is not taken[-1]]
+        # A residual has the size of the feature map. Parameters (position embeddings) have no batch
+        # axis and stay a separate addition.
         if len(others) == 1 and isinstance(others[0], fx.Node) and others[0].op != "get_attr":
             taken.append(after)
             residual = others[0]
@@ -127,7 +137,7 @@ def _step(modules: dict[str, nn.Module], node: fx.Node) -> tuple[Step, list[fx.N
 
 
 def _kind(convolution: nn.Conv2d, name: str) -> type[Fused]:
-    """Which fused step a convolution is."""
+    """Return the class of the fused step for a convolution."""
     (height, width), (down, across) = convolution.kernel_size, convolution.stride
     square, steps = height == width and down == across, down
     same = convolution.padding == "same" or (
@@ -151,7 +161,7 @@ def _only_reader(node: fx.Node) -> fx.Node | None:
 
 
 def _activation(modules: dict[str, nn.Module], node: fx.Node) -> str:
-    """relu or gelu, or nothing where a node is neither."""
+    """Return "relu", "gelu", or "" for any other node."""
     module = _module(modules, node)
     if isinstance(module, nn.ReLU) or (
         node.op == "call_function" and node.target in (F.relu, torch.relu)
@@ -165,7 +175,7 @@ def _activation(modules: dict[str, nn.Module], node: fx.Node) -> str:
 
 
 def _keep(modules: dict[str, nn.Module], node: fx.Node) -> None:
-    """NotImplementedError unless a node may run on PyTorch's kernels."""
+    """Raise NotImplementedError unless a node may run on PyTorch's kernels."""
     module = _module(modules, node)
     if isinstance(module, KEPT_MODULES) or (module is None and node.target in KEPT_CALLS):
         return
@@ -175,5 +185,6 @@ def _keep(modules: dict[str, nn.Module], node: fx.Node) -> None:
         else getattr(node.target, "__name__", str(node.target))
     )
     raise NotImplementedError(
-        f"fused: no kernel for {what} ({node.target if module is not None else node.name}); it runs ConvMixers"
+        f"fused: no kernel for {what} ({node.target if module is not None else node.name}); "
+        "this policy runs ConvMixers only"
     )

@@ -1,4 +1,7 @@
-"""The fused steps on a GPU. Maps between them are (batch, channels, height, width), channels-last in memory."""
+"""The fused steps as modules.
+
+Feature maps are (batch, channels, height, width), channels-last in memory.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from torch import Tensor, nn
 from bench.fused import launch
 
 ALIGNED = 16
-"""A row of patches is filled up with zeros to a multiple of this, so that it can be read in whole vectors."""
+"""Rows of patches are padded with zeros to a multiple of this, so that vector loads fit."""
 
 
 class Fused(nn.Module):
-    """A convolution with the activation, the batch norm and the addition after it.
+    """A convolution with the activation, batch norm and addition after it.
 
-    `norm` is taken as it is in evaluation: a factor and a shift by channel, kept in float32 whatever the weights are.
+    `norm` is applied as in evaluation: a scale and a shift per channel, in float32 whatever the
+    dtype of the weights.
     """
 
     def __init__(
@@ -36,13 +40,13 @@ class Fused(nn.Module):
     weight: Tensor
 
     def arranged(self, weight: Tensor) -> Tensor:
-        """The weight as the kernel reads it."""
+        """Return the weight in the layout that the kernel reads."""
         raise NotImplementedError
 
     def multiplied(
         self, rows: Tensor, residual: Tensor | None, positions: tuple[int, int, int]
     ) -> Tensor:
-        """The map of a matrix product over rows, one for each of (batch, height, width) positions."""
+        """Return the feature map of a matrix product over rows, one per (batch, height, width)."""
         added = None if residual is None else _lines(residual).flatten(0, 2)
         return _map(
             launch.product(rows, self.weight, self.finish, residual=added).unflatten(0, positions)
@@ -50,12 +54,11 @@ class Fused(nn.Module):
 
 
 class Depthwise(Fused):
-    """Each channel by itself, the map's size kept."""
+    """A depthwise convolution that keeps the size of the feature map."""
 
     def arranged(self, weight: Tensor) -> Tensor:
-        return (
-            weight[:, 0].permute(1, 2, 0).float()
-        )  # read once for many values: converting them in the kernel would cost more
+        # Converted here, because converting in the kernel would be repeated for every tile.
+        return weight[:, 0].permute(1, 2, 0).float()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         return _map(
@@ -69,7 +72,7 @@ class Depthwise(Fused):
 
 
 class Pointwise(Fused):
-    """Each position by itself: a matrix product."""
+    """A 1 x 1 convolution: a matrix product over positions."""
 
     def arranged(self, weight: Tensor) -> Tensor:
         return weight.flatten(1)
@@ -80,7 +83,7 @@ class Pointwise(Fused):
 
 
 class Patches(Fused):
-    """Patches side by side, each turned into one position: a rearrangement and a matrix product."""
+    """A patch embedding: a rearrangement into one row per patch and a matrix product."""
 
     def __init__(
         self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None
@@ -95,7 +98,9 @@ class Patches(Fused):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         batch, channels, height, width = x.shape
         down, across, side = height // self.side, width // self.side, self.side
-        x = x[:, :, : down * side, : across * side]  # a convolution leaves what is no whole patch
+        x = x[
+            :, :, : down * side, : across * side
+        ]  # drops incomplete patches, as a convolution does
         patches = x.reshape(batch, channels, down, side, across, side).permute(0, 2, 4, 3, 5, 1)
         rows = x.new_zeros(batch * down * across, self.weight.shape[1])
         rows[:, : side * side * channels] = patches.reshape(len(rows), -1)
@@ -103,9 +108,10 @@ class Patches(Fused):
 
 
 def affine(norm: nn.BatchNorm2d | None, *, like: Tensor) -> tuple[Tensor, Tensor]:
-    """What a batch norm does in evaluation: a factor and a shift by channel, float32; 1 and 0 without one.
+    """Return the scale and shift per channel of a batch norm in evaluation, in float32.
 
-    `like` is the weight before it: (channels, ...), on the device that is wanted.
+    They are 1 and 0 without a batch norm. `like` is the weight before it, (channels, ...), whose
+    device is used.
     """
     if norm is None:
         zeros = torch.zeros(len(like), dtype=torch.float32, device=like.device)
@@ -120,7 +126,7 @@ def affine(norm: nn.BatchNorm2d | None, *, like: Tensor) -> tuple[Tensor, Tensor
 
 
 def _lines(x: Tensor) -> Tensor:
-    """A map as (batch, height, width, channels), contiguous; it is copied only where it is not channels-last."""
+    """Return a feature map as (batch, height, width, channels); copies unless channels-last."""
     return x.permute(0, 2, 3, 1).contiguous()
 
 

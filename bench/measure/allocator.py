@@ -1,4 +1,4 @@
-"""How a measured process keeps memory that it has freed: the one place that speaks to glibc."""
+"""How a measured process keeps freed memory; the only module that calls into glibc."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ SAID = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_TOP_PAD_",
 )
-"""With these a user says how glibc keeps memory (mallopt(3))."""
+"""Environment variables with which a user configures glibc's allocator (mallopt(3))."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
 
 
 def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]:
-    """What holds, for the record: what the user said, else that glibc keeps what is freed, else nothing.
+    """Return the allocator's settings for the record.
 
-    A library that is loaded before all others, such as jemalloc, is named: it may bring an allocator of its own.
+    These are the user's own, else that glibc keeps freed memory, else nothing. A preloaded library
+    such as jemalloc is named, because it may replace the allocator.
     """
     environment = os.environ if environment is None else environment
     said: dict[str, Scalar] = {
@@ -33,19 +34,19 @@ def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]
     ours = platform.libc_ver()[0] == "glibc" and not said
     if loaded := environment.get("LD_PRELOAD"):
         names = sorted(os.path.basename(path) for path in loaded.replace(":", " ").split())
-        said["ld_preload"] = " ".join(names)
-        ours = ours and not any(
-            "malloc" in name for name in names
-        )  # jemalloc, tcmalloc, mimalloc: theirs is what holds
+        said["ld_preload"] = preloaded = " ".join(names)
+        # jemalloc, tcmalloc and mimalloc replace glibc's allocator.
+        ours = ours and "malloc" not in preloaded
     return said | {"freed_memory": "kept"} if ours else said
 
 
 def keep_freed() -> None:
-    """Have glibc keep what is freed for what comes next, where that is what `described` says.
+    """Have glibc keep freed memory for later allocations, if `described` says so.
 
-    By default it gives the end of its heap back to the system, and every call pays for fresh pages again: how many is an
-    accident of what lies where. ResNet-50 at batch 4 took 28,000 to 32,000 of them a call on two cores, a fifth of its
-    time, ViT-S/16 1,700 to 12,000 from run to run.
+    By default glibc returns the end of its heap to the system, and every call pays for new pages;
+    how many depends on the accidental layout of the heap. On two cores ResNet-50 at batch 4 took
+    28,000 to 32,000 page faults per call, a fifth of its time, and ViT-S/16 1,700 to 12,000 from
+    run to run.
     """
     if "freed_memory" in described():
         libc = ctypes.CDLL(None)
@@ -54,6 +55,6 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Return what is kept to the system, once: it is no part of what a call needs. Nothing happens without glibc."""
+    """Return freed memory to the system once, as no call needs it; does nothing without glibc."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

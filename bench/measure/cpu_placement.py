@@ -1,16 +1,19 @@
-"""How the system schedules a process that is timed on a CPU: before others, and every thread of it on a core of its own.
+"""Scheduling of a process that is timed on a CPU: high priority, and one core per thread.
 
-Left to the system, threads move, and a process keeps for seconds what it happened to get. On two shared cores, of which
-now one and now the other was disturbed, the ratio of two equal processes that took turns wandered with that: its rounds
-were correlated (0.25 to 0.35 from one to the next) and spread by 17 to 25 %; with each thread on its own core not
-correlated, and by 12 to 17 %. An interval over rounds holds only where these are independent.
+Left to the system, threads migrate, and a process keeps a lucky or unlucky placement for seconds.
+On two shared cores, with other programs using now one core and now the other, the ratio of two
+equal processes that took turns drifted with the placement: consecutive rounds were correlated (0.25
+to 0.35) and their spread was 17 to 25 %. With each thread bound to its own core there was no
+correlation, and the spread was 12 to 17 %. A confidence interval over rounds needs independent
+rounds.
 
-A thread that has one core cannot leave it when others want it. So threads are placed only where they come before others:
-where they may not, and two processes were busy by turns, the interval of ViT-S/16 to ResNet-50 was 11 % either way with
-threads placed, and 7 % without.
+A bound thread cannot leave its core when other programs use it. Threads are therefore bound only if
+the process may raise its own priority. Without that priority, next to two processes that were busy
+by turns, the interval of ViT-S/16 to ResNet-50 was ±11 % with bound threads and ±7 % without.
 
-OpenMP does the placing, not we: its threads end and start again as loops need fewer or more of them, and each has to find
-its place. It is told by its variables, which it reads once, when it is loaded: in the server that workers are forked from.
+OpenMP does the binding, because its threads end and start again as loops need fewer or more of
+them. It reads its environment variables once, when it is loaded: in the server that workers are
+forked from.
 """
 
 from __future__ import annotations
@@ -25,51 +28,53 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # this file is also run alone, in a process that tries what it gets
+if TYPE_CHECKING:  # this file also runs as a script, which must not import bench
     from bench.record.schema import Scalar
 
 NICENESS = -20
-"""With this the scheduler gives a thread 99 of 100 parts of a core that it shares with one of niceness 0, as those want who
-measure by hand with `nice -n -20`. Beside two busy processes the ratio of ViT-S/16 to ResNet-50 had an interval half as wide
-as without (4 instead of 8 % either way in 41 s). With -10, nine tenths of the core, ResNet-50 still lost 5 % more than
-ViT-S/16: where work is cut into short parallel parts, all threads wait for one that lost its turn."""
+"""With this value the scheduler gives a thread 99 % of a core shared with one of niceness 0; it
+is the usual `nice -n -20` of manual measurements. Next to two busy processes it halved the interval
+of the ratio of ViT-S/16 to ResNet-50 (±4 % instead of ±8 % in 41 s). With -10, 90 % of the core,
+ResNet-50 still lost 5 % more than ViT-S/16: where work is split into short parallel parts, all
+threads wait for one that was preempted."""
 AUTOGROUP = Path("/proc/self/autogroup")
-"""The niceness of this process's whole session, where the kernel shares the processors out by sessions first (the default of
-many systems): niceness then orders a session's own processes alone. Beside one busy process of another session, on the same
-core, a process of niceness -20 had 0.25 of the core; with a session of its own that comes first it had 0.97 to 1.00."""
+"""The niceness of this process's session, on kernels that divide the CPU between sessions first
+(the default of many systems); the niceness of a process then counts only within its session. Next
+to one busy process of another session on the same core, a process of niceness -20 got 0.25 of the
+core; after its own session was given priority it got 0.97 to 1.00."""
 TRIED_S = 0.15
 GETS = 0.85
-"""What a process that comes first has to get of the time that it shares with another one. 0.98 is usual; in ticks of 10 ms
-a tenth can be their coarseness."""
+"""The share of a core that a process with priority must get next to another one. 0.98 is usual, but
+with ticks of 10 ms the reading itself can be off by a tenth."""
 SAID = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
-"""What a user may have said; it holds then."""
+"""Environment variables with which a user places threads; ours are not set then."""
 OURS = "BENCH_CORES"
-"""Tells those who are started with our places which cores there are; absent where the places are the user's."""
+"""Passes the list of cores to processes that are started with our placement; not set if the
+placement is the user's."""
 RUNTIMES = ("libgomp", "libiomp", "libomp")
 MAPS = Path("/proc/self/maps")
 
 _first: set[int] = set()
-"""The core that OpenMP has for the thread that starts its loops; empty where it binds none."""
+"""The core that OpenMP reserves for the thread that starts its loops; empty if it binds none."""
 
 
 def go_first() -> None:
-    """Have the system prefer this process to others, where it lets us and nobody has said otherwise (`nice`).
+    """Raise this process's priority, if that is permitted and the user has not set one (`nice`).
 
-    Has to come before threads start, which take it from the one that starts them (Linux).
+    Call it before threads start: on Linux they inherit the priority of the thread that starts them.
     """
     if hasattr(os, "setpriority") and niceness() == 0:
-        with suppress(
-            PermissionError
-        ):  # only root and those it allows may; the record says what holds
+        # Only root and those it permits may do this; the record has the resulting niceness.
+        with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
             _session_first()
 
 
 def _session_first() -> None:
-    """Have this process's session come first too: one of its own, so that nothing else of the user's is preferred."""
+    """Raise the priority of the session too, after giving this process one of its own."""
     if not AUTOGROUP.exists():
         return
-    with suppress(PermissionError):  # leads a group of processes already
+    with suppress(PermissionError):  # raised if it is already a process group leader
         os.setsid()
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
@@ -77,14 +82,14 @@ def _session_first() -> None:
 
 
 def niceness() -> int | None:
-    """What the scheduler makes of this thread: -20 comes first, 19 last; None where there is no such thing."""
+    """Return the niceness of this thread, from -20 (first) to 19 (last); None on other systems."""
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None
 
 
 def be_as_nice_as(asking: int | None) -> None:
-    """Undo, where the system lets us, the niceness that a launcher gave this thread and nobody asked for (Ray: 15).
+    """Undo the niceness that a launcher gave this thread (Ray: 15), if that is permitted.
 
-    `asking` is that of the program which began the run: what its user said with `nice` holds here too.
+    `asking` is the niceness of the program that started the run; its user may have set it.
     """
     if asking is not None and niceness() not in (asking, None):
         with suppress(PermissionError):
@@ -93,8 +98,9 @@ def be_as_nice_as(asking: int | None) -> None:
 
 @lru_cache(maxsize=1)
 def may_go_first() -> bool:
-    """Whether `go_first` has its way in the processes to come (Linux): two of them are tried on one core, a busy one and one that
-    goes first. Takes a third of a second, once.
+    """True if `go_first` works in processes started from now on (Linux).
+
+    Runs a busy process and one with priority on the same core; takes a third of a second, once.
     """
     if sys.platform != "linux":
         return False
@@ -120,7 +126,7 @@ def _started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def _busy(core: int, seconds: float = 10.0) -> None:
-    """Be busy on one core, in a session of its own as other people's programs are."""
+    """Keep one core busy, in a separate session as other users' programs are."""
     os.setsid()
     os.sched_setaffinity(0, {core})
     end = time.monotonic() + seconds
@@ -129,12 +135,15 @@ def _busy(core: int, seconds: float = 10.0) -> None:
 
 
 def _share_beside(core: int, other: int) -> float:
-    """What this process gets of the time that it and another one have together, where it goes first; 0 where it may not."""
+    """Return the share of CPU time that this process gets next to `other` after `go_first`.
+
+    Returns 0 if the priority cannot be raised.
+    """
     go_first()
     if niceness() != NICENESS:
         return 0.0
     os.sched_setaffinity(0, {core})
-    while _used(other) == 0:  # it has not begun yet
+    while _used(other) == 0:  # it has not started yet
         time.sleep(0.01)
     theirs, mine, end = _used(other), time.process_time(), time.monotonic() + TRIED_S
     while time.monotonic() < end:
@@ -144,29 +153,25 @@ def _share_beside(core: int, other: int) -> float:
 
 
 def _used(pid: int) -> float:
-    """Seconds of processor time that a process has had."""
+    """Return the seconds of CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def described(environment: Mapping[str, str] | None = None) -> dict[str, Scalar]:
-    """What holds, for the record: what the user said; else that processes go first, as was tried, and threads have cores of
-    their own.
-    """
+    """Return the settings for the record: the user's own, else those that `go_first` allows."""
     environment = os.environ if environment is None else environment
     said: dict[str, Scalar] = {
         name.lower(): environment[name] for name in SAID if name in environment
     }
-    return (
-        said
-        if said or not may_go_first()
-        else {"goes_first": "verified", "threads_placed": "one a core"}
-    )
+    if said or not may_go_first():
+        return said
+    return {"goes_first": "verified", "threads_placed": "one a core"}
 
 
 @contextmanager
 def asked_for() -> Iterator[None]:
-    """What is started within has OpenMP place its threads, unless the user has said otherwise."""
+    """Have OpenMP bind the threads of programs started inside, unless the user configured it."""
     ours: dict[str, str] = {}
     if "threads_placed" in described():
         cores = [str(core) for core in _allowed()]
@@ -184,9 +189,9 @@ def asked_for() -> Iterator[None]:
 
 
 def release() -> None:
-    """In a process forked from such a server: the thread itself may go everywhere again, and what it starts is told nothing.
+    """Unbind this thread and remove our variables, in a process forked from the server.
 
-    Compilers and processes that load images would otherwise all be on the first core.
+    Otherwise compilers and image loaders would all run on the first core.
     """
     if (allowed := os.environ.pop(OURS, None)) is None:
         return
@@ -196,22 +201,24 @@ def release() -> None:
 
 
 def settle() -> None:
-    """The calling thread takes the core that OpenMP has left for it. Comes last: threads that it starts stay on that core.
+    """Bind the calling thread to the core that OpenMP reserved for it.
 
-    Not where there are two OpenMPs: the second one was told nothing, all its threads would crowd on this core.
+    Call it last: threads started afterwards stay on that core. Does nothing if two OpenMP libraries
+    are loaded, because the second one does not know the placement and would put all of its threads
+    on this core.
     """
     if _first and runtimes() == 1:
         os.sched_setaffinity(0, _first)
 
 
 def runtimes() -> int:
-    """How many OpenMP libraries are loaded (Linux)."""
+    """Return the number of loaded OpenMP libraries (Linux)."""
     paths = {line.split(None, 5)[-1] for line in MAPS.read_text().splitlines() if line.count("/")}
     return sum(os.path.basename(path.strip()).startswith(RUNTIMES) for path in paths)
 
 
 def cores() -> int | None:
-    """On how many cores the calling thread may run; None where that cannot be known."""
+    """Return the number of cores that the calling thread may run on; None if unknown."""
     return len(_allowed()) if sys.platform == "linux" else None
 
 

@@ -1,7 +1,7 @@
-"""What an NVIDIA GPU says of itself: clock, temperature, power, energy, throttling, and who else is on it.
+"""Readings of an NVIDIA GPU: clock, temperature, power, energy, throttling, other processes.
 
-Read through NVML (`pip install convmixer-bench[gpu]`). Where it is not installed or a reading is not supported there is
-no value; nothing is guessed.
+They come from NVML (`pip install convmixer-bench[gpu]`). If NVML is not installed or a reading is
+not supported, the value is missing; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from bench.record.schema import Scalar
 
-# What counts as throttling: reasons that slow a GPU below what it was asked for. Idle and application clocks are not.
 OWN = "power cap"
-"""The one that a GPU's own work brings about: at full load its clock is what its power limit allows, on a quiet machine too."""
+"""The throttling that a GPU's own load causes: at full load the power limit decides the clock, even
+on an otherwise idle machine."""
+# Reasons for a clock below the one asked for; idle and application clocks are not throttling.
 THROTTLES = {
     0x04: OWN,
     0x08: "hardware slowdown",
@@ -25,30 +26,31 @@ THROTTLES = {
 
 
 class Gpu(Protocol):
-    """What the bench asks of a GPU; tests bring their own."""
+    """The readings that the bench uses; tests have an implementation of their own."""
 
     def clock(self) -> float | None:
-        """MHz of the multiprocessors."""
+        """Return the clock of the multiprocessors in MHz."""
         ...
 
     def state(self) -> dict[str, Scalar]:
-        """clock_mhz, temperature_c, power_w and throttle, each as far as it can be read."""
+        """Return clock_mhz, temperature_c, power_w and throttle, as far as they can be read."""
         ...
 
     def limits(self) -> dict[str, Scalar]:
-        """gpu_power_limit_w (enforced, and by default), gpu_clock_max_mhz and gpu_memory_clock_max_mhz, as far as they can be read."""
+        """Return gpu_power_limit_w (enforced), gpu_power_limit_default_w, gpu_clock_max_mhz and
+        gpu_memory_clock_max_mhz, as far as they can be read."""
         ...
 
     def energy(self) -> float | None:
-        """Joules since the driver was loaded."""
+        """Return the joules used since the driver was loaded."""
         ...
 
     def others(self, mine: set[int]) -> list[int]:
-        """Processes on this GPU that are not in `mine`."""
+        """Return the process ids on this GPU that are not in `mine`."""
         ...
 
     def free(self) -> int | None:
-        """Bytes of memory that nobody holds."""
+        """Return the bytes of free memory."""
         ...
 
 
@@ -113,18 +115,21 @@ class NvmlGpu:
     def free(self) -> int | None:
         nvml, handle = self._nvml, self._handle
         if self._read(lambda: nvml.nvmlDeviceGetMigMode(handle)[0]):
-            return None  # the whole card's memory, of which this process has a part
+            return None  # NVML reports the whole card, and this process has a part of it
         return self._read(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
 
     def _read(self, reading: Callable[[], Any]) -> Any:
         try:
             return reading()
         except self._nvml.NVMLError:
-            return None  # this GPU or driver does not tell
+            return None  # not supported by this GPU or driver
 
 
 def gpu_for(device: str) -> Gpu | None:
-    """The GPU behind a torch device string, or a part of one (MIG); None for other devices and where NVML cannot be used."""
+    """Return the GPU, or MIG part of one, of a PyTorch device string.
+
+    Returns None for other devices and if NVML cannot be used.
+    """
     if not device.startswith("cuda"):
         return None
     nvml = _nvml()
@@ -132,9 +137,9 @@ def gpu_for(device: str) -> Gpu | None:
         return None
     import torch
 
-    with suppress(AttributeError):  # older drivers have no name for it
+    with suppress(AttributeError):  # older PyTorch versions have no uuid
         uuid = torch.cuda.get_device_properties(device).uuid
-        # By its own name: CUDA_VISIBLE_DEVICES renumbers what torch sees and not what NVML sees.
+        # By UUID, because CUDA_VISIBLE_DEVICES renumbers PyTorch's devices but not NVML's.
         for kind in ("MIG", "GPU"):
             with suppress(nvml.NVMLError):
                 return NvmlGpu(nvml, nvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}"))
@@ -142,9 +147,10 @@ def gpu_for(device: str) -> Gpu | None:
 
 
 def described(device: str, gpu: Gpu | None) -> dict[str, Scalar]:
-    """What of a CUDA device limits its speed, and which of its readings there are (`gpu_tells`), for the record; else nothing.
+    """Return a CUDA device's limits and the readings it supports (`gpu_tells`), for the record.
 
-    No part of what makes two runs those of one machine: NVML may be installed between them, and a limit read for the first time.
+    Returns nothing for other devices. These values do not identify a machine: NVML may be installed
+    between two runs, and a limit then be read for the first time.
     """
     if not device.startswith("cuda"):
         return {}
@@ -154,19 +160,16 @@ def described(device: str, gpu: Gpu | None) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {} if cache is None else {"gpu_l2_bytes": int(cache)}
     if gpu is None:
         return {**found, "gpu_tells": "nothing"}
-    readings = {
-        **gpu.state(),
-        **{
-            name: value
-            for name, value in (("energy", gpu.energy()), ("free", gpu.free()))
-            if value is not None
-        },
-    }
+    readings = set(gpu.state())
+    if gpu.energy() is not None:
+        readings.add("energy")
+    if gpu.free() is not None:
+        readings.add("free")
     return {**found, **gpu.limits(), "gpu_tells": ", ".join(sorted(readings)) or "nothing"}
 
 
 def driver_version() -> str | None:
-    """The version of the NVIDIA driver, as far as NVML tells."""
+    """Return the version of the NVIDIA driver; None if NVML cannot be used."""
     nvml = _nvml()
     if nvml is None:
         return None
@@ -177,7 +180,7 @@ def driver_version() -> str | None:
 
 
 def _nvml() -> Any:
-    """The module pynvml, started; None where it is not installed or finds no driver."""
+    """Return pynvml, initialised; None if it is not installed or finds no driver."""
     try:
         import pynvml
     except ImportError:

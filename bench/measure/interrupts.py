@@ -1,9 +1,9 @@
-"""Ctrl-C, a scheduler's SIGTERM and the SIGHUP of a closed terminal, so that none of them is lost and none breaks off the
-ending itself.
+"""Handling of Ctrl-C, a scheduler's SIGTERM and the SIGHUP of a closed terminal.
 
-Each raises KeyboardInterrupt. That exception can be swallowed where Python ignores exceptions: in a destructor, in a
-callback of the garbage collector. The signal is therefore remembered too, asked for between windows and between arms, and
-raised once more where Python says that it ignored one.
+None of these signals may be lost, and none may interrupt the clean-up itself. Each raises
+KeyboardInterrupt. Python can swallow that exception, in a destructor or a callback of the garbage
+collector. The signal is therefore also remembered, checked between windows and between arms, and
+raised again when Python reports that it ignored one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN = 0.1
-"""Seconds after which a KeyboardInterrupt that Python ignored is raised again."""
+"""Seconds until a KeyboardInterrupt that Python ignored is raised again."""
 
 _asked = False
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Inside, the signals raise KeyboardInterrupt and are remembered; afterwards they do what they did before."""
+    """Raise KeyboardInterrupt on the signals and remember them; restore the handlers afterwards."""
     global _asked
     hook, before = sys.unraisablehook, {number: signal.getsignal(number) for number in SIGNALS}
     if _heard not in before.values():
@@ -44,7 +44,10 @@ def _restore(handlers: dict[signal.Signals, Any]) -> None:
 
 
 def listen() -> None:
-    """From now on the signals raise KeyboardInterrupt. One that the caller had ignored (`nohup`, a shell's `&`) stays so."""
+    """Raise KeyboardInterrupt on the signals from now on.
+
+    A signal that the caller ignores (`nohup`, a shell's `&`) stays ignored.
+    """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)
@@ -53,7 +56,7 @@ def listen() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """What a library makes of the signals inside does not last."""
+    """Restore the signal handlers that a library changes inside."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
@@ -62,16 +65,18 @@ def kept() -> Iterator[None]:
 
 
 def deaf() -> None:
-    """From now on the signals do nothing: the program ends anyhow, and nothing is left that could catch an exception."""
+    """Ignore the signals from now on, because the program is ending and nothing is left that could
+    catch the exception."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Programs started inside never hear Ctrl-C, which a terminal sends to all of them: this process decides what ends.
+    """Hide Ctrl-C from programs started inside, because this process decides when they end.
 
-    Blocked instead of ignored: a program inherits either, and this process gets what came meanwhile.
+    A terminal sends Ctrl-C to all of its programs. The signal is blocked and not ignored: programs
+    inherit either, but a blocked signal still reaches this process afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -81,12 +86,12 @@ def deaf_children() -> Iterator[None]:
 
 
 def asked() -> bool:
-    """True if somebody asked for the end."""
+    """True if a signal has arrived."""
     return _asked
 
 
 def check() -> None:
-    """KeyboardInterrupt where somebody asked for the end."""
+    """Raise KeyboardInterrupt if a signal has arrived."""
     if _asked:
         raise KeyboardInterrupt
 
@@ -99,7 +104,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
 
 
 def _ending() -> bool:
-    """True if a KeyboardInterrupt is being handled: a second one would leave files and workers open."""
+    """True while handling a KeyboardInterrupt; a second one would leave files and workers open."""
     error = sys.exc_info()[1]
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
@@ -107,7 +112,10 @@ def _ending() -> bool:
 
 
 def _again(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """A hook for exceptions that Python ignores: another KeyboardInterrupt follows one of them, the others go to `hook`."""
+    """Return a hook for exceptions that Python ignores.
+
+    It raises an ignored KeyboardInterrupt again, and passes all other exceptions to `hook`.
+    """
 
     def ignored(what: Any) -> None:
         if not (_asked and isinstance(what.exc_value, KeyboardInterrupt)):

@@ -1,4 +1,4 @@
-"""The machine's fingerprint and its noise."""
+"""The machine: its device, its processors, the versions installed, and its name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from bench.record.schema import Machine, Scalar
 
 
 def resolve_device(wanted: str) -> str:
-    """The torch device for `--device`; UsageError where this machine has none of that kind."""
+    """Return the PyTorch device for `--device`.
+
+    Raises:
+        UsageError: if this machine has no such device.
+    """
     import torch
 
     if wanted == "auto":
@@ -34,23 +38,25 @@ def resolve_device(wanted: str) -> str:
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= found:
             raise UsageError(
-                f"--device: {wanted} asked for, but torch {torch.__version__} sees {found} CUDA devices here; cpu would work"
+                f"--device: {wanted} was requested, but torch {torch.__version__} finds {found} "
+                "CUDA devices on this machine; use --device cpu"
             )
         return f"cuda:{index or 0}"
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError(
-            "--device: mps asked for, but torch sees no Apple GPU here; cpu would work"
+            "--device: mps was requested, but torch finds no Apple GPU on this machine; "
+            "use --device cpu"
         )
     return wanted
 
 
 def cores() -> int:
-    """Processors that this process may run on."""
+    """Return the number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The processor as the system names it."""
+    """Return the system's name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists() and (match := re.search(r"model name\s*:\s*(.+)", info.read_text())):
         return match[1].strip()
@@ -62,20 +68,20 @@ def cpu_name() -> str:
 
 
 def describe(device: str, *, installation: str) -> Machine:
-    """Everything about this machine that a number may depend on."""
+    """Describe everything on this machine that a measurement may depend on."""
     import torch
 
     cuda = device.startswith("cuda")
     accelerator = (
         torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
     )
-    found = versions("torch", "torchvision", "timm", "fvcore", "numpy")
-    found |= {
+    installed = versions("torch", "torchvision", "timm", "fvcore", "numpy")
+    installed |= {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
     }
     if cuda:
-        found |= {
+        installed |= {
             "cuda": str(torch.version.cuda),
             "cudnn": str(torch.backends.cudnn.version()),
             "driver": _driver(),
@@ -96,43 +102,47 @@ def describe(device: str, *, installation: str) -> Machine:
         cores=cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         accelerator=accelerator,
-        versions=found,
+        versions=installed,
         settings=settings,
     )
 
 
 def _driver() -> str:
-    """The NVIDIA driver's version by nvidia-smi, where that is installed, else by NVML; "unknown" where neither tells."""
-    with suppress(OSError):  # containers often come without the program
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        found = subprocess.run(asked, capture_output=True, text=True)
-        if found.returncode == 0 and (version := found.stdout.split("\n")[0].strip()):
-            return version
+    """Return the NVIDIA driver's version from nvidia-smi, else from NVML, else "unknown"."""
+    with suppress(OSError):  # containers often lack the program
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        first_line = ended.stdout.split("\n")[0].strip()
+        if ended.returncode == 0 and first_line:
+            return first_line
     return driver_version() or "unknown"
 
 
 def installation(results: Path) -> str:
-    """Four hex digits that name this results folder on this machine, made on first use.
+    """Return four hex digits that identify this results folder on this machine.
 
-    Two machines of one kind would otherwise share a name, and records that somebody else measured and committed
-    would pass for this machine's own. The file is never committed. What it says becomes part of a folder's name, so
-    anything but a short name in it is refused.
+    They are generated on first use and stored in a file that is never committed. Without them two
+    machines of the same kind would share a name, and committed records of another machine would be
+    taken for this machine's own.
+
+    Raises:
+        UsageError: if the file does not contain a short name, which becomes part of a folder name.
     """
     path = results / ".installation"
     if not path.exists():
-        files.create(
-            path, f"{uuid.uuid4().hex[:4]}\n".encode()
-        )  # the first of several that begin together names it
-    found = files.read(path).decode(errors="replace").strip()
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", found):
+        # Of several programs that start together, the first one creates the file.
+        files.create(path, f"{uuid.uuid4().hex[:4]}\n".encode())
+    name = files.read(path).decode(errors="replace").strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name):
         raise UsageError(
-            f"{path} says {found[:60]!r}; it has to be a short name such as 3f9a. Without the file a new one is made"
+            f"{path} contains {name[:60]!r}, expected a short name such as 3f9a; "
+            "delete the file to have a new one generated"
         )
-    return found
+    return name
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The versions of packages, which are not imported for it."""
+    """Return the versions of packages without importing them."""
     found = {}
     for name in packages:
         try:
@@ -143,37 +153,27 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def project_version() -> str:
-    """This project's version; that of the checkout where nothing is installed (PYTHONPATH)."""
+    """Return this project's version, read from the checkout if it is not installed (PYTHONPATH)."""
     try:
         return version("convmixer-bench")
     except PackageNotFoundError:
         project = ROOT / "pyproject.toml"
-        said = (
-            re.search(r'^version = "(.+)"', project.read_text(encoding="utf-8"), re.MULTILINE)
-            if project.exists()
-            else None
-        )
-        return said[1] if said else "not installed"
+        text = project.read_text(encoding="utf-8") if project.exists() else ""
+        match = re.search(r'^version = "(.+)"', text, re.MULTILINE)
+        return match[1] if match else "not installed"
 
 
 def commit() -> str | None:
-    """The commit of this checkout, with a plus sign where files differ from it; None outside a checkout."""
+    """Return the commit of this checkout, with a plus sign if files were changed since.
+
+    Returns None outside of a checkout.
+    """
+    if not (ROOT / ".git").exists():
+        return None
+    options = ["--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    command = ["git", "-C", str(ROOT), "describe", *options]
     try:
-        found = subprocess.run(
-            [
-                "git",
-                "-C",
-                str(ROOT),
-                "describe",
-                "--always",
-                "--dirty=+",
-                "--abbrev=12",
-                "--exclude=*",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if (ROOT / ".git").exists() else None
+    return ended.stdout.strip() or None

@@ -1,7 +1,8 @@
-"""Peak memory of a call: the device allocator's own count, or on a CPU the growth of this process.
+"""Peak memory of a call: the count of the GPU's allocator, or on a CPU the growth of this process.
 
-On a CPU only anonymous pages are the call's: what is read from files is code of libraries, 31 to 34 MB that the first use of an
-operator brings in, whatever the model. Trainings still count all pages, as their records always did.
+On a CPU only anonymous pages count. Pages of files are library code: the first use of an operator
+loads 31 to 34 MB of it, whatever the model. Training runs still count all pages, as in their
+earlier records.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ from typing import Any, Literal
 from bench.measure import allocator
 
 SHARED = ("RssFile", "RssShmem")
-"""Pages of files and of memory that several processes share (proc(5)); the rest are anonymous."""
+"""Pages of files and of shared memory (proc(5)); the rest are anonymous."""
 Pages = Literal["anonymous", "all"]
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def in_file(path: Path, field: str) -> int | None:
-    """Bytes of the line `field: N kB` of a file in /proc; None where there is no such file or line."""
+    """Return the bytes of the line `field: N kB` of a file in /proc; None if there is no such line
+    or file."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next(
-        (int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None
-    )
+    for line in lines:
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def of_process(field: str) -> int:
-    """Bytes of `VmRSS` (now), `VmHWM` (peak) or `VmData` (private and writable) of this process."""
+    """Return the bytes of `VmRSS` (now), `VmHWM` (peak) or `VmData` (private, writable) here."""
     found = in_file(STATUS, field)
     if found is None:
         raise OSError(f"{STATUS} has no {field}")
@@ -39,7 +42,7 @@ def of_process(field: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, of the system or of a device, did not suffice."""
+    """True if an exception reports that the memory of the system or a device ran out."""
     text = str(error).lower()
     return (
         isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
@@ -47,9 +50,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def before(device: str, *, pages: Pages = "anonymous") -> int:
-    """Bytes in use before the model is built. `pages`: "anonymous", or "all"."""
+    """Return the bytes in use before the model is built."""
     if device.startswith("cuda"):
-        return 0  # a worker of its own: whatever its allocator holds later, the model brought
+        return 0  # the process has no other use for the GPU, so the model causes all allocations
     if not STATUS.exists():
         return _peak_of_life()
     allocator.give_back()
@@ -57,28 +60,33 @@ def before(device: str, *, pages: Pages = "anonymous") -> int:
 
 
 def counted(device: str) -> str:
-    """What `peak` counts, for the record: "allocated" on a GPU, else "anonymous pages", or "all pages" where /proc tells no more."""
+    """Return what `peak` counts, for the record.
+
+    That is "allocated" on a GPU, else "anonymous pages", or "all pages" if /proc has no details.
+    """
     if device.startswith("cuda"):
         return "allocated"
     return "anonymous pages" if in_file(STATUS, SHARED[0]) is not None else "all pages"
 
 
 def _shared(pages: Pages) -> int:
-    """Bytes of pages that are not counted."""
+    """Return the bytes of pages that do not count."""
     return 0 if pages == "all" else sum(in_file(STATUS, field) or 0 for field in SHARED)
 
 
 def _peak_of_life() -> int:
-    """Peak bytes since the process started, where /proc does not tell; macOS counts bytes, others kilobytes."""
+    """Return the peak bytes since the process started, for systems without /proc."""
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def reset_peak(device: str) -> str:
-    """Start a new peak; returns since when the next `peak` counts: "window", or "process start" where it cannot."""
+    """Start a new peak; return what the next `peak` covers.
+
+    That is "window", or "process start" if the peak cannot be reset.
+    """
     if device.startswith("cuda"):
         import torch
 
@@ -93,25 +101,28 @@ def reset_peak(device: str) -> str:
 
 
 def peak(device: str, memory_before: int, *, pages: Pages = "anonymous") -> int:
-    """Peak bytes since `reset_peak`, over `memory_before`.
+    """Return the peak bytes since `reset_peak`, less `memory_before`.
 
-    What files hold at the end is taken off: a call that ran before brings no more of them in, so it is what they held at the peak.
+    Pages of files are subtracted as they are at the end: a call that has run before loads no more
+    of them, so their number was the same at the peak.
     """
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    return (
-        of_process("VmHWM") - _shared(pages) if STATUS.exists() else _peak_of_life()
-    ) - memory_before
+    if not STATUS.exists():
+        return _peak_of_life() - memory_before
+    return of_process("VmHWM") - _shared(pages) - memory_before
 
 
 def pooled(
     pool: tuple[int, int] | None, segments: Iterable[Mapping[str, Any]] | None = None
 ) -> int:
-    """Bytes that a CUDA graph keeps for its replays and that do not count as allocated: of its own pool, what nobody holds.
+    """Return the bytes that a CUDA graph reserves for its replays and that are not counted as
+    allocated: the unallocated part of its pool.
 
-    `pool` is `CUDAGraph.pool()`, None for a call that is no graph; `segments` is what `torch.cuda.memory_snapshot()` says.
+    `pool` is `CUDAGraph.pool()`, or None for a call without a graph. `segments` defaults to
+    `torch.cuda.memory_snapshot()`.
     """
     if pool is None:
         return 0
@@ -119,5 +130,8 @@ def pooled(
         import torch
 
         segments = torch.cuda.memory_snapshot()
-    mine = [one for one in segments if tuple(one["segment_pool_id"]) == tuple(pool)]
-    return sum(int(one["total_size"]) - int(one["allocated_size"]) for one in mine)
+    reserved = 0
+    for segment in segments:
+        if tuple(segment["segment_pool_id"]) == tuple(pool):
+            reserved += int(segment["total_size"]) - int(segment["allocated_size"])
+    return reserved

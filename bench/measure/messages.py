@@ -1,4 +1,4 @@
-"""What passes between a run and its workers."""
+"""The messages between a run and its workers."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from bench.record.schema import Scalar, Status
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was asked of evaluating weights, beside the arm."""
+    """How weights are to be evaluated, in addition to the arm."""
 
     checkpoint: str | None = None
-    """File of weights to evaluate."""
+    """Path of the weights file to evaluate."""
     key: str | None = None
-    """The entry of the file, and behind a slash what stands in front of the names in it."""
+    """The entry of the file and, after a slash, the prefix of the names in it."""
     view: dict[str, Any] = field(default_factory=dict)
-    """Fields of the view that were given as flags."""
+    """Fields of the view that the user set with flags."""
     spread: bool = False
-    """Evaluate at neighbouring crops and sizes as well."""
+    """Also evaluate at neighbouring crops and sizes."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker holds."""
+    """One arm and everything that its worker needs."""
 
     arm: Arm
     device: str
     seed: int
     threads: int
     timeout: float = 600.0
-    """Seconds without a word after which the worker counts as hung; compiling a large model can take minutes."""
+    """Seconds without a message before the worker counts as hung; compiling can take minutes."""
     memory: int | None = None
-    """Bytes that the worker may take beyond what it starts with; None: all there are."""
+    """Bytes that the worker may allocate beyond what it starts with; None: no limit."""
     cache: str | None = None
-    """Folder of the compiler's caches, for this arm alone."""
+    """Folder for the compiler's caches, of this arm only."""
     folder: str | None = None
-    """The machine's folder of results, where a training keeps its checkpoints."""
+    """The machine's results folder, where training runs store checkpoints."""
     stem: str = ""
-    """Name of the arm's record without its ending."""
+    """File name of the arm's record without its suffix."""
     fresh: bool = False
-    """What an earlier training left is not gone on with."""
+    """Start training from scratch instead of resuming."""
     data: str | None = None
-    """`--data` as it was given: where the images lie that the arm has by another name."""
+    """`--data` as the user typed it: where the images are that the arm names by content."""
     beside: int = 1
-    """How many trainings share the machine, this one included."""
+    """How many training runs share the machine, including this one."""
     chosen: Chosen = field(default_factory=Chosen)
-    """How weights are evaluated."""
+    """How weights are to be evaluated."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Take one window of one metric."""
+    """Request: measure one window of one metric."""
 
     metric: str
     seconds: float
@@ -62,21 +62,21 @@ class Window:
 
 @dataclass(frozen=True)
 class Identify:
-    """Say what the job's model is; see `bench/count/identity.py`."""
+    """Request: the identity of the job's model; see `bench/count/identity.py`."""
 
     use: Literal["inference", "training"]
 
 
 def images_of(arm: AccuracyArm, job: Job | None) -> str:
-    """What to open for an accuracy arm, as `--data` has it."""
+    """Return the data to open for an accuracy arm, as `--data` spells it."""
     return job.data if job is not None and job.data is not None else arm.data
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Raw values of a window, or the set-up times of a worker that is ready.
+    """Answer: the raw values of a window, or as `detail` the set-up times of a worker.
 
-    `seconds` is what the window took, `wake_s` what waking up before it took.
+    The window took `seconds`, and waking up before it `wake_s`.
     """
 
     values: list[float] = field(default_factory=list)
@@ -87,44 +87,48 @@ class Samples:
 
 
 class Failure(Exception):
-    """How an arm failed. `usage` marks what the user can mend: it ends the run instead of becoming a record."""
+    """Answer: why an arm failed.
+
+    `usage` marks an error that the user can correct; it ends the run and is not recorded.
+    """
 
     def __init__(self, status: Status, error: str, usage: bool = False) -> None:
-        super().__init__(
-            status, error, usage
-        )  # all of them: the exception is pickled by its arguments
+        super().__init__(status, error, usage)  # pickling needs all arguments
         self.status, self.error, self.usage = status, error, usage
 
 
 @dataclass(frozen=True)
 class Word:
-    """A sign of life in the middle of something long."""
+    """Progress of a long request; also shows that the worker is alive."""
 
     text: str
 
 
 class Worker(Protocol):
-    """What the runner needs of a worker; tests bring their own."""
+    """The worker as a run uses it; tests have implementations of their own."""
 
     @property
     def pid(self) -> int:
-        """The process, for watching what it uses."""
+        """The process id, for reading the resources that it uses."""
         ...
 
     def ready(self) -> dict[str, Scalar]:
-        """Build and warm up; returns the set-up times. Raises Failure."""
+        """Build and warm up; return the set-up times. Raises Failure."""
         ...
 
     def take(
         self, window: Window, heard: Callable[[str], None], glance: Callable[[], None] = ...
     ) -> Samples:
-        """One window of one metric; `heard` gets the words in between, `glance` is called now and then. Raises Failure."""
+        """Measure one window of one metric. Raises Failure.
+
+        `heard` receives the progress texts; `glance` is called repeatedly meanwhile.
+        """
         ...
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even in the middle of a request."""
         ...
 
 
 def look_away() -> None:
-    """What is done between two glances where nobody wants any."""
+    """Do nothing: the `glance` of callers that have nothing to watch."""

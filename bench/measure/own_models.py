@@ -1,6 +1,6 @@
-"""Which arm a model of the user's own is: what its code builds is looked at in a process of its own, before anything is planned.
+"""The identity of a user's own model, found in a separate process before planning.
 
-The planning process never imports that code: it may print, set threads, or end the program.
+The planning process never imports the user's code, which may print, set threads or end the program.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from bench.record.arms import CountArm
 def source_of(
     model: Model, *, image_size: int, num_classes: int, use: identity.Use = "inference"
 ) -> str | None:
-    """What stands in an arm beside the model's name: None for this release's own, else an identity of what is built.
+    """Return the `source` of an arm: None for a model of this release, else the model's identity.
 
-    Raises UsageError where the name is wrong. A model that can't be built has an identity too: its arm says why it failed.
+    A model that cannot be built has an identity too; its arm then records the failure.
+
+    Raises:
+        UsageError: if there is no model of that name.
     """
     return _identified(model.name, image_size, num_classes, use) if identity.needed(model) else None
 
@@ -44,6 +47,6 @@ def _identified(name: str, image_size: int, num_classes: int, use: identity.Use)
 
 
 def _by_file(name: str) -> str:
-    """For code that ends or hangs its process: the file that was named, as far as there is one."""
+    """Return an identity from the file named, for code that ends or hangs its process."""
     named = re.match(r"(.+\.py):", name)
     return "s" + sources.digest(Path(named[1]))[:11] if named else "s"

@@ -1,4 +1,4 @@
-"""What every measured process sets for itself, so that nothing is inherited in silence."""
+"""Settings that every measured process makes explicitly instead of inheriting them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from bench.measure import allocator, cpu_placement, memory
 from bench.record.schema import Scalar
 
 SPINS = "10000"
-"""How often a thread of GNU's OpenMP looks for work before it sleeps.
+"""How often a thread of GNU OpenMP polls for work before it sleeps.
 
-Its default spins for milliseconds: beside other load that stole up to half of the processor from the thread that had
-work (ViT-S/16 at batch 4 on two cores beside two busy processes: 1.6 times slower than with this value). Sleeping at
-once (OMP_WAIT_POLICY=passive) cost a quiet machine up to 60 % on small models; this value cost 0 to 5 %. Fewer cost the
-same way: with 300 a quiet machine ran MobileNetV3-Small at batch 1 at 0.40 of the speed of this value, ResNet-50 at batch 4
-at 0.90, while beside two busy processes it was 3.5 and 1.2 times as fast. The quiet machine decides.
+By default it polls for milliseconds. Next to other programs that took up to half of a core from the
+thread that had work: ViT-S/16 at batch 4 on two cores, next to two busy processes, was 1.6 times
+slower than with this value. Sleeping at once (OMP_WAIT_POLICY=passive) cost up to 60 % on small
+models on an idle machine; this value cost 0 to 5 %. Smaller values have the same cost: with 300, an
+idle machine ran MobileNetV3-Small at batch 1 at 0.40 of the speed with this value and ResNet-50 at
+batch 4 at 0.90, although next to two busy processes they were 3.5 and 1.2 times as fast. The idle
+machine decides.
 """
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def waiting(environment: MutableMapping[str, str] | None = None) -> dict[str, Scalar]:
-    """Set how OpenMP waits, unless the user has; returns what holds. Has to come before the workers' server starts."""
+    """Set how OpenMP waits, unless the user did; return the settings.
+
+    Call it before the server of the workers starts.
+    """
     environment = os.environ if environment is None else environment
     if not any(name in environment for name in WAITING):
         environment["GOMP_SPINCOUNT"] = SPINS
@@ -29,10 +34,10 @@ def waiting(environment: MutableMapping[str, str] | None = None) -> dict[str, Sc
 
 
 def fix(threads: int) -> None:
-    """Set in this process what PyTorch and libc would otherwise decide: threads, TF32 off everywhere, cuDNN's search on,
-    freed memory kept.
+    """Set the number of threads, TF32 off, cuDNN's kernel search on, and freed memory kept.
 
-    PyTorch's default has TF32 on for convolutions and off for matrix products, which favours CNNs in "float32".
+    PyTorch's default is TF32 for convolutions but not for matrix products, which favours CNNs in
+    "float32".
     """
     import torch
 
@@ -44,7 +49,7 @@ def fix(threads: int) -> None:
 
 
 def use_device(device: str) -> None:
-    """Make a CUDA device the current one of this process: events, captures and handwritten kernels go to whichever that is."""
+    """Make a CUDA device the current one, which events, captures and handwritten kernels use."""
     if device.startswith("cuda"):
         import torch
 
@@ -60,7 +65,7 @@ def tf32(on: bool) -> None:
 
 
 def current() -> dict[str, Scalar]:
-    """The flags of this process, for the record."""
+    """Return the settings of this process, for the record."""
     import torch
 
     return {
@@ -74,23 +79,17 @@ def current() -> dict[str, Scalar]:
 
 
 def limit_memory(size: int, device: str) -> None:
-    """From now on this process may have at most `size` bytes more than it has: of its GPU's memory, or of its own."""
+    """Let this process allocate at most `size` more bytes: of GPU memory, or of its own."""
     import torch
 
     if device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(
-            min(1.0, size / torch.cuda.get_device_properties(device).total_memory), device
-        )
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
         return
     import resource
 
-    torch.ones(
-        1 << 20
-    ).sum()  # starts OpenMP's threads: their stacks would count, and without them the process dies
-    resource.setrlimit(
-        resource.RLIMIT_DATA,
-        (
-            (memory.of_process("VmData") if memory.STATUS.exists() else 0) + size,
-            resource.getrlimit(resource.RLIMIT_DATA)[1],
-        ),
-    )
+    # Start OpenMP's threads first: their stacks count, and the process dies if they do not fit.
+    torch.ones(1 << 20).sum()
+    used = memory.of_process("VmData") if memory.STATUS.exists() else 0
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used + size, hard_limit))

@@ -1,4 +1,4 @@
-"""Child processes: found, ended, and their exit codes in words."""
+"""Finding and ending child processes, and their exit codes in words."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from pathlib import Path
 
 
 def exit_text(code: int | None) -> str:
-    """An exit code in words; a negative one is a signal."""
+    """Describe an exit code; a negative one is a signal."""
     if code == -signal.SIGKILL:
-        return (
-            f"exit code {code} (SIGKILL: somebody killed it, perhaps the system for want of memory)"
-        )
+        return f"exit code {code} (SIGKILL: it was killed, perhaps because memory ran out)"
     return f"exit code {code}"
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below one, as far as the system tells (Linux)."""
-    found = []
+    """Return the processes below `pid`; none on systems other than Linux."""
+    below: list[int] = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            below = [int(child) for child in children.read_text().split()]
+            listed = [int(child) for child in children.read_text().split()]
         except OSError:
             continue  # the thread has just ended
-        found += [one for child in below for one in (child, *descendants(child))]
-    return found
+        for child in listed:
+            below += [child, *descendants(child)]
+    return below
 
 
 def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
-    """Send a signal to each that is still there."""
+    """Send a signal to every process that still exists."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def kill_tree(pid: int) -> None:
-    """End a process and all below it; stopped first, so that it starts nothing while its children are looked up."""
+    """End a process and all below it.
+
+    It is stopped first, so that it starts no child while its children are listed.
+    """
     kill([pid], signal.SIGSTOP)
     kill([*descendants(pid), pid])

@@ -1,4 +1,4 @@
-"""A worker's own side: opens its arm and answers requests until it is told to end."""
+"""The worker's side of the pipe: open the arm and answer requests until told to end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.count.model_errors import advised
 from bench.errors import Diverged, ModelFault, Uncountable, UsageError
@@ -21,52 +21,54 @@ from bench.measure import cpu_placement, process_settings
 from bench.measure.memory import is_out_of_memory
 from bench.measure.messages import Failure, Identify, Job, Samples, Window, Word
 from bench.measure.processes import descendants, kill
-from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.arms import CountArm, ProbeArm
+
+if TYPE_CHECKING:
+    from bench.measure.subject import ArmSubject
 
 
 def serve(pipe: Connection, job: Job) -> None:
-    """The worker's life: answer requests until the pipe closes."""
+    """Answer requests until the pipe closes; the main function of a worker process."""
     from bench.plugins import models
 
     cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    models.typed.add(job.arm.model)  # else there would be no job of it
-    with suppress(
-        EOFError, ConnectionError
-    ):  # the runner has ended, or does not want this worker any more
+    models.typed.add(job.arm.model)  # the user typed it, or there would be no such job
+    # The pipe closes when the runner has ended or no longer needs this worker.
+    with suppress(EOFError, ConnectionError):
         _answer(pipe, job)
 
 
 def _answer(pipe: Connection, job: Job) -> None:
-    """Answer requests for ever. Raises EOFError or ConnectionError where nobody asks any more."""
-    subject: Any = None
+    """Answer requests forever; raises EOFError or ConnectionError when the pipe closes."""
+    subject: ArmSubject[Any] | None = None
     while True:
         request = pipe.recv()
         answer: Samples | Failure
         try:
-            # What a model prints would tear the progress display apart.
+            # Anything that a model prints would break the progress display.
             with redirect_stdout(Unread()):
                 if isinstance(request, Identify):
                     answer = _identified(job, request)
                 else:
                     subject = subject or _open(job, pipe)
                     answer = _do(subject, request)
-        except BaseException as error:  # sys.exit() in a model's code ends nothing but its arm
+        except BaseException as error:  # sys.exit() in a model's code ends only its own arm
             answer = failure_of(advised(error, job.arm))
         pipe.send(answer)
 
 
 class Unread(io.TextIOBase):
-    """A place for text that nobody reads."""
+    """A stream that discards text."""
 
     def write(self, text: str) -> int:
         return len(text)
 
 
 def _end_with_parent() -> None:
-    """Wait until the program that wanted this worker has ended, however it did, and end at once.
+    """Wait for the program that started this worker to end, for whatever reason, and end at once.
 
-    A training in the middle of its steps would otherwise go on by itself, beside the one that resumes it.
+    Otherwise a training run would continue by itself, next to the run that resumes it.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -75,70 +77,69 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _open(job: Job, pipe: Connection) -> Any:
-
+def _open(job: Job, pipe: Connection) -> ArmSubject[Any]:
     from bench.measure.subject import open_subject
 
-    if isinstance(job.arm, SpeedArm | ProbeArm):
+    if job.arm.times_calls:
         cpu_placement.go_first()
     process_settings.use_device(job.device)
     process_settings.fix(job.threads)
     if job.cache is not None:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = job.cache
-        os.environ["TRITON_CACHE_DIR"] = os.path.join(job.cache, "triton")
-        if job.device == "cpu":
-            # Its helpers would outlive a worker that is killed; for a CPU there is one kernel file a model, if any.
-            os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
-        logging.getLogger("torch.utils.cpp_extension").setLevel(
-            logging.ERROR
-        )  # says that there is no CUDA, which is known
+        _use_compiler_cache(job.cache, job.device)
     if job.memory is not None:
         process_settings.limit_memory(job.memory, job.device)
-    if isinstance(job.arm, ProbeArm):
-        process_settings.tf32(job.arm.precision == "tf32")
-        if job.device == "cpu":
-            cpu_placement.settle()
-    changed: dict[str, str] = {}
-    build = builder(job, changed)
-    subject = open_subject(
+    set_back: dict[str, str] = {}
+    build = builder(job, set_back)
+    return open_subject(
         job.arm,
         device=job.device,
         seed=job.seed,
         build=build,
         progress=lambda text: pipe.send(Word(text)),
+        job=job,
+        set_back=set_back,
     )
-    subject.memory_limit, subject.job, subject.set_back = job.memory, job, changed
-    return subject
 
 
-def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., Any]:
-    """What makes the job's model with its seed, `build(image_size)` at another size; a model that is none is a UsageError now.
+def _use_compiler_cache(cache: str, device: str) -> None:
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    os.environ["TRITON_CACHE_DIR"] = os.path.join(cache, "triton")
+    if device == "cpu":
+        # Compiler processes would outlive a killed worker, and a model has at most one kernel
+        # file on a CPU, so there is nothing to compile in parallel.
+        os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    # Silences its warning that CUDA is missing.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-    Settings of the bench that the model's code changes are set back, and added to `changed`.
+
+def builder(job: Job, set_back: dict[str, str] | None = None) -> Callable[..., Any]:
+    """Return a function that builds the job's model with its seed.
+
+    `build(image_size)` builds it at another size. Process settings that the model's code changes
+    are restored, and added to `set_back`.
+
+    Raises:
+        UsageError: if the job's model name is not one of a model.
     """
     import torch
 
     from bench.count import building, process_guard
     from bench.plugins import models
 
-    changed = {} if changed is None else changed
-
-    torch.manual_seed(
-        job.seed
-    )  # a module that is made when its file is imported draws its weights then
-    with process_guard.kept(changed):
-        entry = models.get(job.arm.model) if is_network(job.arm) else None
+    set_back = {} if set_back is None else set_back
+    arm = job.arm
+    torch.manual_seed(job.seed)  # a file may build its model while it is imported
+    with process_guard.kept(set_back):
+        entry = models.get(arm.model) if arm.is_network else None
         if entry is not None:
             entry.load()
 
     def build(image_size: int | None = None) -> Any:
-        assert entry is not None and not isinstance(job.arm, ProbeArm), (
-            f"{job.arm.model} is no network"
-        )
+        assert entry is not None and not isinstance(arm, ProbeArm), f"{arm.model} is not a network"
         torch.manual_seed(job.seed)
-        with process_guard.kept(changed):
+        with process_guard.kept(set_back):
             return building.build(
-                entry, image_size=image_size or job.arm.image_size, num_classes=job.arm.num_classes
+                entry, image_size=image_size or arm.image_size, num_classes=arm.num_classes
             )
 
     return build
@@ -147,38 +148,25 @@ def builder(job: Job, changed: dict[str, str] | None = None) -> Callable[..., An
 def _identified(job: Job, request: Identify) -> Samples:
     from bench.count.identity import identify
 
-    assert isinstance(job.arm, CountArm)
     arm = job.arm
+    assert isinstance(arm, CountArm)
     process_settings.fix(job.threads)
-    found = identify(
+    identity = identify(
         arm.model, image_size=arm.image_size, num_classes=arm.num_classes, use=request.use
     )
-    return Samples(detail={"identity": found})
+    return Samples(detail={"identity": identity})
 
 
-def is_network(arm: Arm) -> bool:
-    """False for probes, and for the baselines of a data set, which have neither recipe nor weights nor a file of them."""
-    if isinstance(arm, AccuracyArm):
-        return not arm.baseline
-    return not isinstance(arm, ProbeArm)
-
-
-def _do(subject: Any, request: Window | None) -> Samples:
-    from bench.count import process_guard
-    from bench.measure.subject import prepare
+def _do(subject: ArmSubject[Any], request: Window | None) -> Samples:
     from bench.plugins import metrics
 
     if request is None:
-        timed = isinstance(subject.arm, SpeedArm) and subject.arm.mode != "capacity"
-        return Samples(detail=prepare(subject) if timed else {})
+        return Samples(detail=subject.ready())
     start = time.perf_counter()
     subject.wake(request.seconds)
     awake = time.perf_counter()
     reading = metrics.get(request.metric).measure(subject, request.seconds)
-    if not isinstance(
-        subject.arm, AccuracyArm
-    ):  # a training looks itself, and its policy sets some of them
-        process_guard.check(subject.held, "in a window")
+    subject.check_settings("in a window")
     return Samples(
         reading.values,
         reading.detail,
@@ -189,23 +177,18 @@ def _do(subject: Any, request: Window | None) -> Samples:
 
 
 UNSUPPORTED = ("not implemented for", "not supported", "unsupported")
-"""How PyTorch says that an operator does not exist in a precision or layout."""
+"""PyTorch's words for an operator that does not exist in a precision or memory format."""
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The status and one line for an exception in a worker."""
+    """Return the status and the one-line message for an exception in a worker."""
     if not isinstance(error, Exception):
-        what = (
-            f"called sys.exit({error.code!r})"
-            if isinstance(error, SystemExit)
-            else f"raised {type(error).__name__}"
-        )
-        return Failure("failed", f"the model's code {what}{_where(error)}; take that out of it")
+        return Failure("failed", _ended(error))
     text = f"{type(error).__name__}: {error}".split("\n")[0][:500].rstrip()
     if isinstance(error, UsageError):
         return Failure("failed", str(error), usage=True)
     if isinstance(error, OSError) and (line := unwritable(error)):
-        return Failure("failed", str(line), usage=True)  # it would fail for every arm
+        return Failure("failed", str(line), usage=True)  # every arm would fail alike
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
     if isinstance(error, ModelFault | Uncountable):
@@ -214,14 +197,25 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("oom", text)
     if isinstance(error, NotImplementedError):
         return Failure("unsupported", text)
-    if isinstance(error, RuntimeError) and any(word in text for word in UNSUPPORTED):
+    if isinstance(error, RuntimeError) and any(words in text for words in UNSUPPORTED):
         return Failure("unsupported", text)
     return Failure("failed", text + _where(error))
 
 
+def _ended(error: BaseException) -> str:
+    """Describe code that tried to end the program instead of raising an error."""
+    if isinstance(error, SystemExit):
+        what = f"called sys.exit({error.code!r})"
+    else:
+        what = f"raised {type(error).__name__}"
+    return f"the model's code {what}{_where(error)}; remove that from it"
+
+
 def _where(error: BaseException) -> str:
-    """File and line in which an exception was raised."""
+    """Return the file and line in which an exception was raised."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__
     ]
-    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    if not frames:
+        return ""
+    return f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"

@@ -1,6 +1,7 @@
-"""Clocks and windows: the only place that synchronises a device.
+"""Clocks and windows; the only module that synchronises a device.
 
-What is inside the clock: the forward call and the wait for the device. Input data are on the device before it starts.
+The measured time covers the forward call and the wait for the device. Inputs are on the device
+before the clock starts.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one call: as a user waits for it, until the call returned, and from the device's first event to its last.
-
-    Between those two a device also waits for what the host has not launched yet.
-    """
+    """Seconds of one call."""
 
     wall: float
+    """From the call until the device is done."""
     host: float
+    """From the call until it returns."""
     device: float
+    """From the device's first event to its last, with the waits for kernels not yet launched."""
 
 
 class Clock(Protocol):
-    """What measuring needs of a device and its time; tests bring their own."""
+    """The time of a device; tests have an implementation of their own."""
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes back."""
         ...
 
     def synchronize(self) -> None:
-        """Wait until the device has done all it was given."""
+        """Wait until the device has finished all work."""
         ...
 
     def timed(self, call: Callable[[], object]) -> Times:
-        """Make one call and wait for the device, which has nothing else to do."""
+        """Time one call on an otherwise idle device."""
         ...
 
 
 class CpuClock:
-    """Calls on a CPU return when they are done."""
+    """A CPU, where calls return when they are done."""
 
     def now(self) -> float:
         return time.perf_counter()
@@ -59,7 +60,7 @@ class CpuClock:
 
 
 class CudaClock(CpuClock):
-    """Waits for every stream of one CUDA device; times on the device are those between two of its events."""
+    """A CUDA device: waits for all of its streams; device times are between two events."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -84,7 +85,7 @@ class CudaClock(CpuClock):
 
 
 class MpsClock(CpuClock):
-    """Waits for Apple's GPU; what its device alone took is not read."""
+    """An Apple GPU, whose device time is not available."""
 
     def synchronize(self) -> None:
         import torch
@@ -101,26 +102,26 @@ class MpsClock(CpuClock):
 
 
 def clock_for(device: str) -> Clock:
-    """The clock of a torch device string."""
+    """Return the clock for a PyTorch device string."""
     if device.startswith("cuda"):
         return CudaClock(device)
     return MpsClock() if device == "mps" else CpuClock()
 
 
 def each_call(call: Callable[[], object], clock: Clock, *, window: float) -> list[Times]:
-    """Each call by itself, waiting for the device after every one, until `window` seconds have passed.
+    """Time calls one by one until they add up to `window` seconds; at least one.
 
-    At least one call is made, however long it takes.
+    The device is synchronised after every call.
     """
     times: list[Times] = []
     clock.synchronize()
-    while not times or sum(one.wall for one in times) < window:
+    while not times or sum(call.wall for call in times) < window:
         times.append(clock.timed(call))
     return times
 
 
 def back_to_back(call: Callable[[], object], clock: Clock, *, calls: int) -> float:
-    """Seconds that `calls` calls take together, waiting for the device once, at the end."""
+    """Return the seconds that `calls` calls take, with one wait for the device at the end."""
     clock.synchronize()
     start = clock.now()
     for _ in range(calls):
@@ -131,10 +132,12 @@ def back_to_back(call: Callable[[], object], clock: Clock, *, calls: int) -> flo
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How a warm-up went: seconds per call of each window, and whether the last two agreed and the clock was flat."""
+    """The result of a warm-up."""
 
     medians: list[float]
+    """Median seconds per call, by window."""
     steady: bool
+    """True if the last two windows agreed and the device's clock was constant."""
 
 
 def warm_up(
@@ -147,28 +150,27 @@ def warm_up(
     cap: float,
     frequency: Callable[[], float | None] = lambda: None,
 ) -> WarmUp:
-    """Run windows until the medians of two in a row agree within the share `agree`.
+    """Run windows until the medians of two consecutive windows agree within the share `agree`.
 
-    At most `windows` of them, and after two no more than fit into `cap` seconds. `frequency` is the device's clock where
-    it can be read: it has to agree within `FLAT` too.
+    Runs at most `windows` windows and, after the second one, for at most `cap` seconds. `frequency`
+    returns the device's clock, if it can be read; it has to agree within `FLAT` too.
     """
     medians: list[float] = []
     clocks: list[float | None] = []
     start = clock.now()
     while len(medians) < 2 or (len(medians) < windows and clock.now() - start < cap):
-        medians.append(statistics.median(one.wall for one in each_call(call, clock, window=window)))
+        times = each_call(call, clock, window=window)
+        medians.append(statistics.median(time.wall for time in times))
         clocks.append(frequency())
-        if (
-            len(medians) > 1
-            and abs(medians[-1] / medians[-2] - 1) <= agree
-            and _flat(clocks[-2], clocks[-1])
-        ):
+        if len(medians) < 2:
+            continue
+        if abs(medians[-1] / medians[-2] - 1) <= agree and _flat(clocks[-2], clocks[-1]):
             return WarmUp(medians, True)
     return WarmUp(medians, False)
 
 
 FLAT = 0.02
-"""Share by which a GPU's clock may differ between two windows of a finished warm-up."""
+"""Share by which a GPU's clock may differ between the last two windows of a warm-up."""
 
 
 def _flat(before: float | None, after: float | None) -> bool:
@@ -177,7 +179,7 @@ def _flat(before: float | None, after: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Replay(Generic[T]):
-    """A call that was captured in a CUDA graph: replays it, and returns the output that it fills."""
+    """A call captured in a CUDA graph: replays the graph and returns its output tensor."""
 
     graph: Any
     output: T
@@ -188,15 +190,15 @@ class Replay(Generic[T]):
 
 
 def pool_of(call: Callable[[], object]) -> tuple[int, int] | None:
-    """The pool of memory that a captured graph has to itself; None for a call that is none."""
+    """Return the memory pool of a captured graph; None for any other call."""
     return call.graph.pool() if isinstance(call, Replay) else None
 
 
 def capture(call: Callable[[], T], device: str) -> Replay[T]:
-    """`call` as a CUDA graph.
+    """Capture `call` in a CUDA graph.
 
-    A few calls on a side stream come first: libraries choose kernels and allocate workspaces in them, which cannot be
-    captured.
+    A few calls on a side stream come first, in which libraries choose kernels and allocate
+    workspaces; neither can be captured.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""One arm in a process of its own: a crash, a leak or a hang stays there.
+"""Worker processes, one per arm, so that a crash, a leak or a hang affects no other arm.
 
-Workers are forked from a server that has imported torch and timm and never touched a device. They do one thing at a
-time, when told: make ready, or take one window of one metric, and answer with raw samples.
+Workers are forked from a server that has imported torch and timm but never used a device. A worker
+does one thing at a time, on request: get ready, or measure one window of one metric.
 """
 
 from __future__ import annotations
@@ -21,30 +21,29 @@ from bench.measure import cpu_placement, interrupts, process_settings
 from bench.measure.messages import Failure, Identify, Job, Samples, Window, look_away
 from bench.measure.processes import exit_text, kill_tree
 from bench.measure.serve import serve
-from bench.record.arms import AccuracyArm
 from bench.record.schema import Scalar
 
 GLANCE = 0.05
-"""Seconds between two looks at the machine while a window runs."""
+"""Seconds between two readings of the machine's state while a window runs."""
 PATIENCE = 5.0
-"""Seconds that a killed worker may take to be gone (freeing much memory takes a while)."""
+"""Seconds to wait for a killed worker to end; freeing much memory takes a while."""
 PRELOAD = ["torch", "timm", "torchvision", "bench.measure.subject"]
 
 
 Request = Window | Identify | None
-"""None: make ready."""
+"""None: get ready."""
 
 
 class ProcessWorker:
-    """A worker in a forked process, from `start` on; `close` ends it at any time, and with it what it has started."""
+    """A worker in a forked process. `close` ends it at any time, with its child processes."""
 
     def __init__(self, job: Job, context: ForkServerContext) -> None:
         self._job = job
         self._mine, self._theirs = context.Pipe()
-        # Daemons may have no children, and images are decoded by some.
-        reads_images = isinstance(job.arm, AccuracyArm)
+        # A daemon must not have children, and image loaders are child processes.
+        daemon = not job.arm.reads_images
         self._process = context.Process(
-            target=serve, args=(self._theirs, job), daemon=not reads_images, name=job.arm.model
+            target=serve, args=(self._theirs, job), daemon=daemon, name=job.arm.model
         )
         self.closed = False
 
@@ -66,7 +65,7 @@ class ProcessWorker:
         return self._ask(window, heard, glance)
 
     def identify(self, request: Identify) -> str:
-        """What the job's model is, in a few hex digits. Raises Failure."""
+        """Return the identity of the job's model in hex digits. Raises Failure."""
         return str(self._ask(request, lambda text: None, look_away).detail["identity"])
 
     def close(self) -> None:
@@ -77,7 +76,7 @@ class ProcessWorker:
         self.closed = True
 
     def kill(self) -> None:
-        """End the process and what it has started (image loaders, compilers), without waiting for that."""
+        """End the process and its children (image loaders, compilers) without waiting for them."""
         if self.pid and not self.closed:
             kill_tree(self.pid)
 
@@ -101,7 +100,7 @@ class ProcessWorker:
             ) from error
 
     def _wait(self, glance: Callable[[], None]) -> None:
-        """Return when there is an answer; Failure after the job's time-out."""
+        """Wait for a message; raise Failure after the job's time-out."""
         quiet_until = time.monotonic() + self._job.timeout
         while not self._mine.poll(GLANCE):
             if time.monotonic() > quiet_until:
@@ -110,9 +109,9 @@ class ProcessWorker:
 
 
 class Workers:
-    """Every worker of a run: `with Workers() as workers` ends all that it opened, however it is left.
+    """All workers of a run. `with Workers() as workers` ends them when the block is left.
 
-    They are forked from a server, which is started here and ends with this process.
+    They are forked from a server, which starts here and ends with this process.
     """
 
     def __init__(self) -> None:
@@ -123,7 +122,7 @@ class Workers:
         self._opening = threading.Lock()
         atexit.unregister(end_server)
         atexit.register(end_server)
-        # At once: it imports torch while the caller does the same.
+        # Start now, so that the server imports torch while the caller does.
         with _serving():
             forkserver.ensure_running()
 
@@ -134,11 +133,13 @@ class Workers:
         self.close()
 
     def open(self, job: Job) -> ProcessWorker:
-        """Fork a worker that will hold `job`."""
+        """Fork a worker for `job`."""
         worker = ProcessWorker(job, self._context)
-        with self._opening:  # what the server is started with stands in the environment meanwhile
-            self._opened = [*(one for one in self._opened if not one.closed), worker]
-            with _serving():  # the server is started anew where it has ended
+        # One at a time: starting a worker changes the environment for a moment.
+        with self._opening:
+            self._opened = [opened for opened in self._opened if not opened.closed]
+            self._opened.append(worker)
+            with _serving():  # restarts the server if it has ended
                 worker.start()
         return worker
 
@@ -152,16 +153,18 @@ class Workers:
 
 @contextmanager
 def _serving() -> Iterator[None]:
-    """How the server of workers is started: its threads placed, deaf to Ctrl-C, its temporary files where they are removed."""
+    """Start the server inside: with its threads bound, without Ctrl-C, with temporary files where
+    they are removed."""
     with _in_silence():
-        resource_tracker.ensure_running()  # older Pythons have it unblock Ctrl-C
+        resource_tracker.ensure_running()  # first, as older Pythons unblock Ctrl-C in it
     with cpu_placement.asked_for(), interrupts.deaf_children(), temporary.used():
         yield
 
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Python's tracker, started inside, removes what killed workers leave without a warning: killing is how they end."""
+    """Start Python's resource tracker inside without its warnings about the leftovers of killed
+    processes, because workers are always killed."""
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = ",".join(
         filter(None, (before, "ignore:resource_tracker:UserWarning"))
@@ -175,10 +178,9 @@ def _in_silence() -> Iterator[None]:
 
 
 def end_server() -> None:
-    """End the server and whatever is left below it: in the middle of its imports it would outlive this process by seconds."""
-    server = getattr(
-        forkserver._forkserver, "_forkserver_pid", None
-    )  # there is no public name for it
+    """End the server and its children; in the middle of its imports it would outlive this process
+    by seconds."""
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # has no public name
     if server is not None:
         kill_tree(server)
         with suppress(ChildProcessError):

@@ -1,8 +1,9 @@
-"""Where the time and the multiply-adds of a forward pass go: every module by itself, in the order of execution.
+"""Time and multiply-adds of every module in a forward pass, in the order of execution.
 
-A module's own time is what its children do not take: of an attention block that is the attention itself, of a residual
-block the addition, of a chain of blocks the freeing of what went between them. The device is waited for at the end of
-every module, so small layers look a little dearer than they are; the metric keeps what the call takes unwatched beside it.
+A module's own time excludes its children: it is the attention itself for an attention block, the
+addition for a residual block, and the freeing of intermediate results for a chain of blocks. The
+device is synchronised after every module, so small layers look slightly slower than they are; the
+metric also stores the time of the unobserved call.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ACTIVATIONS = (nn.GELU, nn.ReLU, nn.SiLU, nn.Hardswish, nn.Softmax, nn.Sigmoid)
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One module: its path, kind of work, seconds a call and multiply-adds a call, without those of its children."""
+    """One module: path, kind of work, seconds and multiply-adds per call, without its children."""
 
     path: str
     kind: str
@@ -31,7 +32,7 @@ class LayerCost:
 
 
 def kind_of(module: nn.Module) -> str:
-    """What a module does, in the words of the figure."""
+    """Return what a module computes, in the terms of the figure."""
     name = type(module).__name__
     if isinstance(module, nn.Conv2d):
         if module.groups == module.in_channels and module.groups > 1:
@@ -51,7 +52,7 @@ def kind_of(module: nn.Module) -> str:
 
 
 class _Stopwatch:
-    """Inclusive seconds of nested modules, turned into their own."""
+    """Turns the inclusive times of nested modules into each module's own time."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -95,7 +96,7 @@ def _watched(model: nn.Module, watch: _Stopwatch) -> Iterator[None]:
 def times(
     model: nn.Module, call: Callable[[], object], clock: Clock, calls: int
 ) -> dict[str, float]:
-    """Seconds of every module's own work by path, the mean of `calls` calls."""
+    """Return the own seconds of every module by path, the mean of `calls` calls."""
     watch = _Stopwatch(clock)
     with _watched(model, watch):
         for _ in range(calls):
@@ -104,28 +105,24 @@ def times(
 
 
 def macs(model: nn.Module, forward: Callable[[], object]) -> dict[str, int]:
-    """Multiply-adds of every module's own work by path, by torch's counter."""
+    """Return the own multiply-adds of every module by path, from PyTorch's counter."""
     with counter_of(model) as counted:
         forward()
     root = type(model).__name__
-    whole = {
-        name: sum(flops.values()) // 2 for name, flops in counted.counter.get_flop_counts().items()
-    }
-
-    def own(path: str, module: nn.Module) -> int:
-        inclusive = whole.get(path, 0)
-        return inclusive - sum(
-            whole.get(f"{path}.{name}", 0) for name, _ in module.named_children()
-        )
-
-    return {
-        path: own(f"{root}.{path}" if path else root, module)
-        for path, module in model.named_modules()
-    }
+    inclusive: dict[str, int] = {}
+    for name, flops in counted.counter.get_flop_counts().items():
+        inclusive[name] = sum(flops.values()) // 2
+    own: dict[str, int] = {}
+    for path, module in model.named_modules():
+        name = f"{root}.{path}" if path else root
+        own[path] = inclusive.get(name, 0)
+        for child, _ in module.named_children():
+            own[path] -= inclusive.get(f"{name}.{child}", 0)
+    return own
 
 
 def costs(model: nn.Module, seconds: dict[str, float], counted: dict[str, int]) -> list[LayerCost]:
-    """The modules that took part, in the order of execution."""
+    """Return the cost of every module that was executed, in the order of execution."""
     modules = dict(model.named_modules())
     return [
         LayerCost(path, kind_of(modules[path]), taken, counted.get(path, 0))

@@ -1,12 +1,12 @@
-"""Elements that convolutions and matrix products of one forward pass write: what has to be kept for training."""
+"""Elements that the convolutions and matrix products of a forward pass write."""
 
-from bench.measure.subject import Reading, Subject, counts_of
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """The count for one image, in elements of whatever precision is used."""
-    return Reading([float(counts_of(subject).activations)])
+def measure(subject: CountSubject, window: float) -> Reading:
+    """Return the number of elements per image; it does not depend on the precision."""
+    return Reading([float(subject.counts.activations)])
 
 
 metrics.add(

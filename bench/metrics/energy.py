@@ -1,21 +1,19 @@
-"""Joules per image from the GPU's own counter: gross, and with the idle power of the same run taken off."""
+"""Joules per image from the GPU's energy counter, gross and net of idle power."""
 
 from __future__ import annotations
 
 import time
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, cuda_only, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, cuda_only, metrics
 
 IDLE = 1.0
-"""Seconds that the GPU is left alone before each window."""
+"""Seconds of idle time before each window, to measure the idle power."""
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Gross joules per image; `detail` has the net of what the idle GPU drew just before."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return gross joules per image; `detail` has them net of the idle power just before."""
     gpu, clock = subject.gpu, subject.clock
-    assert isinstance(subject.arm, SpeedArm)
     if gpu is None or gpu.energy() is None:
         raise NotImplementedError(
             "this GPU's energy counter cannot be read (NVML: pip install 'convmixer-bench[gpu]')"
@@ -44,10 +42,10 @@ metrics.add(
         unit="J",
         better="lower",
         arm="speed",
-        window=2.0,  # the counter moves every few tens of milliseconds
+        window=2.0,  # the counter is updated every few tens of milliseconds
         rounds=6,
-        supports=cuda_only("only NVIDIA GPUs have an energy counter that is read here"),
+        supports=cuda_only("the energy counter is read on NVIDIA GPUs only"),
         measure=measure,
-        summary="energy per image, by the GPU's counter; net of idle beside it",
+        summary="energy per image from the GPU's counter; also net of idle power",
     )
 )

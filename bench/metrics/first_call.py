@@ -1,13 +1,13 @@
-"""What the first call costs over a warm one: compiling, autotuning, loading kernels."""
+"""Extra time of the first call over a warm one: compiling, autotuning, loading kernels."""
 
 from __future__ import annotations
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Seconds, from the preparation of this process; the compiler's cache on disk was empty then."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return seconds; they were measured in `ready`, with an empty compiler cache on disk."""
     first = float(subject.setup["first_call_s"] or 0)
     return Reading(
         [max(0.0, first - float(subject.setup["seconds_per_call"] or 0))],
@@ -25,6 +25,6 @@ metrics.add(
         cold=True,
         on_request=True,
         measure=measure,
-        summary="time of the first call over a warm one: compiling, autotuning, loading",
+        summary="extra time of the first call over a warm one: compiling, autotuning, loading",
     )
 )

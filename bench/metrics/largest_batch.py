@@ -1,4 +1,4 @@
-"""The largest batch that one forward pass takes within the memory: doubled until it fails, then bisected."""
+"""The largest batch whose forward pass fits into memory: doubled until it fails, then bisected."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import torch
 from bench.measure import process_settings
 from bench.measure.disturbance import free_memory
 from bench.measure.memory import is_out_of_memory
-from bench.measure.subject import Reading, Subject, capacity_call
-from bench.plugins import Metric, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 SHARE = 0.8
-"""Of the free memory on a CPU that the search may take: beyond it the system kills somebody else."""
+"""Share of the free memory that the search may use on a CPU; with more, the system may kill other
+programs."""
 LONGEST = 30.0
-"""Seconds of one call after which the search stops; the batch found until then is a lower bound and says so."""
+"""Seconds of one call after which the search stops; the result is then marked as a lower bound."""
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Images; `detail` holds the memory limit and, where time ended the search, `at_least`."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return images; `detail` has the memory limit, and `at_least` is true for a lower bound."""
     limit = subject.memory_limit
     if limit is None and not subject.device.startswith("cuda"):
         free = free_memory(subject.device)
         if free is None:
             raise NotImplementedError(
-                "the free memory of this system cannot be read; --worker-memory sets a limit"
+                "the free memory of this system cannot be read; set a limit with --worker-memory"
             )
         limit = int(SHARE * free)
         process_settings.limit_memory(limit, subject.device)
@@ -43,12 +43,15 @@ def measure(subject: Subject, window: float) -> Reading:
 
     best, bounded = search(fits, lambda: longest > LONGEST)
     if best == 0:
-        raise MemoryError("not even one image fits")
+        raise MemoryError("a batch of one image does not fit")
     return Reading([float(best)], {"memory_limit": limit, "at_least": bounded})
 
 
 def search(fits: Callable[[int], bool], too_long: Callable[[], bool]) -> tuple[int, bool]:
-    """The largest number for which `fits`, to one in 32, and whether `too_long` ended the search before a failure."""
+    """Return the largest number that `fits`, to within 1 in 32.
+
+    The second value is true if `too_long` ended the search before any number failed.
+    """
     low, high = 0, 1
     while fits(high):
         low, high = high, 2 * high
@@ -63,12 +66,10 @@ def search(fits: Callable[[int], bool], too_long: Callable[[], bool]) -> tuple[i
     return low, False
 
 
-def attempt(subject: Subject, batch: int) -> bool:
-    """Whether one call with this many images ends without running out of memory."""
-    arm = subject.arm
-    assert isinstance(arm, SpeedArm)
+def attempt(subject: SpeedSubject, batch: int) -> bool:
+    """True if one call with this many images does not run out of memory."""
     try:
-        capacity_call(subject, batch)()
+        subject.capacity_call(batch)()
         subject.clock.synchronize()
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):

@@ -1,42 +1,42 @@
-"""Seconds of a single call at batch 1, as a user waits for it; on CUDA also as a replayed graph."""
+"""Seconds of a single call at batch 1 as a user waits for it; on CUDA also as a replayed graph."""
 
 from __future__ import annotations
 
 import statistics
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import Replay, capture, each_call
-from bench.plugins import Metric, cuda_only, metrics
+from bench.plugins import Metric, Reading, cuda_only, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Every call of the window, each timed until the device is done.
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return the seconds of every call in the window, each until the device is done.
 
-    The time until the call returned (`host_s`) and that between the device's events at its ends (`device_span_s`) are kept
-    beside. The span holds the gaps in which the device waited for the next kernel to be launched: where the host takes nearly
-    all of the wall time, the model waits for Python, and only `graph_latency` says what the device needs.
+    `detail` has two medians: the time until the call returned (`host_s`), and the time between the
+    device's events at both ends (`device_span_s`). The span includes gaps in which the device
+    waited for the next kernel launch. If the host time is nearly all of the wall time, the model
+    waits for Python, and only `graph_latency` shows what the device needs.
     """
     times = each_call(subject.call, subject.clock, window=window)
-    host, span = (
-        statistics.median(getattr(one, part) for one in times) for part in ("host", "device")
-    )
-    return Reading([one.wall for one in times], {"host_s": host, "device_span_s": span})
+    detail = {
+        "host_s": statistics.median(call.host for call in times),
+        "device_span_s": statistics.median(call.device for call in times),
+    }
+    return Reading([call.wall for call in times], detail)
 
 
-def replayed(subject: Subject, window: float) -> Reading:
-    """The same calls captured in a CUDA graph: what the device needs once the host is out of the way.
+def replayed(subject: SpeedSubject, window: float) -> Reading:
+    """Return the device seconds of every call, captured in a CUDA graph and so free of host time.
 
-    A policy that runs a graph is replayed as it is: a capture of its replay would be another graph than the one that is timed.
+    A policy that already runs a graph is replayed as it is: capturing its replay would time another
+    graph.
     """
+    call = subject.call
     if subject.replay is None:
-        subject.replay = (
-            subject.call
-            if isinstance(subject.call, Replay)
-            else capture(subject.call, subject.device)
-        )
+        subject.replay = call if isinstance(call, Replay) else capture(call, subject.device)
         subject.replay()
     times = each_call(subject.replay, subject.clock, window=window)
-    return Reading([one.device for one in times])
+    return Reading([replay.device for replay in times])
 
 
 metrics.add(

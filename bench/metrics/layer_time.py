@@ -1,17 +1,18 @@
-"""Seconds and multiply-adds of every layer of one call at batch 1: where a model's time goes."""
+"""Seconds and multiply-adds of every layer of one call at batch 1."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import back_to_back
 from bench.metrics._layers import costs, macs, times
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """The sum over all layers; `detail` has each of them, and what the same call takes unwatched (`plain_s`)."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return the sum over all layers; `detail` has every layer and the time of the unobserved call
+    (`plain_s`)."""
     execution = subject.execution
     assert execution is not None
     model = execution.model
@@ -21,17 +22,16 @@ def measure(subject: Subject, window: float) -> Reading:
         or type(model).__name__ == "OptimizedModule"
     ):
         raise NotImplementedError(
-            "layers can be told apart in eager execution only; leave compile and graph out of the policy"
+            "layer_time needs eager execution; leave compile and graph out of the policy"
         )
-    if "macs" not in subject.kept_counts:
-        subject.kept_counts["macs"] = macs(model, execution.forward)
+    if subject.layer_macs is None:
+        subject.layer_macs = macs(model, execution.forward)
     calls = subject.calls_for(window / 2)
     plain = back_to_back(subject.call, subject.clock, calls=calls) / calls
-    layers = costs(
-        model, times(model, subject.call, subject.clock, calls), subject.kept_counts["macs"]
-    )
-    listed = [[one.path, one.kind, one.seconds, one.macs] for one in layers]
-    return Reading([sum(one.seconds for one in layers)], {"layers": listed, "plain_s": plain})
+    layers = costs(model, times(model, subject.call, subject.clock, calls), subject.layer_macs)
+    listed = [[layer.path, layer.kind, layer.seconds, layer.macs] for layer in layers]
+    total = sum(layer.seconds for layer in layers)
+    return Reading([total], {"layers": listed, "plain_s": plain})
 
 
 metrics.add(

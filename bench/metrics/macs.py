@@ -1,12 +1,12 @@
-"""Multiply-adds of one forward pass at batch 1: convolutions, linear layers and attention, no norm."""
+"""Multiply-adds of one forward pass at batch 1: convolutions, linear layers and attention."""
 
-from bench.measure.subject import Reading, Subject, counts_of
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """The count by fvcore; torch's count and every operator that neither counted are kept with it."""
-    counted = counts_of(subject)
+def measure(subject: CountSubject, window: float) -> Reading:
+    """Return fvcore's count; `detail` has PyTorch's count and the operators that neither counts."""
+    counted = subject.counts
     return Reading([float(counted.macs)], {"check": counted.check, "uncounted": counted.uncounted})
 
 
@@ -17,6 +17,6 @@ metrics.add(
         better="lower",
         arm="count",
         measure=measure,
-        summary="multiply-adds per image, norms left out",
+        summary="multiply-adds per image, without norms",
     )
 )

@@ -1,23 +1,24 @@
 """Peak memory of one forward pass, weights included."""
 
 from bench.measure import memory
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import SpeedSubject
 from bench.measure.timing import pool_of
-from bench.plugins import Metric, metrics
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Peak bytes: of the device's allocator, a captured graph's pool included, or on a CPU of anonymous pages over what the
-    worker held before it built the model."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return peak bytes.
+
+    On a GPU these are the allocator's, including the pool of a captured graph; on a CPU the
+    anonymous pages beyond those that the worker had before it built the model.
+    """
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()
-    held, pool = (
-        memory.peak(subject.device, subject.memory_before),
-        memory.pooled(pool_of(subject.call)),
-    )
+    peak = memory.peak(subject.device, subject.memory_before)
+    pool = memory.pooled(pool_of(subject.call))
     return Reading(
-        [float(held + pool)],
+        [float(peak + pool)],
         {"since": since, "counted": memory.counted(subject.device), "graph_pool": pool},
     )
 
@@ -28,7 +29,7 @@ metrics.add(
         unit="B",
         better="lower",
         arm="speed",
-        rounds=1,  # allocators repeat themselves: more rounds would cost time and tell nothing
+        rounds=1,  # allocation is deterministic, so further rounds would add nothing
         measure=measure,
         summary="peak memory of a forward pass, weights included",
     )

@@ -1,11 +1,11 @@
-"""Parameters of a model: every element that an optimizer would train."""
+"""Parameters of a model: all elements that an optimizer would train."""
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
+from bench.measure.subject import CountSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """The exact number, for `num_classes` outputs."""
+def measure(subject: CountSubject, window: float) -> Reading:
+    """Return the exact number, for `num_classes` outputs."""
     return Reading([float(sum(parameter.numel() for parameter in subject.build().parameters()))])
 
 

@@ -1,23 +1,20 @@
-"""What the machine itself does in every round: a canary that should not change, and its ceilings.
+"""Fixed workloads that probe the machine in every round: a drift check, and the peak rates.
 
-The ceilings are the fastest arithmetic and the fastest copy that were seen: what a model's operations and bytes are held
-against.
+The peak rates are those of the fastest arithmetic and the fastest copy. The operations and bytes of
+a model are compared with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch.nn import functional as F
 
-from bench.measure.subject import Reading, Subject
+from bench.measure.subject import ProbeSubject
 from bench.measure.timing import back_to_back
-from bench.plugins import Metric, metrics
-from bench.record.arms import ProbeArm
+from bench.plugins import Metric, Reading, metrics
 
-T = TypeVar("T")
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -29,31 +26,36 @@ FILTERED = {
     "mps": {1: (16, 1024, 32), 3: (16, 256, 28)},
     "cuda": {1: (64, 4096, 28), 3: (128, 512, 28)},
 }
-"""By side of the filter: images, channels and side of what convolutions are timed on, as many multiply-adds as the product has."""
+"""Images, channels and image side of the timed convolutions, by filter side. They have as many
+multiply-adds as the matrix product."""
 ORDERS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 LAGGING = 0.5
+"""Shapes below this share of the best rate so far get no window."""
 SIDE = {"cpu": 1024, "mps": 2048, "cuda": 8192}
+"""Side of the square matrices whose product is timed."""
 COPIED = {"cpu": 64 << 20, "mps": 256 << 20, "cuda": 1 << 30}
+"""Bytes of the buffer that is copied; larger than any cache."""
 CANARY_SIDE = {"cpu": 512, "mps": 1024, "cuda": 4096}
 
 
-def canary(subject: Subject, window: float) -> Reading:
-    """Seconds of a few products of small float32 matrices, always the same ones."""
+def canary(subject: ProbeSubject, window: float) -> Reading:
+    """Return the seconds of one product of two small float32 matrices, always the same ones."""
     left, right = _pair(subject, CANARY_SIDE, torch.float32)
     calls = 8
     back_to_back(lambda: left @ right, subject.clock, calls=1)
     return Reading([back_to_back(lambda: left @ right, subject.clock, calls=calls) / calls])
 
 
-def arithmetic(subject: Subject, window: float) -> Reading:
-    """Multiply-adds per second of the fastest of several shapes in the arm's precision; `detail` has all of them.
+def arithmetic(subject: ProbeSubject, window: float) -> Reading:
+    """Return the multiply-adds per second of the fastest of several shapes; `detail` has them all.
 
-    A square product is not the fastest thing that every machine does: on two cores, filters of 1 x 1 in channels-last order
-    were up to 1.4 times as fast. A shape whose untimed call takes twice as long as the best so far gets no window.
+    A square matrix product is not the fastest operation on every machine: on two cores,
+    channels-last 1 x 1 convolutions were up to 1.4 times as fast. A shape that takes twice as long
+    as the best so far in its first, untimed call gets no window.
     """
     rates: dict[str, float] = {}
     done = 0
-    made = _kept(subject, "shapes", lambda: _shapes(torch.device(subject.device), _dtype(subject)))
+    made = subject.once("shapes", lambda: _shapes(torch.device(subject.device), _dtype(subject)))
     for name, (call, macs) in made.items():
         first = back_to_back(call, subject.clock, calls=1)
         if macs / first < LAGGING * max(rates.values(), default=0.0):
@@ -69,7 +71,10 @@ def arithmetic(subject: Subject, window: float) -> Reading:
 def _shapes(
     device: torch.device, dtype: torch.dtype
 ) -> dict[str, tuple[Callable[[], object], int]]:
-    """What may be the fastest arithmetic here, each with its multiply-adds a call: a product, and filters in both orders."""
+    """Return the candidates for the fastest arithmetic, each with its multiply-adds per call.
+
+    These are a matrix product, and convolutions in both memory formats.
+    """
     side = SIDE[device.type]
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     found: dict[str, tuple[Callable[[], object], int]] = {
@@ -87,56 +92,48 @@ def _shapes(
 def _filtering(
     images: torch.Tensor, filters: torch.Tensor, format: torch.memory_format
 ) -> Callable[[], object]:
-    """A call of a convolution, its operands in one order of memory."""
+    """Return a call of a convolution with its operands in one memory format."""
     images, filters = (one.contiguous(memory_format=format) for one in (images, filters))
     return lambda: F.conv2d(images, filters, padding=filters.shape[-1] // 2)
 
 
-def copies(subject: Subject, window: float) -> Reading:
-    """Bytes per second, read and written, of copying a buffer larger than any cache."""
+def copies(subject: ProbeSubject, window: float) -> Reading:
+    """Return the bytes per second, read and written, of copying a buffer larger than any cache."""
     size = COPIED[torch.device(subject.device).type]
     source, target = (
-        _kept(subject, name, lambda: torch.ones(size // 4, device=subject.device))
+        subject.once(name, lambda: torch.ones(size // 4, device=subject.device))
         for name in ("source", "target")
     )
     calls, seconds = _filled(lambda: target.copy_(source), subject, window)
     return Reading([2 * size * calls / seconds], {"bytes": size, "calls": calls})
 
 
-def _filled(call: Callable[[], object], subject: Subject, window: float) -> tuple[int, float]:
-    """As many calls as fill the window, by the time of an untimed first one: their number and their seconds."""
+def _filled(call: Callable[[], object], subject: ProbeSubject, window: float) -> tuple[int, float]:
+    """Run calls that fill the window, judged by a first one; return their number and seconds."""
     calls = max(1, round(window / back_to_back(call, subject.clock, calls=1)))
     return calls, back_to_back(call, subject.clock, calls=calls)
 
 
-def _dtype(subject: Subject) -> torch.dtype:
-    assert isinstance(subject.arm, ProbeArm)
+def _dtype(subject: ProbeSubject) -> torch.dtype:
     precision = subject.arm.precision
     if precision not in DTYPES:
         raise NotImplementedError(
-            f"the ceiling of arithmetic in {precision} is not known: "
+            f"the peak rate in {precision} is not known: "
             "DTYPES in bench/metrics/probes.py has no type for it"
         )
     return DTYPES[precision]
 
 
-def _pair(subject: Subject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
+def _pair(subject: ProbeSubject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
     """Two square matrices, made once per process."""
     side = sides[torch.device(subject.device).type]
     return [
-        _kept(
-            subject,
+        subject.once(
             f"{name}{side}{dtype}",
             lambda: torch.randn(side, side, device=subject.device).to(dtype),
         )
         for name in "ab"
     ]
-
-
-def _kept(subject: Subject, name: str, make: Callable[[], T]) -> T:
-    if name not in subject.kept:
-        subject.kept[name] = make()
-    return subject.kept[name]
 
 
 metrics.add(
@@ -146,7 +143,7 @@ metrics.add(
         better="lower",
         arm="probe",
         measure=canary,
-        summary="a small fixed matrix product, to see drift",
+        summary="drift check: a small fixed matrix product",
     )
 )
 metrics.add(
@@ -158,7 +155,7 @@ metrics.add(
         rounds=6,
         window=0.3,
         measure=arithmetic,
-        summary="multiply-adds per second of the fastest of a large matrix product and large convolutions",
+        summary="peak multiply-adds per second of large matrix products and convolutions",
     )
 )
 metrics.add(

@@ -1,4 +1,4 @@
-"""The effective receptive field of a trained model, and of the same model before its training, on two canvases."""
+"""Effective receptive field of a model before and after training, at two image sizes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from bench.count.effective_field import IMAGES, field_of, gradient_map
 from bench.measure.messages import images_of
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics, models, open_data
-from bench.record.arms import AccuracyArm
+from bench.measure.subject import AccuracySubject
+from bench.plugins import Metric, Reading, metrics, models, open_data
 from bench.training import checkpoint
 from bench.training.evaluate import EvaluationImages, view_of
 from bench.training.images.augment import normalised
@@ -22,28 +21,27 @@ from bench.training.session import recipe_of
 from bench.training.surgery import in_size
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Radius of half the mass after training; details for every canvas before and after, the maps beside the record.
+def measure(subject: AccuracySubject, window: float) -> Reading:
+    """Return the radius that holds half of the gradient's mass after training, in pixels.
 
-    The images are the first of the select split: the test split is read for accuracies alone.
+    `detail` has the values before and after training for both image sizes; the gradient maps are
+    stored next to the record. The images are the first of the validation split, because the test
+    split is read for accuracies only.
     """
     arm, job = subject.arm, subject.job
-    assert isinstance(arm, AccuracyArm)
     if arm.recipe is None:
         raise NotImplementedError(
-            "the field before and after a training is of a training; add --recipe"
+            "receptive_field compares a model before and after training; add --recipe"
         )
+    assert job is not None and job.folder is not None
     path = Files(Path(job.folder), job.stem).weights
     if not path.exists():
         raise NotImplementedError(
-            f"the trained weights are not in {path.parent} any more; --force trains again"
+            f"the trained weights are no longer in {path.parent}; train again with --force"
         )
     weights, _ = checkpoint.load(path)
-    splits, recipe, device = (
-        open_data(images_of(arm, job)),
-        recipe_of(arm),
-        torch.device(subject.device),
-    )
+    splits = open_data(images_of(arm, job))
+    recipe, device = recipe_of(arm), torch.device(subject.device)
     found: dict[str, dict[str, object]] = {}
     maps: dict[str, object] = {}
     for canvas in (arm.image_size, 2 * arm.image_size):
@@ -51,7 +49,7 @@ def measure(subject: Subject, window: float) -> Reading:
             untrained = subject.build(canvas)
             trained = in_size(weights, subject.build, canvas, name=arm.model)
         except (NotImplementedError, ValueError):
-            continue  # a family that is tied to its size has one canvas
+            continue  # this family can be built at one image size only
         images = shown(splits, view_of(recipe, splits, arm.image_size), canvas).to(device)
         for when, model in (("before", untrained), ("after", trained)):
             gradients = gradient_map(model.to(device), images)
@@ -67,7 +65,7 @@ def measure(subject: Subject, window: float) -> Reading:
 
 
 def shown(splits: Splits, view: object, canvas: int) -> Tensor:
-    """The first images of the select split as a model sees them (n, 3, canvas, canvas)."""
+    """Return the first validation images as a model sees them, (n, 3, canvas, canvas)."""
     part = splits.select.subset(torch.arange(min(IMAGES, len(splits.select))))
     if isinstance(part, Split):
         images = normalised(part.images, splits.mean, splits.std)
@@ -89,6 +87,6 @@ metrics.add(
         arm="accuracy",
         measure=measure,
         on_request=True,
-        summary="effective receptive field: radius of half the gradient's mass, before and after training",
+        summary="effective receptive field: radius of half the gradient's mass after training",
     )
 )

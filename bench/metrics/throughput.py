@@ -1,13 +1,11 @@
 """Images per second of calls made back to back."""
 
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """One value: images over the seconds of the window, the device synchronised at its two ends."""
-    assert isinstance(subject.arm, SpeedArm)
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return images per second; the device is synchronised at both ends of the window."""
     calls, seconds = subject.back_to_back(window)
     return Reading([calls * subject.arm.batch_size / seconds], {"calls": calls, "seconds": seconds})
 

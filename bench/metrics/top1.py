@@ -1,4 +1,4 @@
-"""Share of test images whose most likely class is the right one: after a training, of published weights, of a file's."""
+"""Share of test images whose most likely class is correct, after training or with given weights."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import torch
 
 from bench.measure import machine
 from bench.measure.messages import Chosen, images_of
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, dataset_of, metrics, open_data
-from bench.record.arms import AccuracyArm
+from bench.measure.subject import AccuracySubject
+from bench.plugins import Metric, Reading, dataset_of, metrics, open_data
 from bench.training.arm import reading, train
 from bench.training.evaluate import Result
 from bench.training.weights import evaluate_weights
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Train (or take weights, or a baseline), then read the test labels once."""
+def measure(subject: AccuracySubject, window: float) -> Reading:
+    """Train, or load weights or a baseline, then read the test labels once."""
     arm, job = subject.arm, subject.job
-    assert isinstance(arm, AccuracyArm)
     device, workers = torch.device(subject.device), machine.cores()
     if arm.recipe is not None:
         return train(

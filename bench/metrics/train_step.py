@@ -1,28 +1,29 @@
-"""A training step: forward, cross-entropy, backward and AdamW on one fixed batch. Time, throughput and memory of it."""
+"""Time, throughput and memory of a training step on one fixed batch.
+
+A step is the forward pass, cross-entropy, backward pass and AdamW.
+"""
 
 from __future__ import annotations
 
 from bench.measure import memory
-from bench.measure.subject import Reading, Subject
-from bench.plugins import Metric, metrics
-from bench.record.arms import SpeedArm
+from bench.measure.subject import SpeedSubject
+from bench.plugins import Metric, Reading, metrics
 
 
-def measure(subject: Subject, window: float) -> Reading:
-    """Seconds per step of steps made back to back."""
+def measure(subject: SpeedSubject, window: float) -> Reading:
+    """Return seconds per step, of steps made back to back."""
     steps, seconds = subject.back_to_back(window)
     return Reading([seconds / steps], {"steps": steps, "seconds": seconds})
 
 
-def images(subject: Subject, window: float) -> Reading:
-    """Images per second of steps made back to back."""
-    assert isinstance(subject.arm, SpeedArm)
+def images(subject: SpeedSubject, window: float) -> Reading:
+    """Return images per second, of steps made back to back."""
     [seconds] = measure(subject, window).values
     return Reading([subject.arm.batch_size / seconds])
 
 
-def peak(subject: Subject, window: float) -> Reading:
-    """Peak bytes of one step: weights, gradients, the optimizer's state and what backward needs."""
+def peak(subject: SpeedSubject, window: float) -> Reading:
+    """Return the peak bytes of one step: weights, gradients, optimizer state and activations."""
     since = memory.reset_peak(subject.device)
     subject.call()
     subject.clock.synchronize()

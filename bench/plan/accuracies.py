@@ -19,9 +19,19 @@ from bench.count.cost import cost_in_closed_form, cost_of
 from bench.errors import UsageError, one_line
 from bench.files import files
 from bench.measure.own_models import source_of
-from bench.measure.subject import SPEED_SETTINGS, runnable_policy
+from bench.measure.subject import SPEED_SETTINGS
 from bench.plan.task import Task, about_of
-from bench.plugins import Dataset, Metric, Model, dataset_of, metrics, models, open_data, policies
+from bench.plugins import (
+    Dataset,
+    Metric,
+    Model,
+    dataset_of,
+    metrics,
+    models,
+    open_data,
+    policies,
+    runnable_policy,
+)
 from bench.plugins.recipe import Recipe, recipes
 from bench.record.arms import NORMALISED, AccuracyArm, Arm, SpeedArm
 from bench.record.schema import About, Scalar

@@ -14,11 +14,20 @@ from bench.errors import UsageError
 from bench.forecast.companions import patterns
 from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
-from bench.measure.subject import SPEED_SETTINGS, precision_of, runnable_policy
+from bench.measure.subject import SPEED_SETTINGS
 from bench.plan.accuracies import Known, Wish, notes, wanted
 from bench.plan.shards import Part, everything, part_of
 from bench.plan.task import Task, about_of
-from bench.plugins import Metric, Model, for_every_model, launchers, metrics, models
+from bench.plugins import (
+    Metric,
+    Model,
+    for_every_model,
+    launchers,
+    metrics,
+    models,
+    precision_of,
+    runnable_policy,
+)
 from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL

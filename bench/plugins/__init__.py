@@ -18,14 +18,20 @@ from bench.plugins.kinds import (
     datasets,
     families,
     figures,
-    for_every_model,
-    handwritten,
     launchers,
     metrics,
     models,
     open_data,
     policies,
     studies,
+)
+from bench.plugins.readings import Reading, Subject
+from bench.plugins.switches import (
+    for_every_model,
+    handwritten,
+    precision_of,
+    runnable_policy,
+    split_policy,
 )
 
 __all__ = [
@@ -39,7 +45,9 @@ __all__ = [
     "Model",
     "Need",
     "Policy",
+    "Reading",
     "Study",
+    "Subject",
     "claim_figures",
     "cuda_only",
     "dataset_of",
@@ -53,5 +61,8 @@ __all__ = [
     "models",
     "open_data",
     "policies",
+    "precision_of",
+    "runnable_policy",
+    "split_policy",
     "studies",
 ]

@@ -1,19 +1,30 @@
-"""What a plug-in of each kind declares, and the registries that hold them.
+"""The kinds of plug-ins, with what each declares, and their registries.
 
 A plug-in file adds an entry to the registry of its kind:
 
     models.add(Model(name="my_net", family="mine", build=build))
 
-Nothing here imports torch: the report asks these registries too.
+Nothing here imports torch, because the report uses these registries too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from bench.plugins.readings import Reading, Subject
 from bench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    # Its default lets others write `Metric` for a metric of any kind; typing has one from 3.13 on.
+    from typing_extensions import TypeVar
+
+    S = TypeVar("S", bound=Subject, default=Any)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S", bound=Subject)
 
 Better = Literal["lower", "higher", "none"]
 
@@ -24,12 +35,14 @@ class Model:
 
     `build(*, image_size, num_classes)` returns a `torch.nn.Module` that maps float images of shape
     (batch, 3, image_size, image_size) to logits of shape (batch, num_classes).
-    `timm_name` is timm's name of the same architecture; published accuracies are looked up by it. `relatives` are
-    timm's other names of the same graph by a short word: their weight tags are spelled `vit_s16@deit.fb_in1k`.
-    `shape`, where it is known, has `counts(image_size, num_classes)`: params, macs and tokens in closed form.
-    `load()` imports what `build` needs, where looking the name up does not. `users` says that the code is not of the file
-    that registered the entry, but the user's own: what it builds is looked at, so that an edited model is a new arm (see
-    `bench/count/identity.py`).
+
+    `timm_name` is timm's name of the same architecture, by which published accuracies are found.
+    `relatives` are timm's other names of the same graph, each under a short word: weights of theirs
+    are spelled `vit_s16@deit.fb_in1k`. `shape` is optional; its `counts(image_size, num_classes)`
+    returns params, macs and tokens in closed form. `load()` imports what `build` needs, if that was
+    not imported with the entry. `users` is true if the code is the user's own and not that of the
+    file which registered the entry: the model is then identified by what it builds, so that an
+    edited model is a new configuration (see `bench/count/identity.py`).
     """
 
     name: str
@@ -47,13 +60,17 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family whose shapes can be searched for an equal budget. A shape has `name` and `counts(image_size, num_classes)`.
+    """A family whose shapes can be searched for an equal budget.
 
-    `candidates(image_size, patches, free_mlp=..., reachable=...)` yields pairs of a shape and its distance from the
-    family's published scaling, and may skip all shapes between two for which `reachable(smallest, largest)` is
-    false; `rule` says in words what the distance is. `patch` is the usual patch at an image size; a family without it takes any size.
-    `twin(width, depth, patch, hidden)` is the shape on the same grid with the same width and depth, where the hidden
-    width of its MLP is what closes the budget. A family may have either or both.
+    A shape has `name` and `counts(image_size, num_classes)`. A family has one or both of:
+
+    - `candidates(image_size, patches, free_mlp=..., reachable=...)` yields pairs of a shape and its
+      distance from the family's published scaling; `rule` describes that distance in words. It may
+      skip all shapes between two for which `reachable(smallest, largest)` is false.
+    - `twin(width, depth, patch, hidden)` returns the shape with the same grid, width and depth; the
+      hidden width of its MLP is then adjusted to meet the budget.
+
+    `patch` is the usual patch size by image size; a family without it accepts any image size.
     """
 
     name: str
@@ -64,23 +81,29 @@ class Family:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(Generic[S]):
     """One quantity with a unit and a direction.
 
-    `arm` says what it is measured of: "count" (model and image size), "speed" (model, policy, device, batch size,
-    image size), "accuracy" (model, recipe or weights, data) or "probe" (the machine itself). `measure(subject, window)`
-    takes one window of about `window` seconds and returns a `bench.measure.subject.Reading`; `window` here overrides the usual
-    length. `batch` restricts a speed metric to one batch size, `mode` says what a call does; `rounds` says in how many
-    rounds it takes part where not in all; a `cold` one needs the compiler's cache empty in every process. A metric
-    `on_request` is measured only where it is named. `supports(device)` returns a reason where it cannot be measured,
-    else None.
+    `arm` is the kind of configuration that it is measured on: "count" (model and image size),
+    "speed" (model, policy, device, batch size, image size), "accuracy" (model, recipe or weights,
+    data) or "probe" (the machine itself).
+
+    `measure(subject, window)` measures for about `window` seconds and returns a `Reading`; `window`
+    here overrides the usual length. The subject is the class of `bench.measure.subject` for that
+    kind of arm (`SpeedSubject` for "speed"); it has at least what `Subject` declares. `measure`
+    raises NotImplementedError, with the reason, where this arm does not have the quantity.
+
+    `batch` restricts a speed metric to one batch size, and `mode` says what a call does. `rounds`
+    limits the rounds that the metric takes part in. A `cold` metric needs an empty compiler cache
+    in every process. An `on_request` metric is measured only if the user names it.
+    `supports(device)` returns the reason why a device does not have the quantity, else None.
     """
 
     name: str
     unit: str
     better: Better
     arm: Literal["count", "speed", "accuracy", "probe"]
-    measure: Callable[..., Any]
+    measure: Callable[[S, float], Reading]
     batch: int | None = None
     mode: Literal["inference", "training", "capacity"] = "inference"
     window: float | None = None
@@ -95,16 +118,18 @@ class Metric:
 class Policy:
     """One switch of how a model is executed; switches are combined as `bf16+channels_last`.
 
-    `apply(execution)` changes a `bench.measure.subject.Execution` in place. Switches are applied in the order of `order`,
-    whatever the order they were typed in, so that a combination has one name. `slot` names what is switched: two
-    switches of one slot exclude each other, `also` names further slots that a switch fills, and `default` is the one that
-    changes nothing. `supports(device)` returns a reason where it cannot run, else None. `inference_only` ones are refused
-    for training steps. A `handwritten` one runs kernels written for some models alone: it is measured beside the others in
-    rows that are marked, never chosen as best, and left out of figures of all models.
+    `apply(execution)` changes a `bench.measure.subject.Execution` in place; it raises
+    NotImplementedError, with the reason, for a model that it cannot be applied to. Switches are
+    applied by ascending `order`, however the user typed them, so that a combination has one name.
+    `slot` names what is switched: two switches of one slot exclude each other. `also` names further
+    slots that a switch occupies, and `default` marks the switch of a slot that changes nothing.
+    `supports(device)` returns the reason why a device cannot run it, else None. `inference_only`
+    switches are refused for training steps. A `handwritten` switch has kernels for some models
+    only: its rows are marked, and it is never chosen as best nor drawn in figures of all models.
     """
 
     name: str
-    apply: Callable[..., None]
+    apply: Callable[[Any], None]
     order: int
     slot: str
     also: tuple[str, ...] = ()
@@ -117,14 +142,18 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Images with labels in three splits: train, select (carved from train where a source has none) and test.
+    """Images with labels in three splits: train, select (validation) and test.
 
-    `open(argument)` returns a `bench.training.images.splits.Splits`; `argument` is what follows the colon in `--data
-    name:argument`, and `num_classes(argument)` how many classes there are. `check(argument)` raises a UsageError where
-    the data cannot be used. `image_size` is the size it is shown at (None: each model's own). `recipe` is the one it
-    trains under where none is asked for. `published`: its classes are ImageNet's, so published weights can be evaluated
-    on it. `baselines` are reference rows that need no network, by name: `baseline(splits) -> predicted test labels`.
-    `identity(argument)` is what records call the argument: where the same images may lie in any folder, what they are.
+    The validation split is taken from the training split if the source has none. `argument` is the
+    part after the colon in `--data name:argument`. `open(argument)` returns a
+    `bench.training.images.splits.Splits`, `num_classes(argument)` the number of classes, and
+    `check(argument)` raises a UsageError if the data cannot be used. `identity(argument)` is the
+    argument as records store it: for images that may be in any folder, a name of their content.
+
+    `image_size` is the size at which images are shown (None: each model's own), and `recipe` the
+    default recipe. `published` is true if the classes are ImageNet's, so that published weights can
+    be evaluated. `baselines` are reference rows without a network, by name: a function from the
+    splits to the predicted test labels.
     """
 
     name: str
@@ -143,10 +172,11 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure from records alone.
+    """A figure that is drawn from records.
 
-    `draw(summary)` returns a matplotlib figure, or several by file stem (none where there is nothing to draw). Figures
-    `of_studies` are given what was measured for studies alone as well.
+    `draw(summary)` returns a matplotlib figure, or a dict of figures by file stem, which is empty
+    if there is nothing to draw. The summary of a figure `of_studies` also has the rows that were
+    measured only for studies.
     """
 
     name: str
@@ -159,8 +189,8 @@ class Figure:
 class Need:
     """Arms that a study needs, measured together in one run.
 
-    `settings` are fields of `bench.config.RunConfig`; `worth` says how much of an answer waits for it: a study's queue
-    takes what brings most per minute first.
+    `settings` are fields of `bench.config.RunConfig`. `worth` is the share of the answer that
+    depends on this run; the queue of studies starts with the most worth per minute.
     """
 
     what: str
@@ -170,15 +200,17 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A question asked of the records.
+    """A question that records answer.
 
-    `needs(scale, device)` lists what has to be measured on a kind of device (cpu, cuda or mps), `judge(evidence, scale)`
-    yields `bench.claims.rules.Finding`s from a `bench.claims.evidence.Evidence`. `scale` is a `bench.claims.scales.Scale` where
-    the study `trains`, else None: speeds are taken of the real models everywhere. `claims` are the numbers of the
-    paper's claims (docs/claims.md) that it asks about.
+    `needs(scale, device)` lists the runs that it needs on a kind of device (cpu, cuda or mps).
+    `judge(evidence, scale)` yields a `bench.claims.rules.Finding` per effect from a
+    `bench.claims.evidence.Evidence`. `scale` is a `bench.claims.scales.Scale` if the study
+    `trains`, else None: speeds are always measured on the real models. `claims` are the numbers of
+    the paper's claims in docs/claims.md that the study tests.
 
-    `judge` is also called with evidence of nothing, to read what the study declares (`bench.claims.questions`). Yield the same
-    findings whatever was measured, with `effect=None` where nothing was.
+    `judge` is also called with empty evidence, to read what the study declares
+    (`bench.claims.questions`). It has to yield the same findings whatever was measured, with
+    `effect=None` for what was not.
     """
 
     name: str
@@ -190,15 +222,16 @@ class Study:
 
 
 def cuda_only(reason: str) -> Callable[[str], str | None]:
-    """A `supports` for what NVIDIA GPUs alone have; `reason` is what other devices are told."""
+    """Return a `supports` for NVIDIA GPUs only; `reason` is the answer for other devices."""
     return lambda device: None if device.startswith("cuda") else reason
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """An accuracy arm that was measured elsewhere: by its key, on which machine, with what value or failure.
+    """The result of an accuracy arm that was measured elsewhere: its key, machine, and value or
+    failure.
 
-    `refused` is what the user has to mend before anything can be measured there.
+    `refused` is an error that the user has to correct before anything can be measured there.
     """
 
     key: str
@@ -210,8 +243,10 @@ class Arrived:
 
 @dataclass(frozen=True, kw_only=True)
 class Launcher:
-    """A way to spread accuracy arms. `spread(config, keys)` measures the arms of these keys in the results folder that all
-    share, and yields each as it is finished; None: the runner does it, one after the other.
+    """A way to distribute accuracy arms over machines.
+
+    `spread(config, keys)` measures the arms with these keys into the shared results folder, and
+    yields each when it has finished. None: the runner measures them itself, one after the other.
     """
 
     name: str
@@ -235,25 +270,13 @@ launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", fla
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 
 
-def handwritten(policy: str) -> bool:
-    """Whether a policy runs kernels written for some models alone."""
-    return any(policies.get(name).handwritten for name in policy.split("+"))
-
-
-def for_every_model(policy: str) -> str:
-    """The policy without its handwritten switches."""
-    return (
-        "+".join(name for name in policy.split("+") if not policies.get(name).handwritten) or "fp32"
-    )
-
-
 def dataset_of(data: str) -> tuple[Dataset, str]:
-    """The data set and the argument of `--data name:argument`."""
+    """Return the data set and the argument of `--data name:argument`."""
     name, _, argument = data.partition(":")
     return datasets.get(name), argument
 
 
 def open_data(data: str) -> Any:
-    """The splits of `--data name:argument`."""
+    """Return the splits of `--data name:argument`."""
     dataset, argument = dataset_of(data)
     return dataset.open(argument)

@@ -1,1 +1,1 @@
-"""One file per way to execute a model. Switches combine with `+`: `bf16+channels_last`."""
+"""Execution policies, one file each. Switches are combined with `+`: `bf16+channels_last`."""

@@ -7,7 +7,7 @@ from bench.plugins import Policy, policies
 
 
 def apply(execution: Execution) -> None:
-    """Reorder weights and inputs."""
+    """Convert weights and inputs to channels-last."""
     module_of(execution).to(memory_format=torch.channels_last)
     execution.inputs = execution.inputs.contiguous(memory_format=torch.channels_last)
 

@@ -1,4 +1,4 @@
-"""Eager, or torch.compile in one of its modes; the first call's time in the record is mostly the compiler's."""
+"""Eager execution, or one of the modes of torch.compile, which compiles in the first call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.plugins import Policy, policies
 
 
 def keep(execution: Execution) -> None:
-    """Operator by operator, as PyTorch runs a model by itself."""
+    """Change nothing: PyTorch runs a model operator by operator by default."""
 
 
 def compiled(**how: Any) -> Callable[[Execution], None]:
-    """A switch to `torch.compile` for these shapes; `how` is its mode or options."""
+    """Return a switch to `torch.compile` for fixed shapes; `how` is its mode or options."""
 
     def apply(execution: Execution) -> None:
         execution.model = torch.compile(execution.model, dynamic=False, **how)
@@ -43,7 +43,7 @@ policies.add(
         apply=compiled(mode="max-autotune-no-cudagraphs"),
         order=30,
         slot=SLOT,
-        summary="torch.compile, mode max-autotune-no-cudagraphs: kernels chosen by timing them",
+        summary="torch.compile, mode max-autotune-no-cudagraphs: chooses kernels by timing them",
     )
 )
 policies.add(
@@ -53,6 +53,6 @@ policies.add(
         order=30,
         slot=SLOT,
         inference_only=True,
-        summary="torch.compile with freezing: weights are constants, arranged once in the order they are read in",
+        summary="torch.compile with freezing: weights are constants, stored in reading order",
     )
 )

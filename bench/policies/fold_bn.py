@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolution or linear layer right before them, by torch's own fusion."""
+"""Batch norms folded into the convolution or linear layer before them, by PyTorch's own fusion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def apply(execution: Execution) -> None:
-    """Fold what can be folded; NotImplementedError where that is nothing."""
+    """Fold batch norms; raises NotImplementedError if none can be folded."""
     from torch.fx import symbolic_trace
     from torch.fx.experimental.optimization import fuse
 
@@ -31,22 +31,23 @@ def apply(execution: Execution) -> None:
 
 
 def norms(traced: nn.Module) -> int:
-    """How many batch norms a traced model still runs, as modules or as functions."""
+    """Return how many batch norms a traced model runs, as modules or as functions."""
     assert isinstance(traced, GraphModule)
     modules = dict(traced.named_modules())
-    return sum(
-        isinstance(modules.get(str(node.target)), NORMS)
-        if node.op == "call_module"
-        else node.target is nn.functional.batch_norm
-        for node in traced.graph.nodes
-    )
+    number = 0
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            number += isinstance(modules.get(str(node.target)), NORMS)
+        else:
+            number += node.target is nn.functional.batch_norm
+    return number
 
 
 policies.add(
     Policy(
         name="fold_bn",
         apply=apply,
-        order=5,  # before the cast: folding in half precision would change the weights
+        order=5,  # before the cast, because folding in half precision would round the weights
         slot="batch norm",
         inference_only=True,
         summary="batch norms folded into the layer before them",

@@ -1,4 +1,4 @@
-"""A ConvMixer as fast as its hardware allows: this project's own kernels on a GPU, what the libraries do best on a CPU."""
+"""The fastest execution of a ConvMixer: own kernels on a GPU, torch.compile on a CPU."""
 
 from __future__ import annotations
 
@@ -12,53 +12,49 @@ from bench.plugins import Policy, policies
 from bench.policies.compile import compiled
 
 LARGE = 9
-"""Filters of this side or more stay in NCHW order on a CPU: channels-last ones are slow there."""
+"""Filters of this side or more stay in NCHW on a CPU, where channels-last ones are slow."""
 
 
 def apply(execution: Execution) -> None:
-    """Replace the model by its fused steps; NotImplementedError names what there is no kernel for.
+    """Replace the model by its fused steps.
 
-    On a CPU the same models are accepted, and nothing is written by hand there: they are compiled, in the order of memory
-    that is faster for their filters (docs/fused.md has what was measured).
+    On a CPU there are no handwritten kernels: the same models are compiled, in the memory format
+    that is faster for their filters (measurements in docs/fused.md).
+
+    Raises:
+        NotImplementedError: naming the layer that has no kernel.
     """
     from bench.fused.lowering import on_kernels, recognise
 
     model = module_of(execution)
     if execution.device == "cpu":
         recognise(model)
-        compiled(
-            options={"layout_optimization": False}
-            if _largest_filter(model) >= LARGE
-            else {"freezing": True}
-        )(execution)
+        large = _largest_filter(model) >= LARGE
+        options = {"layout_optimization": False} if large else {"freezing": True}
+        compiled(options=options)(execution)
         return
     execution.model = on_kernels(model)
     execution.finish.append(lambda call: capture(call, execution.device))
 
 
 def _largest_filter(model: nn.Module) -> int:
-    """Side of the largest depthwise filter."""
-    return max(
-        (
-            one.kernel_size[0]
-            for one in model.modules()
-            if isinstance(one, nn.Conv2d) and one.groups == one.in_channels > 1
-        ),
-        default=0,
-    )
+    """Return the side of the largest depthwise filter, 0 if there is none."""
+    largest = 0
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
+            largest = max(largest, layer.kernel_size[0])
+    return largest
 
 
 def supports(device: str) -> str | None:
-    """Why a device cannot run it, if it cannot."""
+    """Return the reason why a device cannot run it, else None."""
     if device == "cpu":
         return None
     if not device.startswith("cuda"):
         return "its kernels are written for NVIDIA GPUs"
-    return (
-        None
-        if importlib.util.find_spec("triton")
-        else "its kernels need Triton, which comes with PyTorch for CUDA on Linux"
-    )
+    if importlib.util.find_spec("triton") is None:
+        return "its kernels need Triton, which comes with PyTorch for CUDA on Linux"
+    return None
 
 
 policies.add(
@@ -71,6 +67,6 @@ policies.add(
         supports=supports,
         inference_only=True,
         handwritten=True,
-        summary="ConvMixers alone: own kernels and a graph on a GPU, compiled for its filters on a CPU (docs/fused.md)",
+        summary="ConvMixers only: own kernels on a GPU, torch.compile on a CPU (docs/fused.md)",
     )
 )

@@ -1,4 +1,4 @@
-"""The whole call captured in a CUDA graph and replayed: no work for the host between kernels."""
+"""The whole call captured in a CUDA graph and replayed, so that the host launches no kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.plugins import Policy, cuda_only, policies
 
 
 def apply(execution: Execution) -> None:
-    """Capture once everything else is in place."""
+    """Capture the call after all other switches have been applied."""
 
     def finish(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
         return capture(call, execution.device)

@@ -1,8 +1,9 @@
 """Precision: float32, TF32, bfloat16, float16.
 
-Inference casts weights and images once, as people deploy it (and as timm's benchmark script does); a training keeps
-float32 weights under autocast, and scales float16's gradients. Models that compute with float32 tensors of their own
-cannot be cast: for them there is autocast in inference too, which casts the weights anew at every call.
+Inference casts weights and images once, as deployments do (and timm's benchmark script). Training
+keeps float32 weights under autocast, and scales the gradients in float16. Models that compute with
+float32 tensors of their own cannot be cast; for them there is also autocast in inference, which
+casts the weights in every call.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from bench.plugins import Policy, cuda_only, policies
 
 
 def keep(execution: Execution) -> None:
-    """Float32 with TF32 off, as every worker starts."""
+    """Change nothing: every worker starts in float32 with TF32 off."""
 
 
 def allow_tf32(execution: Execution) -> None:
-    """Let matrix products and convolutions alike round their inputs to 10 bits of mantissa."""
+    """Let matrix products and convolutions round their inputs to 10 bits of mantissa."""
     process_settings.tf32(True)
 
 
 def cast(dtype: torch.dtype) -> Callable[[Execution], None]:
-    """A switch to `dtype`."""
+    """Return a switch to `dtype`."""
 
     def apply(execution: Execution) -> None:
         if execution.mode == "training":
@@ -39,7 +40,7 @@ def cast(dtype: torch.dtype) -> Callable[[Execution], None]:
 
 
 def autocast(dtype: torch.dtype) -> Callable[[Execution], None]:
-    """A switch to autocast in `dtype`, weights and images in float32."""
+    """Return a switch to autocast in `dtype`, with weights and images in float32."""
 
     def apply(execution: Execution) -> None:
         kind = torch.device(execution.device).type

@@ -1,4 +1,4 @@
-"""Arms: what a record is of, and its key."""
+"""Arms: the four kinds of configuration that a record can be about, and a record's key."""
 
 from __future__ import annotations
 
@@ -7,43 +7,89 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from bench.files import limits
-from bench.record import arms
 from bench.record.metric_units import Scalar as Scalar
 
 ImageSize = Annotated[int, Meta(ge=1, le=limits.IMAGE_SIZE)]
-
-
 Classes = Annotated[int, Meta(ge=1, le=limits.CLASSES)]
-
-
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
-
-
 Device = Annotated[str, Meta(pattern=r"^(cpu|cuda|mps)(:[0-9]{1,4})?$")]
-
-
 Mode = Literal["inference", "training", "capacity"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Anything that is stored; unknown fields are damage, not extensions."""
+    """A stored object. Unknown fields are damage, not extensions."""
 
 
-class CountArm(Line, tag="count", frozen=True, kw_only=True):
-    """What parameters and MACs are counted of: no policy and no device change them."""
+class BaseArm(Line, frozen=True, kw_only=True):
+    """The questions that every kind of arm answers."""
+
+    @property
+    def label(self) -> str:
+        """A short name for one line of progress or failure."""
+        raise NotImplementedError
+
+    @property
+    def is_network(self) -> bool:
+        """True if a model has to be built; probes and a data set's baselines have none."""
+        return True
+
+    @property
+    def is_timed(self) -> bool:
+        """True if the arm takes part in the interleaved rounds."""
+        return False
+
+    @property
+    def times_calls(self) -> bool:
+        """True if its process goes before others on the CPU, as its samples depend on time."""
+        return False
+
+    @property
+    def reads_images(self) -> bool:
+        """True if its process opens a data set."""
+        return False
+
+    @property
+    def trains(self) -> bool:
+        """True if a model is trained."""
+        return False
+
+    def without_source(self) -> Arm:
+        """Return the arm that any version of the model's code has."""
+        raise NotImplementedError
+
+    def comparable_with(self, other: Arm) -> bool:
+        """True if the ratio of the two arms' speeds says something about the models."""
+        return False
+
+    def competes_with(self, other: Arm) -> bool:
+        """True if the two arms are one model, executed under different policies."""
+        return False
+
+
+class CountArm(BaseArm, tag="count", frozen=True, kw_only=True):
+    """A model whose parameters and MACs are counted; they depend on no policy and no device."""
 
     model: str
     source: str | None = None
     image_size: ImageSize
     num_classes: Classes
 
+    @property
+    def label(self) -> str:
+        return self.model
 
-class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
-    """What a speed is measured of. `device` is cpu, cuda or mps; which one is in the run line.
+    def without_source(self) -> Arm:
+        return replace(self, source=None)
 
-    `mode` is what a call does: a forward pass, a training step, or nothing yet (capacity: the batch size is searched).
+
+class SpeedArm(BaseArm, tag="speed", frozen=True, kw_only=True):
+    """A model whose speed is measured. `device` is cpu, cuda or mps; the run line has its number.
+
+    `mode` is what a call does: a forward pass, a training step, or nothing yet ("capacity": the
+    batch size is searched for).
     """
 
     model: str
@@ -55,24 +101,69 @@ class SpeedArm(Line, tag="speed", frozen=True, kw_only=True):
     batch_size: Annotated[int, Meta(ge=1, le=limits.BATCH)]
     mode: Mode = "inference"
 
+    @property
+    def label(self) -> str:
+        mode = "" if self.mode == "inference" else f" {self.mode}"
+        batch = "" if self.mode == "capacity" else f" b{self.batch_size}"
+        return f"{self.model} {self.policy}{mode}{batch}"
 
-class ProbeArm(Line, tag="probe", frozen=True, kw_only=True):
-    """A fixed workload that tells something of the machine: how fast it is at best, and whether it stayed the same."""
+    @property
+    def is_timed(self) -> bool:
+        return self.mode != "capacity"
+
+    @property
+    def times_calls(self) -> bool:
+        return True
+
+    def without_source(self) -> Arm:
+        return replace(self, source=None)
+
+    def comparable_with(self, other: Arm) -> bool:
+        return isinstance(other, SpeedArm) and self._conditions == other._conditions
+
+    def competes_with(self, other: Arm) -> bool:
+        return isinstance(other, SpeedArm) and replace(self, policy=other.policy) == other
+
+    @property
+    def _conditions(self) -> tuple[str, int, int, Mode]:
+        return (self.policy, self.batch_size, self.image_size, self.mode)
+
+
+class ProbeArm(BaseArm, tag="probe", frozen=True, kw_only=True):
+    """A fixed workload that measures the machine: its peak rates, and whether its speed drifts."""
 
     model: str = "machine"
     precision: str
     device: Device
 
+    @property
+    def label(self) -> str:
+        return f"{self.model} {self.precision}"
+
+    @property
+    def is_network(self) -> bool:
+        return False
+
+    @property
+    def times_calls(self) -> bool:
+        return True
+
+    def without_source(self) -> Arm:
+        return self
+
 
 NORMALISED = "normalised"
-"""Ends a transform whose mean and deviation stand in the sample: small images that fit into memory are normalised by their
-training split, others by ImageNet's mean and deviation, and which they are is known once they are opened."""
+"""Last word of a transform whose mean and standard deviation are stored in the sample. Small images
+that fit into memory are normalised by their training split, others by ImageNet's values, and which
+of the two applies is known only when the data is opened."""
 
 
-class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
-    """What a top-1 is measured of: published `weights`, a `checkpoint`, or a training under `recipe`, with `policy`.
+class AccuracyArm(BaseArm, tag="accuracy", frozen=True, kw_only=True):
+    """A model whose top-1 is measured: with published `weights`, with those of a `checkpoint`, or
+    after training under `recipe` with `policy`.
 
-    A data set's baseline that is no network has neither. `split` and `transform` say what was evaluated and how.
+    A data set's baseline, which is not a network, has none of the three. `split` and `transform`
+    say which images were evaluated and how they were shown.
     """
 
     model: str
@@ -85,29 +176,47 @@ class AccuracyArm(Line, tag="accuracy", frozen=True, kw_only=True):
     recipe: str | None = None
     recipe_hash: str | None = None
     tuning: str | None = None
-    """How the recipe's values were come by: as is, a search, or a trial of one."""
+    """How the recipe's values were chosen: as is, by a search, or as one trial of a search."""
     learning_rate: Annotated[float, Meta(ge=0, le=1e9)] | None = None
-    """Where a search or a trial puts another one in the recipe's place."""
+    """The learning rate of a search or a trial, in place of the recipe's."""
     equalise: str | None = None
-    """What is equal for all models of a comparison: epochs, macs or seconds."""
+    """The budget that all models of a comparison share: epochs, macs or seconds."""
     epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    """To which the schedule was stretched for that, where they are not the recipe's."""
+    """The length of the schedule after equalising, if it differs from the recipe's."""
     policy: str | None = None
     weights: str | None = None
     checkpoint: str | None = None
-    """Start of the SHA-256 of a file of weights."""
+    """The first digits of the SHA-256 of a weights file."""
     labels: str | None = None
-    """Where others than the data set's own were asked."""
+    """The name of the labels, if they are not the data set's own."""
     seed: int | None = None
 
     @property
     def baseline(self) -> bool:
-        """Whether this is a reference row of the data set, which is no network."""
+        """True for a reference row of the data set, which is not a network."""
         return self.recipe is None and self.weights is None and self.checkpoint is None
+
+    @property
+    def label(self) -> str:
+        return self.model
+
+    @property
+    def is_network(self) -> bool:
+        return not self.baseline
+
+    @property
+    def reads_images(self) -> bool:
+        return True
+
+    @property
+    def trains(self) -> bool:
+        return self.recipe is not None
+
+    def without_source(self) -> Arm:
+        return replace(self, source=None)
 
 
 Arm = CountArm | SpeedArm | AccuracyArm | ProbeArm
-
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -117,37 +226,9 @@ def _digest(value: Any) -> str:
 
 
 def key_of(arm: Arm, settings: dict[str, Scalar]) -> str:
-    """Sixteen hex digits over the arm and the settings that change what a sample means."""
+    """Return 16 hex digits over the arm and the settings that change what a sample means."""
     return _digest([arm, settings])[:16]
 
 
 At = tuple[str, int]
-"""What samples are paired by: run and round."""
-
-
-def label(arm: Arm) -> str:
-    """A short name for one line of progress or failure."""
-    if isinstance(arm, ProbeArm):
-        return f"{arm.model} {arm.precision}"
-    if isinstance(arm, SpeedArm):
-        what = "" if arm.mode == "inference" else f" {arm.mode}"
-        return f"{arm.model} {arm.policy}{what}" + (
-            f" b{arm.batch_size}" if arm.mode != "capacity" else ""
-        )
-    return arm.model
-
-
-def comparable(left: Arm, right: Arm) -> bool:
-    """Whether a ratio of the two arms' speeds says something of the models."""
-    if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
-        return False
-    return (left.policy, left.batch_size, left.image_size, left.mode) == (
-        right.policy,
-        right.batch_size,
-        right.image_size,
-        right.mode,
-    )
-
-
-def _is_timed(arm: arms.Arm) -> bool:
-    return isinstance(arm, SpeedArm) and arm.mode != "capacity"
+"""The run and the round of a sample. Samples are paired by these."""

@@ -18,8 +18,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
 from bench.errors import one_line
 from bench.forecast.round_rules import (
     DEAR,
@@ -34,7 +32,7 @@ from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Samples, Window
 from bench.plan.task import window_of
 from bench.plugins import Metric, handwritten
-from bench.record.arms import Arm, SpeedArm, comparable, label
+from bench.record.arms import SpeedArm
 from bench.record.schema import Phase, RoundLine, Sample
 from bench.run.arm_run import Lane
 from bench.run.observer import Ledger, Watcher
@@ -193,7 +191,7 @@ class Rounds:
             (
                 one
                 for one in self.lanes
-                if one.arm.model == self.reference and comparable(one.arm, lane.arm)
+                if one.arm.model == self.reference and one.arm.comparable_with(lane.arm)
             ),
             None,
         )
@@ -240,7 +238,7 @@ class Rounds:
         for lane, metric in windows:
             if not lane.alive:
                 continue
-            self.watch.step("round", label(lane.arm), self.done, self.most, left)
+            self.watch.step("round", lane.arm.label, self.done, self.most, left)
             try:
                 samples = self._take(lane, metric)
             except Failure as failure:
@@ -342,7 +340,7 @@ class Rounds:
             rivals = [
                 one
                 for one in lanes
-                if one is not lane and one.contestant and _compete(one.arm, lane.arm)
+                if one is not lane and one.contestant and one.arm.competes_with(lane.arm)
             ]
             if (
                 lane.alive
@@ -502,13 +500,6 @@ def _reversed(number: int) -> float:
     while number:
         share, part, number = share + part * (number & 1), part / 2, number >> 1
     return share
-
-
-def _compete(left: Arm, right: Arm) -> bool:
-    """Whether two arms are one model, executed in different ways."""
-    if not (isinstance(left, SpeedArm) and isinstance(right, SpeedArm)):
-        return False
-    return msgspec.structs.replace(left, policy=right.policy) == right
 
 
 def sample_of(metric: Metric, samples: Samples, **more: object) -> Sample:

@@ -39,7 +39,7 @@ from bench.plan.task import Task, window_of, with_metrics, with_role
 from bench.plugins import Arrived, Metric, handwritten, launchers
 from bench.record import arms, schema, store
 from bench.record import values as record_values
-from bench.record.arms import AccuracyArm, SpeedArm, _is_timed, comparable, label
+from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.arrays import write_arrays
 from bench.record.schema import EndLine, Phase, RoundLine, RunLine, Sample, Scalar
 from bench.record.store import Record
@@ -121,7 +121,7 @@ class Runner:
         accuracies = asked.accuracies(self._known)
         if self.abreast is None:
             self.jobs = jobs_for(
-                self.config, self.device, several=sum(map(_is_training, accuracies)) > 1
+                self.config, self.device, several=sum(task.arm.trains for task in accuracies) > 1
             )
         trainings = [lane for task in accuracies if (lane := self._lane(task))]
         for note in asked.notes:
@@ -146,7 +146,7 @@ class Runner:
                 self._once(
                     COUNTING, [lane for lane in lanes if lane.task.metrics[0].arm == "count"]
                 )
-                self._speeds([lane for lane in lanes if _is_timed(lane.arm)], tasks, along)
+                self._speeds([lane for lane in lanes if lane.arm.is_timed], tasks, along)
                 self._once(
                     "largest batch",
                     [lane for lane in lanes if lane.task.metrics[0].mode == "capacity"],
@@ -184,7 +184,7 @@ class Runner:
         """What this run took."""
         assert self.began is not None
         spent = self.ledger.seconds
-        timed = [lane for lane in lanes if _is_timed(lane.arm)]
+        timed = [lane for lane in lanes if lane.arm.is_timed]
         line = past_runs.Cost(
             run=self.run_id,
             took=self.now() - self.began,
@@ -224,7 +224,7 @@ class Runner:
         """
         if not self.studies:
             return [lane for task in tasks if (lane := self._lane(task))]
-        timed = [task for task in tasks if _is_timed(task.arm)]
+        timed = [task for task in tasks if task.arm.is_timed]
         others = [lane for task in tasks if task not in timed and (lane := self._lane(task))]
         if self._met(timed) and not self.again and not self.config.force:
             return others
@@ -329,7 +329,7 @@ class Runner:
         """All timed arms in interleaved rounds. Where policies compete, each model's best is then measured anew."""
         if not lanes:
             return
-        speeds = [task for task in tasks if _is_timed(task.arm)]
+        speeds = [task for task in tasks if task.arm.is_timed]
         several = (
             self.config.slice is None
             and len({task.arm.policy for task in speeds if isinstance(task.arm, SpeedArm)}) > 1
@@ -398,7 +398,7 @@ class Runner:
             if task.arm in open_arms:
                 continue
             pair = (everybody or task.arm.model == reference) and any(
-                comparable(task.arm, arm) for arm in open_arms
+                task.arm.comparable_with(arm) for arm in open_arms
             )
             if pair or (several and any(task.arm.model == arm.model for arm in open_arms)):
                 found.append(self._new_lane(with_role(task, "reference")))
@@ -411,7 +411,7 @@ class Runner:
         largest = 0
         alive = [lane for lane in [*shared, *waiting] if lane.status is None]
         for number, lane in enumerate(alive):
-            self.observer.step("building and warming up", label(lane.arm), number, len(alive), None)
+            self.observer.step("building and warming up", lane.arm.label, number, len(alive), None)
             free = self.free(self.device, self.gpu)
             first = lane in shared or not any(one in waiting for one in group)
             if free is not None and not first and free < 1.5 * largest + RESERVE:
@@ -455,9 +455,9 @@ class Runner:
             if done:  # the first ones were agreed upon before anything was measured
                 self._agreed([lane.task for lane in lanes])
             done += len(lanes)
-            timed = [lane for lane in lanes if _is_timed(lane.arm)]
+            timed = [lane for lane in lanes if lane.arm.is_timed]
             self._speeds(timed, [lane.task for lane in timed], [])
-            rest = [lane for lane in lanes if not _is_timed(lane.arm)]
+            rest = [lane for lane in lanes if not lane.arm.is_timed]
             spread = launchers.get(self.config.launcher).spread
             if spread is None:
                 self._once(TOP1, rest, 1 if self.abreast else self.jobs)
@@ -511,9 +511,7 @@ class Runner:
 
     def _agreed(self, tasks: list[Task]) -> None:
         """UsageError where trainings would take long and nobody said yes."""
-        if self.config.yes or not any(
-            isinstance(task.arm, AccuracyArm) and task.arm.recipe for task in tasks
-        ):
+        if self.config.yes or not any(task.arm.trains for task in tasks):
             return
         expected = hours(tasks, rate_now(self.device)(), self.config.data)
         kind = "GPU" if self.gpu is not None else "device"
@@ -534,7 +532,7 @@ class Runner:
         mine = Abreast(jobs)
 
         def piece(lane: Lane) -> None:
-            words = label(lane.arm) + (f" seed {lane.task.seed}" if self.jobs > 1 else "")
+            words = lane.arm.label + (f" seed {lane.task.seed}" if self.jobs > 1 else "")
 
             def heard(text: str) -> None:
                 for one in filter(None, (mine, self.abreast)):
@@ -604,7 +602,7 @@ class Runner:
             lane.status = None
             self._end(lane, failure.status, error=failure.error, metrics=names)
             told = Failure(failure.status, f"{', '.join(names)}: {failure.error}")
-            self.partial[label(lane.arm)] = f"{told.status}: {told.error}"
+            self.partial[lane.arm.label] = f"{told.status}: {told.error}"
             self.observer.failed(lane.arm, told)
 
     # Lanes begin and end
@@ -635,7 +633,7 @@ class Runner:
             store.path_of(self.folder, lane.task.arm, lane.task.settings),
             self.config.checkpoint,
         )
-        beside = self.jobs if isinstance(lane.arm, AccuracyArm) else 1
+        beside = self.jobs if lane.arm.reads_images else 1
         return Job(
             arm=lane.arm,
             device=self.device,
@@ -688,7 +686,7 @@ class Runner:
             raise UsageError(failure.error)
         self._end(lane, failure.status, error=failure.error)
         if lane.role != "probe":
-            self.failures[label(lane.arm)] = f"{failure.status}: {failure.error}"
+            self.failures[lane.arm.label] = f"{failure.status}: {failure.error}"
         self.observer.failed(lane.arm, failure)
         lane.close()
 
@@ -699,7 +697,7 @@ class Runner:
         lane.write(
             EndLine(run=self.run_id, status=failure.status, metrics=[metric], error=failure.error)
         )
-        self.partial[f"{label(lane.arm)} {metric}"] = f"{failure.status}: {failure.error}"
+        self.partial[f"{lane.arm.label} {metric}"] = f"{failure.status}: {failure.error}"
         self.observer.failed(lane.arm, Failure(failure.status, f"{metric}: {failure.error}"))
 
     def _end(
@@ -762,10 +760,6 @@ def _by_reason(failed: dict[str, Failure]) -> list[tuple[Failure, list[str]]]:
     for name, failure in failed.items():
         found.setdefault((failure.status, failure.error), (failure, []))[1].append(name)
     return list(found.values())
-
-
-def _is_training(task: Task) -> bool:
-    return isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None
 
 
 def _never(mine: Record, metric: Metric) -> bool:

@@ -55,7 +55,7 @@ def _lead(
 ) -> int:
     def open_worker(job: Job) -> Worker:
         """Trainings are everybody's; weights and baselines are evaluated by the leader's own worker."""
-        trains = isinstance(job.arm, AccuracyArm) and job.arm.recipe is not None
+        trains = job.arm.trains
         return Together(job, world, device) if trains else alone.open(job)
 
     try:

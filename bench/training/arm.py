@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.measure.messages import Job, images_of
-from bench.measure.subject import Reading
+from bench.plugins import Reading
 from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result
 from bench.training.images.files import Files

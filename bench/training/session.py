@@ -16,8 +16,8 @@ from torch import nn
 from bench.count.outputs import AUXILIARY_WEIGHT
 from bench.errors import UsageError
 from bench.measure import memory
-from bench.measure.subject import Execution, split_policy
-from bench.plugins import open_data, policies
+from bench.measure.subject import Execution
+from bench.plugins import open_data, policies, split_policy
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.arms import AccuracyArm
 from bench.training import checkpoint

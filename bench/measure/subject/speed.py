@@ -1,0 +1,204 @@
+"""The subject of a speed arm: a model built, run once and warmed up under a policy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from bench.count import process_guard
+from bench.count.timed_weights import as_trained
+from bench.measure import cpu_placement, memory, process_settings
+from bench.measure.subject.base import ArmSubject
+from bench.measure.subject.execution import Call, Execution, check_output, training_step
+from bench.measure.timing import WarmUp, back_to_back, warm_up
+from bench.plugins import handwritten, policies, precision_of, split_policy
+from bench.record.arms import SpeedArm
+from bench.record.schema import Scalar
+
+WARMUP_WINDOW_S = 0.15
+WARMUP_AGREE = 0.05
+WARMUP_WINDOWS = 8
+WARMUP_CAP_S = 1.2
+SPEED_SETTINGS: dict[str, Scalar] = {
+    "protocol": 4,
+    "window_s": 0.15,
+    "window": "at least window_s, and a quarter of the slowest call of the run up to 1 s",
+    "wake": "untimed calls for an eighth of the window, where one takes at most half of it",
+    "warmup_window_s": WARMUP_WINDOW_S,
+    "warmup_agree": WARMUP_AGREE,
+    "warmup_windows": WARMUP_WINDOWS,
+    "warmup_cap_s": WARMUP_CAP_S,
+    "input": "standard normal, on the device",
+    "weights": "random; scales and shifts of norms drawn as after training, "
+    "batch statistics taken from two images",
+    "memory": "allocated, with a graph's pool; "
+    "on a CPU anonymous pages over those before the model was built",
+    "clock": "wall, device synchronised: latency after every call, throughput once per window",
+}
+"""Settings that change what a speed sample means. They are stored in the record and are part of its
+key: another wording here makes new records."""
+
+
+@dataclass
+class SpeedSubject(ArmSubject[SpeedArm]):
+    """A model under a policy. `ready` has to come before `call`."""
+
+    execution: Execution | None = None
+    call: Callable[[], Any] = field(default_factory=lambda: _not_ready)
+    """The timed call: a forward pass or a training step."""
+    memory_before: int = 0
+    """Bytes in use before the model was built."""
+    setup: dict[str, Scalar] = field(default_factory=dict)
+    """What `ready` returned."""
+    seconds_per_call: float = 1.0
+    """Taken from the latest window."""
+    replay: Callable[[], Any] | None = None
+    """The call captured in a CUDA graph, after a metric first asked for it."""
+    weights: dict[str, Scalar] = field(default_factory=dict)
+    """How many tensors were given values as after training."""
+    layer_macs: dict[str, int] | None = None
+    """MACs per module, after a metric first counted them."""
+
+    def calls_for(self, window: float) -> int:
+        """Return how many calls fill a window, at least one."""
+        return max(1, round(window / self.seconds_per_call))
+
+    def back_to_back(self, window: float) -> tuple[int, float]:
+        """Run calls back to back for about `window` seconds; return their number and the seconds.
+
+        The speed of this window decides how many calls the next one takes, so that windows are
+        equally long for all arms whatever their warm-up looked like.
+        """
+        calls = self.calls_for(window)
+        seconds = back_to_back(self.call, self.clock, calls=calls)
+        self.seconds_per_call = max(seconds / calls, 1e-9)
+        return calls, seconds
+
+    def wake(self, window: float) -> None:
+        """Run untimed calls after a pause, unless one call takes most of a window anyway.
+
+        The pause leaves caches cold. The calls are limited by time and not by number, because the
+        model with longer calls would otherwise be warmed up for longer.
+        """
+        if self.execution is not None and self.seconds_per_call <= window / 2:
+            back_to_back(self.call, self.clock, calls=self.calls_for(window / 8))
+
+    def ready(self) -> dict[str, Scalar]:
+        """Build the model, apply its policy, make the first call and warm up.
+
+        A capacity arm is left alone: its metric builds a model per batch size.
+        """
+        if not self.arm.is_timed:
+            return {}
+        clock = self.clock
+        self.memory_before = memory.before(self.device)
+        start = clock.now()
+        self._build_call()
+        clock.synchronize()
+        built = clock.now()
+        output = self.call()
+        clock.synchronize()
+        first = clock.now()
+        self.set_back |= process_guard.set_back(self.held)
+        check_output(output, self.arm)
+        if self.device == "cpu":
+            cpu_placement.settle()  # not earlier: compilers have finished by now
+        warm = self._warm_up()
+        process_guard.check(self.held, "while it was called again")
+        self.seconds_per_call = max(warm.medians[-1], 1e-9)
+        self.setup = {
+            "build_s": built - start,
+            "first_call_s": first - built,
+            "warmup_s": clock.now() - first,
+            "warmup_windows": len(warm.medians),
+            "steady": warm.steady,
+            "seconds_per_call": self.seconds_per_call,
+            **self._described(),
+        }
+        return self.setup
+
+    def capacity_call(self, batch: int) -> Call:
+        """Return a forward pass over `batch` images; nothing of an earlier attempt is reused."""
+        if "torch._dynamo" in sys.modules:
+            # PyTorch runs the ninth input size of one piece of compiled code eagerly.
+            torch.compiler.reset()
+        arm = msgspec.structs.replace(self.arm, batch_size=batch, mode="inference")
+        execution = self._execution(arm, self.build().eval())
+        return execution.finished(execution.inference)
+
+    def _build_call(self) -> None:
+        execution = self._execution(self.arm, self._timed_model())
+        training = self.arm.mode == "training"
+        call = training_step(execution, self.arm) if training else execution.inference
+        self.execution, self.call = execution, execution.finished(call)
+
+    def _timed_model(self) -> nn.Module:
+        """Build the model, with weights as after training, on the CPU.
+
+        It stays there until the policy is applied, so that a GPU sees nothing of the preparation.
+        """
+        model = self.build().train(self.arm.mode == "training")
+        with process_guard.kept(self.set_back):
+            self.weights = as_trained(model, image_size=self.arm.image_size, seed=self.seed)
+        return model
+
+    def _execution(self, arm: SpeedArm, model: nn.Module) -> Execution:
+        """Move model and images to the device and apply the switches of the policy."""
+        execution = Execution(
+            model=model.to(self.device),
+            inputs=self._images(arm).to(self.device),
+            device=self.device,
+            mode=arm.mode,
+            classes=arm.num_classes,
+        )
+        for name in split_policy(arm.policy):
+            switch = policies.get(name)
+            if arm.mode != "inference" and switch.inference_only:
+                raise NotImplementedError(
+                    f"{name} is for inference and does not apply to a {arm.mode} step"
+                )
+            switch.apply(execution)
+        self.held = process_guard.now()
+        return execution
+
+    def _images(self, arm: SpeedArm) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        size = arm.image_size
+        return torch.randn(arm.batch_size, 3, size, size, generator=generator)
+
+    def _warm_up(self) -> WarmUp:
+        return warm_up(
+            self.call,
+            self.clock,
+            window=WARMUP_WINDOW_S,
+            agree=WARMUP_AGREE,
+            windows=WARMUP_WINDOWS,
+            cap=WARMUP_CAP_S,
+            frequency=self.gpu.clock if self.gpu else lambda: None,
+        )
+
+    def _described(self) -> dict[str, Scalar]:
+        """What the record says about this process besides times."""
+        described: dict[str, Scalar] = {"precision": precision_of(self.arm.policy)}
+        if handwritten(self.arm.policy):
+            described["handwritten"] = True
+        described |= self.weights
+        if self.execution is not None and self.execution.auxiliary:
+            described["auxiliary_heads"] = self.execution.auxiliary
+        described |= process_settings.current()
+        for name, value in self.held.items():
+            described[f"held_{name}"] = value
+        if self.set_back:
+            changes = [f"{name} {values}" for name, values in self.set_back.items()]
+            described["set_back"] = ", ".join(changes)
+        return described
+
+
+def _not_ready() -> None:
+    raise AssertionError("call ready() first; capacity arms have no call at all")

@@ -1,0 +1,67 @@
+"""Policies by name: a policy is one switch or several, combined as `bf16+channels_last`."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from bench.errors import UsageError
+from bench.plugins.kinds import Policy, policies
+
+
+def split_policy(policy: str) -> list[str]:
+    """Return the names of a policy's switches, each once, in the order in which they are applied.
+
+    Switches that change nothing (fp32, eager) are dropped if there are others.
+
+    Raises:
+        UsageError: for an unknown switch, or two switches that set the same thing.
+    """
+    switches = sorted(
+        {policies.get(part.strip()) for part in policy.split("+")},
+        key=lambda switch: (switch.order, switch.name),
+    )
+    for left, right in combinations(switches, 2):
+        shared = [slot for slot in _slots(left) if slot in _slots(right)]
+        if shared:
+            raise UsageError(
+                f"--policies: {policy}: {left.name} and {right.name} both set the {shared[0]}; "
+                "keep one of them"
+            )
+    return [switch.name for switch in switches if not switch.default] or ["fp32"]
+
+
+def _slots(switch: Policy) -> tuple[str, ...]:
+    return (switch.slot, *switch.also)
+
+
+def runnable_policy(policy: str, device: str, *, flag: str) -> str:
+    """Return the canonical name of a policy that runs on `device`.
+
+    Raises:
+        UsageError: naming `flag`, if one of the switches does not run there.
+    """
+    names = split_policy(policy)
+    for name in names:
+        reason = policies.get(name).supports(device)
+        if reason:
+            raise UsageError(f"{flag}: {name} does not run on {device}: {reason}")
+    return "+".join(names)
+
+
+def precision_of(policy: str) -> str:
+    """Return the precision that a policy computes in: fp32 unless a switch sets another one."""
+    for name in policy.split("+"):
+        if policies.get(name).slot == "precision":
+            return name.removesuffix("_autocast")
+    return "fp32"
+
+
+def handwritten(policy: str) -> bool:
+    """True if a policy uses handwritten kernels, which exist for some models only."""
+    return any(policies.get(name).handwritten for name in policy.split("+"))
+
+
+def for_every_model(policy: str) -> str:
+    """Return the policy without its handwritten switches."""
+    general = [name for name in policy.split("+") if not policies.get(name).handwritten]
+    return "+".join(general) or "fp32"
