@@ -21,6 +21,7 @@ from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
 from bench.record.arms import AccuracyArm
 from bench.record.store import load_folder
+from bench.run.session import Session
 from bench.run.study_queue import Queue
 from bench.studies import _factorial
 from bench.studies.design.width_or_depth import shapes
@@ -143,7 +144,8 @@ def test_a_scale_that_does_not_exist_is_refused() -> None:
 
 
 def queue(results: Path, workers: FakeWorkers) -> Queue:
-    return Queue(results, "cpu", "digits", 0, Silent(), workers.open, now=workers.clock.now)
+    session = Session.start(results, "cpu", Silent(), workers.open, now=workers.clock.now)
+    return Queue(session, "digits", 0)
 
 
 def test_the_queue_measures_what_the_records_lack_and_nothing_twice(tmp_path: Path) -> None:
@@ -212,7 +214,8 @@ def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(
         results=tmp_path,
         device="cpu",
     )
-    assert Runner(config, Silent(), workers.open).run().measured == 0
+    session = Session.start(tmp_path, "cpu", Silent(), workers.open)
+    assert Runner(config, session).run().measured == 0
     assert len(workers.opened) == before
     records, _ = load_folder(next(tmp_path.glob("*/records")))
     assert [row.model for row in summarise(records).accuracies if row.arm.recipe] == [

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Meta
 
 from bench.files import limits
-from bench.record import arms
 from bench.record.metric_units import Scalar as Scalar
 
 ImageSize = Annotated[int, Meta(ge=1, le=limits.IMAGE_SIZE)]
@@ -149,5 +148,6 @@ def comparable(left: Arm, right: Arm) -> bool:
     )
 
 
-def _is_timed(arm: arms.Arm) -> bool:
+def is_timed(arm: Arm) -> bool:
+    """True for an arm whose calls are timed in rounds; a search for the largest batch is not."""
     return isinstance(arm, SpeedArm) and arm.mode != "capacity"
