@@ -334,6 +334,19 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
     assert len(workers.requests) == before
 
 
+def test_a_finished_policy_takes_part_in_a_later_choice(tmp_path: Path) -> None:
+    workers = FakeWorkers(by_policy({"fp32": 3.0, "channels_last": 1.0}))
+    arguments: dict[str, Any] = {"models": THREE[:2], "metrics": ("throughput",)}
+    start(tmp_path, workers, **arguments, policies=("fp32",))
+    outcome, _ = start(tmp_path, workers, **arguments, policies=("fp32", "channels_last"))
+    for path in outcome.records:
+        record = store.load(path)
+        if isinstance(record.arm, record_arms.SpeedArm) and record.arm.model in THREE:
+            confirmed = sum(line.phase == "confirm" for line in record.rounds)
+            assert confirmed == (4 if record.arm.policy == "fp32" else 0)
+            assert not record.ends[-1].short
+
+
 def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(
     tmp_path: Path,
 ) -> None:

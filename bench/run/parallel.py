@@ -1,7 +1,7 @@
 """Several training runs at a time, each in a thread that mostly waits for a process of its own.
 
-On two cores, two small trainings with one thread each finish more images per second than one after
-the other with two threads.
+On two cores, two small training runs with one thread each finish more images per second than one
+after the other with two threads.
 """
 
 from __future__ import annotations

@@ -104,21 +104,23 @@ class SpeedPhase:
     def _partners(self, arm_runs: list[ArmRun], speeds: list[Task], choosing: bool) -> list[ArmRun]:
         """Return finished arms that take part again, since there would be no pairs without them.
 
-        These are the reference for arms that are compared with it, all that are compared with the
-        reference if that is open itself, and a model's other policies where policies compete.
+        These are the reference for arms that are compared with it, and all that are compared with
+        the reference if that is open itself. Where policies compete, a model's other policies are
+        asked for again: a choice needs rounds of all of them.
         """
         open_arms = [arm_run.arm for arm_run in arm_runs]
+        open_models = [arm.model for arm in open_arms]
         reference = _reference(speeds)
-        reference_is_open = any(arm.model == reference for arm in open_arms)
         partners: list[ArmRun] = []
         for task in speeds:
             if task.arm in open_arms:
                 continue
-            paired = (reference_is_open or task.arm.model == reference) and any(
+            paired = reference in (task.arm.model, *open_models) and any(
                 comparable(task.arm, arm) for arm in open_arms
             )
-            competes = choosing and any(task.arm.model == arm.model for arm in open_arms)
-            if paired or competes:
+            if choosing and task.arm.model in open_models:
+                partners.append(self.backlog.new(task))
+            elif paired:
                 partners.append(self.backlog.new(with_role(task, "reference")))
         return partners
 

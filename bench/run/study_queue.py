@@ -112,7 +112,7 @@ class Queue:
         until = None if seconds is None else self.session.now() + seconds
         left: list[QueueEntry] = []
         jobs = self._training_jobs()
-        # Nothing is timed during a training, so timed entries and trainings take turns.
+        # Nothing is timed during training, so timed and training entries take turns.
         for trains, stretch in groupby(enumerate(entries, start=1), lambda pair: pair[1].trains):
             pool = JobPool(jobs) if trains else None
             pieces: list[Callable[[], None]] = []
@@ -141,7 +141,7 @@ class Queue:
         """Measure one entry; adds it to `left` if it was not finished."""
         remaining = None if until is None else until - self.session.now()
         # Timed arms mean something only if all of them are measured: they wait for the next call
-        # unless all fit. Trainings may stop between arms.
+        # unless all fit. A training entry may stop between arms.
         if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
             left.append(entry)
             return
