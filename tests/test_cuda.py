@@ -25,7 +25,9 @@ from bench.measure.timing import Replay, clock_for
 from bench.plugins import metrics
 from bench.record import store
 from bench.record.arms import SpeedArm
-from bench.run import observer, runner
+from bench.run.observer import Outcome
+from bench.run.runner import Runner
+from bench.run.session import Session
 
 from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml
@@ -264,8 +266,8 @@ def on_cuda(
 ) -> Callable[[FakePynvml | None], None]:
     """Runs plan for a CUDA device that is not there."""
     cuda = msgspec.structs.replace(MACHINE, device="cuda", accelerator="Fake GPU")
-    monkeypatch.setattr(runner.environment, "resolve_device", lambda device: "cuda:0")
-    monkeypatch.setattr(runner.environment, "describe", lambda device, installation: cuda)
+    monkeypatch.setattr("bench.measure.machine.resolve_device", lambda device: "cuda:0")
+    monkeypatch.setattr("bench.measure.machine.describe", lambda device, installation: cuda)
     return with_uuid
 
 
@@ -275,7 +277,7 @@ def without_energy(job: Job, window: Window) -> list[float]:
     return [1.0, 2.0]
 
 
-def run(results: Path, workers: FakeWorkers) -> tuple[observer.Outcome, Silent]:
+def run(results: Path, workers: FakeWorkers) -> tuple[Outcome, Silent]:
     """Latency at batch 1, energy and throughput at 8, of one model beside the companions."""
     watch = Silent()
     what = ("latency", "throughput", "energy")
@@ -287,8 +289,8 @@ def run(results: Path, workers: FakeWorkers) -> tuple[observer.Outcome, Silent]:
         metrics=what,
         batch_sizes=(8,),
     )
-    outcome = runner.Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run()
-    return outcome, watch
+    session = Session.start(results, "cuda", watch, workers.open, now=workers.clock.now)
+    return Runner(config, session).run(), watch
 
 
 def asked(workers: FakeWorkers) -> dict[str, int]:

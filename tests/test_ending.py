@@ -496,12 +496,12 @@ def test_an_address_without_a_cluster_is_said_to_be_one(monkeypatch: pytest.Monk
     pytest.importorskip("ray")
     from bench.launchers import ray
 
-    monkeypatch.setattr(ray, "ANSWERING_S", 1.0)
+    monkeypatch.setattr(ray, "ANSWER_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
         with pytest.raises(
             UsageError,
-            match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, and did not answer",
+            match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, but did not answer",
         ):
             ray.reach(f"127.0.0.1:{port}")
     with pytest.raises(UsageError, match=r"no Ray cluster at .*refused"):

@@ -375,7 +375,7 @@ def test_nothing_measured_hangs_on_the_time_of_day(
         def now(cls, tz: object = None) -> module.datetime:  # type: ignore[override]
             return real.now(tz) - module.timedelta(days=365)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("bench.run.runner.datetime", Earlier)
+    monkeypatch.setattr("bench.run.context.datetime", Earlier)
     monkeypatch.setattr(time, "time", lambda: 1.0)
     before = {path: path.read_bytes() for path in tmp_path.glob("*/records/*.jsonl")}
     assert main([*COUNTS, "--results", str(tmp_path)]) == 0

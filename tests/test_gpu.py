@@ -15,6 +15,7 @@ from bench.plugins import models
 from bench.record import arms, store, values
 from bench.run.observer import Outcome
 from bench.run.runner import Runner
+from bench.run.session import Session
 
 from .conftest import Silent
 
@@ -26,7 +27,8 @@ pytestmark = [
 
 def measured(config: RunConfig) -> Outcome:
     with Workers() as workers:
-        return Runner(config, Silent(), workers.open).run()
+        session = Session.start(config.results, config.device, Silent(), workers.open)
+        return Runner(config, session).run()
 
 
 def test_the_default_run_on_cuda(tmp_path: Path) -> None:

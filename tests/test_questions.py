@@ -336,15 +336,15 @@ def test_only_the_scale_that_changed_is_marked() -> None:
 
 
 def test_more_seeds_than_the_scale_has_ask_the_same(tmp_path: Path) -> None:
+    from bench.run.session import Session
     from bench.run.study_queue import Queue
 
     from .conftest import FakeWorkers, Silent
 
     workers = FakeWorkers(lambda job, window: [0.9])
     study = studies.get("kernel_accuracy")
-    queue = Queue(
-        tmp_path, "cpu", "digits", 0, Silent(), workers.open, seeds=5, now=workers.clock.now
-    )
+    session = Session.start(tmp_path, "cpu", Silent(), workers.open, now=workers.clock.now)
+    queue = Queue(session, "digits", 0, seeds=5)
     entries = queue.entries([study])
     assert {said for entry in entries for said in entry.studies.values()} == {
         hash_of(study, DIGITS, "cpu")

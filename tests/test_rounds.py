@@ -1,4 +1,4 @@
-"""Rounds on workers that answer at once and a clock that moves only when told: looks, targets, renewals, repetitions."""
+"""Rounds, with workers that answer at once and a clock that moves only when told."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from bench.plugins import metrics
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, RoundLine
 from bench.record.store import Body
-from bench.run.arm_run import Lane
-from bench.run.rounds import RECENT, REPEATING, Rounds
+from bench.run.arm_run import ArmRun
+from bench.run.rounds import Rounds
+from bench.run.rounds.windows import RECENT, REPEATING
 
 from .conftest import FakeWorkers, Silent
 
@@ -31,9 +32,9 @@ def arm(model: str, policy: str = "fp32") -> SpeedArm:
     )
 
 
-def lane(
+def arm_run(
     model: str, lines: list[Body] | None = None, role: Any = "asked", policy: str = "fp32"
-) -> Lane:
+) -> ArmRun:
     task = Task(
         arm=arm(model, policy),
         metrics=(THROUGHPUT,),
@@ -42,20 +43,20 @@ def lane(
         seed=0,
         role=role,
     )
-    return Lane(task, (lines if lines is not None else []).append, role=role)
+    return ArmRun(task, (lines if lines is not None else []).append, role=role)
 
 
-def rounds(lanes: list[Lane], workers: FakeWorkers, **changes: Any) -> Rounds:
-    def open_lane(one: Lane) -> bool:
+def rounds(arm_runs: list[ArmRun], workers: FakeWorkers, **changes: Any) -> Rounds:
+    def open_arm(one: ArmRun) -> bool:
         one.open(lambda: workers.open(Job(one.arm, "cpu", 0, 1)), workers.clock.now)
         return True
 
-    def fail(one: Lane, failure: Failure) -> None:
+    def fail(one: ArmRun, failure: Failure) -> None:
         one.status = failure.status
         one.close()
 
-    for one in lanes:
-        open_lane(one)
+    for one in arm_runs:
+        open_arm(one)
     common: dict[str, Any] = {
         "most": 100,
         "run": "r",
@@ -64,7 +65,7 @@ def rounds(lanes: list[Lane], workers: FakeWorkers, **changes: Any) -> Rounds:
         "state": State(read=lambda pid: None),
     }
     return Rounds(
-        lanes=lanes, open_lane=open_lane, fail=fail, now=workers.clock.now, **(common | changes)
+        arm_runs=arm_runs, open_arm=open_arm, fail=fail, now=workers.clock.now, **(common | changes)
     )
 
 
@@ -76,31 +77,33 @@ def noisy(spread: float) -> Any:
     return lambda job, window: [(10.0 if job.arm.model == "vit_a" else 20.0) * next(wobble)]
 
 
-def test_a_narrow_ratio_ends_at_the_second_look_with_three_processes_and_a_wide_one_goes_on_to_the_last() -> (
-    None
-):
-    """Processes live for three rounds: the third one of each side is there at round 9, and 13 is the look after it."""
+def test_a_narrow_ratio_ends_at_the_second_look_and_a_wide_one_goes_on_to_the_last() -> None:
+    """Processes live for three rounds, so each side has a third one at round 9; look 13 follows."""
     narrow = rounds(
-        [lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.0), seconds_to_open=1.0), target=0.01
+        [arm_run("vit_a"), arm_run("mixer_b")],
+        FakeWorkers(noisy(0.0), seconds_to_open=1.0),
+        target=0.01,
     )
     narrow.go()
     assert narrow.done == 13
-    assert not any(narrow.short(one) for one in narrow.lanes)
-    wide = rounds([lane("vit_a"), lane("mixer_b")], FakeWorkers(noisy(0.5)), target=0.001, most=30)
+    assert not any(narrow.short(one) for one in narrow.arm_runs)
+    wide = rounds(
+        [arm_run("vit_a"), arm_run("mixer_b")], FakeWorkers(noisy(0.5)), target=0.001, most=30
+    )
     wide.go()
     assert wide.done == 30
-    assert all(wide.short(one) for one in wide.lanes)
+    assert all(wide.short(one) for one in wide.arm_runs)
 
 
 def test_looks_come_only_at_preset_rounds() -> None:
-    """The ratio is exact from round 7 on, and well known some time between two looks."""
+    """The ratio is exact from round 7 on, and its interval gets narrow between two looks."""
     count = itertools.count()
 
     def script(job: Job, window: Window) -> list[float]:
         return [10.0 * (1 + 0.1 * (next(count) % 7)) if next(count) < 12 else 10.0]
 
     one = rounds(
-        [lane("vit_a"), lane("mixer_b")],
+        [arm_run("vit_a"), arm_run("mixer_b")],
         FakeWorkers(script, seconds_to_open=1.0),
         target=0.01,
         most=300,
@@ -110,26 +113,24 @@ def test_looks_come_only_at_preset_rounds() -> None:
 
 
 def test_of_one_process_a_side_no_target_is_reached() -> None:
-    """However equal the rounds are: of another process nobody knows."""
+    """Equal rounds of one process do not tell what another process would give."""
     one = rounds(
-        [lane("vit_a"), lane("mixer_b")],
+        [arm_run("vit_a"), arm_run("mixer_b")],
         FakeWorkers(noisy(0.0), seconds_to_open=1e6),
         target=0.5,
         most=60,
         time_budget=200.0,
     )
     one.go()
-    assert all(one.short(each) and not each.reached and each.process == 1 for each in one.lanes)
+    assert all(one.short(each) and not each.reached and each.process == 1 for each in one.arm_runs)
 
 
-def test_an_arm_that_has_reached_its_target_stops_and_the_reference_goes_on_for_the_others() -> (
-    None
-):
+def test_an_arm_at_its_target_stops_and_the_reference_goes_on_for_the_others() -> None:
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1.0)
     wobble = itertools.cycle([0.5, 1.0, 2.0])
     workers.script = lambda job, window: [next(wobble) if job.arm.model == "mixer_c" else 10.0]
-    lanes = [lane("vit_a"), lane("mixer_b"), lane("mixer_c")]
-    one = rounds(lanes, workers, target=0.01, most=20)
+    arm_runs = [arm_run("vit_a"), arm_run("mixer_b"), arm_run("mixer_c")]
+    one = rounds(arm_runs, workers, target=0.01, most=20)
     one.go()
     taken = {
         name: sum(request[0] == name for request in workers.requests)
@@ -146,23 +147,23 @@ def test_a_policy_that_is_far_behind_leaves_the_choosing_after_two_rounds() -> N
         seen.append(job.arm)
         return [speeds[job.arm.policy]]  # type: ignore[union-attr]
 
-    lanes = [lane("vit_a", policy=policy) for policy in speeds] + [lane("mixer_b")]
+    arm_runs = [arm_run("vit_a", policy=policy) for policy in speeds] + [arm_run("mixer_b")]
     for phase, rounds_of_bf16 in (("choose", 2), ("measure", 8)):
-        for each in lanes:
+        for each in arm_runs:
             each.start_anew(None, [])
         seen.clear()
-        one = rounds(lanes, FakeWorkers(script), most=8, phase=phase)
+        one = rounds(arm_runs, FakeWorkers(script), most=8, phase=phase)
         one.go()
         taken = {policy: seen.count(arm("vit_a", policy)) for policy in speeds}
         assert taken == {"fp32": 8, "channels_last": 8, "bf16": rounds_of_bf16}
-        assert [each.hopeless for each in lanes] == [False, phase == "choose", False, False]
-        assert not any(one.short(each) for each in lanes)
+        assert [each.hopeless for each in arm_runs] == [False, phase == "choose", False, False]
+        assert not any(one.short(each) for each in arm_runs)
 
 
 def test_once_a_hopeless_policy_has_left_the_time_is_for_the_others() -> None:
-    """Its windows took 100 s, theirs 1 s: after two rounds of some 100 s there is time for many more."""
+    """Its windows took 100 s, the others' 1 s: after two long rounds many short ones fit."""
     workers = FakeWorkers(lambda job, window: [1.0])
-    lanes = [lane("vit_a"), lane("vit_a", policy="bf16"), lane("mixer_b")]
+    arm_runs = [arm_run("vit_a"), arm_run("vit_a", policy="bf16"), arm_run("mixer_b")]
 
     def script(job: Job, window: Window) -> list[float]:
         slow = job.arm == arm("vit_a", "bf16")
@@ -170,27 +171,25 @@ def test_once_a_hopeless_policy_has_left_the_time_is_for_the_others() -> None:
         return [1.0 if slow else 10.0]
 
     workers.script = script
-    one = rounds(lanes, workers, most=100, phase="choose", time_budget=260.0)
+    one = rounds(arm_runs, workers, most=100, phase="choose", time_budget=260.0)
     one.go()
-    assert lanes[1].hopeless
+    assert arm_runs[1].hopeless
     assert 15 < one.done < 60
 
 
 def test_windows_are_longer_beside_a_slow_arm() -> None:
-    lanes = [lane("vit_a"), lane("mixer_b")]
-    one = rounds(lanes, FakeWorkers(noisy(0.0)), most=1)
-    for each, seconds in zip(lanes, (0.1, 3.0), strict=True):
+    arm_runs = [arm_run("vit_a"), arm_run("mixer_b")]
+    one = rounds(arm_runs, FakeWorkers(noisy(0.0)), most=1)
+    for each, seconds in zip(arm_runs, (0.1, 3.0), strict=True):
         each.setup = {"seconds_per_call": seconds}
     one.go()
-    assert one.least_window == 0.75
-    assert one._seconds(lanes[0], THROUGHPUT) == 0.75
+    assert one.windows.least == 0.75
+    assert one.windows.seconds(arm_runs[0], THROUGHPUT) == 0.75
 
 
-def test_the_sentinel_gets_the_rounds_of_an_interval_then_every_third_and_ends_with_the_others() -> (
-    None
-):
+def test_the_aa_pair_gets_the_rounds_of_an_interval_then_every_third() -> None:
     workers = FakeWorkers(noisy(0.0))
-    one = rounds([lane("mixer_b"), lane("vit_s16", role="sentinel")], workers, most=13)
+    one = rounds([arm_run("mixer_b"), arm_run("vit_s16", role="sentinel")], workers, most=13)
     one.go()
     assert (
         sum(request[0] == "vit_s16" for request in workers.requests) == 6 + 3
@@ -199,8 +198,13 @@ def test_the_sentinel_gets_the_rounds_of_an_interval_then_every_third_and_ends_w
 
 def test_contestants_stand_together_in_a_round() -> None:
     workers = FakeWorkers(noisy(0.0))
-    lanes = [lane("vit_a"), lane("mixer_b"), lane("mixer_c"), lane("machine", role="probe")]
-    rounds(lanes, workers, most=12).go()
+    arm_runs = [
+        arm_run("vit_a"),
+        arm_run("mixer_b"),
+        arm_run("mixer_c"),
+        arm_run("machine", role="probe"),
+    ]
+    rounds(arm_runs, workers, most=12).go()
     for number in range(12):
         names = [request[0] for request in workers.requests[4 * number : 4 * number + 4]]
         assert names.index("machine") in (0, 3)
@@ -225,10 +229,11 @@ def test_every_arm_has_three_processes_and_rounds_name_them(
 ) -> None:
     each: list[list[Body]] = [[], [], []]
     workers = FakeWorkers(noisy(0.0), seconds_to_open=seconds_to_open)
-    lanes = [
-        lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
+    arm_runs = [
+        arm_run(name, lines)
+        for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
     ]
-    rounds(lanes, workers, most=most).go()
+    rounds(arm_runs, workers, most=most).go()
     for lines in each:
         assert processes(lines)[0] == 1
         assert processes(lines) == sorted(processes(lines))
@@ -239,10 +244,11 @@ def test_every_arm_has_three_processes_and_rounds_name_them(
 
 def test_compared_arms_are_renewed_by_turns() -> None:
     each: list[list[Body]] = [[], [], []]
-    lanes = [
-        lane(name, lines) for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
+    arm_runs = [
+        arm_run(name, lines)
+        for name, lines in zip(("vit_a", "mixer_b", "mixer_c"), each, strict=True)
     ]
-    rounds(lanes, FakeWorkers(noisy(0.0), seconds_to_open=4.0), most=24).go()
+    rounds(arm_runs, FakeWorkers(noisy(0.0), seconds_to_open=4.0), most=24).go()
     begun = [
         {
             at
@@ -255,11 +261,11 @@ def test_compared_arms_are_renewed_by_turns() -> None:
 
 
 def test_dear_processes_are_two_and_of_few_rounds_none_is_renewed() -> None:
-    """No interval comes of five rounds, however many processes gave them."""
+    """Five rounds give no interval, however many processes they come from."""
     for most, seconds, opened in ((16, 60.0, 2), (5, 1.0, 1)):
         lines: list[Body] = []
         rounds(
-            [lane("vit_a", lines), lane("mixer_b")],
+            [arm_run("vit_a", lines), arm_run("mixer_b")],
             FakeWorkers(noisy(0.0), seconds_to_open=seconds),
             most=most,
         ).go()
@@ -270,10 +276,12 @@ def test_dear_processes_are_two_and_of_few_rounds_none_is_renewed() -> None:
 def test_new_processes_keep_to_their_share_of_the_time_budget(seconds_to_open: float) -> None:
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=seconds_to_open, seconds_per_window=1.0)
-    one = rounds([lane("vit_a", lines), lane("mixer_b")], workers, most=1000, time_budget=120.0)
+    one = rounds(
+        [arm_run("vit_a", lines), arm_run("mixer_b")], workers, most=1000, time_budget=120.0
+    )
     one.go()
-    assert one.renewed_s <= RENEWING * 120
-    assert workers.clock.now() - one.start <= 120 + 2
+    assert one.account.renewed_s <= RENEWING * 120
+    assert workers.clock.now() - one.account.start <= 120 + 2
     assert (
         processes(lines)[-1]
         == {2.0: pytest.approx(10, abs=6), 15.0: 3, 40.0: pytest.approx(1.5, abs=0.5), 200.0: 1}[
@@ -283,16 +291,16 @@ def test_new_processes_keep_to_their_share_of_the_time_budget(seconds_to_open: f
 
 
 def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> None:
-    """18 s to open, 16 of them compiling: 10 s again at most, which is not dear, but 18 s where the cache has to be empty."""
+    """Of 18 s to open, 16 are compiling: with a warm cache a new process takes 10 s, else 18 s."""
 
     def opened(cold: bool) -> int:
         workers = FakeWorkers(
             noisy(0.0), seconds_to_open=18.0, setup={"first_call_s": 18.0, "seconds_per_call": 2.0}
         )
-        lanes = [lane("vit_a"), lane("mixer_b")]
-        for each in lanes:
+        arm_runs = [arm_run("vit_a"), arm_run("mixer_b")]
+        for each in arm_runs:
             each.task = replace(each.task, metrics=(replace(THROUGHPUT, cold=cold),))
-        rounds(lanes, workers, most=12).go()
+        rounds(arm_runs, workers, most=12).go()
         return len(workers.opened)
 
     assert FIRST_CALL.cold and not THROUGHPUT.cold
@@ -301,19 +309,19 @@ def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> No
 
 def test_renewals_are_counted_by_phase() -> None:
     workers = FakeWorkers(noisy(0.0), seconds_to_open=4.0)
-    lanes = [lane("vit_a"), lane("mixer_b")]
+    arm_runs = [arm_run("vit_a"), arm_run("mixer_b")]
     counts = []
     for phase in ("choose", "confirm"):
         before = len(workers.opened)
-        for each in lanes:
+        for each in arm_runs:
             each.start_anew(None, [])
-        rounds(lanes, workers, most=16, phase=phase).go()
+        rounds(arm_runs, workers, most=16, phase=phase).go()
         counts.append(len(workers.opened) - before)
     assert counts[0] == counts[1] >= 2 * PROCESSES
 
 
 def busy_beside(disturbed: Callable[[int], bool]) -> State:
-    """Others take 40 % of the processors from every window, counted from 0, for which `disturbed` says so."""
+    """Other programs take 40 % of the CPU from `disturbed` windows, which are counted from 0."""
     looks = itertools.count()
     last = (0, 0, 0, 0)
 
@@ -334,7 +342,7 @@ def test_a_disturbed_window_is_marked_and_repeated_a_bounded_number_of_times() -
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
     one = rounds(
-        [lane("vit_a", lines), lane("mixer_b")],
+        [arm_run("vit_a", lines), arm_run("mixer_b")],
         workers,
         most=50,
         state=busy_beside(lambda number: number % 4 == 0),
@@ -355,7 +363,7 @@ def test_beside_lasting_load_windows_are_not_repeated_for_nothing() -> None:
     lines: list[Body] = []
     workers = FakeWorkers(noisy(0.0), seconds_to_open=1e6)
     one = rounds(
-        [lane("vit_a", lines), lane("mixer_b")],
+        [arm_run("vit_a", lines), arm_run("mixer_b")],
         workers,
         most=50,
         state=busy_beside(lambda number: True),
@@ -373,7 +381,7 @@ def test_beside_lasting_load_windows_are_not_repeated_for_nothing() -> None:
 
 def test_the_ledger_knows_what_share_lay_inside_windows() -> None:
     workers = FakeWorkers(noisy(0.0), seconds_per_window=2.0, seconds_to_open=1e6)
-    one = rounds([lane("vit_a"), lane("mixer_b")], workers, most=5)
+    one = rounds([arm_run("vit_a"), arm_run("mixer_b")], workers, most=5)
     one.go()
     assert one.ledger.seconds["windows"] == 20.0
     assert one.ledger.share == 1.0

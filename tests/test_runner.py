@@ -15,6 +15,7 @@ from bench.record import arms as record_arms
 from bench.record import store
 from bench.run.observer import Interrupted, Outcome
 from bench.run.runner import Runner
+from bench.run.session import Session
 
 from .conftest import FakeWorkers, Silent
 
@@ -30,7 +31,15 @@ def start(tmp_path: Path, workers: FakeWorkers, **changes: Any) -> tuple[Outcome
         **{"models": THREE, "device": "cpu", "rounds": 4, "results": tmp_path, **changes}
     )
     watch = Silent()
-    return Runner(config, watch, open_worker=workers.open, now=workers.clock.now).run(), watch
+    return Runner(config, session(tmp_path, workers, watch)).run(), watch
+
+
+def session(
+    results: Path, workers: FakeWorkers, watch: Silent | None = None, **changes: Any
+) -> Session:
+    return Session.start(
+        results, "cpu", watch or Silent(), workers.open, now=workers.clock.now, **changes
+    )
 
 
 def rounds_of(outcome: Outcome, kind: str = "speed") -> dict[str, int]:
@@ -86,20 +95,14 @@ def test_several_image_sizes_are_arms_of_one_run(tmp_path: Path) -> None:
 
 
 def test_a_study_has_its_arms_in_one_run(tmp_path: Path) -> None:
-    """An arm that is finished from another run has no rounds in common with the new ones, and is measured again beside them."""
+    """A finished arm has no rounds in common with new arms, and is measured again next to them."""
     start(tmp_path, FakeWorkers(steady), models=THREE[:2], metrics=("throughput",), rounds=6)
     config = RunConfig(
         models=THREE, metrics=("throughput",), device="cpu", rounds=6, results=tmp_path
     )
 
     def study(workers: FakeWorkers) -> Runner:
-        return Runner(
-            config,
-            Silent(),
-            open_worker=workers.open,
-            now=workers.clock.now,
-            studies={"one": "0" * 12},
-        )
+        return Runner(config, session(tmp_path, workers), studies={"one": "0" * 12})
 
     workers = FakeWorkers(steady)
     assert len(study(workers).outstanding()) == 3
@@ -150,7 +153,7 @@ def test_force_measures_again_and_supersedes(tmp_path: Path) -> None:
 def test_the_time_budget_ends_the_rounds_and_is_marked(tmp_path: Path) -> None:
     workers = FakeWorkers(steady, seconds_per_window=1.0)
     outcome, _ = start(tmp_path, workers, metrics=("throughput",), rounds=16, time_budget=10.0)
-    # Three windows of a second are a round, and six of those that come along in the first: 9, then 3 and 3 more.
+    # A round has three windows of 1 s; the first has six more, of the A/A pair and the probes.
     assert set(rounds_of(outcome).values()) == {1}
     end = store.load(outcome.records[0]).ends[0]
     assert (end.status, end.short, end.time_budget) == ("ok", True, 10.0)
@@ -244,7 +247,8 @@ def test_a_damaged_record_stops_the_run_before_it_measures(tmp_path: Path) -> No
 
 def test_accuracy_arms_are_those_that_take_the_images_and_the_baselines(tmp_path: Path) -> None:
     workers = FakeWorkers(lambda job, window: [0.9])
-    outcome, _ = start(tmp_path, workers, models=THREE, metrics=("top1",), data="digits")
+    # On a loaded machine the forecast exceeds the hour that takes a --yes.
+    outcome, _ = start(tmp_path, workers, models=THREE, metrics=("top1",), data="digits", yes=True)
     assert {job.arm.model for job in workers.opened} == {
         *THREE,
         "1-nearest-neighbour",
@@ -330,6 +334,19 @@ def test_of_several_policies_the_best_is_chosen_and_measured_on_rounds_that_did_
     assert len(workers.requests) == before
 
 
+def test_a_finished_policy_takes_part_in_a_later_choice(tmp_path: Path) -> None:
+    workers = FakeWorkers(by_policy({"fp32": 3.0, "channels_last": 1.0}))
+    arguments: dict[str, Any] = {"models": THREE[:2], "metrics": ("throughput",)}
+    start(tmp_path, workers, **arguments, policies=("fp32",))
+    outcome, _ = start(tmp_path, workers, **arguments, policies=("fp32", "channels_last"))
+    for path in outcome.records:
+        record = store.load(path)
+        if isinstance(record.arm, record_arms.SpeedArm) and record.arm.model in THREE:
+            confirmed = sum(line.phase == "confirm" for line in record.rounds)
+            assert confirmed == (4 if record.arm.policy == "fp32" else 0)
+            assert not record.ends[-1].short
+
+
 def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(
     tmp_path: Path,
 ) -> None:
@@ -358,7 +375,7 @@ def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was
 
 
 def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
-    """Handwritten kernels alone are measured in both phases; where every policy failed there is nothing to confirm."""
+    """Handwritten kernels alone are measured in both phases; if all fail, none is confirmed."""
     what: Any = {
         "models": THREE[:1],
         "metrics": ("throughput",),
@@ -410,16 +427,14 @@ def test_every_run_has_a_sentinel_pair_and_a_probe(tmp_path: Path) -> None:
 def test_arms_that_do_not_fit_together_are_measured_in_groups_that_share_the_reference(
     tmp_path: Path,
 ) -> None:
-    """Memory for the companions, the reference and one more arm; everybody is measured, each beside the reference."""
+    """Memory suffices for the companions, the reference and one more arm."""
     workers = FakeWorkers(steady)
     config = RunConfig(
         models=THREE, device="cpu", rounds=4, results=tmp_path, metrics=("throughput",)
     )
     room = 5 << 30
     free = lambda device, gpu: room - workers.alive * (1 << 30)  # noqa: E731
-    outcome = Runner(
-        config, Silent(), open_worker=workers.open, now=workers.clock.now, free=free
-    ).run()
+    outcome = Runner(config, session(tmp_path, workers, free=free)).run()
     loaded = {store.load(path).arm.model: store.load(path) for path in outcome.records}
     at = {model: {line.round for line in loaded[model].rounds} for model in THREE}
     assert {len(at[model]) for model in ("convmixer_digits", "mixer_digits")} == {4}

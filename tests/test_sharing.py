@@ -1,4 +1,4 @@
-"""A run in parts: shards that agree without a word, Ray's workers, torchrun's processes; and what a lost one leaves."""
+"""A run in parts: shards, Ray tasks and processes of torchrun, and what happens if one is lost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import stdev
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,8 @@ def keys(results: Path) -> list[str]:
 def planned(**more: object) -> list[str]:
     """The keys that a part of a run names before anything is measured."""
     names = ("convmixer_digits", "vit_digits", "resnet_digits")
-    config = RunConfig(models=names, data="digits", seeds=3, device="cpu", **more)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"data": "digits", "seeds": 3, "device": "cpu", **more}
+    config = RunConfig(models=names, **settings)
     asked = plan.make(config, device="cpu")
     return [
         key_of(task.arm, task.settings)
@@ -139,7 +141,7 @@ def test_shards_that_run_together_share_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) -> None:
-    """All of them, none twice, the keys of the other ways to run them; a lost worker's training is begun again by Ray."""
+    """Every arm once, under its usual key; Ray restarts the training of a lost worker."""
     pytest.importorskip("ray")
     trainings = [*TRAININGS, "--seeds", str(seeds)]
     command = [
@@ -189,7 +191,7 @@ def test_trainings_under_ray_with_a_worker_killed(seeds: int, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("address", "line"),
-    [(None, "--launcher: Ray could not begin here"), ("auto", "--address: no Ray cluster at auto")],
+    [(None, "--launcher: Ray could not start here"), ("auto", "--address: no Ray cluster at auto")],
 )
 def test_a_ray_that_cannot_be_joined_is_one_line(
     address: str | None, line: str, monkeypatch: pytest.MonkeyPatch
@@ -246,7 +248,7 @@ def test_a_folder_that_is_not_shared_is_one_line(tmp_path: Path) -> None:
 
 
 def test_processes_that_begin_again_agree_on_a_name_that_the_lost_ones_had_not() -> None:
-    """Whoever comes first, and though the store still holds what earlier ones wrote, one of them while it was being lost."""
+    """In any order of arrival, although the store still holds the names of lost processes."""
     store, names = HashStore(), []
     for start in range(3):
         store.set("here/2", f"lost before start {start}")
@@ -268,7 +270,7 @@ def test_the_leader_names_who_did_not_come(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_two_processes_of_torchrun_one_killed(tmp_path: Path) -> None:
-    """The launcher begins both again; they go on from the checkpoint and count every image of the test split once."""
+    """torchrun restarts both; they resume from the checkpoint and count every test image once."""
     recipe = "digits:epochs=6:micro_batch=32"
     what = [
         "run",

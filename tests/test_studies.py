@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -15,12 +16,15 @@ from bench.claims.scales import DIGITS, SCALES, Scale, scale_of
 from bench.claims.verdicts import verdicts
 from bench.config import RunConfig
 from bench.count.cost import cost_in_closed_form, cost_of
+from bench.measure import machine
 from bench.plan import plan
 from bench.plugins import Study, models, studies
 from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
+from bench.record import store
 from bench.record.arms import AccuracyArm
 from bench.record.store import load_folder
+from bench.run.session import Session
 from bench.run.study_queue import Queue
 from bench.studies import _factorial
 from bench.studies.design.width_or_depth import shapes
@@ -143,7 +147,8 @@ def test_a_scale_that_does_not_exist_is_refused() -> None:
 
 
 def queue(results: Path, workers: FakeWorkers) -> Queue:
-    return Queue(results, "cpu", "digits", 0, Silent(), workers.open, now=workers.clock.now)
+    session = Session.start(results, "cpu", Silent(), workers.open, now=workers.clock.now)
+    return Queue(session, "digits", 0)
 
 
 def test_the_queue_measures_what_the_records_lack_and_nothing_twice(tmp_path: Path) -> None:
@@ -170,6 +175,17 @@ def test_the_queue_measures_what_the_records_lack_and_nothing_twice(tmp_path: Pa
         said
         and said.items() <= {study.name: hash_of(study, DIGITS, "cpu") for study in chosen}.items()
     )
+
+
+def test_planning_a_queue_reads_the_machine_and_its_records_once(tmp_path: Path) -> None:
+    workers = FakeWorkers(lambda job, window: [0.9])
+    with (
+        patch.object(store, "load_folder", wraps=store.load_folder) as read,
+        patch.object(machine, "describe", wraps=machine.describe) as described,
+    ):
+        entries = queue(tmp_path, workers).entries([studies.get("kernel_accuracy")])
+    assert len(entries) > 1
+    assert (read.call_count, described.call_count) == (1, 1)
 
 
 def test_the_queue_ends_in_time_and_goes_on_later(tmp_path: Path) -> None:
@@ -212,7 +228,8 @@ def test_somebody_who_asks_for_what_a_study_measured_gets_it_without_measuring(
         results=tmp_path,
         device="cpu",
     )
-    assert Runner(config, Silent(), workers.open).run().measured == 0
+    session = Session.start(tmp_path, "cpu", Silent(), workers.open)
+    assert Runner(config, session).run().measured == 0
     assert len(workers.opened) == before
     records, _ = load_folder(next(tmp_path.glob("*/records")))
     assert [row.model for row in summarise(records).accuracies if row.arm.recipe] == [

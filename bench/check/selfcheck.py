@@ -27,7 +27,7 @@ from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.arms import Arm, SpeedArm
 from bench.record.schema import About, Sample
-from bench.run.arm_run import Lane
+from bench.run.arm_run import ArmRun
 from bench.run.rounds import Rounds
 from bench.stats.intervals import Estimate
 from bench.stats.paired import p_value, paired_ratio
@@ -181,44 +181,44 @@ class SelfCheck:
         found = Repetitions()
         begin = self.now()
         while not found.ratios or self.now() < until:
-            lanes = [self._lane("once", SHORT), self._lane("once", SHORT)]
+            arm_runs = [self._arm_run("once", SHORT), self._arm_run("once", SHORT)]
             try:
-                for lane in lanes:
-                    self._open(lane)
-                self._rounds(lanes, most=ROUNDS)
-                found.ratios.append(_ratio(lanes))
+                for arm_run in arm_runs:
+                    self._open(arm_run)
+                self._rounds(arm_runs, most=ROUNDS)
+                found.ratios.append(_ratio(arm_runs))
                 found.p_values.append(
-                    p_value(*(lane.all_values("throughput") for lane in lanes)) or 0.0
+                    p_value(*(arm_run.all_values("throughput") for arm_run in arm_runs)) or 0.0
                 )
             finally:
-                for lane in lanes:
-                    lane.close()
+                for arm_run in arm_runs:
+                    arm_run.close()
         found.seconds = self.now() - begin
         return found
 
     def _known(self, seconds: float) -> Estimate:
         """Measure how much longer two passes take than one."""
-        lanes = [self._lane("once"), self._lane("twice")]
+        arm_runs = [self._arm_run("once"), self._arm_run("twice")]
         try:
-            for lane in lanes:
-                self._open(lane)
-            self._rounds(lanes, most=100_000, seconds=seconds)
+            for arm_run in arm_runs:
+                self._open(arm_run)
+            self._rounds(arm_runs, most=100_000, seconds=seconds)
         finally:
-            for lane in lanes:
-                lane.close()
-        return _ratio(lanes)
+            for arm_run in arm_runs:
+                arm_run.close()
+        return _ratio(arm_runs)
 
-    def _rounds(self, lanes: list[Lane], *, most: int, seconds: float | None = None) -> None:
+    def _rounds(self, arm_runs: list[ArmRun], *, most: int, seconds: float | None = None) -> None:
         self.runs += 1
-        for lane in lanes:
-            lane.start_anew(None, [])
+        for arm_run in arm_runs:
+            arm_run.start_anew(None, [])
         rounds = Rounds(
-            lanes=lanes,
+            arm_runs=arm_runs,
             most=most,
             run=f"check-{self.runs}",
             seed=self.runs,
             watch=Silence(),
-            open_lane=self._open,
+            open_arm=self._open,
             fail=_fail,
             time_budget=seconds,
             state=self.state,
@@ -226,7 +226,7 @@ class SelfCheck:
         )
         rounds.go()
 
-    def _lane(self, what: str, window: float | None = None) -> Lane:
+    def _arm_run(self, what: str, window: float | None = None) -> ArmRun:
         arm = SpeedArm(
             model=f"bench.check.known_ratio:{what}",
             image_size=32,
@@ -243,23 +243,23 @@ class SelfCheck:
             about=About(family="check"),
             seed=0,
         )
-        return Lane(task, lambda line: None)
+        return ArmRun(task, lambda line: None)
 
-    def _open(self, lane: Lane) -> bool:
-        lane.open(
-            lambda: self.open_worker(Job(lane.arm, self.device, 0, machine.cores())), self.now
+    def _open(self, arm_run: ArmRun) -> bool:
+        arm_run.open(
+            lambda: self.open_worker(Job(arm_run.arm, self.device, 0, machine.cores())), self.now
         )
         return True
 
 
-def _ratio(lanes: list[Lane]) -> Estimate:
-    """How much faster the first lane is."""
-    found = paired_ratio(lanes[0].all_values("throughput"), lanes[1].all_values("throughput"))
+def _ratio(arm_runs: list[ArmRun]) -> Estimate:
+    """How much faster the first arm_run is."""
+    found = paired_ratio(arm_runs[0].all_values("throughput"), arm_runs[1].all_values("throughput"))
     assert found is not None
     return found
 
 
-def _fail(lane: Lane, failure: Failure) -> None:
+def _fail(arm_run: ArmRun, failure: Failure) -> None:
     """Give up: a self-check without all its measurements has no result."""
     raise failure
 

@@ -147,11 +147,13 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     from bench.report.tables.reading_order import all_tables
     from bench.run.observer import Interrupted
     from bench.run.runner import Runner
+    from bench.run.session import Session
 
     console = _console()
     try:
         with Live(console) as live:
-            outcome = Runner(config, live, open_worker, began=BEGAN).run()
+            session = Session.start(config.results, config.device, live, open_worker)
+            outcome = Runner(config, session, began=BEGAN).run()
     except Interrupted as stop:
         return _interrupted(console, stop.rounds)
     records = [record for path in outcome.records if (record := load(path)).runs]
@@ -224,6 +226,7 @@ def _dry_run(config: RunConfig) -> int:
     from bench.plan import plan
     from bench.plan.forecast import estimate, rate_now
     from bench.run.runner import Runner
+    from bench.run.session import Session
 
     def nothing(job: Job) -> Worker:
         raise AssertionError("a dry run opens no worker")
@@ -235,9 +238,9 @@ def _dry_run(config: RunConfig) -> int:
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     past, open_tasks = Past(), tasks
     if (config.results / ".installation").exists():
-        runner = Runner(config, Live(_console()), nothing)
-        past = Past.read(runner.folder.parent, runner.machine.fingerprint)
-        open_tasks = runner.outstanding()
+        session = Session.start(config.results, config.device, Live(_console()), nothing)
+        past = Past.read(session.folder, session.machine.fingerprint)
+        open_tasks = Runner(config, session).outstanding()
     rate = rate_now(device)
     whole, left = (estimate(config, chosen, past, device, rate) for chosen in (tasks, open_tasks))
     print_tables(_console(), [cost(whole, left, device)])
@@ -498,6 +501,7 @@ def study_run(
     from bench.measure.worker import Workers
     from bench.report.write import write
     from bench.run.observer import Interrupted
+    from bench.run.session import Session
     from bench.run.study_queue import Queue
 
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
@@ -511,12 +515,9 @@ def study_run(
     console = _console()
     with Workers() as workers, Live(console) as live:
         queue = Queue(
-            results,
-            device,
+            Session.start(results, device, live, workers.open),
             data,
             seed,
-            live,
-            workers.open,
             seeds=seeds,
             again=again,
             force=force,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.forecast.forecast import MEASURED, NEARBY, Forecast
 from bench.report.table import Table
-from bench.run.study_queue import Entry
+from bench.run.study_queue import QueueEntry
 from bench.stats.formatting import duration, number
 
 HEADERS = ["arm", "metrics", "set-up s", "s a round", "once s", "memory GB", "estimate"]
@@ -55,7 +55,7 @@ def cost(found: Forecast, left: Forecast, device: str) -> Table:
     return Table("Plan; nothing was measured", HEADERS, lines, notes)
 
 
-def queued(entries: list[Entry], device: str) -> Table:
+def queued(entries: list[QueueEntry], device: str) -> Table:
     """The queue of a `study run`."""
     lines = [
         [

@@ -1,1 +1,4 @@
-"""One file per way to spread accuracy arms: `bench run --launcher NAME`. Timed arms are never spread."""
+"""Ways to measure accuracy arms, one file each: `bench run --launcher NAME`.
+
+Timed arms are always measured on the machine that runs the command.
+"""

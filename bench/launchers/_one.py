@@ -1,4 +1,7 @@
-"""One accuracy arm measured on whatever machine this is, by a run of its own in the shared results folder."""
+"""Measure one accuracy arm on whatever machine this is, by a run of its own.
+
+The run writes to the results folder of the program that asks, which has to be shared.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ from bench.record import values as record_values
 from bench.record.arms import Arm
 from bench.record.schema import Machine, Sample
 from bench.run.runner import Runner
+from bench.run.session import Session
 
 
 @dataclass
 class Quiet:
-    """Nobody is watching here; what failed is told to whoever asked."""
+    """An observer that keeps only the latest failure; nobody is watching on this machine."""
 
     failure: str | None = None
 
@@ -49,43 +53,48 @@ class Quiet:
 def measure(
     config: RunConfig, key: str, *, folder: str, installation: str, niceness: int | None
 ) -> Arrived:
-    """Measure the arm of `key` here, as the asking program would.
+    """Measure the arm of `key` here, as the program that asks would.
 
-    `folder` is where that was started, `installation` its results folder's name, `niceness` what the scheduler makes of it.
+    `folder` is the working directory of that program, `installation` the name of its results
+    folder, `niceness` its own.
     """
     where = platform.node()
     cpu_placement.be_as_nice_as(niceness)
-    if Path(folder).is_dir():  # user models may be named from there
-        os.chdir(folder)
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    here = config.results / ".installation"
-    if not here.exists() or here.read_text().strip() != installation:
+    _enter(folder)
+    if not _is_shared(config.results, installation):
         return Arrived(
             key,
             where,
-            refused=f"--results: {config.results} on {where} is not the folder that this run writes to; share it",
+            refused=f"--results: {config.results} on {where} is not the folder that this run "
+            "writes to; share it between the machines",
         )
-    models.typed.update(
-        name.partition("@")[0] for name in (*config.models, config.reference or "")
-    )  # to the program that asks
+    for name in (*config.models, config.reference or ""):
+        models.typed.add(name.partition("@")[0])  # named by the user of the program that asks
     quiet = Quiet()
     with Workers() as workers:
-        runner = Runner(
-            replace(config, launcher="local", yes=True),
-            quiet,
-            workers.open,
-            part=Only(frozenset({key})),
-        )
-        runner.run()
-    found = [
-        store.load(path).within(runner.machine.fingerprint)
-        for path in runner.folder.glob(f"*.{key}.jsonl")
-    ]
-    values = [value for one in found for value in record_values.per_round(one, "top1").values()]
-    return Arrived(
-        key,
-        where,
-        value=float(values[-1]) if values and quiet.failure is None else None,
-        failure=quiet.failure,
-    )
+        session = Session.start(config.results, config.device, quiet, workers.open)
+        here = replace(config, launcher="local", yes=True)
+        Runner(here, session, part=Only(frozenset({key}))).run()
+    value = _latest_top1(session, key) if quiet.failure is None else None
+    return Arrived(key, where, value=value, failure=quiet.failure)
+
+
+def _enter(folder: str) -> None:
+    """Work in a folder, if this machine has it: models may be given as files below it."""
+    if Path(folder).is_dir():
+        os.chdir(folder)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def _is_shared(results: Path, installation: str) -> bool:
+    name = results / ".installation"
+    return name.exists() and name.read_text().strip() == installation
+
+
+def _latest_top1(session: Session, key: str) -> float | None:
+    values: list[float] = []
+    for path in session.records.glob(f"*.{key}.jsonl"):
+        record = store.load(path).within(session.machine.fingerprint)
+        values += record_values.per_round(record, "top1").values()
+    return float(values[-1]) if values else None

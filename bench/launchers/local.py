@@ -1,7 +1,5 @@
-"""One arm after the other on this machine; needs nothing."""
+"""The default launcher: this machine, with nothing else to install."""
 
 from bench.plugins import Launcher, launchers
 
-launchers.add(
-    Launcher(name="local", spread=None, summary="one arm after the other on this machine")
-)
+launchers.add(Launcher(name="local", spread=None, summary="on this machine"))

@@ -200,7 +200,7 @@ def _parsed(key: str, text: str, present: Any) -> Any:
         return found
     if isinstance(present, tuple):
         raise UsageError(
-            f"--recipe: {key} cannot be changed on the command line; a file in bench/training/recipes/ can"
+            f"--recipe: {key} cannot be changed on the command line; a file in bench/recipes/ can"
         )
     declared = str(next(field.type for field in fields(Recipe) if field.name == key))
     if "None" in declared and text == "none":

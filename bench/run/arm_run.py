@@ -1,118 +1,142 @@
-"""One arm of a run on its way: its open work, its process, and what it has given so far."""
+"""One arm while a run lasts: its task, its worker process, and what it has measured so far."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from bench.forecast.round_rules import DEAR, PROCESSES, PROCESSES_IF_DEAR
 from bench.measure.messages import Worker
 from bench.plan.task import Task
-from bench.plugins import Metric
-from bench.record.arms import Arm, At
+from bench.plugins import Metric, handwritten
+from bench.record.arms import Arm, At, SpeedArm
 from bench.record.schema import Role, Sample, Scalar, Status
 from bench.record.store import Body, Record
 from bench.record.values import InProcess, fair, fair_per_round
 
 RELOADING = 0.5
-"""At most this share of compiling is done again by a second process, which finds the kernels in the compiler's cache; graphs
-are traced anew. (A frozen ConvMixer-768/32 on two cores: 41 s and 15 s, compiled without freezing 20 s and 10 s.)"""
+"""Share of the compile time that a second process spends again, at most: it finds the kernels in
+the compiler's cache, but traces the graphs anew. (A frozen ConvMixer-768/32 on two cores: 41 s,
+then 15 s; compiled without freezing: 20 s, then 10 s.)"""
 
 
-@dataclass
-class Lane:
-    """`write` appends a line to the arm's record. `earlier` holds what former runs measured: one value per round."""
+@dataclass(eq=False)
+class ArmRun:
+    """An arm's part in a run. `write` appends a line to the arm's record.
+
+    Equal to itself only, so that it can be the key of a dict.
+    """
 
     task: Task
     write: Callable[[Body], None]
     earlier: dict[str, dict[At, InProcess]] = field(default_factory=dict)
+    """One value per round of earlier runs, by metric."""
     fresh: bool = False
     role: Role = "asked"
     worker: Worker | None = None
     process: int = 0
-    """How many processes this arm has had in this run."""
+    """Number of the current process in this run, counted from 1; 0 before the first."""
     setup: dict[str, Scalar] = field(default_factory=dict)
-    setup_s: float = 0.0
     renewal_s: float = 0.0
-    """What a further process is expected to cost."""
-    born: float = 0.0
+    """Expected cost of one more process."""
     values: dict[str, dict[At, InProcess]] = field(default_factory=dict)
-    """One value per round of the phase that goes on, by metric, as it is compared with others'."""
-    reached: set[str] = field(default_factory=set)
-    """Metrics whose interval is as narrow as was aimed at."""
-    dropped: set[str] = field(default_factory=set)
-    """Metrics that cannot be had of this arm here; the others go on."""
+    """One value per round of the current phase, by metric, as it is compared with other arms'."""
     narrow: set[str] = field(default_factory=set)
-    """Metrics whose interval was as narrow at one look."""
+    """Metrics whose interval was narrow enough at one look."""
+    reached: set[str] = field(default_factory=set)
+    """Metrics whose interval was narrow enough at two looks: they are done."""
+    dropped: set[str] = field(default_factory=set)
+    """Metrics that cannot be measured for this arm here; its other metrics go on."""
     status: Status | None = None
     hopeless: bool = False
-    """Another policy of the same model was better by far: it takes no further part in the choosing."""
+    """Another policy of the same model was far better: this one takes no further part in the
+    choice."""
     postponed: bool = False
-    """It ran out of memory beside others once, and is tried again with fewer."""
+    """It ran out of memory next to other arms once, and is tried again next to fewer."""
 
     @property
     def arm(self) -> Arm:
+        """The arm itself."""
         return self.task.arm
 
     @property
+    def policy(self) -> str:
+        """The policy of a timed arm; empty for others."""
+        return self.arm.policy if isinstance(self.arm, SpeedArm) else ""
+
+    @property
+    def handwritten(self) -> bool:
+        """True if it runs handwritten kernels, which no other policy competes with."""
+        return isinstance(self.arm, SpeedArm) and handwritten(self.arm.policy)
+
+    @property
     def alive(self) -> bool:
-        """Whether it can take windows."""
+        """True if it can take windows."""
         return self.worker is not None and self.status is None
 
     @property
     def contestant(self) -> bool:
-        """Whether it is compared with others; the sentinel pair and the probes only come along."""
+        """True if it is compared with others; the A/A pair and the probes are not."""
         return self.role in ("asked", "reference")
 
     @property
     def cold(self) -> bool:
-        """Whether every process of it has to find the compiler's cache empty."""
+        """True if each of its processes has to find the compiler's cache empty."""
         return any(metric.cold for metric in self.task.metrics)
 
+    @property
+    def processes_needed(self) -> int:
+        """The least number of processes that an interval is believed of."""
+        return PROCESSES_IF_DEAR if self.renewal_s > DEAR else PROCESSES
+
+    @property
+    def metrics_of_all_rounds(self) -> list[Metric]:
+        """Its metrics that are measured in every round."""
+        return list(filter(in_every_round, self.task.metrics))
+
+    @property
+    def kept(self) -> list[str]:
+        """Names of the metrics that were not dropped."""
+        return [metric.name for metric in self.task.metrics if metric.name not in self.dropped]
+
     def open(self, start: Callable[[], Worker], now: Callable[[], float]) -> None:
-        """A new process, built and warmed up. Raises Failure."""
+        """Start a new process, which builds and warms up the model. Raises Failure."""
         before = now()
         self.worker = start()
         self.process += 1
         self.setup = self.worker.ready()
-        self.setup_s, self.born = now() - before, now()
-        self.renewal_s = self.setup_s
+        self.renewal_s = now() - before
         if self.process == 1 and not self.cold:
-            compiling = float(self.setup.get("first_call_s") or 0) - float(
-                self.setup.get("seconds_per_call") or 0
-            )
-            self.renewal_s -= (1 - RELOADING) * max(0.0, compiling)
+            self.renewal_s -= (1 - RELOADING) * self._compile_s()
+
+    def _compile_s(self) -> float:
+        first = float(self.setup.get("first_call_s") or 0)
+        return max(0.0, first - float(self.setup.get("seconds_per_call") or 0))
 
     def all_values(self, metric: str) -> dict[At, InProcess]:
-        """One value per round, of this run and of former ones."""
+        """Return one value per round of a metric, of this run and of earlier ones."""
         return self.earlier.get(metric, {}) | self.values.get(metric, {})
 
     def rounds_had(self, metric: str) -> int:
-        """Rounds behind this metric."""
+        """Return the number of rounds that measured a metric."""
         return len(self.all_values(metric))
 
     def note(self, at: At, sample: Sample) -> None:
-        """Remember one window."""
-        self.values.setdefault(sample.metric, {})[at] = InProcess(
-            fair(sample), (at[0], self.process)
-        )
+        """Keep the value of one window."""
+        value = InProcess(fair(sample), (at[0], self.process))
+        self.values.setdefault(sample.metric, {})[at] = value
 
     def wants(self, metric: Metric, rounds: int) -> bool:
-        """Whether this metric still needs a round."""
+        """True if a metric still needs a round, where `rounds` are planned."""
         closed = self.hopeless or metric.name in self.reached or metric.name in self.dropped
         return not closed and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
 
-    @property
-    def kept(self) -> list[str]:
-        """The metrics that were not dropped."""
-        return [metric.name for metric in self.task.metrics if metric.name not in self.dropped]
-
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
-        """A new phase: what former runs measured in such phases counts, nothing else."""
-        self.earlier = (
-            {one.name: fair_per_round(earlier, one.name, phases) for one in self.task.metrics}
-            if earlier
-            else {}
-        )
+        """Begin a phase: of `earlier`, only rounds of `phases` count."""
+        self.earlier = {}
+        if earlier is not None:
+            for metric in self.task.metrics:
+                self.earlier[metric.name] = fair_per_round(earlier, metric.name, phases)
         self.values, self.reached, self.narrow, self.hopeless = {}, set(), set(), False
 
     def close(self) -> None:
@@ -120,3 +144,8 @@ class Lane:
         if self.worker is not None:
             self.worker.close()
             self.worker = None
+
+
+def in_every_round(metric: Metric) -> bool:
+    """True if a metric is measured in every round; others have a number of rounds of their own."""
+    return metric.rounds is None

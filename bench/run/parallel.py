@@ -1,6 +1,7 @@
-"""Several pieces of work at a time, each in a thread that mostly waits for a process of its own.
+"""Several training runs at a time, each in a thread that mostly waits for a process of its own.
 
-Two small trainings with one thread each finish more images a second on two cores than one after the other with two threads.
+On two cores, two small training runs with one thread each finish more images per second than one
+after the other with two threads.
 """
 
 from __future__ import annotations
@@ -18,78 +19,80 @@ from bench.measure import interrupts, machine
 from bench.measure.disturbance import free_memory
 from bench.plugins import dataset_of
 
-GLANCE = 0.1
-"""Seconds between two looks for Ctrl-C, which Python hands to the main thread alone."""
-
-
+POLL_S = 0.1
+"""Seconds between two checks for Ctrl-C, which Python delivers to the main thread only."""
 SMALL = 64
-"""Pixels a side: of larger images a training fills all processors by itself, and the memory too."""
-EACH = 2 << 30
-"""Bytes that a training of small images takes at most, about."""
+"""Pixels per side. Training on larger images keeps all processors busy by itself, and takes more
+memory."""
+BYTES_PER_TRAINING = 2 << 30
+"""About the most that training on small images takes."""
 
 
 class Ending(Exception):
-    """Raised in a piece of work because another one failed, or because somebody asked for the end."""
+    """Raised in a job because another job failed, or because of Ctrl-C."""
 
 
 @dataclass
-class Abreast:
-    """Up to `jobs` pieces of work at a time. Whoever waits in one of them calls `check` again and again."""
+class JobPool:
+    """Runs up to `jobs` jobs at a time. A job that waits has to call `check` again and again."""
 
     jobs: int = 1
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _taken: set[str] = field(default_factory=set)
+    _claimed: set[str] = field(default_factory=set)
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
-        """Ending where no piece is to go on."""
+        """Raise Ending if the jobs are to stop."""
         if self._ending.is_set():
             raise Ending
 
-    def take(self, what: str) -> bool:
-        """Whether nobody else has taken this: pieces may want the same."""
+    def claim(self, key: str) -> bool:
+        """True for the first caller with this key: two jobs may need the same arm."""
         with self._lock:
-            new = what not in self._taken
-            self._taken.add(what)
+            new = key not in self._claimed
+            self._claimed.add(key)
             return new
 
-    def run(self, pieces: Iterable[Callable[[], None]]) -> None:
-        """Do all, the first ones first. Raises what a piece raised, or KeyboardInterrupt, once every piece has ended."""
+    def run(self, jobs: Iterable[Callable[[], None]]) -> None:
+        """Run all jobs, the first ones first.
+
+        Raises what a job raised, or KeyboardInterrupt, once every job has ended.
+        """
         if self.jobs == 1:
-            for piece in pieces:
+            for job in jobs:
                 interrupts.check()
-                piece()
+                job()
             return
-        waiting = iter(pieces)
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="abreast") as threads:
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="job") as threads:
             try:
-                self._feed(threads, waiting)
+                self._feed(threads, iter(jobs))
             except BaseException:
-                self._ending.set()  # before the pool waits for its threads
+                self._ending.set()  # before the executor waits for its threads
                 raise
 
     def _feed(self, threads: ThreadPoolExecutor, waiting: Iterable[Callable[[], None]]) -> None:
-        """A new piece for each that is done: none waits in the pool, where nobody could take it back."""
-        open_ones: set[Future[None]] = {
-            threads.submit(piece) for piece in islice(waiting, self.jobs)
-        }
-        while open_ones:
-            done, open_ones = wait(open_ones, timeout=GLANCE, return_when=FIRST_COMPLETED)
+        """Submit a job for each that is done: the executor's queue could not be taken back."""
+        running: set[Future[None]] = set(map(threads.submit, islice(waiting, self.jobs)))
+        while running:
+            done, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             interrupts.check()
-            for one in done:
-                one.result()
-            open_ones |= {threads.submit(piece) for piece in islice(waiting, len(done))}
+            for future in done:
+                future.result()
+            running |= set(map(threads.submit, islice(waiting, len(done))))
 
 
 def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
-    """How many trainings are done at a time: `--jobs`, else one per processor where there are `several` and their images small.
+    """Return the number of training runs at a time: `--jobs`, else one per processor.
 
-    A function of what is asked and not of what is still open, so that a run that goes on trains as it began.
+    The latter only if there are `several` and their images are small. The number depends on what
+    was asked for and not on what is still open, so that a resumed run trains as it began.
+    UsageError if `--jobs` is given for a GPU, a launcher or torchrun.
     """
     if device != "cpu" or config.launcher != "local" or "WORLD_SIZE" in os.environ:
         if config.jobs not in (None, 1):
             raise UsageError(
-                f"--jobs: {config.jobs} trainings at a time are for one machine's CPU; leave it out here"
+                f"--jobs: {config.jobs} training runs at a time need the CPU of one machine, "
+                "without --launcher and torchrun; drop --jobs"
             )
         return 1
     if config.jobs is not None:
@@ -97,4 +100,5 @@ def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     side = dataset_of(config.data)[0].image_size if config.data else None
     if not several or side is None or side > SMALL:
         return 1
-    return max(1, min(machine.cores(), (free_memory("cpu") or EACH) // EACH))
+    fitting = (free_memory("cpu") or BYTES_PER_TRAINING) // BYTES_PER_TRAINING
+    return max(1, min(machine.cores(), fitting))

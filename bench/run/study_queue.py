@@ -1,15 +1,15 @@
-"""What studies need, as a queue of runs: what brings most per minute comes first, and nothing is measured twice.
+"""The runs that studies need, as a queue: what is worth most per minute comes first.
 
-Each entry is a run like any other, so a queue that was stopped goes on where it was.
+Each entry is a run like any other, so that a queue that was stopped resumes where it was, and
+nothing is measured twice.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -18,166 +18,196 @@ from bench.claims.scales import Scale, scale_of
 from bench.config import RunConfig
 from bench.forecast.forecast import Forecast
 from bench.forecast.past import Past
-from bench.measure import machine
-from bench.measure.messages import Job, Worker
+from bench.forecast.past_runs import read
 from bench.plan import plan
 from bench.plan.forecast import Rate, estimate, rate_now
 from bench.plan.task import Task
 from bench.plugins import Need, Study
-from bench.record.schema import Machine
-from bench.run.observer import Interrupted, Observer
-from bench.run.parallel import Abreast, jobs_for
+from bench.record.store import Record
+from bench.run.observer import Interrupted
+from bench.run.parallel import JobPool, jobs_for
 from bench.run.runner import Runner
+from bench.run.session import Session
 
 LEAST_S = 20.0
-"""A queue begins nothing in the last seconds of its time; its last training may still take as long."""
+"""No training is begun in the last seconds of a queue's time; it may still take as long."""
 
 
 @dataclass
-class Entry:
-    """A run that one or more studies need, what it is worth to them together, and what is open of it."""
+class QueueEntry:
+    """A run that one or more studies need. `worth` is the sum of what it is worth to each."""
 
     need: Need
     studies: dict[str, str] = field(default_factory=dict)
+    """The studies that need it, each with the hash of its question."""
     worth: float = 0.0
     seconds: float = 0.0
+    """Forecast for the tasks that are open."""
     tasks: list[Task] = field(default_factory=list)
+    """The tasks that are open."""
     cost: Forecast | None = None
 
     @property
     def trains(self) -> bool:
-        """Whether it may be cut anywhere between two arms."""
+        """True if it may stop between any two arms."""
         return "data" in self.need.settings
 
 
 @dataclass
 class Queue:
-    """The entries that have anything open, best first."""
+    """The open runs of studies on one machine."""
 
-    results: Path
-    device: str
+    session: Session
     data: str
     seed: int
-    observer: Observer
-    open_worker: Callable[[Job], Worker]
     seeds: int | None = None
-    """Trainings of each model, where others are wanted than the scale has."""
+    """Training runs per model; the scale's number unless given."""
     again: bool = False
     """Timed runs are made once more, and their rounds added."""
     force: bool = False
-    """All of it is measured anew, and supersedes what there was."""
+    """Everything is measured anew and supersedes earlier runs."""
     scale: str | None = None
-    """small or authors, where the data set has both; what the device can do unless given."""
+    """`small` or `authors`, if the data set has both; the largest that suits the device unless
+    given."""
     jobs: int | None = None
-    """Trainings at a time on a CPU; one per processor where the images are small, unless given."""
-    now: Callable[[], float] = time.monotonic
+    """Training runs at a time on a CPU; one per processor for small images unless given."""
     rounds: int = 0
-    """Finished so far."""
+    """Rounds finished so far."""
 
-    def entries(self, studies: list[Study]) -> list[Entry]:
-        """What the studies lack. Needs that several studies share are one entry."""
-        device, kind = self._device, self._device.partition(":")[0]
-        merged: dict[str, Entry] = {}
+    def entries(self, studies: list[Study]) -> list[QueueEntry]:
+        """Return the runs of which anything is open, best first; studies share equal runs."""
+        session = self.session
+        records = session.load_records()
+        open_entries: list[QueueEntry] = []
+        for entry in self._merged(studies):
+            entry.tasks = self._runner(entry, records=records).outstanding()
+            if entry.tasks:
+                open_entries.append(entry)
+        fingerprint = session.machine.fingerprint
+        mine = [record.within(fingerprint) for record in records.values()]
+        past, rate = Past.of(mine, read(session.folder)), rate_now(session.device)
+        for entry in open_entries:
+            self._forecast(entry, past, rate)
+        return sorted(open_entries, key=lambda entry: -entry.worth / entry.seconds)
+
+    def _merged(self, studies: list[Study]) -> list[QueueEntry]:
+        """Return one entry for each distinct need of the studies."""
+        kind = self.session.kind
+        merged: dict[str, QueueEntry] = {}
         for study in studies:
-            asked = hash_of(study, self._scale(study, seeds=None), kind)
+            question = hash_of(study, self._scale(study, seeds=None), kind)
             for need in study.needs(self._scale(study, self.seeds), kind):
-                entry = merged.setdefault(json.dumps(need.settings, sort_keys=True), Entry(need))
-                entry.studies[study.name] = asked
-                entry.worth += need.worth
-        for entry in merged.values():
-            entry.tasks = self._runner(entry).outstanding()
-        found = [entry for entry in merged.values() if entry.tasks]
-        past = Past.read(self.folder, self._machine.fingerprint)
-        rate = rate_now(device)
-        for entry in found:
-            self._expect(entry, past, rate)
-        return sorted(found, key=lambda entry: -entry.worth / entry.seconds)
-
-    def run(self, entries: list[Entry], seconds: float | None) -> list[Entry]:
-        """Measure entry after entry until all are done or the time is over; returns what was not finished."""
-        until = None if seconds is None else self.now() + seconds
-        left: list[Entry] = []
-
-        def piece(number: int, entry: Entry, abreast: Abreast | None) -> None:
-            remaining = None if until is None else until - self.now()
-            # A training that does not fit waits for the next call; so do timed rounds, which only mean something whole.
-            if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
-                left.append(entry)
-                return
-            self.observer.note(
-                f"\nqueue {number}/{len(entries)}: {entry.need.what}, for {', '.join(entry.studies)}"
-            )
-            runner = self._runner(entry)
-            runner.until, runner.abreast = None if until is None else until - LEAST_S, abreast
-            try:
-                if runner.run().left:
-                    left.append(entry)
-            finally:
-                self.rounds += runner.ledger.rounds
-
-        jobs = jobs_for(
-            RunConfig(data=self.data, device=self.device, jobs=self.jobs),
-            self._device,
-            several=True,
-        )
-        # Nothing is timed while a training goes on: stretches of timed entries and of trainings take turns.
-        for trains, stretch in groupby(enumerate(entries, start=1), lambda pair: pair[1].trains):
-            pool = Abreast(jobs) if trains else None
-            try:
-                (pool or Abreast()).run(
-                    partial(piece, number, entry, pool) for number, entry in stretch
+                entry = merged.setdefault(
+                    json.dumps(need.settings, sort_keys=True), QueueEntry(need)
                 )
+                entry.studies[study.name] = question
+                entry.worth += need.worth
+        return list(merged.values())
+
+    def run(self, entries: list[QueueEntry], seconds: float | None) -> list[QueueEntry]:
+        """Measure entries until all are done or `seconds` are over.
+
+        Returns the entries that were not finished. Raises Interrupted on Ctrl-C.
+        """
+        until = None if seconds is None else self.session.now() + seconds
+        left: list[QueueEntry] = []
+        jobs = self._training_jobs()
+        # Nothing is timed during training, so timed and training entries take turns.
+        for trains, stretch in groupby(enumerate(entries, start=1), lambda pair: pair[1].trains):
+            pool = JobPool(jobs) if trains else None
+            pieces: list[Callable[[], None]] = []
+            for number, entry in stretch:
+                title = f"queue {number}/{len(entries)}"
+                pieces.append(partial(self._measure, title, entry, until, left, pool))
+            try:
+                (pool or JobPool()).run(pieces)
             except KeyboardInterrupt:
                 raise Interrupted(self.rounds) from None
         return left
 
+    def _training_jobs(self) -> int:
+        device = self.session.device
+        config = RunConfig(data=self.data, device=device, jobs=self.jobs)
+        return jobs_for(config, device, several=True)
+
+    def _measure(
+        self,
+        title: str,
+        entry: QueueEntry,
+        until: float | None,
+        left: list[QueueEntry],
+        pool: JobPool | None,
+    ) -> None:
+        """Measure one entry; adds it to `left` if it was not finished."""
+        remaining = None if until is None else until - self.session.now()
+        # Timed arms mean something only if all of them are measured: they wait for the next call
+        # unless all fit. A training entry may stop between arms.
+        if remaining is not None and remaining < (LEAST_S if entry.trains else entry.seconds):
+            left.append(entry)
+            return
+        self.session.observer.note(f"\n{title}: {entry.need.what}, for {', '.join(entry.studies)}")
+        last_start = None if until is None else until - LEAST_S
+        runner = self._runner(entry, until=last_start, pool=pool)
+        try:
+            if runner.run().left:
+                left.append(entry)
+        finally:
+            self.rounds += runner.context.ledger.rounds
+
     def _scale(self, study: Study, seeds: int | None) -> Scale | None:
-        """Return the scale that a study is asked at, with so many seeds where they are given; None where it trains nothing."""
-        return (
-            scale_of(self.data, seeds, self.scale, self._device.partition(":")[0])
-            if study.trains
-            else None
-        )
+        """Return the scale that a study is asked at; None if it trains nothing.
 
-    @cached_property
-    def _device(self) -> str:
-        return machine.resolve_device(
-            RunConfig(device=self.device).device
-        )  # which refuses what is none
-
-    @cached_property
-    def _machine(self) -> Machine:
-        return machine.describe(self._device, installation=machine.installation(self.results))
+        `seeds` replaces the scale's number of seeds.
+        """
+        if not study.trains:
+            return None
+        return scale_of(self.data, seeds, self.scale, self.session.kind)
 
     @property
     def folder(self) -> Path:
-        """This machine's, in the results folder."""
-        return self.results / self._machine.name
+        """This machine's folder in the results."""
+        return self.session.folder
 
-    def _config(self, entry: Entry) -> RunConfig:
+    @property
+    def device(self) -> str:
+        """A torch device, such as `cuda:0`."""
+        return self.session.device
+
+    def _config(self, entry: QueueEntry) -> RunConfig:
         settings = {"seed": self.seed, **entry.need.settings}
         return RunConfig(
-            **settings, results=self.results, device=self.device, yes=True, force=self.force
+            **settings,
+            results=self.session.results,
+            device=self.session.device,
+            yes=True,
+            force=self.force,
         )
 
-    def _runner(self, entry: Entry) -> Runner:
+    def _runner(
+        self,
+        entry: QueueEntry,
+        until: float | None = None,
+        pool: JobPool | None = None,
+        records: dict[str, Record] | None = None,
+    ) -> Runner:
         return Runner(
             self._config(entry),
-            self.observer,
-            self.open_worker,
-            now=self.now,
+            self.session,
             studies=entry.studies,
+            until=until,
+            pool=pool,
+            records=records,
             again=self.again and not entry.trains,
         )
 
-    def _expect(self, entry: Entry, past: Past, rate: Rate) -> None:
-        """What is open of an entry costs so much, by this machine's records where there are some."""
-        config = self._config(entry)
-        tasks = (
-            entry.tasks if entry.trains else plan.make(config, device=self._device).tasks
-        )  # timed arms meet all together
-        entry.cost = found = estimate(config, tasks, past, self._device, rate)
-        # The trainings after a search have the length of its trials.
-        each = found.training_seconds / max(1, found.trainings)
+    def _forecast(self, entry: QueueEntry, past: Past, rate: Rate) -> None:
+        """Set the cost of what is open, from this machine's records if there are any."""
+        config, device = self._config(entry), self.session.device
+        # All timed arms of an entry are measured together, even those that were measured before.
+        tasks = entry.tasks if entry.trains else plan.make(config, device=device).tasks
+        cost = estimate(config, tasks, past, device, rate)
+        each = cost.training_seconds / max(1, cost.trainings)
+        # A search is followed by training runs as long as its trials.
         later = each * config.seeds * len(config.models) if config.lr_search else 0.0
-        entry.seconds = max(1.0, found.seconds + later - past.habits.start)  # a queue begins once
+        entry.cost = cost
+        entry.seconds = max(1.0, cost.seconds + later - past.habits.start)  # a queue starts once

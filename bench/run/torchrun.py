@@ -1,9 +1,10 @@
-"""One run in several processes that `torchrun` started: accuracies only, every model trained by all of them together.
+"""One run in several processes that `torchrun` started: each model is trained by all of them.
 
-    torchrun --nproc-per-node 8 -m bench run --metrics top1 --models convmixer_768_32 --data imagenet:/path --recipe deit_imagenet
+    torchrun --nproc-per-node 8 -m bench run --metrics top1 --models convmixer_768_32 \
+        --data imagenet:/path --recipe deit_imagenet
 
-The leader plans, records and reports as ever; its worker is no process of its own but this one, and the other processes
-do the same job beside it. They are told each job and otherwise know nothing.
+The leader plans, records and reports as in any other run, but trains in its own process instead of
+a worker. The other processes wait for jobs from the leader and do them together with it.
 """
 
 from __future__ import annotations
@@ -26,20 +27,25 @@ from bench.record.arms import AccuracyArm
 from bench.training.arm import train
 from bench.training.processes import World, join, leave
 
-PRESENT = ()
-"""Passed instead of a job, to learn whether all are still there."""
+ROLL_CALL = ()
+"""Sent instead of a job, to find out if all processes are still there."""
 
 
 def run_together(
     config: RunConfig, measure: Callable[[RunConfig, Callable[[Job], Worker]], int]
 ) -> int:
-    """What `bench run` does under `torchrun`: the leader measures, the others do as they are told; returns the exit code."""
+    """Run `bench run` under torchrun; returns the exit code.
+
+    `measure` is called by the leader only. UsageError unless `--metrics` is top1 alone.
+    """
     if config.metrics != ("top1",):
         raise UsageError(
-            "--metrics: under torchrun models are trained together; give --metrics top1 and time them in a run of their own"
+            "--metrics: torchrun trains each model in all processes together; give --metrics top1, "
+            "and measure other metrics in a run without torchrun"
         )
     process_settings.waiting()
-    process_settings.fix(max(1, machine.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    process_settings.fix(max(1, machine.cores() // local_processes))
     world, device = join(machine.resolve_device(config.device))
     try:
         return _lead(config, measure, world, device) if world.leads else _follow(world, device)
@@ -54,64 +60,68 @@ def _lead(
     device: str,
 ) -> int:
     def open_worker(job: Job) -> Worker:
-        """Trainings are everybody's; weights and baselines are evaluated by the leader's own worker."""
+        """Train in all processes; weights and baselines are evaluated by a worker of the leader."""
         trains = job.arm.trains
-        return Together(job, world, device) if trains else alone.open(job)
+        return Together(job, world, device) if trains else workers.open(job)
 
     try:
-        with Workers() as alone:
+        with Workers() as workers:
             return measure(config, open_worker)
     finally:
-        with suppress(RuntimeError):  # they are gone already
-            world.from_leader(None)  # the others may go
+        with suppress(RuntimeError):  # the other processes are gone already
+            world.from_leader(None)  # no further job
 
 
 def _follow(world: World, device: str) -> int:
-    while (job := _together(world, None)) is not None:
+    while (job := _from_leader(world, None)) is not None:
         try:
-            if job != PRESENT:
+            if job != ROLL_CALL:
                 _do(job, world, device, lambda text: None)
-        except Exception:  # the leader fails alike, and it is the one who reports
+        except Exception:  # the leader fails in the same way, and reports it
             continue
     return 0
 
 
-def _together(world: World, value: Any) -> Any:
-    """What the leader passed; UsageError where one of the processes is no more, which says nothing of the model."""
+def _from_leader(world: World, value: Any) -> Any:
+    """Return the leader's value in every process.
+
+    UsageError if a process is gone, which says nothing about the model.
+    """
     try:
         return world.from_leader(value)
     except RuntimeError as error:
         raise UsageError(
-            f"torchrun: one of the {world.size} processes was lost ({one_line(error)}); the same command goes on from the last checkpoint, "
-            "and torchrun --max-restarts N gives it by itself"
+            f"torchrun: one of the {world.size} processes was lost ({one_line(error)}); rerun the "
+            "same command to continue from the last checkpoint (torchrun --max-restarts N does so "
+            "by itself)"
         ) from error
 
 
 def _do(job: Job, world: World, device: str, tell: Callable[[str], None]) -> Samples:
-    """One arm, together with the others."""
+    """Train one arm together with the other processes."""
     assert isinstance(job.arm, AccuracyArm)
-    where, build = torch.device(device), builder(job)
-    found = train(
+    reading = train(
         job.arm,
         job,
-        build=build,
-        device=where,
+        build=builder(job),
+        device=torch.device(device),
         seed=job.seed,
         workers=job.threads,
         tell=tell,
         world=world,
     )
-    return Samples(found.values, found.detail, found.arrays)
+    return Samples(reading.values, reading.detail, reading.arrays)
 
 
 class Together:
-    """A worker that is this process, and the others beside it."""
+    """A worker in the leader's process, which trains together with the other processes."""
 
     def __init__(self, job: Job, world: World, device: str) -> None:
         self.job, self.world, self.device = job, world, device
         self.pid = os.getpid()
 
     def ready(self) -> dict[str, Any]:
+        """Return no set-up times: the model is built when a window is taken."""
         return {}
 
     def take(
@@ -120,12 +130,14 @@ class Together:
         heard: Callable[[str], None],
         glance: Callable[[], None] = lambda: None,
     ) -> Samples:
-        _together(self.world, self.job)
+        """Train, whatever the window's length. Raises Failure."""
+        _from_leader(self.world, self.job)
         try:
             with redirect_stdout(io.StringIO()):
                 return _do(self.job, self.world, self.device, heard)
         except Exception as error:
-            _together(self.world, PRESENT)
+            _from_leader(self.world, ROLL_CALL)
             raise failure_of(error) from error
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Do nothing: the process is the leader's own."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from bench.claims.rules import Finding, judge
 from bench.forecast.round_rules import FIRST_LOOK, PROCESSES
-from bench.run.rounds import LOOKS
+from bench.run.rounds.stop_rule import LOOKS
 from bench.stats.intervals import Effect, holm
 from bench.stats.mixed_effects import Side, mean_over
 

@@ -1,4 +1,4 @@
-"""Trainings side by side: the pieces of work, and the plain command with two trainings at a time."""
+"""Training runs side by side: the pool of jobs, and the command with two at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from bench.config import RunConfig
-from bench.run.parallel import Abreast, Ending, jobs_for
+from bench.run.parallel import Ending, JobPool, jobs_for
 
 from .pictures import make_folder
 from .program import bench
@@ -23,7 +23,7 @@ def test_as_many_as_asked_for_go_on_at_a_time_the_first_ones_first() -> None:
     now, most = [0], [0]
     lock = threading.Lock()
 
-    def piece(number: int) -> None:
+    def job(number: int) -> None:
         with lock:
             order.append(number)
             now[0] += 1
@@ -32,14 +32,14 @@ def test_as_many_as_asked_for_go_on_at_a_time_the_first_ones_first() -> None:
         with lock:
             now[0] -= 1
 
-    Abreast(3).run(partial(piece, number) for number in range(12))
+    JobPool(3).run(partial(job, number) for number in range(12))
     assert most[0] == 3
     assert sorted(order[:3]) == [0, 1, 2]
     assert sorted(order) == list(range(12))
 
 
 def test_one_that_fails_ends_the_others_and_no_further_one_begins() -> None:
-    abreast, begun = Abreast(2), []
+    pool, begun = JobPool(2), []
 
     def fails() -> None:
         time.sleep(0.05)
@@ -49,17 +49,17 @@ def test_one_that_fails_ends_the_others_and_no_further_one_begins() -> None:
         begun.append("waits")
         with pytest.raises(Ending):
             while True:
-                abreast.check()
+                pool.check()
                 time.sleep(0.01)
 
     with pytest.raises(OSError, match="the disk is full"):
-        abreast.run([waits, fails, lambda: begun.append("too late")])
+        pool.run([waits, fails, lambda: begun.append("too late")])
     assert begun == ["waits"]
 
 
 def test_what_two_want_is_done_by_the_first() -> None:
-    abreast = Abreast(2)
-    assert [abreast.take("arm"), abreast.take("arm"), abreast.take("other")] == [True, False, True]
+    pool = JobPool(2)
+    assert [pool.claim("arm"), pool.claim("arm"), pool.claim("other")] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,14 @@ def test_how_many(asked: dict[str, object], several: bool, jobs: int) -> None:
 
 def test_a_gpu_trains_one_at_a_time() -> None:
     assert jobs_for(RunConfig(data="digits"), "cuda", several=True) == 1
-    with pytest.raises(ValueError, match="--jobs: 2 trainings at a time are for one machine's CPU"):
+    with pytest.raises(
+        ValueError, match="--jobs: 2 training runs at a time need the CPU of one machine"
+    ):
         jobs_for(RunConfig(data="digits", jobs=2), "cuda", several=True)
 
 
 def test_two_at_a_time_give_the_weights_that_each_has_alone(tmp_path: Path) -> None:
-    """By the plain command on pictures on disk: to the bit those of one thread alone, with no time said of either."""
+    """Weights are equal to the bit to those of one thread alone; no training times are shown."""
     make_folder(tmp_path / "photos", {"train": 16, "test": 4}, side=32)
     command = [
         "run",

@@ -1,0 +1,115 @@
+"""The device, machine and results folder of one command, looked up once for all of its runs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.config import RunConfig
+from bench.errors import UsageError
+from bench.files.paths import inside
+from bench.measure import machine as machines
+from bench.measure.disturbance import free_memory
+from bench.measure.gpu import Gpu, gpu_for
+from bench.measure.messages import Job, Worker
+from bench.record import store
+from bench.record.schema import Machine
+from bench.record.store import Record
+from bench.run.observer import Observer
+from bench.training.images.files import Files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One command. The caller owns the observer and the workers, and closes them."""
+
+    observer: Observer
+    open_worker: Callable[[Job], Worker]
+    device: str
+    """A torch device, such as `cuda:0`."""
+    gpu: Gpu | None
+    machine: Machine
+    results: Path
+    version: str
+    commit: str | None
+    now: Callable[[], float] = time.monotonic
+    free: Callable[[str, Gpu | None], int | None] = free_memory
+    """Free bytes of the device's memory; None where they cannot be read."""
+
+    @classmethod
+    def start(
+        cls,
+        results: Path,
+        device: str,
+        observer: Observer,
+        open_worker: Callable[[Job], Worker],
+        *,
+        now: Callable[[], float] = time.monotonic,
+        free: Callable[[str, Gpu | None], int | None] = free_memory,
+    ) -> Session:
+        """Return the session of a command with `--results` and `--device`.
+
+        Makes the results folder. UsageError if that cannot be written to, or if this machine has
+        no such device.
+        """
+        device = machines.resolve_device(RunConfig(device=device).device)
+        gpu = gpu_for(device)
+        results = writable_folder(results)
+        session = cls(
+            observer=observer,
+            open_worker=open_worker,
+            device=device,
+            gpu=gpu,
+            machine=machines.describe(device, installation=machines.installation(results)),
+            results=results,
+            version=machines.project_version(),
+            commit=machines.commit(),
+            now=now,
+            free=free,
+        )
+        for folder in (session.records, *Files.folders(session.folder)):
+            inside(results, folder)
+        return session
+
+    @property
+    def kind(self) -> str:
+        """cpu, cuda or mps."""
+        return self.device.partition(":")[0]
+
+    @property
+    def folder(self) -> Path:
+        """This machine's folder in the results."""
+        return self.results / self.machine.name
+
+    @property
+    def records(self) -> Path:
+        """The folder of this machine's records."""
+        return self.folder / "records"
+
+    def load_records(self) -> dict[str, Record]:
+        """Return this machine's records by key. Raises DamagedRecord."""
+        records, damaged = store.load_folder(self.records)
+        if damaged:
+            raise damaged[0]
+        return {record.head.key: record for record in records}
+
+
+def writable_folder(path: Path) -> Path:
+    """Return a folder, made if need be. UsageError if it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{random.SystemRandom().randrange(16**8):08x}"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(
+            f"--results: {path} is a file, or lies below one; a folder is needed, such as results"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"--results: {path} cannot be written to ({error.strerror}); give a folder that can"
+        ) from None
+    return path
