@@ -103,7 +103,8 @@ def test_a_torn_line_is_voided_and_never_cut_off(tmp_path: Path) -> None:
 def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
     """Eight programs make the same record at the same time and append to it."""
     code = (
-        "import sys; from pathlib import Path; from bench import record; from bench.record.schema import *\n"
+        "import sys; from pathlib import Path; from bench.record import store as record\n"
+        "from bench.record.schema import *\nfrom bench.record.arms import *\n"
         "from tests.conftest import MACHINE\n"
         "arm = SpeedArm(model='vit_s16', image_size=224, num_classes=1000, policy='fp32', device='cpu', batch_size=4)\n"
         "sys.stdin.read()\n"
