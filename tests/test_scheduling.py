@@ -57,6 +57,32 @@ def test_it_is_tried_what_going_first_gives(monkeypatch: pytest.MonkeyPatch) -> 
     cpu_placement.may_go_first.cache_clear()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is tried on Linux alone")
+@pytest.mark.parametrize(
+    ("shares", "answer", "trials"),
+    [
+        ([0.98], True, 1),
+        ([float("nan"), 0.98], True, 2),
+        ([0.4, 0.5, 0.97], True, 3),
+        ([0.25, 0.25, 0.25], False, 3),
+        ([0.0], False, 1),
+    ],
+)
+def test_a_spoiled_trial_is_repeated_and_a_refusal_is_not(
+    monkeypatch: pytest.MonkeyPatch, shares: list[float], answer: bool, trials: int
+) -> None:
+    """The answer is part of a machine's fingerprint: it must not change while others are busy."""
+    left = iter(shares)
+    tried: list[int] = []
+    monkeypatch.setattr(
+        cpu_placement, "_tried_share", lambda core: (tried.append(core), next(left))[1]
+    )
+    cpu_placement.may_go_first.cache_clear()
+    assert cpu_placement.may_go_first() is answer
+    assert len(tried) == trials
+    cpu_placement.may_go_first.cache_clear()
+
+
 def system(monkeypatch: pytest.MonkeyPatch, before: int, allowed: bool) -> None:
     """A system that holds a niceness, and lets it be changed or not."""
     now = [before]
