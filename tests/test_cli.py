@@ -27,7 +27,7 @@ BAD = [
     (["run", "--models", "vit_s16", "--data", "digit"], "did you mean digits?"),
     (["run", "--models", "vit_s16", "--data", "imagenet:/nowhere"], "--data imagenet:/nowhere"),
     (["run", "--models", "vit_s16", "--policies", "compiel"], "did you mean compile?"),
-    (["run", "--models", "vit_s16", "--device", "cuda:9"], "--device: cuda:9 asked for"),
+    (["run", "--models", "vit_s16", "--device", "cuda:9"], "--device: cuda:9 was requested"),
     (
         ["run", "--models", "vit_s16", "--device", "tpu"],
         "--device: must be auto, cpu, cuda, cuda:N or mps, got 'tpu'",

@@ -46,7 +46,7 @@ def test_typed_it_runs(started: Path) -> None:
 
 
 def test_a_suite_names_code(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "only a name typed on the command line runs code"
+    words = "type the name on the command line to run it"
     (started / "mine.toml").write_text('models = ["./evil.py:build"]\nmetrics = ["params"]\n')
     assert_one_line(bench("run", "--suite", "mine.toml", cwd=started), "evil", words)
     (started / "mine.toml").write_text(
@@ -61,7 +61,9 @@ def test_a_suite_joins_no_cluster(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'models = ["resnet18"]\nlauncher = "ray"\naddress = "evil.example:6379"\n'
     )
-    with pytest.raises(UsageError, match="--address is for the command line alone"):
+    with pytest.raises(
+        UsageError, match="names a cluster to join; give --address on the command line"
+    ):
         suite_fields(str(tmp_path / "mine.toml"))
 
 

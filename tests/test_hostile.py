@@ -168,7 +168,7 @@ def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             models.get(name)
         assert not mark.exists(), name
-    with pytest.raises(UsageError, match="only a name typed on the command line runs code"):
+    with pytest.raises(UsageError, match="type the name on the command line to run it"):
         models.get(f"{code}:build")
     assert not mark.exists()
     models.typed.add(f"{code}:build")

@@ -265,7 +265,7 @@ def test_processes_that_begin_again_agree_on_a_name_that_the_lost_ones_had_not()
 
 def test_the_leader_names_who_did_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PATIENCE", 0.2)
-    with pytest.raises(UsageError, match="processes 1, 2 of 3 did not come"):
+    with pytest.raises(UsageError, match="processes 1, 2 of 3 did not start"):
         attempt(HashStore(), 0, 3)
 
 

@@ -86,7 +86,7 @@ def test_random_mixing_is_fixed_and_averages() -> None:
         ("skeleton_384_12_depthwise_pyramid_p14", "power of two"),
         ("skeleton_100_12_depthwise_staged", "four stages need"),
         ("skeleton_100_12_attention", "heads are 32 wide"),
-        ("skeleton_384_0_mlp", "depth is 0"),
+        ("skeleton_384_0_mlp", "depth must be at least 1, got 0"),
     ],
 )
 def test_impossible_combinations(name: str, complaint: str) -> None:

@@ -101,4 +101,4 @@ def test_under_torchrun_only_trainings_are_shared(tmp_path: Path) -> None:
         timeout=120,
     )
     assert found.returncode != 0
-    assert "bench: --metrics: under torchrun models are trained together" in found.stderr
+    assert "bench: --metrics: torchrun trains each model in all processes together" in found.stderr
