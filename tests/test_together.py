@@ -20,6 +20,7 @@ def losses(results: Path) -> list[float]:
     return [found[step] for step in sorted(found)]
 
 
+@pytest.mark.exhaustive  # a minute; test_sharing and test_images_on_disk each kill once and resume
 def test_killed_at_random_moments_the_weights_are_those_of_an_undisturbed_run(
     tmp_path: Path,
 ) -> None:
