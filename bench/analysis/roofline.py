@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.rows import Probe, Row, Summary, by_speed
-from bench.analysis.summary import BYTES
-from bench.forecast.companions import precision_of
+from bench.record.precisions import BYTES, precision_in_name
 from bench.stats.intervals import Estimate
 
 BEYOND = 19
@@ -73,7 +72,7 @@ def places(summary: Summary) -> list[Place]:
     """Every row whose counts, speed, ceilings and bytes are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
-        precision = row.precision or precision_of(row.policy)
+        precision = row.precision or precision_in_name(row.policy)
         probe = summary.probe(precision)
         if probe is not None and precision in BYTES and (place := _place(row, precision, probe)):
             found.append(place)

@@ -20,9 +20,6 @@ from bench.stats.intervals import Estimate, proportion
 from bench.stats.paired import level
 from bench.stats.reference import SENTINEL
 
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
-"""Bytes of one number, by the precision that a policy names."""
-
 
 def summarise(
     records: Iterable[Record],

@@ -31,18 +31,3 @@ def patterns(arms: Iterable[tuple[SpeedArm, Sequence[str]]]) -> list[tuple[Speed
         size = sentinel_size(arm.image_size)
         found.setdefault(size, (msgspec.structs.replace(arm, source=None, image_size=size), name))
     return list(found.values())
-
-
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-
-
-def precision_of(policy: str) -> str:
-    """The precision that a policy computes in, by its name: fp32 unless a switch says otherwise."""
-    return next(
-        (
-            part
-            for name in policy.split("+")
-            if (part := name.removesuffix("_autocast")) in PRECISIONS
-        ),
-        "fp32",
-    )

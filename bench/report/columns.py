@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis.rows import Quantity
-from bench.analysis.summary import BYTES
+from bench.record.precisions import BYTES
 from bench.report.table import ARROWS, Column
 from bench.stats.formatting import estimate, number, scale
 from bench.stats.intervals import Estimate

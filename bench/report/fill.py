@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import msgspec
 
 from bench.config import COMMAND, RunConfig
-from bench.forecast.companions import patterns, precision_of
+from bench.forecast.companions import patterns
 from bench.forecast.forecast import Pace, Want, forecast
 from bench.forecast.past import Past
 from bench.record.arms import Arm, ProbeArm, SpeedArm
 from bench.record.metric_units import METRICS
+from bench.record.precisions import precision_in_name
 from bench.stats.formatting import duration
 from bench.stats.reference import SENTINEL
 
@@ -110,6 +111,6 @@ def _companions(speeds: Mapping[SpeedArm, Want], past: Past) -> Iterator[Want]:
         arm for arm, want in speeds.items() if any(metric.rounds is None for metric in want.metrics)
     ]
     for device, precision in dict.fromkeys(
-        (arm.device, precision_of(arm.policy)) for arm in in_rounds
+        (arm.device, precision_in_name(arm.policy)) for arm in in_rounds
     ):
         yield Want(ProbeArm(precision=precision, device=device), probes, {}, "probe")

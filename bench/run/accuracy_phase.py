@@ -14,7 +14,6 @@ from bench.plan.plan import Plan
 from bench.plan.task import Task
 from bench.plugins import Arrived, launchers
 from bench.record import arms
-from bench.record.arms import AccuracyArm
 from bench.run.arm_run import ArmRun
 from bench.run.backlog import Backlog
 from bench.run.context import RunContext
@@ -109,7 +108,7 @@ class AccuracyPhase:
     def require_consent(self, tasks: list[Task]) -> None:
         """UsageError if training would take more than an hour and `--yes` was not given."""
         config = self.context.config
-        if config.yes or not any(map(is_training, tasks)):
+        if config.yes or not any(task.arm.trains for task in tasks):
             return
         session = self.context.session
         expected = hours(tasks, rate_now(session.device)(), config.data)
@@ -125,8 +124,3 @@ class AccuracyPhase:
             f"training  {len(tasks)} accuracy configurations, very roughly {takes} (estimated from "
             f"multiply-adds); {how(tasks)}"
         )
-
-
-def is_training(task: Task) -> bool:
-    """True if a task trains a model, rather than evaluating weights or a baseline."""
-    return isinstance(task.arm, AccuracyArm) and task.arm.recipe is not None

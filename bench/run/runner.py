@@ -21,7 +21,7 @@ from bench.plan.task import Task
 from bench.record import store
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.store import Record
-from bench.run.accuracy_phase import TOP1, AccuracyPhase, is_training
+from bench.run.accuracy_phase import TOP1, AccuracyPhase
 from bench.run.arm_run import ArmRun
 from bench.run.backlog import Backlog
 from bench.run.context import RunContext
@@ -134,7 +134,7 @@ class Runner:
         """Return the number of training runs at a time."""
         if self.pool is not None:
             return self.pool.jobs
-        several = sum(map(is_training, accuracies)) > 1
+        several = sum(task.arm.trains for task in accuracies) > 1
         return jobs_for(self.config, self.session.device, several=several)
 
     def _announce(self, tasks: list[Task], open_tasks: list[Task]) -> None:
