@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,12 @@ MACHINE = Machine(
 )
 
 
+def run_line(**changes: Any) -> RunLine:
+    """The line that opens run r1 on the test's machine."""
+    usual = {"run": "r1", "started": "2026-01-01", "version": "0", "commit": None, "seed": 0}
+    return RunLine(**{**usual, "machine": MACHINE, **changes})
+
+
 UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower")}
 
 
@@ -222,13 +229,7 @@ def sound_pair(
         path = store.create(folder, arm, {"protocol": protocol}, About(family="vit"))
         store.append(
             path,
-            RunLine(
-                run="r1",
-                started="2026-01-01",
-                version="0",
-                commit=None,
-                seed=0,
-                machine=MACHINE,
+            run_line(
                 role="sentinel",
             ),
         )
@@ -301,13 +302,7 @@ def probe_record(folder: Path, seconds: list[float], *, precision: str = "fp32")
     )
     store.append(
         path,
-        RunLine(
-            run="r1",
-            started="2026-01-01",
-            version="0",
-            commit=None,
-            seed=0,
-            machine=MACHINE,
+        run_line(
             role="probe",
         ),
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bench.plugins.recipe import recipes
 from bench.record.arms import AccuracyArm, Arm, CountArm, SpeedArm, key_of
-from bench.record.schema import FORMAT, About, ArmLine, EndLine, Role, RoundLine, RunLine, Sample
+from bench.record.schema import FORMAT, About, ArmLine, EndLine, Role, RoundLine, Sample
 from bench.record.store import Record
 from bench.stats.lr_search import AS_IS
 
-from .conftest import MACHINE
+from .conftest import run_line
 
 LIFE = 2
 """Rounds of a process."""
@@ -25,13 +25,7 @@ def _record(
     head = ArmLine(
         format=FORMAT, key=key_of(arm, {}), arm=arm, settings={}, about=About(family=family)
     )
-    run = RunLine(
-        run="r1",
-        started="2026-01-01",
-        version="0",
-        commit=None,
-        seed=0,
-        machine=MACHINE,
+    run = run_line(
         studies=studies,
         role=role,
     )

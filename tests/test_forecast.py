@@ -23,11 +23,11 @@ from bench.plugins import metrics
 from bench.record import store
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.metric_units import METRICS
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.record.schema import About, EndLine, RoundLine, Sample
 from bench.report.fill import Fill, command, seconds, together
 from bench.report.missing import COUNTED, missing
 
-from .conftest import MACHINE, count_record
+from .conftest import count_record, run_line
 from .program import bench
 
 FILLED = re.compile(
@@ -93,13 +93,7 @@ def timed(
     setup = {"seconds_per_call": call, "build_s": 0.5, "first_call_s": 2 * call}
     store.append(
         path,
-        RunLine(
-            run="r1",
-            started="2026-01-01",
-            version="0",
-            commit=None,
-            seed=0,
-            machine=MACHINE,
+        run_line(
             setup=setup,
         ),
     )

@@ -15,14 +15,14 @@ from bench.analysis.run_quality import canary_drift, sentinel
 from bench.analysis.summary import of_one_policy, summarise
 from bench.record import store
 from bench.record.arms import ProbeArm, SpeedArm
-from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.record.schema import About, EndLine, RoundLine, Sample
 from bench.record.store import load_folder
 from bench.report.tables.fused import handwritten
 from bench.report.tables.roofline import ceilings
 from bench.report.tables.speeds import best, efficiency, percentiles
 from bench.stats.intervals import holm, percentile, smallest_within
 
-from .conftest import MACHINE, UNITS, count_record, sound_pair
+from .conftest import UNITS, count_record, run_line, sound_pair
 
 MARK = {"handwritten": True}
 WOBBLE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
@@ -46,13 +46,7 @@ def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> Non
         role, setup = changes.get("role", "asked"), changes.get("setup", {})
         store.append(
             path,
-            RunLine(
-                run="r1",
-                started="2026-01-01",
-                version="0",
-                commit=None,
-                seed=0,
-                machine=MACHINE,
+            run_line(
                 role=role,
                 setup=setup,
             ),
@@ -88,13 +82,7 @@ def probe(folder: Path, metric: str, unit: str, values: list[float]) -> None:
     if not store.load(path).runs:
         store.append(
             path,
-            RunLine(
-                run="r1",
-                started="2026-01-01",
-                version="0",
-                commit=None,
-                seed=0,
-                machine=MACHINE,
+            run_line(
                 role="probe",
             ),
         )
