@@ -1,48 +1,26 @@
-"""Launches of the kernels: checks of their operands, and block sizes chosen by timing on a GPU.
-
-Triton is imported at the first launch; recognising models does not need it.
-"""
+"""Launches of the kernels, with checks of their operands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.fused.blocks import INTERPRETED, Blocks, interpreted, tuned, written
+
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 KERNELS = range(3, 16)
 """Sides of the depthwise filters that the kernel is tested with."""
-GROUP = 8
-Blocks = Mapping[str, int]
-
-# Rows, columns and channels of a tile, and warps. Every thread keeps
-# rows * columns * channels / (32 * warps) sums in registers; today's multiprocessors can hold 64
-# next to the weights (tests/by_hand/fused_compiled.py).
-DEPTHWISE = [
-    *((16, 8, 64, 4), (16, 8, 32, 2), (8, 8, 64, 2), (8, 8, 64, 4), (4, 8, 64, 2)),
-    *((32, 4, 32, 2), (16, 4, 64, 4), (8, 4, 64, 4), (8, 4, 32, 2)),
-]
-# Rows, outputs and inputs of a block, warps, and pipeline stages.
-PRODUCT = [
-    *(
-        (128, 256, 64, 8, 3),
-        (128, 256, 64, 8, 4),
-        (128, 128, 64, 4, 4),
-        (128, 128, 64, 8, 3),
-        (256, 128, 64, 8, 3),
-    ),
-    *((64, 128, 64, 4, 4), (64, 64, 32, 4, 4), (32, 64, 64, 4, 4), (128, 64, 32, 4, 4)),
-]
-# The interpreter's time depends on the number of steps, so use few and large blocks.
-INTERPRETED = {
-    "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 1024},
-    "product": {"ROWS": 64, "OUTPUTS": 512, "INPUTS": 512, "GROUP": GROUP},
-}
+HALF = (torch.bfloat16, torch.float16)
+PLANAR_SIDE = 32
+"""The largest side of a feature map for the planar kernels. A band matrix has as many columns as the
+map: at 64 the products would do seven times the arithmetic of a 9 x 9 convolution."""
+LEAST = 16
+"""The least side of a matrix that tensor cores multiply."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +34,11 @@ class Finish:
     scale: Tensor
     shift: Tensor
     activation: str
+
+
+def is_planar(x: Tensor) -> bool:
+    """True if the planar kernels run on a feature map of (batch, channels, height, width)."""
+    return x.dtype in HALF and max(x.shape[-2:]) <= PLANAR_SIDE
 
 
 def depthwise(
@@ -78,11 +61,7 @@ def depthwise(
     """
     batch, height, width, channels = x.shape
     kernel = weight.shape[0]
-    if kernel not in KERNELS:
-        raise NotImplementedError(
-            f"fused: a depthwise filter of side {kernel}; "
-            f"the kernel supports {KERNELS[0]} to {KERNELS[-1]}"
-        )
+    _check_side(kernel)
 
     def grid(blocks: Blocks) -> tuple[int, int]:
         tiles = -(-height // blocks["ROWS"]) * -(-width // blocks["COLUMNS"])
@@ -142,9 +121,128 @@ def product(
     return out
 
 
+def planar_depthwise(
+    x: Tensor,
+    bands: Tensor,
+    finish: Finish,
+    *,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    blocks: Blocks | None = None,
+) -> Tensor:
+    """Run a depthwise convolution with "same" padding on maps that lie plane by plane.
+
+    x, residual and result: (batch, channels, height, width), for which `is_planar`. bands: the
+    result of `band_matrices` for this width, with the dtype of x. The others are as in `depthwise`.
+
+    Raises:
+        NotImplementedError: for a filter side, size, dtype or memory layout that the kernel lacks.
+    """
+    batch, channels, height, width = x.shape
+    kernel, columns = bands.shape[1:3]
+    _check_side(kernel)
+    _check_planar(x)
+    rows = power_of_two(height)
+
+    def grid(blocks: Blocks) -> tuple[int, int]:
+        return channels, -(-batch // max(1, (blocks["LINES"] or 0) // rows))
+
+    out = torch.empty_like(x) if out is None else out
+    constants = {
+        "KERNEL": kernel,
+        "BEFORE": (kernel - 1) // 2,
+        "WIDEN": interpreted(),
+        "ROWS": rows,
+        "COLUMNS": columns,
+    }
+    _launch(
+        "planar_depthwise",
+        grid,
+        Operands(x, bands, x.dtype, finish, residual, out),
+        (batch, height, width, channels),
+        constants,
+        blocks,
+    )
+    return out
+
+
+def planar_product(
+    x: Tensor,
+    weight: Tensor,
+    finish: Finish,
+    *,
+    residual: Tensor | None = None,
+    out: Tensor | None = None,
+    blocks: Blocks | None = None,
+) -> Tensor:
+    """Multiply a weight by each image of `x`, whose positions lie plane by plane.
+
+    x: (batch, inputs, positions), in bfloat16 or float16. weight: (outputs, inputs), with the dtype
+    of x. residual and result: (batch, outputs, positions). The others are as in `depthwise`.
+
+    Raises:
+        NotImplementedError: for a dtype or memory layout that the kernel lacks.
+    """
+    batch, inputs, positions = x.shape
+    outputs = weight.shape[0]
+    if x.dtype not in HALF:
+        raise NotImplementedError(f"fused: planar maps in {x.dtype}; expected a 16-bit type")
+
+    def grid(blocks: Blocks) -> tuple[int]:
+        tiles = -(-outputs // blocks["OUTPUTS"]) * -(-positions // blocks["POSITIONS"])
+        return (tiles * batch,)
+
+    out = x.new_empty(batch, outputs, positions) if out is None else out
+    _launch(
+        "planar_product",
+        grid,
+        Operands(x, weight, x.dtype, finish, residual, out),
+        (positions, outputs, inputs),
+        {"WIDEN": interpreted()},
+        blocks,
+    )
+    return out
+
+
+def band_matrices(weight: Tensor, width: int) -> Tensor:
+    """Return the matrices that a depthwise filter multiplies the rows of a map of `width` by.
+
+    weight: (kernel, kernel, channels). The result, (channels, kernel, columns, columns), has at
+    [c, i, k, n] the weight of filter row i between input column k and output column n, 0 where
+    there is none. `columns` is `width` filled up to a power of two, at least 16.
+    """
+    kernel, columns = weight.shape[0], max(LEAST, power_of_two(width))
+    column = torch.arange(columns, device=weight.device)
+    tap = column[:, None] - column[None, :] + (kernel - 1) // 2
+    reached = (tap >= 0) & (tap < kernel) & (column < width)[:, None] & (column < width)[None, :]
+    taps = weight.permute(2, 0, 1)[:, :, tap.clamp(0, kernel - 1)]
+    return (taps * reached).contiguous()
+
+
+def power_of_two(size: int) -> int:
+    """Return the least power of two that is at least `size`."""
+    return 1 << (size - 1).bit_length()
+
+
+def _check_side(kernel: int) -> None:
+    if kernel not in KERNELS:
+        raise NotImplementedError(
+            f"fused: a depthwise filter of side {kernel}; "
+            f"the kernel supports {KERNELS[0]} to {KERNELS[-1]}"
+        )
+
+
+def _check_planar(x: Tensor) -> None:
+    if not is_planar(x):
+        raise NotImplementedError(
+            f"fused: planar maps of {tuple(x.shape[-2:])} in {x.dtype}; "
+            f"expected at most {PLANAR_SIDE} x {PLANAR_SIDE} in a 16-bit type"
+        )
+
+
 @dataclass(frozen=True)
 class Operands:
-    """The tensors that both kernels read and write.
+    """The tensors that all kernels read and write.
 
     Raises:
         NotImplementedError: for a dtype, shape or memory layout that the kernels would misread.
@@ -211,46 +309,6 @@ def _launch(
     }
     if interpreted():
         blocks = blocks or INTERPRETED[name]
-    kernel = _written(name) if blocks else _tuned(name, operands.x.dtype == torch.float32)
+    kernel = written(name) if blocks else tuned(name, operands.x.dtype == torch.float32)
     with torch.cuda.device(operands.x.device) if operands.x.is_cuda else nullcontext():
         kernel[grid](*operands.tensors(), *sizes, **constants, **(blocks or {}))
-
-
-def interpreted() -> bool:
-    """True if Triton interprets the kernels (TRITON_INTERPRET=1) instead of compiling them."""
-    import triton
-
-    return not isinstance(_written("depthwise"), triton.JITFunction)
-
-
-def _written(name: str) -> Any:
-    """Return a kernel without tuning."""
-    from bench.fused import kernels
-
-    return getattr(kernels, name)
-
-
-@cache
-def _tuned(name: str, float32: bool) -> Any:
-    """Return a kernel whose block sizes are tuned once per shape and dtype."""
-    import triton
-
-    if name == "depthwise":
-        blocks = [
-            triton.Config({"ROWS": rows, "COLUMNS": columns, "CHANNELS": channels}, num_warps=warps)
-            for rows, columns, channels, warps in DEPTHWISE
-        ]
-        return triton.autotune(blocks, key=["height", "width", "channels", "KERNEL"])(
-            _written(name)
-        )
-    blocks = [
-        triton.Config(
-            {"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": GROUP},
-            num_warps=warps,
-            num_stages=stages,
-        )
-        for rows, outputs, inputs, warps, stages in PRODUCT
-        # In float32 larger blocks compile for minutes, into code that spills registers.
-        if not float32 or rows * outputs <= 64 * 128
-    ]
-    return triton.autotune(blocks, key=["rows", "inputs", "outputs"])(_written(name))

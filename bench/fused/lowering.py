@@ -15,6 +15,7 @@ from timm.layers import LayerNorm2d, SelectAdaptivePool2d
 from torch import fx, nn
 from torch.nn import functional as F
 
+from bench.fused import launch
 from bench.fused.modules import Depthwise, Fused, Patches, Pointwise
 
 KEPT_MODULES = (
@@ -96,6 +97,8 @@ def on_kernels(model: nn.Module) -> fx.GraphModule:
     traced.delete_all_unused_submodules()
     traced.recompile()
     # Convert position embeddings too: adding them in another memory format would be strided.
+    if next(traced.parameters()).dtype in launch.HALF:
+        return traced
     return traced.to(memory_format=torch.channels_last)
 
 

@@ -1,6 +1,7 @@
 """The fused steps as modules.
 
-Feature maps are (batch, channels, height, width), channels-last in memory.
+Feature maps are (batch, channels, height, width). In memory they are planar where the planar kernels
+run (`launch.is_planar`), channels-last elsewhere.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from bench.fused import launch
 
 ALIGNED = 16
-"""Rows of patches are padded with zeros to a multiple of this, so that vector loads fit."""
+"""The values of a patch are padded with zeros to a multiple of this, so that vector loads fit."""
 
 
 class Fused(nn.Module):
@@ -43,24 +44,46 @@ class Fused(nn.Module):
         """Return the weight in the layout that the kernel reads."""
         raise NotImplementedError
 
-    def multiplied(
-        self, rows: Tensor, residual: Tensor | None, positions: tuple[int, int, int]
-    ) -> Tensor:
-        """Return the feature map of a matrix product over rows, one per (batch, height, width)."""
+    def multiplied(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """Return the feature map of the product of the weight and every position of a map."""
+        size = x.shape[-2:]
+        if launch.is_planar(x):
+            added = None if residual is None else residual.contiguous().flatten(2)
+            planes = x.contiguous().flatten(2)
+            return launch.planar_product(
+                planes, self.weight, self.finish, residual=added
+            ).unflatten(2, size)
         added = None if residual is None else _lines(residual).flatten(0, 2)
-        return _map(
-            launch.product(rows, self.weight, self.finish, residual=added).unflatten(0, positions)
-        )
+        rows = launch.product(_lines(x).flatten(0, 2), self.weight, self.finish, residual=added)
+        return _map(rows.unflatten(0, (len(x), *size)))
 
 
 class Depthwise(Fused):
     """A depthwise convolution that keeps the size of the feature map."""
 
+    def __init__(
+        self, convolution: nn.Conv2d, activation: str, norm: nn.BatchNorm2d | None
+    ) -> None:
+        super().__init__(convolution, activation, norm)
+        self._bands: dict[tuple[int, torch.dtype], Tensor] = {}
+
     def arranged(self, weight: Tensor) -> Tensor:
         # Converted here, because converting in the kernel would be repeated for every tile.
         return weight[:, 0].permute(1, 2, 0).float()
 
+    def bands(self, x: Tensor) -> Tensor:
+        """Return the band matrices for the width and dtype of a map, made at the first one."""
+        at = (x.shape[-1], x.dtype)
+        if at not in self._bands:
+            self._bands[at] = launch.band_matrices(self.weight, x.shape[-1]).to(x.dtype)
+        return self._bands[at]
+
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if launch.is_planar(x):
+            added = None if residual is None else residual.contiguous()
+            return launch.planar_depthwise(
+                x.contiguous(), self.bands(x), self.finish, residual=added
+            )
         return _map(
             launch.depthwise(
                 _lines(x),
@@ -78,8 +101,7 @@ class Pointwise(Fused):
         return weight.flatten(1)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        batch, _, height, width = x.shape
-        return self.multiplied(_lines(x).flatten(0, 2), residual, (batch, height, width))
+        return self.multiplied(x, residual)
 
 
 class Patches(Fused):
@@ -92,19 +114,19 @@ class Patches(Fused):
         super().__init__(convolution, activation, norm)
 
     def arranged(self, weight: Tensor) -> Tensor:
-        rows = weight.permute(0, 2, 3, 1).flatten(1)
+        rows = weight.flatten(1)
         return nn.functional.pad(rows, (0, -rows.shape[1] % ALIGNED))
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         batch, channels, height, width = x.shape
         down, across, side = height // self.side, width // self.side, self.side
-        x = x[
-            :, :, : down * side, : across * side
-        ]  # drops incomplete patches, as a convolution does
-        patches = x.reshape(batch, channels, down, side, across, side).permute(0, 2, 4, 3, 5, 1)
-        rows = x.new_zeros(batch * down * across, self.weight.shape[1])
-        rows[:, : side * side * channels] = patches.reshape(len(rows), -1)
-        return self.multiplied(rows, residual, (batch, down, across))
+        # Incomplete patches are dropped, as a convolution does.
+        whole = x[:, :, : down * side, : across * side]
+        patches = whole.reshape(batch, channels, down, side, across, side)
+        values = channels * side**2
+        filled = x.new_zeros(batch, self.weight.shape[1], down, across)
+        filled[:, :values] = patches.permute(0, 1, 3, 5, 2, 4).reshape(batch, values, down, across)
+        return self.multiplied(filled, residual)
 
 
 def affine(norm: nn.BatchNorm2d | None, *, like: Tensor) -> tuple[Tensor, Tensor]:

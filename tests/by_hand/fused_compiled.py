@@ -21,15 +21,29 @@ import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from bench.fused import kernels, launch
+from bench.fused import kernels
+from bench.fused.blocks import BLOCKS, OPTIONS
 
 TOOLS = Path(triton.backends.nvidia.__file__).parent / "bin"
-INTEGERS = ("height", "width", "channels", "rows", "outputs")
+INTEGERS = ("images", "height", "width", "channels", "rows", "outputs", "positions")
 FLOAT32 = ("bias", "scale", "shift")
+END = {"ACTIVATION": "gelu", "RESIDUAL": True}
+PLANES = {"WIDEN": False, "ROWS": 32, "COLUMNS": 32}
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    *(
+        ("planar_depthwise", "bf16", {"KERNEL": k, "BEFORE": k // 2, **PLANES, **END})
+        for k in (9, 7)
+    ),
+    ("planar_product", "bf16", {"inputs": 1536, "WIDEN": False, **END}),
+    ("depthwise", "fp32", {"KERNEL": 9, "BEFORE": 4, "PAIRS": False, **END}),
+    ("depthwise", "bf16", {"KERNEL": 9, "BEFORE": 4, "PAIRS": True, **END}),
+    ("product", "bf16", {"inputs": 1536, "PRECISION": "ieee", "WIDEN": False, **END}),
+]
+"""Kernel, dtype, and constants beside the block sizes."""
 
 
 def compiled(
-    kernel: Any, dtype: str, constants: dict[str, Any], *, warps: int, stages: int, arch: int
+    kernel: Any, dtype: str, constants: dict[str, Any], options: dict[str, Any], arch: int
 ) -> Any:
     """A kernel for one set of constants; all pointers and sizes are multiples of 16, as a ConvMixer's are."""
     kinds = {
@@ -52,7 +66,7 @@ def compiled(
     return triton.compile(
         source,
         target=GPUTarget("cuda", arch, 32),
-        options={"num_warps": warps, "num_stages": stages},
+        options=options,
     )
 
 
@@ -103,48 +117,18 @@ def main() -> None:
     )
     parser.add_argument("--arch", type=int, default=90, help="compute capability times ten")
     arch = parser.parse_args().arch
-    for side, dtype in ((9, "bf16"), (7, "bf16"), (9, "fp16"), (9, "fp32")):
-        for rows, columns, channels, warps in launch.DEPTHWISE:
-            blocks = {
-                "ROWS": rows,
-                "COLUMNS": columns,
-                "CHANNELS": channels,
-                "PAIRS": dtype == "bf16",
-            }
-            constants = {
-                "KERNEL": side,
-                "BEFORE": (side - 1) // 2,
-                "ACTIVATION": "gelu",
-                "RESIDUAL": True,
-                **blocks,
-            }
-            made = compiled(kernels.depthwise, dtype, constants, warps=warps, stages=3, arch=arch)
+    for name, dtype, constants in CASES:
+        for blocks in BLOCKS[name]:
+            sizes = {size: value for size, value in blocks.items() if size not in OPTIONS}
+            options = {option: blocks[option] for option in OPTIONS if blocks.get(option)}
+            made = compiled(getattr(kernels, name), dtype, constants | sizes, options, arch)
+            registers, spilled = assembled(made, arch)
             loop = inner_loop(made)
-            registers, spilled = assembled(made, arch)
             share = loop["FFMA"] / max(1, loop.total())
+            cores = "tensor cores" if "mma" in made.asm["ptx"] else f"{share:.0%} multiply-adds"
             print(
-                f"depthwise {side}x{side} {dtype} {rows:3d} x {columns} x {channels:3d}, {warps} warps: {registers} registers, "
-                f"{spilled} bytes spilled; {loop['FFMA']} of {loop.total()} instructions multiply and add, {share:.0%}"
-            )
-    for dtype in ("bf16", "fp32"):
-        for rows, outputs, inputs, warps, stages in launch.PRODUCT:
-            blocks = {"ROWS": rows, "OUTPUTS": outputs, "INPUTS": inputs, "GROUP": launch.GROUP}
-            constants = {
-                "PRECISION": "ieee",
-                "WIDEN": False,
-                "ACTIVATION": "gelu",
-                "RESIDUAL": False,
-                "inputs": 1536,
-                **blocks,
-            }
-            made = compiled(
-                kernels.product, dtype, constants, warps=warps, stages=stages, arch=arch
-            )
-            registers, spilled = assembled(made, arch)
-            cores = "tensor cores" if "mma" in made.asm["ptx"] else "no tensor cores"
-            print(
-                f"product {dtype} {rows:3d} x {outputs:3d} x {inputs}, {warps} warps, {stages} stages: {registers} registers, "
-                f"{spilled} bytes spilled, {made.metadata.shared} bytes shared; {cores}"
+                f"{name} {dtype} {sizes | options}: {registers} registers, {spilled} bytes "
+                f"spilled, {made.metadata.shared} bytes shared; {cores}"
             )
 
 

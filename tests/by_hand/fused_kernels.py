@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import triton.testing
-from torch import Tensor
 from torch.nn import functional as F
 
 from bench.fused import launch
+from bench.fused.blocks import tuned
 
 SHAPES = {
     "convmixer_1536_20": (1536, 9, 32),
@@ -52,10 +53,9 @@ def limits(dtype: torch.dtype) -> tuple[float, float, float]:
 
 
 def shown(name: str, took: float, limit: float, torchs: float, kernel: str) -> None:
-    chosen = getattr(launch._tuned(kernel, False), "best_config", "")
-    print(
-        f"{name:40s} {took * 1e6:9.1f} us  {limit / took:6.1%} of its limit  PyTorch {torchs * 1e6:9.1f} us  {chosen}"
-    )
+    chosen = getattr(tuned(kernel, False), "best_config", "")
+    share = f"{limit / took:6.1%} of its limit"
+    print(f"{name:30s} {took * 1e6:8.1f} us  {share}  PyTorch {torchs * 1e6:8.1f} us  {chosen}")
 
 
 def main() -> None:
@@ -71,35 +71,27 @@ def main() -> None:
         f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, memory {memory / 1e12:.2f} TB/s"
     )
     for name, (width, kernel, side) in SHAPES.items():
-        x = torch.randn(chosen.batch, side, side, width, dtype=dtype, device="cuda")
+        x = torch.randn(chosen.batch, width, side, side, dtype=dtype, device="cuda")
         finish = launch.Finish(*(torch.randn(width, device="cuda") for _ in range(3)), "gelu")
         filters = torch.randn(kernel, kernel, width, dtype=dtype, device="cuda")
         weight = torch.randn(width, width, dtype=dtype, device="cuda")
         moved = 2 * x.numel() * x.element_size() / memory
-
-        rows, images, theirs = (
-            x.flatten(0, 2),
-            x.permute(0, 3, 1, 2),
-            filters.permute(2, 0, 1)[:, None].contiguous(),
-        )
-
-        def depthwise(images: Tensor, theirs: Tensor = theirs, width: int = width) -> Tensor:
-            return F.conv2d(images, theirs, padding="same", groups=width)
-
+        bands = launch.band_matrices(filters, side)
+        theirs = filters.permute(2, 0, 1)[:, None].contiguous()
         better = min(
-            seconds(lambda one=one: depthwise(one)) for one in (images, images.contiguous())
-        )  # type: ignore[misc]
-        took = seconds(lambda x=x, f=filters, e=finish: launch.depthwise(x, f, e, residual=x))  # type: ignore[misc]
-        shown(
-            f"{name} depthwise",
-            took,
-            max(x.numel() * kernel**2 / vector, moved),
-            better,
-            "depthwise",
+            seconds(partial(F.conv2d, images, theirs, padding="same", groups=width))
+            for images in (x, x.contiguous(memory_format=torch.channels_last))
         )
-        better = seconds(lambda rows=rows, w=weight: rows @ w.T)  # type: ignore[misc]
-        took = seconds(lambda rows=rows, w=weight, e=finish: launch.product(rows, w, e))  # type: ignore[misc]
-        shown(f"{name} product", took, max(rows.numel() * width / matrix, moved), better, "product")
+        took = seconds(partial(launch.planar_depthwise, x, bands, finish, residual=x))
+        arithmetic = x.numel() * kernel * bands.shape[-1] / matrix
+        shown(f"{name} depthwise", took, max(arithmetic, moved), better, "planar_depthwise")
+        on_lanes = x.numel() * kernel**2 / vector
+        print(f"{'':30s} on float32 units it would take at least {on_lanes * 1e6:.1f} us")
+        planes = x.flatten(2)
+        better = seconds(partial(torch.matmul, weight, planes))
+        took = seconds(partial(launch.planar_product, planes, weight, finish))
+        limit = max(x.numel() * width / matrix, moved)
+        shown(f"{name} product", took, limit, better, "planar_product")
 
 
 if __name__ == "__main__":
