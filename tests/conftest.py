@@ -81,6 +81,9 @@ class FakeWorkers:
     opened: list[Job] = field(default_factory=list)
     requests: list[tuple[str, int, str]] = field(default_factory=list)
     alive: int = 0
+    preparing: int = 0
+    """Workers that were told to prepare themselves and not yet to get ready."""
+    most_preparing: int = 0
     broken: dict[str, Failure] = field(default_factory=dict)
 
     def asked(self) -> list[tuple[str, int, str]]:
@@ -102,8 +105,16 @@ class FakeWorker:
     pool: FakeWorkers
     job: Job
     pid: int = 0
+    prepared: bool = False
+
+    def prepare(self) -> None:
+        self.prepared = True
+        self.pool.preparing += 1
+        self.pool.most_preparing = max(self.pool.most_preparing, self.pool.preparing)
 
     def ready(self) -> dict[str, float]:
+        self.pool.preparing -= self.prepared
+        self.prepared = False
         self.pool.clock.spend(self.pool.seconds_to_open)
         if failure := self.pool.broken.get(self.job.arm.model):
             raise failure

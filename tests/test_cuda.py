@@ -27,7 +27,7 @@ from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.run.observer import Outcome
 from bench.run.runner import Runner
-from bench.run.session import Session
+from bench.run.session import Session, ahead_of
 
 from .conftest import MACHINE, FakeWorkers, Silent
 from .test_state import FakeNvml
@@ -362,3 +362,29 @@ def test_what_limits_a_gpu_is_in_the_record(
         "gpu_tells": "temperature_c",
     }
     assert described("cpu", None) == {}
+
+
+def test_processes_prepare_themselves_while_another_is_warmed_up(
+    on_cuda: Callable[[FakePynvml | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """On a GPU with processors to spare; none is left over, also where a model breaks."""
+    on_cuda(None)
+    monkeypatch.setattr("bench.measure.machine.cores", lambda: 8)
+    workers = FakeWorkers(
+        without_energy, broken={"vit_digits": Failure("failed", "RuntimeError: as it is")}
+    )
+    run(tmp_path, workers)
+    assert workers.most_preparing == 3  # the next two and the one whose turn it is
+    assert (workers.preparing, workers.alive) == (0, 0)
+
+
+def test_none_prepares_itself_where_processors_are_few_or_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for cores in (2, 16, 256):
+        monkeypatch.setattr("bench.measure.machine.cores", lambda cores=cores: cores)
+        found.append((ahead_of("cpu"), ahead_of("cuda:0")))
+    assert found == [(0, 0), (0, 4), (0, 4)]

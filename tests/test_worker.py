@@ -56,6 +56,21 @@ def test_a_worker_builds_warms_up_and_answers_windows(workers: Workers) -> None:
         worker.close()
 
 
+def test_a_worker_told_to_prepare_gets_ready_like_any_other(workers: Workers) -> None:
+    """Its first answer is to that; what went wrong meanwhile is told when it has to be ready."""
+    worker, broken = workers.open(job("convmixer_16_1_k3_p8")), workers.open(job("no_such_model"))
+    try:
+        worker.prepare()
+        broken.prepare()
+        assert worker.ready()["seconds_per_call"]
+        assert worker.take(Window("throughput", 0.05), lambda text: None).values[0] > 0
+        with pytest.raises(Failure, match="no_such_model"):
+            broken.ready()
+    finally:
+        worker.close()
+        broken.close()
+
+
 WIDE = """
 from torch import nn
 def build(*, num_classes):

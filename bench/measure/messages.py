@@ -61,6 +61,11 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Request: do what getting ready needs of the processor, but nothing that runs on the device."""
+
+
+@dataclass(frozen=True)
 class Identify:
     """Request: the identity of the job's model; see `bench/count/identity.py`."""
 
@@ -110,6 +115,10 @@ class Worker(Protocol):
     @property
     def pid(self) -> int:
         """The process id, for reading the resources that it uses."""
+        ...
+
+    def prepare(self) -> None:
+        """Begin what getting ready needs of the processor alone; returns at once."""
         ...
 
     def ready(self) -> dict[str, Scalar]:

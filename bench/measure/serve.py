@@ -19,7 +19,7 @@ from bench.errors import Diverged, ModelFault, Uncountable, UsageError
 from bench.files.files import unwritable
 from bench.measure import cpu_placement, process_settings
 from bench.measure.memory import is_out_of_memory
-from bench.measure.messages import Failure, Identify, Job, Samples, Window, Word
+from bench.measure.messages import Failure, Identify, Job, Prepare, Samples, Window, Word
 from bench.measure.processes import descendants, kill
 from bench.record.arms import CountArm, ProbeArm
 
@@ -157,9 +157,12 @@ def _identified(job: Job, request: Identify) -> Samples:
     return Samples(detail={"identity": identity})
 
 
-def _do(subject: ArmSubject[Any], request: Window | None) -> Samples:
+def _do(subject: ArmSubject[Any], request: Window | Prepare | None) -> Samples:
     from bench.plugins import metrics
 
+    if isinstance(request, Prepare):
+        subject.prepare()
+        return Samples()
     if request is None:
         return Samples(detail=subject.ready())
     start = time.perf_counter()

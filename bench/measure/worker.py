@@ -18,7 +18,15 @@ from multiprocessing.context import ForkServerContext
 
 from bench.files import temporary
 from bench.measure import cpu_placement, interrupts, process_settings
-from bench.measure.messages import Failure, Identify, Job, Samples, Window, look_away
+from bench.measure.messages import (
+    Failure,
+    Identify,
+    Job,
+    Prepare,
+    Samples,
+    Window,
+    look_away,
+)
 from bench.measure.processes import exit_text, kill_tree
 from bench.measure.serve import serve
 from bench.record.schema import Scalar
@@ -30,7 +38,7 @@ PATIENCE = 5.0
 PRELOAD = ["torch", "timm", "torchvision", "bench.measure.subject"]
 
 
-Request = Window | Identify | None
+Request = Window | Identify | Prepare | None
 """None: get ready."""
 
 
@@ -46,6 +54,7 @@ class ProcessWorker:
             target=serve, args=(self._theirs, job), daemon=daemon, name=job.arm.model
         )
         self.closed = False
+        self._preparing = False
 
     def start(self) -> None:
         """Fork the process."""
@@ -56,7 +65,14 @@ class ProcessWorker:
     def pid(self) -> int:
         return self._process.pid or 0
 
+    def prepare(self) -> None:
+        self._mine.send(Prepare())
+        self._preparing = True
+
     def ready(self) -> dict[str, Scalar]:
+        if self._preparing:
+            self._preparing = False
+            self._hear(lambda text: None, look_away)
         return self._ask(None, lambda text: None, look_away).detail
 
     def take(
@@ -85,6 +101,13 @@ class ProcessWorker:
     ) -> Samples:
         try:
             self._mine.send(request)
+        except ConnectionError as error:
+            raise self._died() from error
+        return self._hear(heard, glance)
+
+    def _hear(self, heard: Callable[[str], None], glance: Callable[[], None]) -> Samples:
+        """Wait for the answer to the latest request."""
+        try:
             while True:
                 self._wait(glance)
                 answer = self._mine.recv()
@@ -94,10 +117,11 @@ class ProcessWorker:
                     return answer
                 heard(answer.text)
         except (EOFError, ConnectionError) as error:
-            self._process.join(5)
-            raise Failure(
-                "failed", f"the worker died with {exit_text(self._process.exitcode)}"
-            ) from error
+            raise self._died() from error
+
+    def _died(self) -> Failure:
+        self._process.join(5)
+        return Failure("failed", f"the worker died with {exit_text(self._process.exitcode)}")
 
     def _wait(self, glance: Callable[[], None]) -> None:
         """Wait for a message; raise Failure after the job's time-out."""

@@ -34,6 +34,8 @@ class ArmRun:
     fresh: bool = False
     role: Role = "asked"
     worker: Worker | None = None
+    ahead: Worker | None = None
+    """A process that was started before its turn and prepares itself."""
     process: int = 0
     """Number of the current process in this run, counted from 1; 0 before the first."""
     setup: dict[str, Scalar] = field(default_factory=dict)
@@ -99,13 +101,20 @@ class ArmRun:
         """Names of the metrics that were not dropped."""
         return [metric.name for metric in self.task.metrics if metric.name not in self.dropped]
 
+    def prepare(self, start: Callable[[], Worker]) -> None:
+        """Start the next process before its turn, if that has not been done."""
+        if self.ahead is None:
+            self.ahead = start()
+            self.ahead.prepare()
+
     def open(self, start: Callable[[], Worker], now: Callable[[], float]) -> None:
         """Start a new process, which builds and warms up the model. Raises Failure."""
         before = now()
-        self.worker = start()
+        self.worker, self.ahead = self.ahead or start(), None
         self.process += 1
         self.setup = self.worker.ready()
-        self.renewal_s = now() - before
+        # A renewal is not prepared: no process may start while others are timed.
+        self.renewal_s = now() - before + float(self.setup.get("ahead_s") or 0)
         if self.process == 1 and not self.cold:
             self.renewal_s -= (1 - RELOADING) * self._compile_s()
 
@@ -140,10 +149,11 @@ class ArmRun:
         self.values, self.reached, self.narrow, self.hopeless = {}, set(), set(), False
 
     def close(self) -> None:
-        """End the process."""
-        if self.worker is not None:
-            self.worker.close()
-            self.worker = None
+        """End its processes."""
+        for worker in (self.worker, self.ahead):
+            if worker is not None:
+                worker.close()
+        self.worker = self.ahead = None
 
 
 def in_every_round(metric: Metric) -> bool:

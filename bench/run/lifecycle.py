@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.errors import UsageError
 from bench.measure import machine
-from bench.measure.messages import Chosen, Failure, Job
+from bench.measure.messages import Chosen, Failure, Job, Worker
 from bench.record import store
 from bench.record.arms import AccuracyArm
 from bench.record.schema import EndLine, RunLine, Status
@@ -41,10 +41,16 @@ class Lifecycle:
         self.begin(arm_run)
         return True
 
+    def prepare(self, arm_run: ArmRun) -> None:
+        """Start an arm's next process before its turn; what fails is told when it is opened."""
+        arm_run.prepare(lambda: self._start(arm_run))
+
     def start_worker(self, arm_run: ArmRun) -> None:
         """Start a process, built and warmed up. Raises Failure."""
-        session, job = self.context.session, self._job(arm_run)
-        arm_run.open(lambda: session.open_worker(job), session.now)
+        arm_run.open(lambda: self._start(arm_run), self.context.session.now)
+
+    def _start(self, arm_run: ArmRun) -> Worker:
+        return self.context.session.open_worker(self._job(arm_run))
 
     def _job(self, arm_run: ArmRun) -> Job:
         """Return what a new process is told."""

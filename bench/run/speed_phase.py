@@ -130,15 +130,19 @@ class SpeedPhase:
         """Open arms until memory is full; returns those that are ready, and those for later."""
         group: list[ArmRun] = []
         later: list[ArmRun] = []
-        largest = 0
+        largest, ahead = 0, self.context.session.ahead
         alive = [arm_run for arm_run in [*shared, *waiting] if arm_run.status is None]
         for number, arm_run in enumerate(alive):
+            if ahead:
+                for soon in alive[number : number + 1 + ahead]:
+                    self.lifecycle.prepare(soon)
             self.context.observer.step(
                 "building and warming up", arm_run.arm.label, number, len(alive), None
             )
             free = self._free()
             first = arm_run in shared or not any(other in waiting for other in group)
             if free is not None and not first and free < 1.5 * largest + RESERVE:
+                arm_run.close()
                 later.append(arm_run)
             elif self.lifecycle.open(arm_run, patient=not first):
                 group.append(arm_run)

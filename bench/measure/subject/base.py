@@ -40,6 +40,9 @@ class ArmSubject(Generic[A]):
     that were restored."""
     progress: Callable[[str], None] = lambda text: None
 
+    def prepare(self) -> None:
+        """Do what `ready` needs of the processor alone, while the device may be busy."""
+
     def ready(self) -> dict[str, Scalar]:
         """Prepare for the first window; return the set-up times for the run line."""
         return {}
