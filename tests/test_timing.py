@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.measure.timing import WarmUp, back_to_back, each_call, warm_up
+from bench.measure.timing import WarmUp, back_to_back, each_call, filled, warm_up
 
 from .conftest import FakeClock
 
@@ -27,6 +27,33 @@ def test_throughput_waits_once_at_each_end() -> None:
     clock = FakeClock()
     assert back_to_back(lambda: clock.spend(0.5), clock, calls=8) == 4.0
     assert clock.waits == 2
+
+
+class FakeDevice(FakeClock):
+    """A device that works beside the host: calls cost the host `launch` and the device `work`."""
+
+    done: float = 0.0
+
+    def call(self, launch: float, work: float) -> None:
+        self.spend(launch)
+        self.done = max(self.done, self.time) + work
+
+    def synchronize(self) -> None:
+        super().synchronize()
+        self.time = max(self.time, self.done)
+
+
+@pytest.mark.parametrize(
+    ("launch", "work", "seconds", "tail"), [(1.0, 3.0, 25.0, 17.0), (3.0, 1.0, 25.0, 1.0)]
+)
+def test_the_tail_of_a_window_tells_who_waited_for_whom(
+    launch: float, work: float, seconds: float, tail: float
+) -> None:
+    """Below the time of a call the device was idle when each launch came."""
+    device = FakeDevice()
+    window = filled(lambda: device.call(launch, work), device, calls=8)
+    assert (window.seconds, window.tail) == (seconds, tail)
+    assert (window.tail < window.seconds / 8) == (launch > work)
 
 
 def warmed(

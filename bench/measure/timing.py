@@ -122,12 +122,30 @@ def each_call(call: Callable[[], object], clock: Clock, *, window: float) -> lis
 
 def back_to_back(call: Callable[[], object], clock: Clock, *, calls: int) -> float:
     """Return the seconds that `calls` calls take, with one wait for the device at the end."""
+    return filled(call, clock, calls=calls).seconds
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A window of calls that were made back to back."""
+
+    seconds: float
+    """From the first call until the device is done."""
+    tail: float
+    """Seconds of waiting for the device after the last call returned. If that is less than a call
+    takes, the device has waited for the host and not the other way round."""
+
+
+def filled(call: Callable[[], object], clock: Clock, *, calls: int) -> Filled:
+    """Make calls back to back, with one wait for the device at the end."""
     clock.synchronize()
     start = clock.now()
     for _ in range(calls):
         call()
+    returned = clock.now()
     clock.synchronize()
-    return clock.now() - start
+    end = clock.now()
+    return Filled(end - start, end - returned)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bench.count.timed_weights import as_trained
 from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.subject.base import ArmSubject
 from bench.measure.subject.execution import Call, Execution, check_output, training_step
-from bench.measure.timing import WarmUp, back_to_back, warm_up
+from bench.measure.timing import WarmUp, back_to_back, filled, warm_up
 from bench.plugins import handwritten, policies, precision_of, split_policy
 from bench.record.arms import SpeedArm
 from bench.record.schema import Scalar
@@ -58,6 +58,8 @@ class SpeedSubject(ArmSubject[SpeedArm]):
     """What `ready` returned."""
     seconds_per_call: float = 1.0
     """Taken from the latest window."""
+    tail_s: float = 0.0
+    """Seconds that the latest window of calls back to back waited for the device at its end."""
     replay: Callable[[], Any] | None = None
     """The call captured in a CUDA graph, after a metric first asked for it."""
     weights: dict[str, Scalar] = field(default_factory=dict)
@@ -80,9 +82,10 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         equally long for all arms whatever their warm-up looked like.
         """
         calls = self.calls_for(window)
-        seconds = back_to_back(self.call, self.clock, calls=calls)
-        self.seconds_per_call = max(seconds / calls, 1e-9)
-        return calls, seconds
+        window_taken = filled(self.call, self.clock, calls=calls)
+        self.seconds_per_call = max(window_taken.seconds / calls, 1e-9)
+        self.tail_s = window_taken.tail
+        return calls, window_taken.seconds
 
     def wake(self, window: float) -> None:
         """Run untimed calls after a pause, unless one call takes most of a window anyway.
