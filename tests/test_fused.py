@@ -403,9 +403,13 @@ def test_the_limits_in_the_docs_are_the_formulas() -> None:
     for line in lines:
         name, *figures = (cell.strip() for cell in line.strip("|").split("|"))
         shape = models.get(name).shape
-        values = (224 // shape.patch) ** 2 * shape.width
+        side = 224 // shape.patch
+        values = side**2 * shape.width
         memory = 4 * values / 4.8e12
-        spatial, channels = shape.kernel**2 * values / 33.5e12, shape.width * values / 494.5e12
-        blocks = shape.depth * (max(spatial, memory) + max(channels, memory))
-        micro = [f"{1e6 * one:.2f}" for one in (spatial, memory, channels, memory)]
+        on_lanes = shape.kernel**2 * values / 33.5e12
+        in_bands = shape.kernel * side * values / 494.5e12
+        channels = shape.width * values / 494.5e12
+        spatial = max(min(on_lanes, in_bands), memory)
+        blocks = shape.depth * (spatial + max(channels, memory))
+        micro = [f"{1e6 * step:.2f}" for step in (on_lanes, in_bands, channels, memory)]
         assert figures == [*micro, f"{1e6 * blocks:.0f}", f"{1 / blocks:,.0f}"]
