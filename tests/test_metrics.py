@@ -11,6 +11,7 @@ import torch
 
 from bench.errors import ModelFault, UsageError
 from bench.measure import subject as subjects
+from bench.measure.memory import is_out_of_memory
 from bench.measure.subject import ArmSubject, Execution, Subject, module_of, open_subject
 from bench.metrics.largest_batch import search
 from bench.plugins import Metric, Reading, metrics, models, policies, split_policy
@@ -161,6 +162,17 @@ def test_the_largest_batch_is_searched_by_doubling_and_bisection() -> None:
     assert tried[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
     assert search(lambda batch: True, lambda: True) == (1, True)
     assert search(lambda batch: False, lambda: False) == (0, False)
+
+
+def test_a_batch_larger_than_the_free_memory_is_refused_before_it_is_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a system promises more memory than it has, filling it would end some program."""
+    monkeypatch.setattr("bench.measure.subject.speed.free_memory", lambda device: 10**6)
+    one = subject(speed_arm(batch_size=1000))
+    with pytest.raises(MemoryError, match=r"1,000 images take .* GB are free") as raised:
+        one.ready()
+    assert is_out_of_memory(raised.value)
 
 
 def test_windows_keep_their_length_when_the_speed_changes() -> None:

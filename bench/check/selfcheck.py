@@ -36,7 +36,9 @@ SHORT = 0.04
 """Length of a window in seconds in the many short comparisons; the others use a run's windows."""
 ROUNDS = 12
 """Rounds of a short comparison."""
-BATCH = {"cpu": 16, "cuda": 256, "mps": 64}
+BATCH = {"cpu": 16, "cuda": 16384, "mps": 64}
+"""Images of a call: so many that a GPU works for longer than the host takes to launch it. Otherwise
+the host would be measured, whose speed varied by a factor of two beside an idle H200."""
 SHARE_AA, SHARE_KNOWN = 0.6, 0.1
 """Shares of the time; the rest is for the repetitions with and without load."""
 REPEATS = 3

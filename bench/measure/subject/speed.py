@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from bench.count import process_guard
 from bench.count.timed_weights import as_trained
 from bench.measure import cpu_placement, memory, process_settings
+from bench.measure.disturbance import free_memory
 from bench.measure.subject.base import ArmSubject
 from bench.measure.subject.execution import Call, Execution, check_output, training_step
 from bench.measure.timing import WarmUp, back_to_back, filled, warm_up
@@ -21,6 +23,8 @@ from bench.plugins import handwritten, policies, precision_of, split_policy
 from bench.record.arms import SpeedArm
 from bench.record.schema import Scalar
 
+PART = 64
+"""Images that are drawn at a time."""
 WARMUP_WINDOW_S = 0.15
 WARMUP_AGREE = 0.05
 WARMUP_WINDOWS = 8
@@ -175,7 +179,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         """Move model and images to the device and apply the switches of the policy."""
         execution = Execution(
             model=model.to(self.device),
-            inputs=self._images(arm).to(self.device),
+            inputs=self._images(arm),
             device=self.device,
             mode=arm.mode,
             classes=arm.num_classes,
@@ -191,9 +195,15 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         return execution
 
     def _images(self, arm: SpeedArm) -> Tensor:
+        """Draw the images a part at a time, so that a GPU's batch need not fit into the host."""
         generator = torch.Generator().manual_seed(self.seed)
-        size = arm.image_size
-        return torch.randn(arm.batch_size, 3, size, size, generator=generator)
+        shape = (arm.batch_size, 3, arm.image_size, arm.image_size)
+        if self.device == "cpu":
+            _check_fits(4 * math.prod(shape), arm.batch_size)
+        images = torch.empty(shape, device=self.device)
+        for part in images.split(PART):
+            part.copy_(torch.randn(part.shape, generator=generator))
+        return images
 
     def _warm_up(self) -> WarmUp:
         return warm_up(
@@ -221,6 +231,18 @@ class SpeedSubject(ArmSubject[SpeedArm]):
             changes = [f"{name} {values}" for name, values in self.set_back.items()]
             described["set_back"] = ", ".join(changes)
         return described
+
+
+def _check_fits(size: int, batch: int) -> None:
+    """Raise MemoryError if a batch of `size` bytes exceeds the free memory.
+
+    Systems that promise more memory than they have would start to fill it, and end some program.
+    """
+    free = free_memory("cpu")
+    if free is not None and size > free:
+        raise MemoryError(
+            f"out of memory: {batch:,} images take {size / 1e9:,.1f} GB, {free / 1e9:.1f} GB are free"
+        )
 
 
 def _not_ready() -> None:
