@@ -100,7 +100,7 @@ def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
 
 
 def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_path: Path) -> None:
-    from bench.cli.forecast_tables import cost
+    from bench.cli.tables.forecast import cost
     from bench.report.formats import markdown
 
     tasks = plan.make(CONFIG, device="cpu").tasks

@@ -303,10 +303,35 @@ def modules_loaded(*arguments: str, cwd: Path) -> set[str]:
 
 
 def test_help_loads_neither_torch_nor_timm(tmp_path: Path) -> None:
-    for arguments in (["--help"], ["run", "--help"], ["report", "--help"]):
-        assert not {"torch", "timm", "scipy", "matplotlib"} & modules_loaded(
-            *arguments, cwd=tmp_path
-        )
+    loaded = modules_loaded("--help", cwd=tmp_path)
+    assert not {"torch", "timm", "scipy", "matplotlib"} & loaded
+    ours = {name for name in loaded if name.startswith("bench.cli.")}
+    assert ours == {"bench.cli.app", "bench.cli.terminal"}, "commands are imported when called"
+
+
+def test_no_commands_help_loads_torch(tmp_path: Path) -> None:
+    """All of them in one process, since each start takes its time."""
+    show_all = """
+import sys
+from bench.cli.app import app, main
+
+def show(command, *names):
+    assert main([*names, "--help"]) == 0
+    for name in command:
+        if not name.startswith("-"):
+            show(command[name], *names, name)
+
+
+show(app)
+heavy = {"torch", "timm", "torchvision", "fvcore", "scipy", "matplotlib", "numpy", "pandas"}
+sys.exit(", ".join(heavy & set(sys.modules)) or 0)
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", show_all], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert shown.returncode == 0, shown.stderr
+    for flag in ("--models", "--compare", "--max-minutes", "--fail-on-regression", "--tolerance"):
+        assert flag in shown.stdout
 
 
 def test_report_loads_neither_torch_nor_timm(results: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from itertools import groupby
@@ -14,11 +15,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from rich.tree import Tree
 
+from bench.analysis import grade
 from bench.errors import visible
+from bench.measure import interrupts
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, scale
 
 if TYPE_CHECKING:  # these import torch; the report uses this module too
+    from bench.analysis.rows import Summary
     from bench.check.doctor import CheckResult
     from bench.check.selfcheck import SelfCheckResult
     from bench.count.module_tree import Described, Layer
@@ -47,6 +51,11 @@ class Terminal(Console):
     def __init__(self, width: int | None = None) -> None:
         super().__init__(width=width, markup=False, emoji=False)
 
+    @classmethod
+    def on_stdout(cls) -> Terminal:
+        """A terminal's own width; in a file or a pipe wide enough that tables keep their lines."""
+        return cls() if sys.stdout.isatty() else cls(width=160)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Every string that is printed comes through here, cells and headers too."""
         return super().render_str(visible(text), **options)
@@ -59,6 +68,28 @@ class Terminal(Console):
 def styled(text: str, style: str = "") -> Text:
     """Text from anywhere, in a style of ours."""
     return Text(visible(text), style=style)
+
+
+def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
+    """How far a machine's speeds can be believed, before they are shown; whether all of them may be ranked."""
+    for line in grade.lines(summary):
+        console.print(
+            f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True
+        )
+    trust = grade.worst(summary)
+    return trust is None or trust.marks
+
+
+def print_interrupted(console: Terminal, rounds: int) -> int:
+    """Say what is kept; returns the exit code."""
+    interrupts.deaf()  # it ends now: another Ctrl-C would only break that off
+    finished = f"{rounds} finished round{'s' * (rounds != 1)} and every training's last checkpoint"
+    console.print(
+        f"interrupted: {finished} are kept; the same command goes on from there",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 130
 
 
 def print_tables(console: Terminal, tables: list[Table]) -> None:

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import IO
 
+from bench.errors import visible
+
 SPELLED = {
     "×": "x",
     "±": "+-",
@@ -45,6 +47,16 @@ def prepare() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spelled")
+
+
+def say(text: str) -> None:
+    """One line on standard output, whatever is in it."""
+    print(visible(text))
+
+
+def complain(what: object) -> None:
+    """One line on standard error, whatever is in it."""
+    print(f"bench: {visible(' '.join(str(what).split()))}", file=sys.stderr)
 
 
 def flush() -> OSError | None:

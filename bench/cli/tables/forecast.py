@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bench.forecast.forecast import MEASURED, NEARBY, Forecast
 from bench.report.table import Table
-from bench.run.study_queue import QueueEntry
 from bench.stats.formatting import duration, number
+
+if TYPE_CHECKING:  # imports torch
+    from bench.run.study_queue import QueueEntry
 
 HEADERS = ["arm", "metrics", "set-up s", "s a round", "once s", "memory GB", "estimate"]
 LATEST = 20

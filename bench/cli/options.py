@@ -1,0 +1,14 @@
+"""The types of options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Results = Annotated[Path, Parameter(help="Results folder; it holds one folder per machine.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), help="Print JSON instead of a table.")
+]
