@@ -199,7 +199,10 @@ def test_what_was_measured_differently_is_refused_by_name(
     ("arguments", "complaint"),
     [
         (["a", "nowhere"], "no records below nowhere"),
-        (["a", "a", "--fail-on-regression", "much"], "'much' is no share; 5% or 0.05"),
+        (
+            ["a", "a", "--fail-on-regression", "much"],
+            "must be a share below 1, got 'much'; 5% or 0.05",
+        ),
         (["a", "a@cccc"], "has no run at that commit"),
     ],
 )

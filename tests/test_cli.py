@@ -55,7 +55,10 @@ BAD = [
     (["report", "--results", "nowhere"], "--results: nowhere is not a folder"),
     (["list", "modles"], "modles"),
     (["list", "weights"], "`list weights NAME`"),
-    (["list", "weights", "convmixer_512_12"], "has no published weights"),
+    (
+        ["list", "weights", "convmixer_512_12"],
+        "timm knows no published weights of convmixer_512_12",
+    ),
     (["list", "models", "--family", "vti"], "no family 'vti'"),
     (["describe", "vit_s16", "--num-classes", "0"], "--num-classes: must be from 1 to"),
     (
@@ -154,7 +157,7 @@ def test_the_main_job_in_small(
     )
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 0
-    assert "nothing to measure: all 6 arms are finished" in capsys.readouterr().out
+    assert "nothing to measure: 6 configurations finished" in capsys.readouterr().out
     assert main(["report"]) == 0
     [text] = (tmp_path / "results").glob("*/report.md")
     assert "convmixer_digits" in text.read_text()
@@ -228,7 +231,7 @@ def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the whole group
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "are kept; the same command goes on from there" in output
+    assert "are kept; rerun the same command to continue" in output
     assert "Traceback" not in output
 
 
@@ -290,7 +293,8 @@ def test_help_is_the_docstring() -> None:
     assert len(found) >= 19
     for command in found:
         description, _, _ = inspect.getdoc(command.default_command).partition("\n\nParameters\n")
-        assert command.help == description, command.name
+        paragraphs = [" ".join(text.split()) for text in description.split("\n\n")]
+        assert command.help == "\n\n".join(paragraphs), command.name
 
 
 def test_report_names_a_damaged_record_and_ends_with_2(

@@ -443,7 +443,7 @@ def test_one_count_that_fails_takes_only_itself(tmp_path: Path) -> None:
         "bilinear: failed: macs, activations: aten::bilinear cannot be counted; "
         "the total would be too small" in ended.out
     ), ended
-    assert "1 arms failed" in ended.out
+    assert "1 configuration failed" in ended.out
     records = {
         record.arm.model: record
         for record in map(load, tmp_path.glob("results/*/records/*.count.*.jsonl"))

@@ -187,7 +187,8 @@ def test_ctrl_c_three_times_in_a_training_is_one_line(tmp_path: Path) -> None:
     assert (code, err) == (130, "")
     assert (
         out.count(
-            "interrupted: 0 finished rounds and every training's last checkpoint are kept; the same command goes on from there"
+            "interrupted: 0 finished rounds and the last checkpoint of every training run are kept; "
+            "rerun the same command to continue"
         )
         == 1
     )

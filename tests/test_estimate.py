@@ -134,7 +134,7 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     )
     assert second.seconds == pytest.approx(30.0 + setups + 10 * 1.5 * each)
     text = markdown(cost(second, second, "cpu"))
-    assert "the last 2 runs here took 0.90 to 1.10 times what was expected" in text
+    assert "the last 2 runs here took 0.90 to 1.10 times their forecasts" in text
     assert "GPU hours" in markdown(cost(second, second, "cuda:0"))
     assert read(tmp_path / "nowhere") == []
 

@@ -104,7 +104,7 @@ def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
         "128",
         cwd=tmp_path,
     )
-    assert "1 arms measured" in ended.out, ended
+    assert "1 configuration measured" in ended.out, ended
     assert (
         "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 (by --crop and --mean, the rest as timm"
         in ended.out
@@ -164,7 +164,7 @@ def test_flags_that_would_not_act_beside_compare(
         ["--checkpoint", "x.pth"],
     ):
         assert main(["eval", "--compare", "a", "b", *flag, "--results", str(tmp_path)]) == 2
-        assert f"{flag[0]}: --compare reads what was evaluated before" in capsys.readouterr().err
+        assert f"{flag[0]}: --compare reads earlier evaluations" in capsys.readouterr().err
 
 
 class Malicious:

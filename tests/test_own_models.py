@@ -91,7 +91,7 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
 
     for file, text in edited.values():
         file.write_text(text())
-    assert "6 arms measured" in measured()
+    assert "6 configurations measured" in measured()
     assert [
         record.arm.source for record in records(work) if record.arm.model == "convmixer_32_2_p8"
     ] == [None]  # type: ignore[union-attr]
@@ -108,7 +108,7 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
     released = clone / "models" / "convmixer.py"
     released.write_text(released.read_text().replace('"gelu": nn.GELU', '"gelu": nn.SiLU'))
     out = measured()
-    assert "6 arms measured" in out
+    assert "6 configurations measured" in out
     assert out.count("3,258") == 4, out  # 3 * 8 * 8 * 16 + 16, and 16 * 10 + 10
     assert len(records(work)) == 12
 

@@ -103,7 +103,7 @@ def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
     ended = bench("report", "--results", hostile, cwd=tmp_path)
     assert ended.code == 2, ended
     assert "pipe.csv is a pipe" in ended.err and "pipe.jsonl is a pipe" in ended.err
-    assert "my_notes.tex: not of this report, and left alone" in ended.err
+    assert "my_notes.tex: not part of this report and left alone" in ended.err
     assert "Traceback" not in ended.text and "Warning" not in ended.text, ended
     assert apart_from(hostile, tmp_path) == before
     assert (machine / "tables" / "my_notes.tex").read_text() == "mine"

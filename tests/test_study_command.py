@@ -23,9 +23,9 @@ from .test_layering import modules_loaded
         ),
         (
             ["run", "all", "--max-minutes", "0"],
-            "--max-minutes: 0 is not a number of minutes above 0",
+            "--max-minutes: must be a number of minutes above 0, got 0",
         ),
-        (["run", "all", "--seeds", "1"], "--seeds: 1 trainings give no interval"),
+        (["run", "all", "--seeds", "1"], "--seeds: must be from 2 to 1000, got 1"),
         (["verdict", "--results", "nowhere"], "nowhere is not a folder"),
         (["run", "patch_speed", "--device", "tpu"], "must be auto, cpu, cuda, cuda:N or mps"),
     ],
@@ -52,7 +52,7 @@ def test_the_list_has_every_question(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "run", "kernel_accuracy", "--dry-run", "--results", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert "ConvMixer with kernels of 3 to 9, seed 0" in told and "worth a minute" in told
+    assert "ConvMixer with kernels of 3 to 9, seed 0" in told and "worth per minute" in told
     assert not list(tmp_path.glob("*/records"))
 
 

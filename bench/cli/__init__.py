@@ -3,4 +3,4 @@
 import time
 
 BEGAN = time.monotonic()
-"""When this command began: `python -m bench` imports this package first."""
+"""When this command began: `python -m bench` imports this package before anything else."""

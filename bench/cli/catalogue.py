@@ -1,112 +1,79 @@
-"""What `bench list` shows: every plug-in of a kind as plain values."""
+"""The plug-ins that `bench list` shows, as plain values."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 from bench.analysis import published
 from bench.analysis.rows import Quantity
 from bench.errors import UsageError
 from bench.plugins import kinds
-from bench.plugins.registry import Registry
+from bench.plugins.recipe import Recipe, recipes
 from bench.report.columns import header_of, place_of, table_scale
 
+Kind = Literal[
+    "models",
+    "weights",
+    "families",
+    "metrics",
+    "policies",
+    "datasets",
+    "recipes",
+    "studies",
+    "launchers",
+    "figures",
+]
+Row = dict[str, Any]
+UNPUBLISHED: Row = {
+    "top1": None,
+    "image_size": None,
+    "epochs": None,
+    "more_data": None,
+    "teacher": None,
+    "source": "not in the table of published accuracies",
+}
+"""Columns of weights without a known top-1."""
 
-def catalogue(
-    kind: str, *, family: str | None = None, name: str | None = None
-) -> list[dict[str, Any]]:
-    """One dict per plug-in, name first. `family` keeps one family's models; `name` is whose weights are listed."""
+
+def catalogue(kind: Kind, *, family: str | None = None, name: str | None = None) -> list[Row]:
+    """Return one dict per plug-in of a kind, its name first.
+
+    `family` limits models to one family. `name` is the model whose weights are listed.
+
+    Raises UsageError if `family` or `name` does not fit the kind, or names nothing.
+    """
     if family is not None and kind != "models":
-        raise UsageError(f"--family: goes with `list models`, not `list {kind}`")
+        raise UsageError(f"--family: works with `list models`; drop it for `list {kind}`")
     if (name is not None) != (kind == "weights"):
         raise UsageError(
-            "list: `list weights NAME` shows the published weights of one model; the other lists take no name"
+            "list: `list weights NAME` shows the published weights of one model; "
+            "the other lists take no name"
         )
     if kind == "weights":
         return _weights(kinds.models.get(name or ""))
     if kind == "models":
-        entries = kinds.models.entries()
-        families = list(dict.fromkeys(entry.family for entry in entries))
-        if family is not None and family not in families:
-            raise UsageError(f"--family: no family {family!r}; there are {', '.join(families)}")
-        return [_model(entry) for entry in entries if family in (None, entry.family)]
-    if kind == "metrics":
-        return [
-            {
-                "name": entry.name,
-                "shown_as": _shown_as(entry),
-                "unit": entry.unit,
-                "better": entry.better,
-                "of": entry.arm,
-                "summary": entry.summary,
-            }
-            for entry in sorted(kinds.metrics.entries(), key=lambda entry: place_of(entry.name))
-        ]
-    if kind == "policies":
-        return [
-            {
-                "name": entry.name,
-                "sets": ", ".join((entry.slot, *entry.also)),
-                "summary": entry.summary,
-            }
-            for entry in kinds.policies.entries()
-        ]
-    if kind == "datasets":
-        return [
-            {
-                "name": entry.name + (f":{entry.argument}" if entry.argument else ""),
-                "recipe": entry.recipe,
-                "summary": entry.summary,
-            }
-            for entry in kinds.datasets.entries()
-        ]
-    if kind == "families":
-        return [
-            {
-                "name": entry.name,
-                "searched": entry.candidates is not None,
-                "twins": entry.twin is not None,
-                "chosen by": entry.rule,
-            }
-            for entry in kinds.families.entries()
-        ]
-    if kind == "recipes":
-        from bench.plugins.recipe import recipes
-
-        return [
-            {
-                "name": entry.name,
-                "hash": entry.hash,
-                "epochs": entry.epochs,
-                "summary": entry.summary,
-            }
-            for entry in recipes.entries()
-        ]
-    if kind == "studies":
-        return [
-            {
-                "name": entry.name,
-                "claims": ", ".join(f"#{claim}" for claim in entry.claims),
-                "trains": entry.trains,
-                "question": entry.question,
-            }
-            for entry in kinds.studies.entries()
-        ]
-    rooms: dict[str, Registry[Any]] = {"launchers": kinds.launchers, "figures": kinds.figures}
-    return [{"name": entry.name, "summary": entry.summary} for entry in rooms[kind].entries()]
+        return list(map(_model, _models(family)))
+    return ROWS[kind]()
 
 
-def _shown_as(entry: kinds.Metric) -> str:
-    """What heads a column of a metric, with the unit that tables have it in."""
-    return header_of(entry.name, table_scale(Quantity(entry.name, 0, entry.unit, entry.better))[1])
+def _models(family: str | None) -> list[kinds.Model]:
+    entries = kinds.models.entries()
+    if family is None:
+        return entries
+    chosen = [entry for entry in entries if entry.family == family]
+    if not chosen:
+        families = dict.fromkeys(entry.family for entry in entries)
+        raise UsageError(f"--family: no family {family!r}; give one of {', '.join(families)}")
+    return chosen
 
 
-def _model(entry: kinds.Model) -> dict[str, Any]:
-    from bench.count.cost import cost_in_closed_form
+def _model(entry: kinds.Model) -> Row:
+    from bench.count.cost import cost_in_closed_form  # imports torch
 
     size, classes = entry.image_size, entry.num_classes
     cost = cost_in_closed_form(entry, image_size=size, num_classes=classes)
-    found = [row.top1 * 100 for row in published.of(entry.timm_name, size)]
+    top1 = [row.top1 * 100 for row in published.of(entry.timm_name, size)]
     return {
         "name": entry.name,
         "family": entry.family,
@@ -115,35 +82,106 @@ def _model(entry: kinds.Model) -> dict[str, Any]:
         "tokens": cost.tokens,
         "image_size": size,
         "classes": classes,
-        "published_top1": [min(found), max(found)] if found else None,
+        "published_top1": [min(top1), max(top1)] if top1 else None,
         "timm": entry.timm_name,
         "summary": entry.summary,
     }
 
 
-def _weights(entry: kinds.Model) -> list[dict[str, Any]]:
-    """Every tag that timm has of an architecture, with what is published of it at each image size."""
-    from bench.training.published import weights
+def _weights(entry: kinds.Model) -> list[Row]:
+    """Return a row for each of timm's weights and each image size with a known top-1."""
+    from bench.training.published import weights  # imports torch
 
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for tag, full_name in weights(entry).items():
-        known: list[published.Published | None] = [
-            row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name
-        ]
-        for row in known or [None]:
-            rows.append(
-                {
-                    "name": f"{entry.name}@{tag}",
-                    "top1": None if row is None else row.top1 * 100,
-                    "image_size": None if row is None else row.image_size,
-                    "epochs": None if row is None else row.epochs,
-                    "more_data": None if row is None else row.more_data,
-                    "teacher": None if row is None else row.teacher,
-                    "source": "not in our table of published accuracies"
-                    if row is None
-                    else row.source,
-                }
-            )
+        name = f"{entry.name}@{tag}"
+        known = [row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name]
+        for row in known:
+            rows.append({"name": name, **_published(row)})
+        if not known:
+            rows.append({"name": name, **UNPUBLISHED})
     if not rows:
-        raise UsageError(f"list weights: {entry.name} has no published weights that timm knows")
+        raise UsageError(f"list weights: timm knows no published weights of {entry.name}")
     return rows
+
+
+def _published(row: published.Published) -> Row:
+    return {
+        "top1": row.top1 * 100,
+        "image_size": row.image_size,
+        "epochs": row.epochs,
+        "more_data": row.more_data,
+        "teacher": row.teacher,
+        "source": row.source,
+    }
+
+
+def _metrics() -> list[Row]:
+    entries = sorted(kinds.metrics.entries(), key=lambda entry: place_of(entry.name))
+    return list(map(_metric, entries))
+
+
+def _metric(entry: kinds.Metric) -> Row:
+    _, unit = table_scale(Quantity(entry.name, 0, entry.unit, entry.better))
+    return {
+        "name": entry.name,
+        "shown_as": header_of(entry.name, unit),
+        "unit": entry.unit,
+        "better": entry.better,
+        "of": entry.arm,
+        "summary": entry.summary,
+    }
+
+
+def _policy(entry: kinds.Policy) -> Row:
+    sets = ", ".join((entry.slot, *entry.also))
+    return {"name": entry.name, "sets": sets, "summary": entry.summary}
+
+
+def _dataset(entry: kinds.Dataset) -> Row:
+    argument = f":{entry.argument}" if entry.argument else ""
+    return {"name": entry.name + argument, "recipe": entry.recipe, "summary": entry.summary}
+
+
+def _family(entry: kinds.Family) -> Row:
+    return {
+        "name": entry.name,
+        "searched": entry.candidates is not None,
+        "twins": entry.twin is not None,
+        "chosen by": entry.rule,
+    }
+
+
+def _recipe(entry: Recipe) -> Row:
+    return {
+        "name": entry.name,
+        "hash": entry.hash,
+        "epochs": entry.epochs,
+        "summary": entry.summary,
+    }
+
+
+def _study(entry: kinds.Study) -> Row:
+    return {
+        "name": entry.name,
+        "claims": ", ".join(f"#{claim}" for claim in entry.claims),
+        "trains": entry.trains,
+        "question": entry.question,
+    }
+
+
+def _summary(entry: kinds.Launcher | kinds.Figure) -> Row:
+    return {"name": entry.name, "summary": entry.summary}
+
+
+ROWS: dict[Kind, Callable[[], list[Row]]] = {
+    "metrics": _metrics,
+    "policies": lambda: list(map(_policy, kinds.policies.entries())),
+    "datasets": lambda: list(map(_dataset, kinds.datasets.entries())),
+    "families": lambda: list(map(_family, kinds.families.entries())),
+    "recipes": lambda: list(map(_recipe, recipes.entries())),
+    "studies": lambda: list(map(_study, kinds.studies.entries())),
+    "launchers": lambda: list(map(_summary, kinds.launchers.entries())),
+    "figures": lambda: list(map(_summary, kinds.figures.entries())),
+}
+"""The rows of each kind that takes no further flag."""

@@ -1,56 +1,125 @@
-"""`bench doctor` and `selfcheck`: whether this machine can be believed."""
+"""`bench doctor` and `selfcheck`: whether this machine's numbers can be believed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich.text import Text
 
-from bench.check.doctor import examine, verdict
-from bench.cli.console import Terminal, print_findings, print_verdict
+from bench.check.doctor import CheckResult, examine, verdict
+from bench.cli.console import Terminal, styled
 from bench.cli.options import Device, Results
 from bench.config import RunConfig
 from bench.measure.worker import Workers
+from bench.stats.formatting import interval
+from bench.stats.intervals import Estimate
+
+if TYPE_CHECKING:  # imports torch
+    from bench.check.selfcheck import SelfCheckResult
+
+STYLES = {
+    "ok": "green",
+    "note": "yellow",
+    "missing": "yellow",
+    "wrong": "bold red",
+    "unfit": "bold red",
+}
+HARMLESS = ("ok", "note", "missing")
 
 
 def doctor(
     *,
     device: Device = "auto",
     results: Annotated[
-        Results, Parameter(help="Results folder; the space on its disk is checked.")
+        Results, Parameter(help="Results folder; the free space on its disk is checked.")
     ] = Path("results"),
     seconds: float = 10.0,
 ) -> int:
-    """Examine this machine: versions, what is missing and how to get it, free disk and memory, other users, noise.
+    """Examine this machine: versions, missing packages, disk, memory, other users, noise.
 
     Parameters
     ----------
     seconds
-        How long the noise is read.
+        How long to read the noise.
     """
+    device = RunConfig(device=device).device  # UsageError if there is no such kind of device
+    console = Terminal.on_stdout()
+    checks = _print_checks(console, examine(device=device, results=results, seconds=seconds))
+    console.print(f"\n{verdict(checks)}")
+    return 0 if all(check.status in HARMLESS for check in checks) else 1
 
-    device, console = (
-        RunConfig(device=device).device,
-        Terminal.on_stdout(),
-    )  # the first refuses what is none
-    findings = print_findings(console, examine(device=device, results=results, seconds=seconds))
-    console.print(f"\n{verdict(findings)}")
-    return 0 if all(finding.status in ("ok", "note", "missing") for finding in findings) else 1
+
+def _print_checks(console: Terminal, checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Print each check as soon as it is done, with what would fix it; returns all of them."""
+    done = []
+    for check in checks:
+        done.append(check)
+        word = check.status.upper() if check.status == "wrong" else check.status
+        line = Text.assemble(
+            styled(f"{word:<7}", STYLES[check.status]),
+            styled(f"  {check.what:<26}{check.found}"),
+            styled(f"  → {check.remedy}" if check.remedy else "", "dim"),
+        )
+        console.print_line(line)
+    return done
 
 
 def selfcheck(*, minutes: float = 8.0, device: Device = "auto") -> int:
-    """Prove on this machine that its numbers can be believed; writes nothing.
+    """Test whether this machine measures correctly; writes nothing.
 
     Parameters
     ----------
     minutes
-        About how long it may take.
+        About how long the test may take.
     """
     from bench.check.selfcheck import SelfCheck
 
     console = Terminal.on_stdout()
     with Workers() as workers:
-        verdict = SelfCheck(minutes, device, workers.open, tell=console.print).run()
-    print_verdict(console, verdict)
-    return 0 if verdict.believable else 1
+        result = SelfCheck(minutes, device, workers.open, tell=console.print).run()
+    _print_selfcheck(console, result)
+    return 0 if result.believable else 1
+
+
+def _print_selfcheck(console: Terminal, result: SelfCheckResult) -> None:
+    alike = result.alike
+    _print_answer(
+        console,
+        result.enough_covered,
+        f"a network against itself, {len(alike.ratios)} short comparisons: {alike.covered} of the "
+        f"95 % intervals contain 1 (90 of 100 must), {alike.false_alarms} false alarms at 5 %",
+    )
+    _print_answer(
+        console,
+        result.known.holds(2.0),
+        "a network against itself run twice per call: "
+        f"{interval(result.known, places=3)}, must contain 2",
+    )
+    _print_answer(
+        console,
+        result.overlaps,
+        f"the same {len(result.quiet)} times more: {_intervals(result.quiet)} "
+        f"(largest over smallest {result.spread(result.quiet):.3f}); "
+        f"{len(result.loaded)} times while other programs were using the CPU: "
+        f"{_intervals(result.loaded)} ({result.spread(result.loaded):.3f}), "
+        "must overlap the range of the former",
+    )
+    answer = "This machine's numbers can be believed"
+    if not result.believable:
+        answer = "Do not trust this machine in its present state"
+    share = alike.resolvable(result.seconds)
+    console.print_line(
+        f"\n{answer}: in {result.seconds / 60:.0f} minutes it can resolve a difference of about "
+        f"{share:.1%} between two models, and nothing smaller."
+    )
+
+
+def _print_answer(console: Terminal, is_right: bool, text: str) -> None:
+    console.print_line(f"{'right' if is_right else 'WRONG'}  {text}")
+
+
+def _intervals(ratios: list[Estimate]) -> str:
+    return ", ".join(interval(ratio, places=3) for ratio in ratios)

@@ -1,11 +1,10 @@
-"""Tables and progress on the terminal. Everything shown here comes from a summary or an event; nothing is measured."""
+"""The terminal: tables, grades, and the progress of a run. Nothing is measured here."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,229 +12,132 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
 from rich.text import Text
-from rich.tree import Tree
 
 from bench.analysis import grade
+from bench.analysis.rows import Summary
+from bench.cli.terminal import complain
 from bench.errors import visible
 from bench.measure import interrupts
 from bench.report.table import Table
-from bench.stats.formatting import interval, number, scale
+from bench.stats.formatting import number, scale
 
-if TYPE_CHECKING:  # these import torch; the report uses this module too
-    from bench.analysis.rows import Summary
-    from bench.check.doctor import CheckResult
-    from bench.check.selfcheck import SelfCheckResult
-    from bench.count.module_tree import Described, Layer
+if TYPE_CHECKING:  # some of these import torch, and the report uses this module too
     from bench.measure.messages import Failure
     from bench.plan.task import Task
     from bench.record.arms import Arm
     from bench.record.schema import Machine, Sample
     from bench.run.observer import Ledger
 
-
 REPEATED_S = 30.0
-"""Where there is no terminal, seconds until a step that goes on says again how far it is."""
-STYLES = {
-    "ok": "green",
-    "note": "yellow",
-    "missing": "yellow",
-    "wrong": "bold red",
-    "unfit": "bold red",
-}
-"""How a finding is introduced."""
+"""Without a terminal, seconds after which the progress of a step is printed again."""
+WIDTH_OF_FILES = 160
+"""Columns in a file or a pipe, where tables should keep their lines."""
 
 
 class Terminal(Console):
-    """Where strings are text: no markup, no codes for pictures, and what a terminal would obey is spelled out."""
+    """A console without markup and emoji codes; control characters are made visible."""
 
     def __init__(self, width: int | None = None) -> None:
         super().__init__(width=width, markup=False, emoji=False)
 
     @classmethod
     def on_stdout(cls) -> Terminal:
-        """A terminal's own width; in a file or a pipe wide enough that tables keep their lines."""
-        return cls() if sys.stdout.isatty() else cls(width=160)
+        """Return standard output at the terminal's own width, or wide if it is no terminal."""
+        return cls() if sys.stdout.isatty() else cls(width=WIDTH_OF_FILES)
+
+    def print_line(self, text: str | Text, style: str | None = None) -> None:
+        """Print a line that the terminal may wrap, but without highlighting numbers in it."""
+        self.print(text, style=style, highlight=False, soft_wrap=True)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that is printed comes through here, cells and headers too."""
+        """Make control characters visible in every string, those of cells and headers too."""
         return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> None:
-        """Leave the BrokenPipeError to `main`; rich would exit with 1."""
+        """Raise the BrokenPipeError for `main` to handle; rich would exit with 1."""
         raise
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Text from anywhere, in a style of ours."""
+    """Return text from any source, its control characters made visible, in a style."""
     return Text(visible(text), style=style)
 
 
-def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
-    """How far a machine's speeds can be believed, before they are shown; whether all of them may be ranked."""
-    for line in grade.lines(summary):
-        console.print(
-            f"{name}: {line}" if name else line, style="bold", highlight=False, soft_wrap=True
-        )
-    trust = grade.worst(summary)
-    return trust is None or trust.marks
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 round` or `2 rounds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_interrupted(console: Terminal, rounds: int) -> int:
-    """Say what is kept; returns the exit code."""
-    interrupts.deaf()  # it ends now: another Ctrl-C would only break that off
-    finished = f"{rounds} finished round{'s' * (rounds != 1)} and every training's last checkpoint"
-    console.print(
-        f"interrupted: {finished} are kept; the same command goes on from there",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 130
-
-
-def print_tables(console: Terminal, tables: list[Table]) -> None:
-    """Each table with its notes under it."""
+def print_tables(console: Terminal, tables: Iterable[Table]) -> None:
+    """Print each table with its notes below."""
     for table in tables:
         console.print()
         console.print(table.title, style="bold")
         shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
         for place, column in enumerate(table.headers):
+            first = place == 0
             shown.add_column(
-                column,
-                justify="left" if place == 0 else "right",
-                overflow="fold",
-                no_wrap=place == 0,
+                column, justify="left" if first else "right", overflow="fold", no_wrap=first
             )
         for row in table.cells:
             shown.add_row(*(styled(cell.text, "bold" if cell.best else "") for cell in row))
         console.print(shown)
         for note in table.notes:
-            console.print(note, style="dim", soft_wrap=True, highlight=False)
+            console.print_line(note, style="dim")
 
 
-def print_layers(console: Terminal, found: Described, *, depth: int) -> None:
-    """A tree of modules; runs of equal ones are shown once with how many they are. No MACs where products went uncounted."""
-    root = found.root
+def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
+    """Print how far a machine's speeds can be believed.
 
-    def line(layer: Layer, times: int, copies: int) -> Text:
-        name = f"{layer.name} … ×{times}" if times > 1 else layer.name
-        shape = ", ".join(" × ".join(map(str, sizes)) for sizes in layer.shapes)
-        share = f"{copies * layer.macs / root.macs:.1%}" if root.macs else ""
-        parts = [
-            styled(name, "bold"),
-            styled(f" {layer.kind}  "),
-            styled(shape, "dim"),
-            styled(f"  {layer.params:,} params"),
-        ]
-        if not found.missed:
-            parts += [styled(f", {layer.macs / 1e9:.4g} GMACs  "), styled(share, "cyan")]
-        return Text.assemble(*parts)
-
-    def grow(branch: Tree, layer: Layer, left: int, copies: int) -> None:
-        if left:
-            for _, run in groupby(
-                layer.children,
-                key=lambda child: (child.kind, child.shapes, child.params, child.macs),
-            ):
-                same = list(run)
-                grow(
-                    branch.add(line(same[0], len(same), copies * len(same))),
-                    same[0],
-                    left - 1,
-                    copies * len(same),
-                )
-
-    tree = Tree(line(root, 1, 1))
-    grow(tree, root, depth, 1)
-    console.print(tree, highlight=False)
-    if found.missed:
-        missed = ", ".join(found.missed)
-        console.print(
-            f"no MACs: {missed} went uncounted, and the figures would be too small",
-            style="yellow",
-            soft_wrap=True,
-        )
-    else:
-        console.print(
-            "MACs of convolutions, linear layers and attention for one image; shares are of all equal layers together",
-            style="dim",
-        )
-    if found.on_cpu:
-        console.print(
-            f"built and run on the CPU, since the meta device has no values: {found.on_cpu}",
-            style="dim",
-            soft_wrap=True,
-        )
+    Returns False if any of them may not be ranked. `name` is put before each line.
+    """
+    for line in grade.lines(summary):
+        console.print_line(f"{name}: {line}" if name else line, style="bold")
+    return may_be_ranked(summary)
 
 
-def print_findings(console: Terminal, findings: Iterable[CheckResult]) -> list[CheckResult]:
-    """Each finding as soon as it is there, with what would mend it; returns them all."""
-    found = []
-    for one in findings:
-        found.append(one)
-        word = one.status.upper() if one.status == "wrong" else one.status
-        remedy = styled(f"  → {one.remedy}" if one.remedy else "", "dim")
-        line = Text.assemble(
-            styled(f"{word:<7}", STYLES[one.status]), styled(f"  {one.what:<26}{one.found}"), remedy
-        )
-        console.print(line, highlight=False, soft_wrap=True)
-    return found
+def may_be_ranked(summary: Summary) -> bool:
+    """True if the speeds' own checks passed, and for a summary without speeds."""
+    worst = grade.worst(summary)
+    return worst is None or worst.marks
+
+
+def complain_about(errors: Sequence[object]) -> int:
+    """Print each error, such as a damaged record, on standard error; returns their number."""
+    for error in errors:
+        complain(error)
+    return len(errors)
+
+
+def print_interrupted(console: Terminal, rounds: int) -> int:
+    """Say what is kept after Ctrl-C; returns the exit code."""
+    interrupts.deaf()  # the command is ending: a second Ctrl-C would only cut this line off
+    console.print_line(
+        f"interrupted: {counted(rounds, 'finished round')} and the last checkpoint of every "
+        "training run are kept; rerun the same command to continue"
+    )
+    return 130
 
 
 def print_ledger(console: Terminal, ledger: Ledger) -> None:
-    """Where the time of the timed part went."""
+    """Print where the time of the timed part went; nothing if nothing was timed."""
     if ledger.share is None:
         return
     total = ledger.seconds["rounds"]
-    parts = {
-        name: ledger.seconds.get(name, 0.0) / total for name in ("windows", "waking", "renewing")
-    }
-    rest = 1 - sum(parts.values())
-    console.print(
-        f"\ntime      set-up {ledger.seconds.get('set-up', 0.0):.0f} s, warm-up in it; rounds {total:.0f} s: "
-        f"{parts['windows']:.0%} inside measuring windows, {parts['waking']:.0%} waking, {parts['renewing']:.0%} new processes, "
-        f"{rest:.0%} the rest · {ledger.windows} windows, {ledger.disturbed} disturbed, {ledger.repeated} repeated",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def print_verdict(console: Terminal, verdict: SelfCheckResult) -> None:
-    """What a self-check found out."""
-
-    def line(right: bool, text: str) -> None:
-        console.print(f"{'right' if right else 'WRONG'}  {text}", highlight=False, soft_wrap=True)
-
-    alike, number = verdict.alike, len(verdict.alike.ratios)
-    line(
-        verdict.enough_covered,
-        f"a network against itself, {number} short comparisons: {alike.covered} of the 95 % intervals hold 1 "
-        f"(90 of 100 are needed), {alike.false_alarms} false alarms at 5 %",
-    )
-    line(
-        verdict.known.holds(2.0),
-        f"against itself run twice a call: {interval(verdict.known, places=3)}, has to hold 2",
-    )
-    loaded, quiet = (
-        [interval(ratio, places=3) for ratio in ratios]
-        for ratios in (verdict.loaded, verdict.quiet)
-    )
-    line(
-        verdict.overlaps,
-        f"the same again, {len(quiet)} times quiet: {', '.join(quiet)} "
-        f"(largest over smallest {verdict.spread(verdict.quiet):.3f}); {len(loaded)} times beside busy programs: "
-        f"{', '.join(loaded)} ({verdict.spread(verdict.loaded):.3f}); these have to overlap the quiet ones' range",
-    )
-    share = alike.resolvable(verdict.seconds)
-    console.print(
-        f"\n{'The numbers of this machine can be believed' if verdict.believable else 'Do not trust this machine as it is now'}: "
-        f"in {verdict.seconds / 60:.0f} minutes it tells apart two models that differ by about {share:.1%}; less than that it cannot see.",
-        highlight=False,
-        soft_wrap=True,
+    windows = ledger.share
+    waking = ledger.seconds.get("waking", 0.0) / total
+    renewing = ledger.seconds.get("renewing", 0.0) / total
+    console.print_line(
+        f"\ntime      set-up with warm-up {ledger.seconds.get('set-up', 0.0):.0f} s; "
+        f"rounds {total:.0f} s: {windows:.0%} inside measuring windows, {waking:.0%} waking "
+        f"processes, {renewing:.0%} replacing them, {1 - windows - waking - renewing:.0%} other · "
+        f"{ledger.windows} windows, other programs were using the CPU in {ledger.disturbed}, "
+        f"{ledger.repeated} repeated"
     )
 
 
 class Live:
-    """Progress of a run: what is going on, the latest figure of it, and the time left."""
+    """Progress of a run: the current step, its latest figure, and the time left."""
 
     def __init__(self, console: Terminal) -> None:
         self.console = console
@@ -249,7 +151,7 @@ class Live:
             transient=True,
         )
         self._bar = self._progress.add_task("", total=1, doing="", left="", visible=False)
-        self._last_line = ""
+        self._last_step = ""
         self._printed_at = 0.0
 
     def __enter__(self) -> Live:
@@ -261,68 +163,81 @@ class Live:
     def planned(
         self, machine: Machine, folder: Path, tasks: list[Task], open_tasks: list[Task]
     ) -> None:
+        """Print the machine and the plan, and start the progress bar if anything is to be done."""
         versions = f"torch {machine.versions['torch']} · timm {machine.versions['timm']}"
         where = machine.accelerator or f"{machine.cpu}, {machine.cores} threads · no GPU"
         self.console.print(f"machine   {where} · {versions}", highlight=False)
-        models = len({task.arm.model for task in tasks})
-        names = ", ".join(dict.fromkeys(metric.name for task in tasks for metric in task.metrics))
-        done = len(tasks) - len(open_tasks)
+        models = counted(len({task.arm.model for task in tasks}), "model")
+        configurations = counted(len(tasks), "configuration")
+        metrics: dict[str, None] = {}
+        for task in tasks:
+            metrics |= dict.fromkeys(metric.name for metric in task.metrics)
         self.console.print(
-            f"plan      {models} models · {len(tasks)} arms · {names}", highlight=False
+            f"plan      {models} · {configurations} · {', '.join(metrics)}", highlight=False
         )
         if not open_tasks:
             self.console.print(
-                f"nothing to measure: all {len(tasks)} arms are finished in {folder}/records (--force measures again)",
+                f"nothing to measure: {configurations} finished in {folder}/records "
+                "(--force measures again)",
                 highlight=False,
             )
             return
+        done = len(tasks) - len(open_tasks)
         if done:
             self.console.print(
-                f"          {done} arms finished before, {len(open_tasks)} to go", highlight=False
+                f"          {done} finished before, {len(open_tasks)} to go",
+                highlight=False,
             )
         if self.console.is_terminal:
             self._progress.start()
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
+        """Print something that may spoil the numbers."""
+        self.console.print_line(f"warning: {text}")
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Print something worth knowing."""
+        self.console.print_line(text)
 
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
-        left = (
-            ""
-            if seconds_left is None
-            else f"{int(max(0, seconds_left)) // 60}:{int(max(0, seconds_left)) % 60:02d} left"
-        )
+        """Show the step that began, and the latest figure of its arm."""
+        begun = done if name == "round" else done + 1
+        step = f"{name} {min(begun, total)}/{total}"
         doing = f"{arm}  {self.latest.get(arm, '')}".strip()
+        left = "" if seconds_left is None else f"{_clock(seconds_left)} left"
         self._progress.update(
             self._bar,
-            description=f"{name} {min(done + (name != 'round'), total)}/{total}",
+            description=step,
             completed=done,
             total=total,
             doing=visible(doing),
             left=left,
             visible=True,
         )
-        self._plain(f"{name} {min(done + (name != 'round'), total)}/{total}", doing, left)
+        if not self.console.is_terminal:
+            self._print_step(step, doing, left)
 
-    def _plain(self, step: str, doing: str, left: str) -> None:
-        """Where there is no terminal (a log file, CI) a line per step instead of a bar, and how far it is now and then."""
-        if self.console.is_terminal:
+    def _print_step(self, step: str, doing: str, left: str) -> None:
+        """Print a line per step instead of a bar, for a log file or CI; repeat it now and then."""
+        now = time.monotonic()
+        is_new = step != self._last_step
+        if not is_new and now - self._printed_at < REPEATED_S:
             return
-        now, new = time.monotonic(), step != self._last_line
-        if not new and now - self._printed_at < REPEATED_S:
-            return
-        self._last_line, self._printed_at = step, now
-        self.console.print(
-            " ".join(f"{step} {left if new else doing}".split()), highlight=False, soft_wrap=True
-        )
+        self._last_step, self._printed_at = step, now
+        self.console.print_line(" ".join(f"{step} {left if is_new else doing}".split()))
 
     def figure(self, arm: Arm, sample: Sample) -> None:
+        """Keep a window's median as the latest figure of its arm."""
         factor, unit = scale(sample.unit)
         value = sorted(sample.values)[len(sample.values) // 2]
         self.latest[arm.label] = f"{sample.metric} {number(value * factor)} {unit}"
 
     def failed(self, arm: Arm, failure: Failure) -> None:
+        """Print why an arm or one of its metrics failed."""
         self.console.print(f"{arm.label}: {failure.status}: {failure.error}", highlight=False)
+
+
+def _clock(seconds: float) -> str:
+    """Return minutes and seconds, such as 3:07; 0:00 if the time is over."""
+    minutes, rest = divmod(int(max(0, seconds)), 60)
+    return f"{minutes}:{rest:02d}"

@@ -2,149 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from bench.analysis.weights import find, rows_of
-from bench.cli.console import Terminal, print_tables
+from bench.cli.console import Terminal, complain_about, print_tables
 from bench.cli.options import Device, Results
 from bench.cli.run import run
-from bench.cli.terminal import complain
-from bench.config import CropMode, Interpolation, RunConfig, Shares, Switch
+from bench.config import CropMode, Interpolation, Plain, RunConfig, Shares, Switch
 from bench.errors import UsageError
 from bench.plugins import dataset_of, models
-from bench.report.tables.weights import compare as compared
+from bench.report.tables import weights as weights_table
+
+ONLY_TO_EVALUATE = (
+    "model",
+    "checkpoint",
+    "checkpoint_key",
+    "labels",
+    "image_size",
+    "crop",
+    "crop_mode",
+    "interpolation",
+    "mean",
+    "std",
+)
+"""Flags that say how to evaluate: --compare reads what was evaluated before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Flags of `bench eval`."""
+
+    model: Annotated[str | None, Plain] = None
+    """NAME@TAG for published weights (`bench list weights NAME`); NAME with --checkpoint, if the
+    file does not name its model."""
+    checkpoint: Annotated[Path | None, Plain] = None
+    """File of weights: safetensors, or a torch file with a state dict. Nothing in it is executed;
+    pickled code is refused."""
+    checkpoint_key: Annotated[str | None, Plain] = None
+    """Entry of that file to load if it has several, such as state_dict; with a prefix of the names
+    in it: state_dict/teacher."""
+    data: Annotated[str | None, Plain] = None
+    """Images, as for `run`."""
+    compare: Annotated[tuple[str, str] | None, Plain] = None
+    """Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record."""
+    labels: Annotated[str | None, Plain] = None
+    """Other labels of ImageNet's validation images: real:/path/real.json."""
+    spread: bool = True
+    """Evaluate at neighbouring crops and image sizes as well."""
+    image_size: Annotated[int | None, Plain] = None
+    """Side of the images in pixels; defaults to the model's own."""
+    crop: Annotated[float | None, Plain] = None
+    """Share of the image's side to show. This and the next four default to the weights' own: what
+    the file says, else what timm has for these weights or this architecture. They are printed with
+    their source."""
+    crop_mode: Annotated[CropMode | None, Plain] = None
+    """center, squash or border: how to crop an oblong image."""
+    interpolation: Annotated[Interpolation | None, Plain] = None
+    """bicubic, bilinear, nearest, lanczos, hamming or box."""
+    mean: Shares = ()
+    """Subtracted from images in [0, 1], one number or three."""
+    std: Shares = ()
+    """The divisor after that, one number or three."""
+    device: Device = "auto"
+    results: Results = Path("results")
+    force: Switch = False
+    """Evaluate again what is already finished."""
 
 
 def evaluate(
     *,
-    model: str | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_key: str | None = None,
-    data: str | None = None,
-    compare: tuple[str, str] | None = None,
-    labels: str | None = None,
-    spread: bool = True,
-    image_size: int | None = None,
-    crop: float | None = None,
-    crop_mode: CropMode | None = None,
-    interpolation: Interpolation | None = None,
-    mean: Shares = (),
-    std: Shares = (),
-    device: Device = "auto",
-    results: Results = Path("results"),
-    force: Switch = False,
+    config: Annotated[EvalConfig, Parameter(name="*")] = EvalConfig(),
 ) -> int:
-    """Evaluate published weights or a file's, or compare two sets of weights on the same images.
+    """Evaluate published weights or a weights file, or compare two sets of weights."""
+    if config.compare is None:
+        return run(config=_run_config(config))
+    return _compare(config, *config.compare)
 
-    Parameters
-    ----------
-    model
-        NAME@TAG for published weights (`bench list weights NAME`); NAME with --checkpoint, where the file does not say.
-    checkpoint
-        File of weights: safetensors, or a torch file with a state dict in it. Nothing in it is executed; pickled code is refused.
-    checkpoint_key
-        Entry of the file to take, where there are several: state_dict; with a prefix of names in it: state_dict/teacher.
-    data
-        Images, as for `run`.
-    compare
-        Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record.
-    labels
-        Other labels for ImageNet's validation images: real:/path/real.json.
-    spread
-        Evaluate at neighbouring crops and image sizes as well.
-    image_size
-        Side of the images in pixels; the model's own unless given.
-    crop
-        Share of an image's side that is shown. This and the next four are the weights' own unless given: what a file of ours
-        says, else what timm has for these weights or this architecture; `eval` prints them and whose they are.
-    crop_mode
-        center, squash or border: what becomes of an image that is no square.
-    interpolation
-        bicubic, bilinear, nearest, lanczos, hamming or box.
-    mean
-        What is taken from images in [0, 1], one number or three.
-    std
-        What they are then divided by, one number or three.
-    force
-        Evaluate again what is already finished.
-    """
 
-    if compare is not None:
-        given: dict[str, object] = {
-            "model": model,
-            "checkpoint": checkpoint,
-            "checkpoint-key": checkpoint_key,
-            "labels": labels,
-            "image-size": image_size,
-        }
-        given |= {
-            "crop": crop,
-            "crop-mode": crop_mode,
-            "interpolation": interpolation,
-            "mean": mean or None,
-            "std": std or None,
-        }
-        if idle := [name for name, value in given.items() if value is not None]:
+def _compare(config: EvalConfig, left: str, right: str) -> int:
+    """Print how two sets of weights differ on the same images, from their records."""
+    for name in ONLY_TO_EVALUATE:
+        if getattr(config, name) not in (None, ()):
             raise UsageError(
-                f"--{idle[0]}: --compare reads what was evaluated before, and shows nothing anew; drop it"
+                f"--{name.replace('_', '-')}: --compare reads earlier evaluations; drop one of them"
             )
+    rows, damaged = rows_of(config.results, config.data)
+    complain_about(damaged)
+    table = weights_table.compare(find(left, rows), find(right, rows))
+    print_tables(Terminal.on_stdout(), [table])
+    return 2 if damaged else 0
 
-        rows, damaged = rows_of(results, data)
-        for error in damaged:
-            complain(error)
-        print_tables(Terminal.on_stdout(), [compared(*(find(name, rows) for name in compare))])
-        return 2 if damaged else 0
-    if data is None:
-        raise UsageError(
-            "--data: on which images? imagenet:/path or another of `bench list datasets`"
-        )
 
-    if checkpoint is not None:
-        from bench.training.weights import split_key
-        from bench.training.weights_file import weights_from
-
-        says = weights_from(
-            checkpoint, split_key(checkpoint_key)[0]
-        ).says  # what is no file of weights is refused at once
-        model = model or _architecture(checkpoint, says.model)
-    elif not dataset_of(data)[0].published:
+def _run_config(config: EvalConfig) -> RunConfig:
+    """Return the run that evaluates the weights; UsageError if a flag is missing."""
+    if config.data is None:
         raise UsageError(
-            f"--data: there are no published weights for {data}; add --checkpoint FILE, or train with `bench run --recipe`"
+            "--data: on which images? add --data imagenet:/path or another of `bench list datasets`"
         )
-    if model is None:
-        raise UsageError(
-            "--model: which architecture? NAME@TAG for published weights, NAME with a --checkpoint that does not say it itself"
-        )
-    return run(
-        config=RunConfig(
-            models=(model,),
-            metrics=("top1",),
-            data=data,
-            checkpoint=checkpoint,
-            checkpoint_key=checkpoint_key,
-            crop=crop,
-            crop_mode=crop_mode,
-            interpolation=interpolation,
-            mean=mean,
-            std=std,
-            labels=labels,
-            spread=spread,
-            image_size=() if image_size is None else (image_size,),
-            device=device,
-            results=results,
-            force=force,
-        )
+    return RunConfig(
+        models=(_model(config, config.data),),
+        metrics=("top1",),
+        data=config.data,
+        checkpoint=config.checkpoint,
+        checkpoint_key=config.checkpoint_key,
+        crop=config.crop,
+        crop_mode=config.crop_mode,
+        interpolation=config.interpolation,
+        mean=config.mean,
+        std=config.std,
+        labels=config.labels,
+        spread=config.spread,
+        image_size=() if config.image_size is None else (config.image_size,),
+        device=config.device,
+        results=config.results,
+        force=config.force,
     )
 
 
-def _architecture(checkpoint: Path, says: str | None) -> str | None:
-    """The model that a file of weights says it is of; UsageError where that is none, or somebody's code."""
+def _model(config: EvalConfig, data: str) -> str:
+    """Return the model to evaluate, read from the file of weights if it is not given."""
+    model = config.model
+    if config.checkpoint is not None:
+        named = _named_in(config.checkpoint, config.checkpoint_key)
+        model = model or _known(named, config.checkpoint)
+    elif not dataset_of(data)[0].published:
+        raise UsageError(
+            f"--data: there are no published weights for {data}; add --checkpoint FILE, or train "
+            "with `bench run --recipe`"
+        )
+    if model is None:
+        raise UsageError(
+            "--model: which architecture? give NAME@TAG for published weights, or NAME with a "
+            "--checkpoint that does not name its model"
+        )
+    return model
 
-    if says is None:
+
+def _named_in(checkpoint: Path, key: str | None) -> str | None:
+    """Return the model that a file of weights names; UsageError if it is no such file."""
+    from bench.training.weights import split_key
+    from bench.training.weights_file import weights_from
+
+    return weights_from(checkpoint, split_key(key)[0]).says.model
+
+
+def _known(name: str | None, checkpoint: Path) -> str | None:
+    """Return the name of a registered model; UsageError for any other name in the file."""
+    if name is None:
         return None
     try:
-        return models.get(says).name
+        return models.get(name).name
     except UsageError as error:
         raise UsageError(
-            f"--checkpoint: {checkpoint} says of its model: {error}; give it with --model"
+            f"--checkpoint: the model named in {checkpoint} is not known ({error}); "
+            "give one with --model"
         ) from None

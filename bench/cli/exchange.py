@@ -9,12 +9,13 @@ from cyclopts import Parameter
 
 from bench.analysis.machines import read_all
 from bench.analysis.published_csv import import_csv
+from bench.cli.console import complain_about, counted
 from bench.cli.options import Results
 from bench.cli.terminal import complain, say
+from bench.config import COMMAND
 from bench.errors import UsageError
-from bench.exchange.pack import pack as packed
-from bench.exchange.pack import verify as verified
-from bench.exchange.timm_csv import export as exported
+from bench.exchange import pack as packs
+from bench.exchange import timm_csv
 from bench.files.paths import inside
 
 
@@ -25,95 +26,98 @@ def import_(
     source: str | None = None,
     dataset: str | None = None,
     results: Annotated[
-        Results, Parameter(help="Results folder; the file is kept in its subfolder published.")
+        Results, Parameter(help="Results folder; the file is copied into its subfolder published.")
     ] = Path("results"),
 ) -> int:
-    """Put somebody's published table beside the results, as marked reference rows of every later report.
+    """Keep somebody's published table with the results, as reference rows of every report.
 
     Parameters
     ----------
     file
-        A CSV file in the columns of timm's result files: accuracies, inference speeds or training speeds.
+        A CSV file with the columns of timm's result files: accuracies, inference speeds or training
+        speeds.
     source
-        Where it comes from, to be shown and cited; the file's name unless given.
+        The source to show and cite; defaults to the file's name.
     dataset
-        What accuracies are of: imagenet, imagenet-real, imagenet-v2, imagenet-a, imagenet-r, imagenet-sketch or a name of
-        your own. Needed unless the file is called as timm's are, such as results-imagenet-a.csv.
+        The data set of accuracies: imagenet, imagenet-real, imagenet-v2, imagenet-a, imagenet-r,
+        imagenet-sketch or a name of your own. Needed unless the file is named like timm's, such as
+        results-imagenet-a.csv.
     """
-
     kept = import_csv(file, results, source, dataset)
-    rows = "1 published row" if kept.rows == 1 else f"{kept.rows} published rows"
-    say(f"{rows} kept in {kept.path}: {kept.of}; next: python -m bench report --results {results}")
+    say(
+        f"{counted(kept.rows, 'published row')} kept in {kept.path}: {kept.of}; "
+        f"next: {COMMAND} report --results {results}"
+    )
     if kept.left_out:
         complain(f"{file}: {kept.left_out}")
     return 0
 
 
 def export(folder: Path, /, *, results: Results = Path("results")) -> int:
-    """Write the results as CSV files in the columns of timm's result files.
+    """Write the results as CSV files with the columns of timm's result files.
 
     Parameters
     ----------
     folder
-        Where the files go; one folder per machine where there are several.
+        Folder for the files; with several machines, they go into one subfolder per machine.
     """
-
     machines = read_all(results)
-    several = len(machines) > 1
-    written = []
-    for one in machines:
-        files = exported(
-            one.summary, inside(folder, folder / one.folder.name) if several else folder
-        )
+    written: list[Path] = []
+    for machine in machines:
+        target = folder
+        if len(machines) > 1:
+            target = inside(folder, folder / machine.folder.name)
+        files = timm_csv.export(machine.summary, target)
         if not files:
-            say(f"{one.folder}: nothing to export, its records are of studies alone")
+            say(f"{machine.folder}: nothing to export, its records are of studies only")
         written += files
-    damaged = [error for one in machines for error in one.damaged]
-    for error in damaged:
-        complain(error)
+    damaged = 0
+    for machine in machines:
+        damaged += complain_about(machine.damaged)
     for path in written:
         say(f"{path} written")
     if not written:
         raise UsageError(
-            f"export: {results} holds neither speeds nor accuracies; `python -m bench run` measures some"
+            f"export: {results} has neither speeds nor accuracies; `{COMMAND} run` measures some"
         )
     return 2 if damaged else 0
 
 
 def pack(file: Path, /, *, results: Results = Path("results")) -> int:
-    """Put all records of a results folder into one file, to be sent to somebody. A damaged one is named and left out.
+    """Pack all records of a results folder into one file; damaged ones are named and left out.
 
     Parameters
     ----------
     file
         The file to write, such as mine.zip.
     """
-
-    files, damaged = packed(results, file)
-    for error in damaged:
-        complain(error)
-    say(f"{files} files in {file}; whoever gets it checks it with: python -m bench verify {file}")
+    files, damaged = packs.pack(results, file)
+    complain_about(damaged)
+    say(
+        f"{counted(files, 'file')} packed into {file}; whoever receives it checks it with: "
+        f"{COMMAND} verify {file}"
+    )
     return 2 if damaged else 0
 
 
 def verify(file: Path, /) -> int:
-    """Check a pack: hashes, schema, counts against the known ones, the sentinel pair and the canary. Executes nothing of it.
+    """Check a pack without executing any of it: hashes, schema, counts, A/A and drift checks.
 
     Parameters
     ----------
     file
-        A file that `bench pack` made.
+        A file from `bench pack`.
     """
-
-    found = verified(file)
-    for remark in found.remarks:
+    checked = packs.verify(file)
+    for remark in checked.remarks:
         say(f"note: {remark}")
-    for problem in found.problems:
+    for problem in checked.problems:
         complain(f"{file}: {problem}")
-    if found.problems:
-        complain(f"{file}: refused for {len(found.problems)} reasons")
+    if checked.problems:
+        complain(f"{file}: refused for {counted(len(checked.problems), 'reason')}")
         return 1
     say(
-        f"{file}: accepted; {found.records} records of {', '.join(found.machines)}, {found.files} files as they were packed"
+        f"{file}: accepted; {counted(checked.records, 'record')} of "
+        f"{', '.join(checked.machines)}, {counted(checked.files, 'file')} unchanged since packing"
     )
     return 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from rich.text import Text
+from rich.tree import Tree
 
-from bench.cli.catalogue import catalogue
-from bench.cli.console import Terminal, print_layers, print_tables
+from bench.cli.catalogue import Kind, catalogue
+from bench.cli.console import Terminal, print_tables, styled
 from bench.cli.options import AsJson, Device
 from bench.cli.tables.listings import listing, matches
 from bench.config import DEFAULT_POLICY, Names, check_shape
@@ -17,19 +20,9 @@ from bench.errors import UsageError
 from bench.measure.machine import resolve_device
 from bench.plugins import models
 
-Budget = Literal["params", "macs", "params+macs", "latency"]
-Kind = Literal[
-    "models",
-    "weights",
-    "families",
-    "metrics",
-    "policies",
-    "datasets",
-    "recipes",
-    "studies",
-    "launchers",
-    "figures",
-]
+if TYPE_CHECKING:  # these import torch
+    from bench.count.module_tree import Described, Layer
+    from bench.match.siblings import Siblings
 
 
 def list_(
@@ -40,40 +33,39 @@ def list_(
     family: str | None = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show what can be asked for.
+    """List models, metrics and other plug-ins.
 
     Parameters
     ----------
     kind
-        models, weights, families, metrics, policies, datasets, recipes, studies, launchers or figures.
+        models, weights, families, metrics, policies, datasets, recipes, studies, launchers or
+        figures.
     name
-        With `weights`: the model whose published weights are shown.
+        With `weights`: the model whose published weights are listed.
     family
-        With `models`: one family only.
+        With `models`: list one family only.
     """
-
     rows = catalogue(kind, family=family, name=name)
     if as_json:
         print(json.dumps(rows, indent=2))
-        return 0
-
-    print_tables(Terminal.on_stdout(), [listing(f"{len(rows)} {kind}", rows)])
+    else:
+        print_tables(Terminal.on_stdout(), [listing(f"{len(rows)} {kind}", rows)])
     return 0
 
 
 def describe(
     name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2
 ) -> int:
-    """Show one model layer by layer: shape, parameters, MACs and their share.
+    """Show a model layer by layer: shape, parameters, MACs and their share.
 
     Parameters
     ----------
     name
-        A model; names as for `run --models`.
+        A model, named as for `run --models`.
     image_size
-        Side of the image in pixels; the model's own unless given.
+        Side of the image in pixels; defaults to the model's own.
     num_classes
-        Outputs of the classifier; the model's own unless given.
+        Outputs of the classifier; defaults to the model's own.
     depth
         Levels of modules to show.
     """
@@ -81,58 +73,115 @@ def describe(
 
     check_shape(image_size, num_classes)
     if depth < 1:
-        raise UsageError(f"--depth: {depth} shows nothing; 1 or more does")
+        raise UsageError(f"--depth: must be at least 1, got {depth}; 2 is usual")
     entry = models.get(name)
-    tree = layers_of(
+    described = layers_of(
         entry,
         image_size=image_size or entry.image_size,
         num_classes=num_classes or entry.num_classes,
     )
-    print_layers(Terminal.on_stdout(), tree, depth=depth)
+    _print_layers(Terminal.on_stdout(), described, depth)
     return 0
+
+
+def _print_layers(console: Terminal, described: Described, depth: int) -> None:
+    """Print a tree of modules, without MACs if some operators could not be counted."""
+    root = Tree(_layer_line(described.root, described, times=1, copies=1))
+    _grow(root, described.root, described, depth, copies=1)
+    console.print(root, highlight=False)
+    if described.missed:
+        console.print(
+            f"no MACs: {', '.join(described.missed)} could not be counted, so the figures would be "
+            "too small",
+            style="yellow",
+            soft_wrap=True,
+        )
+    else:
+        console.print(
+            "MACs of convolutions, linear layers and attention for one image; shares are those of "
+            "all equal layers together",
+            style="dim",
+        )
+    if described.on_cpu:
+        console.print(
+            "built and run on the CPU, since tensors on the meta device have no values: "
+            f"{described.on_cpu}",
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def _grow(branch: Tree, layer: Layer, described: Described, depth: int, copies: int) -> None:
+    """Add `depth` levels below a layer; adjacent equal layers are one branch.
+
+    `copies` is how many equal layers the branch stands for.
+    """
+    if depth == 0:
+        return
+    for _, run in groupby(layer.children, key=_shape_of):
+        equal = list(run)
+        in_all = copies * len(equal)
+        line = _layer_line(equal[0], described, times=len(equal), copies=in_all)
+        _grow(branch.add(line), equal[0], described, depth - 1, in_all)
+
+
+def _shape_of(layer: Layer) -> tuple[object, ...]:
+    return layer.kind, layer.shapes, layer.params, layer.macs
+
+
+def _layer_line(layer: Layer, described: Described, *, times: int, copies: int) -> Text:
+    sizes = [" × ".join(map(str, shape)) for shape in layer.shapes]
+    parts = [
+        styled(f"{layer.name} … ×{times}" if times > 1 else layer.name, "bold"),
+        styled(f" {layer.kind}  "),
+        styled(", ".join(sizes), "dim"),
+        styled(f"  {layer.params:,} params"),
+    ]
+    if not described.missed:
+        total = described.root.macs
+        parts.append(styled(f", {layer.macs / 1e9:.4g} GMACs  "))
+        parts.append(styled(f"{copies * layer.macs / total:.1%}" if total else "", "cyan"))
+    return Text.assemble(*parts)
 
 
 def match(
     *,
     reference: str,
     families: Names = ("vit", "mixer", "resnet"),
-    budget: Budget = "params",
+    budget: Literal["params", "macs", "params+macs", "latency"] = "params",
     hold: Literal["tokens", "shape"] | None = None,
     tolerance: float | None = None,
     image_size: int | None = None,
     num_classes: int | None = None,
     device: Annotated[
-        Device, Parameter(help="Where latencies are measured: auto, cpu, cuda, cuda:N or mps.")
+        Device, Parameter(help="Device to measure latencies on: auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
     as_json: AsJson = False,
 ) -> int:
-    """Find models of other families with the budget of a reference.
+    """Find models of other families with the same budget as a reference.
 
     Parameters
     ----------
     reference
-        A model; names as for `run --models`.
+        A model, named as for `run --models`.
     families
-        From `bench list families`, comma separated.
+        Names from `bench list families`, comma separated.
     budget
-        What is equal.
+        What the models have in common with the reference.
     hold
-        tokens: keep the reference's token grid; shape: its width and depth too, the MLP closes the budget.
+        tokens: keep the reference's token grid; shape: also its width and depth, so that the MLP
+        ratio meets the budget.
     tolerance
-        Largest relative miss; 0.02, for params+macs 0.05, for latency 0.1.
+        Largest relative difference from the budget; defaults to 0.02, to 0.05 for params+macs, to
+        0.1 for latency.
     image_size
-        Side of the images in pixels; the reference's own unless given.
+        Side of the images in pixels; defaults to the reference's own.
     num_classes
-        Outputs of the classifier; the reference's own unless given.
+        Outputs of the classifier; defaults to the reference's own.
     """
-
     from bench.match.siblings import siblings
 
     check_shape(image_size, num_classes)
-    where = {}
-    if budget == "latency":
-        found_device = resolve_device(device)
-        where = {"device": found_device, "policy": DEFAULT_POLICY[found_device.partition(":")[0]]}
     found = siblings(
         reference,
         families,
@@ -141,20 +190,30 @@ def match(
         num_classes=num_classes,
         tolerance=tolerance,
         hold=hold,
-        **where,
+        **(_where_measured(device) if budget == "latency" else {}),
     )
     if as_json:
-        reference_of = {
-            "name": found.reference.name,
-            **asdict(found.cost),
-            "image_size": found.image_size,
-        }
-        shown = {
-            "reference": reference_of,
-            "matches": [asdict(one) for one in found.matches],
-            "notes": found.notes,
-        }
-        print(json.dumps(shown, indent=2))
-        return 0
-    print_tables(Terminal.on_stdout(), [matches(found, budget=budget)])
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        print_tables(Terminal.on_stdout(), [matches(found, budget=budget)])
     return 0
+
+
+def _where_measured(device: str) -> dict[str, str]:
+    """Return the device, and the policy that is usual on it."""
+    resolved = resolve_device(device)
+    return {"device": resolved, "policy": DEFAULT_POLICY[resolved.partition(":")[0]]}
+
+
+def _as_json(found: Siblings) -> dict[str, Any]:
+    """Return the reference, its siblings and the notes as plain values."""
+    reference = {
+        "name": found.reference.name,
+        **asdict(found.cost),
+        "image_size": found.image_size,
+    }
+    return {
+        "reference": reference,
+        "matches": list(map(asdict, found.matches)),
+        "notes": found.notes,
+    }

@@ -1,4 +1,4 @@
-"""The types of options that several commands have."""
+"""Types of the options that several commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bench recipe`: look into recipes."""
+"""`bench recipe`: show and compare training recipes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from bench.plugins.recipe import recipes
 
 
 def show(name: str, /) -> int:
-    """Every field of a recipe.
+    """Show every field of a recipe.
 
     Parameters
     ----------
     name
-        A recipe of `bench list recipes`; fields are changed by NAME:field=value.
+        A recipe from `bench list recipes`; NAME:field=value changes fields.
     """
-
     print_tables(Terminal.on_stdout(), [recipe_fields(recipes.get(name))])
     return 0
 
 
 def diff(left: str, right: str, /) -> int:
-    """The fields in which two recipes differ.
+    """Show the fields in which two recipes differ.
 
     Parameters
     ----------
     left
-        A recipe.
+        A recipe, named as for `recipe show`.
     right
         Another one.
     """
-
-    print_tables(Terminal.on_stdout(), [recipe_differences(recipes.get(left), recipes.get(right))])
+    differences = recipe_differences(recipes.get(left), recipes.get(right))
+    print_tables(Terminal.on_stdout(), [differences])
     return 0

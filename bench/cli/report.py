@@ -1,106 +1,130 @@
-"""`bench report`, `claim` and `compare`: what records say; nothing is measured."""
+"""`bench report`, `claim` and `compare`: what records say, without measuring anything."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bench.analysis import grade
-from bench.analysis.changes import compare as compared
+from bench.analysis import changes, grade
 from bench.claims.comparison import HOLDING, answer
-from bench.cli.console import Terminal, print_grade, print_tables
+from bench.cli.console import (
+    Terminal,
+    complain_about,
+    counted,
+    may_be_ranked,
+    print_grade,
+    print_tables,
+)
 from bench.cli.options import Results
 from bench.cli.terminal import complain
-from bench.config import Names, Switch
+from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
 from bench.report.page import write_page
 from bench.report.selection import selection
-from bench.report.tables.changes import can_tell, changes
+from bench.report.table import Table
+from bench.report.tables.changes import can_tell
+from bench.report.tables.changes import changes as changes_table
 from bench.report.tables.comparison import claim_tables, save
-from bench.report.write import write_all
+from bench.report.write import Report, write_all
+
+TEXT_FORMATS: dict[str, Callable[[Table], str]] = {
+    "markdown": formats.markdown,
+    "csv": formats.csv_text,
+    "latex": formats.latex,
+}
 
 
 def report(
     *,
     results: Results = Path("results"),
     family: Names = (),
-    where: str = "",
-    sort: str = "",
+    where: Annotated[str, Plain] = "",
+    sort: Annotated[str, Plain] = "",
     columns: Names = (),
     format: Literal["console", "markdown", "csv", "latex"] = "console",
     page: bool = True,
     strict: Switch = False,
 ) -> int:
-    """Render tables, figures and the page from records; measures nothing.
+    """Render tables, figures and the HTML page from records, without measuring.
 
     Parameters
     ----------
     family
-        Only these families, comma separated. With this or one of the next three flags files go into each machine's `selection`.
+        Show only these families, comma separated. With this or one of the next three flags, files
+        go into the subfolder `selection` of each machine's folder.
     where
-        Only what meets these conditions, such as "params<30M, latency<=20ms and policy=fp32".
+        Show only what meets these conditions, such as "params<30M, latency<=20ms and policy=fp32".
     sort
-        Order of the rows, the best first: throughput, latency, params, top1 ...; -throughput for the worst first.
+        Sort rows, the best first: throughput, latency, params, top1 ...; -throughput puts the worst
+        first.
     columns
-        Only these columns, comma separated, in this order.
+        Show only these columns, comma separated, in this order.
     format
-        How tables are printed: console, markdown, csv or latex. All are written to files in any case.
+        How to print tables. Files are written in all formats in any case.
     page
         Write report.html, one page for all machines.
     strict
-        Exit with 1 where a machine's speeds are not fit to be ranked: its own checks failed or are missing.
+        Exit with 1 if a machine's speeds must not be ranked, because its A/A check or drift check
+        failed or is missing, or other programs were using the CPU.
     """
-
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
     reports, between = write_all(results, chosen)
-    console, damaged, doubted = Terminal.on_stdout(), 0, False
-    spelled = {"markdown": formats.markdown, "csv": formats.csv_text, "latex": formats.latex}
+    console = Terminal.on_stdout()
+    damaged = 0
     for written in reports:
         tables = [*written.tables, *(between if written is reports[-1] else ())]
-        trust = grade.worst(written.graded)
-        doubted |= trust is not None and not trust.marks
-        if format != "console":
-            for line in grade.lines(written.graded):
-                print(visible(f"{written.summary.machine.name}: {line}"), file=sys.stderr)
-            print("\n\n".join(spelled[format](table) for table in tables))
-        else:
-            if not grade.lines(written.graded):
-                console.print(written.summary.machine.name, style="bold", highlight=False)
-            print_grade(console, written.graded, written.summary.machine.name)
-            print_tables(console, tables)
-            console.print(
-                f"\n{written.folder}/report.md and {len(written.figures)} figure files written",
-                soft_wrap=True,
-                highlight=False,
-            )
-            for note in written.summary.notes:
-                console.print(f"note: {note}", soft_wrap=True, highlight=False)
-        for error in written.damaged:
-            complain(error)
-        if written.unknown:
-            complain(f"note: {_unlisted(written.unknown)}")
-        damaged += len(written.damaged)
-    problems = reports[0].summary.imported.problems if reports else []
-    for problem in problems:
-        complain(problem)
-    damaged += len(problems)
-    if page and chosen.whole:
-        at = write_page(results, reports)
         if format == "console":
-            console.print(f"{at} written: open it in a browser", soft_wrap=True, highlight=False)
-    if strict and doubted:
-        complain("--strict: speeds are not fit to be ranked; each machine's first line says why")
-    return 2 if damaged else 1 if strict and doubted else 0
+            _show(console, written, tables)
+        else:
+            _print_text(written, tables, TEXT_FORMATS[format])
+        damaged += _complain_about_files(written)
+    if reports:
+        damaged += complain_about(reports[0].summary.imported.problems)
+    if page and chosen.whole:
+        path = write_page(results, reports)
+        if format == "console":
+            console.print_line(f"{path} written; open it in a browser")
+    failed = strict and not all(may_be_ranked(written.graded) for written in reports)
+    if failed:
+        complain("--strict: speeds must not be ranked; the first line of each machine says why")
+    return 2 if damaged else int(failed)
 
 
-def _unlisted(paths: list[Path]) -> str:
-    """Tables that no list of files accounts for."""
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{paths[0]}{more}: not of this report, and left alone; delete by hand what an earlier version left there"
+def _show(console: Terminal, written: Report, tables: list[Table]) -> None:
+    """Print the grade, the tables and the notes of one machine."""
+    machine = written.summary.machine.name
+    if not grade.lines(written.graded):
+        console.print(machine, style="bold", highlight=False)
+    print_grade(console, written.graded, machine)
+    print_tables(console, tables)
+    figures = counted(len(written.figures), "figure file")
+    console.print_line(f"\n{written.folder}/report.md and {figures} written")
+    for note in written.summary.notes:
+        console.print_line(f"note: {note}")
+
+
+def _print_text(written: Report, tables: list[Table], spelled: Callable[[Table], str]) -> None:
+    """Print the tables of one machine for another program, and its grade on standard error."""
+    for line in grade.lines(written.graded):
+        print(visible(f"{written.summary.machine.name}: {line}"), file=sys.stderr)
+    print("\n\n".join(map(spelled, tables)))
+
+
+def _complain_about_files(written: Report) -> int:
+    """Report damaged records and unknown files on standard error; returns the number of damaged."""
+    damaged = complain_about(written.damaged)
+    if written.unknown:
+        first, more = written.unknown[0], len(written.unknown) - 1
+        complain(
+            f"note: {first}{f' and {more} more' if more else ''}: not part of this report and left "
+            "alone; delete by hand what an earlier version wrote there"
+        )
+    return damaged
 
 
 def claim(
@@ -112,68 +136,65 @@ def claim(
         Results, Parameter(help="Results folder; the figure is written into its subfolder claims.")
     ] = Path("results"),
 ) -> int:
-    """Hold one comparison against every condition measured or published; exit code 0 only where no decided one is against it.
+    """Test one comparison under every condition that was measured or published.
 
-    A damaged record is named and left out, with exit code 2: the answer then rests on the others alone.
+    Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record had
+    to be left out.
 
     Parameters
     ----------
     comparison
-        "A > B": A is better than B. Names as for `run --models`, with @TAG for one set of weights.
+        "A > B": A is better than B. Models are named as for `run --models`; @TAG names one set of
+        weights.
     on
-        What is compared; better is a higher top-1 or throughput, a lower latency or memory.
+        Quantity to compare; a higher top-1 or throughput, or a lower latency or memory is better.
     """
-
-    if not results.is_dir() and results != Path(
-        "results"
-    ):  # that one need not be there: published rows answer too
-        raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
+    # The default folder may be missing: published rows alone give an answer.
+    if not results.is_dir() and results != Path("results"):
+        raise UsageError(f"--results: {results} is not a folder; `{COMMAND} run` makes one")
     found = answer(comparison, on, results)
-    for error in found.damaged:
-        complain(error)
+    damaged = complain_about(found.damaged)
     console = Terminal.on_stdout()
     print_tables(console, claim_tables(found))
-    console.print(f"\n{save(found, results)} written", soft_wrap=True, highlight=False)
-    return 2 if found.damaged else 0 if found.verdict in HOLDING else 1
+    console.print_line(f"\n{save(found, results)} written")
+    return 2 if damaged else int(found.verdict not in HOLDING)
 
 
 def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) -> int:
-    """Show what changed between two sets of records, arm by arm.
+    """Show what changed between two sets of records, by configuration.
 
     Parameters
     ----------
     left
         A results folder, a machine's folder, or FOLDER@COMMIT.
     right
-        What it is compared with; changes are those from left to right, of speeds against a reference arm of their own run.
+        The set to compare it with. Changes go from left to right; speeds are compared relative to
+        the reference of their own run.
     fail_on_regression
-        Exit with 1 where anything got worse by more than this share of its first value, beyond chance: 5% or 0.05.
+        Exit with 1 if anything got worse, beyond chance, by more than this share of its value
+        on the left: 5% or 0.05.
     """
-
     limit = None if fail_on_regression is None else _share(fail_on_regression)
-    found = compared(left, right)
-    for error in found.damaged:
-        complain(error)
+    comparison = changes.compare(left, right)
+    damaged = complain_about(comparison.damaged)
     console = Terminal.on_stdout()
-    console.print(can_tell(found), style="bold", soft_wrap=True, highlight=False)
-    print_tables(console, [changes(found, left, right)])
-    worse = [] if limit is None else found.regressions(limit)
+    console.print_line(can_tell(comparison), style="bold")
+    print_tables(console, [changes_table(comparison, left, right)])
+    worse = [] if limit is None else comparison.regressions(limit)
     if worse:
-        names = ", ".join(dict.fromkeys(one.name for one in worse))
-        console.print(
-            f"\n{len(worse)} got worse by more than {limit:.1%}: {names}",
-            soft_wrap=True,
-            highlight=False,
-        )
-    return 2 if found.damaged else 1 if worse else 0
+        names = ", ".join(dict.fromkeys(change.name for change in worse))
+        console.print_line(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
+    return 2 if damaged else int(bool(worse))
 
 
 def _share(text: str) -> float:
-    """`5%` or `0.05`."""
+    """Return 0.05 for `5%` and `0.05`; UsageError for anything but a share below 1."""
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1:
-        raise UsageError(f"--fail-on-regression: {text!r} is no share; 5% or 0.05 would be")
+        raise UsageError(
+            f"--fail-on-regression: must be a share below 1, got {text!r}; 5% or 0.05 would work"
+        )
     return value

@@ -9,11 +9,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bench.analysis.rows import Summary
 from bench.analysis.summary import summarise
 from bench.cli import BEGAN
 from bench.cli.console import (
     Live,
     Terminal,
+    counted,
     print_grade,
     print_interrupted,
     print_ledger,
@@ -21,35 +23,39 @@ from bench.cli.console import (
 )
 from bench.cli.tables.forecast import cost
 from bench.cli.terminal import complain
-from bench.config import DEFAULT_SUITE, RunConfig, Switch
+from bench.config import COMMAND, DEFAULT_SUITE, RunConfig, Switch
 from bench.forecast.past import Past
-from bench.measure import machine as environment
+from bench.measure.machine import resolve_device
 from bench.measure.messages import Job, Worker
 from bench.measure.worker import Workers
 from bench.record.store import load
 from bench.report.tables.reading_order import all_tables
-from bench.run.observer import Interrupted
+from bench.run.observer import Interrupted, Outcome
 from bench.run.session import Session
+
+FOR_GOOD = ("unsupported", "diverged")
+"""What a failure begins with that would only happen again."""
 
 
 def run(
     *,
-    config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen, and cyclopts reads it
-    suite: Annotated[str, Parameter()] = DEFAULT_SUITE,
+    config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen
+    suite: str = DEFAULT_SUITE,
     dry_run: Switch = False,
     strict: Switch = False,
 ) -> int:
-    """Measure models and write records; what is finished is not measured again.
+    """Measure models and write records; finished configurations are not measured again.
 
     Parameters
     ----------
     suite
-        quick, paper, policies, gpu, full, or a TOML file with the same fields as these flags; flags win over it. Not used
-        where --models is given alone.
+        quick, paper, policies, gpu, full, or a TOML file with the same fields as these flags; flags
+        override it. Not used if --models is given without it.
     dry_run
-        Show what would be measured, how long it would take and how much memory, and measure nothing.
+        Show what would be measured and how much time and memory it would take; measure nothing.
     strict
-        Exit with 1 where the speeds' own checks (A/A pair, canary, disturbed windows) failed or are missing.
+        Exit with 1 if the speeds must not be ranked, because the A/A check or the drift check
+        failed or is missing, or other programs were using the CPU.
     """
     if dry_run:
         return _dry_run(config)
@@ -58,13 +64,12 @@ def run(
         from bench.run.torchrun import run_together
 
         return run_together(config, measure)
-
     with Workers() as workers:
         return measure(config, workers.open)
 
 
 def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
-    """Run, and show what came out."""
+    """Measure, print the results, and return the exit code."""
     from bench.run.runner import Runner
 
     console = Terminal.on_stdout()
@@ -74,61 +79,95 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
             outcome = Runner(config, session, began=BEGAN).run()
     except Interrupted as stop:
         return print_interrupted(console, stop.rounds)
-    records = [record for path in outcome.records if (record := load(path)).runs]
-    doubted = False
-    if records:
-        machine = max(
-            (run for record in records for run in record.runs), key=lambda run: run.started
-        ).machine
-        summary = summarise(records, past=Past.read(outcome.folder.parent, machine.fingerprint))
-        doubted = not print_grade(console, summary)
+    can_be_ranked = True
+    summary = _summary(outcome)
+    if summary is not None:
+        can_be_ranked = print_grade(console, summary)
         print_tables(console, [table for table in all_tables(summary) if not table.published])
     print_ledger(console, outcome.ledger)
-    state = f"{outcome.measured} arms measured" if outcome.measured else "nothing was measured"
-    console.print(
-        f"\n{state}; {len(outcome.records)} records in {outcome.folder} · next: python -m bench report --results {config.results}",
-        soft_wrap=True,
-        highlight=False,
+    _print_outcome(console, outcome, config)
+    if strict and not can_be_ranked:
+        complain("--strict: these speeds must not be ranked; the line before the tables says why")
+        return 1
+    return int(_is_at_fault(outcome))
+
+
+def _summary(outcome: Outcome) -> Summary | None:
+    """Return the results of a run on its latest machine; None if nothing is in its records."""
+    records = []
+    latest = None
+    for path in outcome.records:
+        record = load(path)
+        if record.runs:
+            records.append(record)
+        for part in record.runs:
+            if latest is None or part.started > latest.started:
+                latest = part
+    if latest is None:
+        return None
+    past = Past.read(outcome.folder.parent, latest.machine.fingerprint)
+    return summarise(records, past=past)
+
+
+def _print_outcome(console: Terminal, outcome: Outcome, config: RunConfig) -> None:
+    """Print what was measured, what is left, what failed, and the next command."""
+    state = "nothing was measured"
+    if outcome.measured:
+        state = f"{counted(outcome.measured, 'configuration')} measured"
+    console.print_line(
+        f"\n{state}; {counted(len(outcome.records), 'record')} in {outcome.folder} · "
+        f"next: {COMMAND} report --results {config.results}"
     )
     if outcome.left:
         console.print(
-            f"{outcome.left} timed arms are left for the next slice: the same command goes on",
+            f"{counted(outcome.left, 'timed configuration')} left for the next slice; rerun the "
+            "same command to continue",
             highlight=False,
         )
-    if troubled := outcome.failures | outcome.partial:
-        later = sum(not text.startswith(("unsupported", "diverged")) for text in troubled.values())
-        again = f"; the same command tries {later} of them again" if later else ""
-        console.print(f"{len(troubled)} arms failed for the reasons above{again}", highlight=False)
-    # Out of memory or unsupported is a result; a model whose code failed is a fault that somebody has to mend.
-    at_fault = any(text.startswith("failed") for text in troubled.values())
-    failed = at_fault or (outcome.measured and len(outcome.failures) == outcome.measured)
-    if strict and doubted:
-        complain(
-            "--strict: these speeds are not fit to be ranked; the line before the tables says why"
+    failures = outcome.failures | outcome.partial
+    if failures:
+        again = sum(not text.startswith(FOR_GOOD) for text in failures.values())
+        retried = f"; the same command tries {again} of them again" if again else ""
+        console.print(
+            f"{counted(len(failures), 'configuration')} failed for the reasons above{retried}",
+            highlight=False,
         )
-    return 1 if failed or (strict and doubted) else 0
+
+
+def _is_at_fault(outcome: Outcome) -> bool:
+    """True if a model's code failed, or if nothing that was measured succeeded.
+
+    Out of memory or unsupported is a result like any other.
+    """
+    failures = outcome.failures | outcome.partial
+    if any(text.startswith("failed") for text in failures.values()):
+        return True
+    return outcome.measured > 0 and len(outcome.failures) == outcome.measured
 
 
 def _dry_run(config: RunConfig) -> int:
-    """The plan of a run as a table."""
+    """Print the plan of a run as a table."""
     from bench.plan import plan
     from bench.plan.forecast import estimate, rate_now
     from bench.run.runner import Runner
 
-    def nothing(job: Job) -> Worker:
-        raise AssertionError("a dry run opens no worker")
-
-    device = environment.resolve_device(config.device)
+    device = resolve_device(config.device)
+    console = Terminal.on_stdout()
     asked = plan.make(config, device=device)
     for note in asked.notes:
-        Terminal.on_stdout().print(note, soft_wrap=True, highlight=False, markup=False)
+        console.print_line(note)
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     past, open_tasks = Past(), tasks
-    if (config.results / ".installation").exists():
-        session = Session.start(config.results, config.device, Live(Terminal.on_stdout()), nothing)
+    if (config.results / ".installation").exists():  # something was measured before
+        session = Session.start(config.results, config.device, Live(console), _no_worker)
         past = Past.read(session.folder, session.machine.fingerprint)
         open_tasks = Runner(config, session).outstanding()
     rate = rate_now(device)
-    whole, left = (estimate(config, chosen, past, device, rate) for chosen in (tasks, open_tasks))
-    print_tables(Terminal.on_stdout(), [cost(whole, left, device)])
+    whole = estimate(config, tasks, past, device, rate)
+    left = estimate(config, open_tasks, past, device, rate)
+    print_tables(console, [cost(whole, left, device)])
     return 0
+
+
+def _no_worker(job: Job) -> Worker:
+    raise AssertionError("a dry run opens no worker")

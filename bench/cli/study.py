@@ -1,36 +1,99 @@
-"""`bench study`: ask the paper's claims of the records."""
+"""`bench study`: test the paper's claims on records, and measure what is missing for that."""
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from bench.analysis import grade
 from bench.analysis.machines import read_all
+from bench.claims.rules import Verdict
 from bench.claims.scales import scale_of
 from bench.claims.verdicts import verdicts
 from bench.cli import BEGAN
-from bench.cli.console import Live, Terminal, print_grade, print_interrupted, print_tables
+from bench.cli.console import (
+    Live,
+    Terminal,
+    complain_about,
+    counted,
+    print_grade,
+    print_interrupted,
+    print_tables,
+)
 from bench.cli.inspect import list_
 from bench.cli.options import Device, Results
 from bench.cli.tables.forecast import queued
-from bench.cli.terminal import complain
-from bench.config import Switch
+from bench.config import Plain, Switch
 from bench.errors import UsageError
 from bench.measure.worker import Workers
-from bench.plugins import studies
+from bench.plugins import Study, studies
 from bench.report.tables.verdicts import details, overview
 from bench.report.write import write
 from bench.run.observer import Interrupted
 from bench.run.session import Session
 
+if TYPE_CHECKING:  # imports torch
+    from bench.run.study_queue import Queue
+
 RENDERING_S = 60.0
-"""Seconds that a queue of studies keeps for its report."""
+"""Seconds of --max-minutes that are kept for rendering the report after the last run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Flags of `bench study run`."""
+
+    data: str = "digits"
+    """Data set for studies that train: digits, cifar10:/path or imagenet:/path."""
+    scale: Annotated[Literal["small", "authors"] | None, Plain] = None
+    """small: models that train for minutes on a processor core; authors: the paper's own. Defaults
+    to what suits the device."""
+    max_minutes: Annotated[float | None, Plain] = None
+    """Begin nothing that would end later than this; defaults to no limit."""
+    results: Results = Path("results")
+    device: Device = "auto"
+    seed: int = 0
+    """Seed of the order of rounds and the inputs; training runs have their own."""
+    seeds: Annotated[int | None, Plain] = None
+    """Training runs per model; defaults to the number of the scale."""
+    jobs: Annotated[int | None, Plain] = None
+    """Training runs at a time on a CPU; defaults to one per processor for small images."""
+    again: Switch = False
+    """Repeat the timed runs and add their rounds, if a verdict is inconclusive."""
+    force: Switch = False
+    """Measure everything again; earlier records are superseded."""
+    dry_run: Switch = False
+    """Show the queue with a forecast for each entry, and measure nothing."""
+
+    def check(self) -> None:
+        """Raise UsageError, naming the flag, for a value that makes no sense."""
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise UsageError(
+                "--max-minutes: must be a number of minutes above 0, "
+                f"got {self.max_minutes:g}; 28 would work"
+            )
+        if self.seeds is not None and not 2 <= self.seeds <= 1000:
+            raise UsageError(
+                f"--seeds: must be from 2 to 1000, got {self.seeds}; 3 give an interval, "
+                "5 a good one"
+            )
+        scale_of(self.data, size=self.scale)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the queue may still take; None without --max-minutes."""
+        if self.max_minutes is None:
+            return None
+        return 60 * self.max_minutes - RENDERING_S - (time.monotonic() - BEGAN)
 
 
 def list_studies() -> int:
-    """Every study with its question and the claims it asks about."""
+    """List the studies, each with its question and the claims it tests."""
     return list_("studies")
 
 
@@ -38,126 +101,89 @@ def run(
     name: str,
     /,
     *,
-    data: str = "digits",
-    scale: Literal["small", "authors"] | None = None,
-    max_minutes: float | None = None,
-    results: Results = Path("results"),
-    device: Device = "auto",
-    seed: int = 0,
-    seeds: int | None = None,
-    jobs: int | None = None,
-    again: Switch = False,
-    force: Switch = False,
-    dry_run: Switch = False,
+    config: Annotated[StudyConfig, Parameter(name="*")] = StudyConfig(),
 ) -> int:
-    """Measure what a study lacks, most worth per minute first, and print its verdict; the same command goes on later.
+    """Measure what a study lacks, most valuable per minute first, and print its verdict.
 
     Parameters
     ----------
     name
-        A study of `bench study list`, or all.
-    data
-        What studies that train are asked on: digits, cifar10:/path or imagenet:/path.
-    scale
-        small or authors: models for minutes on a processor's core, or the authors' own; what the device can do unless given.
-    max_minutes
-        Begin nothing that would end later; no limit unless given.
-    seed
-        Of the order of rounds and the inputs; trainings have seeds of their own.
-    seeds
-        Trainings of each model; the scale's own number unless given.
-    jobs
-        Trainings at a time on a CPU; one per processor where the images are small, unless given.
-    again
-        Make the timed runs once more and add their rounds, where a verdict is inconclusive.
-    force
-        Measure all of it anew; what there was is superseded.
-    dry_run
-        Show the queue with what each entry is expected to take, and measure nothing.
+        A study from `bench study list`, or all.
     """
-    from bench.run.study_queue import Queue
-
-    if max_minutes is not None and not 0 < max_minutes < float("inf"):
-        raise UsageError(
-            f"--max-minutes: {max_minutes:g} is not a number of minutes above 0; 28 would work"
-        )
-    if seeds is not None and not 2 <= seeds <= 1000:
-        raise UsageError(f"--seeds: {seeds} trainings give no interval; 3 do, 5 a good one")
-    scale_of(data, size=scale)
-    named = _studies(name)
+    config.check()
+    asked = _studies(name)
     console = Terminal.on_stdout()
     with Workers() as workers, Live(console) as live:
-        queue = Queue(
-            Session.start(results, device, live, workers.open),
-            data,
-            seed,
-            seeds=seeds,
-            again=again,
-            force=force,
-            scale=scale,
-            jobs=jobs,
-        )
-        entries = queue.entries(named)
-        if dry_run:
+        queue = _queue(config, Session.start(config.results, config.device, live, workers.open))
+        entries = queue.entries(asked)
+        if config.dry_run:
             print_tables(console, [queued(entries, queue.device)])
             return 0
-        # Rendering comes after the last training.
-        limit = (
-            None
-            if max_minutes is None
-            else 60 * max_minutes - RENDERING_S - (time.monotonic() - BEGAN)
-        )
         try:
-            left = queue.run(entries, limit)
+            left = queue.run(entries, config.seconds_left)
         except Interrupted as stop:
             return print_interrupted(console, stop.rounds)
-    folder = queue.folder
-    if any((folder / "records").glob("*.jsonl")):
-        written = write(folder)
-        chosen = [one for one in written.verdicts if one.study in {study.name for study in named}]
-        _print_verdicts(console, chosen)
-        console.print(
-            f"\n{folder}/report.md and {len(written.figures)} figure files written",
-            soft_wrap=True,
-            highlight=False,
-        )
+    if any((queue.folder / "records").glob("*.jsonl")):
+        _report(console, queue.folder, asked)
     if left:
         console.print(
-            f"{len(left)} entries of the queue are left; the same command goes on with them",
+            f"{counted(len(left), 'run')} of the queue left; rerun the same command to continue",
             highlight=False,
         )
     return 0
 
 
+def _queue(config: StudyConfig, session: Session) -> Queue:
+    from bench.run.study_queue import Queue
+
+    return Queue(
+        session,
+        config.data,
+        config.seed,
+        seeds=config.seeds,
+        again=config.again,
+        force=config.force,
+        scale=config.scale,
+        jobs=config.jobs,
+    )
+
+
+def _report(console: Terminal, folder: Path, asked: list[Study]) -> None:
+    """Write the report of a machine, and print the verdicts of some studies."""
+    report = write(folder)
+    names = {study.name for study in asked}
+    _print_verdicts(console, [verdict for verdict in report.verdicts if verdict.study in names])
+    figures = counted(len(report.figures), "figure file")
+    console.print_line(f"\n{folder}/report.md and {figures} written")
+
+
 def verdict(name: str = "all", /, *, results: Results = Path("results")) -> int:
-    """Print verdicts from records alone; measures nothing. Exit code 2 where a record is damaged and left out.
+    """Print verdicts from records, without measuring; exit with 2 if a record is damaged.
 
     Parameters
     ----------
     name
-        A study of `bench study list`, or all.
+        A study from `bench study list`, or all.
     """
-
-    console, named = Terminal.on_stdout(), _studies(name)
+    console = Terminal.on_stdout()
+    asked = _studies(name)
     machines = read_all(results)
-    damaged = [error for machine in machines for error in machine.damaged]
-    for error in damaged:
-        complain(error)
+    damaged = 0
+    for machine in machines:
+        damaged += complain_about(machine.damaged)
     for machine in machines:
         if not grade.lines(machine.everything):
             console.print(machine.folder.name, style="bold", highlight=False)
         print_grade(console, machine.everything, machine.folder.name)
-        _print_verdicts(console, verdicts(machine.everything, named))
+        _print_verdicts(console, verdicts(machine.everything, asked))
     return 2 if damaged else 0
 
 
-def _studies(name: str) -> list[Any]:
-    """The study of a name, or all."""
-
+def _studies(name: str) -> list[Study]:
+    """Return the study of a name, or all of them; UsageError if there is none."""
     return studies.entries() if name == "all" else [studies.get(name)]
 
 
-def _print_verdicts(console: Any, verdicts: list[Any]) -> None:
-    """The findings of each study, then the overview, which is what one wants to see last."""
-
-    print_tables(console, [*details(verdicts), *overview(verdicts)])
+def _print_verdicts(console: Terminal, answers: list[Verdict]) -> None:
+    """Print the findings of each study, and the overview last, where it is still in view."""
+    print_tables(console, [*details(answers), *overview(answers)])

@@ -1,4 +1,4 @@
-"""Standard output and standard error as they come: closed, a pipe that nobody reads, a terminal with few characters."""
+"""Standard output and standard error as they are found: closed, a broken pipe, few characters."""
 
 from __future__ import annotations
 
@@ -31,53 +31,59 @@ SPELLED = {
     "²": "[2]",
     "³": "[3]",
 }
-"""How characters of ours are written where the terminal has none of them. A footnote's mark must not read as a digit."""
+"""Replacements for characters that the terminal's encoding lacks. A footnote mark must not read as
+a digit."""
 PIPE_CLOSED = 141
-"""Exit code of a program that ends because nobody reads its output, as shells show it (128 + SIGPIPE)."""
+"""Exit code if nobody reads standard output any more, as shells show it (128 + SIGPIPE)."""
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
-"""Nobody reads any more: the reader has ended, the terminal was closed."""
+"""Errors of a stream that has lost its reader: the reader ended, the terminal was closed."""
 
 
 def prepare() -> None:
-    """Make both streams take every character, and stand for those that the caller had closed."""
+    """Make both streams accept every character, and replace those that the caller had closed."""
     codecs.register_error("spelled", _spell)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # `>&-`
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until exit
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spelled")
 
 
 def say(text: str) -> None:
-    """One line on standard output, whatever is in it."""
+    """Print one line on standard output, control characters made visible."""
     print(visible(text))
 
 
 def complain(what: object) -> None:
-    """One line on standard error, whatever is in it."""
+    """Print one line on standard error, control characters made visible."""
     print(f"bench: {visible(' '.join(str(what).split()))}", file=sys.stderr)
 
 
 def flush() -> OSError | None:
-    """Write what is still held back; returns the error of standard output, where it takes nothing any more.
+    """Flush both streams; return the error of standard output if it can no longer be written to.
 
-    Python itself flushes once more at the very end, and would complain: what fails here is let go.
+    A stream that fails is redirected to nowhere, since Python flushes once more on exit and would
+    print a traceback.
     """
-    found = None
+    lost = None
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
-            found = error if stream is sys.stdout else found
-            _drop(stream)
+            if stream is sys.stdout:
+                lost = error
+            _redirect_to_nowhere(stream)
         except ValueError:
             continue  # closed already
-    return found
+    return lost
 
 
 def lost(error: OSError) -> int:
-    """What to say, and the exit code, where standard output takes nothing any more: nothing where nobody reads it."""
+    """Report that standard output cannot be written to, unless its reader is gone.
+
+    Returns the exit code.
+    """
     if error.errno in GONE:
         return PIPE_CLOSED
     with contextlib.suppress(OSError):
@@ -89,14 +95,13 @@ def lost(error: OSError) -> int:
 
 
 def interrupted() -> int:
-    """Say that somebody asked for the end; returns the exit code."""
+    """Report that the command was interrupted; returns the exit code."""
     with contextlib.suppress(OSError):
         print("bench: interrupted", file=sys.stderr)
     return 130
 
 
-def _drop(stream: IO[str]) -> None:
-    """From now on, let what is written to a stream go nowhere."""
+def _redirect_to_nowhere(stream: IO[str]) -> None:
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -104,10 +109,13 @@ def _drop(stream: IO[str]) -> None:
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:
-    """A codec's error handler."""
+    """Handle the encoding error of a codec with the replacements of `SPELLED`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    found = error.object[error.start : error.end]
-    return "".join(
-        SPELLED.get(one) or one.encode("ascii", "backslashreplace").decode() for one in found
-    ), error.end
+    unencodable = error.object[error.start : error.end]
+    return "".join(map(_spelled, unencodable)), error.end
+
+
+def _spelled(character: str) -> str:
+    escaped = character.encode("ascii", "backslashreplace").decode()
+    return SPELLED.get(character, escaped)

@@ -1,1 +1,1 @@
-"""Tables that only the command line prints."""
+"""Tables that only the command line prints: forecasts, listings, recipes."""

@@ -1,4 +1,4 @@
-"""Tables of listings and budget matches on the terminal."""
+"""Plug-ins and budget matches as tables."""
 
 from __future__ import annotations
 
@@ -11,70 +11,67 @@ from bench.report.tables.reading_order import COUNTED_IN
 from bench.stats.formatting import number, span
 from bench.stats.intervals import Estimate
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these import torch
+    from bench.count.cost import Cost
+    from bench.match.search import Match
     from bench.match.siblings import Siblings
 
 
 def matches(found: Siblings, *, budget: str) -> Table:
-    """Siblings of equal budget beside their reference, each with its miss on every axis and the rule that chose it."""
-    cost = found.cost
-    lines = [
-        [
-            found.reference.name,
-            f"{cost.params:,}",
-            number(cost.macs * 1e-9),
-            str(cost.tokens or ""),
-            "",
-            "reference",
-        ]
-    ]
-    for one in found.matches:
-        mark = "" if one.within else ", out of tolerance: the nearest there is"
-        missed = ", ".join(f"{share * 100:+.2f} %" for share in one.misses.values())
-        tokens = str(one.cost.tokens or "")
-        lines.append(
-            [
-                one.name,
-                f"{one.cost.params:,}",
-                number(one.cost.macs * 1e-9),
-                tokens,
-                f"{missed}{mark}",
-                one.rule,
-            ]
-        )
-    columns = [
-        "model",
-        "params",
-        "GMACs",
-        "tokens",
-        f"miss in {budget.replace('+', ', ')}",
-        "chosen by",
-    ]
+    """Return a table of a reference and its siblings, each with its misses and its rule."""
+    lines = [[*_counts(found.reference.name, found.cost), "", "reference"]]
+    for sibling in found.matches:
+        counts = _counts(sibling.name, sibling.cost)
+        lines.append([*counts, _missed(sibling), sibling.rule])
+    missed = f"miss in {budget.replace('+', ', ')}"
+    headers = ["model", "params", "GMACs", "tokens", missed, "chosen by"]
     title = f"Equal {budget} · {found.image_size} × {found.image_size} px"
-    return Table(title, columns, lines, [*found.notes, MACS_NOTE.replace("¹ ", "MACs: ")])
+    return Table(title, headers, lines, [*found.notes, MACS_NOTE.replace("¹ ", "MACs: ")])
+
+
+def _counts(name: str, cost: Cost) -> list[str]:
+    return [name, f"{cost.params:,}", number(cost.macs * 1e-9), str(cost.tokens or "")]
+
+
+def _missed(sibling: Match) -> str:
+    text = ", ".join(f"{share * 100:+.2f} %" for share in sibling.misses.values())
+    return text if sibling.within else f"{text}, out of tolerance: nothing is nearer"
 
 
 def listing(title: str, rows: list[dict[str, Any]]) -> Table:
-    """What `bench list` found, in the units that people read."""
+    """Return a table of what `bench list` found, in readable units.
 
-    def shown(column: str, value: Any) -> str:
-        if value is None:
-            return ""
-        if column in COUNTED_IN:
-            return text_of(Quantity(column, 0, COUNTED_IN[column]), Estimate(value), [])
-        if isinstance(value, list):
-            return span(*value)
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return f"{value:.1f}" if isinstance(value, float) else str(value)
+    `rows` have equal keys; there is at least one.
+    """
+    columns = [column for column in rows[0] if column not in _only_in_json(rows[0])]
+    lines = []
+    for row in rows:
+        lines.append([_shown(column, row[column]) for column in columns])
+    return Table(title, list(map(_header, columns)), lines)
 
-    published_top1 = f"published {header_of(TOP1, '%')}"
-    headers = {"published_top1": published_top1, "top1": published_top1, "image_size": "px"}
-    headers |= {column: header_of(column, "").rstrip("¹") for column in COUNTED_IN}
-    # Only --json has these: the lines would be too long.
-    long = ("timm", "summary") if "macs" in rows[0] else ("unit",) if "shown_as" in rows[0] else ()
-    columns = [column for column in rows[0] if column not in long]
-    cells = [[shown(column, row[column]) for column in columns] for row in rows]
-    return Table(
-        title, [headers.get(column, column.replace("_", " ")) for column in columns], cells
-    )
+
+def _only_in_json(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the columns that would make the lines too long."""
+    if "macs" in row:
+        return ("timm", "summary")
+    return ("unit",) if "shown_as" in row else ()
+
+
+def _header(column: str) -> str:
+    if column in ("published_top1", "top1"):
+        return f"published {header_of(TOP1, '%')}"
+    if column in COUNTED_IN:
+        return header_of(column, "").rstrip("¹")
+    return "px" if column == "image_size" else column.replace("_", " ")
+
+
+def _shown(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column in COUNTED_IN:
+        return text_of(Quantity(column, 0, COUNTED_IN[column]), Estimate(value), [])
+    if isinstance(value, list):
+        return span(*value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
