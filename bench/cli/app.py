@@ -66,8 +66,6 @@ app = App(
 )
 recipe = App(name="recipe", help="Show and compare training recipes.")
 study = App(name="study", help="Test the paper's claims on records.")
-app.command(recipe)
-app.command(study)
 
 # The module of a command is imported when the command is called. Its help is repeated here, since
 # `bench --help` imports none of them; tests/test_cli.py compares it with the docstring.
@@ -80,8 +78,10 @@ app.command(
     name="eval",
     help="Evaluate published weights or a weights file, or compare two sets of weights.",
 )
+app.command(recipe)
 recipe.command("bench.cli.recipe:show", help="Show every field of a recipe.")
 recipe.command("bench.cli.recipe:diff", help="Show the fields in which two recipes differ.")
+app.command(study)
 study.command(
     "bench.cli.study:list_studies",
     name="list",
