@@ -24,8 +24,8 @@ Kind = Literal[
     "launchers",
     "figures",
 ]
-Row = dict[str, Any]
-UNPUBLISHED: Row = {
+Listed = dict[str, Any]
+UNPUBLISHED: Listed = {
     "top1": None,
     "image_size": None,
     "epochs": None,
@@ -36,7 +36,7 @@ UNPUBLISHED: Row = {
 """Columns of weights without a known top-1."""
 
 
-def catalogue(kind: Kind, *, family: str | None = None, name: str | None = None) -> list[Row]:
+def catalogue(kind: Kind, *, family: str | None = None, name: str | None = None) -> list[Listed]:
     """Return one dict per plug-in of a kind, its name first.
 
     `family` limits models to one family. `name` is the model whose weights are listed.
@@ -68,7 +68,7 @@ def _models(family: str | None) -> list[kinds.Model]:
     return chosen
 
 
-def _model(entry: kinds.Model) -> Row:
+def _model(entry: kinds.Model) -> Listed:
     from bench.count.cost import cost_in_closed_form  # imports torch
 
     size, classes = entry.image_size, entry.num_classes
@@ -88,11 +88,11 @@ def _model(entry: kinds.Model) -> Row:
     }
 
 
-def _weights(entry: kinds.Model) -> list[Row]:
+def _weights(entry: kinds.Model) -> list[Listed]:
     """Return a row for each of timm's weights and each image size with a known top-1."""
     from bench.training.published import weights  # imports torch
 
-    rows: list[Row] = []
+    rows: list[Listed] = []
     for tag, full_name in weights(entry).items():
         name = f"{entry.name}@{tag}"
         known = [row for row in published.rows() if f"{row.architecture}.{row.tag}" == full_name]
@@ -105,7 +105,7 @@ def _weights(entry: kinds.Model) -> list[Row]:
     return rows
 
 
-def _published(row: published.Published) -> Row:
+def _published(row: published.Published) -> Listed:
     return {
         "top1": row.top1 * 100,
         "image_size": row.image_size,
@@ -116,12 +116,12 @@ def _published(row: published.Published) -> Row:
     }
 
 
-def _metrics() -> list[Row]:
+def _metrics() -> list[Listed]:
     entries = sorted(kinds.metrics.entries(), key=lambda entry: place_of(entry.name))
     return list(map(_metric, entries))
 
 
-def _metric(entry: kinds.Metric) -> Row:
+def _metric(entry: kinds.Metric) -> Listed:
     _, unit = table_scale(Quantity(entry.name, 0, entry.unit, entry.better))
     return {
         "name": entry.name,
@@ -133,17 +133,17 @@ def _metric(entry: kinds.Metric) -> Row:
     }
 
 
-def _policy(entry: kinds.Policy) -> Row:
+def _policy(entry: kinds.Policy) -> Listed:
     sets = ", ".join((entry.slot, *entry.also))
     return {"name": entry.name, "sets": sets, "summary": entry.summary}
 
 
-def _dataset(entry: kinds.Dataset) -> Row:
+def _dataset(entry: kinds.Dataset) -> Listed:
     argument = f":{entry.argument}" if entry.argument else ""
     return {"name": entry.name + argument, "recipe": entry.recipe, "summary": entry.summary}
 
 
-def _family(entry: kinds.Family) -> Row:
+def _family(entry: kinds.Family) -> Listed:
     return {
         "name": entry.name,
         "searched": entry.candidates is not None,
@@ -152,7 +152,7 @@ def _family(entry: kinds.Family) -> Row:
     }
 
 
-def _recipe(entry: Recipe) -> Row:
+def _recipe(entry: Recipe) -> Listed:
     return {
         "name": entry.name,
         "hash": entry.hash,
@@ -161,7 +161,7 @@ def _recipe(entry: Recipe) -> Row:
     }
 
 
-def _study(entry: kinds.Study) -> Row:
+def _study(entry: kinds.Study) -> Listed:
     return {
         "name": entry.name,
         "claims": ", ".join(f"#{claim}" for claim in entry.claims),
@@ -170,11 +170,11 @@ def _study(entry: kinds.Study) -> Row:
     }
 
 
-def _summary(entry: kinds.Launcher | kinds.Figure) -> Row:
+def _summary(entry: kinds.Launcher | kinds.Figure) -> Listed:
     return {"name": entry.name, "summary": entry.summary}
 
 
-ROWS: dict[Kind, Callable[[], list[Row]]] = {
+ROWS: dict[Kind, Callable[[], list[Listed]]] = {
     "metrics": _metrics,
     "policies": lambda: list(map(_policy, kinds.policies.entries())),
     "datasets": lambda: list(map(_dataset, kinds.datasets.entries())),

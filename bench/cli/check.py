@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.check.doctor import CheckResult, examine, verdict
 from bench.cli.console import Terminal, styled
-from bench.cli.options import Device, Results
+from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.config import RunConfig
 from bench.measure.worker import Workers
 from bench.stats.formatting import interval
@@ -32,9 +32,9 @@ HARMLESS = ("ok", "note", "missing")
 
 def doctor(
     *,
-    device: Device = "auto",
+    device: DeviceFlag = "auto",
     results: Annotated[
-        Results, Parameter(help="Results folder; the free space on its disk is checked.")
+        ResultsFlag, Parameter(help="Results folder; the free space on its disk is checked.")
     ] = Path("results"),
     seconds: float = 10.0,
 ) -> int:
@@ -67,7 +67,7 @@ def _print_checks(console: Terminal, checks: Iterable[CheckResult]) -> list[Chec
     return done
 
 
-def selfcheck(*, minutes: float = 8.0, device: Device = "auto") -> int:
+def selfcheck(*, minutes: float = 8.0, device: DeviceFlag = "auto") -> int:
     """Test whether this machine measures correctly; writes nothing.
 
     Parameters

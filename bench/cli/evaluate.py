@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from bench.analysis.weights import find, rows_of
 from bench.cli.console import Terminal, complain_about, print_tables
-from bench.cli.options import Device, Results
+from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.run import run
 from bench.config import CropMode, Interpolation, Plain, RunConfig, Shares, Switch
 from bench.errors import UsageError
@@ -47,7 +47,7 @@ class EvalConfig:
     in it: state_dict/teacher."""
     data: Annotated[str | None, Plain] = None
     """Images, as for `run`."""
-    compare: Annotated[tuple[str, str] | None, Plain] = None
+    compare: Annotated[tuple[str, str] | None, Parameter(negative=(), show_default=False)] = None
     """Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record."""
     labels: Annotated[str | None, Plain] = None
     """Other labels of ImageNet's validation images: real:/path/real.json."""
@@ -67,8 +67,8 @@ class EvalConfig:
     """Subtracted from images in [0, 1], one number or three."""
     std: Shares = ()
     """The divisor after that, one number or three."""
-    device: Device = "auto"
-    results: Results = Path("results")
+    device: DeviceFlag = "auto"
+    results: ResultsFlag = Path("results")
     force: Switch = False
     """Evaluate again what is already finished."""
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bench.analysis.machines import read_all
 from bench.analysis.published_csv import import_csv
 from bench.cli.console import complain_about, counted
-from bench.cli.options import Results
+from bench.cli.options import ResultsFlag
 from bench.cli.terminal import complain, say
 from bench.config import COMMAND
 from bench.errors import UsageError
@@ -26,7 +26,8 @@ def import_(
     source: str | None = None,
     dataset: str | None = None,
     results: Annotated[
-        Results, Parameter(help="Results folder; the file is copied into its subfolder published.")
+        ResultsFlag,
+        Parameter(help="Results folder; the file is copied into its subfolder published."),
     ] = Path("results"),
 ) -> int:
     """Keep somebody's published table with the results, as reference rows of every report.
@@ -53,7 +54,7 @@ def import_(
     return 0
 
 
-def export(folder: Path, /, *, results: Results = Path("results")) -> int:
+def export(folder: Path, /, *, results: ResultsFlag = Path("results")) -> int:
     """Write the results as CSV files with the columns of timm's result files.
 
     Parameters
@@ -83,7 +84,7 @@ def export(folder: Path, /, *, results: Results = Path("results")) -> int:
     return 2 if damaged else 0
 
 
-def pack(file: Path, /, *, results: Results = Path("results")) -> int:
+def pack(file: Path, /, *, results: ResultsFlag = Path("results")) -> int:
     """Pack all records of a results folder into one file; damaged ones are named and left out.
 
     Parameters

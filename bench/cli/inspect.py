@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from bench.cli.catalogue import Kind, catalogue
 from bench.cli.console import Terminal, print_tables, styled
-from bench.cli.options import AsJson, Device
+from bench.cli.options import DeviceFlag, JsonFlag
 from bench.cli.tables.listings import listing, matches
 from bench.config import DEFAULT_POLICY, Names, check_shape
 from bench.errors import UsageError
@@ -31,7 +31,7 @@ def list_(
     /,
     *,
     family: str | None = None,
-    as_json: AsJson = False,
+    as_json: JsonFlag = False,
 ) -> int:
     """List models, metrics and other plug-ins.
 
@@ -154,9 +154,10 @@ def match(
     image_size: int | None = None,
     num_classes: int | None = None,
     device: Annotated[
-        Device, Parameter(help="Device to measure latencies on: auto, cpu, cuda, cuda:N or mps.")
+        DeviceFlag,
+        Parameter(help="Device to measure latencies on: auto, cpu, cuda, cuda:N or mps."),
     ] = "auto",
-    as_json: AsJson = False,
+    as_json: JsonFlag = False,
 ) -> int:
     """Find models of other families with the same budget as a reference.
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-Results = Annotated[Path, Parameter(help="Results folder; it holds one folder per machine.")]
-Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
-AsJson = Annotated[
+ResultsFlag = Annotated[Path, Parameter(help="Results folder; it holds one folder per machine.")]
+DeviceFlag = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
+JsonFlag = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print JSON instead of a table.")
 ]

@@ -19,7 +19,7 @@ from bench.cli.console import (
     print_grade,
     print_tables,
 )
-from bench.cli.options import Results
+from bench.cli.options import ResultsFlag
 from bench.cli.terminal import complain
 from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
@@ -41,7 +41,7 @@ TEXT_FORMATS: dict[str, Callable[[Table], str]] = {
 
 def report(
     *,
-    results: Results = Path("results"),
+    results: ResultsFlag = Path("results"),
     family: Names = (),
     where: Annotated[str, Plain] = "",
     sort: Annotated[str, Plain] = "",
@@ -133,7 +133,8 @@ def claim(
     *,
     on: Literal["top1", "throughput", "latency", "memory"],
     results: Annotated[
-        Results, Parameter(help="Results folder; the figure is written into its subfolder claims.")
+        ResultsFlag,
+        Parameter(help="Results folder; the figure is written into its subfolder claims."),
     ] = Path("results"),
 ) -> int:
     """Test one comparison under every condition that was measured or published.

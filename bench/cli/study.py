@@ -26,7 +26,7 @@ from bench.cli.console import (
     print_tables,
 )
 from bench.cli.inspect import list_
-from bench.cli.options import Device, Results
+from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.tables.forecast import queued
 from bench.config import Plain, Switch
 from bench.errors import UsageError
@@ -55,8 +55,8 @@ class StudyConfig:
     to what suits the device."""
     max_minutes: Annotated[float | None, Plain] = None
     """Begin nothing that would end later than this; defaults to no limit."""
-    results: Results = Path("results")
-    device: Device = "auto"
+    results: ResultsFlag = Path("results")
+    device: DeviceFlag = "auto"
     seed: int = 0
     """Seed of the order of rounds and the inputs; training runs have their own."""
     seeds: Annotated[int | None, Plain] = None
@@ -157,7 +157,7 @@ def _report(console: Terminal, folder: Path, asked: list[Study]) -> None:
     console.print_line(f"\n{folder}/report.md and {figures} written")
 
 
-def verdict(name: str = "all", /, *, results: Results = Path("results")) -> int:
+def verdict(name: str = "all", /, *, results: ResultsFlag = Path("results")) -> int:
     """Print verdicts from records, without measuring; exit with 2 if a record is damaged.
 
     Parameters
