@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -94,18 +96,12 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
 
 def _summary(outcome: Outcome) -> Summary | None:
     """Return the results of a run on its latest machine; None if nothing is in its records."""
-    records = []
-    latest = None
-    for path in outcome.records:
-        record = load(path)
-        if record.runs:
-            records.append(record)
-        for part in record.runs:
-            if latest is None or part.started > latest.started:
-                latest = part
-    if latest is None:
+    records = list(filter(attrgetter("runs"), map(load, outcome.records)))
+    if not records:
         return None
-    past = Past.read(outcome.folder.parent, latest.machine.fingerprint)
+    runs = chain.from_iterable(record.runs for record in records)
+    machine = max(runs, key=attrgetter("started")).machine
+    past = Past.read(outcome.folder.parent, machine.fingerprint)
     return summarise(records, past=past)
 
 
