@@ -120,6 +120,9 @@ class Together:
         self.job, self.world, self.device = job, world, device
         self.pid = os.getpid()
 
+    def prepare(self) -> None:
+        """Do nothing: all processes build the model together."""
+
     def ready(self) -> dict[str, Any]:
         """Return no set-up times: the model is built when a window is taken."""
         return {}
