@@ -12,7 +12,7 @@ from timm.data import resolve_data_config
 
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.plan.accuracies import TIMMS
+from bench.plan.evaluations import TIMMS
 from bench.plan.plan import make
 from bench.plugins import datasets, models
 from bench.record.arms import AccuracyArm, key_of
@@ -221,7 +221,7 @@ def test_published_weights_keep_their_key_and_take_flags_and_sizes(tmp_path: Pat
         ),
         (
             {"crop": 0.9, "data": "digits", "metrics": ("top1",)},
-            "--crop: .* --recipe digits:eval_crop=... says it",
+            "--crop: .* --recipe digits:eval_crop=...",
         ),
         ({"std": (0.5,), "data": "digits", "metrics": ("top1",)}, "--std: .* drop it"),
         (
@@ -234,7 +234,7 @@ def test_published_weights_keep_their_key_and_take_flags_and_sizes(tmp_path: Pat
         ),
         (
             {"crop": 0.9, "data": "digits", "metrics": ("params",)},
-            "--crop: .* --metrics has no top1",
+            "--crop: .* add top1 to --metrics",
         ),
     ],
 )
