@@ -9,7 +9,8 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.timm_names import TIMM_NAMES
-from bench.claims.comparison import Condition, answer, flips
+from bench.claims.comparison import answer, flips
+from bench.claims.conditions import Condition
 from bench.cli.app import main
 from bench.plugins import models
 from bench.record import store
@@ -190,7 +191,7 @@ def test_what_a_published_setting_consists_of() -> None:
 @pytest.mark.parametrize(
     ("claim", "complaint"),
     [
-        ("vit_s16 beats resnet50", "is no comparison"),
+        ("vit_s16 beats resnet50", "is not a comparison"),
         ("vit_s16 > resnet5O", "did you mean resnet50?"),
         (
             "convmixer_768_32 > skeleton_64_6_mlp_p8",
