@@ -73,7 +73,7 @@ def test_any_other_damage_names_file_and_line(
 def test_a_changed_value_is_noticed_even_where_it_could_be_one(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     path.write_bytes(path.read_bytes().replace(b'"values":[1.0]', b'"values":[1.5]'))
-    with pytest.raises(DamagedRecord, match=r"line 3 is damaged .its checksum is another"):
+    with pytest.raises(DamagedRecord, match=r"line 3 is damaged .its checksum does not fit"):
         store.load(path)
 
 
