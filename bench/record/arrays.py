@@ -1,4 +1,4 @@
-"""Large arrays of a record, in files next to it: per-image correctness, curves, receptive fields."""
+"""Large arrays of a record (answers per image, curves, receptive fields), in files next to it."""
 
 from __future__ import annotations
 
