@@ -174,7 +174,7 @@ def bad_stream(folder: Path) -> bytes:
     return bytes(whole)
 
 
-PACKS["bad_stream"] = (bad_stream, "is no pack")
+PACKS["bad_stream"] = (bad_stream, "is not a pack")
 
 
 def curves(**changes: object) -> bytes:

@@ -62,8 +62,11 @@ def export(summary: Summary, folder: Path) -> list[Path]:
 def _accuracies(summary: Summary) -> Iterator[Sheet]:
     """Yield a file for every data set and protocol, its rows by descending top-1."""
     for protocol, contestants in trained_rows(summary).items():
-        tested = [contestant for contestant in contestants if contestant.top1]
-        rows = [{**_evaluated(row, summary), "dataset": _dataset(protocol)} for row in tested]
+        rows = []
+        for contestant in contestants:
+            if contestant.top1:
+                row = _evaluated(contestant, summary)
+                rows.append({**row, "dataset": _dataset(protocol)})
         rows.sort(key=lambda row: -float(row["top1"]))
         yield Sheet("-".join(filter(None, ("results", *protocol))), EVALUATED, rows)
 
