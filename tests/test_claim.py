@@ -1,4 +1,4 @@
-"""One comparison under every condition: published rows alone, records whose truth is known, what turns it, bad input."""
+"""One comparison under every condition: published rows, records of known truth, bad input."""
 
 from __future__ import annotations
 
@@ -176,8 +176,14 @@ def test_the_smallest_set_that_turns_it_may_have_two_factors() -> None:
 
 def test_what_a_published_setting_consists_of() -> None:
     assert published.factors_of("amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px") == {
-        "machine": "3090", "precision": "amp", "layout": "nhwc", "execution": "eager", "torch": "pt240", "batch": "1024", "px": "224",
-    }  # fmt: skip
+        "machine": "3090",
+        "precision": "amp",
+        "layout": "nhwc",
+        "execution": "eager",
+        "torch": "pt240",
+        "batch": "1024",
+        "px": "224",
+    }
     compiled = published.factors_of("fp32-nchw-pt221-cpu-i9_10940x-dynamo bs1 224 px")
     assert (compiled["machine"], compiled["execution"], compiled["batch"]) == (
         "i9_10940x",

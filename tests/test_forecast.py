@@ -109,7 +109,7 @@ def timed(
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four models, and of single ones what the others lack: further metrics, batches, a size, a policy."""
+    """Measure four models; some with further metrics, batch sizes, another size or policy."""
     folder = tmp_path_factory.mktemp("forecast")
     for model in ("vit_s16", "deit_s16", "resnet50", "mixer_b16"):
         timed(folder, "throughput", model=model, call=1.0)

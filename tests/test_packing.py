@@ -1,4 +1,4 @@
-"""Packs: the same bytes for the same records, accepted untouched, refused by name when anything was changed; nothing escapes."""
+"""Packs: the same records give the same bytes; any change is named; nothing escapes the folder."""
 
 from __future__ import annotations
 

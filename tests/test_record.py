@@ -164,7 +164,7 @@ def test_runs_of_another_machine_or_before_a_forced_one_are_left_out(tmp_path: P
 def test_what_a_window_did_as_a_whole_is_held_against_what_was_left_to_it(
     metric: str, unit: str, better: str, values: list[float], fair: float
 ) -> None:
-    """Half of the processors were. A median of calls, bytes and joules are what they were measured to be."""
+    """Half of the CPU was left. Medians of calls, bytes and joules stay as they were measured."""
     detail = {"net_j": 1.0} if metric == "energy" else {}
     sample = schema.Sample(
         metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5}

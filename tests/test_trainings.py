@@ -1,4 +1,4 @@
-"""Which accuracy arms are asked for: seeds, a search whose choice waits for its trials, schedules stretched to equal cost."""
+"""Training runs that are asked for: seeds, learning-rate searches, schedules of equal cost."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_image_size_that_would_be_for_testing_alone_is_refused(tmp_path: Path
     }
     with pytest.raises(
         UsageError,
-        match=r"--image-size: .* trains at 224 pixels, and 64 would be for testing alone.*:image_size=64$",
+        match=r"--image-size: .* trains at 224 pixels, and 64 .* testing alone.*:image_size=64$",
     ):
         plan(recipe="convmixer_imagenet", **common).accuracies(lambda task: None)
     tasks = plan(recipe="convmixer_imagenet:image_size=64", **common).accuracies(lambda task: None)
