@@ -87,6 +87,15 @@ FORMER = {
     "f0e1e33004ab": "054915c91cf7 0b5724baa662",  # resolution_cost
     "2603c8e9bd89": "35fe483894cf 545ecd9e23bd d640eef41f34 a19a475539f5",  # tuning
     "4aab22829422": "3cdcc953a992 f0bb404982fb 63e3c6794ca8 d63b42e1f11c",  # width_or_depth
+    # Before their findings said "on the validation split" instead of "on select".
+    "3cdcc953a992": "e210435833ac",  # width_or_depth digits
+    "f0bb404982fb": "e418e81381ce",  # width_or_depth cifar10
+    "63e3c6794ca8": "255f68870b38",  # width_or_depth cifar10_small
+    "d63b42e1f11c": "213b93f0d3b4",  # width_or_depth imagenet
+    "ed3773175ad8": "cf248dbc02ae",  # family_ranking digits
+    "88f636710469": "35d4e31c8a55",  # family_ranking cifar10
+    "a157f5123771": "a6e6f583af89",  # family_ranking cifar10_small
+    "09e919bb61f0": "a3283b4495a6",  # family_ranking imagenet
 }
 """Former hashes found in records, and the hashes of the questions that each stands for.
 

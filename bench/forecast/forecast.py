@@ -26,7 +26,7 @@ from bench.record.schema import Role, Scalar
 
 # What a forecast can be based on.
 MEASURED = "measured here before"
-NEARBY = "from its other arms here"
+NEARBY = "from its other configurations here"
 FROM_MACS = "from its MACs"
 USUAL = "usual"
 WORKER = 0.25e9

@@ -212,7 +212,7 @@ def _checked_head(line: bytes) -> ArmLine:
         raise ValueError(f"format {number}, this version reads {known}")
     head = _decode_head(_opened(line, needed=isinstance(number, int) and number >= SEALED))
     if head.key != key_of(head.arm, head.settings):
-        raise ValueError(f"its key {head.key} is not that of its arm and settings")
+        raise ValueError(f"its key {head.key} is not that of its configuration and settings")
     return head
 
 

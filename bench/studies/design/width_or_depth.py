@@ -55,7 +55,7 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     def seconds(name: str) -> list[float]:
         return evidence.details(name, scale.data, scale.recipe, "train_s")
 
-    what = f"epochs to {scale.level:.0%} on select, wide : deep"
+    what = f"epochs to {scale.level:.0%} on the validation split, wide : deep"
     yield _ratio(what, epochs(wide), epochs(deep), FEWER)
     yield _ratio("training memory, wide : deep", memory(wide), memory(deep), MORE)
     what = "training time, wide : deep"
