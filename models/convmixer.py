@@ -132,7 +132,13 @@ def build(spec: ConvMixerSpec, *, image_size: int, num_classes: int) -> ConvMixe
 
 def entry(name: str, spec: ConvMixerSpec, **about: object) -> Model:
     """Return the registry entry of a shape."""
-    return Model(name=name, family="convmixer", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
+    return Model(
+        name=name,
+        family="convmixer",
+        build=partial(build, spec),
+        shape=spec,
+        **about,  # type: ignore[arg-type]
+    )
 
 
 def candidates(

@@ -324,7 +324,13 @@ SPELLING = re.compile(
 
 def entry(name: str, spec: SkeletonSpec, **about: object) -> Model:
     """Return the registry entry of a skeleton."""
-    return Model(name=name, family="skeleton", build=partial(build, spec), shape=spec, **about)  # type: ignore[arg-type]
+    return Model(
+        name=name,
+        family="skeleton",
+        build=partial(build, spec),
+        shape=spec,
+        **about,  # type: ignore[arg-type]
+    )
 
 
 for _mixer in (*MIXERS, "none"):

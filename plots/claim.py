@@ -7,7 +7,8 @@ import math
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from bench.claims.comparison import Answer, Condition
+from bench.claims.comparison import Answer
+from bench.claims.conditions import Condition
 from bench.plugins import Figure, claim_figures
 
 from ._style import ratio_axis

@@ -1,4 +1,4 @@
-"""Packs as an attacker would make them: each is one file of a few kilobytes, and opening it must cost no more."""
+"""Packs as an attacker would make them: a few kilobytes each, and opening one must cost no more."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def header(shape: str, kind: str = "<f8") -> str:
 
 
 def patched(archive: bytes, at: int, new: bytes) -> bytes:
-    """An archive with other bytes at a place of each of its files' headers: `at` counts from the local one's compression method."""
+    """Replace bytes in every file header; `at` counts from the local one's compression method."""
     out = bytearray(archive)
     for signature, start in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         place = out.find(signature)
@@ -174,7 +174,7 @@ def bad_stream(folder: Path) -> bytes:
     return bytes(whole)
 
 
-PACKS["bad_stream"] = (bad_stream, "is no pack")
+PACKS["bad_stream"] = (bad_stream, "is not a pack")
 
 
 def curves(**changes: object) -> bytes:

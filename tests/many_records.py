@@ -1,4 +1,4 @@
-"""A results folder with as many records as a large comparison has: python -m tests.many_records FOLDER [RECORDS]."""
+"""A results folder as large as a big comparison: python -m tests.many_records FOLDER [RECORDS]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAMILIES = ("convmixer", "vit", "mixer", "resnet")
 
 
 def write(results: Path, records: int = 2000) -> Path:
-    """A quarter each of counts, latencies, throughputs and trainings on digits, of models of four families."""
+    """Write a quarter each of counts, latencies, throughputs and training runs on digits."""
     folder = results / MACHINE.name / "records"
     folder.mkdir(parents=True)
     draw = random.Random(0)

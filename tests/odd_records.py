@@ -1,4 +1,4 @@
-"""Records as a stranger may send them: well-formed JSON with fitting keys and checksums, and something in them that cannot be."""
+"""Impossible records from others: well-formed JSON with fitting keys and checksums."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rewrite(path: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 def changed(path: Path, *changes: tuple[str, Any]) -> Path:
-    """A record with other values at some places, such as `2.samples.0.detail.images`; None takes a place away."""
+    """Change values of a record at places such as `2.samples.0.detail.images`; None removes one."""
     lines = lines_of(path)
     for place, value in changes:
         *way, last = [

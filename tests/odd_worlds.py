@@ -1,6 +1,7 @@
-"""Results folders that the schema lets through and nobody would measure: every kind of arm, every value at an end of its range.
+"""Odd but valid results folders: every kind of arm, every value at an end of its range.
 
-`make(folder, seed)` writes one, `STAGES` is everything that reads one. `reach` takes one through them and counts.
+`make(folder, seed)` writes one, `STAGES` is everything that reads one, and `reach` takes one
+through them and counts.
 """
 
 from __future__ import annotations
@@ -506,7 +507,7 @@ STAGES: dict[str, Callable[[Path], None]] = {
 
 
 def reach(folder: Path, seed: int, stages: list[str], counts: Counter[str]) -> None:
-    """Take the folder of a seed through some stages; counts records by kind, and records by stage."""
+    """Take the folder of a seed through some stages; count records by kind and by stage."""
     results = folder / "results"
     make(results, seed)
     paths = list(results.glob("*/records/*.jsonl"))

@@ -1,4 +1,4 @@
-"""One comparison under every condition: published rows alone, records whose truth is known, what turns it, bad input."""
+"""One comparison under every condition: published rows, records of known truth, bad input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from bench.analysis import published
 from bench.analysis.timm_names import TIMM_NAMES
-from bench.claims.comparison import Condition, answer, flips
+from bench.claims.comparison import answer, flips
+from bench.claims.conditions import Condition
 from bench.cli.app import main
 from bench.plugins import models
 from bench.record import store
@@ -175,8 +176,14 @@ def test_the_smallest_set_that_turns_it_may_have_two_factors() -> None:
 
 def test_what_a_published_setting_consists_of() -> None:
     assert published.factors_of("amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px") == {
-        "machine": "3090", "precision": "amp", "layout": "nhwc", "execution": "eager", "torch": "pt240", "batch": "1024", "px": "224",
-    }  # fmt: skip
+        "machine": "3090",
+        "precision": "amp",
+        "layout": "nhwc",
+        "execution": "eager",
+        "torch": "pt240",
+        "batch": "1024",
+        "px": "224",
+    }
     compiled = published.factors_of("fp32-nchw-pt221-cpu-i9_10940x-dynamo bs1 224 px")
     assert (compiled["machine"], compiled["execution"], compiled["batch"]) == (
         "i9_10940x",
@@ -190,7 +197,7 @@ def test_what_a_published_setting_consists_of() -> None:
 @pytest.mark.parametrize(
     ("claim", "complaint"),
     [
-        ("vit_s16 beats resnet50", "is no comparison"),
+        ("vit_s16 beats resnet50", "is not a comparison"),
         ("vit_s16 > resnet5O", "did you mean resnet50?"),
         (
             "convmixer_768_32 > skeleton_64_6_mlp_p8",

@@ -9,7 +9,7 @@ import pytest
 from bench.config import SUITES, RunConfig
 from bench.errors import UsageError
 from bench.forecast.past import Past
-from bench.forecast.past_runs import Cost, append, habits, read
+from bench.forecast.past_runs import RunCost, append, habits, read
 from bench.forecast.round_rules import PROCESSES
 from bench.plan import plan
 from bench.plan.forecast import estimate
@@ -93,7 +93,7 @@ def test_what_cannot_be_measured_on_a_device_is_a_clear_line() -> None:
         )
     with pytest.raises(UsageError, match="--policies: tf32 does not run on cpu"):
         plan.make(RunConfig(models=("vit_digits",), device="cpu", policies=("tf32",)), device="cpu")
-    with pytest.raises(UsageError, match="--metrics: canary comes along"):
+    with pytest.raises(UsageError, match="--metrics: canary is measured along with every"):
         plan.make(
             RunConfig(models=("vit_digits",), device="cpu", metrics=("canary",)), device="cpu"
         )
@@ -109,7 +109,7 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     for took in (110.0, 90.0):
         append(
             tmp_path,
-            Cost(
+            RunCost(
                 run="r",
                 took=took,
                 expected=100.0,

@@ -1,4 +1,4 @@
-"""Weights on an image folder: the same answers as timm's own model, transform and order give; and what is refused."""
+"""Weights on an image folder: answers as by timm's own model and transform, and what is refused."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def build(size: int | None = None) -> torch.nn.Module:
 def test_the_same_images_are_right_as_with_timms_own_loader(
     imagenet: Path, file_of_weights: Path
 ) -> None:
-    """timm's validation does: resolve_data_config, create_dataset, create_loader, top-1 and top-5 of the logits."""
+    """As timm's validation does: resolve_data_config, create_dataset, create_loader, top-1 and 5."""
     found = evaluate_weights(
         arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights)
     )
@@ -146,7 +146,7 @@ def test_several_processes_see_every_image_once(
 def test_published_weights_at_another_size_are_as_timm_has_them_there(
     name: str, tmp_path: Path
 ) -> None:
-    """Held against timm's own model built for that size from the same file; a transformer's positions are resampled."""
+    """As timm's own model of that size from the same file; positional embeddings are resampled."""
     torch.manual_seed(0)
     path = tmp_path / "weights.pth"
     torch.save(timm.create_model(name).state_dict(), path)

@@ -29,7 +29,10 @@ ACCURACIES = "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,in
 TRAININGS = (
     "model,train_samples_per_sec,train_step_time,train_batch_size,train_img_size,param_count\n"
 )
-SPEEDS = "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,infer_macts,param_count\n"
+SPEEDS = (
+    "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,"
+    "infer_gmacs,infer_macts,param_count\n"
+)
 
 
 def test_export_has_timms_columns_and_our_figures(results: Path, tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ def test_a_place_that_cannot_be_written_is_named(
 
 
 def test_timms_other_test_sets_stay_out_of_imagenets_figures(results: Path, tmp_path: Path) -> None:
-    """By the plain command, with the names that timm's files have: a table per data set, and ImageNet's as it was."""
+    """By the plain command, with timm's file names: a table per data set, ImageNet's unchanged."""
     before = next(
         one
         for one in all_tables(read(machine_folders(results)[0]).summary)
@@ -220,7 +223,8 @@ def test_training_speeds_are_read_as_such(results: Path, tmp_path: Path) -> None
     assert not any(
         "777" in cell for row in tables["Published inference speed"].rows for cell in row
     )
-    both = f"{SPEEDS.strip()},{TRAININGS.partition(',')[2]}vit_small_patch16_224,10,1,1,224,1,1,1,20,1,8,224,1\n"
+    header = f"{SPEEDS.strip()},{TRAININGS.partition(',')[2]}"
+    both = f"{header}vit_small_patch16_224,10,1,1,224,1,1,1,20,1,8,224,1\n"
     (tmp_path / "mine.csv").write_text(both)
     import_csv(tmp_path / "mine.csv", tmp_path / "other")
     found = imported(tmp_path / "other")
@@ -244,7 +248,7 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
 def test_a_published_file_that_cannot_be_read_is_named_and_the_rest_is_shown(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files from before data sets were asked for are among them: their accuracies are shown apart, as of unknown data."""
+    """Accuracies of older files without a data set are shown apart, as of unknown data."""
     folder = results / "published"
     folder.mkdir()
     (folder / "a.csv").write_text("nonsense\n")

@@ -14,7 +14,7 @@ from bench.analysis.summary import summarise
 from bench.config import RunConfig
 from bench.forecast.forecast import FROM_MACS, MEASURED, NEARBY, Pace, Want, evaluating, line_of
 from bench.forecast.past import Past
-from bench.forecast.past_runs import Cost
+from bench.forecast.past_runs import RunCost
 from bench.measure.subject import SPEED_SETTINGS
 from bench.plan import plan
 from bench.plan.forecast import estimate
@@ -109,7 +109,7 @@ def timed(
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four models, and of single ones what the others lack: further metrics, batches, a size, a policy."""
+    """Measure four models; some with further metrics, batch sizes, another size or policy."""
     folder = tmp_path_factory.mktemp("forecast")
     for model in ("vit_s16", "deit_s16", "resnet50", "mixer_b16"):
         timed(folder, "throughput", model=model, call=1.0)
@@ -135,7 +135,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COSTS = (
-    Cost(
+    RunCost(
         run="r",
         took=100.0,
         counts=2,

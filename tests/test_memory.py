@@ -1,4 +1,4 @@
-"""Peak memory: anonymous pages on a CPU, the allocator's count and a graph's own pool on a GPU that is fake here."""
+"""Peak memory: anonymous pages on a CPU; on a fake GPU, the allocator's and a graph's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from bench.record.arms import SpeedArm
 
 from .conftest import FakeClock
 
-STATUS = "VmHWM:\t{hwm} kB\nVmRSS:\t{rss} kB\nRssAnon:\t{anon} kB\nRssFile:\t{file} kB\nRssShmem:\t0 kB\n"
+STATUS = (
+    "VmHWM:\t{hwm} kB\nVmRSS:\t{rss} kB\n"
+    "RssAnon:\t{anon} kB\nRssFile:\t{file} kB\nRssShmem:\t0 kB\n"
+)
 
 
 def test_library_pages_that_a_call_brings_in_are_not_the_model_s(

@@ -1,4 +1,4 @@
-"""A study's identity is its question: what changes the hash, what does not, and where a star then stands."""
+"""A study's identity is its question: what changes the hash, and which verdicts carry a star."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ MOVED_BY_COUNTS = {"kernel_speed"}
 
 
 def test_a_study_says_what_it_declared(committed: dict[str, Any]) -> None:
-    """The findings over records are those over none: nothing appears, vanishes or moves with what was measured."""
+    """The findings over records are those over none, in the same order."""
     seen = set()
     for summary in committed.values():
         evidence = Evidence(summary)
@@ -262,8 +262,9 @@ STARRED = {
     for folder in ("amd-epyc-2t-eb82", "amd-epyc-2t-eb82-freed-memory-kept")
     for study in ("inference_cost", "resolution_cost")
 }
-"""Both ask more than they did when these were measured: inference_cost needs one more model, resolution_cost's exponent of memory is
-over three grids. Measure them anew with `study run NAME --force`, or add a study whose question you changed."""
+"""Both ask more than they did when these were measured: inference_cost needs one more model, and
+resolution_cost's exponent of memory is over three grids. Measure them anew with `study run NAME
+--force`, or add a study whose question you changed."""
 
 
 def test_no_committed_verdict_has_a_star_but_these(committed: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ def test_any_other_damage_names_file_and_line(
 def test_a_changed_value_is_noticed_even_where_it_could_be_one(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     path.write_bytes(path.read_bytes().replace(b'"values":[1.0]', b'"values":[1.5]'))
-    with pytest.raises(DamagedRecord, match=r"line 3 is damaged .its checksum is another"):
+    with pytest.raises(DamagedRecord, match=r"line 3 is damaged .its checksum does not fit"):
         store.load(path)
 
 
@@ -164,7 +164,7 @@ def test_runs_of_another_machine_or_before_a_forced_one_are_left_out(tmp_path: P
 def test_what_a_window_did_as_a_whole_is_held_against_what_was_left_to_it(
     metric: str, unit: str, better: str, values: list[float], fair: float
 ) -> None:
-    """Half of the processors were. A median of calls, bytes and joules are what they were measured to be."""
+    """Half of the CPU was left. Medians of calls, bytes and joules stay as they were measured."""
     detail = {"net_j": 1.0} if metric == "energy" else {}
     sample = schema.Sample(
         metric=metric, unit=unit, better=better, values=values, detail=detail, state={"left": 0.5}

@@ -72,7 +72,7 @@ def test_a_plug_in_that_fails_to_import_stops_the_command_with_its_own_error(
     run = in_copy(tmp_path, {"models/broken.py": "import no_such_package_xyz\n"}, "list", "models")
     assert run.returncode == 2
     assert (
-        "broken.py can't be imported: ModuleNotFoundError: No module named 'no_such_package_xyz'"
+        "broken.py cannot be imported: ModuleNotFoundError: No module named 'no_such_package_xyz'"
         in run.stderr
     )
     assert "Traceback" not in run.stderr

@@ -1,4 +1,4 @@
-"""Strangers' records and packs as commands meet them: what is damaged is named and left out, everything else stands."""
+"""Damaged records and packs from others: commands name them, leave them out and use the rest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def strange(bad: dict[str, Path], tmp_path: Path) -> Path:
-    """A machine with sound records and every damaged one, a machine with a damaged one alone, and a table that is none."""
+    """One machine with sound and damaged records, one with a damaged one only, and a bad table."""
     folder = tmp_path / "results" / MACHINE.name / "records"
     for number, model in enumerate(GOOD):
         speed_record(folder, model, [10.0 + number, 11.0, 12.0, 10.0, 11.0, 12.0])

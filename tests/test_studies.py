@@ -1,4 +1,4 @@
-"""Every registered study: what it needs can be asked for, its arms are of one budget, nothing measured is said to be so."""
+"""Every study: its needs can be asked for, its arms have one budget, and it claims no more."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_half_is_half(scale: Scale) -> None:
 
 @pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
 def test_the_factorial_is_balanced_and_of_one_budget(scale: Scale) -> None:
-    """Every level meets every level of every other factor equally often; every cell is within 2 % of the first."""
+    """Levels of any two factors meet equally often; every cell is within 2 % of the first."""
     size, classes = SHAPES[scale.name]
     for factor in range(4):
         for other in range(factor):

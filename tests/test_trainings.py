@@ -1,4 +1,4 @@
-"""Which accuracy arms are asked for: seeds, a search whose choice waits for its trials, schedules stretched to equal cost."""
+"""Training runs that are asked for: seeds, learning-rate searches, schedules of equal cost."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from bench.config import RunConfig
 from bench.count.cost import cost_of
 from bench.errors import UsageError
-from bench.plan.accuracies import how
 from bench.plan.plan import make
 from bench.plan.task import Task
+from bench.plan.trainings import description
 from bench.plugins import models
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.stats import lr_search
@@ -108,15 +108,15 @@ def test_an_image_size_that_would_be_for_testing_alone_is_refused(tmp_path: Path
     }
     with pytest.raises(
         UsageError,
-        match=r"--image-size: .* trains at 224 pixels, and 64 would be for testing alone.*:image_size=64$",
+        match=r"--image-size: .* trains at 224 pixels, and 64 .* testing alone.*:image_size=64$",
     ):
         plan(recipe="convmixer_imagenet", **common).accuracies(lambda task: None)
     tasks = plan(recipe="convmixer_imagenet:image_size=64", **common).accuracies(lambda task: None)
     assert {arm.image_size for arm in trained(tasks)} == {64}
-    assert how(tasks) == "convmixer_imagenet:image_size=64 at 64 pixels"
-    assert how(plan(recipe="rsb_a3_imagenet:image_size=16").accuracies(lambda task: None)).endswith(
-        "16 pixels, tested at 32"
-    )
+    assert description(tasks) == "convmixer_imagenet:image_size=64 at 64 pixels"
+    assert description(
+        plan(recipe="rsb_a3_imagenet:image_size=16").accuracies(lambda task: None)
+    ).endswith("16 pixels, tested at 32")
     tasks = plan(**common).accuracies(lambda task: None)  # the recipe that folders have
     assert {(arm.recipe, arm.image_size) for arm in trained(tasks)} == {("small_folder", 64)}
 
@@ -155,7 +155,7 @@ def test_equal_seconds_wait_for_the_speed_of_a_training_step() -> None:
         ({"recipe": "digit"}, "did you mean digits"),
         ({"train_policy": "fold_bn"}, "--train-policy: fold_bn is for inference"),
         ({"train_policy": "tf32"}, "--train-policy: tf32 does not run on cpu"),
-        ({"models": ("vit_s16",)}, "has 32 x 32 images and none of the models takes them"),
+        ({"models": ("vit_s16",)}, "has 32 x 32 images, and none of the models takes them"),
         ({"data": "cifar10"}, "no published weights for cifar10; add --recipe"),
         ({"data": "cifar"}, "did you mean cifar"),
     ],

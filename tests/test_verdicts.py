@@ -1,4 +1,4 @@
-"""From effects to verdicts: the rules on hand-made effects, and whole studies on records whose truth is known."""
+"""Verdicts: the rules on hand-made effects, and whole studies on records of known truth."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_all_looks_together_are_wrong_in_six_of_a_hundred() -> None:
 
 @pytest.mark.parametrize("spread", [0.02, 0.05])
 def test_at_the_regions_end_little_is_decided(spread: float) -> None:
-    """Noise of rounds 2 %, three processes a side; and the same study measured again until it is decided, four times."""
+    """Rounds vary by 2 %, three processes a side; a study is measured up to four times."""
     draw = np.random.default_rng(1)
     looks = [decided_at(draw, spread, 4) for _ in range(300)]
     assert looks.count(1) / 300 <= 0.07

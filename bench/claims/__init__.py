@@ -1,1 +1,1 @@
-"""What rows say of a claim: evidence, rules, verdicts, scales and comparison."""
+"""Judge claims by rows: evidence, rules, verdicts, scales of studies, and comparisons."""

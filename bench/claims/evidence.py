@@ -1,4 +1,4 @@
-"""What studies read: one machine's records by what they are of. Knows no torch."""
+"""What studies read: the records of one machine, by what they are about. Free of torch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import sentinel
 from bench.config import DEFAULT_POLICY
 from bench.plugins.recipe import recipes
-from bench.record.arms import AccuracyArm
+from bench.record.arms import AccuracyArm, At
 from bench.record.schema import Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
 
-At = tuple[str, int]
 PLAIN = DEFAULT_POLICY
-"""The policy that speeds are compared under where a study does not ask about policies."""
+"""The policy, by kind of device, under which speeds are compared unless a study asks about them."""
 BATCH = {"cpu": 2, "cuda": 64, "mps": 16}
-"""Images per call where a study asks for throughput."""
+"""Images per call where a study asks for throughput, by kind of device."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Whose speed: a model at an image size, under a policy (None: the device's plain one)."""
+    """What was timed: a model at an image size under a policy (None: the device's plain one)."""
 
     model: str
     image_size: int = 224
@@ -37,87 +36,105 @@ class Speed:
 
 @dataclass(eq=False)
 class Evidence:
-    """The records of one machine, those of studies among them."""
+    """The records of one machine, including those of studies."""
 
     summary: Summary
 
     @property
     def kind(self) -> str:
-        """cpu, cuda or mps."""
+        """The kind of device: cpu, cuda or mps."""
         return self.summary.machine.kind
 
     @cached_property
     def sentinel(self) -> Estimate | None:
-        """What this machine's runs make of one graph under two names."""
+        """The ratio of this machine's A/A pair; None if it was not measured."""
         return sentinel(self.summary)
 
     @cached_property
     def _rows(self) -> dict[tuple[str, int, str], Row]:
         return {(row.model, row.image_size, row.policy): row for row in self.summary.rows}
 
+    # Speeds
+
     def row(self, of: Speed) -> Row | None:
-        """All that was measured of it."""
+        """Return everything that was measured of a model at a size and policy; None if nothing."""
         return self._rows.get((of.model, of.image_size, of.policy or PLAIN[self.kind]))
 
     def rounds(self, of: Speed, metric: str) -> Mapping[At, float]:
-        """One value per (run, round); of several batch sizes the largest's. Empty where there is nothing."""
+        """Return one value per (run, round), at the largest batch size; empty if there is none."""
         row = self.row(of)
-        found = [quantity for quantity in row.fair if quantity.metric == metric] if row else []
-        return row.fair[max(found)] if row and found else {}
+        if row is None:
+            return {}
+        measured = [quantity for quantity in row.fair if quantity.metric == metric]
+        return row.fair[max(measured)] if measured else {}
 
     def median(self, of: Speed, metric: str) -> float | None:
-        """Its value without an interval."""
+        """Return the value of a metric without its interval; None if it was not measured."""
         row = self.row(of)
         value = row.value(metric) if row else None
         return value.value if value else None
 
     def count(self, model: str, metric: str, image_size: int = 224) -> float | None:
-        """Parameters or MACs."""
-        found = [
-            row.value(metric)
-            for row in self.summary.rows
-            if (row.model, row.image_size) == (model, image_size)
-        ]
-        return next((value.value for value in found if value), None)
+        """Return a count of a model, such as params or macs; None if it was not counted."""
+        for row in self.summary.rows:
+            if row.model == model and row.image_size == image_size:
+                value = row.value(metric)
+                if value is not None:
+                    return value.value
+        return None
 
     def ratio(self, left: Speed, right: Speed, metric: str) -> Estimate | None:
-        """Of two speeds, paired by their common rounds."""
+        """Return the ratio of two speeds, paired by their common rounds; None without any."""
         return paired_ratio(self.rounds(left, metric), self.rounds(right, metric))
 
     def effect(self, left: Speed, right: Speed, metric: str) -> Effect | None:
-        """The logarithm of that ratio; None below six common rounds, and from one process a side."""
+        """Return the logarithm of the ratio of two speeds.
+
+        None from fewer than six common rounds, or with fewer than two processes on a side.
+        """
         return self.contrast({left: 1.0, right: -1.0}, metric)
 
     def contrast(self, parts: Mapping[Speed, float], metric: str) -> Effect | None:
-        """A weighted sum of the logarithms of any number of speeds, in the rounds that all of them took part in."""
+        """Return a weighted sum of logarithms of speeds, over the rounds that all have in common.
+
+        `parts` are weights by speed. None where `effect` would be None.
+        """
         return effect_of(self._parts(parts, metric))
 
     def value(self, parts: Mapping[Speed, float], metric: str) -> float | None:
-        """The same sum without its sureness: of arms that had a single process too."""
+        """Return the same sum without a standard error, even if a side has a single process.
+
+        None without a common round.
+        """
         return sum_of(self._parts(parts, metric))
 
     def share(
         self, part: Mapping[Speed, float], whole: Mapping[Speed, float], metric: str
     ) -> Effect | None:
-        """One such sum as a share of another, by the delta method; None where either has no interval."""
-        both = [self.value(one, metric) for one in (part, whole)]
-        if both[0] is None or not both[1]:
+        """Return one weighted sum as a share of another, by the delta method.
+
+        None if one of them has no standard error, or if the whole is 0.
+        """
+        numerator, denominator = self.value(part, metric), self.value(whole, metric)
+        if numerator is None or not denominator:
             return None
-        share = both[0] / both[1]
-        off = self.contrast(
-            {one: part.get(one, 0.0) - share * whole.get(one, 0.0) for one in {**part, **whole}},
-            metric,
-        )
-        return off and replace(
-            off, value=share + off.value / both[1], error=off.error / abs(both[1])
+        share = numerator / denominator
+        weights = {}
+        for speed in (*part, *whole):
+            weights[speed] = part.get(speed, 0.0) - share * whole.get(speed, 0.0)
+        off = self.contrast(weights, metric)
+        if off is None:
+            return None
+        return replace(
+            off, value=share + off.value / denominator, error=off.error / abs(denominator)
         )
 
     def _parts(
         self, parts: Mapping[Speed, float], metric: str
     ) -> list[tuple[float, Mapping[At, float]]]:
-        return [(weight, self.rounds(one, metric)) for one, weight in parts.items() if weight]
+        return [(weight, self.rounds(speed, metric)) for speed, weight in parts.items() if weight]
 
-    # Trainings
+    # Training runs
 
     def trainings(
         self,
@@ -128,77 +145,75 @@ class Evidence:
         tuning: str = lr_search.AS_IS,
         equalise: str = "epochs",
     ) -> list[Accuracy]:
-        """Those of a model under a recipe, one per seed, whatever they ended with."""
-        wanted = recipes.get(recipe).hash
-        found: dict[int | None, Accuracy] = {}
-        for one in self.summary.accuracies:
-            arm = one.arm
-            if (arm.model, arm.data, arm.recipe_hash, arm.split) != (model, data, wanted, "test"):
-                continue
-            if (arm.tuning, arm.equalise) == (tuning, equalise):
-                found[arm.seed] = one
-        return [found[seed] for seed in sorted(found, key=lambda seed: seed or 0)]
+        """Return a model's training runs under a recipe, one per seed, however they ended."""
+        wanted = (model, data, recipes.get(recipe).hash, "test", tuning, equalise)
+        by_seed: dict[int | None, Accuracy] = {}
+        for row in self.summary.accuracies:
+            arm = row.arm
+            protocol = (arm.recipe_hash, arm.split, arm.tuning, arm.equalise)
+            if (arm.model, arm.data, *protocol) == wanted:
+                by_seed[arm.seed] = row
+        return sorted(by_seed.values(), key=lambda row: row.arm.seed or 0)
 
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
-        """Test top-1 in points, one per seed. One that diverged counts as guessing: leaving it out would flatter."""
-        return [
-            _points(one)
-            for one in self.trainings(model, data, recipe, **how)
-            if one.top1 or one.status == "diverged"
-        ]
+        """Return the test top-1 in points, one per seed; `how` is passed to `trainings`.
+
+        A run that diverged counts as guessing: leaving it out would flatter the model.
+        """
+        points = []
+        for row in self.trainings(model, data, recipe, **how):
+            if row.top1 or row.status == "diverged":
+                points.append(_points(row))
+        return points
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
-        """What the trainings say of themselves, one per seed."""
-        return [
-            found
-            for one in self.trainings(model, data, recipe)
-            if (found := one.says(name)) is not None
-        ]
+        """Return a number that training runs say about themselves, one per seed that has it."""
+        values = [row.says(name) for row in self.trainings(model, data, recipe)]
+        return [value for value in values if value is not None]
 
     def fields(
         self, model: str, data: str, recipe: str, when: str, name: str, *, canvas: int = 1
     ) -> list[float]:
-        """A figure of the effective receptive field `before` or `after` training, one per seed.
+        """Return a number of the effective receptive field, one per seed that has it.
 
-        At the model's own size, or on a canvas so many times as wide.
+        `when` is "before" or "after" training. The field is that at the model's own image size, or
+        on a canvas `canvas` times as wide.
         """
-        found = [
-            one.fields.get(f"{when}_{canvas * one.arm.image_size}")
-            for one in self.trainings(model, data, recipe)
-        ]
-        return [float(field[name]) for field in found if field]
+        values = []
+        for row in self.trainings(model, data, recipe):
+            field = row.fields.get(f"{when}_{canvas * row.arm.image_size}")
+            if field:
+                values.append(float(field[name]))
+        return values
 
     def theoretical_field(self, model: str, data: str, recipe: str) -> float | None:
-        """Side of the theoretical receptive field in pixels, where the model's shape knows it."""
-        return next(
-            (
-                one.fields["theoretical"]
-                for one in self.trainings(model, data, recipe)
-                if one.fields.get("theoretical")
-            ),
-            None,
-        )
+        """Return the side of the theoretical receptive field in pixels; None if unknown."""
+        for row in self.trainings(model, data, recipe):
+            if row.fields.get("theoretical"):
+                side: float = row.fields["theoretical"]
+                return side
+        return None
 
     def epochs_to(self, model: str, data: str, recipe: str, level: float) -> list[float]:
-        """Epochs at the first look at select with at least `level`, for every seed that got there."""
-        found = []
-        for one in self.trainings(model, data, recipe):
-            if not one.top1 or not one.arrays_file:
-                continue
-            scale = float(one.detail["epochs"]) / float(one.detail["steps"])
-            steps = [
-                step
-                for step, value in zip(
-                    one.arrays["select_step"], one.arrays["select_top1"], strict=True
-                )
-                if value >= level
-            ]
-            found += [float(steps[0]) * scale] if len(steps) else []
-        return found
+        """Return the epochs until top-1 on the validation split was first at least `level`.
+
+        There is one value for each seed that reached it.
+        """
+        epochs = []
+        for row in self.trainings(model, data, recipe):
+            if row.top1 and row.arrays_file:
+                reached = row.arrays["select_step"][row.arrays["select_top1"] >= level]
+                if len(reached):
+                    per_step = float(row.detail["epochs"]) / float(row.detail["steps"])
+                    epochs.append(float(reached[0]) * per_step)
+        return epochs
 
 
 def nothing_measured(kind: str) -> Evidence:
-    """Return the evidence of a machine without records; `kind` is cpu, cuda or mps. Studies declare their findings by it."""
+    """Return the evidence of a machine without records, to read what studies declare.
+
+    `kind` is cpu, cuda or mps.
+    """
     machine = Machine(
         name=kind, device=kind, cpu="", cores=1, memory_bytes=0, versions={}, settings={}
     )
@@ -217,22 +232,27 @@ def nothing_measured(kind: str) -> Evidence:
     )
 
 
-def _points(one: Accuracy) -> float:
-    arm: AccuracyArm = one.arm
-    return 100 * (one.top1.value if one.top1 else 1 / arm.num_classes)
+def _points(row: Accuracy) -> float:
+    arm: AccuracyArm = row.arm
+    return 100 * (row.top1.value if row.top1 else 1 / arm.num_classes)
+
+
+# Curves over sizes
 
 
 def slope_of(speeds: Sequence[Speed], xs: Sequence[float]) -> dict[Speed, float]:
-    """What of each speed's logarithm the exponent over `xs` is: the weights of a least-squares slope."""
-    logs = [math.log(x) for x in xs]
-    middle, spread = statistics.fmean(logs), sum((x - statistics.fmean(logs)) ** 2 for x in logs)
-    return {one: (x - middle) / spread for one, x in zip(speeds, logs, strict=True)}
+    """Return the weights of a least-squares slope: of log speed over log `xs`, the exponent."""
+    logs = list(map(math.log, xs))
+    middle = statistics.fmean(logs)
+    spread = sum((x - middle) ** 2 for x in logs)
+    return {speed: (x - middle) / spread for speed, x in zip(speeds, logs, strict=True)}
 
 
 def exponent_over_constant(values: Sequence[float | None], xs: Sequence[float]) -> float | None:
-    """The exponent p of c + a x^p through three points whose xs grow by one factor, whatever the constant c is.
+    """Return the exponent p of c + a x^p through three points, for any constant c.
 
-    Two increments are a (f^p - 1) x^p, so their ratio is f^p. None where a value is missing or the values do not grow.
+    `xs` grow by one factor f, so the two increments are a (f^p - 1) x^p and their ratio is f^p.
+    None if a value is missing or the values do not grow.
     """
     known = [value for value in values if value is not None]
     if len(known) != 3:
@@ -244,7 +264,7 @@ def exponent_over_constant(values: Sequence[float | None], xs: Sequence[float]) 
 
 
 POINTS = 64
-"""Places between two neighbouring grids at which two curves are held against each other."""
+"""Places between two neighbouring grids at which two curves are compared."""
 
 
 def crossing(
@@ -254,42 +274,43 @@ def crossing(
     xs: Sequence[float],
     metric: str,
 ) -> Estimate | None:
-    """Where two curves meet, with straight lines between their logarithms, and the 95 % interval of that place.
+    """Return where two curves cross, with straight lines between logarithms, and its 95 % interval.
 
-    The interval is every place at which the two cannot be told apart (Fieller 1954). None where it is not bounded by the ends
-    of `xs`, or where they do not meet: nobody knows a place then.
+    The interval consists of all places at which the two are statistically tied (Fieller 1954). None
+    if the curves do not cross exactly once, or if the interval reaches an end of `xs`.
     """
-    found = [
-        (x, effect)
-        for x, weights in _between(left, right, xs)
-        if (effect := evidence.contrast(weights, metric))
-    ]
-    signs = [(x, effect.value > 0) for x, effect in found]
-    meets = [x for (x, sign), (_, after) in pairwise(signs) if sign != after]
-    alike = [x for x, effect in found if effect.p(0.0) >= 0.05]
-    if len(meets) != 1 or not alike or alike[0] == found[0][0] or alike[-1] == found[-1][0]:
+    places: list[tuple[float, Effect]] = []
+    for x, weights in _between(left, right, xs):
+        effect = evidence.contrast(weights, metric)
+        if effect is not None:
+            places.append((x, effect))
+    crossings = []
+    for (x, effect), (_, following) in pairwise(places):
+        if (effect.value > 0) != (following.value > 0):
+            crossings.append(x)
+    tied = [x for x, effect in places if effect.p(0.0) >= 0.05]
+    if len(crossings) != 1 or not tied or tied[0] == places[0][0] or tied[-1] == places[-1][0]:
         return None
-    effect = found[0][1]
-    return Estimate(meets[0], alike[0], alike[-1], effect.n, processes=effect.processes)
+    first = places[0][1]
+    return Estimate(crossings[0], tied[0], tied[-1], first.n, processes=first.processes)
 
 
 def _between(
     left: Sequence[Speed], right: Sequence[Speed], xs: Sequence[float]
 ) -> Iterator[tuple[float, dict[Speed, float]]]:
-    """Places from the first to the last of `xs`, and of what the two curves' distance there is made."""
+    """Yield places from the first to the last of `xs`, with the weights of the difference there."""
     for place in range(len(xs) - 1):
-        for step in range(POINTS + (place == len(xs) - 2)):
+        last = place == len(xs) - 2
+        for step in range(POINTS + last):
             share = step / POINTS
             weights: dict[Speed, float] = {}
             for at, weight in ((place, 1 - share), (place + 1, share)):
                 if weight:
                     weights |= {left[at]: weight, right[at]: -weight}
-            yield (
-                math.exp(math.log(xs[place]) + share * math.log(xs[place + 1] / xs[place])),
-                weights,
-            )
+            x = math.exp(math.log(xs[place]) + share * math.log(xs[place + 1] / xs[place]))
+            yield x, weights
 
 
 def middle(values: list[float]) -> float | None:
-    """Their median."""
+    """Return the median; None without values."""
     return statistics.median(values) if values else None

@@ -32,12 +32,11 @@ def declared(study: Study, scale: Scale | None, device: str) -> dict[str, Any]:
     number of seeds is: pass the scale as declared, without the number given by `--seeds`.
     """
     scale = scale and replace(scale, data=scale.name)
+    findings = study.judge(nothing_measured(device), scale)
     return {
         "decisive": scale is None or scale.decisive,
-        "needs": sorted({_settings(need) for need in study.needs(scale, device)}),
-        "findings": sorted(
-            _finding(finding) for finding in study.judge(nothing_measured(device), scale)
-        ),
+        "needs": sorted(set(map(_settings, study.needs(scale, device)))),
+        "findings": sorted(map(_finding, findings)),
     }
 
 
@@ -50,12 +49,12 @@ def _settings(need: Need) -> str:
 
 def _finding(finding: Finding) -> str:
     """Return what a finding declares as text."""
-    region = [float(end) for end in finding.region]
+    region = list(map(float, finding.region))
     return json.dumps([finding.what, finding.unit, region, finding.of, finding.primary])
 
 
 def same_question(recorded: str, current: str) -> bool:
-    """True if a hash out of a record stands for the question that `current` is the hash of."""
+    """True if a hash in a record stands for the question that `current` is the hash of."""
     seen: set[str] = set()
     waiting = [recorded]
     while waiting:
@@ -79,7 +78,8 @@ FORMER = {
     "ca9869c07ebe": "e83224801494 de1f171c0092 e44acb434c9a 35832ad271b3",  # patch_scaling
     "362d31c1471f": "c7b1be381b28 e04441b4b0b4 5b6ee9591d4d",  # patch_speed
     "543fbbc24a6e": "bac7603676db e21306290efa 10239480b7a4 64d3aea6a968",  # patches_or_attention
-    "637e40fca4fc": "f168a937b9d8 aa00e3a88e48 f53eae2eb8a6",  # policy_effects, before its intervals had processes
+    # Before the intervals of policy_effects accounted for processes.
+    "637e40fca4fc": "f168a937b9d8 aa00e3a88e48 f53eae2eb8a6",  # policy_effects
     "0840b5b28084": "f168a937b9d8 aa00e3a88e48 f53eae2eb8a6",  # policy_effects
     "493a448d2748": "023ec6a8af5d 533c4e44024f 528528ec3f78 c8261720cc28",  # ranking_stability
     "2f90e29c3caa": "63b50a832790 b299586a3b31 c9f213c72ffc c9629733333a",  # receptive_field
@@ -87,11 +87,20 @@ FORMER = {
     "f0e1e33004ab": "054915c91cf7 0b5724baa662",  # resolution_cost
     "2603c8e9bd89": "35fe483894cf 545ecd9e23bd d640eef41f34 a19a475539f5",  # tuning
     "4aab22829422": "3cdcc953a992 f0bb404982fb 63e3c6794ca8 d63b42e1f11c",  # width_or_depth
+    # Before their findings said "on the validation split" instead of "on select".
+    "3cdcc953a992": "e210435833ac",  # width_or_depth digits
+    "f0bb404982fb": "e418e81381ce",  # width_or_depth cifar10
+    "63e3c6794ca8": "255f68870b38",  # width_or_depth cifar10_small
+    "d63b42e1f11c": "213b93f0d3b4",  # width_or_depth imagenet
+    "ed3773175ad8": "cf248dbc02ae",  # family_ranking digits
+    "88f636710469": "35d4e31c8a55",  # family_ranking cifar10
+    "a157f5123771": "a6e6f583af89",  # family_ranking cifar10_small
+    "09e919bb61f0": "a3283b4495a6",  # family_ranking imagenet
 }
 """Former hashes found in records, and the hashes of the questions that each stands for.
 
-Records used to carry a hash of the study's file, which stands for the study's question at each scale
-or on each kind of device. If you only reword a finding, add the old hash of its question with the
-new one (`python -m tests.by_hand.questions` prints both). If you change what is asked, add nothing:
-verdicts on older data are then marked.
+Records used to carry a hash of the study's file, which stands for the study's question at each
+scale or on each kind of device. If you only reword a finding, add the old hash of its question with
+the new one (`python -m tests.by_hand.questions` prints both). If you change what is asked, add
+nothing: verdicts on older data are then marked.
 """

@@ -1,9 +1,10 @@
-"""From effects to verdicts: the rules, and nothing of where effects come from.
+"""The rules from effects to verdicts, independent of where effects come from.
 
-A finding says beforehand where its effect would have to lie (its region) for the claim to hold. Supported: the 95 %
-interval lies wholly inside. Contradicted: wholly outside. Both only where it stays so after Holm's correction over the
-findings that decide the study. Otherwise inconclusive, with how many observations would settle it. On data that are too small to
-say anything of architectures an accuracy proves that the pipeline works, whatever it says.
+A finding declares in advance its region: where the effect must lie for the claim to hold. It is
+supported if the 95 % interval is inside, contradicted if it is outside, and both only if that
+survives Holm's correction over the findings that decide the study. Otherwise it is inconclusive,
+with the number of observations that would settle it. On data that is too small to compare
+architectures, an accuracy shows that the pipeline works, whatever its value.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ Outcome = Literal[
     "supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"
 ]
 AGAIN = 0.01
-"""What all further looks of a study that is measured again and again may add to it."""
+"""Error rate of all further runs of a study together, after the first."""
 POWER = 0.8
+"""Share of draws in which an effect that is called resolvable would be decided."""
 MOST = 2_000
-"""More observations than this are not proposed."""
+"""Largest number of observations that is proposed."""
 Unit = Literal["×", "points", "exponent", "share"]
 
 
@@ -31,9 +33,12 @@ Unit = Literal["×", "points", "exponent", "share"]
 class Finding:
     """One comparison of a study.
 
-    `effect` is in `unit`: points of top-1, an exponent, or for "×" the logarithm of a ratio. `region` is where the claim
-    wants it (for "×" as ratios): its ends are what the smallest effect of interest makes them. `effect` is None where
-    something is missing; `value` then may still be known, without an interval. `primary` findings decide the study.
+    `effect` is in `unit`: points of top-1, an exponent, a share, or for "×" the logarithm of a
+    ratio. It is None if something is missing; `value` may then still be known, without an interval.
+
+    `region` is where the claim wants the effect, for "×" as ratios; its ends follow from the
+    smallest effect of interest. `of` is the kind of observation. `primary` findings decide the
+    study.
     """
 
     what: str
@@ -45,11 +50,11 @@ class Finding:
     primary: bool = True
     note: str = ""
     exact: bool = False
-    """`value` was counted, not measured: there is nothing to be unsure of."""
+    """True if `value` was counted, not measured, and has no error."""
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The region in the effect's own scale."""
+        """The region in the effect's own scale, which is logarithmic for ratios."""
         if self.unit != "×":
             return self.region
         low, high = self.region
@@ -63,14 +68,11 @@ class Finding:
         """The end of the region that is nearest to the effect."""
         assert self.effect is not None
         value = self.effect.value
-        return min(
-            (bound for bound in self.bounds if math.isfinite(bound)),
-            key=lambda bound: abs(bound - value),
-        )
+        return min(filter(math.isfinite, self.bounds), key=lambda bound: abs(bound - value))
 
     @property
     def shown(self) -> Estimate | None:
-        """The effect for people: ratios as ratios."""
+        """The effect as people read it, with ratios as ratios; None if nothing is known."""
         if self.effect is None:
             return None if self.value is None else Estimate(self.value)
         return self.effect.as_ratio if self.unit == "×" else self.effect.estimate
@@ -78,7 +80,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judged:
-    """A finding with its outcome, its p-value (of deciding ones after Holm's correction), and the observations that would settle it."""
+    """A finding with its outcome.
+
+    `p` is its p-value, after Holm's correction if the finding is primary. `needed` is the number of
+    observations that would settle it.
+    """
 
     finding: Finding
     outcome: Outcome
@@ -88,7 +94,7 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a study says at one scale. `missing`: the command that measures what is not there."""
+    """The answer of a study at one scale; `missing` is the command that measures what it lacks."""
 
     study: str
     question: str
@@ -98,117 +104,113 @@ class Verdict:
     claims: tuple[int, ...] = ()
     missing: str = ""
     sentinel: Estimate | None = None
-    """Of speeds: what the same runs make of one graph under two names."""
+    """The ratio of the A/A pair in the same runs, for studies of speed."""
     withheld: str = ""
-    """Of speeds: why the run's own checks allow no verdict (bench/analysis/grade.py)."""
+    """Why the run's own checks allow no verdict on speeds (bench/analysis/grade.py)."""
     changed: bool = False
-    """Some of its data were measured when the study asked something else (bench/claims/questions.py)."""
+    """True if some data were measured for another question (bench/claims/questions.py)."""
 
     @property
     def leading(self) -> Finding | None:
-        """The first deciding effect that came out as the whole did, else the first that there is."""
-        shown = [one for one in self.findings if one.finding.primary and one.finding.shown]
-        return next(
-            (one.finding for one in shown if one.outcome == self.outcome),
-            shown[0].finding if shown else None,
-        )
+        """The primary finding to show: the first with the outcome of the whole, else the first."""
+        shown = [judged for judged in self.findings if judged.finding.primary]
+        shown = [judged for judged in shown if judged.finding.shown is not None]
+        for judged in shown:
+            if judged.outcome == self.outcome:
+                return judged.finding
+        return shown[0].finding if shown else None
 
 
 def judge(findings: Sequence[Finding]) -> list[Judged]:
-    """The outcome of every finding of a study.
+    """Return the outcome of every finding of a study.
 
-    Those that decide it are corrected for how many they are (Holm). What stands beside them decides nothing, costs the
-    others nothing, and is not corrected.
+    Primary findings are corrected for their number (Holm 1979). The others decide nothing, cost the
+    primary ones nothing, and are not corrected.
     """
-    p_values = {
-        number: one.effect.p(one.nearest)
-        for number, one in enumerate(findings)
-        if one.effect is not None
-    }
-    deciding = holm({number: p for number, p in p_values.items() if findings[number].primary})
-    return [
-        _judged(one, deciding.get(number, p_values.get(number)))
-        for number, one in enumerate(findings)
-    ]
+    p_values: dict[int, float] = {}
+    for number, finding in enumerate(findings):
+        if finding.effect is not None:
+            p_values[number] = finding.effect.p(finding.nearest)
+    p_values |= holm({number: p for number, p in p_values.items() if findings[number].primary})
+    return [_judged(finding, p_values.get(number)) for number, finding in enumerate(findings)]
 
 
 def level(runs: int) -> float:
-    """Below which p is decided, where the data are of so many runs: each is a look, and who looks often enough finds anything.
+    """Return the level below which p is decided, if the data are from this many runs.
 
-    The first has 5 %, all later ones have 1 % together, the second half of it, the third a sixth and so on.
+    Each run is another look at the data, and enough looks find anything. The first has 5 %; all
+    later ones have 1 % together: the second half of it, the third a sixth, and so on.
     """
     return ALPHA if runs < 2 else AGAIN / (runs * (runs - 1))
 
 
 def _judged(finding: Finding, p: float | None) -> Judged:
     if finding.effect is None or p is None:
-        return Judged(
-            finding,
-            "not measured"
-            if finding.value is None
-            else "exact"
-            if finding.exact
-            else "inconclusive",
-        )
-    found, (low, high) = finding.effect.estimate, finding.bounds
-    assert found.low is not None and found.high is not None
-    alpha = level(finding.effect.runs)
-    if p < alpha and low <= found.low and found.high <= high:
+        return Judged(finding, _without_effect(finding))
+    interval, (low, high) = finding.effect.estimate, finding.bounds
+    assert interval.low is not None and interval.high is not None
+    decided = p < level(finding.effect.runs)
+    if decided and low <= interval.low and interval.high <= high:
         return Judged(finding, "supported", p)
-    if p < alpha and (found.high < low or found.low > high):
+    if decided and (interval.high < low or interval.low > high):
         return Judged(finding, "contradicted", p)
     return Judged(finding, "inconclusive", p, _needed(finding))
 
 
-def _needed(finding: Finding) -> int | None:
-    """Observations at which an effect of this size and spread would be decided; None where no number is sensible."""
-    assert finding.effect is not None
-    effect, distance = finding.effect, abs(finding.effect.value - finding.nearest)
-    if not distance:
-        return None
-    alpha = level(effect.runs + (finding.of == "rounds"))  # more rounds are those of another run
+def _without_effect(finding: Finding) -> Outcome:
+    if finding.value is None:
+        return "not measured"
+    return "exact" if finding.exact else "inconclusive"
 
-    def settled(more: int) -> bool:
-        larger = Effect(
-            effect.value,
-            effect.error * math.sqrt(effect.n / more),
-            effect.freedom * more / effect.n,
-            more,
-        )
+
+def _needed(finding: Finding) -> int | None:
+    """Return the observations that would decide an effect of this size and spread.
+
+    None if the effect is on the end of the region, or if it would take too many.
+    """
+    assert finding.effect is not None
+    effect = finding.effect
+    if effect.value == finding.nearest:
+        return None
+    # More rounds would be those of another run.
+    alpha = level(effect.runs + (finding.of == "rounds"))
+
+    def settled(n: int) -> bool:
+        error = effect.error * math.sqrt(effect.n / n)
+        larger = Effect(effect.value, error, effect.freedom * n / effect.n, n)
         return larger.p(finding.nearest) < alpha
 
-    found = (
-        bisect_left(range(MOST), True, lo=effect.n + 1, key=settled)
-        if effect.n + 1 < MOST
-        else MOST
-    )
-    return found if found < MOST else None
+    fewest = effect.n + 1
+    needed = bisect_left(range(MOST), True, lo=fewest, key=settled) if fewest < MOST else MOST
+    return needed if needed < MOST else None
 
 
 def resolvable(judged: Sequence[Judged]) -> dict[str, float]:
-    """Of every deciding effect how far it has to lie from its region's end for eight draws in ten to decide it, in its own scale.
+    """Return how far from its region's end each primary effect must lie to be decided.
 
-    By the spread that was found, and as if Holm's correction took its whole toll.
+    That is in eight draws of ten, with the spread that was found, and as if Holm's correction took
+    its full toll. The distance is in the effect's own scale.
     """
     primary = [one.finding for one in judged if one.finding.primary]
-    found = {
-        one.what: (one.effect, level(one.effect.runs) / len(primary))
-        for one in primary
-        if one.effect is not None
-    }
-    return {
-        what: (student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER))
-        * effect.error
-        for what, (effect, alpha) in found.items()
-    }
+    distances = {}
+    for finding in primary:
+        effect = finding.effect
+        if effect is not None:
+            alpha = level(effect.runs) / len(primary)
+            quantiles = student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)
+            distances[finding.what] = quantiles * effect.error
+    return distances
 
 
 def overall(judged: Sequence[Judged]) -> Outcome:
-    """The claim is the conjunction of its primary findings: one that is contradicted contradicts it."""
-    primary = [one.outcome for one in judged if one.finding.primary]
-    if not primary or all(outcome == "not measured" for outcome in primary):
+    """Return the outcome of a study, whose claim is the conjunction of its primary findings.
+
+    A single contradicted one contradicts it.
+    """
+    outcomes = {one.outcome for one in judged if one.finding.primary}
+    if outcomes <= {"not measured"}:
         return "not measured"
     for outcome in ("contradicted", "not measured", "inconclusive"):
-        if outcome in primary:
+        if outcome in outcomes:
             return outcome
     return "supported"

@@ -1,6 +1,6 @@
-"""At which scales the studies that train can be asked: on which data, with which models and recipes.
+"""The scales at which studies that train can be asked: data, models and recipes.
 
-Equal parameters are within 2 % of the family's ConvMixer (a test builds and counts them).
+Equal parameters means within 2 % of the family's ConvMixer (a test builds and counts the models).
 """
 
 from __future__ import annotations
@@ -13,27 +13,30 @@ from bench.errors import UsageError
 from bench.plugins import Need
 
 JPEG = "cifar10:jpeg"
-"""What records call the known folder of CIFAR-10 (bench/datasets/cifar.py)."""
+"""The name in records of the known folder of CIFAR-10 (bench/datasets/cifar.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """`family` has a model of equal parameters for each; `recipes` the ones that rankings are compared under, the usual
-    one first. `convmixer` is the width, depth, kernel and patch that variants start from, `skeleton` the controlled
-    network's width, depth and patch, and the MLP's width in its first cell. `decisive`: whether
-    accuracies at this scale say anything of architectures.
+    """Data, models and recipes of one size.
+
+    `family` has a model of equal parameters for each family, `half` is a ConvMixer with half of
+    them. `recipes` are those under which rankings are compared, the usual one first. `convmixer` is
+    the width, depth, kernel and patch that variants start from; `skeleton` is the width, depth and
+    patch of the controlled network, and the hidden width of the MLP in its first cell. `level` is
+    the top-1 on the validation split to which epochs are counted. `decisive` is true if accuracies
+    at this scale say something about architectures.
     """
 
     data: str
     size: Literal["small", "authors"] = "authors"
-    """Which of the scales that its data set has."""
+    """Which scale of its data set this is."""
     label: str
     image_size: tuple[int, ...] = ()
-    """Empty: each model's own."""
+    """Side of the images in pixels; empty for each model's own."""
     family: dict[str, str]
     classes: int = 10
     half: str
-    """A ConvMixer of half their parameters."""
     recipes: dict[str, str]
     seeds: int
     replicates: int
@@ -44,11 +47,11 @@ class Scale:
     level: float
     decisive: bool = True
     policy: str | None = None
-    """How trainings are executed; the device's usual way unless given."""
+    """The policy of training runs; None for the device's usual one."""
     full: str
-    """A recipe with every ingredient that the paper's ablation takes out one by one."""
+    """A recipe with every ingredient that the paper's ablation removes one by one."""
     switches: dict[str, str] = field(default_factory=dict)
-    """What that study takes out of it, as changed fields."""
+    """What that study removes from it, as changed fields."""
 
     @property
     def name(self) -> str:
@@ -57,48 +60,45 @@ class Scale:
 
     @property
     def key(self) -> str:
-        """The data set and, where it has several scales, which."""
+        """The data set, and which of its scales if it is not the authors'."""
         return self.name if self.size == "authors" else f"{self.name}_{self.size}"
 
     @property
     def title(self) -> str:
-        """The label, with what is known of the images."""
-        return (
-            self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1)
-            if self.data == JPEG
-            else self.label
-        )
+        """The label, with what is known about the images."""
+        if self.data != JPEG:
+            return self.label
+        return self.label.replace("CIFAR-10", "CIFAR-10 (JPEG)", 1)
 
     @property
     def asked(self) -> str:
-        """The flags that name it; a folder of known images may lie anywhere."""
+        """The flags that name the scale; a folder of known images may be anywhere."""
         data = f"{self.name}:/path" if self.data == JPEG else self.data
         return f"--data {data}" + (f" --scale {self.size}" if len(scales_of(self.data)) > 1 else "")
 
     def has(self, recipe: str) -> bool:
-        """Whether trainings under a recipe are of this scale."""
-        return recipe.partition(":")[0] in {
-            name.partition(":")[0] for name in (*self.recipes.values(), self.full)
-        }
+        """True if training runs under a recipe belong to this scale, whatever its fields."""
+        own = (*self.recipes.values(), self.full)
+        return _without_changes(recipe) in map(_without_changes, own)
 
     @property
     def recipe(self) -> str:
-        """The usual one."""
+        """The usual recipe."""
         return next(iter(self.recipes.values()))
 
     def variant(
         self, *, width: int = 0, depth: int = 0, kernel: int = 0, patch: int = 0, more: str = ""
     ) -> str:
-        """The name of a ConvMixer that differs from the scale's in what is given."""
+        """Return the name of a ConvMixer that differs from the scale's in what is given."""
         w, d, k, p = self.convmixer
         return f"convmixer_{width or w}_{depth or d}_k{kernel or k}_p{patch or p}{more}"
 
     def changed(self, changes: str) -> str:
-        """The usual recipe with fields changed."""
+        """Return the usual recipe with changed fields."""
         return f"{self.recipe}:{changes}"
 
     def training(self, models: Iterable[str], recipe: str = "") -> dict[str, Any]:
-        """What `bench run` is asked for to train every model under one recipe."""
+        """Return the settings of a run that trains every model under one recipe."""
         return {
             "models": tuple(dict.fromkeys(models)),
             "metrics": ("top1",),
@@ -111,16 +111,26 @@ class Scale:
     def trained(
         self, what: str, models: Iterable[str], recipe: str = "", seeds: int = 0, **more: Any
     ) -> list[Need]:
-        """Every model under one recipe, a need for each seed: the first two give an interval, further ones narrow it."""
+        """Return the needs of every model under one recipe, one for each seed.
+
+        The first two seeds give an interval and are worth more than those that narrow it. `more`
+        are further fields of `bench.config.RunConfig`.
+        """
         settings = self.training(models, recipe)
-        return [
-            Need(
+        needs = []
+        for seed in range(seeds or self.seeds):
+            need = Need(
                 what=f"{what}, seed {seed}",
-                settings=settings | {"seed": seed} | more,
+                settings={**settings, "seed": seed, **more},
                 worth=1.0 if seed < 2 else 0.5,
             )
-            for seed in range(seeds or self.seeds)
-        ]
+            needs.append(need)
+        return needs
+
+
+def _without_changes(recipe: str) -> str:
+    """Return the name of a recipe without the fields that were changed."""
+    return recipe.partition(":")[0]
 
 
 AUTHORS = "epsilon=0.001:learning_rate=0.05:weight_decay=0.005"
@@ -131,7 +141,7 @@ SWITCHES = {
     "no clipping": "clip_norm=none",
     "no mixup": "mixup=0",
 }
-"""What the paper's ablation takes out of a recipe for photographs."""
+"""What the paper's ablation removes from a recipe for photographs."""
 
 DIGITS = Scale(
     data="digits",
@@ -144,11 +154,8 @@ DIGITS = Scale(
         "resnet": "resnet_digits",
     },
     half="convmixer_84_4_k3_p8",
-    # The second is the ConvMixer authors' CIFAR-10 optimizer, which is known to leave small transformers at chance.
-    recipes={
-        "small": "digits_small",
-        "the authors' optimizer": f"digits_small:{AUTHORS}",
-    },
+    # The authors' CIFAR-10 optimizer is known to leave small transformers at chance.
+    recipes={"small": "digits_small", "the authors' optimizer": f"digits_small:{AUTHORS}"},
     seeds=3,
     replicates=2,
     convmixer=(64, 4, 5, 4),
@@ -190,7 +197,7 @@ CIFAR10_SMALL = Scale(
     size="small",
     label="CIFAR-10, 0.08 M parameters, 6 epochs",
     image_size=(32,),
-    # `bench match --reference convmixer_96_6_k5_p4 --image-size 32 --num-classes 10` names the others.
+    # Found by `bench match --reference convmixer_96_6_k5_p4 --image-size 32 --num-classes 10`.
     family={
         "convmixer": "convmixer_96_6_k5_p4",
         "vit": "vit_32_6_p4_h1_m128",
@@ -238,16 +245,19 @@ SCALES = (DIGITS, CIFAR10, CIFAR10_SMALL, IMAGENET)
 
 
 def scales_of(data: str) -> list[Scale]:
-    """The scales of a data set, whatever is known of its images; none where studies have none for it."""
-    return [replace(scale, data=data) for scale in SCALES if scale.name == data.partition(":")[0]]
+    """Return the scales of the data set of `--data`; none if studies have none for it."""
+    name = data.partition(":")[0]
+    return [replace(scale, data=data) for scale in SCALES if scale.name == name]
 
 
 def scale_of(
     data: str, seeds: int | None = None, size: str | None = None, device: str = "cpu"
 ) -> Scale:
-    """The scale of `--data` and `--scale`: what the device can do unless given; with so many seeds where others are wanted.
+    """Return the scale of `--data` and `--scale`, by default the one that fits the device.
 
-    UsageError where studies have none.
+    `seeds` replaces its number of seeds.
+
+    Raises UsageError if studies have no such scale.
     """
     known = scales_of(data)
     if not known:
@@ -255,8 +265,9 @@ def scale_of(
         raise UsageError(
             f"--data: studies have no scale for {data!r}; there are {names} (imagenet:/path)"
         )
-    sizes = {scale.size: scale for scale in known}
+    sizes: dict[str, Scale] = {scale.size: scale for scale in known}
     if size is not None and size not in sizes:
         raise UsageError(f"--scale: {data} has no scale {size}; it has {' and '.join(sizes)}")
-    scale = sizes[size or ("small" if "small" in sizes and device != "cuda" else "authors")]
+    usual = "small" if "small" in sizes and device != "cuda" else "authors"
+    scale = sizes[size or usual]
     return scale if seeds is None else replace(scale, seeds=seeds, replicates=seeds)

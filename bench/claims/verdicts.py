@@ -1,4 +1,7 @@
-"""From records to verdicts: every study at every scale that there are records for. Knows no torch, measures nothing."""
+"""Turn records into verdicts: every study at every scale that there are records for.
+
+Free of torch; measures nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +13,49 @@ from bench.analysis.grade import worst
 from bench.analysis.rows import Asked, Summary
 from bench.claims.evidence import Evidence
 from bench.claims.questions import hash_of, same_question
-from bench.claims.rules import Outcome, Verdict, judge, overall
+from bench.claims.rules import Judged, Outcome, Verdict, judge, overall
 from bench.claims.scales import DIGITS, Scale, scale_of, scales_of
 from bench.config import COMMAND
 from bench.plugins import Study, studies
 
 
 def verdicts(summary: Summary, named: list[Study] | None = None) -> list[Verdict]:
-    """The verdicts of one machine's records, those of studies among them; in the order of the claims."""
+    """Return the verdicts on one machine's records, in the order of the claims.
+
+    They are those of the studies `named`, or of all. The summary has to include the records that
+    were made for studies.
+    """
     evidence = _evidence(summary)
     scales = _scales(summary) or [DIGITS]
-    found = []
-    for study in sorted(
-        studies.entries() if named is None else named,
-        key=lambda study: (study.claims or (math.inf,), study.name),
-    ):
-        for scale in scales if study.trains else [None]:
-            found.append(_verdict(study, evidence, scale and scale.data, scale and scale.size))
-    return found
+    asked = sorted(studies.entries() if named is None else named, key=_by_claim)
+    answers = []
+    for study in asked:
+        if not study.trains:
+            answers.append(_verdict(study, evidence, None, None))
+            continue
+        for scale in scales:
+            answers.append(_verdict(study, evidence, scale.data, scale.size))
+    return answers
+
+
+def _by_claim(study: Study) -> tuple[tuple[float, ...], str]:
+    return study.claims or (math.inf,), study.name
 
 
 def _scales(summary: Summary) -> list[Scale]:
-    """Those that there are trainings of; of data whose trainings are all under other recipes, every one."""
+    """Return the scales that there are training runs for.
+
+    If all training runs on some data are under recipes of no scale, all scales of that data.
+    """
     recipes: dict[str, set[str]] = {}
-    for one in summary.accuracies:
-        if one.arm.recipe:
-            recipes.setdefault(one.arm.data, set()).add(one.arm.recipe)
-    found = []
+    for row in summary.accuracies:
+        if row.arm.recipe:
+            recipes.setdefault(row.arm.data, set()).add(row.arm.recipe)
+    scales: list[Scale] = []
     for data, names in recipes.items():
         known = scales_of(data)
-        found += [scale for scale in known if any(map(scale.has, names))] or known
-    return found
+        scales += [scale for scale in known if any(map(scale.has, names))] or known
+    return scales
 
 
 @lru_cache(maxsize=2)
@@ -50,17 +65,12 @@ def _evidence(summary: Summary) -> Evidence:
 
 @lru_cache(maxsize=256)
 def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | None) -> Verdict:
-    """Once per summary: the tables and several figures of a report ask for it."""
+    """Return a verdict, computed once per summary: tables and figures of a report ask for it."""
     scale = scale_of(data, size=size) if data else None
     judged = judge(list(study.judge(evidence, scale)))
     withheld = _withheld(evidence) if scale is None else ""
     if withheld:
-        judged = [
-            replace(one, outcome="inconclusive")
-            if one.outcome in ("supported", "contradicted")
-            else one
-            for one in judged
-        ]
+        judged = list(map(_undecided, judged))
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
         outcome = "pipeline check"
@@ -79,24 +89,32 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
     )
 
 
+def _undecided(judged: Judged) -> Judged:
+    """Return a finding without the decision that its numbers alone would support."""
+    if judged.outcome in ("supported", "contradicted"):
+        return replace(judged, outcome="inconclusive")
+    return judged
+
+
 def _changed(study: Study, summary: Summary, scale: Scale | None) -> bool:
     """True if some of the data were measured when the study asked something else at this scale."""
     current = hash_of(study, scale, summary.machine.kind)
-    return any(
-        not same_question(asked.hash, current)
+    recorded = {
+        asked.hash
         for asked in summary.studied
         if asked.study == study.name and _is_of(asked, scale)
-    )
+    }
+    return not all(same_question(hash, current) for hash in recorded)
 
 
 def _is_of(asked: Asked, scale: Scale | None) -> bool:
-    """True if a run was made for this scale; runs without a recipe are baselines, which no study asks about."""
+    """True if a run was made for this scale; runs without a recipe are baselines, for no study."""
     if scale is None:
         return not asked.data
     return asked.data == scale.data and scale.has(asked.recipe)
 
 
 def _withheld(evidence: Evidence) -> str:
-    """Why the machine's speeds earn no verdict; empty where they do, or where nothing was timed."""
-    trust = worst(evidence.summary)
-    return "" if trust is None or trust.marks else trust.line
+    """Return why the machine's speeds allow no verdict; empty if they do or nothing was timed."""
+    grade = worst(evidence.summary)
+    return "" if grade is None or grade.marks else grade.line

@@ -1,1 +1,1 @@
-"""Others' files in and ours out: timm's CSV, packs and known counts."""
+"""Exchange results with others: CSV files in timm's columns, packs, and known counts."""

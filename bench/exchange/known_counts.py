@@ -1,7 +1,7 @@
-"""Counts that are known: parameters and GMACs at 224 x 224 with 1000 classes, multiply-adds without norms.
+"""Known parameters and GMACs, at 224 x 224 pixels and 1000 classes; multiply-adds without norms.
 
-From timm's and the authors' models, counted by two independent tools; closed forms agree (tests/test_models.py). What a
-stranger's records say of these models has to be this.
+They are those of timm's and the authors' models, counted by two independent tools; the closed forms
+agree (tests/test_models.py). The records of other people must say the same about these models.
 """
 
 GOLDEN: dict[str, tuple[int, float]] = {
@@ -14,4 +14,4 @@ GOLDEN: dict[str, tuple[int, float]] = {
     "resnet50": (25_557_032, 4.089),
 }
 TOLERANCE_GMACS = 0.0006
-"""Half of the last digit that is known."""
+"""Half of the last known digit."""

@@ -1,4 +1,4 @@
-"""Which timed arms bring a sentinel pair along, and how that pair runs: one rule for who measures and who forecasts."""
+"""Choose the arms that an A/A pair runs like. Measuring and forecasting share this rule."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from bench.record.arms import SpeedArm
 from bench.stats.reference import sentinel_size
 
 TIMED = ("throughput", "latency")
-"""The metrics that a pair shares with an arm; the first one where both are measured."""
+"""The metrics that an A/A pair can share with an arm, the preferred one first."""
 
 
 def patterns(arms: Iterable[tuple[SpeedArm, Sequence[str]]]) -> list[tuple[SpeedArm, str]]:
-    """Per image size of a pair, the arm that it runs like and the metric that is measured of it.
+    """Return one arm per image size of an A/A pair, and the metric that the pair is measured by.
 
-    `arms` come with the names of their metrics. A pair runs at the batch size and policy of the first timed arm of its
-    size, so that it costs what one arm costs; an arm of throughput goes before one of latency. The arms returned have
-    the pair's image size; their model is still that of the arm they were taken from.
+    `arms` come with the names of their metrics. A pair runs at the batch size and policy of the
+    first timed arm of its size, so that it costs as much as one arm; arms with throughput go before
+    those with latency only. The arms returned have the pair's image size, but still the model that
+    they were taken from.
     """
-    shared = [
-        (arm, next((name for name in TIMED if name in names), None))
-        for arm, names in arms
-        if arm.mode == "inference"
-    ]
-    timed = [(arm, name) for arm, name in shared if name is not None]
-    found: dict[int, tuple[SpeedArm, str]] = {}
-    for arm, name in sorted(timed, key=lambda pair: TIMED.index(pair[1])):
-        size = sentinel_size(arm.image_size)
-        found.setdefault(size, (msgspec.structs.replace(arm, source=None, image_size=size), name))
-    return list(found.values())
+    inference = [(arm, names) for arm, names in arms if arm.mode == "inference"]
+    by_size: dict[int, tuple[SpeedArm, str]] = {}
+    for metric in TIMED:
+        for arm, names in inference:
+            if metric in names:
+                size = sentinel_size(arm.image_size)
+                pattern = msgspec.structs.replace(arm, source=None, image_size=size)
+                by_size.setdefault(size, (pattern, metric))
+    return list(by_size.values())

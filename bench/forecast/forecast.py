@@ -1,8 +1,9 @@
-"""What arms will cost before they are measured: one forecast for dry runs, queues of studies and the report's commands.
+"""Forecast what arms will cost, for dry runs, the queue of studies and the report's commands.
 
-An arm that this machine has measured costs what it cost then. Another one is taken from the same model at another batch
-size or under another policy, or from its multiply-adds at the speed that networks reach here, which is right within a factor
-of a few; a line says which it is. Free of torch, since the report makes forecasts; `bench.plan.forecast` adds what takes a model.
+An arm that this machine has measured costs what it cost then. Another arm is scaled from the same
+model at another batch size or policy, or from its multiply-adds at the rate that networks reach on
+this machine, which is right within a factor of a few; each line says which of these it is. Free of
+torch, since the report makes forecasts too; `bench.plan.forecast` adds what needs a model.
 """
 
 from __future__ import annotations
@@ -23,31 +24,32 @@ from bench.forecast.round_rules import (
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import Role, Scalar
 
-MEASURED, NEARBY, FROM_MACS, USUAL = (
-    "measured here before",
-    "from its other arms here",
-    "from its MACs",
-    "usual",
-)
-"""What a line may rest on."""
+# What a forecast can be based on.
+MEASURED = "measured here before"
+NEARBY = "from its other configurations here"
+FROM_MACS = "from its MACs"
+USUAL = "usual"
 WORKER = 0.25e9
-"""Bytes of a worker before it has a model: torch and timm, shared with its siblings as far as the system can."""
+"""Bytes of a worker before it has a model: torch and timm, partly shared with other workers."""
 PROCESS_S = 1.0
-"""Seconds that a worker takes before it builds its model."""
+"""Seconds from the start of a worker until it builds its model."""
 SETUP_CALLS = 8
-"""Calls until an arm is warm: the first one counts for several."""
+"""Calls until an arm is warm; the first one takes as long as several."""
 SEARCH_CALLS = 30
-"""Calls that the search for the largest batch is worth."""
+"""Calls that take as long as the search for the largest batch."""
 PROBE_S = 0.2
-"""Seconds a round of a probe that was never measured."""
+"""Seconds per round of a probe that was never measured."""
 ROUND_BYTES = 800
-"""Of a record, by round and metric."""
+"""Bytes of a record per round and metric."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """A metric, as far as its time depends on it: in how many rounds it takes part (None: in all), and its window's seconds
-    where it has a length of its own."""
+    """How often and how long a metric is measured.
+
+    `rounds` is the number of rounds in which it takes part (None: all), `window` the length of its
+    window in seconds (None: the usual one).
+    """
 
     name: str
     rounds: int | None = None
@@ -56,7 +58,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Want:
-    """An arm that is to be measured, the metrics that are wanted of it, and why it takes part."""
+    """An arm to be measured, the metrics wanted of it, and why it takes part."""
 
     arm: Arm
     metrics: tuple[Pace, ...]
@@ -65,8 +67,12 @@ class Want:
 
 
 @dataclass(frozen=True)
-class Line:
-    """What one arm costs: seconds until it is ready, of a round's windows, done once; bytes; what the estimate rests on."""
+class CostLine:
+    """The cost of one arm, and what the forecast is based on.
+
+    In seconds: `setup` until it is ready, `each_round` for the windows of a round, and `once` for
+    work that is done a single time. In bytes: `memory` and `disk`.
+    """
 
     want: Want
     basis: str
@@ -78,23 +84,32 @@ class Line:
 
     @property
     def metrics(self) -> str:
-        """The names of its metrics."""
+        """The names of its metrics, with commas."""
         return ", ".join(metric.name for metric in self.want.metrics)
 
     @property
+    def trains(self) -> bool:
+        """True if a top-1 is measured, which takes no rounds."""
+        return isinstance(self.want.arm, AccuracyArm)
+
+    @property
     def renewing(self) -> float:
-        """Seconds of the further processes that an arm has to have."""
+        """Seconds for setting up the further processes that the arm has to have."""
+        if not self.each_round or self.want.role == "probe":
+            return 0.0
         processes = PROCESSES_IF_DEAR if self.setup > DEAR else PROCESSES
-        return (
-            (processes - 1) * self.setup if self.each_round and self.want.role != "probe" else 0.0
-        )
+        return (processes - 1) * self.setup
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A run before it starts: `seconds` from the command to its tables, trainings included; bytes while it goes on and after."""
+    """The cost of a run before it starts.
 
-    lines: list[Line]
+    `seconds` are from the command to its tables, training runs included; `memory` is in bytes
+    during the run, `disk` in bytes after it.
+    """
+
+    lines: list[CostLine]
     rounds: int
     seconds: float
     memory: float
@@ -102,116 +117,155 @@ class Forecast:
     trainings: int
     training_seconds: float
     past: list[float] = field(default_factory=list)
-    """What past runs here took over what was expected of them."""
+    """The time that past runs on this machine took over the time that was expected."""
 
 
 def forecast(config: RunConfig, wants: Sequence[Want], past: Past) -> Forecast | None:
-    """The cost of `wants`, their companions among them; None where the past does not say what one of them costs."""
-    lines = [line_of(want, past) for want in wants]
-    known = [line for line in lines if line is not None]
-    return total(config, known, past) if len(known) == len(lines) else None
+    """Return the cost of `wants`, which include their companions.
+
+    None if the past does not say what one of them costs.
+    """
+    lines = []
+    for want in wants:
+        line = line_of(want, past)
+        if line is None:
+            return None
+        lines.append(line)
+    return total(config, lines, past)
 
 
-def total(config: RunConfig, lines: Sequence[Line], past: Past) -> Forecast:
-    """All arms of a run together, under its limits of rounds and time."""
-    here = past.habits
-    each = here.spent * sum(line.each_round for line in lines)
-    rounds, budget = config.most_rounds, config.time_budget
-    renewing = sum(line.renewing for line in lines) if rounds >= FIRST_LOOK else 0.0
-    if budget is not None and each:
-        renewing = min(renewing, RENEWING * budget)
-        rounds = max(1, min(rounds, int((budget - renewing) / each)))
-    setup = _chosen_again(lines) * sum(line.setup for line in lines)
-    trainings = [line for line in lines if isinstance(line.want.arm, AccuracyArm)]
+def total(config: RunConfig, lines: Sequence[CostLine], past: Past) -> Forecast:
+    """Return the cost of all arms of a run together, within its limits of rounds and time."""
+    habits = past.habits
+    round_s = habits.spent * sum(line.each_round for line in lines)
+    rounds, renewing = _rounds_and_renewing(config, lines, round_s)
+    setup = _setups_per_arm(lines) * sum(line.setup for line in lines)
+    once = memory = disk = training_s = 0.0
+    for line in lines:
+        once += line.once
+        disk += line.disk
+        if line.each_round:
+            memory += line.memory
+            disk += ROUND_BYTES * rounds
+        if line.trains:
+            training_s += line.once
     return Forecast(
         lines=list(lines),
         rounds=rounds,
-        seconds=here.start + setup + sum(line.once for line in lines) + rounds * each + renewing,
-        memory=sum(line.memory for line in lines if line.each_round),
-        disk=sum(line.disk + ROUND_BYTES * rounds * bool(line.each_round) for line in lines),
-        trainings=len(trainings),
-        training_seconds=sum(line.once for line in trainings),
+        seconds=habits.start + setup + once + rounds * round_s + renewing,
+        memory=memory,
+        disk=disk,
+        trainings=sum(line.trains for line in lines),
+        training_seconds=training_s,
         past=past.missed,
     )
 
 
-def _chosen_again(lines: Sequence[Line]) -> float:
-    """How often arms are set up: where policies compete, each model's best ones begin again, to be measured anew."""
-    asked = [line.want.arm for line in lines if line.want.role == "asked"]
-    policies = {(arm.model, arm.policy) for arm in asked if isinstance(arm, SpeedArm)}
-    if len({policy for _, policy in policies}) < 2:
-        return 1.0
-    return 1.0 + len({model for model, _ in policies}) / len(policies)
+def _rounds_and_renewing(
+    config: RunConfig, lines: Sequence[CostLine], round_s: float
+) -> tuple[int, float]:
+    """Return the number of rounds of `round_s` seconds, and the seconds for new processes."""
+    rounds, budget = config.most_rounds, config.time_budget
+    renewing = sum(line.renewing for line in lines) if rounds >= FIRST_LOOK else 0.0
+    if budget is None or not round_s:
+        return rounds, renewing
+    renewing = min(renewing, RENEWING * budget)
+    return max(1, min(rounds, int((budget - renewing) / round_s))), renewing
 
 
-def line_of(want: Want, past: Past) -> Line | None:
-    """What one arm costs by this machine's past; None where that says nothing of it."""
+def _setups_per_arm(lines: Sequence[CostLine]) -> float:
+    """Return how often an arm is set up on average.
+
+    If several policies compete, the best one of each model is set up again to be measured anew.
+    """
+    arms, policies, models = set(), set(), set()
+    for line in lines:
+        arm = line.want.arm
+        if line.want.role == "asked" and isinstance(arm, SpeedArm):
+            arms.add((arm.model, arm.policy))
+            policies.add(arm.policy)
+            models.add(arm.model)
+    return 1.0 if len(policies) < 2 else 1.0 + len(models) / len(arms)
+
+
+def line_of(want: Want, past: Past) -> CostLine | None:
+    """Return the cost of one arm by this machine's past; None if the past does not say it."""
     arm = want.arm
     if isinstance(arm, ProbeArm):
-        return Line(
-            want,
-            USUAL,
-            setup=1.0,
-            each_round=_windows(want, past.of_arm(arm), 0.0) or PROBE_S,
-            memory=WORKER,
-        )
+        windows = _windows(want, past.of_arm(arm), 0.0) or PROBE_S
+        return CostLine(want, USUAL, setup=1.0, each_round=windows, memory=WORKER)
     if isinstance(arm, CountArm):
-        return Line(want, USUAL, once=past.habits.count, disk=4 * ROUND_BYTES)
+        return CostLine(want, USUAL, once=past.habits.count, disk=4 * ROUND_BYTES)
     if isinstance(arm, AccuracyArm):
         return None
-    found = past.of_arm(arm)
-    if found is not None and found.call is not None:
-        return timed(want, found.call, MEASURED, found)
-    if (near := past.nearest(arm)) is not None:
-        return timed(want, near, NEARBY, found)
+    seen = past.of_arm(arm)
+    if seen is not None and seen.call is not None:
+        return timed(want, seen.call, MEASURED, seen)
+    near = past.nearest(arm)
+    if near is not None:
+        return timed(want, near, NEARBY, seen)
     macs, rate = past.macs(arm.model, arm.image_size), past.rate(arm.policy)
-    return (
-        timed(want, seconds_by_macs(arm, macs, rate), FROM_MACS, found) if macs and rate else None
-    )
+    if not macs or not rate:
+        return None
+    return timed(want, seconds_by_macs(arm, macs, rate), FROM_MACS, seen)
 
 
 def seconds_by_macs(arm: SpeedArm, macs: float, rate: float) -> float:
-    """Of one call, by the multiply-adds of an image and how many of them a second are reached."""
+    """Return the seconds of a call: `macs` multiply-adds per image at `rate` per second."""
     return arm.batch_size * macs * passes(arm) / rate
 
 
-def timed(want: Want, call: float, basis: str, found: Seen | None) -> Line:
-    """The line of a speed arm one call of which takes so many seconds; `found` is what was seen of it here."""
+def timed(want: Want, call: float, basis: str, seen: Seen | None) -> CostLine:
+    """Return the cost of a speed arm whose calls take `call` seconds.
+
+    `seen` is what this machine measured of the arm, None if it never did.
+    """
     arm = want.arm
     assert isinstance(arm, SpeedArm)
-    setup = PROCESS_S + (
-        found.setup if found is not None and found.setup is not None else SETUP_CALLS * call
-    )
-    memory = WORKER + found.memory if found is not None and found.memory is not None else 0.0
+    known_setup = seen.setup if seen is not None else None
+    setup = PROCESS_S + (SETUP_CALLS * call if known_setup is None else known_setup)
+    memory = WORKER + seen.memory if seen is not None and seen.memory is not None else 0.0
+    disk = 2 * ROUND_BYTES
     if arm.mode == "capacity":
-        return Line(
-            want, basis, setup=setup, once=SEARCH_CALLS * call, memory=memory, disk=2 * ROUND_BYTES
-        )
-    windows = _windows(want, found, call)
+        search = SEARCH_CALLS * call
+        return CostLine(want, basis, setup=setup, once=search, memory=memory, disk=disk)
+    windows = _windows(want, seen, call)
     if want.role == "sentinel":
         windows /= SENTINEL_EVERY
-    return Line(want, basis, setup=setup, each_round=windows, memory=memory, disk=2 * ROUND_BYTES)
+    return CostLine(want, basis, setup=setup, each_round=windows, memory=memory, disk=disk)
 
 
-def _windows(want: Want, found: Seen | None, call: float) -> float:
-    """Seconds that the windows of one round take: as they did before, else what they are asked to last, or one call."""
+def _windows(want: Want, seen: Seen | None, call: float) -> float:
+    """Return the seconds of the windows of one round.
+
+    A window lasts as long as it did before; if it was never measured, as long as it should last,
+    but at least one call.
+    """
+    before = seen.windows if seen is not None else {}
     seconds = 0.0
     for metric in want.metrics:
         if metric.rounds is None:
-            had = found.windows.get(metric.name) if found is not None else None
-            seconds += max(_asked(metric, want.settings), call) if had is None else had
+            lasted = before.get(metric.name)
+            seconds += max(_window(metric, want.settings), call) if lasted is None else lasted
     return seconds
 
 
-def _asked(metric: Pace, settings: Mapping[str, Scalar]) -> float:
-    """How long a window is asked to last."""
+def _window(metric: Pace, settings: Mapping[str, Scalar]) -> float:
+    """Return the seconds that a window should last."""
     return metric.window if metric.window is not None else float(settings.get("window_s") or 0.0)
 
 
 def evaluating(
     shown: Sequence[tuple[str, int]], images: int, kind: str, past: Past
 ) -> float | None:
-    """Seconds of a run that shows so many images to each of these models (name and image size) on a kind of device."""
-    each = [past.per_image(model, size, DEFAULT_POLICY[kind]) for model, size in shown]
-    known = [seconds for seconds in each if seconds is not None]
-    return past.habits.start + images * sum(known) if len(known) == len(each) else None
+    """Return the seconds of a run that shows `images` images to each model on a kind of device.
+
+    `shown` are models by name and image size. None if the speed of one of them is unknown.
+    """
+    per_image = 0.0
+    for model, size in shown:
+        seconds = past.per_image(model, size, DEFAULT_POLICY[kind])
+        if seconds is None:
+            return None
+        per_image += seconds
+    return past.habits.start + images * per_image

@@ -1,6 +1,7 @@
-"""What this machine's records and past runs say of costs: seconds of a call, of a set-up, of a window; multiply-adds; memory.
+"""What this machine's records and past runs say about costs.
 
-A forecast is made from these: of a dry run, of a queue, of the commands that a report proposes. Free of torch, as the
+That is seconds per call, set-up and window, multiply-adds and memory. Forecasts for dry runs, for
+the queue of studies and for the commands in the report are made from it. Free of torch, since the
 report is.
 """
 
@@ -8,147 +9,170 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
-
-from bench.forecast.past_runs import Cost, Habits, habits, missed
+from bench.forecast.past_runs import Habits, RunCost, habits, missed
 from bench.forecast.past_runs import read as read_costs
-from bench.record.arms import Arm, CountArm, ProbeArm, SpeedArm
+from bench.record.arms import Arm, CountArm, SpeedArm
 from bench.record.schema import Sample, Scalar
 from bench.record.store import Record, load_folder
 
 TRAINING_STEP = 3
-"""Forward passes that a training step costs, about: its own, and twice as much backwards."""
+"""A training step costs about as much as this many forward passes: the backward pass takes two."""
 RATES = ("throughput", "train_throughput")
-"""Metrics whose value is images a second."""
+"""Metrics whose value is images per second."""
 TIMES = ("latency", "graph_latency", "train_step")
 """Metrics whose value is the time of a call."""
+ModelAtSize = tuple[str, int]
+"""The name of a model and the side of its images in pixels."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One arm as this machine measured it: what its cost follows from; None where its record does not say it."""
+    """What this machine measured of one arm; None for what its record does not say."""
 
     arm: Arm
     settings: Mapping[str, Scalar]
     call: float | None
-    """Seconds of one call."""
+    """Seconds per call."""
     setup: float | None
-    """Seconds from the start of building until it was ready."""
+    """Seconds from the start of building until the arm was ready."""
     windows: Mapping[str, float | None]
-    """Seconds of a window, by metric, of all that were measured."""
+    """Seconds per window of every metric that was measured."""
     macs: float | None
     memory: float | None
     """Peak bytes."""
     training: float | None
-    """Seconds of its last training, had it had the whole machine."""
+    """Seconds that the last training run would have taken with the machine to itself."""
     handwritten: bool
 
 
 def seen(record: Record) -> Seen:
-    """The facts of a record that has runs; those of the last one, where runs differ."""
+    """Return the facts of a record that has runs; if the runs differ, those of the last one."""
     arm, taken = record.arm, _samples(record)
-    setups = [run.setup for run in record.runs if run.setup.get("seconds_per_call")]
-    last = setups[-1] if setups else {}
-    parts = [float(value or 0) for name, value in last.items() if name.endswith("_s")]
+    setup = _last_setup(record)
+    parts = [float(value or 0) for name, value in setup.items() if name.endswith("_s")]
+    memory = [sample.values[-1] for sample in taken.get("memory", ())]
     return Seen(
         arm=arm,
         settings=record.head.settings,
-        call=_seconds_per_call(taken, arm, last) if isinstance(arm, SpeedArm) else None,
+        call=_seconds_per_call(taken, arm, setup) if isinstance(arm, SpeedArm) else None,
         setup=sum(parts) if parts else None,
-        windows={metric: _lasted(found) for metric, found in taken.items()},
+        windows={metric: _window_seconds(samples) for metric, samples in taken.items()},
         macs=taken["macs"][-1].values[-1] if "macs" in taken else None,
-        memory=max((sample.values[-1] for sample in taken.get("memory", ())), default=None),
-        training=_training(taken.get("top1", ())),
+        memory=max(memory, default=None),
+        training=_training_seconds(taken.get("top1", ())),
         handwritten=any(run.setup.get("handwritten") is True for run in record.runs),
     )
 
 
+def _last_setup(record: Record) -> Mapping[str, Scalar]:
+    """Return the set-up times of the last run that has them, else an empty mapping."""
+    for run in reversed(record.runs):
+        if run.setup.get("seconds_per_call"):
+            return run.setup
+    return {}
+
+
 def _samples(record: Record) -> dict[str, list[Sample]]:
-    """By metric one sample per round; of a repeated window the last one counts."""
-    found: dict[str, list[Sample]] = {}
+    """Return one sample per round of each metric; the last one if a window was repeated."""
+    by_metric: dict[str, list[Sample]] = {}
     for line in record.rounds:
-        for metric, sample in {sample.metric: sample for sample in line.samples}.items():
-            found.setdefault(metric, []).append(sample)
-    return found
+        last = {sample.metric: sample for sample in line.samples}
+        for metric, sample in last.items():
+            by_metric.setdefault(metric, []).append(sample)
+    return by_metric
 
 
 def _seconds_per_call(
     taken: Mapping[str, Sequence[Sample]], arm: SpeedArm, setup: Mapping[str, Scalar]
 ) -> float | None:
-    """By what was measured, else as the warm-up ended."""
+    """Return the seconds per call as measured, else as they were when the warm-up ended."""
     for metric in RATES:
         if metric in taken:
             return arm.batch_size / _median(taken[metric])
     for metric in TIMES:
         if metric in taken:
             return _median(taken[metric])
-    said = setup.get("seconds_per_call")
-    return float(said) if said else None
+    after_warmup = setup.get("seconds_per_call")
+    return float(after_warmup) if after_warmup else None
 
 
 def _median(taken: Sequence[Sample]) -> float:
-    """Of the rounds' values, each the median of its window."""
+    """Return the median over rounds of the medians of their windows."""
     return statistics.median(statistics.median(sample.values) for sample in taken)
 
 
-def _lasted(taken: Sequence[Sample]) -> float | None:
-    """Seconds of a window, the median: what it says, or its calls together where they are times; None where neither is known."""
-    said = [sample.detail.get("seconds") for sample in taken]
-    seconds = [one for one in said if isinstance(one, float)] or [
-        sum(sample.values) for sample in taken if sample.unit == "s"
-    ]
-    return statistics.median(seconds) if seconds else None
+def _window_seconds(taken: Sequence[Sample]) -> float | None:
+    """Return the median length of a window in seconds; None if it is unknown.
+
+    A window that does not say its length lasted as long as its calls together.
+    """
+    stated, summed = [], []
+    for sample in taken:
+        seconds = sample.detail.get("seconds")
+        if isinstance(seconds, float):
+            stated.append(seconds)
+        if sample.unit == "s":
+            summed.append(sum(sample.values))
+    seconds_each = stated or summed
+    return statistics.median(seconds_each) if seconds_each else None
 
 
-def _training(taken: Sequence[Sample]) -> float | None:
-    """Its share of the machine where others ran beside it."""
-    details = [sample.detail for sample in taken if "train_s" in sample.detail]
-    return float(details[-1]["train_s"]) / details[-1].get("beside", 1) if details else None
+def _training_seconds(taken: Sequence[Sample]) -> float | None:
+    """Return the seconds of the last training run over the number of those that ran at once."""
+    for sample in reversed(taken):
+        if "train_s" in sample.detail:
+            return float(sample.detail["train_s"]) / sample.detail.get("beside", 1)
+    return None
 
 
 @dataclass(frozen=True)
 class Past:
-    """What one machine measured, the newest last, and what its runs took. Empty where it has done nothing yet."""
+    """What one machine measured, the newest last, and how long its runs took; empty at first."""
 
     seen: Sequence[Seen] = field(default=(), repr=False)
-    costs: Sequence[Cost] = ()
+    costs: Sequence[RunCost] = ()
 
     @classmethod
-    def of(cls, records: Iterable[Record], costs: Sequence[Cost] = ()) -> Past:
-        """Of one machine's records, in one state of its software."""
-        run = [record for record in records if record.runs]
-        return cls(
-            [seen(record) for record in sorted(run, key=lambda record: record.runs[-1].started)],
-            costs,
-        )
+    def of(cls, records: Iterable[Record], costs: Sequence[RunCost] = ()) -> Past:
+        """Return the past of one machine's records, all from one state of its software."""
+        with_runs = [record for record in records if record.runs]
+        with_runs.sort(key=lambda record: record.runs[-1].started)
+        return cls(list(map(seen, with_runs)), costs)
 
     @classmethod
     def read(cls, folder: Path, fingerprint: str) -> Past:
-        """Of a machine's folder: what was measured in the state of its software that the fingerprint is of."""
-        mine = [record.within(fingerprint) for record in load_folder(folder / "records")[0]]
-        return cls.of(mine, read_costs(folder))
+        """Return the past of a machine's folder.
+
+        Only records in the state of its software that has this `fingerprint` are used.
+        """
+        records, _ = load_folder(folder / "records")
+        return cls.of([record.within(fingerprint) for record in records], read_costs(folder))
 
     @cached_property
     def habits(self) -> Habits:
-        """What runs here take beside what models take."""
-        return habits(list(self.costs))
+        """What a run on this machine takes regardless of its models."""
+        return habits(self.costs)
 
     @property
     def missed(self) -> list[float]:
-        """What past runs took over what was expected of them, the latest last."""
-        return missed(list(self.costs))
+        """The time that each run took over the time that was expected, the latest run last."""
+        return missed(self.costs)
 
     def of_arm(self, arm: Arm) -> Seen | None:
-        """What was seen of this very arm, whatever its model's file said then."""
-        return self._by_arm.get(_plain(arm))
+        """Return what was measured of an arm, with whatever code its model had then."""
+        return self._by_arm.get(arm.without_source())
 
     def nearest(self, arm: SpeedArm) -> float | None:
-        """Seconds of one call by another arm of the same model and image size: of its policy, its mode, the nearest batch."""
+        """Return the seconds per call, scaled from another arm of the same model and image size.
+
+        That is an arm of the same policy if possible, then of the same mode, with the nearest
+        batch size. None if there is no other arm.
+        """
         others = self._calls.get((arm.model, arm.image_size))
         if not others:
             return None
@@ -165,107 +189,107 @@ class Past:
         return call * arm.batch_size * passes(arm) / (near.batch_size * passes(near))
 
     def per_image(self, model: str, image_size: int, policy: str) -> float | None:
-        """Seconds of an image at the fastest batch of a throughput, else of any call; under this policy if anything was timed under it.
+        """Return the seconds per image under a policy, at the fastest batch size.
 
-        By the multiply-adds of the model where nothing was.
+        Prefers arms under this policy, then those whose throughput was measured. Without any arm,
+        it is computed from the model's multiply-adds; None if those are unknown as well.
         """
-        timed = [
-            pair for pair in self._calls.get((model, image_size), ()) if pair[0].mode == "inference"
-        ]
-        alike = [pair for pair in timed if pair[0].policy == policy] or timed
-        streams = [
-            pair for pair in alike if "throughput" in self._by_arm[_plain(pair[0])].windows
-        ] or alike
-        if streams:
-            return min(call / arm.batch_size for arm, call in streams)
+        seconds, ranks = [], []
+        for arm, call in self._calls.get((model, image_size), ()):
+            if arm.mode == "inference":
+                throughput = "throughput" in self._by_arm[arm.without_source()].windows
+                ranks.append((arm.policy == policy, throughput))
+                seconds.append(call / arm.batch_size)
+        if seconds:
+            best = max(ranks)
+            return min(each for each, rank in zip(seconds, ranks, strict=True) if rank == best)
         macs, rate = self.macs(model, image_size), self.rate(policy)
         return macs / rate if macs and rate else None
 
     def macs(self, model: str, image_size: int) -> float | None:
-        """Multiply-adds of one image, where they were counted."""
+        """Return the multiply-adds for one image; None if they were never counted."""
         return self._macs.get((model, image_size))
 
     def rate(self, policy: str) -> float | None:
-        """Multiply-adds a second that networks reach here, the median; under this policy if anything was timed under it."""
-        rates = [rate for name, rate in self._rates if name == policy] or [
-            rate for _, rate in self._rates
+        """Return the median rate of networks on this machine, in multiply-adds per second.
+
+        Under this policy if anything was timed under it, else under all; None if nothing was.
+        """
+        rates = self._rates.get(policy) or [
+            rate for of_policy in self._rates.values() for rate in of_policy
         ]
         return statistics.median(rates) if rates else None
 
     def measuring(self, metric: str) -> Seen | None:
-        """The newest timed arm that this metric was measured of."""
+        """Return the newest speed arm whose record has this metric."""
         return self._measuring.get(metric)
 
     def classes(self, model: str) -> int | None:
-        """Outputs of a model's classifier, as it was measured last."""
+        """Return the number of outputs of a model's classifier when it was last measured."""
         return self._classes.get(model)
 
     @cached_property
     def handwritten(self) -> set[str]:
-        """The policies under which something ran handwritten kernels."""
-        return {
-            one.arm.policy for one in self.seen if one.handwritten and isinstance(one.arm, SpeedArm)
-        }
+        """The policies under which a model ran handwritten kernels."""
+        return {arm.policy for arm, seen in self._speeds() if seen.handwritten}
 
-    # By what is looked up; of several arms the newest one stands.
+    # Indexes. If several arms have the same key, the newest one counts.
+
+    def _speeds(self) -> Iterator[tuple[SpeedArm, Seen]]:
+        for seen in self.seen:
+            if isinstance(seen.arm, SpeedArm):
+                yield seen.arm, seen
 
     @cached_property
     def _by_arm(self) -> dict[Arm, Seen]:
-        return {_plain(one.arm): one for one in self.seen}
+        return {seen.arm.without_source(): seen for seen in self.seen}
 
     @cached_property
-    def _calls(self) -> dict[tuple[str, int], list[tuple[SpeedArm, float]]]:
-        found: dict[tuple[str, int], list[tuple[SpeedArm, float]]] = {}
-        for one in reversed(self.seen):
-            if (
-                isinstance(one.arm, SpeedArm)
-                and one.arm.mode != "capacity"
-                and one.call is not None
-            ):
-                found.setdefault((one.arm.model, one.arm.image_size), []).append(
-                    (one.arm, one.call)
-                )
-        return found
+    def _calls(self) -> dict[ModelAtSize, list[tuple[SpeedArm, float]]]:
+        """Every timed arm with its seconds per call, the newest first."""
+        calls: dict[ModelAtSize, list[tuple[SpeedArm, float]]] = {}
+        for arm, seen in reversed(list(self._speeds())):
+            if arm.is_timed and seen.call is not None:
+                calls.setdefault((arm.model, arm.image_size), []).append((arm, seen.call))
+        return calls
 
     @cached_property
-    def _macs(self) -> dict[tuple[str, int], float]:
-        counts = [(one.arm, one.macs) for one in self.seen if isinstance(one.arm, CountArm)]
-        return {(arm.model, arm.image_size): macs for arm, macs in counts if macs}
+    def _macs(self) -> dict[ModelAtSize, float]:
+        counted: dict[ModelAtSize, float] = {}
+        for seen in self.seen:
+            if isinstance(seen.arm, CountArm) and seen.macs:
+                counted[seen.arm.model, seen.arm.image_size] = seen.macs
+        return counted
 
     @cached_property
-    def _rates(self) -> list[tuple[str, float]]:
-        """Policy and multiply-adds a second of every timed arm whose model was counted."""
-        counted = [
-            (self._macs[key], timed) for key, timed in self._calls.items() if key in self._macs
-        ]
-        return [
-            (arm.policy, macs * arm.batch_size * passes(arm) / call)
-            for macs, timed in counted
-            for arm, call in timed
-        ]
+    def _rates(self) -> dict[str, list[float]]:
+        """Multiply-adds per second of every timed arm whose model was counted, by policy."""
+        rates: dict[str, list[float]] = {}
+        for model, timed in self._calls.items():
+            macs = self._macs.get(model)
+            if macs is None:
+                continue
+            for arm, call in timed:
+                per_call = macs * arm.batch_size * passes(arm)
+                rates.setdefault(arm.policy, []).append(per_call / call)
+        return rates
 
     @cached_property
     def _measuring(self) -> dict[str, Seen]:
-        return {
-            metric: one
-            for one in self.seen
-            if isinstance(one.arm, SpeedArm)
-            for metric in one.windows
-        }
+        newest: dict[str, Seen] = {}
+        for _, seen in self._speeds():
+            newest.update(dict.fromkeys(seen.windows, seen))
+        return newest
 
     @cached_property
     def _classes(self) -> dict[str, int]:
-        return {
-            one.arm.model: one.arm.num_classes
-            for one in self.seen
-            if isinstance(one.arm, CountArm | SpeedArm)
-        }
+        outputs: dict[str, int] = {}
+        for seen in self.seen:
+            if isinstance(seen.arm, CountArm | SpeedArm):
+                outputs[seen.arm.model] = seen.arm.num_classes
+        return outputs
 
 
 def passes(arm: SpeedArm) -> int:
-    """Forward passes that one call costs, about."""
+    """Return the approximate number of forward passes that one call costs."""
     return TRAINING_STEP if arm.mode == "training" else 1
-
-
-def _plain(arm: Arm) -> Arm:
-    return arm if isinstance(arm, ProbeArm) else msgspec.structs.replace(arm, source=None)

@@ -1,11 +1,12 @@
-"""What runs on this machine took, beside what was expected of them: one line a run in `costs.jsonl`.
+"""How long runs on this machine took, next to what was expected: one line per run in `costs.jsonl`.
 
-No measurement of a model: the next estimate is made from it, and held against it in the open.
+This is no measurement of a model. The next forecast is made from it and compared with it openly.
 """
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,19 +19,19 @@ from bench.files.foreign_errors import content_of, refusing
 
 NAME = "costs.jsonl"
 LARGEST = 8 << 20
-"""Bytes that are read of it."""
+"""Largest size in bytes of a file that is read."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run; seconds."""
+class RunCost(msgspec.Struct, frozen=True, kw_only=True):
+    """The time that one finished run took, in seconds, and how often it did each step."""
 
     run: str
     took: Seconds
-    """From the command's start to its tables."""
+    """From the start of the command to its tables."""
     expected: Seconds | None = None
-    """What the estimate had said for the same arms; None where it had nothing to go by."""
+    """The forecast for the same arms; None if there was nothing to base one on."""
     counts: Count = 0
     counting: Seconds = 0.0
     setups: Count = 0
@@ -43,56 +44,64 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Habits:
-    """What runs here take beside what models take: to begin and end, for a count, and in rounds over windows."""
+    """What a run on this machine takes regardless of its models.
+
+    `start` is the time to begin and end, `count` the time to count a model, both in seconds.
+    """
 
     start: float = 12.0
     count: float = 2.0
     spent: float = 1.2
-    """Seconds of rounds for a second of windows: waking, looks. (New processes are estimated by themselves.)"""
+    """Seconds of rounds per second of windows, for waking processes and looking at results. (New
+    processes are forecast separately.)"""
 
 
-def append(folder: Path, cost: Cost) -> None:
+def append(folder: Path, cost: RunCost) -> None:
     """Add a run to the machine's folder."""
     path = folder / NAME
     files.create(path, b"")
     files.append(path, msgspec.json.encode(cost) + b"\n")
 
 
-def read(folder: Path) -> list[Cost]:
-    """The runs of a machine's folder; a line that is torn or none is left out."""
+def read(folder: Path) -> list[RunCost]:
+    """Return the runs of a machine's folder, without lines that are incomplete or invalid."""
     try:
         lines = content_of(folder / NAME, LARGEST, UsageError).splitlines()
     except UsageError:
         return []
-    found = []
+    costs = []
     for line in lines:
         try:
             with refusing(UsageError):
-                found.append(msgspec.json.decode(line, type=Cost))
+                costs.append(msgspec.json.decode(line, type=RunCost))
         except UsageError:
             continue
-    return found
+    return costs
 
 
-def habits(costs: list[Cost]) -> Habits:
-    """The medians of what there is, the usual values for what there is not."""
+def habits(costs: Iterable[RunCost]) -> Habits:
+    """Return the medians over past runs, with the usual values where no run says anything."""
+    starts, counts, spent = [], [], []
+    for cost in costs:
+        rest = cost.took - cost.counting - cost.setting_up - cost.rounds - cost.accuracy
+        if rest > 0:
+            starts.append(rest)
+        if cost.counts:
+            counts.append(cost.counting / cost.counts)
+        if cost.windows > 0:
+            spent.append(cost.rounds / cost.windows)
     usual = Habits()
-
-    def median(values: list[float], otherwise: float) -> float:
-        return statistics.median(values) if values else otherwise
-
-    rest = [
-        cost.took - cost.counting - cost.setting_up - cost.rounds - cost.accuracy for cost in costs
-    ]
     return Habits(
-        start=median([seconds for seconds in rest if seconds > 0], usual.start),
-        count=median([cost.counting / cost.counts for cost in costs if cost.counts], usual.count),
-        spent=median(
-            [cost.rounds / cost.windows for cost in costs if cost.windows > 0], usual.spent
-        ),
+        start=_median(starts, usual.start),
+        count=_median(counts, usual.count),
+        spent=_median(spent, usual.spent),
     )
 
 
-def missed(costs: list[Cost]) -> list[float]:
-    """What past runs took over what was expected of them, the latest last."""
+def _median(values: Sequence[float], otherwise: float) -> float:
+    return statistics.median(values) if values else otherwise
+
+
+def missed(costs: Iterable[RunCost]) -> list[float]:
+    """Return the time each run took over the time that was expected, the latest run last."""
     return [cost.took / cost.expected for cost in costs if cost.expected]

@@ -1,8 +1,8 @@
-"""From what was asked to what is measured: arms, each with its metrics."""
+"""Turn what was asked into what is measured: arms, each with its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,9 +15,10 @@ from bench.forecast.companions import patterns
 from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS
-from bench.plan.accuracies import Known, Wish, notes, wanted
+from bench.plan.accuracies import notes, wanted
 from bench.plan.shards import Part, everything, part_of
 from bench.plan.task import Task, about_of
+from bench.plan.wish import Known, Named, Wish, distinct
 from bench.plugins import (
     Metric,
     Model,
@@ -32,6 +33,7 @@ from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL
 
+# Settings are part of a record's key: another wording would make another record.
 COUNT_SETTINGS: dict[str, Scalar] = {
     "protocol": 1,
     "macs": "multiply-adds of convolutions, linear layers and attention; no norm",
@@ -42,11 +44,7 @@ PROBE_SETTINGS: dict[str, Scalar] = {
 }
 USUAL = {
     "cpu": (
-        "fp32",
-        "channels_last",
-        "compile",
-        "channels_last+compile",
-        "compile_frozen",
+        *("fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen"),
         "bf16+channels_last",
     ),
     "cuda": (
@@ -55,139 +53,166 @@ USUAL = {
     ),
     "mps": ("fp32", "channels_last", "fp16"),
 }
-"""What `--policies best` chooses from."""
+"""The policies that `--policies best` chooses from, by kind of device."""
 DEFAULT_BATCHES = {"cpu": (2,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts and speeds, all known at once, and accuracies, some of which are named when others are finished."""
+    """The tasks of a run: counts and speeds, all known at once, and accuracies.
+
+    Some accuracies can be named only when others have finished.
+    """
 
     tasks: list[Task]
     wish: Wish | None
     part: Part = everything
-    """Which of all arms are this program's."""
+    """Selects the arms that this program measures."""
     notes: tuple[str, ...] = ()
-    """What the user has to know of it before anything is measured."""
+    """What the user has to know before anything is measured."""
 
     def accuracies(self, known: Known) -> list[Task]:
-        """The accuracy arms that can be named by now, and the training steps that have to be timed for them."""
+        """Return the accuracy arms that can be named by now.
+
+        The training steps that have to be timed for their schedules are among them.
+        """
         return self.part(wanted(self.wish, known)) if self.wish else []
 
     def others(self, known: Known) -> int:
-        """How many arms that somebody else measures are still open, as far as they can be named."""
+        """Return the number of unfinished arms that other programs measure, as far as named."""
         if self.wish is None or self.part is everything:
             return 0
         every = wanted(self.wish, known)
-        mine = [task.arm for task in self.part(every)]
-        return sum(task.arm not in mine and known(task) is None for task in every)
+        mine = {task.arm for task in self.part(every)}
+        others = [task for task in every if task.arm not in mine]
+        return sum(known(task) is None for task in others)
 
 
 def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
-    """What a run on `device` (a torch device string) does; UsageError where something asked for does not exist.
+    """Return the plan of a run on `device`, a PyTorch device such as "cuda:1".
 
-    Of it only `part`; the shard of the configuration unless given.
+    It is restricted to `part`, or else to the shard of the configuration.
+
+    Raises UsageError if something that was asked for does not exist or cannot be measured.
     """
     launchers.get(config.launcher)
-    matched = _matched(config, device)
-    named = _everybody(config, matched)
-    if not named:
-        raise UsageError("--models: none given; `bench list models` shows them")
-    if config.checkpoint is not None and len(named) != 1:
-        raise UsageError(
-            f"--checkpoint: one file holds the weights of one model, and --models names {len(named)}"
-        )
     kind = device.partition(":")[0]
-    wanted = _metrics(config, kind)
-    accuracies = tuple(metric for metric in wanted if metric.arm == "accuracy")
-    wish = Wish(config, named, accuracies, kind) if accuracies and config.data is not None else None
-    part = part or part_of(config.shard)
-    tasks = [*_counts(config, named, wanted), *_speeds(config, named, wanted, kind)]
-    if wish is None and config.view:
-        raise UsageError(
-            f"--{next(iter(config.view)).replace('_', '-')}: is for evaluating weights, and --metrics has no top1"
-        )
-    found = Plan(part(tasks), wish, part, tuple(matched.notes) if matched else ())
+    matched = _matched(config, device)
+    named = _all_named(config, matched)
+    asked = _metrics(config, kind)
+    tasks = [*_counts(config, named, asked), *_speeds(config, named, asked, kind)]
+    wish = _wish(config, named, asked, kind)
     if not tasks and wish is None:
         raise UsageError(
-            f"--metrics: {','.join(config.metrics)} is measured on a data set; add --data digits or imagenet:/path"
+            f"--metrics: {','.join(config.metrics)} is measured on a data set; "
+            "add --data digits or imagenet:/path"
         )
-    found.accuracies(lambda task: None)  # what cannot be is said before anything is measured
-    return (
-        replace(found, notes=(*found.notes, *notes(wish, measured=bool(tasks)))) if wish else found
-    )
+    part = part or part_of(config.shard)
+    plan = Plan(part(tasks), wish, part, tuple(matched.notes) if matched else ())
+    plan.accuracies(lambda task: None)  # report what cannot be measured before measuring anything
+    if wish is None:
+        return plan
+    return replace(plan, notes=(*plan.notes, *notes(wish, measured=bool(tasks))))
+
+
+def _wish(config: RunConfig, named: list[Named], asked: list[Metric], kind: str) -> Wish | None:
+    """Return what is asked of accuracies; None if there is no data set or no such metric.
+
+    Raises UsageError if flags for the evaluation of weights are given without top1.
+    """
+    accuracies = tuple(metric for metric in asked if metric.arm == "accuracy")
+    if accuracies and config.data is not None:
+        return Wish(config, named, accuracies, kind)
+    if config.view:
+        flag = next(iter(config.view)).replace("_", "-")
+        raise UsageError(f"--{flag}: is for the evaluation of weights; add top1 to --metrics")
+    return None
 
 
 def _metrics(config: RunConfig, kind: str) -> list[Metric]:
-    """The metrics that were named, or all that can be had without being named."""
-    named = [metrics.get(name) for name in config.metrics]
+    """Return the metrics that were named, or all that the device has without being asked.
+
+    Raises UsageError if a named one cannot be measured on the device, or not by itself.
+    """
+    if not config.metrics:
+        return [metric for metric in metrics.entries() if _is_usual(metric, kind)]
+    named = list(map(metrics.get, config.metrics))
     for metric in named:
-        if reason := metric.supports(kind):
+        reason = metric.supports(kind)
+        if reason:
             raise UsageError(f"--metrics: {metric.name} cannot be measured on {kind}: {reason}")
         if metric.arm == "probe":
             raise UsageError(
-                f"--metrics: {metric.name} comes along with every timed run; name what is timed, such as throughput"
+                f"--metrics: {metric.name} is measured along with every timed run; "
+                "name a timed metric, such as throughput"
             )
-    return named or [
-        entry
-        for entry in metrics.entries()
-        if not entry.on_request and not entry.supports(kind) and entry.arm != "probe"
-    ]
+    return named
+
+
+def _is_usual(metric: Metric, kind: str) -> bool:
+    return not metric.on_request and metric.supports(kind) is None and metric.arm != "probe"
+
+
+# Companions
 
 
 def companions(config: RunConfig, tasks: list[Task], kind: str) -> list[Task]:
-    """What takes part in every timed run without being asked for: the sentinel pair, the canary, the ceilings.
+    """Return what takes part in every timed run unasked: A/A pairs, the drift check, peak rates."""
+    return [*_pairs(config, tasks), *_probes(config, tasks, kind)]
 
-    A pair runs at every image size (`bench.forecast.companions`); where the policy there has kernels that are not for every model, without
-    them.
+
+def _pairs(config: RunConfig, tasks: list[Task]) -> Iterator[Task]:
+    """Yield an A/A pair for every image size (`bench.forecast.companions`).
+
+    Switches with handwritten kernels are left out of its policy, as they are not for every model.
     """
-    speeds = [
-        (task.arm, [metric.name for metric in task.metrics])
-        for task in tasks
-        if isinstance(task.arm, SpeedArm)
-    ]
-    found: list[Task] = []
-    for pattern, timed in patterns(speeds):
-        policy = for_every_model(pattern.policy)
-        for name in SENTINEL:
-            model = models.get(name)
-            arm = msgspec.structs.replace(
-                pattern, model=name, num_classes=model.num_classes, policy=policy
-            )
-            wanted = (metrics.get(timed),)
-            found.append(
-                Task(
-                    arm=arm,
-                    metrics=wanted,
-                    settings=SPEED_SETTINGS,
-                    about=about_of(model),
-                    seed=config.seed,
-                    role="sentinel",
-                )
-            )
-    rounds = [task.arm for task in tasks if any(metric.rounds is None for metric in task.metrics)]
-    precisions = dict.fromkeys(
-        precision_of(arm.policy) for arm in rounds if isinstance(arm, SpeedArm)
-    )
-    probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
-    for precision in precisions:
-        probe = ProbeArm(precision=precision, device=kind)
-        about = About(family="probe", summary="the machine itself")
-        found.append(
-            Task(
-                arm=probe,
-                metrics=probes,
-                settings=PROBE_SETTINGS,
-                about=about,
-                seed=config.seed,
-                role="probe",
-            )
+    timed = []
+    for task in tasks:
+        if isinstance(task.arm, SpeedArm):
+            timed.append((task.arm, [metric.name for metric in task.metrics]))
+    for (pattern, metric), name in product(patterns(timed), SENTINEL):
+        model = models.get(name)
+        arm = msgspec.structs.replace(
+            pattern,
+            model=name,
+            num_classes=model.num_classes,
+            policy=for_every_model(pattern.policy),
         )
-    return found
+        yield Task(
+            arm=arm,
+            metrics=(metrics.get(metric),),
+            settings=SPEED_SETTINGS,
+            about=about_of(model),
+            seed=config.seed,
+            role="sentinel",
+        )
+
+
+def _probes(config: RunConfig, tasks: list[Task], kind: str) -> Iterator[Task]:
+    """Yield the probes of the machine, one for each precision of the arms measured in rounds."""
+    precisions = []
+    for task in tasks:
+        in_rounds = any(metric.rounds is None for metric in task.metrics)
+        if in_rounds and isinstance(task.arm, SpeedArm):
+            precisions.append(precision_of(task.arm.policy))
+    probes = tuple(metric for metric in metrics.entries() if metric.arm == "probe")
+    about = About(family="probe", summary="the machine itself")
+    for precision in dict.fromkeys(precisions):
+        yield Task(
+            arm=ProbeArm(precision=precision, device=kind),
+            metrics=probes,
+            settings=PROBE_SETTINGS,
+            about=about,
+            seed=config.seed,
+            role="probe",
+        )
+
+
+# Models
 
 
 def _matched(config: RunConfig, device: str) -> Siblings | None:
-    """The reference of a run and its siblings."""
+    """Return the siblings of --reference; None without it."""
     if config.reference is None:
         return None
     return siblings(
@@ -203,111 +228,107 @@ def _matched(config: RunConfig, device: str) -> Siblings | None:
     )
 
 
-def _everybody(config: RunConfig, matched: Siblings | None) -> list[tuple[Model, str | None]]:
-    """All models of a run: the reference and its siblings first, then those that were named.
+def _all_named(config: RunConfig, matched: Siblings | None) -> list[Named]:
+    """Return all models of a run: the reference and its siblings, then those that were named.
 
-    Siblings have an equal budget at the size and number of classes that they were matched at, so that is how they are built.
+    Siblings are built at the image size and number of classes at which their budgets are equal.
+
+    Raises UsageError if there is no model, or more than one for --checkpoint.
     """
-    found = {}
+    named: dict[str, Named] = {}
     if matched is not None:
-        for name in (matched.reference.name, *(one.name for one in matched.matches)):
-            at = replace(
-                models.get(name), image_size=matched.image_size, num_classes=matched.num_classes
-            )
-            found[name] = (at, None)
-    return list(
-        (found | {name: _named(name) for name in config.models if name not in found}).values()
-    )
+        size, classes = matched.image_size, matched.num_classes
+        for name in (matched.reference.name, *(sibling.name for sibling in matched.matches)):
+            model = replace(models.get(name), image_size=size, num_classes=classes)
+            named[name] = (model, None)
+    for name in config.models:
+        if name not in named:
+            plain, _, tag = name.partition("@")
+            named[name] = (models.get(plain), tag or None)
+    if not named:
+        raise UsageError("--models: none given; `bench list models` shows them")
+    if config.checkpoint is not None and len(named) != 1:
+        raise UsageError(
+            "--checkpoint: one file contains the weights of one model, "
+            f"and --models names {len(named)}"
+        )
+    return list(named.values())
 
 
-def _named(name: str) -> tuple[Model, str | None]:
-    """A model and its weight tag, from `name` or `name@tag`."""
-    plain, _, tag = name.partition("@")
-    return models.get(plain), tag or None
-
-
-def _distinct(named: list[tuple[Model, str | None]]) -> list[Model]:
-    """The models without their tags, each once."""
-    return list({model.name: model for model, _ in named}.values())
-
-
-def _sizes(config: RunConfig, model: Model) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(config.image_size)) or (model.image_size,)
-
-
-def _shown(config: RunConfig, named: list[tuple[Model, str | None]]) -> list[tuple[Model, int]]:
-    """Every model at every image size."""
-    return [(model, size) for model in _distinct(named) for size in _sizes(config, model)]
+def _at_sizes(config: RunConfig, named: Iterable[Named]) -> list[tuple[Model, int]]:
+    """Return every model at every image size."""
+    sized = []
+    for model in distinct(named):
+        sizes = dict.fromkeys(config.image_size or (model.image_size,))
+        sized += [(model, size) for size in sizes]
+    return sized
 
 
 def _classes(config: RunConfig, model: Model) -> int:
     return config.num_classes or model.num_classes
 
 
-def _counts(
-    config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric]
-) -> Iterator[Task]:
-    asked = tuple(metric for metric in wanted if metric.arm == "count")
-    for model, size in _shown(config, named) if asked else []:
+# Counts and speeds
+
+
+def _counts(config: RunConfig, named: list[Named], asked: list[Metric]) -> Iterator[Task]:
+    counted = tuple(metric for metric in asked if metric.arm == "count")
+    if not counted:
+        return
+    for model, size in _at_sizes(config, named):
         classes = _classes(config, model)
         source = source_of(model, image_size=size, num_classes=classes)
-        arm = CountArm(model=model.name, source=source, image_size=size, num_classes=classes)
         yield Task(
-            arm=arm, metrics=asked, settings=COUNT_SETTINGS, about=about_of(model), seed=config.seed
+            arm=CountArm(model=model.name, source=source, image_size=size, num_classes=classes),
+            metrics=counted,
+            settings=COUNT_SETTINGS,
+            about=about_of(model),
+            seed=config.seed,
         )
 
 
 def _speeds(
-    config: RunConfig, named: list[tuple[Model, str | None]], wanted: list[Metric], kind: str
+    config: RunConfig, named: list[Named], asked: list[Metric], kind: str
 ) -> Iterator[Task]:
-    asked = [metric for metric in wanted if metric.arm == "speed"]
-    modes = dict.fromkeys(metric.mode for metric in asked)
-    batches = dict.fromkeys(
-        (*(metric.batch for metric in asked), *(config.batch_sizes or DEFAULT_BATCHES[kind]))
-    )
-    # Policy by policy: a slice of the plan holds arms that can be compared.
-    for policy, (model, size), mode in product(
-        _policies(config, kind), _shown(config, named), modes
-    ):
-        for batch_size in sorted(batch for batch in batches if batch is not None):
-            fitting = tuple(
-                metric
-                for metric in asked
-                if metric.mode == mode and _fits(metric, batch_size, config, kind)
-            )
-            if not fitting:
-                continue
-            classes = _classes(config, model)
-            use: Use = "training" if mode == "training" else "inference"
-            arm = SpeedArm(
-                model=model.name,
-                source=source_of(model, image_size=size, num_classes=classes, use=use),
-                image_size=size,
-                num_classes=classes,
-                policy=policy,
-                device=kind,
-                batch_size=batch_size,
-                mode=mode,
-            )
-            yield Task(
-                arm=arm,
-                metrics=fitting,
-                settings=SPEED_SETTINGS,
-                about=about_of(model),
-                seed=config.seed,
-            )
-
-
-def _fits(metric: Metric, batch_size: int, config: RunConfig, kind: str) -> bool:
-    if metric.batch is not None:
-        return metric.batch == batch_size
-    return batch_size in (config.batch_sizes or DEFAULT_BATCHES[kind])
+    """Yield speed arms, policy by policy: a slice of the plan then contains comparable arms."""
+    timed = [metric for metric in asked if metric.arm == "speed"]
+    modes = dict.fromkeys(metric.mode for metric in timed)
+    usual = config.batch_sizes or DEFAULT_BATCHES[kind]
+    batches = sorted({*usual, *(metric.batch for metric in timed if metric.batch is not None)})
+    policies, sized = _policies(config, kind), _at_sizes(config, named)
+    for policy, (model, size), mode, batch_size in product(policies, sized, modes, batches):
+        fitting = []
+        for metric in timed:
+            at_batch = batch_size in usual if metric.batch is None else batch_size == metric.batch
+            if metric.mode == mode and at_batch:
+                fitting.append(metric)
+        if not fitting:
+            continue
+        classes = _classes(config, model)
+        use: Use = "training" if mode == "training" else "inference"
+        arm = SpeedArm(
+            model=model.name,
+            source=source_of(model, image_size=size, num_classes=classes, use=use),
+            image_size=size,
+            num_classes=classes,
+            policy=policy,
+            device=kind,
+            batch_size=batch_size,
+            mode=mode,
+        )
+        yield Task(
+            arm=arm,
+            metrics=tuple(fitting),
+            settings=SPEED_SETTINGS,
+            about=about_of(model),
+            seed=config.seed,
+        )
 
 
 def _policies(config: RunConfig, kind: str) -> list[str]:
-    asked = [
-        one
-        for name in config.policies or (DEFAULT_POLICY[kind],)
-        for one in (USUAL[kind] if name == "best" else (name,))
-    ]
-    return list(dict.fromkeys(runnable_policy(name, kind, flag="--policies") for name in asked))
+    """Return the canonical names of the policies asked for; `best` stands for the usual ones."""
+    policies: dict[str, None] = {}
+    for asked in config.policies or (DEFAULT_POLICY[kind],):
+        for name in USUAL[kind] if asked == "best" else (asked,):
+            policies[runnable_policy(name, kind, flag="--policies")] = None
+    return list(policies)

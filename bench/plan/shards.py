@@ -1,7 +1,7 @@
-"""Which part of a run this program does: everything, one shard of several, or the arms that somebody names.
+"""The part of a run that one program measures: everything, a shard, or arms given by their keys.
 
-What belongs to which shard is a function of the arms' keys alone, so that shards agree without a word. Timed arms of one
-run stay together: ratios between machines mean nothing.
+Which shard an arm belongs to follows from the arms' keys alone, so shards need no communication.
+All timed arms of a run are in the same shard, because ratios between machines mean nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from bench.plan.task import Task
 from bench.record.arms import SpeedArm, key_of
 
 Part = Callable[[list[Task]], list[Task]]
-"""From the arms that are named at once, those that this program measures."""
+"""Returns those of the arms named at once that this program measures."""
 
 
 def everything(tasks: list[Task]) -> list[Task]:
-    """All of them."""
+    """Return all tasks."""
     return tasks
 
 
@@ -29,17 +29,14 @@ class Shard:
     of: int
 
     def __call__(self, tasks: list[Task]) -> list[Task]:
-        """Counts and accuracies by their own keys; all timed arms by the smallest of theirs."""
-        keys = [key_of(task.arm, task.settings) for task in tasks]
-        timed = [
-            key for key, task in zip(keys, tasks, strict=True) if isinstance(task.arm, SpeedArm)
-        ]
-        home = min(timed, default="")
-        return [
-            task
-            for key, task in zip(keys, tasks, strict=True)
-            if self._has(home if isinstance(task.arm, SpeedArm) else key)
-        ]
+        """Return the tasks of this shard: timed ones by the smallest of their keys, else by key."""
+        timed = [_key(task) for task in tasks if isinstance(task.arm, SpeedArm)]
+        first = min(timed, default="")
+        mine = []
+        for task in tasks:
+            if self._has(first if isinstance(task.arm, SpeedArm) else _key(task)):
+                mine.append(task)
+        return mine
 
     def _has(self, key: str) -> bool:
         return int(key, 16) % self.of == self.number - 1
@@ -47,16 +44,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class Only:
-    """The arms of these keys."""
+    """The arms with these keys."""
 
     keys: frozenset[str]
 
     def __call__(self, tasks: list[Task]) -> list[Task]:
-        return [task for task in tasks if key_of(task.arm, task.settings) in self.keys]
+        return [task for task in tasks if _key(task) in self.keys]
+
+
+def _key(task: Task) -> str:
+    return key_of(task.arm, task.settings)
 
 
 def part_of(text: str | None) -> Part:
-    """What a run with `--shard i/n` measures; the text is checked where flags are."""
+    """Return the part of a run with `--shard i/n`; its text was checked with the flags."""
     if text is None:
         return everything
     number, _, of = text.partition("/")

@@ -1,4 +1,4 @@
-"""What a run has to do for one arm."""
+"""The work of a run for one arm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.record.schema import About, Role, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One arm, what is wanted of it, and the settings that with the arm make its key."""
+    """One arm, the metrics wanted of it, and the settings that make its key with the arm."""
 
     arm: Arm
     metrics: tuple[Metric, ...]
@@ -22,24 +22,24 @@ class Task:
 
 
 def with_metrics(task: Task, kept: tuple[Metric, ...]) -> Task:
-    """The same arm with fewer metrics."""
+    """Return the task with these metrics only."""
     return replace(task, metrics=kept)
 
 
 def with_role(task: Task, role: Role) -> Task:
-    """The same arm, taking part for another reason."""
+    """Return the task of an arm that takes part for another reason."""
     return replace(task, role=role)
 
 
 def about_of(model: Model, caveat: str = "") -> About:
-    """What the report wants to know of a model."""
+    """Return what the report shows of a model besides its measurements."""
     return About(
         family=model.family, timm_name=model.timm_name, summary=model.summary, caveat=caveat
     )
 
 
 def window_of(task: Task, metric: Metric) -> float:
-    """Seconds of one window, where no slow arm makes it longer."""
+    """Return the usual seconds of a window; a window with few calls of a slow arm is longer."""
     return (
         metric.window if metric.window is not None else float(task.settings.get("window_s") or 0.0)
     )

@@ -265,7 +265,8 @@ figures: Registry[Figure] = Registry("figure", room="plots", flag="figures")
 claim_figures: Registry[Figure] = Registry(
     "figure of a claim", room="plots", plural="claim_figures", flag="claim"
 )
-"""Their `draw` is given a `bench.claims.comparison.Answer` and returns one matplotlib figure; reports have no place for them."""
+"""Figures of `bench claim`, which reports do not contain: `draw` gets a
+`bench.claims.comparison.Answer` and returns one matplotlib figure."""
 launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 

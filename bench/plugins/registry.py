@@ -1,11 +1,11 @@
-"""Names a user may type, and which files they come from.
+"""The names that a user may type, and the plug-in files that register them.
 
-Every plug-in is one file in the room of its kind (`models/`, `plots/`, `bench/metrics/` ...). A registry imports
-all files of its room the first time it is asked, so adding a file is all it takes. Files whose name starts with
-an underscore are helpers. Another package adds plug-ins through an entry-point group: `convmixer_bench.models`,
-`convmixer_bench.metrics` and so on.
+Every plug-in is one file in the folder of its kind (`models/`, `plots/`, `bench/metrics/` and so
+on), its room. A registry imports all files of its room when it is first asked, so adding a file is
+all it takes. Files whose names start with an underscore are helpers. Other packages add plug-ins
+through entry-point groups: `convmixer_bench.models`, `convmixer_bench.metrics` and so on.
 
-A plug-in that fails to import is never skipped: its own error stops the command.
+A plug-in that cannot be imported is never skipped: its error ends the command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Entry(Protocol):
-    """What a registry holds: anything with a name."""
+    """An entry of a registry: anything with a name."""
 
     @property
     def name(self) -> str: ...
@@ -41,8 +41,8 @@ E = TypeVar("E", bound=Entry)
 class Registry(Generic[E]):
     """The plug-ins of one kind, by name.
 
-    `kind` is the word used in messages ("model"), `room` the package whose files register entries, `flag` what a
-    message about an unknown name points at ("--models").
+    `kind` is the word for it in messages ("model"), `room` the package whose files register
+    entries, and `flag` the flag that an error about an unknown name begins with ("--models").
     """
 
     def __init__(self, kind: str, *, room: str, flag: str, plural: str | None = None) -> None:
@@ -52,54 +52,67 @@ class Registry(Generic[E]):
         self._resolvers: list[Callable[[str], E | None]] = []
         self._loaded = False
         self.typed: set[str] = set()
-        """Names that the user typed. A resolver that runs code serves these alone: a name may also come out of a file."""
+        """Names that the user typed. A resolver that runs code accepts no others, since a name may
+        also come from a file."""
 
     def add(self, entry: E) -> E:
-        """Register `entry`; a name taken by another file is a ValueError.
+        """Register `entry` and return it.
 
-        The same file may register twice: our top-level rooms are imported under a private name (see
-        `import_room`), and somebody's script may import the file plainly as well.
+        The same file may register a name twice: `models` and `plots` are imported under private
+        names (see `import_room`), and a user's script may import the same file by its own name.
+
+        Raises ValueError if another file has registered the name.
         """
         origin = sys._getframe(1).f_code.co_filename
         if self._origins.setdefault(entry.name, origin) != origin:
             raise ValueError(
-                f"{self.kind} {entry.name!r} is registered by {self._origins[entry.name]} and by {origin}"
+                f"{self.kind} {entry.name!r} is registered by {self._origins[entry.name]} "
+                f"and by {origin}"
             )
         self._entries[entry.name] = entry
         return entry
 
     def resolver(self, function: Callable[[str], E | None]) -> Callable[[str], E | None]:
-        """Register `function(name) -> entry or None` for names that are spelled, not listed (`timm:<name>`)."""
+        """Register a function for names that are spelled and not listed, such as `timm:<name>`.
+
+        It returns the entry of a name, or None if the name is not one of its own.
+        """
         self._resolvers.append(function)
         return function
 
     def names(self) -> list[str]:
-        """All listed names, in the order of their files and of registration inside a file."""
+        """Return all listed names, in the order of files and of registration in each."""
         self._load()
         return list(self._entries)
 
     def entries(self) -> list[E]:
-        """All listed entries, in the order of `names`."""
+        """Return all listed entries, in the order of `names`."""
         self._load()
         return list(self._entries.values())
 
     def get(self, name: str) -> E:
-        """The entry called `name`; UsageError with what exists and what was probably meant otherwise."""
+        """Return the entry called `name`.
+
+        Raises UsageError, with the most similar name, if there is none.
+        """
         self._load()
         if name in self._entries:
             return self._entries[name]
         for resolve in self._resolvers:
-            if (entry := resolve(name)) is not None:
+            entry = resolve(name)
+            if entry is not None:
                 return entry
         raise UsageError(f"{self.flag}: no {self.kind} named {name!r}{self._hint(name)}")
 
     def origin(self, name: str) -> Path:
-        """The file that registered `name`, or the function that resolves it."""
+        """Return the file that registered `name`, or that of the function which resolves it."""
         self._load()
         if name in self._origins:
             return Path(self._origins[name])
-        resolver = next(resolve for resolve in self._resolvers if resolve(name) is not None)
-        return Path(resolver.__code__.co_filename)
+        for resolve in self._resolvers:
+            if resolve(name) is not None:
+                return Path(resolve.__code__.co_filename)
+        raise KeyError(name)
 
     def _hint(self, name: str) -> str:
         close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
@@ -117,28 +130,34 @@ class Registry(Generic[E]):
         self._loaded = True
 
     def _import(self, what: str, load: Callable[[], object]) -> None:
-        """Import a plug-in. UsageError with its own error where that fails, or where it ends the program: that is no success."""
+        """Import a plug-in.
+
+        Raises UsageError, with the plug-in's error, if that fails or if it ends the program.
+        """
         try:
             load()
         except UsageError:
             raise
         except SystemExit as end:
             raise UsageError(
-                f"{what} is a plug-in and called sys.exit({end.code!r}); take that out of it"
+                f"{what} is a plug-in and called sys.exit({end.code!r}); remove that from it"
             ) from end
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             raise UsageError(
-                f"{what} can't be imported: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+                f"{what} cannot be imported: {type(error).__name__}: {error} "
+                f"({frame.filename}, line {frame.lineno})"
             ) from error
 
 
 def import_room(room: str) -> ModuleType:
-    """Import the package of a room.
+    """Import and return the package of a room.
 
-    `models` and `plots` are names that half the field's repositories also use. Ours are therefore taken from the
-    folder that `bench` itself lies in and imported as `convmixer_bench_models`, so that neither a `models/` in
-    the user's folder nor ours can hide the other.
+    Many projects have packages called `models` and `plots`. Ours are loaded from the folder that
+    contains `bench`, as `convmixer_bench_models` and `convmixer_bench_plots`, so that neither ours
+    nor those in the user's folder hide the others.
+
+    Raises ImportError if the package is missing.
     """
     if room.startswith("bench."):
         return importlib.import_module(room)
@@ -160,7 +179,10 @@ def import_room(room: str) -> ModuleType:
 
 
 def modules_below(package: ModuleType) -> Iterator[tuple[str, str]]:
-    """Name and file of each plug-in module in a package and its folders, unless its name begins with `_`."""
+    """Yield the name and the file of every plug-in module in a package and its folders.
+
+    Modules whose names begin with `_` are helpers and left out.
+    """
     for module in pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}."):
         leaf = module.name.rpartition(".")[2]
         if not leaf.startswith("_") and not module.ispkg:

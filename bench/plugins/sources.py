@@ -1,4 +1,4 @@
-"""Source files by what they say: comments, docstrings and layout are no part of it."""
+"""Digests of source files that ignore comments, docstrings and layout."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from types import ModuleType
 from typing import Any
 
 LEFT_OUT = ("kind", "type_comment", "type_ignores", "ctx")
-"""Fields of a syntax tree that say nothing, or not the same thing in every version of Python."""
+"""Fields of a syntax tree that say nothing, or different things in different versions of Python."""
 
 
 def digest(path: Path) -> str:
-    """Twelve hex digits over a file: over its syntax tree where it is Python, alike in every version of it."""
+    """Return 12 hex digits over a file; for Python code over its syntax tree, in any version."""
     content = path.read_bytes()
-    if (
-        path.suffix == ".py" and "site-packages" not in path.parts
-    ):  # installed files are many, and seldom reformatted
-        with suppress(
-            SyntaxError, ValueError, RecursionError
-        ):  # such a file is what it is, byte by byte
+    # Installed packages have many files, and those are seldom reformatted.
+    if path.suffix == ".py" and "site-packages" not in path.parts:
+        # A file that cannot be parsed counts byte by byte.
+        with suppress(SyntaxError, ValueError, RecursionError):
             content = repr(_plain(ast.parse(content))).encode()
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as nested tuples, empty fields left out: Python's versions differ in what they fill in."""
-    if isinstance(node, ast.AST):
-        values = ((name, value) for name, value in ast.iter_fields(node) if name not in LEFT_OUT)
-        filled = [(name, value) for name, value in values if value is not None and value != []]
-        return (
-            type(node).__name__,
-            *((name, _plain(_without_docstring(node, name, value))) for name, value in filled),
-        )
+    """Return a syntax tree as nested tuples.
+
+    Empty fields are left out, because versions of Python differ in which ones they fill in.
+    """
     if isinstance(node, list):
-        return tuple(_plain(one) for one in node)
-    return node
+        return tuple(map(_plain, node))
+    if not isinstance(node, ast.AST):
+        return node
+    parts: list[Any] = [type(node).__name__]
+    for name, value in ast.iter_fields(node):
+        if name not in LEFT_OUT and value is not None and value != []:
+            parts.append((name, _plain(_without_docstring(node, name, value))))
+    return tuple(parts)
 
 
 def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
@@ -50,7 +50,11 @@ def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
 
 
 def of_modules(modules: Iterable[ModuleType]) -> str:
-    """Twelve hex digits over the files of modules, wherever they lie."""
-    files = {Path(file) for module in modules if (file := getattr(module, "__file__", None))}
-    found = sorted((file.name, digest(file)) for file in files if file.is_file())
-    return hashlib.sha256(repr(found).encode()).hexdigest()[:12]
+    """Return 12 hex digits over the files of modules, regardless of their folders."""
+    files = set()
+    for module in modules:
+        file = getattr(module, "__file__", None)
+        if file and Path(file).is_file():
+            files.add(Path(file))
+    digests = sorted((file.name, digest(file)) for file in files)
+    return hashlib.sha256(repr(digests).encode()).hexdigest()[:12]

@@ -1,1 +1,1 @@
-"""The record: its format, its store, one value per round, and the data frame."""
+"""Records: their format, their store on disk, one value per round, and the data frame."""

@@ -40,15 +40,18 @@ LayerKind = Literal[
     "rest",
 ]
 PLUG_IN = 1e30
-"""No value of a plug-in's metric is larger."""
+"""Largest absolute value of a metric without a row here."""
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True):
-    """Details of which nothing is known. Every field of the schemas below is optional unless a reader cannot do without."""
+    """Unknown details.
+
+    Every field of the schemas below is optional unless readers cannot do without it.
+    """
 
 
 class Throughput(Plain, frozen=True, kw_only=True):
-    """Of throughput and training steps: what the window held."""
+    """The calls or training steps of a window of throughput."""
 
     calls: Positive | UnsetType = UNSET
     steps: Positive | UnsetType = UNSET
@@ -56,7 +59,10 @@ class Throughput(Plain, frozen=True, kw_only=True):
 
 
 class Latency(Plain, frozen=True, kw_only=True):
-    """Medians over the calls of a window. `device_s` is what `device_span_s` was called before it was known to hold gaps."""
+    """Medians over the calls of a window.
+
+    `device_s` is the name of `device_span_s` before it was known to include gaps.
+    """
 
     host_s: Seconds | UnsetType = UNSET
     device_span_s: Seconds | UnsetType = UNSET
@@ -64,7 +70,7 @@ class Latency(Plain, frozen=True, kw_only=True):
 
 
 class Energy(Plain, frozen=True, kw_only=True):
-    """The net of what the idle GPU drew may be below zero."""
+    """The energy without that of the idle GPU, which may be below zero."""
 
     net_j: Number
     idle_w: Number | UnsetType = UNSET
@@ -72,7 +78,7 @@ class Energy(Plain, frozen=True, kw_only=True):
 
 
 class FirstCall(Plain, frozen=True, kw_only=True):
-    """What came before it."""
+    """The time to build the model before the first call."""
 
     build_s: Seconds | UnsetType = UNSET
 
@@ -92,7 +98,7 @@ class LayerTime(Plain, frozen=True, kw_only=True):
 
 
 class Memory(Plain, frozen=True, kw_only=True):
-    """Since when the peak counts, what of, and how much of it a CUDA graph keeps for itself."""
+    """When the peak starts to count, what is counted, and the bytes that a CUDA graph keeps."""
 
     since: str | UnsetType = UNSET
     counted: str | UnsetType = UNSET
@@ -100,14 +106,14 @@ class Memory(Plain, frozen=True, kw_only=True):
 
 
 class Macs(Plain, frozen=True, kw_only=True):
-    """The other counter's figure, and operators that neither counted."""
+    """The other counter's result, and the operators that neither counted."""
 
     check: Count | UnsetType = UNSET
     uncounted: dict[str, Count] | UnsetType = UNSET
 
 
-class Ceiling(Plain, frozen=True, kw_only=True):
-    """What a probe did in its window; of several shapes the fastest, and how fast each was."""
+class PeakRate(Plain, frozen=True, kw_only=True):
+    """The work of a probe in its window: the fastest of several shapes, and the rate of each."""
 
     calls: Positive | UnsetType = UNSET
     shape: str | UnsetType = UNSET
@@ -117,7 +123,8 @@ class Ceiling(Plain, frozen=True, kw_only=True):
 
 
 class WeightsFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What was taken of a file of weights: its entry, what was removed from the names, what was left out."""
+    """What was loaded from a file of weights: its entry, what was removed from the names, and what
+    was left out."""
 
     entry: str | None = None
     other_entries: list[str] = []
@@ -132,7 +139,7 @@ Channels = Annotated[
 
 
 class Top1(Plain, frozen=True, kw_only=True):
-    """Counts of right answers, how they were got, and what the training took."""
+    """Counts of right answers, how they were obtained, and what training took."""
 
     correct: Count
     images: Positive
@@ -158,7 +165,8 @@ class Top1(Plain, frozen=True, kw_only=True):
     auxiliary_heads: Count | UnsetType = UNSET
     auxiliary_weight: Share | UnsetType = UNSET
     beside: Positive | UnsetType = UNSET
-    """Trainings that shared the machine, this one included: its seconds and images a second say nothing of the model then."""
+    """Training runs that shared the machine, this one included. If there were several, the seconds
+    and images per second say nothing about the model."""
     threads: Positive | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -170,7 +178,10 @@ class Top1(Plain, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """A receptive field in pixels; shares of an even map's. Older ones have one `centre` in place of `row` and `column`."""
+    """A receptive field in pixels, and as shares of an even map's.
+
+    Older ones have one `centre` instead of `row` and `column`.
+    """
 
     canvas: Positive
     row: Amount | UnsetType = UNSET
@@ -188,7 +199,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReceptiveField(Plain, frozen=True, kw_only=True):
-    """Beside these, a `Field` for every canvas before and after training."""
+    """Besides these, a `Field` for every canvas before and after training."""
 
     theoretical: Amount | None = None
     images: Positive | UnsetType = UNSET
@@ -199,7 +210,7 @@ FIELD_NAME = re.compile(r"(before|after)_[0-9]{1,7}")
 
 @dataclass(frozen=True)
 class Known:
-    """What a sample of a metric has to be."""
+    """The properties that every sample of a metric has."""
 
     unit: str
     better: Better
@@ -209,7 +220,7 @@ class Known:
     detail: type[Plain] = Plain
     whole: bool = False
     rounds: int | None = None
-    """In how many rounds it takes part; None: in all."""
+    """The number of rounds in which it takes part; None for all."""
 
 
 def _speed(
@@ -232,7 +243,7 @@ SHORTEST, LONGEST = 1e-15, 1e9
 METRICS = {
     "activations": _count("element"),
     "canary": Known("s", "lower", "probe", SHORTEST, LONGEST),
-    "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, Ceiling, rounds=6),
+    "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, PeakRate, rounds=6),
     "energy": _speed("J", "lower", 0, 1e12, Energy, rounds=6),
     "first_call": _speed("s", "lower", 0, LONGEST, FirstCall, rounds=1),
     "graph_latency": _speed("s", "lower", SHORTEST, LONGEST),
@@ -240,10 +251,9 @@ METRICS = {
     "latency": _speed("s", "lower", SHORTEST, LONGEST, Latency),
     "layer_time": _speed("s", "none", 0, LONGEST, LayerTime, rounds=6),
     "macs": _count("MAC", Macs),
-    "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, Ceiling, rounds=6),
-    "memory": _speed(
-        "B", "lower", -1e18, 1e18, Memory, rounds=1
-    ),  # on a CPU the growth of a process, which may shrink
+    "matmul_ceiling": Known("MAC/s", "higher", "probe", 1e-3, 1e21, PeakRate, rounds=6),
+    # On a CPU it is the growth of a process, which may shrink.
+    "memory": _speed("B", "lower", -1e18, 1e18, Memory, rounds=1),
     "params": _count("parameter"),
     "receptive_field": Known("pixel", "none", "accuracy", 0, 1e7, ReceptiveField),
     "throughput": _speed("image/s", "higher", 1e-18, 1e15, Throughput),
@@ -254,8 +264,8 @@ METRICS = {
 }
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What the machine did during a window. `left`: the share of the processors that others left to it."""
+class WindowState(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine during a window; `left` is the share of the CPU that others left to it."""
 
     left: Annotated[float, Meta(gt=0, le=1)] | UnsetType = UNSET
     steal: Number | UnsetType = UNSET
@@ -270,7 +280,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process needed before its first window; other fields that end in `_s` are seconds too."""
+    """What a process needed before its first window; fields that end in `_s` are seconds."""
 
     seconds_per_call: Seconds | None = None
     warmup_windows: Count | None = None
@@ -279,7 +289,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_setup(setup: Mapping[str, Scalar]) -> None:
-    """ValueError where set-up times are none."""
+    """Raise ValueError if the set-up times of a process are invalid."""
     msgspec.convert(setup, Setup)
     for name, value in setup.items():
         if name.endswith("_s"):
@@ -294,18 +304,19 @@ def check_sample(
     detail: Mapping[str, Any],
     state: Mapping[str, Scalar],
 ) -> None:
-    """ValueError where a sample is none of its metric."""
+    """Raise ValueError if a sample cannot be one of its metric."""
     known = METRICS.get(metric)
     if not values:
         raise ValueError(f"a sample of {metric} has no values")
-    if not all(math.isfinite(value) for value in values):
-        raise ValueError(f"a sample of {metric} holds {values}, which is not finite")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"a sample of {metric} contains {values}, which is not finite")
     low, high = (-PLUG_IN, PLUG_IN) if known is None else (known.low, known.high)
     if not low <= min(values) <= max(values) <= high:
         raise ValueError(
-            f"{metric} is {min(values):g} to {max(values):g} {unit}; from {low:g} to {high:g} is possible"
+            f"{metric} is {min(values):g} to {max(values):g} {unit}; "
+            f"from {low:g} to {high:g} is possible"
         )
-    msgspec.convert(state, State)
+    msgspec.convert(state, WindowState)
     if known is not None:
         _check_known(known, metric, unit, better, values, detail)
 
@@ -323,7 +334,7 @@ def _check_known(
     if better != known.better:
         raise ValueError(f"{metric} says {better!r} is better, this bench says {known.better!r}")
     if known.whole and any(value != int(value) for value in values):
-        raise ValueError(f"{metric} is a count, and {values} is none")
+        raise ValueError(f"{metric} is a count, and {values} is not one")
     says = msgspec.convert(detail, known.detail)
     if isinstance(says, Top1) and abs(values[-1] - says.correct / says.images) > 1e-9:
         raise ValueError(

@@ -1,4 +1,7 @@
-"""Records with the arrays beside them, for everything that shows or judges them: a damaged one is named and left out."""
+"""Records together with their arrays, for everything that shows or judges them.
+
+Damaged ones are named and left out.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from bench.record.store import DamagedRecord, Record, damaged, load_folder
 
 
 def read_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
-    """All records of a folder whose arrays are what they say, in the order of their names, and what had to be left out."""
+    """Return a folder's records in the order of their names, and the errors of those left out.
+
+    A record is left out if it is damaged or its arrays do not fit it.
+    """
     records, left_out = load_folder(folder)
     kept = []
     for record in records:
@@ -25,32 +31,35 @@ def read_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
 
 
 def read_below(path: Path) -> tuple[list[Record], list[DamagedRecord]]:
-    """The same of all records anywhere below a folder, machine by machine."""
+    """Return all records anywhere below a folder, machine by machine, and the errors."""
     folders, left_out = record_folders(path)
-    found: list[Record] = []
+    records: list[Record] = []
     for folder in folders:
-        records, damaged_ones = read_folder(folder)
-        found += records
-        left_out += damaged_ones
-    return found, left_out
+        read, errors = read_folder(folder)
+        records += read
+        left_out += errors
+    return records, left_out
 
 
 def record_folders(path: Path) -> tuple[list[Path], list[DamagedRecord]]:
-    """Every folder `records` below `path` with records in it, and those behind links: nobody follows a link to read records.
+    """Return every folder `records` with records below `path`, and errors for those behind links.
 
-    What a link leads to may be a stranger's choice (a clone carries links), or a folder that is read already.
+    Links are not followed: what one leads to may be somebody else's choice, as a clone contains
+    links, or a folder that is read already.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     links: list[DamagedRecord] = []
     for place, names, files in os.walk(path):
         here = Path(place)
         if here.name == "records" and any(name.endswith(".jsonl") for name in files):
-            found.append(here)
-        for one in (here / name for name in names if (here / name).is_symlink()):
-            if one.name == "records" or (one / "records").is_dir():
+            folders.append(here)
+        for name in names:
+            link = here / name
+            if link.is_symlink() and (name == "records" or (link / "records").is_dir()):
                 links.append(
                     DamagedRecord(
-                        f"{one}: a link, and no records are read behind links; remove it or put the folder there"
+                        f"{link}: it is a link, and no records are read behind links; "
+                        "remove it or put the folder there"
                     )
                 )
-    return sorted(found), sorted(links, key=str)
+    return sorted(folders), sorted(links, key=str)

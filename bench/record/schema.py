@@ -1,22 +1,25 @@
-"""The record: one append-only JSON-lines file per arm, and everything that reads or writes it.
+"""The record: one append-only JSON-lines file per arm.
 
-A file holds, in this order and any number of runs: one `arm` line (format, key, arm, settings), then for each run a
-`run` line (machine, versions, seed), one `round` line per finished round (raw samples with unit and direction), and
-an `end` line (how it ended; several where that differs between metrics, which each line names). A run that was killed
-has no `end` line; its rounds count all the same.
+A file starts with one `arm` line (format, key, arm, settings). Then, for each run, it has a `run`
+line (machine, versions, seed), a `round` line per finished round (raw samples with unit and
+direction), and an `end` line (how the run ended; several if that differs between metrics, which
+each line names). A run that was killed has no `end` line, but its rounds count.
 
-A finished round is appended and synced at once, so a kill loses the round in flight at most. A torn last line is void:
-it is reported on reading and marked before the next append; any other damage is a `DamagedRecord` naming file and line.
-Lines are only ever added at the end, each in one step, so that several programs may write beside each other.
+A finished round is appended and synced at once, so a kill loses at most the round in progress. A
+torn last line is void: it is reported on reading and marked before the next append. Any other
+damage is a `DamagedRecord` that names file and line. Lines are only ever added at the end, each in
+one step, so that several programs may write to a file at once.
 
 Format history
     1   first format
-    2   speed arms have a mode; probes; windows carry what the machine did beside them and whether they were repeated;
-        rounds name the process they were taken in; runs say why an arm took part
-    3   accuracy arms say how they were tuned, stretched and executed; a policy may leave a choice early
-    4   runs name the studies that they were made for; what format 3 has is still read
-    5   every line ends with a checksum (`crc`: CRC-32 of the line without it), and a torn one is closed by the character
-        CAN instead of being cut off; what formats 3 and 4 have is still read
+    2   speed arms have a mode; probes; windows have what the machine did during them and whether
+        they were repeated; rounds name the process that measured them; runs say why an arm took
+        part
+    3   accuracy arms say how they were tuned, stretched and executed; a policy may leave a choice
+        early
+    4   runs name the studies that they were made for; format 3 is still read
+    5   every line ends with a checksum (`crc`: CRC-32 of the line without it), and a torn line is
+        ended by the character CAN instead of being cut off; formats 3 and 4 are still read
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from bench.record.metric_units import check_sample, check_setup
 
 FORMAT = 5
 READABLE = (3, 4, 5)
-"""Formats 4 and 5 only add."""
+"""The formats that can be read: 4 and 5 only added to 3."""
 
 Sidecar = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.npz$")]
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
@@ -42,17 +45,20 @@ Role = Literal["asked", "reference", "sentinel", "probe"]
 
 
 class About(Line, tag="about", frozen=True, kw_only=True):
-    """What the report wants to know of a model and cannot ask torch: its family and published name."""
+    """What the report shows of a model and cannot ask torch for: its family and published name."""
 
     family: str
     timm_name: str | None = None
     summary: str = ""
     caveat: str = ""
-    """What has to stand beside an accuracy on this data set."""
+    """A remark that every accuracy on this data set needs."""
 
 
 class Machine(Line, tag="machine", frozen=True, kw_only=True):
-    """Where a run took place. `fingerprint` covers what must be equal for two runs to be put together."""
+    """The machine of a run, in one state of its software.
+
+    Runs are only combined if their `fingerprint` is equal.
+    """
 
     name: str
     device: Device
@@ -65,17 +71,17 @@ class Machine(Line, tag="machine", frozen=True, kw_only=True):
 
     @property
     def hardware(self) -> str:
-        """What computed: the accelerator, or the processor where there is none."""
+        """The accelerator, or the processor if there is none."""
         return self.accelerator or self.cpu
 
     @property
     def kind(self) -> str:
-        """cpu, cuda or mps, whichever of several it was."""
+        """The kind of device, without its number: cpu, cuda or mps."""
         return self.device.partition(":")[0]
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits over every field."""
+        """12 hex digits over every field."""
         return _digest(self)[:12]
 
 
@@ -88,9 +94,10 @@ class Sample(Line, tag="sample", frozen=True, kw_only=True):
     values: list[float]
     detail: dict[str, Any] = msgspec.field(default_factory=dict)
     state: dict[str, Scalar] = msgspec.field(default_factory=dict)
-    """What the machine did during the window: load of others, clocks, temperature, as far as it can be read."""
+    """What the machine did during the window, as far as it can be read: load of other programs,
+    clocks, temperature."""
     disturbed: str | None = None
-    """Why this window should not be trusted much; the one after it in the same round is its repetition."""
+    """Why this window is doubtful; the sample after it in the same round is its repetition."""
 
     def __post_init__(self) -> None:
         check_sample(self.metric, self.unit, self.better, self.values, self.detail, self.state)
@@ -107,7 +114,7 @@ class ArmLine(Line, tag="arm", frozen=True, kw_only=True):
 
 
 class RunLine(Line, tag="run", frozen=True, kw_only=True):
-    """One start of `bench run`. `setup` holds this arm's build, first-call and warm-up times in seconds."""
+    """One start of `bench run`; `setup` has the arm's build, first-call and warm-up seconds."""
 
     run: str
     started: str
@@ -117,39 +124,41 @@ class RunLine(Line, tag="run", frozen=True, kw_only=True):
     machine: Machine
     setup: dict[str, Scalar] = msgspec.field(default_factory=dict)
     fresh: bool = False
-    """What earlier runs measured of this arm is superseded (`--force`)."""
+    """True if the run supersedes earlier runs of this arm (`--force`)."""
     role: Role = "asked"
-    """Why the arm took part: it was asked for, or came along to be compared with."""
+    """Why the arm took part: it was asked for, or is there to compare with."""
     studies: dict[str, str] = msgspec.field(default_factory=dict)
-    """The studies that this run was made for, each with the hash of its question at that time (bench/claims/questions.py)."""
+    """The studies that the run was made for, each with the hash of its question then
+    (bench/claims/questions.py)."""
 
     def __post_init__(self) -> None:
         check_setup(self.setup)
         if not self.started[:10].count("-") == 2:
-            raise ValueError(f"it was started at {self.started!r}, which is no date")
+            raise ValueError(f"it was started at {self.started!r}, which is not a date")
         datetime.fromisoformat(self.started)
 
 
 class RoundLine(Line, tag="round", frozen=True, kw_only=True):
-    """One finished round of one arm. Samples are paired across arms by run and round, never otherwise."""
+    """One finished round of one arm. Samples of arms are paired by run and round only."""
 
     run: str
     round: Annotated[int, Meta(ge=0, le=10**9)]
     phase: Phase = "measure"
     worker: Positive = 1
-    """Which process of this arm in this run, counted from 1."""
+    """The number of the process of this arm in this run, from 1."""
     setup: dict[str, Scalar] = msgspec.field(default_factory=dict)
-    """Build, first-call and warm-up times of that process, in its first round; those of the first are in the run line."""
+    """Build, first-call and warm-up seconds of the process, in its first round; those of the first
+    process are in the run line."""
     samples: list[Sample]
     arrays: Sidecar | None = None
-    """Name of the `.npz` beside the record that holds this round's large arrays."""
+    """Name of the `.npz` next to the record that contains this round's large arrays."""
 
     def __post_init__(self) -> None:
         check_setup(self.setup)
 
 
 class EndLine(Line, tag="end", frozen=True, kw_only=True):
-    """How a run ended for this arm. `short`: the time ended before the rounds or the target that were wanted."""
+    """How a run ended for this arm; `short` is true if it ran out of time for what was wanted."""
 
     run: str
     status: Status
@@ -158,6 +167,6 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     short: bool = False
     time_budget: Annotated[float, Meta(ge=0)] | None = None
     hopeless: bool = False
-    """It left the choosing of a policy early: another policy of its model was better by far."""
+    """True if the arm was dropped early because another policy of its model was far better."""
     target_ci: Annotated[float, Meta(ge=0)] | None = None
-    """Relative half-width of the interval that was aimed at; None: a number of rounds was."""
+    """The relative half-width of the interval to reach; None if a number of rounds was given."""

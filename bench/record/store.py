@@ -29,32 +29,24 @@ from bench.record.schema import (
 )
 
 SEALED = 5
-"""From this format on every line has a checksum."""
-
-
+"""From this format on, every line has a checksum."""
 SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
-
-
 VOID = b"\x18"
-"""The character CAN at the end of a line: its writer was killed in the middle of it. JSON has no such character."""
-
-
+"""The character CAN at the end of a line whose writer was killed while writing it. JSON has no such
+character."""
 Body = RunLine | RoundLine | EndLine
 
-
 _decode_head = msgspec.json.Decoder(ArmLine).decode
-
-
 _decode_body = msgspec.json.Decoder(Body).decode
 
 
 class DamagedRecord(UsageError):
-    """A record that cannot be read; the message names file, line and what to do."""
+    """A record that cannot be read; the message names the file, the line and the remedy."""
 
 
 @dataclass(kw_only=True)
 class Record:
-    """A record in memory. `torn` is true where a last, incomplete line was left out."""
+    """A record in memory. `torn` is true if an incomplete last line was left out."""
 
     path: Path
     head: ArmLine
@@ -65,36 +57,49 @@ class Record:
 
     @property
     def arm(self) -> Arm:
+        """The configuration that the record is about."""
         return self.head.arm
 
     def within(self, fingerprint: str) -> Record:
-        """This record with the runs of one machine, in one state of its software, alone; superseded ones left out."""
-        mine = [run for run in self.runs if run.machine.fingerprint == fingerprint]
-        last = max((number for number, run in enumerate(mine) if run.fresh), default=0)
-        kept = {run.run for run in mine[last:]}
+        """Return the record with the runs of one machine in one state of its software only.
+
+        Runs that a later one supersedes (`--force`) are left out.
+        """
+        current: set[str] = set()
+        for run in self.runs:
+            if run.machine.fingerprint == fingerprint:
+                if run.fresh:
+                    current.clear()
+                current.add(run.run)
         return Record(
             path=self.path,
             head=self.head,
-            runs=[run for run in self.runs if run.run in kept],
-            rounds=[line for line in self.rounds if line.run in kept],
-            ends=[line for line in self.ends if line.run in kept],
+            runs=[run for run in self.runs if run.run in current],
+            rounds=[line for line in self.rounds if line.run in current],
+            ends=[line for line in self.ends if line.run in current],
             torn=self.torn,
         )
 
     def latest(self) -> Record:
-        """This record as its last run's machine and software measured it."""
+        """Return the record as measured by the machine and software of its last run."""
         return self.within(self.runs[-1].machine.fingerprint) if self.runs else self
 
 
+# Writing
+
+
 def path_of(folder: Path, arm: Arm, settings: dict[str, Scalar]) -> Path:
-    """Where the record of an arm lies: `<model>.<kind>.<key>.jsonl`, whatever characters the model's name has."""
+    """Return the path of an arm's record: `<model>.<kind>.<key>.jsonl`.
+
+    Characters of the model's name that are special in file names are replaced.
+    """
     kind = arm.__struct_config__.tag
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", arm.model).strip("-")[:60] or "model"
     return folder / f"{slug}.{kind}.{key_of(arm, settings)}.jsonl"
 
 
 def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) -> Path:
-    """Make sure the record of an arm exists and ends with a whole line; returns its path."""
+    """Return the path of an arm's record, which exists then and ends with a whole line."""
     path = path_of(folder, arm, settings)
     with files.named(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
         if file.tell():
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                # Not cut off: another writer may just be in the middle of its line, which then ends before the mark.
+                # Mark it instead of truncating: another process may still be writing this line.
                 files.append(path, VOID + b"\n")
     return path
 
@@ -119,38 +124,49 @@ def append(path: Path, line: Body) -> None:
 
 
 def sealed(line: Line) -> bytes:
-    """A line as it is written: JSON whose last field is a checksum of the rest."""
+    """Return a line as it is written: JSON whose last field is a checksum of the rest."""
     text = _encode(line)
     return text[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(text)
 
 
+# Reading
+
+
 def _opened(line: bytes, *, needed: bool) -> bytes:
-    """A line without its checksum; ValueError where that does not fit, or is missing and `needed`."""
-    found = SEAL.search(line)
-    if found is None:
+    """Return a line without its checksum.
+
+    Raises ValueError if the checksum does not fit, or if it is missing but `needed`.
+    """
+    seal = SEAL.search(line)
+    if seal is None:
         if needed:
             raise ValueError("it has no checksum")
         return line
-    text = line[: found.start()] + b"}"
-    if b"%08x" % zlib.crc32(text) != found[1]:
-        raise ValueError("its checksum is another: a byte of it was changed")
+    text = line[: seal.start()] + b"}"
+    if b"%08x" % zlib.crc32(text) != seal[1]:
+        raise ValueError("its checksum does not fit: a byte of it was changed")
     return text
 
 
 def load(path: Path) -> Record:
-    """Read one record; `DamagedRecord` where anything but a torn last line is wrong. A link is not followed."""
+    """Read one record.
+
+    Raises DamagedRecord for any damage but an incomplete last line, and for a link.
+    """
     if path.is_symlink():
         raise damaged(path, "it is a link, and no records are read behind links")
-    return parse(
-        path,
-        content_of(
-            path, limits.RECORD, lambda words: damaged(path, f"it cannot be read ({words})")
-        ),
-    )
+
+    def refuse(words: str) -> DamagedRecord:
+        return damaged(path, f"it cannot be read ({words})")
+
+    return parse(path, content_of(path, limits.RECORD, refuse))
 
 
 def parse(path: Path, content: bytes) -> Record:
-    """A record by its bytes; `path` is where they are from."""
+    """Return the record with this content; `path` is where it comes from.
+
+    Raises DamagedRecord for any damage but an incomplete last line.
+    """
     if values_in(content) > limits.VALUES:
         raise damaged(
             path, f"it has more than {limits.VALUES:,} values, and no record has that many"
@@ -165,11 +181,9 @@ def parse(path: Path, content: bytes) -> Record:
             if reading is None:
                 reading = _Reading(Record(path=path, head=_checked_head(line), torn=torn))
             else:
-                reading.add(
-                    _decode_body(_opened(line, needed=reading.record.head.format >= SEALED))
-                )
+                reading.add(_decode_body(_opened(line, needed=reading.sealed)))
     if reading is None:
-        raise DamagedRecord(f"{path}: no whole line in it; move the file away and run again")
+        raise DamagedRecord(f"{path}: it has no whole line; move the file away and run again")
     return reading.record
 
 
@@ -178,38 +192,33 @@ def _at_line(path: Path, number: int) -> Callable[[str], DamagedRecord]:
 
 
 def damaged(path: Path, why: str) -> DamagedRecord:
-    """The line for a record that is left out."""
+    """Return the error for a record that is left out."""
     return DamagedRecord(
         f"{path}: {why}; restore the file or move it away, the other records are untouched"
     )
 
 
 def values_in(content: bytes) -> int:
-    """At least as many as there are values in some lines of JSON, without reading them."""
+    """Return an upper bound on the number of values in lines of JSON, without parsing them."""
     return content.count(b",") + content.count(b"[") + content.count(b"{")
 
 
 def _checked_head(line: bytes) -> ArmLine:
-    found = msgspec.json.decode(line)
-    if isinstance(found, dict) and found.get("format", FORMAT) not in READABLE:
-        raise ValueError(
-            f"format {found['format']}, this version reads {' and '.join(map(str, READABLE))}"
-        )
-    line = _opened(
-        line,
-        needed=isinstance(found, dict)
-        and isinstance(found.get("format"), int)
-        and found["format"] >= SEALED,
-    )
-    head = _decode_head(line)
+    """Return the first line; ValueError if its format, checksum or key is wrong."""
+    stored = msgspec.json.decode(line)
+    number = stored.get("format") if isinstance(stored, dict) else None
+    if isinstance(stored, dict) and "format" in stored and number not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise ValueError(f"format {number}, this version reads {known}")
+    head = _decode_head(_opened(line, needed=isinstance(number, int) and number >= SEALED))
     if head.key != key_of(head.arm, head.settings):
-        raise ValueError(f"its key {head.key} is not that of its arm and settings")
+        raise ValueError(f"its key {head.key} is not that of its configuration and settings")
     return head
 
 
 @dataclass
 class _Reading:
-    """A record that is being read: each line has to fit those before it."""
+    """A record while it is read: each line has to fit the ones before it."""
 
     record: Record
     runs: set[str] = field(default_factory=set)
@@ -217,79 +226,92 @@ class _Reading:
     processes: set[tuple[str, int]] = field(default_factory=set)
     metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def sealed(self) -> bool:
+        """True if every line has a checksum."""
+        return self.record.head.format >= SEALED
+
     def add(self, line: Body) -> None:
-        """Take the next line; ValueError where it does not fit."""
+        """Add the next line; ValueError if it does not fit."""
         if isinstance(line, RunLine):
             self.runs.add(line.run)
             self.record.runs.append(line)
         elif line.run not in self.runs:
             raise ValueError(f"run {line.run!r} has no run line before it")
         elif isinstance(line, RoundLine):
-            self._fits(line)
+            self._check_round(line)
             self.record.rounds.append(line)
         else:
             self.record.ends.append(line)
-        for name, found, most in (
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for name, number, most in (
             ("runs", len(self.record.runs), limits.RUNS),
             ("ends", len(self.record.ends), limits.RUNS),
             ("rounds", len(self.record.rounds), limits.ROUNDS),
             ("processes", len(self.processes), limits.PROCESSES),
             ("metrics", len(self.metrics), limits.METRICS),
         ):
-            if found > most:
-                raise ValueError(f"more than {most:,} {name}")
+            if number > most:
+                raise ValueError(f"it has more than {most:,} {name}")
 
-    def _fits(self, line: RoundLine) -> None:
+    def _check_round(self, line: RoundLine) -> None:
         taken = {(line.run, line.round, sample.metric) for sample in line.samples}
         if taken & self.taken:
             raise ValueError(f"round {line.round} of run {line.run!r} is there twice")
         self.taken |= taken
         self.processes.add((line.run, line.worker))
         for sample in line.samples:
-            self._fits_arm(sample)
+            self._check_sample(sample)
 
-    def _fits_arm(self, sample: Sample) -> None:
-        arm, kind = self.record.arm, str(self.record.arm.__struct_config__.tag)
-        known = METRICS.get(sample.metric)
+    def _check_sample(self, sample: Sample) -> None:
+        """Raise ValueError if a sample is of another kind of arm, in another unit or incomplete."""
+        arm, metric = self.record.arm, sample.metric
+        kind = str(arm.__struct_config__.tag)
+        known = METRICS.get(metric)
         if known is not None and known.arm != kind:
-            raise ValueError(
-                f"{sample.metric} is measured of a {known.arm} arm, and this one is a {kind} arm"
-            )
-        says = (sample.unit, sample.better)
-        if self.metrics.setdefault(sample.metric, says) != says:
-            raise ValueError(
-                f"{sample.metric} is in {says[0]!r} here and in {self.metrics[sample.metric][0]!r} before"
-            )
-        if sample.metric == "receptive_field" and isinstance(arm, AccuracyArm):
-            lacking = [
-                name
-                for when in ("before", "after")
-                if (name := f"{when}_{arm.image_size}") not in sample.detail
-            ]
+            raise ValueError(f"{metric} is measured of a {known.arm} arm, and this is a {kind} arm")
+        before = self.metrics.setdefault(metric, (sample.unit, sample.better))
+        if before != (sample.unit, sample.better):
+            raise ValueError(f"{metric} is in {sample.unit!r} here and in {before[0]!r} before")
+        if metric == "receptive_field" and isinstance(arm, AccuracyArm):
+            needed = (f"before_{arm.image_size}", f"after_{arm.image_size}")
+            lacking = [name for name in needed if name not in sample.detail]
             if lacking:
                 raise ValueError(f"receptive_field lacks {' and '.join(lacking)}")
 
 
 def load_folder(folder: Path) -> tuple[list[Record], list[DamagedRecord]]:
-    """All records of a folder in the order of their names, and what could not be read."""
+    """Return all records of a folder in the order of their names, and the damaged ones' errors."""
     records: list[Record] = []
-    damaged: list[DamagedRecord] = []
+    errors: list[DamagedRecord] = []
     for path in sorted(folder.glob("*.jsonl")):
         try:
             records.append(load(path))
         except DamagedRecord as error:
-            damaged.append(error)
-    return records, damaged
+            errors.append(error)
+    return records, errors
 
 
 def end_of(record: Record, metric: str) -> EndLine | None:
-    """How it ended for a metric last: a run that failed for some metrics alone has an end line for those."""
-    ends = [end for end in record.ends if metric in end.metrics]
-    return ends[-1] if ends else None
+    """Return the last end line that names a metric; None if there is none.
+
+    A run that failed for some metrics only has an end line of its own for those.
+    """
+    for end in reversed(record.ends):
+        if metric in end.metrics:
+            return end
+    return None
 
 
 def troubles(record: Record) -> list[EndLine]:
-    """The ends that were not ok and were not mended by a later one of the same metric, each once."""
-    metrics = dict.fromkeys(metric for end in record.ends for metric in end.metrics)
-    last = [end_of(record, metric) for metric in metrics]
-    return [end for end in record.ends if end.status != "ok" and any(end is one for one in last)]
+    """Return the end lines that were not ok, unless a later one of the same metric replaces them.
+
+    Each is returned once.
+    """
+    last: dict[str, EndLine] = {}
+    for end in record.ends:
+        last.update(dict.fromkeys(end.metrics, end))
+    current = list(map(id, last.values()))
+    return [end for end in record.ends if end.status != "ok" and id(end) in current]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure import interrupts
-from bench.plan.accuracies import hours, how
 from bench.plan.forecast import rate_now
 from bench.plan.plan import Plan
 from bench.plan.task import Task
+from bench.plan.trainings import description, hours
 from bench.plugins import Arrived, launchers
 from bench.record import arms
 from bench.run.arm_run import ArmRun
@@ -122,5 +122,5 @@ class AccuracyPhase:
             )
         session.observer.note(
             f"training  {len(tasks)} accuracy configurations, very roughly {takes} (estimated from "
-            f"multiply-adds); {how(tasks)}"
+            f"multiply-adds); {description(tasks)}"
         )

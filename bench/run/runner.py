@@ -177,7 +177,7 @@ class Runner:
         """Add what this run took to the machine's past runs."""
         assert self.began is not None
         spent = self.context.ledger.seconds
-        cost = past_runs.Cost(
+        cost = past_runs.RunCost(
             run=self.context.run_id,
             took=self.session.now() - self.began,
             expected=expected,

@@ -1,1 +1,1 @@
-"""One file per study: a question that is asked of the records, found by the registry."""
+"""Studies: one file per question that is asked of the records, found by the registry."""

@@ -1,7 +1,7 @@
-"""The controlled skeleton's full factorial: mixer x stem x stages x norm, every cell at the same parameters.
+"""The full factorial of the controlled skeleton: mixer x stem x stages x norm at equal parameters.
 
-The hidden width of the MLP gives back what a cell's other parts cost more or less; `HIDDEN` holds what
-`python -m tests.by_hand.factorial` solved for. A test counts every cell: within 2 % of the first one.
+The hidden width of the MLP makes up for what a cell's other parts cost more or less; it was solved
+by `python -m tests.by_hand.factorial`. A test counts every cell: all are within 2 % of the first.
 """
 
 from __future__ import annotations
@@ -21,83 +21,44 @@ FACTORS = {
 }
 Cell = tuple[str, str, str, str]
 CELLS: list[Cell] = list(product(*FACTORS.values()))  # type: ignore[arg-type]
-HIDDEN: dict[str, dict[tuple[str, str, str], int]] = {
-    "digits": {
-        ("attention", "patch", "iso"): 128,
-        ("attention", "patch", "staged"): 45,
-        ("attention", "pyramid", "iso"): 133,
-        ("attention", "pyramid", "staged"): 45,
-        ("depthwise", "patch", "iso"): 232,
-        ("depthwise", "patch", "staged"): 155,
-        ("depthwise", "pyramid", "iso"): 237,
-        ("depthwise", "pyramid", "staged"): 154,
-        ("mlp", "patch", "iso"): 255,
-        ("mlp", "patch", "staged"): 99,
-        ("mlp", "pyramid", "iso"): 260,
-        ("mlp", "pyramid", "staged"): 99,
-    },
-    "cifar10": {
-        ("attention", "patch", "iso"): 512,
-        ("attention", "patch", "staged"): 272,
-        ("attention", "pyramid", "iso"): 498,
-        ("attention", "pyramid", "staged"): 272,
-        ("depthwise", "patch", "iso"): 744,
-        ("depthwise", "patch", "staged"): 510,
-        ("depthwise", "pyramid", "iso"): 730,
-        ("depthwise", "pyramid", "staged"): 510,
-        ("mlp", "patch", "iso"): 753,
-        ("mlp", "patch", "staged"): 207,
-        ("mlp", "pyramid", "iso"): 739,
-        ("mlp", "pyramid", "staged"): 207,
-    },
-    "cifar10_small": {
-        ("attention", "patch", "iso"): 160,
-        ("attention", "patch", "staged"): 106,
-        ("attention", "pyramid", "iso"): 169,
-        ("attention", "pyramid", "staged"): 106,
-        ("depthwise", "patch", "iso"): 200,
-        ("depthwise", "patch", "staged"): 152,
-        ("depthwise", "pyramid", "iso"): 210,
-        ("depthwise", "pyramid", "staged"): 151,
-        ("mlp", "patch", "iso"): 221,
-        ("mlp", "patch", "staged"): 21,
-        ("mlp", "pyramid", "iso"): 230,
-        ("mlp", "pyramid", "staged"): 21,
-    },
-    "imagenet": {
-        ("attention", "patch", "iso"): 1536,
-        ("attention", "patch", "staged"): 957,
-        ("attention", "pyramid", "iso"): 1536,
-        ("attention", "pyramid", "staged"): 956,
-        ("depthwise", "patch", "iso"): 2280,
-        ("depthwise", "patch", "staged"): 1706,
-        ("depthwise", "pyramid", "iso"): 2280,
-        ("depthwise", "pyramid", "staged"): 1705,
-        ("mlp", "patch", "iso"): 2255,
-        ("mlp", "patch", "staged"): 1347,
-        ("mlp", "pyramid", "iso"): 2255,
-        ("mlp", "pyramid", "staged"): 1346,
-    },
+SCALES = ("digits", "cifar10", "cifar10_small", "imagenet")
+HIDDEN: dict[tuple[str, str, str], tuple[int, int, int, int]] = {
+    ("attention", "patch", "iso"): (128, 512, 160, 1536),
+    ("attention", "patch", "staged"): (45, 272, 106, 957),
+    ("attention", "pyramid", "iso"): (133, 498, 169, 1536),
+    ("attention", "pyramid", "staged"): (45, 272, 106, 956),
+    ("depthwise", "patch", "iso"): (232, 744, 200, 2280),
+    ("depthwise", "patch", "staged"): (155, 510, 152, 1706),
+    ("depthwise", "pyramid", "iso"): (237, 730, 210, 2280),
+    ("depthwise", "pyramid", "staged"): (154, 510, 151, 1705),
+    ("mlp", "patch", "iso"): (255, 753, 221, 2255),
+    ("mlp", "patch", "staged"): (99, 207, 21, 1347),
+    ("mlp", "pyramid", "iso"): (260, 739, 230, 2255),
+    ("mlp", "pyramid", "staged"): (99, 207, 21, 1346),
 }
-"""By scale: the hidden width of each mixer, stem and stages; the norms have the same parameters."""
+"""The hidden width of each mixer, stem and stages at each of `SCALES`, the same for both norms."""
 
 
 def name_of(scale: Scale, cell: Cell) -> str:
-    """The skeleton of a cell."""
+    """Return the name of a cell's skeleton."""
     width, depth, patch, _ = scale.skeleton
     mixer, stem, stages, norm = cell
-    return f"skeleton_{width}_{depth}_{mixer}_{stem}_{stages}_{norm}_p{patch}_m{HIDDEN[scale.key][mixer, stem, stages]}"
+    hidden = HIDDEN[mixer, stem, stages][SCALES.index(scale.key)]
+    return f"skeleton_{width}_{depth}_{mixer}_{stem}_{stages}_{norm}_p{patch}_m{hidden}"
 
 
 def needs(scale: Scale) -> list[Need]:
-    """Every cell, seed by seed: a seed of all cells is a balanced design of its own."""
-    return scale.trained(
-        "the skeleton's factorial", [name_of(scale, cell) for cell in CELLS], seeds=scale.replicates
-    )
+    """Return every cell, seed by seed: all cells with one seed are a balanced design."""
+    models = [name_of(scale, cell) for cell in CELLS]
+    return scale.trained("the skeleton's factorial", models, seeds=scale.replicates)
 
 
 def effect(evidence: Evidence, scale: Scale, weights: dict[str, dict[str, float]]) -> Effect | None:
-    """A main effect, or an interaction: per factor the weight of each level; factors that are not named are averaged over."""
+    """Return a main effect or an interaction, in points of top-1.
+
+    `weights` are those of a factor's levels, by factor. Factors that are not named are averaged
+    over. None if a cell has no result.
+    """
     cells = []
     for cell in CELLS:
         weight = 1.0

@@ -1,4 +1,4 @@
-"""What the studies of speed share: needs that take one run, and findings of paired ratios."""
+"""What studies of speed share: needs that take one run, and findings about ratios of speeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from bench.claims.evidence import BATCH, PLAIN, Evidence, Speed
 from bench.claims.rules import Finding, Unit
 from bench.plugins import Need
 
+ONE_PROCESS = (
+    "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
+)
+
 
 def timed(
     what: str,
@@ -21,7 +25,11 @@ def timed(
     worth: float = 3.0,
     **more: Any,
 ) -> Need:
-    """All arms in one interleaved run, under the device's plain policy and at its usual batch unless said otherwise."""
+    """Return the need of all models in one interleaved run.
+
+    They run under the device's plain policy and at its usual batch size, unless `more` says
+    otherwise: fields of `bench.config.RunConfig`.
+    """
     settings: dict[str, Any] = {
         "models": tuple(models),
         "metrics": ("params", "macs", *metrics),
@@ -31,11 +39,6 @@ def timed(
         "target_ci": 0.02,
     }
     return Need(what=what, settings=settings | more, worth=worth)
-
-
-ONE_PROCESS = (
-    "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
-)
 
 
 def ratio(
@@ -48,7 +51,7 @@ def ratio(
     metric: str = "throughput",
     **more: Any,
 ) -> Finding:
-    """Of two arms, paired by rounds."""
+    """Return the finding about the ratio of two speeds, paired by rounds."""
     return combined(evidence, what, {left: 1.0, right: -1.0}, region, metric=metric, **more)
 
 
@@ -63,24 +66,15 @@ def combined(
     less: float = 0.0,
     **more: Any,
 ) -> Finding:
-    """Of any number of arms: a weighted sum of the logarithms of their speeds, `less` a number that is known exactly."""
+    """Return the finding about a weighted sum of the logarithms of any number of speeds.
+
+    `less` is subtracted from it, a number without an error. `more` are further fields of `Finding`.
+    """
     effect, value = evidence.contrast(parts, metric), evidence.value(parts, metric)
+    found: dict[str, Any] = {"effect": None}
     if effect is not None:
-        return Finding(
-            what=what,
-            unit=unit,
-            region=region,
-            effect=replace(effect, value=effect.value - less),
-            **more,
-        )
-    if value is None:
-        return Finding(what=what, unit=unit, region=region, effect=None, **more)
-    more["note"] = "; ".join(text for text in (more.get("note", ""), ONE_PROCESS) if text)
-    return Finding(
-        what=what,
-        unit=unit,
-        region=region,
-        effect=None,
-        value=math.exp(value - less) if unit == "×" else value - less,
-        **more,
-    )
+        found["effect"] = replace(effect, value=effect.value - less)
+    elif value is not None:
+        found["value"] = math.exp(value - less) if unit == "×" else value - less
+        found["note"] = "; ".join(filter(None, (more.get("note"), ONE_PROCESS)))
+    return Finding(what=what, unit=unit, region=region, **{**more, **found})

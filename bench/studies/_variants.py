@@ -1,4 +1,4 @@
-"""What the studies of one ConvMixer's variants share: trainings of both, and the difference of their top-1."""
+"""What studies of training runs share: the difference in top-1 between two of them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ def compared(
     recipes: tuple[str, str] = ("", ""),
     **more: Any,
 ) -> Finding:
-    """Top-1 of `left` less that of `right`, each under its recipe (the scale's usual one unless given)."""
-    sides = [
-        evidence.top1(model, scale.data, recipe or scale.recipe)
-        for model, recipe in zip((left, right), recipes, strict=True)
-    ]
+    """Return the finding about the top-1 of `left` minus that of `right`, in points.
+
+    `recipes` are those of the two, the scale's usual one if empty. `more` are further fields of
+    `Finding`.
+    """
     return Finding(
-        what=what, unit="points", region=region, effect=difference(*sides), of="trainings", **more
+        what=what,
+        unit="points",
+        region=region,
+        effect=difference(
+            evidence.top1(left, scale.data, recipes[0] or scale.recipe),
+            evidence.top1(right, scale.data, recipes[1] or scale.recipe),
+        ),
+        of="trainings",
+        **more,
     )
 
 
 def published(scale: Scale, values: Mapping[str, str]) -> str:
-    """What the paper has at this scale, for the note."""
+    """Return a note with what the paper has at this scale; empty if it has nothing."""
     return f"published: {values[scale.name]}" if scale.name in values else ""

@@ -2,7 +2,7 @@
 
     python -m tests.by_hand.factorial
 
-Prints what `HIDDEN` in bench/studies/_factorial.py has to be.
+Prints the rows of `HIDDEN` in bench/studies/_factorial.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import product
 
 from bench.claims.scales import SCALES, Scale
 from bench.plugins import models
+from bench.studies import _factorial
 from bench.studies._factorial import FACTORS
 
 SHAPES = {
@@ -19,10 +20,11 @@ SHAPES = {
     "cifar10_small": (32, 10),
     "imagenet": (224, 1000),
 }
+CELLS = list(product(FACTORS["mixer"], FACTORS["stem"], FACTORS["stages"]))
 
 
-def solved(scale: Scale) -> dict[tuple[str, ...], int]:
-    """The hidden width of every mixer, stem and stages."""
+def solved(scale: Scale) -> list[int]:
+    """Return the hidden width of every mixer, stem and stages."""
     width, depth, patch, hidden = scale.skeleton
     size, classes = SHAPES[scale.key]
 
@@ -32,17 +34,15 @@ def solved(scale: Scale) -> dict[tuple[str, ...], int]:
         found: int = models.get(name).shape.counts(size, classes).params
         return found
 
-    cells = list(product(FACTORS["mixer"], FACTORS["stem"], FACTORS["stages"]))
-    target = params(cells[0], hidden)
-    return {
-        cell: min(range(1, 12 * width), key=lambda hidden: abs(params(cell, hidden) - target))
-        for cell in cells
-    }
+    target = params(CELLS[0], hidden)
+    widths = []
+    for cell in CELLS:
+        errors = {hidden: abs(params(cell, hidden) - target) for hidden in range(1, 12 * width)}
+        widths.append(min(errors, key=errors.__getitem__))
+    return widths
 
 
 if __name__ == "__main__":
-    for scale in SCALES:
-        print(f"    {scale.key!r}: {{")
-        for cell, hidden in solved(scale).items():
-            print(f"        {cell!r}: {hidden},")
-        print("    },")
+    assert tuple(scale.key for scale in SCALES) == _factorial.SCALES
+    for cell, *widths in zip(CELLS, *map(solved, SCALES), strict=True):
+        print(f"    {cell}: {tuple(widths)},".replace("'", '"'))

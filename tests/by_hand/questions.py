@@ -4,8 +4,9 @@
     (edit studies)
     python -m tests.by_hand.questions | diff before -
 
-A line that differs is a question that changed, and verdicts on older data of it carry a star. Where only its wording changed, add
-the old hash with the new one to `FORMER` in bench/claims/questions.py. Takes two seconds and measures nothing.
+A line that differs is a question that changed, and verdicts on its older data carry a star. If only
+the wording changed, add the old hash with the new one to `FORMER` in bench/claims/questions.py.
+Takes two seconds and measures nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def questions(study: Study) -> Iterator[tuple[str, str]]:
     """Yield where a study is asked (a scale, a kind of device), with the question's hash."""
     if study.trains:
         for scale in SCALES:
-            # The kind of device says how a training runs, not what is asked: a test holds that it changes no hash.
+            # A test checks that the kind of device does not change the hash of a training study.
             yield scale.key, hash_of(study, scale, "cpu")
     else:
         for device in DEVICES:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.claims.comparison import NEAR, Answer, Condition
+from bench.claims.comparison import Answer
+from bench.claims.conditions import NEAR, Condition
 from bench.errors import UsageError
 from bench.files.paths import inside, stem
 from bench.plugins import claim_figures

@@ -1,4 +1,4 @@
-"""Activation, normalisation, residual: is GELU unnecessary, and do layer norm and a second residual hurt?
+"""Is GELU unnecessary, and do layer norm and a second residual hurt?
 
 "Unnecessary" is within half a point of top-1; "hurts" is at least half a point.
 """
@@ -14,6 +14,7 @@ from bench.studies._variants import compared, published
 
 INTEREST = 0.5
 ALIKE, WORSE = (-INTEREST, INTEREST), (-inf, -INTEREST)
+# The end of the model's name, the region, and what the paper has by data set.
 CHOICES = {
     "ReLU for GELU": ("_relu", ALIKE, {}),
     "layer norm for batch norm": ("_ln", WORSE, {"cifar10": "-1.44"}),
@@ -22,19 +23,19 @@ CHOICES = {
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained(
-        "ConvMixer with other blocks",
-        [scale.variant(more=more) for more in ("", *(one[0] for one in CHOICES.values()))],
-    )
+    models = [scale.variant()]
+    for suffix, _, _ in CHOICES.values():
+        models.append(scale.variant(more=suffix))
+    return scale.trained("ConvMixer with other blocks", models)
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
-    for what, (more, region, paper) in CHOICES.items():
+    for what, (suffix, region, paper) in CHOICES.items():
         yield compared(
             evidence,
             scale,
             what,
-            scale.variant(more=more),
+            scale.variant(more=suffix),
             scale.variant(),
             region,
             note=published(scale, paper),

@@ -1,7 +1,7 @@
 """Do deeper models need larger patches?
 
-Two depths by two patches. If depth wants large patches, then what depth gains with the coarse patch exceeds what it
-gains with the fine one: an interaction of at least a point of top-1.
+Two depths by two patches. If deeper models need larger patches, then depth gains more with the
+coarse patch than with the fine one: an interaction of at least a point of top-1.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,13 @@ INTEREST = 1.0
 
 
 def cells(scale: Scale) -> dict[tuple[str, str], str]:
-    """The four models: half the scale's depth and its own, its two finest patches."""
+    """Return the four models: half the scale's depth and its own, with its two finest patches."""
     depth, (fine, coarse) = scale.convmixer[1], scale.patches[:2]
     return {
-        (name, grain): scale.variant(depth=layers, patch=patch)
-        for name, layers in (("shallow", depth // 2), ("deep", depth))
-        for grain, patch in (("fine", fine), ("coarse", coarse))
+        ("shallow", "fine"): scale.variant(depth=depth // 2, patch=fine),
+        ("shallow", "coarse"): scale.variant(depth=depth // 2, patch=coarse),
+        ("deep", "fine"): scale.variant(depth=depth, patch=fine),
+        ("deep", "coarse"): scale.variant(depth=depth, patch=coarse),
     }
 
 
@@ -31,30 +32,27 @@ def needs(scale: Scale, device: str) -> list[Need]:
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
-    top1 = {
-        cell: evidence.top1(name, scale.data, scale.recipe) for cell, name in cells(scale).items()
-    }
+    def cell(weight: float, depth: str, patch: str) -> tuple[float, list[float]]:
+        name = cells(scale)[depth, patch]
+        return weight, evidence.top1(name, scale.data, scale.recipe)
 
-    def finding(what: str, weights: dict[tuple[str, str], float], primary: bool) -> Finding:
-        effect = contrast([(weight, top1[cell]) for cell, weight in weights.items()])
-        return Finding(
+    coarse = [cell(1.0, "deep", "coarse"), cell(-1.0, "shallow", "coarse")]
+    fine = [cell(1.0, "deep", "fine"), cell(-1.0, "shallow", "fine")]
+    less_fine = [cell(-1.0, "deep", "fine"), cell(1.0, "shallow", "fine")]
+    contrasts = {
+        "what depth gains with the coarse patch less with the fine one": [*coarse, *less_fine],
+        "what depth gains with the coarse patch": coarse,
+        "what depth gains with the fine patch": fine,
+    }
+    for number, (what, weighted) in enumerate(contrasts.items()):
+        yield Finding(
             what=what,
             unit="points",
             region=(INTEREST, inf),
-            effect=effect,
+            effect=contrast(weighted),
             of="trainings",
-            primary=primary,
+            primary=number == 0,
         )
-
-    coarse = {("deep", "coarse"): 1.0, ("shallow", "coarse"): -1.0}
-    fine = {("deep", "fine"): 1.0, ("shallow", "fine"): -1.0}
-    yield finding(
-        "what depth gains with the coarse patch less with the fine one",
-        coarse | {cell: -w for cell, w in fine.items()},
-        True,
-    )
-    yield finding("what depth gains with the coarse patch", coarse, False)
-    yield finding("what depth gains with the fine patch", fine, False)
 
 
 studies.add(

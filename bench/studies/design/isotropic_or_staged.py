@@ -1,6 +1,6 @@
-"""Does one grid throughout do as well as four that shrink, at the same budget and with the same blocks?
+"""Does one grid throughout do as well as four that shrink, with the same blocks and budget?
 
-Asked of the same trainings as patches_or_attention. "Differs" is a point of top-1.
+It uses the training runs of patches_or_attention. "As well" is within a point of top-1.
 """
 
 from collections.abc import Iterator
@@ -31,9 +31,8 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     )
     for mixer in _factorial.FACTORS["mixer"]:
         effect = _factorial.effect(evidence, scale, {"stages": STAGES, "mixer": {mixer: 1.0}})
-        what = f"isotropic less staged, mixer {mixer}"
         yield Finding(
-            what=what,
+            what=f"isotropic less staged, mixer {mixer}",
             unit="points",
             region=(-INTEREST, inf),
             effect=effect,
@@ -45,7 +44,8 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
 studies.add(
     Study(
         name="isotropic_or_staged",
-        question="Does one grid throughout do as well as a pyramid of four, with the same blocks and budget?",
+        question="Does one grid throughout do as well as a pyramid of four, "
+        "with the same blocks and budget?",
         claims=(15,),
         needs=needs,
         judge=judge,

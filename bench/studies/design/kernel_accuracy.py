@@ -18,9 +18,8 @@ PAPER = {
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained(
-        "ConvMixer with kernels of 3 to 9", [scale.variant(kernel=kernel) for kernel in KERNELS]
-    )
+    models = [scale.variant(kernel=kernel) for kernel in KERNELS]
+    return scale.trained("ConvMixer with kernels of 3 to 9", models)
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:

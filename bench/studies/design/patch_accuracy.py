@@ -1,6 +1,7 @@
 """What does a coarser patch cost in accuracy?
 
-The claim is that it costs: at least a point of top-1 for a patch twice as coarse, and more for the next doubling.
+The claim holds if it costs at least a point of top-1 for a patch twice as coarse, and at least
+another for the next doubling.
 """
 
 from collections.abc import Iterator
@@ -21,10 +22,8 @@ PAPER = {
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return scale.trained(
-        "ConvMixer with patches of each size",
-        [scale.variant(patch=patch) for patch in scale.patches],
-    )
+    models = [scale.variant(patch=patch) for patch in scale.patches]
+    return scale.trained("ConvMixer with patches of each size", models)
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:

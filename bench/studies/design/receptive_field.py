@@ -1,8 +1,9 @@
 """Does a patch embedding widen the effective receptive field?
 
-The controlled skeleton with a convolutional mixer, patch stem against pyramid stem, everything else equal: the radius
-that holds half of the gradient's mass, before and after training, over seeds. "Widens" is by at least a tenth. The
-families' own fields stand beside it, as shares of what the canvas allows.
+The controlled skeleton with a convolutional mixer has a patch stem or a pyramid stem, everything
+else being equal. The radius that contains half of the gradient's mass is compared over seeds,
+before and after training. "Widens" is by at least a tenth. The families' own fields are shown as
+well, as shares of what the canvas allows.
 """
 
 from collections.abc import Iterator
@@ -20,28 +21,32 @@ MIXERS = ("depthwise", "attention")
 
 
 def stems(scale: Scale, mixer: str) -> tuple[str, str]:
-    """The skeletons with a patch and with a pyramid stem."""
-    patch, pyramid = (name_of(scale, (mixer, stem, "iso", "ln")) for stem in ("patch", "pyramid"))
-    return patch, pyramid
+    """Return the skeletons with a patch stem and with a pyramid stem."""
+    patch = name_of(scale, (mixer, "patch", "iso", "ln"))
+    return patch, name_of(scale, (mixer, "pyramid", "iso", "ln"))
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    models = [*(name for mixer in MIXERS for name in stems(scale, mixer)), *scale.family.values()]
+    models: list[str] = []
+    for mixer in MIXERS:
+        models += stems(scale, mixer)
+    models += scale.family.values()
     return scale.trained("effective receptive fields", models, metrics=("top1", "receptive_field"))
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
     for mixer in MIXERS:
+        patch, pyramid = stems(scale, mixer)
         for when in ("after", "before"):
-            sides = [
-                [log(value) for value in _radii(evidence, scale, name, when)]
-                for name in stems(scale, mixer)
-            ]
+            effect = difference(
+                _log_radii(evidence, scale, patch, when),
+                _log_radii(evidence, scale, pyramid, when),
+            )
             yield Finding(
                 what=f"radius of half the mass {when} training, patch stem : pyramid stem, {mixer}",
                 unit="×",
                 region=WIDER,
-                effect=difference(*sides),
+                effect=effect,
                 of="trainings",
                 primary=(mixer, when) == ("depthwise", "after"),
             )
@@ -54,12 +59,12 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             effect=None,
             value=middle(shares),
             primary=False,
-            note=_beside(evidence, scale, name),
+            note=_note(evidence, scale, name),
         )
 
 
-def _beside(evidence: Evidence, scale: Scale, model: str) -> str:
-    """The same on a canvas twice as wide, what the architecture could see at most, and whether the canvas ends it."""
+def _note(evidence: Evidence, scale: Scale, model: str) -> str:
+    """Return the share on a canvas twice as wide, whether the field is saturated, and its limit."""
     wider = middle(evidence.fields(model, scale.data, scale.recipe, "after", "share50", canvas=2))
     saturated = any(evidence.fields(model, scale.data, scale.recipe, "after", "saturated"))
     theory = evidence.theoretical_field(model, scale.data, scale.recipe)
@@ -68,11 +73,11 @@ def _beside(evidence: Evidence, scale: Scale, model: str) -> str:
         "saturated at its own size" if saturated else "",
     ]
     parts.append(f"theoretical field {theory:.0f} pixels" if theory else "")
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, parts))
 
 
-def _radii(evidence: Evidence, scale: Scale, model: str, when: str) -> list[float]:
-    return evidence.fields(model, scale.data, scale.recipe, when, "r50")
+def _log_radii(evidence: Evidence, scale: Scale, model: str, when: str) -> list[float]:
+    return list(map(log, evidence.fields(model, scale.data, scale.recipe, when, "r50")))
 
 
 studies.add(

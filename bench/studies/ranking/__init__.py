@@ -1,1 +1,1 @@
-"""Studies that rank families against each other."""
+"""Studies that rank families of models."""

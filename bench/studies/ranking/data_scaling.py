@@ -1,7 +1,8 @@
 """Does ViT gain more than the convolutional families as data grow?
 
-10, 30 and 100 % of the training images at an equal number of steps: what a family's top-1 gains for ten times the
-data, its slope over the logarithm of the share. "More" is at least a point for ten times the data.
+Every family is trained on 10, 30 and 100 % of the images for an equal number of steps. Its gain is
+the slope of top-1 over the logarithm of the share: points for ten times the data. "More" is by at
+least a point.
 """
 
 from collections.abc import Iterator
@@ -18,18 +19,16 @@ SHARES = (0.1, 0.3, 1.0)
 
 
 def recipe(scale: Scale, share: float) -> str:
-    """The usual recipe on a share of the data, for as many steps."""
+    """Return the usual recipe on a share of the data, for as many steps."""
     return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}")
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
-    return [
-        need
-        for share in SHARES
-        for need in scale.trained(
-            f"the families on {share:.0%} of the data", scale.family.values(), recipe(scale, share)
-        )
-    ]
+    needs: list[Need] = []
+    for share in SHARES:
+        what = f"the families on {share:.0%} of the data"
+        needs += scale.trained(what, scale.family.values(), recipe(scale, share))
+    return needs
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
@@ -43,9 +42,8 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             of="trainings",
         )
     for family, values in slopes.items():
-        what = f"{family}: points for ten times the data"
         yield Finding(
-            what=what,
+            what=f"{family}: points for ten times the data",
             unit="points",
             region=(INTEREST, inf),
             effect=mean_effect(values),
@@ -55,12 +53,10 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
 
 
 def _slopes(evidence: Evidence, scale: Scale, model: str) -> list[float]:
-    """One per seed that every share has."""
+    """Return the points for ten times the data, for every seed that all shares have."""
     by_share = [evidence.top1(model, scale.data, recipe(scale, share)) for share in SHARES]
-    return [
-        slope([log10(share) for share in SHARES], list(values))
-        for values in zip(*by_share, strict=False)
-    ]
+    logs = list(map(log10, SHARES))
+    return [slope(logs, list(values)) for values in zip(*by_share, strict=False)]
 
 
 studies.add(

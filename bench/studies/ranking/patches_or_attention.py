@@ -1,7 +1,8 @@
-"""Is it the patches or the attention? One network whose mixer, stem, stages and norm are swapped and nothing else.
+"""Is it the patches or the attention? One network whose mixer, stem, stages and norm are swapped.
 
-If the strength came from patches, then convolution for attention would change little (within a point of top-1), and a
-patch embedding would be no worse than a pyramid of convolutions, whatever mixes the tokens behind it.
+If the strength comes from patches, then replacing attention by convolution changes little (within a
+point of top-1), and a patch embedding is no worse than a pyramid of convolutions, whatever mixes
+the tokens after it.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from bench.plugins import Need, Study, studies
 from bench.studies import _factorial
 
 INTEREST = 1.0
+ALIKE, NO_WORSE = (-INTEREST, INTEREST), (-INTEREST, inf)
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
@@ -29,27 +31,18 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             what=what, unit="points", region=region, effect=effect, of="trainings", primary=primary
         )
 
-    alike = (-INTEREST, INTEREST)
-    convolution, mlp = {"depthwise": 1.0, "attention": -1.0}, {"mlp": 1.0, "attention": -1.0}
+    convolution = {"depthwise": 1.0, "attention": -1.0}
+    mlp = {"mlp": 1.0, "attention": -1.0}
     stem = {"patch": 1.0, "pyramid": -1.0}
-    yield finding("mixer: depthwise convolution less attention", alike, True, mixer=convolution)
-    yield finding("stem: patch less pyramid", (-INTEREST, inf), True, stem=stem)
-    yield finding("mixer: MLP over tokens less attention", alike, False, mixer=mlp)
-    yield finding("norm: batch less layer norm", alike, False, norm={"bn": 1.0, "ln": -1.0})
-    yield finding(
-        "interaction: convolution's gain with patches less with a pyramid",
-        alike,
-        False,
-        mixer=convolution,
-        stem=stem,
-    )
-    yield finding(
-        "interaction: convolution's gain with batch less with layer norm",
-        alike,
-        False,
-        mixer=convolution,
-        norm={"bn": 1.0, "ln": -1.0},
-    )
+    norm = {"bn": 1.0, "ln": -1.0}
+    yield finding("mixer: depthwise convolution less attention", ALIKE, True, mixer=convolution)
+    yield finding("stem: patch less pyramid", NO_WORSE, True, stem=stem)
+    yield finding("mixer: MLP over tokens less attention", ALIKE, False, mixer=mlp)
+    yield finding("norm: batch less layer norm", ALIKE, False, norm=norm)
+    what = "interaction: convolution's gain with patches less with a pyramid"
+    yield finding(what, ALIKE, False, mixer=convolution, stem=stem)
+    what = "interaction: convolution's gain with batch less with layer norm"
+    yield finding(what, ALIKE, False, mixer=convolution, norm=norm)
 
 
 studies.add(

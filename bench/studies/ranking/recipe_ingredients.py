@@ -1,6 +1,7 @@
 """What does ConvMixer lose without an ingredient of its recipe?
 
-Each is taken out alone, everything else stays. The claim is that all matter: at least half a point of top-1 each.
+Each is removed alone, and everything else stays. The claim is that all matter: at least half a
+point of top-1 each.
 """
 
 from collections.abc import Iterator
@@ -13,15 +14,16 @@ from bench.plugins import Need, Study, studies
 from bench.studies._variants import compared
 
 INTEREST = 0.5
-PAPER = {"no RandAugment": -2.96, "no random scaling": -9.64}  # on CIFAR-10
+PAPER = {"no RandAugment": -2.96, "no random scaling": -9.64}
+"""Points of top-1 on CIFAR-10."""
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
     model = [scale.variant()]
-    found = scale.trained("the full recipe", model, scale.full)
+    needs = scale.trained("the full recipe", model, scale.full)
     for what, changes in scale.switches.items():
-        found += scale.trained(what, model, f"{scale.full}:{changes}")
-    return found
+        needs += scale.trained(what, model, f"{scale.full}:{changes}")
+    return needs
 
 
 def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
-"""Does the same learning-rate search for everybody close the gaps between families?
+"""Does the same learning-rate search for everybody close the gap between ConvMixer and ViT?
 
-ConvMixer's figures are said to be untuned. Every family gets the same trials (7 rates, 2 more beyond an edge, chosen on
-the select split); a gap is ConvMixer's lead over a family, and what is asked is how much of it the search takes away.
+ConvMixer's results are said to be untuned. Every family gets the same trials: 7 rates, 2 more
+beyond an edge, chosen on the validation split. The question is how much of ConvMixer's lead over a
+family the search takes away.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from bench.stats.intervals import contrast
 from bench.stats.lr_search import AS_IS, PROTOCOL
 
 INTEREST = 1.0
-"""Points of top-1 that a search has to change for it to matter."""
+"""Points of top-1 that the search must change to matter."""
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
@@ -60,7 +61,8 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
 studies.add(
     Study(
         name="tuning",
-        question="Does the same learning-rate search for everybody close the gap between ConvMixer and ViT?",
+        question="Does the same learning-rate search for everybody close the gap "
+        "between ConvMixer and ViT?",
         claims=(12,),
         needs=needs,
         judge=judge,

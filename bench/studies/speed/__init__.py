@@ -1,1 +1,1 @@
-"""Studies that time, and train nothing."""
+"""Studies of speed, which train nothing."""

@@ -1,7 +1,7 @@
 """Do large kernels cost ConvMixer more time than their multiply-adds say?
 
-From 3 x 3 to 9 x 9 the multiply-adds of ConvMixer-1536/20 grow by 5 %. The claim holds where the time grows by at
-least 10 % more than they do.
+From 3 x 3 to 9 x 9, the multiply-adds of ConvMixer-1536/20 grow by 5 %. The claim holds if the time
+grows by at least 10 % more than they do.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,16 @@ INTEREST = 1.1
 
 
 def needs(scale: None, device: str) -> list[Need]:
-    return [
-        timed(
-            "latency with kernels of 3 to 9",
-            [NAME.format(k) for k in KERNELS],
-            device,
-            metrics=("latency",),
-            batch_sizes=(1,),
-        )
-    ]
+    what, models = "latency with kernels of 3 to 9", map(NAME.format, KERNELS)
+    return [timed(what, models, device, metrics=("latency",), batch_sizes=(1,))]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
     small = NAME.format(KERNELS[0])
     for kernel in KERNELS[1:]:
         large = NAME.format(kernel)
-        macs = [evidence.count(model, "macs") for model in (large, small)]
-        grown = macs[0] / macs[1] if macs[0] and macs[1] else 1.0
+        after, before = evidence.count(large, "macs"), evidence.count(small, "macs")
+        grown = after / before if after and before else 1.0
         yield ratio(
             evidence,
             f"latency with kernel {kernel} : kernel 3",

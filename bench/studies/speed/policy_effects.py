@@ -1,7 +1,8 @@
 """Does one switch of memory layout, precision or compiler treat all families alike?
 
-For each switch, its effect on a family over its effect on the transformer, in the same rounds; alike is within a tenth.
-On CPUs precision is left out: where there are no units for it, bfloat16 is tens of times slower, for everybody.
+Each switch's effect on a family is divided by its effect on the transformer, in the same rounds;
+alike is within a tenth. CPUs leave out precision: without hardware support, bfloat16 is tens of
+times slower for every model.
 """
 
 from collections.abc import Iterator
@@ -22,37 +23,34 @@ SWITCHES = {
     },
     "mps": {"channels_last": "channels_last", "float16": "fp16"},
 }
+"""The policy that each switch changes the plain one to, by kind of device."""
 ALIKE = (1 / 1.1, 1.1)
 
 
 def needs(scale: None, device: str) -> list[Need]:
+    what, models = "throughput under each policy", (*MODELS, AGAINST)
     policies = (PLAIN[device], *SWITCHES[device].values())
-    return [
-        timed(
-            "throughput under each policy",
-            (*MODELS, AGAINST),
-            device,
-            policies=policies,
-            time_budget=240.0,
-            worth=5.0,
-        )
-    ]
+    return [timed(what, models, device, policies=policies, time_budget=240.0, worth=5.0)]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
     for name, policy in SWITCHES[evidence.kind].items():
-        # What is switched is the plain policy's alternative: bfloat16 is plain on a GPU, and float32 its absence.
-        sign = -1.0 if policy == "fp32" else 1.0
+        # bfloat16 is the plain policy of GPUs, and float32 is without it.
+        reverse = policy == "fp32"
         for model in (*MODELS, AGAINST):
-            on, off = Speed(model, policy=policy), Speed(model)
-            left, right = (on, off) if sign > 0 else (off, on)
-            yield ratio(evidence, f"{model}: {name} on : off", left, right, ALIKE, primary=False)
+            on, off = _on_and_off(model, policy, reverse)
+            yield ratio(evidence, f"{model}: {name} on : off", on, off, ALIKE, primary=False)
+        other_on, other_off = _on_and_off(AGAINST, policy, reverse)
         for model in MODELS:
-            on, off, other_on, other_off = (
-                Speed(one, policy=way) for one in (model, AGAINST) for way in (policy, None)
-            )
-            parts = {on: sign, off: -sign, other_on: -sign, other_off: sign}
+            on, off = _on_and_off(model, policy, reverse)
+            parts = {on: 1.0, off: -1.0, other_on: -1.0, other_off: 1.0}
             yield combined(evidence, f"{name}: its effect on {model} : on {AGAINST}", parts, ALIKE)
+
+
+def _on_and_off(model: str, policy: str, reverse: bool) -> tuple[Speed, Speed]:
+    """Return a model with and without a switch: under `policy` and the plain one, or reversed."""
+    changed, plain = Speed(model, policy=policy), Speed(model)
+    return (plain, changed) if reverse else (changed, plain)
 
 
 studies.add(
