@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench.analysis import published
-from bench.analysis.accuracy_groups import trained_rows
+from bench.analysis.accuracy_groups import contestants_by_protocol
 from bench.analysis.grade import grade
-from bench.analysis.machines import Machine, read_each
+from bench.analysis.machines import MachineRecords, read_each
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.errors import UsageError
@@ -130,7 +130,7 @@ def answer(text: str, on: On, results: Path) -> Answer:
     return Answer(left, right, on, found, flips(found), damaged)
 
 
-def _machines(results: Path) -> tuple[list[Machine], list[UsageError]]:
+def _machines(results: Path) -> tuple[list[MachineRecords], list[UsageError]]:
     """All machines below a folder and what was left out; none where there is no record: published rows are evidence too."""
     if not any(record_folders(results)):
         return [], []
@@ -204,7 +204,7 @@ def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator
 
 
 def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:
-    for (data, labels, recipe, tuning, stretched), contestants in trained_rows(summary).items():
+    for protocol, contestants in contestants_by_protocol(summary).items():
         rows = {one.name: one.measured for one in contestants}
         for one, mine in rows.items():
             for other, theirs in rows.items():
@@ -215,13 +215,13 @@ def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Conditio
                     for name in (one, other)
                 }
                 factors = {
-                    "data": data,
-                    "labels": labels,
-                    "recipe": recipe,
-                    "tuning": tuning or "as is",
-                    "budget": stretched,
+                    "data": protocol.data,
+                    "labels": protocol.labelling,
+                    "recipe": protocol.training,
+                    "tuning": protocol.tuning or "as is",
+                    "budget": protocol.budget,
                 }
-                trained = f" {data} {labels} {recipe} {tuning} {stretched}"  # other trainings are other weights
+                trained = f" {protocol.label}"  # other training runs are other weights
                 rests_on = (
                     one if "@" in one else one + trained,
                     other if "@" in other else other + trained,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
+from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
 from bench.analysis.published_csv import as_csv
 from bench.analysis.rows import Row, Summary
 from bench.files.files import write_whole
@@ -39,14 +39,14 @@ TIMED = (
 def export(summary: Summary, folder: Path) -> list[Path]:
     """A machine's results in timm's columns: one file per data set and protocol, one per policy."""
     files: list[tuple[str, tuple[str, ...], list[dict[str, str]]]] = []
-    for key, contestants in trained_rows(summary).items():
+    for protocol, contestants in contestants_by_protocol(summary).items():
         rows = [
-            {**_evaluated(one, summary), "dataset": _dataset(key)}
+            {**_evaluated(one, summary), "dataset": _dataset(protocol)}
             for one in contestants
             if one.top1
         ]
         rows.sort(key=lambda row: -float(row["top1"]))
-        files.append((f"results-{'-'.join(part for part in key if part)}", EVALUATED, rows))
+        files.append((f"results-{'-'.join(protocol.parts)}", EVALUATED, rows))
     for policy in dict.fromkeys(row.policy for row in summary.rows if row.by_batch("throughput")):
         rows = [one for row in summary.rows if row.policy == policy for one in _timed(row)]
         rows.sort(key=lambda row: -float(row["infer_samples_per_sec"]))
@@ -62,11 +62,11 @@ def export(summary: Summary, folder: Path) -> list[Path]:
     return written
 
 
-def _dataset(key: Key) -> str:
+def _dataset(protocol: Protocol) -> str:
     """The data set of a protocol as an import takes it: its kind, the last part of where it lay, and other labels."""
-    kind, _, where = key[0].partition(":")
+    kind, _, where = protocol.data.partition(":")
     name = kind if kind == "imagenet" or not where else f"{kind} {Path(where).name}"
-    return ", ".join(part for part in (name, key[1]) if part)
+    return ", ".join(part for part in (name, protocol.labelling) if part)
 
 
 def _named(row: Row | Contestant) -> str:
