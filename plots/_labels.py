@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -24,9 +25,7 @@ NEAR: list[tuple[float, float, Side]] = [
     (0, 10, "center"),
     (0, -10, "center"),
 ]
-OFFSETS = [
-    (dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR
-]
+REACHES = (1.0, 1.8, 2.8, 4.0, 5.5)
 
 
 def place(
@@ -72,8 +71,9 @@ def _best_offset(
     label: Annotation, renderer: object, taken: list[Bbox], frame: Bbox
 ) -> tuple[float, float, Side]:
     """Return the first offset without overlap, else that with the least."""
-    least, best = math.inf, OFFSETS[0]
-    for offset in OFFSETS:
+    least, best = math.inf, NEAR[0]
+    for reach, (dx, dy, side) in product(REACHES, NEAR):
+        offset = (dx * reach, dy * reach, side)
         cost = _cost(_moved(label, renderer, *offset), taken, frame)
         if cost < least:
             least, best = cost, offset

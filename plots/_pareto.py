@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
+from operator import attrgetter
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -54,6 +56,11 @@ class Point:
     seeds: Sequence[float] = ()
 
     @property
+    def place(self) -> tuple[float, float]:
+        """The point: cost and accuracy."""
+        return self.x.value, self.y.value
+
+    @property
     def low(self) -> float:
         """The lower end of the accuracy."""
         return self.y.low if self.y.low is not None else self.y.value
@@ -94,8 +101,8 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
 
 def _quantity(summary: Summary, metric: str) -> Quantity | None:
     """Return a metric's quantity at the largest batch size; None without one."""
-    found = filter(None, (row.quantity(metric) for row in summary.rows))
-    return max(found, default=None)
+    found: Iterable[Quantity] = chain.from_iterable(map(attrgetter("values"), summary.rows))
+    return max((one for one in found if one.metric == metric), default=None)
 
 
 def _rows(summary: Summary, quantity: Quantity) -> dict[str, Row]:
@@ -133,7 +140,7 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
 
 def _training_time(one: Contestant) -> Estimate | None:
     """Return the mean training time over seeds, in seconds; None if it is unknown."""
-    seconds = list(filter(None, (seed.says("train_s") for seed in one.measured)))
+    seconds = list(filter(None, one.details("train_s")))
     return mean_of_seeds(seconds) if seconds else None
 
 
@@ -146,11 +153,11 @@ def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     points = []
     for row in _rows(summary, quantity).values():
         found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
-        plain = [one for one in found if one.plain]
-        values = [one.top1 * 100 for one in plain or found]
+        plain = list(filter(attrgetter("plain"), found))
         x = row.value(quantity.metric)
-        if values and x:
-            low, high = min(values), max(values)
+        if found and x:
+            best_first = plain or found
+            low, high = best_first[-1].top1 * 100, best_first[0].top1 * 100
             y = Estimate((low + high) / 2, low, high)
             points.append(Point(row.model, row.about.family, x, y, filled=False, solid=bool(plain)))
     return points
@@ -161,7 +168,7 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     higher = quantity.better == "higher"
     trust = _trust(summary, quantity)
     places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
-    scaled = [_scaled(point, factor) for point in points]
+    scaled = [replace(point, x=point.x.times(factor)) for point in points]
     hidden = len(points) > NAMED
     if places:
         subtitle += f"; dashed: the front{_about_chances(chances, trust)}"
@@ -170,13 +177,13 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     figure, axes = new_figure(
         f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}"
     )
-    for found in grouped(scaled, lambda point: point.family).values():
+    for found in grouped(scaled, attrgetter("family")).values():
         _draw_points(axes, found)
     axes.set_xlabel(f"{title} in {unit} ({'more' if higher else 'less'} is better)")
     axes.set_ylabel("top-1 %")
     log_ticks(axes, "x", [point.x.value for point in scaled])
     axes.margins(x=0.14, y=0.12)
-    steps = [(scaled[at].x.value, scaled[at].y.value) for at in places]
+    steps = [scaled[at].place for at in places]
     _draw_front(axes, steps)
     _add_legend(figure, axes, points)
     labels = []
@@ -192,17 +199,12 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     return figure
 
 
-def _scaled(point: Point, factor: float) -> Point:
-    """Return a point with its cost in the unit shown."""
-    return replace(point, x=point.x.times(factor))
-
-
 def _trust(summary: Summary, quantity: Quantity) -> Grade | None:
     """Return the worst grade at the image sizes of a timed cost; None for any other cost."""
     if quantity.unit not in TIMED_UNITS or not quantity.batch_size:
         return None
-    grades = [grade(summary, row.image_size) for row in _rows(summary, quantity).values()]
-    return max(grades, key=severity, default=None)
+    sizes = set(map(attrgetter("image_size"), _rows(summary, quantity).values()))
+    return max(map(partial(grade, summary), sorted(sizes)), key=severity, default=None)
 
 
 def _about_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
@@ -225,7 +227,7 @@ def _front(
     if not points[0].filled or len(points) < 2:
         return [], unknown
     candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
-    places = front([(point.x.value, point.y.value) for point in points], higher=higher)
+    places = front([point.place for point in points], higher=higher)
     chances = probabilities(candidates, higher=higher) if sure else None
     return places, chances or unknown
 
@@ -241,8 +243,8 @@ def _where(summary: Summary, quantity: Quantity) -> str:
         return f"{machine}, mean over seeds"
     if not quantity.batch_size:
         return "counted"
-    rows = _rows(summary, quantity).values()
-    policy = next((row.policy for row in rows if row.policy), "")
+    policies = map(attrgetter("policy"), _rows(summary, quantity).values())
+    policy = next(filter(None, policies), "")
     return f"{machine}, {policy}, batch {quantity.batch_size}"
 
 
@@ -256,24 +258,25 @@ def _draw_points(axes: Axes, points: list[Point]) -> None:
 
 def _draw_measured(axes: Axes, points: list[Point]) -> None:
     _, colour, marker = family(points[0].family)
-    axes.vlines(*_columns([point.vertical for point in points]), color=colour, linewidth=1)
+    axes.vlines(*_columns(point.vertical for point in points), color=colour, linewidth=1)
     known = []
     for point in points:
         if point.x.low and point.x.high:
             known.append((point.y.value, point.x.low, point.x.high))
     if known:
         axes.hlines(*_columns(known), color=colour, linewidth=1)
-    xs = [point.x.value for point in points]
-    axes.plot(xs, [point.y.value for point in points], marker, color=colour, markersize=7)
+    places = (point.place for point in points)
+    axes.plot(*_columns(places), marker, color=colour, markersize=7)
 
 
 def _draw_published(axes: Axes, points: list[Point]) -> None:
     _, colour, marker = family(points[0].family)
+    by_solid = grouped(points, attrgetter("solid"))
     for solid, style in ((True, "solid"), (False, "dotted")):
-        ranges = [point.vertical for point in points if point.solid is solid]
-        if ranges:
+        if solid in by_solid:
+            ranges = (point.vertical for point in by_solid[solid])
             axes.vlines(*_columns(ranges), color=colour, linewidth=1.4, linestyle=style)
-    ends = []
+    ends: list[tuple[float, float]] = []
     for point in points:
         ends += [(point.x.value, end) for end in sorted({point.low, point.high})]
     look: dict[str, Any] = {
@@ -284,7 +287,7 @@ def _draw_published(axes: Axes, points: list[Point]) -> None:
     axes.plot(*_columns(ends), marker, **look)
 
 
-def _columns(rows: Sequence[tuple[float, ...]]) -> Iterator[Any]:
+def _columns(rows: Iterable[tuple[float, ...]]) -> Iterator[Any]:
     """Yield the columns of equally long rows."""
     return zip(*rows, strict=True)
 
@@ -299,7 +302,7 @@ def _add_legend(figure: Figure, axes: Axes, points: list[Point]) -> None:
     look: dict[str, Any] = {"markersize": 6.5}
     if not points[0].filled:
         look["markerfacecolor"] = "white"
-    family_legend(figure, axes, (point.family for point in points), **look)
+    family_legend(figure, axes, map(attrgetter("family"), points), **look)
 
 
 def _bars(axes: Axes, point: Point) -> list[Bbox]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from operator import attrgetter
 
 import matplotlib.figure
 
@@ -43,9 +45,9 @@ def draw(found: Answer) -> matplotlib.figure.Figure:
             markerfacecolor=face,
         )
     axes.axvline(1, color="#000000", linewidth=0.9)
-    axes.set_yticks(range(len(shown)), [_label(one, common) for one in shown], fontsize=6.5)
+    axes.set_yticks(range(len(shown)), list(map(partial(_label, common), shown)), fontsize=6.5)
     axes.set_ylim(-0.8, len(shown) - 0.2)
-    ratio_axis(axes, [*ends_of(one.ratio for one in shown), 1.0])
+    ratio_axis(axes, [*ends_of(map(attrgetter("ratio"), shown)), 1.0])
     axes.set_xlabel(f"how many times better {found.left} is than {found.right} ({found.on})")
     open_frame(axes)
     axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
@@ -65,8 +67,7 @@ def _subtitle(found: Answer, shown: int, common: dict[str, str]) -> Iterator[str
         f"filled: measured, hollow: published{more}"
     )
     if common:
-        shared = ", ".join(f"{name} {value}" for name, value in common.items())
-        yield f"everywhere: {shared}"
+        yield f"everywhere: {', '.join(map(' '.join, common.items()))}"
 
 
 def _kept(conditions: list[Condition]) -> list[Condition]:
@@ -88,7 +89,7 @@ def _common(conditions: list[Condition]) -> dict[str, str]:
     return common
 
 
-def _label(one: Condition, common: dict[str, str]) -> str:
+def _label(common: dict[str, str], one: Condition) -> str:
     parts = []
     for name, value in one.factors.items():
         if value and name not in common:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import matplotlib.figure
@@ -55,10 +56,9 @@ class Segment:
 def layers(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Draw one figure per image size and policy with timed layers (`--metrics layer_time`)."""
     drawn = {}
-    found = [row for row in summary.rows if segments(row)]
-    groups = grouped(found, lambda row: (row.image_size, row.policy))
+    groups = grouped(filter(segments, summary.rows), attrgetter("image_size", "policy"))
     for (size, policy), rows in groups.items():
-        rows.sort(key=lambda row: (family_order(row.about.family), row.model))
+        rows.sort(key=lambda row: (family_order(row.family), row.model))
         where = f"{policy}, {size} px on {summary.machine.hardware}"
         drawn[f"layers_{size}_{policy}"] = _figure(rows[:MODELS], where)
     return drawn

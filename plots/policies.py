@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import matplotlib.figure
 from matplotlib.axes import Axes
 
@@ -26,11 +28,11 @@ Ratios = dict[str, dict[str, Estimate]]
 def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Draw one figure per image size at which several policies were measured."""
     drawn = {}
-    for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        rows = [row for row in summary.rows if row.image_size == size and row.policy]
+    for size in summary.image_sizes:
+        rows = list(filter(attrgetter("policy"), summary.at(size)))
         found = ratios(summary, rows)
         if found:
-            families = {row.model: row.about.family for row in rows}
+            families = dict(map(attrgetter("model", "family"), rows))
             drawn[f"policies_{size}"] = _figure(summary, found, families, size)
     return drawn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import matplotlib.figure
 from matplotlib.axes import Axes
@@ -16,12 +17,24 @@ from bench.studies.speed.resolution_cost import BY_IMAGE, BY_PATCH, PATCHES, SIZ
 
 from ._style import empty_figure, headline, log_ticks, open_frame
 
-WAYS = {
+
+def _growing(model: str) -> list[Speed]:
+    """Return the speeds of a model at growing image sizes."""
+    return [Speed(model, size) for size in SIZES]
+
+
+def _finer(model: str) -> list[Speed]:
+    """Return the speeds of models with shrinking patches."""
+    return list(map(Speed, map(model.format, PATCHES)))
+
+
+ByFamily = dict[str, list[Speed]]
+WAYS: dict[str, ByFamily] = {
     "images of 112 to 896 pixels, patches of 16": {
-        name: [Speed(model, size) for size in SIZES] for name, model in BY_IMAGE.items()
+        name: _growing(model) for name, model in BY_IMAGE.items()
     },
     "patches of 32 to 4 pixels, images of 224": {
-        name: [Speed(model.format(p)) for p in PATCHES] for name, model in BY_PATCH.items()
+        name: _finer(model) for name, model in BY_PATCH.items()
     },
 }
 """Speeds over tokens, by the way to get them and by family."""
@@ -53,9 +66,7 @@ def _finest() -> Iterator[Speed]:
             yield speeds[-1]
 
 
-def _panel(
-    axes: Axes, evidence: Evidence, by_family: dict[str, list[Speed]], quantity: Quantity
-) -> None:
+def _panel(axes: Axes, evidence: Evidence, by_family: ByFamily, quantity: Quantity) -> None:
     lowest: list[float] = []
     shown: list[float] = []
     for name, speeds in by_family.items():
@@ -70,7 +81,7 @@ def _panel(
         log_ticks(axes, "y", shown, always=True)
     if lowest:
         _draw_slopes(axes, 0.75 * min(lowest))
-    axes.set_xticks(TOKENS, [f"{one:,.0f}" for one in TOKENS])
+    axes.set_xticks(TOKENS, list(map("{:,.0f}".format, TOKENS)))
     axes.minorticks_off()
     axes.set_ylabel(axis_of(quantity), fontsize=8.5)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
@@ -91,7 +102,7 @@ def _points(
 def _draw_family(axes: Axes, name: str, speeds: list[Speed], points: dict[float, float]) -> None:
     """Draw the line of a family, labelled with its model if it is only one."""
     title, colour, marker = family(name)
-    one_model = len({one.model for one in speeds}) == 1
+    one_model = len(set(map(attrgetter("model"), speeds))) == 1
     axes.plot(
         list(points),
         list(points.values()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import matplotlib.figure
 from matplotlib.axes import Axes
 
@@ -20,7 +22,7 @@ NAMED = 30
 
 def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Draw one figure per policy and image size."""
-    groups = grouped(places(summary), lambda one: (one.row.policy, one.row.image_size))
+    groups = grouped(places(summary), attrgetter("row.policy", "row.image_size"))
     drawn = {}
     for (policy, size), found in groups.items():
         drawn[f"roofline_{size}_{policy}"] = _figure(summary, found, policy, size)
@@ -51,7 +53,7 @@ def _figure(
         "multiply-adds per byte (weights once per batch, every output written and read once)"
     )
     axes.set_ylabel("GMAC/s (more is better)")
-    family_legend(figure, axes, (one.row.about.family for one in found))
+    family_legend(figure, axes, map(attrgetter("row.family"), found))
     figure.draw_without_rendering()
     if len(points) <= NAMED:
         place(figure, axes, points, [])
@@ -63,14 +65,14 @@ def _draw_roof(
 ) -> None:
     """Draw the ceilings, and scale the axes to them and the points."""
     ridge = top.value / bandwidth.value
-    intensities = [ridge, *(one.intensity for one in found)]
+    intensities = [ridge, *map(attrgetter("intensity"), found)]
     low, high = min(intensities) / 2, max(intensities) * 2
     roof = [low * bandwidth.value / 1e9, top.value / 1e9, top.value / 1e9]
     axes.plot([low, ridge, high], roof, color="#000000", lw=1.2)
     log_ticks(axes, "x", [low, high], always=True)
     log_ticks(axes, "y", [roof[1]], always=True)
-    lowest = min([roof[0], *(one.rate / 1e9 for one in found)])
-    axes.set_ylim(0.5 * lowest, 1.8 * top.value / 1e9)
+    lowest = min(found, key=attrgetter("rate")).rate / 1e9
+    axes.set_ylim(0.5 * min(roof[0], lowest), 1.8 * top.value / 1e9)
 
 
 figures.add(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import matplotlib.figure
 
 from bench.analysis.groups import grouped
@@ -22,29 +24,42 @@ LINES = 16
 def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     """Draw, per image size, figures over batch sizes and over parameters, if they have lines."""
     drawn = {}
-    for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        here = [row for row in summary.rows if row.image_size == size]
-        rows = of_one_policy([row for row in here if row.by_batch("throughput")])
+    for size in summary.image_sizes:
+        rows = of_one_policy(list(filter(_has_throughput, summary.at(size))))
         on = f"on {summary.machine.hardware}"
         swept = [row for row in rows if len(row.by_batch("throughput")) >= BATCHES][:LINES]
         if swept:
             where = f"{size} px, {swept[0].policy} {on}"
             drawn[f"scaling_batch_{size}"] = _over_batches(swept, where)
-        families = grouped((row for row in rows if row.value("params")), _family)
-        if any(len(set(map(_params, found))) > 1 for found in families.values()):
+        families = grouped(filter(_is_counted, rows), attrgetter("family"))
+        if any(map(_differ_in_size, families.values())):
             batch = max(rows[0].by_batch("throughput"))
             where = f"{size} px, batch {batch}, {rows[0].policy} {on}"
             drawn[f"scaling_size_{size}"] = _over_sizes(families, where)
     return drawn
 
 
-def _family(row: Row) -> str:
-    return row.about.family
+def _has_throughput(row: Row) -> bool:
+    return row.quantity("throughput") is not None
+
+
+def _is_counted(row: Row) -> bool:
+    return row.quantity("params") is not None
+
+
+def _differ_in_size(rows: list[Row]) -> bool:
+    """True if rows of a family have different numbers of parameters."""
+    return len(set(map(_params, rows))) > 1
 
 
 def _params(row: Row) -> float:
     """Return parameters in millions."""
     return row.exact("params") / 1e6
+
+
+def _throughput(row: Row) -> float:
+    """Return images per second at the largest batch size."""
+    return row.exact("throughput")
 
 
 def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
@@ -85,7 +100,7 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
         label, colour, marker = family(name)
         rows = sorted(families[name], key=lambda row: (_params(row), row.model))
         xs = list(map(_params, rows))
-        ys = [row.exact("throughput") for row in rows]
+        ys = list(map(_throughput, rows))
         axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=6, label=label)
         for x, y, row in zip(xs, ys, rows, strict=True):
             interval_bar(axes, x, row.value("throughput"), colour)

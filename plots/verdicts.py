@@ -38,7 +38,7 @@ def overview(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 def _line(axes: Axes, y: float, verdict: Verdict) -> None:
     """Draw a question, its outcome in a coloured box, the scale and the leading effect."""
     axes.plot([0.1, 10.9], [y + 0.5, y + 0.5], color="#dddddd", linewidth=0.6)
-    claims = "".join(f" #{claim}" for claim in verdict.claims)
+    claims = "".join(map(" #{}".format, verdict.claims))
     question = "\n".join(textwrap.wrap(verdict.question + claims, 62))
     axes.text(0.15, y, question, fontsize=8, va="center")
     axes.text(

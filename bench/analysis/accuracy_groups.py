@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis.groups import grouped
-from bench.analysis.rows import Accuracy, Quantity, Summary
+from bench.analysis.rows import Accuracy, Quantity, Summary, ranked_quantities
 from bench.record.arms import AccuracyArm
 from bench.stats import lr_search
 from bench.stats.intervals import Estimate, mean_of_seeds
@@ -91,6 +91,16 @@ class Contestant:
     rows: list[Accuracy]
 
     @property
+    def first(self) -> Accuracy:
+        """The first seed, for everything that all seeds share."""
+        return self.rows[0]
+
+    @property
+    def family(self) -> str:
+        """The model's family."""
+        return self.first.family
+
+    @property
     def measured(self) -> list[Accuracy]:
         """The seeds that have a top-1."""
         return [row for row in self.rows if row.top1]
@@ -116,10 +126,7 @@ class Contestant:
     @property
     def others(self) -> list[Quantity]:
         """Quantities with a better direction that other metrics measured on the same weights."""
-        quantities: set[Quantity] = set()
-        for row in self.measured:
-            quantities.update(row.values)
-        return sorted(quantity for quantity in quantities if quantity.has_direction)
+        return sorted(ranked_quantities(self.measured))
 
     def value(self, quantity: Quantity) -> Estimate | None:
         """Return the mean of another metric over seeds; None if no seed has it."""
@@ -128,9 +135,17 @@ class Contestant:
 
     def detail(self, name: str) -> float | None:
         """Return the median over seeds of a number that training reports; None without one."""
-        reported = (row.says(name) for row in self.measured)
-        values = [value for value in reported if value is not None]
+        values = self.details(name)
         return statistics.median(values) if values else None
+
+    def details(self, name: str) -> list[float]:
+        """Return a number that training reports, for every seed that has it."""
+        values = []
+        for row in self.measured:
+            value = row.says(name)
+            if value is not None:
+                values.append(value)
+        return values
 
 
 def contestants_by_protocol(summary: Summary) -> dict[Protocol, list[Contestant]]:
@@ -140,7 +155,7 @@ def contestants_by_protocol(summary: Summary) -> dict[Protocol, list[Contestant]
     """
     tested = [row for row in summary.accuracies if row.arm.split == "test" and not row.arm.baseline]
     groups = grouped(tested, _same_contestant)
-    ways = Counter((protocol, name) for protocol, name, _, _ in groups)
+    ways = Counter(group[:2] for group in groups)
     contestants: dict[Protocol, list[Contestant]] = {}
     for group in sorted(groups, key=lambda group: (group[0].sort_key, *group[1:])):
         protocol, name, size, transform = group

@@ -19,14 +19,15 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.analysis.sessions import Sessions, pairs_of, sessions
+from bench.analysis.summary import was_asked
 from bench.errors import UsageError
 from bench.record.arms import Arm, At, SpeedArm
 from bench.record.reading import read_below
 from bench.record.schema import Sample
-from bench.record.store import DamagedRecord, Record
+from bench.record.store import Body, DamagedRecord, Record
 from bench.record.values import MEASURED, InProcess, fair_per_round
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of
@@ -34,7 +35,7 @@ from bench.stats.reference import SENTINEL, reference_model
 
 ChangeOutcome = Literal["better", "worse", "no change", "not judged"]
 Side = dict[Arm, Record]
-"""The records of one side, one per timed arm."""
+"""The newest record of every timed arm of one side."""
 TIMED_UNITS = ("s", "image/s", "J")
 """Units of values that differ between sessions; bytes and counts are compared as they are."""
 TOO_FEW = "too few rounds or processes"
@@ -78,8 +79,14 @@ class Comparison:
 
     def regressions(self, share: float) -> list[Change]:
         """Return the changes for the worse by more than a share, beyond chance."""
-        worse = (change for change in self.changes if change.outcome == "worse")
-        return [change for change in worse if change.loss > share]
+        return [one for one in self.changes if one.outcome == "worse" and one.loss > share]
+
+
+class Sides(NamedTuple):
+    """The records of both sides."""
+
+    before: Side
+    after: Side
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,15 @@ def compare(left: str, right: str) -> Comparison:
     """
     (left_records, left_damaged), (right_records, right_damaged) = map(records_of, (left, right))
     damaged = list({str(error): error for error in (*left_damaged, *right_damaged)}.values())
-    sides = _side(left, left_records), _side(right, right_records)
-    known = sessions(*(pairs_of(list(side.values())) for side in sides))
+    sides = Sides(_side(left, left_records), _side(right, right_records))
+    before, after = (pairs_of(list(side.values())) for side in sides)
+    known = sessions(before, after)
     refused: list[str] = []
     found: list[UnjudgedChange] = []
-    for arm in _asked_on_both(*sides):
-        difference = _incomparable(*(side[arm] for side in sides))
+    for arm in sides.before:
+        if not _was_asked_twice(arm, sides):
+            continue
+        difference = _incomparable(arm, sides)
         if difference:
             refused.append(f"{arm.label}: {difference}")
         else:
@@ -140,16 +150,24 @@ def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
 def _at_commit(records: Sequence[Record], commit: str) -> Iterator[Record]:
     """Yield records with their runs at one commit only; of any commit if that is empty."""
     for record in records:
-        runs = [run for run in record.runs if (run.commit or "").startswith(commit)]
-        names = {run.run for run in runs}
-        if runs:
-            yield Record(
-                path=record.path,
-                head=record.head,
-                runs=runs,
-                rounds=[line for line in record.rounds if line.run in names],
-                ends=[end for end in record.ends if end.run in names],
-            )
+        names = {run.run for run in record.runs if (run.commit or "").startswith(commit)}
+        if names:
+            yield _of_runs(record, names)
+
+
+def _of_runs(record: Record, names: set[str]) -> Record:
+    """Return a record with some of its runs only."""
+
+    def is_kept(line: Body) -> bool:
+        return line.run in names
+
+    return Record(
+        path=record.path,
+        head=record.head,
+        runs=list(filter(is_kept, record.runs)),
+        rounds=list(filter(is_kept, record.rounds)),
+        ends=list(filter(is_kept, record.ends)),
+    )
 
 
 def _side(text: str, records: list[Record]) -> Side:
@@ -176,15 +194,16 @@ def _machine(record: Record) -> str:
     return record.runs[-1].machine.name
 
 
-def _asked_on_both(left: Side, right: Side) -> list[Arm]:
-    """Return the arms that users of both sides asked for."""
-    both = [arm for arm in left if arm in right]
-    return [arm for arm in both if _was_asked(left[arm]) and _was_asked(right[arm])]
+def _was_asked_twice(arm: Arm, sides: Sides) -> bool:
+    """True if users asked for an arm on both sides."""
+    if arm not in sides.after:
+        return False
+    return was_asked(sides.before[arm]) and was_asked(sides.after[arm])
 
 
-def _incomparable(one: Record, other: Record) -> str:
-    """Return the settings in which two records differ, in words; empty if there are none."""
-    mine, theirs = one.head.settings, other.head.settings
+def _incomparable(arm: Arm, sides: Sides) -> str:
+    """Return the settings in which the two sides differ, in words; empty if there are none."""
+    mine, theirs = sides.before[arm].head.settings, sides.after[arm].head.settings
     differences = []
     for name in sorted(mine.keys() | theirs.keys()):
         if mine.get(name) != theirs.get(name):
@@ -192,17 +211,11 @@ def _incomparable(one: Record, other: Record) -> str:
     return f"measured differently: {', '.join(differences)}" if differences else ""
 
 
-def _was_asked(record: Record) -> bool:
-    return any(run.role in ("asked", "reference") for run in record.runs)
-
-
-def _unjudged(
-    arm: Arm, sides: tuple[Side, Side], known: Sessions | None
-) -> Iterator[UnjudgedChange]:
+def _unjudged(arm: Arm, sides: Sides, known: Sessions | None) -> Iterator[UnjudgedChange]:
     """Yield the change of every metric that an arm has on both sides."""
     name = f"{arm.label} {getattr(arm, 'image_size', '')} px"
-    for metric, sample in sorted(_last_samples(sides[0][arm]).items()):
-        before, after = (_rounds(side, arm, metric) for side in sides)
+    for metric, sample in sorted(_last_samples(sides.before[arm]).items()):
+        before, after = _rounds(sides.before, arm, metric), _rounds(sides.after, arm, metric)
         if not before or not after or sample.better == "none":
             continue
         change = Change(name, metric, sample.better, _raw(before, after))
@@ -229,8 +242,8 @@ def _rounds(side: Side, arm: Arm, metric: str) -> dict[At, InProcess]:
 
 def _raw(before: Mapping[At, float], after: Mapping[At, float]) -> Estimate:
     """Return the ratio of second to first as measured, without an interval."""
-    first, second = (sum_of([(1.0, rounds)]) or 0.0 for rounds in (before, after))
-    return Estimate(math.exp(second - first), n=len(before) + len(after))
+    change = (sum_of([(1.0, after)]) or 0.0) - (sum_of([(1.0, before)]) or 0.0)
+    return Estimate(math.exp(change), n=len(before) + len(after))
 
 
 def _plain(change: Change, before: Mapping[At, float], after: Mapping[At, float]) -> UnjudgedChange:
@@ -239,14 +252,13 @@ def _plain(change: Change, before: Mapping[At, float], after: Mapping[At, float]
     return UnjudgedChange(change if effect else replace(change, reason=TOO_FEW), effect)
 
 
-def _normalised(
-    change: Change, arm: Arm, sides: tuple[Side, Side], known: Sessions | None
-) -> UnjudgedChange:
+def _normalised(change: Change, arm: Arm, sides: Sides, known: Sessions | None) -> UnjudgedChange:
     """Return the change of a speed relative to its run's reference, sessions accounted for."""
     reference = _reference(arm, sides, change.metric)
     if reference is None:
         return _raw_only(change, "the reference, or without one")
-    before, after = (_relative(side, arm, reference, change.metric) for side in sides)
+    before = _relative(sides.before, arm, reference, change.metric)
+    after = _relative(sides.after, arm, reference, change.metric)
     if before is None or after is None:
         return _raw_only(change, TOO_FEW)
     if known is None:
@@ -264,26 +276,32 @@ def _relative(side: Side, arm: Arm, reference: Arm, metric: str) -> Effect | Non
     return effect_of([(1.0, mine), (-1.0, theirs)])
 
 
-def _reference(arm: Arm, sides: tuple[Side, Side], metric: str) -> Arm | None:
+def _reference(arm: Arm, sides: Sides, metric: str) -> Arm | None:
     """Return the arm by which both sides can divide this one.
 
     That is the reference among the arms asked for, or, if it is this arm itself, the first of the
     A/A check.
     """
-    there = [one for one in sides[0] if _can_divide(one, arm, sides, metric)]
-    asked = {one.model: one for one in there if _was_asked(sides[0][one])}
-    families = {one.model: sides[0][one].head.about.family for one in asked.values()}
-    named = reference_model(families.items())
-    if asked[named] != arm:
-        return asked[named]
-    return next((one for one in there if one.model == SENTINEL[0] and one != arm), None)
+    asked: dict[str, Arm] = {}
+    families: dict[str, str] = {}
+    of_aa_check = None
+    for one, record in sides.before.items():
+        if not _can_divide(one, arm, sides, metric):
+            continue
+        if was_asked(record):
+            asked[one.model] = one
+            families[one.model] = record.head.about.family
+        if one.model == SENTINEL[0] and one != arm:
+            of_aa_check = of_aa_check or one
+    reference = asked[reference_model(families.items())]
+    return reference if reference != arm else of_aa_check
 
 
-def _can_divide(one: Arm, arm: Arm, sides: tuple[Side, Side], metric: str) -> bool:
+def _can_divide(one: Arm, arm: Arm, sides: Sides, metric: str) -> bool:
     """True if an arm was measured like another one, on both sides under the same settings."""
     if not one.comparable_with(arm) or not all(_rounds(side, one, metric) for side in sides):
         return False
-    return not _incomparable(sides[0][one], sides[1][one])
+    return not _incomparable(one, sides)
 
 
 def judged(
@@ -293,19 +311,18 @@ def judged(
     damaged: list[DamagedRecord],
 ) -> Comparison:
     """Return all changes with outcomes, Holm-corrected over the lines that have an effect."""
-    effects = {place: line.effect for place, line in enumerate(lines) if line.effect}
-    raw = {place: effect.p(0.0) for place, effect in effects.items()}
+    raw = {place: line.effect.p(0.0) for place, line in enumerate(lines) if line.effect}
     corrected, levels = holm(raw), holm_levels(raw, ALPHA)
-    changes = [line.change for line in lines]
-    widths = []
-    for place, effect in effects.items():
-        widths.append(math.expm1(effect.half_width(ALPHA / len(raw))))
-        changes[place] = replace(
-            changes[place],
-            ratio=effect.as_ratio_at(levels[place]),
-            p=corrected[place],
-            outcome=_outcome(changes[place], effect, corrected[place]),
-        )
+    changes, widths = [], []
+    for place, line in enumerate(lines):
+        if line.effect:
+            widths.append(math.expm1(line.effect.half_width(ALPHA / len(raw))))
+            ratio = line.effect.as_ratio_at(levels[place])
+            outcome = _outcome(line.change, line.effect, corrected[place])
+            change = replace(line.change, ratio=ratio, p=corrected[place], outcome=outcome)
+        else:
+            change = line.change
+        changes.append(change)
     resolves = statistics.median_high(widths) if widths else None
     return Comparison(changes, refused, known, resolves, damaged)
 

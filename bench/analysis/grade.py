@@ -89,8 +89,9 @@ def worst(summary: Summary) -> Grade | None:
 def lines(summary: Summary) -> list[str]:
     """Return the sentences to print before speeds: one, or one per image size if they differ."""
     found = grades(summary)
-    if len({one.line for one in found.values()}) < 2:
-        return [one.line for one in found.values()][:1]
+    different = list(dict.fromkeys(one.line for one in found.values()))
+    if len(different) < 2:
+        return different
     return [one.of(f"{size} px").line for size, one in found.items()]
 
 

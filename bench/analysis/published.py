@@ -8,9 +8,11 @@ timm's figures, which leave out ConvMixer's depthwise convolutions, and counts a
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import filterfalse
+from operator import attrgetter
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "published_accuracy.csv"
@@ -58,6 +60,11 @@ class Published:
         return not self.more_data and not self.teacher
 
     @property
+    def on_imagenet(self) -> bool:
+        """True if tested on ImageNet-1k."""
+        return self.dataset == IMAGENET
+
+    @property
     def weight_set(self) -> tuple[str, str, int]:
         """What tells weight sets apart: architecture, tag and image size."""
         return (self.architecture, self.tag, self.image_size)
@@ -91,9 +98,8 @@ def of(
 
     Imported rows are included, except those of weight sets in the project's table.
     """
-    known = {row.weight_set for row in rows()}
-    on_imagenet = [row for row in imported if row.dataset == IMAGENET]
-    new = [row for row in on_imagenet if row.weight_set not in known]
+    known = set(map(attrgetter("weight_set"), rows()))
+    new = [row for row in imported if row.on_imagenet and row.weight_set not in known]
     return _of_architecture((*rows(), *new), timm_name, image_size)
 
 
@@ -101,12 +107,12 @@ def elsewhere(
     timm_name: str | None, image_size: int, imported: Sequence[Published]
 ) -> list[Published]:
     """Return the imported rows of one architecture on other data than ImageNet-1k, best first."""
-    other_data = [row for row in imported if row.dataset != IMAGENET]
+    other_data = filterfalse(attrgetter("on_imagenet"), imported)
     return _of_architecture(other_data, timm_name, image_size)
 
 
 def _of_architecture(
-    every: Sequence[Published], timm_name: str | None, image_size: int
+    every: Iterable[Published], timm_name: str | None, image_size: int
 ) -> list[Published]:
     wanted = (timm_name, image_size)
     found = [row for row in every if (row.architecture, row.image_size) == wanted]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +78,16 @@ class Row:
     """The names of the files that the row was read from."""
 
     @property
+    def family(self) -> str:
+        """The model's family."""
+        return self.about.family
+
+    @property
+    def shape(self) -> tuple[str, int]:
+        """The model and the image size, on which counts and published values depend."""
+        return self.model, self.image_size
+
+    @property
     def name(self) -> str:
         """The model, marked with † if its kernels are handwritten."""
         return f"{self.model} †" if self.handwritten else self.model
@@ -105,8 +116,8 @@ class Row:
         return medians
 
 
-def ranked_quantities(rows: Iterable[Row]) -> set[Quantity]:
-    """Return the quantities of some rows that have a better direction."""
+def ranked_quantities(rows: Iterable[Row | Accuracy]) -> set[Quantity]:
+    """Return the quantities of some rows or accuracies that have a better direction."""
     quantities: set[Quantity] = set()
     for row in rows:
         quantities.update(row.values)
@@ -150,6 +161,11 @@ class Accuracy:
     trouble: str | None = None
     path: Path = Path()
     arrays_file: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The model's family; "baseline" for a data set's baseline."""
+        return self.about.family
 
     @property
     def name(self) -> str:
@@ -226,8 +242,17 @@ class Summary:
     @cached_property
     def counted(self) -> set[str]:
         """The metrics that are counts."""
-        quantities = chain.from_iterable(row.counted for row in self.rows)
-        return {quantity.metric for quantity in quantities}
+        quantities = chain.from_iterable(map(attrgetter("counted"), self.rows))
+        return set(map(attrgetter("metric"), quantities))
+
+    @property
+    def image_sizes(self) -> list[int]:
+        """The image sizes of all rows in pixels, the largest first."""
+        return sorted(set(map(attrgetter("image_size"), self.rows)), reverse=True)
+
+    def at(self, image_size: int) -> list[Row]:
+        """Return the rows at one image size."""
+        return [row for row in self.rows if row.image_size == image_size]
 
     def count(self, model: str, metric: str) -> Estimate | None:
         """Return a count of a model from its first row that has it; None without one."""

@@ -9,8 +9,10 @@ import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from typing import Any
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.record.values import InProcess
 from bench.stats.intervals import Estimate
@@ -32,7 +34,11 @@ def rounds_behind(rows: Iterable[Row]) -> list[int]:
 
 def processes_behind(rows: Iterable[Row]) -> list[int]:
     """Return the number of processes that measured each speed."""
-    return [len({value.process for value in values.values()}) for values in _timed(rows)]
+    return list(map(_processes, _timed(rows)))
+
+
+def _processes(rounds: dict[tuple[str, int], InProcess]) -> int:
+    return len({value.process for value in rounds.values()})
 
 
 def without_interval(rows: Iterable[Row]) -> list[str]:
@@ -41,8 +47,10 @@ def without_interval(rows: Iterable[Row]) -> list[str]:
 
 
 def _lacks_interval(row: Row) -> bool:
-    speeds = (quantity for quantity in row.fair if quantity.metric in TIMED)
-    return any(row.values[quantity].low is None for quantity in speeds)
+    for quantity in row.fair:
+        if quantity.metric in TIMED and row.values[quantity].low is None:
+            return True
+    return False
 
 
 def _timed(rows: Iterable[Row]) -> Iterator[dict[tuple[str, int], InProcess]]:
@@ -66,10 +74,11 @@ def sentinel_rounds(
     rows: Iterable[Row], size: int | None = None
 ) -> tuple[Rounds[Any], Rounds[Any]] | None:
     """Return the rounds of the A/A check's two names, the second name's first."""
-    rows = [row for row in rows if size in (None, row.image_size)]
-    left, right = ([row for row in rows if row.model == name] for name in reversed(SENTINEL))
+    of_size = [row for row in rows if size in (None, row.image_size)]
+    models = grouped(of_size, attrgetter("model"))
+    first, second = SENTINEL
     most, best = (0, ""), None
-    for one, other in product(left, right):
+    for one, other in product(models.get(second, []), models.get(first, [])):
         if _how(one) != _how(other):
             continue
         for quantity in one.fair.keys() & other.fair.keys():

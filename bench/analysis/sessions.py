@@ -62,9 +62,10 @@ def pairs_of(records: Sequence[Record]) -> list[Effect]:
 
     Of several pairs in a run, that with the most rounds counts.
     """
-    left, right = (list(_speeds(records, name)) for name in SENTINEL)
+    first, second = SENTINEL
+    right = list(_speeds(records, second))
     most: dict[str, Effect] = {}
-    for one, arm in left:
+    for one, arm in _speeds(records, first):
         for other, other_arm in right:
             if _how(arm) != _how(other_arm):
                 continue
@@ -90,7 +91,8 @@ def _how(arm: SpeedArm) -> tuple[str, int, int, str]:
 def _by_run(left: Record, right: Record) -> Iterator[tuple[str, Effect]]:
     """Yield the ratio of `right` to `left` in every run, by metric."""
     for metric in TIMED:
-        one, other = (fair_per_round(record, metric, MEASURED) for record in (left, right))
+        one = fair_per_round(left, metric, MEASURED)
+        other = fair_per_round(right, metric, MEASURED)
         for run in {run for run, _ in one.keys() & other.keys()}:
             effect = effect_of([(1.0, _of_run(other, run)), (-1.0, _of_run(one, run))])
             if effect:

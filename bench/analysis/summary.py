@@ -6,12 +6,13 @@ A new metric needs no change here: its unit and direction are in its records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, filterfalse
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Accuracy, Asked, Probe, Quantity, Row, Summary
 from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
@@ -41,18 +42,18 @@ def summarise(
     name: the machine's name, if its folder was renamed.
     past: the time that arms took on it, if known from more than these records.
     """
-    run = [record for record in records if record.runs]
+    run = list(filter(_has_runs, records))
     assert run, "nothing to summarise"
     machine = _newest_machine(run)
     here = [record.within(machine.fingerprint) for record in run]
     notes = [*_torn(run), *_of_other_states(here)]
-    kept = _newest_of_each(record for record in here if record.runs)
+    kept = _newest_of_each(filter(_has_runs, here))
     studied = set(chain.from_iterable(map(_studied, kept)))
     if not of_studies:
         kept = list(filter(_not_only_for_studies, kept))
     kept, left_out = _of_one_protocol(kept)
-    speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
-    asked = list(filter(_was_asked, speeds))
+    speeds = list(filter(_is_speed, kept))
+    asked = list(filter(was_asked, speeds))
     rows = _rows(asked, MEASURED)
     _add_all_counts(rows, kept)
     windows = _windows(speeds)
@@ -60,8 +61,8 @@ def summarise(
         machine=msgspec.structs.replace(machine, name=name or machine.name),
         rows=rows,
         best=_chosen(_rows(asked, CONFIRMED)),
-        sentinels=_rows((one for one in speeds if one.arm.model in SENTINEL), MEASURED),
-        probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
+        sentinels=_rows(filter(_is_of_aa_check, speeds), MEASURED),
+        probes=list(_probes(kept)),
         accuracies=list(_accuracies(kept)),
         disturbed=sum(window.disturbed is not None for window in windows),
         windows=len(windows),
@@ -72,9 +73,21 @@ def summarise(
     )
 
 
+def _has_runs(record: Record) -> bool:
+    return bool(record.runs)
+
+
+def _is_speed(record: Record) -> bool:
+    return isinstance(record.arm, SpeedArm)
+
+
+def _is_of_aa_check(record: Record) -> bool:
+    return record.arm.model in SENTINEL
+
+
 def _newest_machine(records: Iterable[Record]) -> Machine:
     """Return the machine and the state of its software in the newest run."""
-    runs = chain.from_iterable(record.runs for record in records)
+    runs = chain.from_iterable(map(attrgetter("runs"), records))
     return max(runs, key=attrgetter("started")).machine
 
 
@@ -121,18 +134,18 @@ def _studied(record: Record) -> Iterator[Asked]:
 
 def _not_only_for_studies(record: Record) -> bool:
     """True for probes, and if at least one run was made for no study."""
-    return isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)
+    for_studies = map(attrgetter("studies"), record.runs)
+    return isinstance(record.arm, ProbeArm) or not all(for_studies)
 
 
 def of_one_policy(rows: list[Row]) -> list[Row]:
     """Return the rows for one figure: those of the policy with the most rows, none handwritten."""
-    plain = [row for row in rows if not row.handwritten]
-    policies = [row.policy for row in plain]
-    most = max(dict.fromkeys(policies), key=policies.count, default="")
-    return [row for row in plain if row.policy == most]
+    plain = filterfalse(attrgetter("handwritten"), rows)
+    policies = grouped(plain, attrgetter("policy"))
+    return max(policies.values(), key=len, default=[])
 
 
-def _was_asked(record: Record) -> bool:
+def was_asked(record: Record) -> bool:
     """True if a user asked for this arm, rather than it coming along as a check."""
     return any(run.role in ("asked", "reference") for run in record.runs)
 
@@ -165,7 +178,7 @@ def _chosen(rows: list[Row]) -> list[Row]:
     A handwritten policy is never a choice, so each stays next to the chosen one.
     """
     newest: dict[tuple[str, int, str], Row] = {}
-    for row in sorted((row for row in rows if row.rounds), key=_last_round):
+    for row in sorted(filter(attrgetter("rounds"), rows), key=_last_round):
         newest[row.model, row.image_size, row.policy if row.handwritten else ""] = row
     return list(newest.values())
 
@@ -184,8 +197,7 @@ def _newest_of_each(records: Iterable[Record]) -> list[Record]:
     newest: dict[Arm, Record] = {}
     for record in sorted(found, key=_started):
         newest[record.arm.without_source()] = record
-    paths = {record.path for record in newest.values()}
-    return [record for record in found if record.path in paths]
+    return [record for record in found if newest[record.arm.without_source()] is record]
 
 
 def _started(record: Record) -> str:
@@ -198,21 +210,29 @@ def _of_one_protocol(records: list[Record]) -> tuple[list[Record], list[str]]:
 
     Speeds of two measuring protocols are different quantities and never share a table.
     """
-    speeds = [record for record in records if isinstance(record.arm, SpeedArm)]
-    if not speeds:
+    newest = max(filter(_is_speed, records), key=_started, default=None)
+    if newest is None:
         return records, []
-    newest = max(speeds, key=_started).head.settings
-    others = [record for record in speeds if record.head.settings != newest]
-    if not others:
+    kept: list[Record] = []
+    older: list[Record] = []
+    for record in records:
+        same = not _is_speed(record) or record.head.settings == newest.head.settings
+        (kept if same else older).append(record)
+    if not older:
         return records, []
-    paths = {record.path for record in others}
-    protocols = {str(record.head.settings.get("protocol")) for record in others}
+    protocols = ", ".join(sorted({_protocol(record)[1] for record in older}))
     note = (
-        f"{len(others)} speeds were measured by protocol {', '.join(sorted(protocols))}, before "
-        f"protocol {newest.get('protocol')} (docs/METHOD.md), and are not shown: the same "
-        "`bench run` measures them anew"
+        f"{len(older)} speeds were measured by protocol {protocols}, before protocol "
+        f"{_protocol(newest)[1]} (docs/METHOD.md), and are not shown: the same `bench run` "
+        "measures them anew"
     )
-    return [record for record in records if record.path not in paths], [note]
+    return kept, [note]
+
+
+def _probes(records: Iterable[Record]) -> Iterator[Probe]:
+    for record in records:
+        if isinstance(record.arm, ProbeArm):
+            yield _probe(record, record.arm)
 
 
 def _probe(record: Record, arm: ProbeArm) -> Probe:
@@ -248,8 +268,7 @@ def _add_all_counts(rows: list[Row], records: Iterable[Record]) -> None:
         arm = record.arm
         if not isinstance(arm, CountArm):
             continue
-        shape = (arm.model, arm.image_size)
-        of_shape = [row for row in rows if (row.model, row.image_size) == shape]
+        of_shape = [row for row in rows if row.shape == (arm.model, arm.image_size)]
         if not of_shape:
             of_shape = [_empty_row(record, arm)]
             rows += of_shape
@@ -271,12 +290,12 @@ def _add_counts(row: Row, record: Record) -> None:
 def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) -> None:
     size = 0 if arm.mode == "capacity" else arm.batch_size
     for quantity in _quantities(record, size, phases):
-        measured = [sample for _, sample in samples(record, quantity.metric, phases)]
+        measured = _samples(record, quantity.metric, phases)
         row.rounds[quantity] = per_round(record, quantity.metric, phases)
         row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
         row.values[quantity] = level(row.rounds[quantity])
-        row.calls[quantity] = [sample.values for sample in measured]
-        row.details[quantity] = [sample.detail for sample in measured]
+        row.calls[quantity] = list(map(attrgetter("values"), measured))
+        row.details[quantity] = list(map(attrgetter("detail"), measured))
     if record.ends:
         row.short |= record.ends[-1].short
         row.hopeless |= record.ends[-1].hopeless
@@ -306,7 +325,7 @@ def _add_setup(row: Row, setup: dict[str, Any]) -> None:
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
     """Add the failures of an arm: under `where`, with the metrics' names if others succeeded."""
-    every = set(chain.from_iterable(end.metrics for end in record.ends))
+    every = set(chain.from_iterable(map(attrgetter("metrics"), record.ends)))
     for end in troubles(record):
         at = where if set(end.metrics) == every else f"{', '.join(end.metrics)}, {where}"
         row.trouble[at] = f"{end.status}: {end.error}"
@@ -314,7 +333,7 @@ def _add_trouble(row: Row, record: Record, where: str) -> None:
 
 def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
     """Return the accuracies among some records, each as measured by its last run's machine."""
-    return list(_accuracies(record.latest() for record in records if record.runs))
+    return list(_accuracies(map(Record.latest, filter(_has_runs, records))))
 
 
 def _accuracies(records: Iterable[Record]) -> Iterator[Accuracy]:
@@ -344,8 +363,13 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
 
 def _newest(record: Record, metric: str) -> Sample | None:
     """Return the last sample of a metric; None without one."""
-    found = [sample for _, sample in samples(record, metric)]
+    found = _samples(record, metric)
     return found[-1] if found else None
+
+
+def _samples(record: Record, metric: str, phases: Sequence[str] = MEASURED) -> list[Sample]:
+    """Return the samples of a metric in rounds of some phases."""
+    return [sample for _, sample in samples(record, metric, phases)]
 
 
 def _other_values(record: Record) -> dict[Quantity, float]:
@@ -353,7 +377,7 @@ def _other_values(record: Record) -> dict[Quantity, float]:
     values: dict[Quantity, float] = {}
     for name in _metrics(record):
         if name not in OWN_PLACE:
-            for _, sample in samples(record, name):
+            for sample in _samples(record, name):
                 values[_quantity(sample)] = sample.values[-1]
     return values
 

@@ -21,8 +21,11 @@ def rows_of(results: Path, data: str | None) -> tuple[list[Accuracy], list[Damag
     `data` restricts the accuracies to one data set.
     """
     records, damaged = read_below(results)
-    rows = [row for row in accuracies_of(records) if row.top1 and row.arm.split == "test"]
-    return [row for row in rows if data is None or row.arm.data == data], damaged
+    rows = []
+    for row in accuracies_of(records):
+        if row.top1 and row.arm.split == "test" and data in (None, row.arm.data):
+            rows.append(row)
+    return rows, damaged
 
 
 def spelled(row: Accuracy) -> str:

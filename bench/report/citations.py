@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
+from operator import attrgetter
 
 from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
@@ -30,6 +31,7 @@ SOURCES = (
     ("timm@", "wightman2019timm"),
 )
 """A part of a source's text, and the key of its entry."""
+SOURCE = attrgetter("source")
 ALWAYS = ("trockman2023patches", "wightman2019timm", "fvcore")
 COUNTED = (
     "Multiply-adds are those of convolutions, linear layers and attention, without normalisation, "
@@ -52,11 +54,12 @@ def sources(summary: Summary) -> list[str]:
     imported = summary.imported
     found: set[str] = set()
     for name, size in shapes:
-        found.update(one.source for one in published.of(name, size, imported.accuracies))
-        found.update(one.source for one in published.elsewhere(name, size, imported.accuracies))
-    names = {name for name, _ in shapes}
+        on_imagenet = published.of(name, size, imported.accuracies)
+        elsewhere = published.elsewhere(name, size, imported.accuracies)
+        found.update(map(SOURCE, (*on_imagenet, *elsewhere)))
+    architectures = {name for name, _ in shapes}
     for speed in (*published.speeds(), *imported.speeds, *imported.trainings):
-        if speed.architecture in names:
+        if speed.architecture in architectures:
             found.add(speed.source)
     return sorted(found)
 
@@ -128,7 +131,7 @@ def _setting(summary: Summary) -> str:
     """Return the sentences on the machine, its versions and settings."""
     machine = summary.machine
     memory = f"{machine.memory_bytes / 1e9:.0f}\\,GB"
-    protocols = ", ".join(f"{kind} {number}" for kind, number in sorted(summary.protocols))
+    protocols = ", ".join(map(" ".join, sorted(summary.protocols)))
     versions = _listed(machine.versions.items())
     return (
         f"All figures were measured with convmixer-bench (measuring protocols: "
@@ -158,9 +161,9 @@ def _training(protocol: Protocol, contestants: list[Contestant]) -> str:
 
 def _timing(summary: Summary) -> str:
     """Return the sentences on speeds, which claim no more than the run's own checks allow."""
-    timed = [row for row in summary.rows if row.rounds]
+    timed = list(filter(attrgetter("rounds"), summary.rows))
     rounds, processes, trust = rounds_behind(timed), processes_behind(timed), worst(summary)
-    policies = ", ".join(map(in_latex, dict.fromkeys(row.policy for row in timed)))
+    policies = ", ".join(map(in_latex, dict.fromkeys(map(attrgetter("policy"), timed))))
     text = (
         f"Models were timed in interleaved rounds ({span(min(rounds), max(rounds), places=0)} of "
         f"them), each in {span(min(processes), max(processes), places=0)} processes of its own, in "

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import chain, product, starmap
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
     """
     from matplotlib import rc_context
 
-    paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
     with names_are_text(), rc_context({"svg.hashsalt": stem}):
         _spell_out(figure)
         if figure.get_layout_engine() is not None:
@@ -78,7 +78,7 @@ def _spell_out(figure: Any) -> None:
     for axes in figure.axes:
         for formatter in (axes.xaxis.get_major_formatter(), axes.yaxis.get_major_formatter()):
             if isinstance(formatter, FixedFormatter):
-                formatter.seq = [visible(str(label)) for label in formatter.seq]
+                formatter.seq = list(map(visible, map(str, formatter.seq)))
     for text in figure.findobj(Text):
         shown = visible(text.get_text())
         if shown != text.get_text():
@@ -133,7 +133,7 @@ def _draw(tasks: Iterable[Task]) -> list[list[Path]]:
     workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
     if workers > 1:
         return _spread(list(tasks), workers)
-    return [job.draw(entry) for job, entry in tasks]
+    return list(starmap(DrawingJob.draw, tasks))
 
 
 _tasks: list[Task] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 
 import msgspec
 
@@ -40,8 +42,8 @@ class Fill:
 
 def command(fills: Sequence[Fill]) -> str:
     """Return one command for several fills with the same flags."""
-    models = ",".join(dict.fromkeys(fill.model for fill in fills))
-    metrics = ",".join(dict.fromkeys(fill.metric for fill in fills))
+    models = ",".join(dict.fromkeys(map(attrgetter("model"), fills)))
+    metrics = ",".join(dict.fromkeys(map(attrgetter("metric"), fills)))
     words = [*COMMAND.split(), "run", "--models", models, "--metrics", metrics, *fills[0].flags]
     return shlex.join(words)
 
@@ -102,20 +104,21 @@ def seconds(fills: Iterable[Fill], past: Past) -> float | None:
 
 def _companions(speeds: Mapping[SpeedArm, Want], past: Past) -> Iterator[Want]:
     """Yield the A/A checks and probes that are measured along with some arms."""
-    for pattern, timed in patterns((arm, _names(want)) for arm, want in speeds.items()):
-        settings = next(want.settings for want in speeds.values())
+    names = map(_names, speeds.values())
+    for pattern, timed in patterns(zip(speeds, names, strict=True)):
+        settings = next(iter(speeds.values())).settings
         for name in SENTINEL:
             classes = past.classes(name) or pattern.num_classes
             arm = msgspec.structs.replace(pattern, model=name, num_classes=classes)
             yield Want(arm, (Pace(timed),), settings, "sentinel")
     probes = tuple(_probes())
-    in_rounds = [arm for arm, want in speeds.items() if _in_all_rounds(want)]
+    in_rounds = compress(speeds, map(_in_all_rounds, speeds.values()))
     for precision, device in dict.fromkeys(map(_precision_and_device, in_rounds)):
         yield Want(ProbeArm(precision=precision, device=device), probes, {}, "probe")
 
 
 def _names(want: Want) -> list[str]:
-    return [metric.name for metric in want.metrics]
+    return list(map(attrgetter("name"), want.metrics))
 
 
 def _probes() -> Iterator[Pace]:

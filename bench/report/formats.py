@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
+from functools import partial
 
 from tabulate import tabulate
 
@@ -20,11 +22,12 @@ _LATEX = {
     "¹": r"\textsuperscript{1}", "·": r"$\cdot$", "…": r"\ldots{}", "²": r"\textsuperscript{2}",
     "–": "--", "—": "---", "µ": r"\textmu{}", "−": "$-$", "→": r"$\rightarrow$",
 }  # fmt: skip
+_IN_LATEX = str.maketrans(_LATEX)
 
 
 def markdown(table: Table) -> str:
     """Return a heading, a table in GitHub's dialect, and the notes as a list."""
-    parts = (f"## {in_markdown(table.title)}", markdown_grid(table), _notes(table))
+    parts = (f"## {in_markdown(table.title)}", markdown_grid(table), in_list(table.notes))
     return "\n\n".join(filter(None, parts))
 
 
@@ -41,8 +44,9 @@ def _markdown_cell(cell: Cell) -> str:
     return f"**{text}**" if cell.best else text
 
 
-def _notes(table: Table) -> str:
-    return "\n".join(f"- {in_item(note)}" for note in table.notes)
+def in_list(texts: Iterable[str]) -> str:
+    """Return texts as a list, one item per line."""
+    return "\n".join(f"- {in_item(text)}" for text in texts)
 
 
 MARKED = re.compile(
@@ -72,7 +76,7 @@ def csv_text(table: Table) -> str:
     A column with intervals is followed by two columns with their ends.
     """
     names = _column_names(table)
-    with_interval = [_has_interval(table, place) for place in range(len(names))]
+    with_interval = list(map(partial(_has_interval, table), range(len(names))))
     heads: list[str] = []
     for name, interval in zip(names, with_interval, strict=True):
         heads += [name, f"{name}_low", f"{name}_high"] if interval else [name]
@@ -153,6 +157,6 @@ def _latex_cell(cell: Cell) -> str:
 def in_latex(text: str) -> str:
     """Return text in which every character that would be a command is shown instead."""
     characters = visible(" ".join(text.split()))
-    shown = "".join(_LATEX.get(character, character) for character in characters)
+    shown = characters.translate(_IN_LATEX)
     # The end of the previous row would take a bracket for its argument.
     return f"{{[}}{shown[1:]}" if shown.startswith("[") else shown

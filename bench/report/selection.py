@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from itertools import chain
-from operator import eq, ge, gt, le, lt, ne
+from functools import partial
+from itertools import chain, filterfalse
+from operator import attrgetter, eq, ge, gt, le, lt, ne
 from typing import Any
 
 from bench.analysis.rows import Accuracy, Row, Summary, ranked_quantities
 from bench.errors import UsageError
-from bench.report.table import Cell, Column, Table
+from bench.report.table import Cell, Table
 from bench.stats.formatting import unit_of
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -130,13 +131,12 @@ def number(criterion: Criterion, unit: str) -> float:
 
 def names(summary: Summary) -> list[str]:
     """Return every name that `--where` can use with these records."""
-    measured = {quantity.metric for quantity in ranked_quantities(summary.rows)}
+    measured = map(attrgetter("metric"), ranked_quantities(summary.rows))
     return sorted({*TEXT, "image_size", *measured, *(("top1",) if summary.accuracies else ())})
 
 
 def _families(summary: Summary) -> set[str]:
-    rows: list[Row | Accuracy] = [*summary.rows, *summary.accuracies]
-    return {row.about.family for row in rows}
+    return set(map(attrgetter("family"), (*summary.rows, *summary.accuracies)))
 
 
 def check(chosen: Selection, summaries: list[Summary]) -> None:
@@ -177,33 +177,37 @@ def select(chosen: Selection, summary: Summary) -> Summary:
     """Return the rows and accuracies of a machine's records that meet a selection."""
     if not chosen.of_rows:
         return summary
-    of_top1 = [one for one in chosen.conditions if one.name == "top1"]
-    of_rows = [one for one in chosen.conditions if one.name != "top1"]
-    rows = [row for row in summary.rows if _row_meets(row, chosen, of_rows)]
-    accuracies = [row for row in summary.accuracies if _accuracy_meets(row, chosen, of_top1)]
-    if of_top1:
+    rows = list(filter(partial(_row_meets, chosen), summary.rows))
+    accuracies = list(filter(partial(_accuracy_meets, chosen), summary.accuracies))
+    if any(map(_is_on_accuracy, chosen.conditions)):
         able = {row.model for row in accuracies if not row.arm.baseline}
         rows = [row for row in rows if row.model in able]
-    if of_rows:
-        kept = {row.model for row in rows}
+    if not all(map(_is_on_accuracy, chosen.conditions)):
+        kept = set(map(attrgetter("model"), rows))
         accuracies = [row for row in accuracies if row.model in kept or row.arm.baseline]
-    shapes = {(row.model, row.image_size) for row in rows}
-    best = [row for row in summary.best if (row.model, row.image_size) in shapes]
+    shapes = set(map(attrgetter("shape"), rows))
+    best = [row for row in summary.best if row.shape in shapes]
     return replace(summary, rows=rows, best=best, accuracies=accuracies, studied=set())
 
 
-def _of_families(row: Row | Accuracy, chosen: Selection) -> bool:
-    return not chosen.families or row.about.family in (*chosen.families, "baseline")
+def _is_on_accuracy(criterion: Criterion) -> bool:
+    """True if a criterion chooses accuracies; the others choose rows."""
+    return criterion.name == "top1"
 
 
-def _row_meets(row: Row, chosen: Selection, criteria: list[Criterion]) -> bool:
-    return _of_families(row, chosen) and all(_holds_of_row(one, row) for one in criteria)
+def _of_families(chosen: Selection, row: Row | Accuracy) -> bool:
+    return not chosen.families or row.family in (*chosen.families, "baseline")
+
+
+def _row_meets(chosen: Selection, row: Row) -> bool:
+    on_rows = filterfalse(_is_on_accuracy, chosen.conditions)
+    return _of_families(chosen, row) and all(_holds_of_row(one, row) for one in on_rows)
 
 
 def _holds_of_row(criterion: Criterion, row: Row) -> bool:
     """True if a row meets a criterion; an unknown value meets none."""
     if criterion.name == "family":
-        return criterion.holds(row.about.family, "")
+        return criterion.holds(row.family, "")
     if criterion.name in TEXT:
         return criterion.holds(getattr(row, criterion.name), "")
     if criterion.name == "image_size":
@@ -212,10 +216,13 @@ def _holds_of_row(criterion: Criterion, row: Row) -> bool:
     return quantity is not None and criterion.holds(row.values[quantity].value, quantity.unit)
 
 
-def _accuracy_meets(row: Accuracy, chosen: Selection, criteria: list[Criterion]) -> bool:
-    if not _of_families(row, chosen):
-        return False
-    return all(row.top1 and one.holds(row.top1.value, "share") for one in criteria)
+def _accuracy_meets(chosen: Selection, row: Accuracy) -> bool:
+    on_accuracies = filter(_is_on_accuracy, chosen.conditions)
+    return _of_families(chosen, row) and all(_holds_of_accuracy(one, row) for one in on_accuracies)
+
+
+def _holds_of_accuracy(criterion: Criterion, row: Accuracy) -> bool:
+    return row.top1 is not None and criterion.holds(row.top1.value, "share")
 
 
 def check_columns(chosen: Selection, tables: list[Table]) -> None:
@@ -232,26 +239,25 @@ def arrange(chosen: Selection, tables: list[Table]) -> list[Table]:
     A table with none of the chosen columns is left out.
     """
     if chosen.sort:
-        key = chosen.sort.removeprefix("-")
-        tables = [_sorted(table, key, reverse=chosen.sort.startswith("-")) for table in tables]
+        tables = list(map(partial(_sorted, chosen.sort), tables))
     if chosen.columns:
-        tables = list(filter(None, (_with_columns(table, chosen.columns) for table in tables)))
+        tables = list(filter(None, map(partial(_with_columns, chosen.columns), tables)))
     return tables
 
 
 def _check_key(flag: str, key: str, tables: list[Table]) -> None:
-    columns: Iterator[Column] = chain.from_iterable(table.columns for table in tables)
-    keys = sorted({column.key for column in columns if column.key})
+    columns = chain.from_iterable(map(attrgetter("columns"), tables))
+    keys = sorted(set(map(attrgetter("key"), columns)) - {""})
     if key not in keys:
         raise UsageError(f"{flag}: no table has a column {key!r}; {_there_are(key, keys)}")
 
 
-def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
-    """Return a table sorted by a column in its own direction, best first; `reverse` worst first.
+def _sorted(sort: str, table: Table) -> Table:
+    """Return a table sorted by a column in its own direction, best first; worst first after `-`.
 
     Rows without a value come last. Of several batch sizes the largest counts.
     """
-    places = _places(table, key)
+    places = _places(table, sort.removeprefix("-"))
     if not places:
         return table
     place = places[-1]
@@ -261,10 +267,12 @@ def _sorted(table: Table, key: str, *, reverse: bool) -> Table:
     def value(row: list[Cell]) -> Any:
         return row[place].value if numbers else row[place].text or None
 
-    present = [row for row in table.cells if value(row) is not None]
-    absent = [row for row in table.cells if value(row) is None]
-    present.sort(key=value, reverse=falling != reverse)
-    cells = [*present, *absent]
+    def is_known(row: list[Cell]) -> bool:
+        return value(row) is not None
+
+    reverse = falling != sort.startswith("-")
+    present = sorted(filter(is_known, table.cells), key=value, reverse=reverse)
+    cells = [*present, *filterfalse(is_known, table.cells)]
     return Table(table.title, table.columns, cells, table.notes, published=table.published)
 
 
@@ -273,7 +281,7 @@ def _places(table: Table, key: str) -> list[int]:
     return [place for place, column in enumerate(table.columns) if column.key == key]
 
 
-def _with_columns(table: Table, keys: tuple[str, ...]) -> Table | None:
+def _with_columns(keys: tuple[str, ...], table: Table) -> Table | None:
     """Return the first column, which names the rows, and the chosen ones; None without any."""
-    places = list(chain.from_iterable(_places(table, key) for key in keys))
+    places = list(chain.from_iterable(map(partial(_places, table), keys)))
     return table.only(list(dict.fromkeys([0, *places]))) if places else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Table:
     @property
     def headers(self) -> list[str]:
         """The names of the columns."""
-        return [column.name for column in self.columns]
+        return list(map(attrgetter("name"), self.columns))
 
     @property
     def rows(self) -> list[list[str]]:
@@ -98,31 +100,36 @@ class Table:
     @property
     def fills(self) -> list[Fill]:
         """How to measure the values of empty cells."""
-        fills = []
-        for row in self.cells:
-            fills += [cell.fill for cell in row if cell.fill]
-        return fills
+        cells = chain.from_iterable(self.cells)
+        return [cell.fill for cell in cells if cell.fill]
 
     @property
     def has_best(self) -> bool:
         """True if a cell is marked as the best of its column."""
-        return any(cell.best for row in self.cells for cell in row)
+        return any(map(attrgetter("best"), chain.from_iterable(self.cells)))
 
     def only(self, places: Sequence[int]) -> Table:
         """Return the table with some of its columns, in the given order."""
         columns = [self.columns[place] for place in places]
-        cells = [[row[place] for place in places] for row in self.cells]
+        cells = []
+        for row in self.cells:
+            cells.append([row[place] for place in places])
         return Table(self.title, columns, cells, self.notes, published=self.published)
 
-    def insert(self, place: int, column: Column | str, cells: Sequence[Cell | str]) -> None:
+    def insert(self, place: int, column: Column | str, cells: Iterable[Cell | str]) -> None:
         """Insert a column before the one at `place`."""
         self.columns.insert(place, _column(column))
         for row, cell in zip(self.cells, cells, strict=True):
             row.insert(place, _cell(cell))
 
-    def add(self, column: Column | str, cells: Sequence[Cell | str]) -> None:
+    def add(self, column: Column | str, cells: Iterable[Cell | str]) -> None:
         """Add a column after the others."""
         self.insert(len(self.columns), column, cells)
+
+
+def table_of(title: str, models: Iterable[str]) -> Table:
+    """Return a table with one column of models, to which others are added."""
+    return Table(title, ["model"], [[model] for model in models])
 
 
 def _column(column: Column | str) -> Column:

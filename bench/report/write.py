@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from bench.analysis import grade
@@ -32,6 +34,8 @@ from bench.report.tables.speed_gap import gaps
 from bench.report.tables.verdicts import details, overview
 from bench.report.written_files import TABLES, settle
 
+SUMMARY = attrgetter("summary")
+WHOLE = Selection()
 SELECTED = "selection"
 """The folder, within a machine's, of a report with flags that choose; the whole report stays."""
 
@@ -57,17 +61,17 @@ class Report:
         return self.summary if grade.grades(self.summary) else self.everything
 
 
-def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Report], list[Table]]:  # noqa: B008 - frozen
+def write_all(results: Path, chosen: Selection = WHOLE) -> tuple[list[Report], list[Table]]:
     """Write the reports of all machines; return them, and the tables that compare machines.
 
     Raises UsageError, before anything is written, if `chosen` names something unknown.
     """
     machines = read_all(results)
-    check(chosen, [machine.summary for machine in machines])
+    check(chosen, list(map(SUMMARY, machines)))
     if not chosen.whole:
         machines = [machine for machine in machines if leaves_something(chosen, machine.summary)]
     reports = _written(machines, chosen)
-    between = list(side_by_side([report.summary for report in reports]))
+    between = list(side_by_side(list(map(SUMMARY, reports))))
     if between and chosen.whole:
         parts = ["# Machines side by side", *map(formats.markdown, between)]
         write_whole(results / "machines.md", ("\n\n".join(parts) + "\n").encode())
@@ -76,16 +80,16 @@ def write_all(results: Path, chosen: Selection = Selection()) -> tuple[list[Repo
 
 def write(folder: Path) -> Report:
     """Write the whole report of one machine; the result names damaged records, left out."""
-    [report] = _written([read(folder)], Selection())
+    [report] = _written([read(folder)], WHOLE)
     return report
 
 
 def _written(machines: list[MachineRecords], chosen: Selection) -> list[Report]:
     # All tables first, so that a wrong name is reported before anything is written.
-    tables = [_tables(machine, chosen) for machine in machines]
+    tables = list(map(partial(_tables, chosen), machines))
     check_columns(chosen, list(chain.from_iterable(tables)))
-    found = [_verdicts(machine, chosen) for machine in machines]
-    jobs = [_job(machine, chosen) for machine in machines]
+    found = list(map(partial(_verdicts, chosen), machines))
+    jobs = list(map(partial(_job, chosen), machines))
     for machine, job in zip(machines, jobs, strict=True):
         _prepare(machine.folder, job.folder)
     drawn = draw_all(jobs)
@@ -95,7 +99,7 @@ def _written(machines: list[MachineRecords], chosen: Selection) -> list[Report]:
     return reports
 
 
-def _job(machine: MachineRecords, chosen: Selection) -> DrawingJob:
+def _job(chosen: Selection, machine: MachineRecords) -> DrawingJob:
     folder = machine.folder if chosen.whole else machine.folder / SELECTED
     return DrawingJob(folder, select(chosen, machine.summary), select(chosen, machine.everything))
 
@@ -107,12 +111,12 @@ def _prepare(machine: Path, folder: Path) -> None:
         sweep_folder(one)
 
 
-def _verdicts(machine: MachineRecords, chosen: Selection) -> list[Verdict]:
+def _verdicts(chosen: Selection, machine: MachineRecords) -> list[Verdict]:
     """Return the verdicts, which rest on all records and so have no place in a selection."""
     return verdicts(machine.everything) if machine.everything.studied and chosen.whole else []
 
 
-def _tables(machine: MachineRecords, chosen: Selection) -> list[Table]:
+def _tables(chosen: Selection, machine: MachineRecords) -> list[Table]:
     tables = all_tables(select(chosen, machine.summary))
     return [*tables, *gaps(machine.everything)] if chosen.whole else tables
 
@@ -147,7 +151,8 @@ def _write(
 def _write_tables(folder: Path, tables: list[Table]) -> list[Path]:
     """Write each table as CSV and LaTeX, and return the files."""
     written = []
-    for table, stem in zip(tables, stems(table.title for table in tables), strict=True):
+    names = stems(map(attrgetter("title"), tables))
+    for table, stem in zip(tables, names, strict=True):
         for suffix, text in ((".csv", formats.csv_text(table)), (".tex", formats.latex(table))):
             path = folder / f"{stem}{suffix}"
             write_whole(path, text.encode())
@@ -159,7 +164,7 @@ def markdown(
     summary: Summary,
     tables: list[Table],
     drawn: list[Path],
-    chosen: Selection = Selection(),  # noqa: B008 - frozen
+    chosen: Selection = WHOLE,
     everything: Summary | None = None,
 ) -> str:
     """Return the report as Markdown.
@@ -180,7 +185,7 @@ def _head(summary: Summary, trust: list[str], chosen: Selection) -> Iterator[str
     for line in trust:
         yield f"**{formats.in_item(line)}**"
     memory = f"{machine.memory_bytes / 1e9:.0f} GB"
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    versions = ", ".join(map(" ".join, machine.versions.items()))
     yield formats.in_item(f"{machine.hardware}, {machine.cores} cores, {memory}; {versions}")
     if not chosen.whole:
         described = formats.in_markdown(chosen.described)
@@ -198,4 +203,4 @@ def _figures(drawn: list[Path]) -> Iterator[str]:
 def _notes(summary: Summary) -> Iterator[str]:
     if summary.notes:
         yield "## Notes"
-        yield "\n".join(f"- {formats.in_item(note)}" for note in summary.notes)
+        yield formats.in_list(summary.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from bench.analysis import published
@@ -25,7 +26,7 @@ from bench.report.fill import described as fill_command
 from bench.report.missing import missing
 from bench.report.palette import FAMILIES, OTHER, OUTCOMES
 from bench.report.tables.accuracies import top1_cell
-from bench.report.tables.verdicts import effect
+from bench.report.tables.verdicts import effect, numbered
 from bench.report.write import Report
 from bench.stats.formatting import estimate, number, span
 from bench.stats.intervals import Estimate
@@ -56,7 +57,7 @@ def page_data(reports: Sequence[Report]) -> dict[str, Any]:
         "axes": {key: axes[key] for key in sorted(axes, key=_axis_order) if key in used},
         "points": points,
         "families": _families(),
-        "verdicts": [_verdict(report, one) for report in reports for one in report.verdicts],
+        "verdicts": list(_verdicts(reports)),
     }
 
 
@@ -99,7 +100,7 @@ def _points(report: Report, axes: Axes) -> Iterator[dict[str, Any]]:
     for row in summary.rows:
         for name, found in evaluated.get(row.model, {row.model: []}).items():
             yield _measured_point(report, name, row, found, quantities, axes)
-    measured = {row.model for row in summary.rows}
+    measured = set(map(attrgetter("model"), summary.rows))
     for model, weights in evaluated.items():
         if model not in measured:
             for name, found in weights.items():
@@ -136,7 +137,7 @@ def _measured_point(
         _add_accuracy(point, protocol.label, one, axes)
     _add_published(point, report.summary, row, axes)
     point["records"] = row.records
-    point["trouble"] = [f"{where}: {text}" for where, text in row.trouble.items()]
+    point["trouble"] = list(map(": ".join, row.trouble.items()))
     return point
 
 
@@ -242,17 +243,22 @@ def _add_published(point: dict[str, Any], summary: Summary, row: Row, axes: Axes
         "text": span(low, high) + kind,
         "published": True,
         "samples": [],
-        "source": "; ".join(sorted({one.source for one in plain})),
+        "source": "; ".join(sorted(set(map(attrgetter("source"), plain)))),
     }
 
 
-def _verdict(report: Report, verdict: Verdict) -> dict[str, Any]:
+def _verdicts(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
+    for report in reports:
+        for verdict in report.verdicts:
+            yield {"machine": report.summary.machine.name, **_verdict(verdict)}
+
+
+def _verdict(verdict: Verdict) -> dict[str, str]:
     leading = verdict.leading
     return {
-        "machine": report.summary.machine.name,
         "study": verdict.study,
         "question": verdict.question,
-        "claims": ", ".join(f"#{claim}" for claim in verdict.claims),
+        "claims": numbered(verdict.claims),
         "outcome": verdict.outcome + (" *" if verdict.changed else ""),
         "colour": OUTCOMES[verdict.outcome],
         "scale": verdict.scale,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain, starmap
+from operator import attrgetter
 from typing import Any
 
 from bench.analysis.accuracy_groups import (
@@ -18,7 +22,15 @@ from bench.analysis.rows import Accuracy, Quantity, Summary
 from bench.report.columns import TOP1, column_of, header_of, table_scale, text_of
 from bench.report.fill import together
 from bench.report.missing import missing_count
-from bench.report.table import Cell, Column, Columns, Table, TableRow, marked
+from bench.report.table import (
+    Cell,
+    Column,
+    Columns,
+    Table,
+    TableRow,
+    marked,
+    table_of,
+)
 from bench.report.tables.accuracy_notes import notes
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import Estimate, difference
@@ -57,33 +69,23 @@ COST_NOTES = [
 def accuracy(summary: Summary) -> Iterator[Table]:
     """Yield one table per protocol; two recipes or two ways of tuning never share one."""
     for protocol, contestants in contestants_by_protocol(summary).items():
-        baselines = []
-        for row in summary.accuracies:
-            if row.arm.data == protocol.data and row.arm.baseline:
-                baselines.append(Contestant(row.name, [row]))
-        baselines.sort(key=lambda one: one.name)
-        yield _table(protocol, contestants, baselines, summary)
+        yield _table(protocol, contestants, summary)
 
 
-def _table(
-    protocol: Protocol, contestants: list[Contestant], baselines: list[Contestant], summary: Summary
-) -> Table:
+def _table(protocol: Protocol, contestants: list[Contestant], summary: Summary) -> Table:
     ranked = sorted(contestants, key=_falling)
-    shown = ranked + baselines
-    table = Table(_title("Top-1", protocol), ["model"], [[one.name] for one in shown])
-    table.add("family", [one.rows[0].about.family for one in shown])
-    table.add(column_of(PARAMS), [_params(summary, one.rows[0]) for one in shown])
+    shown = [*ranked, *sorted(_baselines(protocol, summary), key=attrgetter("name"))]
+    table = table_of(_title("Top-1", protocol), map(attrgetter("name"), shown))
+    table.add("family", map(attrgetter("family"), shown))
+    table.add(column_of(PARAMS), map(partial(_params, summary), shown))
     table.add(TOP1_COLUMN, marked(list(map(top1_cell, shown)), _best(ranked)))
-    table.add(TOP5_COLUMN, list(map(_top5, shown)))
-    others: set[Quantity] = set()
-    for one in shown:
-        others.update(one.others)
-    for quantity in sorted(others):
-        table.add(column_of(quantity), [_value(one, quantity) for one in shown])
+    table.add(TOP5_COLUMN, map(_top5, shown))
+    for quantity in sorted(set(chain.from_iterable(map(attrgetter("others"), shown)))):
+        table.add(column_of(quantity), map(partial(_value, quantity), shown))
     if protocol.recipe:
         _add_training(table, shown, protocol)
     else:
-        table.add("right", [_right(one.rows[0]) for one in shown])
+        table.add("right", map(_right, shown))
     table.notes = list(notes(contestants, protocol, summary))
     if table.has_best:
         table.notes.append(BEST_NOTE)
@@ -91,16 +93,23 @@ def _table(
     return table
 
 
+def _baselines(protocol: Protocol, summary: Summary) -> Iterator[Contestant]:
+    """Yield the baselines of a protocol's data set."""
+    for row in summary.accuracies:
+        if row.arm.data == protocol.data and row.arm.baseline:
+            yield Contestant(row.name, [row])
+
+
 def _add_training(table: Table, shown: list[Contestant], protocol: Protocol) -> None:
     """Add columns on the training runs."""
-    table.add("seeds", list(map(_seeds, shown)))
+    table.add("seeds", map(_seeds, shown))
     if protocol.equalise:
-        table.add("epochs", [_figure(one.detail("epochs")) for one in shown])
+        table.add("epochs", map(partial(_detail, "epochs"), shown))
     if protocol.tuning:
-        table.add("rate", [_figure(one.rows[0].arm.learning_rate) for one in shown])
-    table.add(TIME_COLUMN, [_figure(one.detail("train_s")) for one in shown])
-    table.add(SPEED_COLUMN, [_figure(one.detail("images_per_s")) for one in shown])
-    table.add(MEMORY_COLUMN, [_gigabytes(one.detail("peak_memory_bytes")) for one in shown])
+        table.add("rate", map(_learning_rate, shown))
+    table.add(TIME_COLUMN, map(partial(_detail, "train_s"), shown))
+    table.add(SPEED_COLUMN, map(partial(_detail, "images_per_s"), shown))
+    table.add(MEMORY_COLUMN, map(_peak_memory, shown))
 
 
 def _falling(one: Contestant) -> float:
@@ -109,15 +118,21 @@ def _falling(one: Contestant) -> float:
 
 
 def _seeds(one: Contestant) -> str:
-    return str(len(one.measured)) if one.rows[0].arm.recipe else ""
+    return str(len(one.measured)) if one.first.arm.recipe else ""
 
 
-def _right(row: Accuracy) -> str:
+def _learning_rate(one: Contestant) -> Cell:
+    return _figure(one.first.arm.learning_rate)
+
+
+def _right(one: Contestant) -> str:
     """Return how many images were answered right."""
-    return f"{row.detail['correct']:,} / {row.detail['images']:,}" if row.top1 else ""
+    detail = one.first.detail
+    return f"{detail['correct']:,} / {detail['images']:,}" if one.first.top1 else ""
 
 
-def _params(summary: Summary, row: Accuracy) -> Cell:
+def _params(summary: Summary, one: Contestant) -> Cell:
+    row = one.first
     if row.arm.baseline:
         return Cell("")
     counted = summary.count(row.model, "params")
@@ -128,12 +143,10 @@ def _params(summary: Summary, row: Accuracy) -> Cell:
 
 def top1_cell(one: Contestant) -> Cell:
     """Return top-1 in percent with its interval, and the fate of seeds without a top-1."""
-    statuses = [row.status for row in one.rows]
-    troubles = []
-    for word in dict.fromkeys(statuses):
-        if word != "ok":
-            troubles.append(f"{statuses.count(word)} {word}" if len(statuses) > 1 else word)
-    trouble = ", ".join(troubles)
+    counts = Counter(row.status for row in one.rows if row.status != "ok")
+    several = len(one.rows) > 1
+    words = (f"{count} {word}" if several else word for word, count in counts.items())
+    trouble = ", ".join(words)
     top1 = one.top1
     if not top1:
         return Cell(trouble)
@@ -158,8 +171,8 @@ def _apart(left: Contestant, right: Contestant) -> bool:
     effect = difference(left.shares, right.shares)
     if effect:
         return not effect.estimate.holds(0.0)
-    widths = [_half_width(one.top1) for one in (left, right)]
-    return abs(left.shares[0] - right.shares[0]) > math.hypot(*widths)
+    width = math.hypot(_half_width(left.top1), _half_width(right.top1))
+    return abs(left.shares[0] - right.shares[0]) > width
 
 
 def _half_width(top1: Estimate | None) -> float:
@@ -174,7 +187,7 @@ def _title(words: str, protocol: Protocol) -> str:
 
 def _top5(one: Contestant) -> Cell:
     """Return the mean top-5 in percent; nothing if the right class is always among five."""
-    if one.rows[0].arm.num_classes <= 5:
+    if one.first.arm.num_classes <= 5:
         return Cell("")
     shares = []
     for row in one.measured:
@@ -184,7 +197,7 @@ def _top5(one: Contestant) -> Cell:
     return Cell("" if value is None else f"{value:.1f}", value)
 
 
-def _value(one: Contestant, quantity: Quantity) -> Cell:
+def _value(quantity: Quantity, one: Contestant) -> Cell:
     value = one.value(quantity)
     if not value:
         return Cell("")
@@ -195,25 +208,30 @@ def _figure(value: float | None) -> Cell:
     return Cell("" if value is None else number(value), value)
 
 
-def _gigabytes(value: float | None) -> Cell:
-    return _figure(value and value / 1e9)
+def _detail(name: str, one: Contestant) -> Cell:
+    return _figure(one.detail(name))
+
+
+def _peak_memory(one: Contestant) -> Cell:
+    """Return the peak memory in GB."""
+    peak = one.detail("peak_memory_bytes")
+    return _figure(peak and peak / 1e9)
 
 
 def views(summary: Summary) -> Iterator[Table]:
     """Yield top-1 of the same weights at other crops and sizes."""
     for protocol, contestants in contestants_by_protocol(summary).items():
-        rows = []
-        for one in contestants:
-            rows += [row for row in one.measured if row.detail.get("spread")]
+        seeds = chain.from_iterable(map(attrgetter("measured"), contestants))
+        rows = [row for row in seeds if row.detail.get("spread")]
         if not rows:
             continue
-        seen = sorted(set().union(*(row.detail["spread"] for row in rows)))
+        seen = sorted(set(chain.from_iterable(row.detail["spread"] for row in rows)))
         columns = ["model", "own view", *seen, "spread, points"]
-        lines = [_views_line(row, seen) for row in rows]
+        lines = list(map(partial(_views_line, seen), rows))
         yield Table(_title("Top-1 at other views", protocol), columns, lines, [VIEWS_NOTE])
 
 
-def _views_line(row: Accuracy, seen: list[str]) -> list[str]:
+def _views_line(seen: list[str], row: Accuracy) -> list[str]:
     spread = row.detail["spread"]
     own = row.top1.value if row.top1 else 0.0
     values = [*spread.values(), own]
@@ -227,7 +245,7 @@ def training_cost(summary: Summary) -> Iterator[Table]:
     for protocol, contestants in contestants_by_protocol(summary).items():
         lines: list[TableRow] = []
         for one in contestants:
-            lines += _cost_lines(one, macs.get(one.rows[0].model))
+            lines += _cost_lines(one, macs.get(one.first.model))
         if lines:
             yield Table(_title("Training cost", protocol), COST_COLUMNS, lines, COST_NOTES)
 
@@ -236,8 +254,7 @@ def _cost_lines(one: Contestant, macs: Estimate | None) -> Iterator[TableRow]:
     """Yield the cost of each level, up to the last that more than half of the seeds reach."""
     trainings = curves(one)
     for level in LEVELS:
-        looks = (_first_look(arrays, level, row.detail) for row, arrays in trainings)
-        reached = [look for look in looks if look is not None]
+        reached = list(filter(None, starmap(partial(_first_look, level), trainings)))
         if not trainings or len(reached) <= len(trainings) / 2:
             return
         epochs, seconds = map(statistics.median, zip(*reached, strict=True))
@@ -247,7 +264,7 @@ def _cost_lines(one: Contestant, macs: Estimate | None) -> Iterator[TableRow]:
             Cell(f"{level:.0%}", 100 * level),
             _figure(epochs),
             _figure(timed),
-            _figure(_tmacs(one.rows[0], epochs, macs)),
+            _figure(_tmacs(one.first, epochs, macs)),
         ]
 
 
@@ -259,12 +276,11 @@ def _tmacs(row: Accuracy, epochs: float, macs: Estimate | None) -> float | None:
     return 3 * macs.value * images * 1e-12
 
 
-def _first_look(
-    arrays: dict[str, Any], level: float, detail: dict[str, Any]
-) -> tuple[float, float] | None:
+def _first_look(level: float, row: Accuracy, arrays: dict[str, Any]) -> tuple[float, float] | None:
     """Return epochs and seconds at the first evaluation with at least this accuracy."""
     looks = zip(arrays["select_step"], arrays["select_seconds"], arrays["select_top1"], strict=True)
+    steps, epochs = float(row.detail["steps"]), float(row.detail["epochs"])
     for step, second, value in looks:
         if value >= level:
-            return float(step) / float(detail["steps"]) * float(detail["epochs"]), float(second)
+            return float(step) / steps * epochs, float(second)
     return None

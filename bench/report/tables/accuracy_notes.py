@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import attrgetter
 
 from bench.analysis.accuracy_groups import Contestant, Protocol
 from bench.analysis.rows import Accuracy, Summary
@@ -15,10 +17,8 @@ NAMED = 3
 
 def notes(contestants: list[Contestant], protocol: Protocol, summary: Summary) -> Iterator[str]:
     """Yield all notes on the accuracies under one protocol."""
-    rows: list[Accuracy] = []
-    for one in contestants:
-        rows += one.rows
-    yield from dict.fromkeys(row.about.caveat for row in rows if row.about.caveat)
+    rows = list(chain.from_iterable(map(attrgetter("rows"), contestants)))
+    yield from dict.fromkeys(filter(None, map(attrgetter("about.caveat"), rows)))
     images = max((row.detail["images"] for row in rows if row.top1), default=0)
     if any(len(one.measured) > 1 for one in contestants):
         yield f"mean over seeds with Student's t interval; each tested on {images:,} images"
@@ -47,7 +47,7 @@ def _of_training(rows: list[Accuracy]) -> Iterator[str]:
     if any(row.detail.get("beside", 1) > 1 for row in rows):
         yield "training runs that shared the machine have no times"
     splits = _distinct(row.detail.get("split") for row in rows)
-    policies = _distinct(row.arm.policy for row in rows)
+    policies = _distinct(map(attrgetter("arm.policy"), rows))
     transforms = _distinct(map(_transform, rows))
     yield f"splits: {splits}; trained in {policies}; evaluated at {transforms}"
 
@@ -74,8 +74,12 @@ def _transform(row: Accuracy) -> str:
     stored = "mean" in detail and "std" in detail
     if not stored or not transform.endswith(f", {NORMALISED}"):
         return transform
-    mean, std = (" ".join(f"{one:.3g}" for one in detail[name]) for name in ("mean", "std"))
-    return f"{transform.removesuffix(NORMALISED)}mean {mean}, std {std}"
+    numbers = f"mean {_numbers(detail['mean'])}, std {_numbers(detail['std'])}"
+    return transform.removesuffix(NORMALISED) + numbers
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return " ".join(map("{:.3g}".format, values))
 
 
 def _of_file(row: Accuracy) -> Iterator[str]:
@@ -84,7 +88,7 @@ def _of_file(row: Accuracy) -> Iterator[str]:
     if own:
         yield f"position embeddings resampled from {own} to {row.arm.image_size} pixels"
     file = row.detail.get("file", {})
-    entry, removed, left_out = (file.get(name) for name in ("entry", "removed", "left_out"))
+    entry, removed, left_out = map(file.get, ("entry", "removed", "left_out"))
     if entry:
         others = ", ".join(file.get("other_entries", []))
         also = f", which also has {others} (--checkpoint-key chooses)" if others else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 
 from bench.analysis.changes import Change, Comparison
 from bench.analysis.grade import percent
@@ -38,19 +39,19 @@ def _tested(found: Comparison) -> int:
 
 def changes(found: Comparison, left: str, right: str) -> Table:
     """Return one line per metric of a configuration, the worst change first."""
-    counts = Counter(one.outcome for one in found.changes)
+    counts = Counter(map(attrgetter("outcome"), found.changes))
     notes = [
         ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())),
         f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over the "
         f"{_tested(found)} lines with a p",
     ]
-    references = sorted({one.against for one in found.changes if one.against})
+    references = sorted(set(map(attrgetter("against"), found.changes)) - {""})
     if references:
         notes.append(
             f"speeds are divided by that of {', '.join(references)} in their own run: what all "
             "configurations have in common is not a change here"
         )
-    notes += [f"refused: {reason}" for reason in found.refused]
+    notes += map("refused: {}".format, found.refused)
     worst_first = sorted(found.changes, key=lambda one: -one.loss)
     return Table("Changes", COLUMNS, list(map(_line, worst_first)), notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from bench.claims.comparison import NEAR, Answer, Condition
@@ -52,7 +53,8 @@ def _verdict(found: Answer) -> Table:
         ["worst", _in_words(found.conditions[0])],
         ["best", _in_words(found.conditions[-1])],
     ]
-    lines += [["turned by", _set(flip)] for flip in found.flips[:FLIPS]]
+    for flip in found.flips[:FLIPS]:
+        lines.append(["turned by", _set(flip)])
     title = f"Is {found.left} better than {found.right} on {found.on}?"
     return Table(title, ["", ""], lines, list(_notes(found)))
 
@@ -60,7 +62,7 @@ def _verdict(found: Answer) -> Table:
 def _notes(found: Answer) -> Iterator[str]:
     yield WORDS_NOTE
     yield DECIDED_NOTE
-    if not all(one.trusted for one in found.conditions):
+    if not all(map(attrgetter("trusted"), found.conditions)):
         yield UNTRUSTED_NOTE
     if found.flips:
         yield FLIPS_NOTE
@@ -76,7 +78,7 @@ def _apart(found: Answer, decided: int) -> str:
 
 
 def _set(factors: dict[str, str]) -> str:
-    return " and ".join(f"{name} = {value}" for name, value in factors.items())
+    return " and ".join(map(" = ".join, factors.items()))
 
 
 def _in_words(one: Condition) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import starmap
+from operator import attrgetter
 
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Quantity, Row, Summary, by_speed
@@ -16,10 +18,10 @@ NOTES = [HANDWRITTEN_NOTE, "ratios are paired by round, in rounds that did not c
 
 def handwritten(summary: Summary) -> Iterator[Table]:
     """Yield one line per model and handwritten policy, over the policy chosen as the best."""
-    groups = grouped(summary.best, lambda row: row.image_size)
+    groups = grouped(summary.best, attrgetter("image_size"))
     for size in sorted(groups, reverse=True):
         pairs = list(_pairs(sorted(groups[size], key=by_speed)))
-        shared = filter(None, (_shared(*pair) for pair in pairs))
+        shared = filter(None, starmap(_shared, pairs))
         for quantity in sorted(set(shared)):
             yield _table(summary, pairs, quantity, size)
 
@@ -63,5 +65,5 @@ def _line(row: Row, best: Row, quantity: Quantity) -> TableRow:
 
 def _shared(row: Row, best: Row) -> Quantity | None:
     """Return the throughput of both at the largest batch size, where best policies are chosen."""
-    both = [quantity for quantity in row.values if quantity in best.values]
-    return max((one for one in both if one.metric == "throughput"), default=None)
+    both = (one for one in row.values if one.metric == "throughput" and one in best.values)
+    return max(both, default=None)

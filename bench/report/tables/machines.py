@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
+from operator import attrgetter, itemgetter
 
 from bench.analysis.rows import Quantity, Row, Summary
 from bench.report.columns import described, table_scale
-from bench.report.table import Column, Table
+from bench.report.table import Cell, Column, Table, table_of
 from bench.report.tables.speeds import ratio_cell, value_cell
 from bench.stats.reference import reference_model
 
@@ -26,9 +28,7 @@ def side_by_side(summaries: list[Summary]) -> Iterator[Table]:
 
     Each has a column per machine, policy and batch size.
     """
-    sizes: set[int] = set()
-    for summary in summaries:
-        sizes.update(row.image_size for row in summary.rows)
+    sizes = set(chain.from_iterable(map(attrgetter("image_sizes"), summaries)))
     for size in sorted(sizes, reverse=True):
         for metric in METRICS:
             yield from _table(summaries, size, metric)
@@ -39,12 +39,13 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
     shared = _on_several_machines(measured)
     of_shared = {key: rows for key, rows in measured.items() if shared & rows.keys()}
     columns = _comparable(dict(sorted(of_shared.items(), key=lambda item: item[0])))
-    if len({machine for machine, _, _ in columns}) < 2:
+    if len(set(map(itemgetter(0), columns))) < 2:
         return
     first = next(iter(columns.values()))
     models = sorted(shared, key=lambda model: (-_speed(first.get(model)), model))
     title = f"Machines side by side · {metric} · {size} × {size} px"
-    table = Table(title, ["model"], [[model] for model in models], [NOTE])
+    table = table_of(title, models)
+    table.notes.append(NOTE)
     for key, rows in columns.items():
         _add_columns(table, key, rows, models)
     yield table
@@ -54,9 +55,7 @@ def _measured(summaries: list[Summary], size: int, metric: str) -> dict[Measured
     """Return all rows of an image size that have a metric."""
     measured: dict[MeasuredAs, ByModel] = {}
     for summary in summaries:
-        for row in summary.rows:
-            if row.image_size != size:
-                continue
+        for row in summary.at(size):
             for quantity in row.values:
                 if quantity.metric == metric:
                     key = (summary.machine.name, row.policy, quantity)
@@ -89,12 +88,14 @@ def _add_columns(table: Table, key: MeasuredAs, rows: ByModel, models: list[str]
     """Add the speeds of one machine, and their ratios to its reference."""
     machine, policy, quantity = key
     _, unit = table_scale(quantity)
-    reference = rows[reference_model((row.model, row.about.family) for row in rows.values())]
-    mark = " †" if any(row.handwritten for row in rows.values()) else ""
+    reference = rows[reference_model(map(attrgetter("model", "family"), rows.values()))]
+    mark = " †" if any(map(attrgetter("handwritten"), rows.values())) else ""
     name = f"{machine}, {described(policy)}{mark}, {unit} b{quantity.batch_size}"
-    shown = [rows.get(model) for model in models]
-    speeds = [value_cell(row, quantity) if row else "" for row in shown]
-    ratios = [ratio_cell(row, reference, quantity) if row else "" for row in shown]
+    speeds: list[Cell | str] = []
+    ratios: list[Cell | str] = []
+    for row in map(rows.get, models):
+        speeds.append(value_cell(row, quantity) if row else "")
+        ratios.append(ratio_cell(row, reference, quantity) if row else "")
     table.add(Column(name, quantity.metric, unit, quantity.better), speeds)
     table.add(Column(f"× {reference.model}", "ratio"), ratios)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import filterfalse
+from operator import attrgetter
 
 from bench.analysis import published
 from bench.analysis.groups import grouped
@@ -15,13 +17,14 @@ MORE_DATA = "more data or a teacher, top-1 %"
 RANGES = ["model", "ImageNet-1k alone, top-1 %", "weight sets", MORE_DATA, "weight sets", "epochs"]
 RANGES_ELSEWHERE = ["model", f"trained on {RANGES[1]}", "weight sets", MORE_DATA, "weight sets"]
 SPEEDS = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
+SOURCE = attrgetter("source")
 NAMED = 4
 """Most sources that a note names."""
 
 
 def _shapes(summary: Summary) -> Iterable[Row]:
     """Return one row per model and image size, whatever the policy."""
-    return {(row.model, row.image_size): row for row in summary.rows}.values()
+    return {row.shape: row for row in summary.rows}.values()
 
 
 def published_ranges(summary: Summary) -> Iterator[Table]:
@@ -31,10 +34,10 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
     for row in _shapes(summary):
         found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
         if found:
-            epochs = sorted({one.epochs for one in found if one.epochs})
+            epochs = sorted(set(filter(None, map(attrgetter("epochs"), found))))
             said = ", ".join(map(str, epochs)) or "not said"
             lines.append([row.model, *_ranges(found), said])
-            sources |= dict.fromkeys(one.source for one in found)
+            sources |= dict.fromkeys(map(SOURCE, found))
     if lines:
         notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
         notes += _each(sources)
@@ -49,9 +52,9 @@ def published_elsewhere(summary: Summary) -> Iterator[Table]:
         every = published.elsewhere(
             row.about.timm_name, row.image_size, summary.imported.accuracies
         )
-        for dataset, found in grouped(every, lambda one: one.dataset).items():
+        for dataset, found in grouped(every, attrgetter("dataset")).items():
             lines.setdefault(dataset, []).append([row.model, *_ranges(found)])
-            sources.setdefault(dataset, {}).update(dict.fromkeys(one.source for one in found))
+            sources.setdefault(dataset, {}).update(dict.fromkeys(map(SOURCE, found)))
     for dataset in sorted(lines):
         title = f"Published top-1 · {published.DATASETS.get(dataset, dataset)}"
         notes = ["published, not measured here; not comparable with top-1 on any other data set"]
@@ -60,13 +63,13 @@ def published_elsewhere(summary: Summary) -> Iterator[Table]:
 
 
 def _each(sources: Iterable[str]) -> list[str]:
-    return [f"source: {source}" for source in sources]
+    return list(map("source: {}".format, sources))
 
 
 def _ranges(found: Sequence[Published]) -> list[str]:
     """Return the range of top-1 and the number of weight sets, for plain ones and for others."""
-    plain = [one for one in found if one.plain]
-    other = [one for one in found if not one.plain]
+    plain = list(filter(attrgetter("plain"), found))
+    other = list(filterfalse(attrgetter("plain"), found))
     return [_span(plain), str(len(plain)), _span(other), str(len(other))]
 
 
@@ -89,7 +92,7 @@ def _speeds(summary: Summary, kind: str, every: Sequence[PublishedSpeed]) -> Ite
         found = by_shape.get((row.about.timm_name, row.image_size))
         if found:
             lines.append([row.model, str(len(found)), *_slowest_and_fastest(found)])
-            sources.update(one.source for one in found)
+            sources.update(map(SOURCE, found))
     if lines:
         more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         notes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from bench.analysis.groups import grouped
 from bench.analysis.roofline import MeasuredCeiling, Place, ceiling, places
@@ -70,7 +71,7 @@ def _share(share: float) -> Cell | str:
 
 def _tops(summary: Summary, found: list[Place]) -> Iterator[str]:
     """Yield every ceiling in words: arithmetic by precision, then copies."""
-    precisions = dict.fromkeys(place.precision for place in found)
+    precisions = dict.fromkeys(map(attrgetter("precision"), found))
     for metric in ("matmul_ceiling", "copy_ceiling"):
         for precision in precisions:
             probe = summary.probe(precision)
@@ -89,19 +90,13 @@ def _top(top: MeasuredCeiling, stored_unit: str) -> str:
 
 def _faults(found: list[Place]) -> Iterator[str]:
     """Yield every ceiling that a row exceeded, by how much, and what that means for the others."""
-    exceeding = grouped((place for place in found if place.fault), _exceeded)
-    for kind, why in WHY_EXCEEDED.items():
-        for precision in sorted(precision for fault, precision in exceeding if fault == kind):
-            over = exceeding[kind, precision]
-            most = max(over, key=lambda place: place.share)
-            names = ", ".join(sorted({place.row.name for place in over}))
-            yield (
-                f"fault of the {kind} ceiling in {precision}: {names} reached up to "
-                f"{number(max(most.mfu, most.share))} times as much, so it is not a ceiling "
-                f"({why}); other shares of it are too large by as much"
-            )
-
-
-def _exceeded(place: Place) -> tuple[str | None, str]:
-    """Return the kind and the precision of the ceiling that a row exceeded."""
-    return place.fault, place.precision
+    exceeding = grouped(filter(attrgetter("fault"), found), attrgetter("fault", "precision"))
+    for kind, precision in sorted(exceeding):
+        over = exceeding[kind, precision]
+        most = max(over, key=attrgetter("share"))
+        names = ", ".join(sorted(set(map(attrgetter("row.name"), over))))
+        yield (
+            f"fault of the {kind} ceiling in {precision}: {names} reached up to "
+            f"{number(max(most.mfu, most.share))} times as much, so it is not a ceiling "
+            f"({WHY_EXCEEDED[kind]}); other shares of it are too large by as much"
+        )

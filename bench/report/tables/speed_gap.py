@@ -79,7 +79,7 @@ def gaps(summary: Summary) -> Iterator[Table]:
         patch = patch_of(row.model)
         if row.about.family == "vit" or patch in (None, USUAL):
             continue
-        usual, twin = (_alike(row, transformers, side) for side in (USUAL, patch))
+        usual, twin = _alike(row, transformers, USUAL), _alike(row, transformers, patch)
         if usual and twin:
             lines += _line(evidence, row, usual, twin)
     if lines:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import attrgetter
 
 from bench.analysis import published
 from bench.analysis.grade import Grade
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.analysis.run_quality import (
     canary_drift,
@@ -65,7 +68,7 @@ def _uncounted(rows: list[Row]) -> str:
 
 def _marks(rows: list[Row]) -> Iterator[str]:
     """Yield what to beware of in single rows."""
-    if any(row.handwritten for row in rows):
+    if any(map(attrgetter("handwritten"), rows)):
         yield HANDWRITTEN_NOTE
     knees = list(_knees(rows))
     if knees:
@@ -75,20 +78,20 @@ def _marks(rows: list[Row]) -> Iterator[str]:
         f"host-bound at batch 1 (the host takes more than {HOST_BOUND:.0%} of the wall time)",
         filter(_host_bound, rows),
     )
-    yield from _named("warm-up never settled", (row for row in rows if row.unsteady))
+    yield from _named("warm-up never settled", filter(attrgetter("unsteady"), rows))
     yield from _named(
         "dropped early (another policy of the same model was at least 2x faster in every round)",
-        (row for row in rows if row.hopeless),
+        filter(attrgetter("hopeless"), rows),
     )
     yield from _named(
         "stopped by --time-budget (rerun with a larger one to continue)",
-        (row for row in rows if row.short),
+        filter(attrgetter("short"), rows),
     )
 
 
 def _named(text: str, rows: Iterable[Row]) -> Iterator[str]:
     """Yield a text with the names of rows; nothing without rows."""
-    names = ", ".join(row.name for row in rows)
+    names = ", ".join(map(attrgetter("name"), rows))
     if names:
         yield f"{text}: {names}"
 
@@ -117,16 +120,16 @@ def _host_bound(row: Row) -> bool:
 def _budgets(rows: list[Row], size: int) -> Iterator[str]:
     """Yield how the budgets differ from the ConvMixer's, and the command that matches them."""
     counted = [row for row in rows if row.value("params") and row.value("macs")]
-    reference = next((row for row in counted if row.about.family == "convmixer"), None)
-    others = [row for row in counted if row.about.family != "convmixer"]
-    if reference is None or not others:
+    families = grouped(counted, attrgetter("family"))
+    convmixers = families.pop("convmixer", [])
+    if not convmixers or not families:
         return
+    reference, others = convmixers[0], list(chain.from_iterable(families.values()))
     spans = []
     for name, metric in (("parameters", "params"), ("MACs", "macs")):
         ratios = [row.exact(metric) / reference.exact(metric) for row in others]
         spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
     yield f"budgets: {', '.join(spans)} those of {reference.model}"
-    families = dict.fromkeys(row.about.family for row in others)
     matched = ",".join(family for family in families if family in MATCHED)
     if matched and reference.model != "convmixer_digits":
         at = "" if size == 224 else f" --image-size {size}"
@@ -139,17 +142,17 @@ def _budgets(rows: list[Row], size: int) -> Iterator[str]:
 def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
     """Yield the models without top-1, and the command that measures it."""
     missing = _without_top1(summary, rows, size)
-    tagged = []
+    tags: dict[str, str] = {}
     for row in missing.values() if size == 224 else ():
         tag = published.tag_to_evaluate(row.about.timm_name)
         if tag:
-            tagged.append((row.model, tag))
-    if tagged:
-        models = shlex.quote(",".join(f"{model}@{tag}" for model, tag in tagged))
+            tags[row.model] = tag
+    if tags:
+        models = shlex.quote(",".join(map("@".join, tags.items())))
         yield (
             "top-1 not measured; published weights are evaluated by: "
             f"{COMMAND} run --metrics top1 --data imagenet:/path --models {models}"
-            f"{_time_to_evaluate(summary, [model for model, _ in tagged], size)}"
+            f"{_time_to_evaluate(summary, tags, size)}"
         )
     elif missing and size == 32:
         models = shlex.quote(",".join(missing))
@@ -171,7 +174,7 @@ def _without_top1(summary: Summary, rows: list[Row], size: int) -> dict[str, Row
     return {row.model: row for row in rows if row.model not in measured}
 
 
-def _time_to_evaluate(summary: Summary, models: list[str], size: int) -> str:
+def _time_to_evaluate(summary: Summary, models: Iterable[str], size: int) -> str:
     """Return the time to evaluate some models on ImageNet here, in brackets; empty if unknown."""
     shapes = [(model, size) for model in models]
     seconds = evaluating(shapes, IMAGENET_IMAGES, summary.machine.kind, summary.past)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from bench.analysis.grade import grade
@@ -13,7 +15,16 @@ from bench.analysis.run_quality import rounds_behind
 from bench.report.columns import column_of, described, place_of, table_scale, text_of
 from bench.report.fill import together
 from bench.report.missing import missing
-from bench.report.table import BEST_NOTE, Cell, Column, Columns, Table, TableRow, marked
+from bench.report.table import (
+    BEST_NOTE,
+    Cell,
+    Column,
+    Columns,
+    Table,
+    TableRow,
+    marked,
+    table_of,
+)
 from bench.report.tables.speed_notes import notes
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import Effect, holm, of_calls
@@ -32,23 +43,25 @@ CALLS_NOTE = (
 
 def efficiency(summary: Summary) -> Iterator[Table]:
     """Yield speed, memory and counts: one table per image size, device and policy."""
-    groups = grouped(summary.rows, lambda row: (-row.image_size, row.device, row.policy))
-    for (size, device, policy), rows in sorted(groups.items(), key=lambda item: item[0]):
-        where = f"{-size} × {-size} px"
-        if device:
-            where += f" · {described(policy)} on {summary.machine.hardware}"
-        yield _table(summary, rows, title=f"Efficiency · {where}", size=-size)
+    for size in summary.image_sizes:
+        groups = grouped(summary.at(size), attrgetter("device", "policy"))
+        for device, policy in sorted(groups):
+            where = f"{size} × {size} px"
+            if device:
+                where += f" · {described(policy)} on {summary.machine.hardware}"
+            title = f"Efficiency · {where}"
+            yield _table(summary, groups[device, policy], title=title, size=size)
 
 
 def best(summary: Summary) -> Iterator[Table]:
     """Yield each model under its best policy, measured in rounds that did not choose it."""
-    groups = grouped(summary.best, lambda row: row.image_size)
+    groups = grouped(summary.best, attrgetter("image_size"))
     for size in sorted(groups, reverse=True):
-        rows = sorted((_with_counts(summary, row) for row in groups[size]), key=by_speed)
+        rows = sorted(map(partial(_with_counts, summary), groups[size]), key=by_speed)
         title = f"Best policy of each model · {size} × {size} px on {summary.machine.hardware}"
         table = _table(summary, rows, title=title, size=size)
-        policies = [described(row.policy) for row in rows]
-        table.insert(1, Column("policy", key="policy"), policies)
+        policies = map(attrgetter("policy"), rows)
+        table.insert(1, Column("policy", key="policy"), map(described, policies))
         table.notes.append(
             f"chosen from {', '.join(_tried(summary, size))}; measured again, in new processes, in "
             "rounds that did not choose"
@@ -67,9 +80,8 @@ def _tried(summary: Summary, size: int) -> list[str]:
 
 def _with_counts(summary: Summary, row: Row) -> Row:
     """Return a new row with the counts of its model at its image size, which no policy changes."""
-    shape = (row.model, row.image_size)
     for other in summary.rows:
-        if (other.model, other.image_size) == shape and other.value("params"):
+        if other.shape == row.shape and other.value("params"):
             counts = {quantity: other.values[quantity] for quantity in other.counted}
             uncounted = row.uncounted | other.uncounted
             return replace(row, values=row.values | counts, uncounted=uncounted)
@@ -78,15 +90,13 @@ def _with_counts(summary: Summary, row: Row) -> Row:
 
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
     rows = sorted(rows, key=by_speed)
-    chosen = reference_model((row.model, row.about.family) for row in rows)
-    reference = next((row for row in rows if row.model == chosen and not row.handwritten), rows[0])
+    reference = _reference(rows)
     quantities = sorted(ranked_quantities(rows), key=_column_order)
-    speeds = [quantity for quantity in quantities if quantity.metric == "throughput"]
-    ratio_of = max(speeds, default=None)
+    ratio_of = max(filter(_is_throughput, quantities), default=None)
     trust = grade(summary, size) if rounds_behind(rows) else None
     ranked = trust is None or trust.marks
     tied = _tied(rows, reference, ratio_of) if ratio_of and ranked else set()
-    table = Table(title, ["model"], [[row.name] for row in rows])
+    table = table_of(title, map(attrgetter("name"), rows))
     for quantity in quantities:
         cells = [_cell(summary, row, quantity) for row in rows]
         best = best_places(rows, quantity) if ranked else set()
@@ -105,6 +115,17 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     return table
 
 
+def _reference(rows: list[Row]) -> Row:
+    """Return the row that speeds are compared with."""
+    model = reference_model(map(attrgetter("model", "family"), rows))
+    of_model = (row for row in rows if row.model == model and not row.handwritten)
+    return next(of_model, rows[0])
+
+
+def _is_throughput(quantity: Quantity) -> bool:
+    return quantity.metric == "throughput"
+
+
 def _add_ratios(
     table: Table, rows: list[Row], reference: Row, quantity: Quantity, tied: set[int]
 ) -> None:
@@ -121,23 +142,27 @@ def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
     Counts are exact. The result is empty if a timed value has no interval, since the best is
     unknown then. Handwritten rows do not compete with others.
     """
-    compete = [row for row in rows if not row.handwritten] or rows
+    only_handwritten = all(map(attrgetter("handwritten"), rows))
     values: dict[int, float] = {}
+    rounds: dict[int, Rounds[Any]] = {}
     for place, row in enumerate(rows):
-        if quantity in row.values and row in compete:
+        if quantity in row.values and (only_handwritten or not row.handwritten):
             values[place] = row.values[quantity].value
+            rounds[place] = row.fair.get(quantity, {})
     if len(values) < 2:
         return set()
     choose = min if quantity.better == "lower" else max
     top = choose(values, key=lambda place: values[place])
-    rounds = {place: rows[place].fair.get(quantity, {}) for place in values}
     if not any(rounds.values()):
         return {place for place, value in values.items() if value == values[top]}
-    others = {place: one for place, one in rounds.items() if place != top}
-    p_values = _p_values(others, rounds[top])
-    if len(p_values) < len(others):
-        return set()
-    return {top, *(place for place, p in p_values.items() if p >= LEVEL)}
+    best = rounds.pop(top)
+    p_values = _p_values(rounds, best)
+    return {top, *_not_apart(p_values)} if len(p_values) == len(rounds) else set()
+
+
+def _not_apart(p_values: Mapping[int, float]) -> set[int]:
+    """Return the places whose p-values tell nothing apart."""
+    return {place for place, p in p_values.items() if p >= LEVEL}
 
 
 def _p_values(each: Mapping[int, Rounds[Any]], reference: Rounds[Any]) -> dict[int, float]:
@@ -165,7 +190,7 @@ def _tied(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:
         rounds = row.fair.get(quantity, {})
         if row is not reference and rounds.keys() & theirs.keys():
             paired[place] = rounds
-    return {place for place, p in _p_values(paired, theirs).items() if p >= LEVEL}
+    return _not_apart(_p_values(paired, theirs))
 
 
 def _column_order(quantity: Quantity) -> tuple[int, str, int]:
@@ -223,7 +248,7 @@ def percentiles(summary: Summary) -> Iterator[Table]:
 
 def _percentile_lines(row: Row, windows: list[list[float]]) -> Iterator[TableRow]:
     """Yield the percentiles of one latency, if there are enough calls for the second."""
-    found = [of_calls(windows, share) for share in SHARES]
+    found = list(map(partial(of_calls, windows), SHARES))
     if found[1] is not None:
         calls = sum(map(len, windows))
         labels = (row.name, str(row.image_size), described(row.policy))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
+from operator import attrgetter
 
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
 from bench.report.table import Table
@@ -47,11 +49,16 @@ def _verdict_line(verdict: Verdict) -> list[str]:
     return [
         verdict.study,
         verdict.question,
-        ", ".join(f"#{claim}" for claim in verdict.claims),
+        numbered(verdict.claims),
         verdict.outcome + (" *" if verdict.changed else ""),
         verdict.scale,
         f"{effect(leading)} ({leading.what})" if leading else "",
     ]
+
+
+def numbered(claims: Iterable[int]) -> str:
+    """Return claims as `#1, #2`."""
+    return ", ".join(map("#{}".format, claims))
 
 
 def _overview_notes(verdicts: list[Verdict]) -> Iterator[str]:
@@ -59,9 +66,9 @@ def _overview_notes(verdicts: list[Verdict]) -> Iterator[str]:
     yield SCALE_NOTE
     if any(one.outcome == "pipeline check" for one in verdicts):
         yield PIPELINE_NOTE
-    if any(one.changed for one in verdicts):
+    if any(map(attrgetter("changed"), verdicts)):
         yield CHANGED_NOTE
-    for reason in dict.fromkeys(one.withheld for one in verdicts if one.withheld):
+    for reason in dict.fromkeys(filter(None, map(attrgetter("withheld"), verdicts))):
         yield f"no verdict on speeds: {reason}"
     for one in verdicts:
         if one.outcome == "not measured":
@@ -79,12 +86,12 @@ def details(verdicts: list[Verdict]) -> Iterator[Table]:
     """Yield the findings of every study that was measured."""
     for verdict in verdicts:
         if any(one.outcome != "not measured" for one in verdict.findings):
-            lines = [_finding_line(one, verdict) for one in verdict.findings]
+            lines = list(map(partial(_finding_line, verdict), verdict.findings))
             title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
             yield Table(title, FINDINGS, lines, list(_notes(verdict)))
 
 
-def _finding_line(one: Judged, verdict: Verdict) -> list[str]:
+def _finding_line(verdict: Verdict, one: Judged) -> list[str]:
     finding = one.finding
     return [
         finding.what,
@@ -97,7 +104,7 @@ def _finding_line(one: Judged, verdict: Verdict) -> list[str]:
 
 
 def _notes(verdict: Verdict) -> Iterator[str]:
-    findings = [one.finding for one in verdict.findings]
+    findings = list(map(attrgetter("finding"), verdict.findings))
     yield verdict.question
     if verdict.withheld:
         yield f"no verdict: {verdict.withheld}"
@@ -110,7 +117,7 @@ def _notes(verdict: Verdict) -> Iterator[str]:
             "A/A check deit_s16 : vit_s16 in this machine's runs (one graph, so the ratio should "
             f"be 1) = {interval(verdict.sentinel)}"
         )
-    if not all(finding.primary for finding in findings):
+    if not all(map(attrgetter("primary"), findings)):
         yield BRACKETS_NOTE
 
 
@@ -128,8 +135,8 @@ def _power(verdict: Verdict) -> Iterator[str]:
             "power, eight in ten: an effect is decided this far from the end of its region: "
             + "; ".join(distances)
         )
-    effects = [one.finding.effect for one in verdict.findings if one.finding.effect]
-    looks = max((one.runs for one in effects), default=1)
+    effects = filter(None, map(attrgetter("finding.effect"), verdict.findings))
+    looks = max(map(attrgetter("runs"), effects), default=1)
     if looks > 1:
         yield (
             f"measured in {looks} runs: each is a look, and the last of them decides below "
