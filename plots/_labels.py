@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -11,7 +13,8 @@ from matplotlib.transforms import Bbox
 
 Side = Literal["left", "center", "right"]
 
-# Offsets in points that are tried in turn: the corners, the sides, above and below; then the same further out.
+# Offsets in points, tried in turn: the corners, the sides, above and below; then the same further
+# out.
 NEAR: list[tuple[float, float, Side]] = [
     (6, 8, "left"),
     (6, -8, "left"),
@@ -22,18 +25,16 @@ NEAR: list[tuple[float, float, Side]] = [
     (0, 10, "center"),
     (0, -10, "center"),
 ]
-OFFSETS = [
-    (dx * reach, dy * reach, side) for reach in (1.0, 1.8, 2.8, 4.0, 5.5) for dx, dy, side in NEAR
-]
+REACHES = (1.0, 1.8, 2.8, 4.0, 5.5)
 
 
 def place(
     figure: Figure, axes: Axes, points: list[tuple[float, float, str, str]], obstacles: list[Bbox]
 ) -> None:
-    """Write `text` in `colour` near each (x, y, text, colour), clear of the other texts, points and `obstacles`.
+    """Write the text of each point (x, y, text, colour) near it, clear of texts, points, obstacles.
 
-    Obstacles are boxes in display coordinates. Where no place is free the one with the least overlap is taken, with a
-    thin line to its point.
+    Obstacles are boxes in display coordinates. If no place is free, that with the least overlap is
+    taken. Texts far from their points get a thin line to them.
     """
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -43,7 +44,6 @@ def place(
         px, py = axes.transData.transform((x, y))
         taken.append(Bbox.from_extents(px - 7, py - 7, px + 7, py + 7))
     for x, y, text, colour in sorted(points, key=lambda point: -point[1]):
-        best: tuple[float, float, float, Side] | None = None
         label = axes.annotate(
             text,
             (x, y),
@@ -54,23 +54,32 @@ def place(
             va="center",
         )
         label.set_in_layout(False)
-        for dx, dy, ha in OFFSETS:
-            cost = _cost(_moved(label, renderer, dx, dy, ha), taken, frame)
-            if best is None or cost < best[0]:
-                best = (cost, dx, dy, ha)
-            if cost == 0:
-                break
-        assert best is not None
-        taken.append(_moved(label, renderer, *best[1:]))
-        if max(abs(best[1]), abs(best[2])) > 12:
+        dx, dy, side = _best_offset(label, renderer, taken, frame)
+        taken.append(_moved(label, renderer, dx, dy, side))
+        if max(abs(dx), abs(dy)) > 12:
             axes.annotate(
                 "",
                 (x, y),
-                xytext=best[1:3],
+                xytext=(dx, dy),
                 textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5},
             )
-    figure.set_layout_engine(None)  # places were chosen within this arrangement
+    figure.set_layout_engine(None)  # the places hold for this arrangement only
+
+
+def _best_offset(
+    label: Annotation, renderer: object, taken: list[Bbox], frame: Bbox
+) -> tuple[float, float, Side]:
+    """Return the first offset without overlap, else that with the least."""
+    least, best = math.inf, NEAR[0]
+    for reach, (dx, dy, side) in product(REACHES, NEAR):
+        offset = (dx * reach, dy * reach, side)
+        cost = _cost(_moved(label, renderer, *offset), taken, frame)
+        if cost < least:
+            least, best = cost, offset
+        if cost == 0:
+            break
+    return best
 
 
 def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: Side) -> Bbox:
@@ -80,10 +89,11 @@ def _moved(label: Annotation, renderer: object, dx: float, dy: float, ha: Side) 
 
 
 def _cost(box: Bbox, taken: list[Bbox], frame: Bbox) -> float:
-    """Overlapping area, and whatever sticks out of the axes."""
+    """Return the area of overlaps, and three times the area outside the axes, in pixels."""
     cost = 0.0
     for other in taken:
-        if (shared := Bbox.intersection(box, other)) is not None:
+        shared = Bbox.intersection(box, other)
+        if shared is not None:
             cost += shared.width * shared.height
     inside = Bbox.intersection(box, frame)
     outside = box.width * box.height - (inside.width * inside.height if inside is not None else 0.0)

@@ -1,18 +1,22 @@
-"""Top-1 against a cost: measured points filled with the front drawn, published ranges hollow and never joined."""
+"""Top-1 against a cost: measured points filled with their front, published ranges hollow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, pairwise
+from operator import attrgetter
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from bench.analysis import published
-from bench.analysis.accuracy_groups import Contestant, trained_rows
-from bench.analysis.grade import ORDER, Grade, grade
+from bench.analysis.accuracy_groups import Contestant, contestants_by_protocol
+from bench.analysis.grade import Grade, grade, severity
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Quantity, Row, Summary
 from bench.analysis.summary import of_one_policy
 from bench.report.columns import TRAINING_TIME, display_of, scale_of
@@ -21,16 +25,26 @@ from bench.stats.intervals import Estimate, mean_of_seeds
 from bench.stats.pareto import Candidate, front, probabilities
 
 from ._labels import place
-from ._style import log_ticks, new_figure
+from ._style import family_legend, log_ticks, new_figure
 
 TIMED_UNITS = ("s", "image/s", "J")
 NAMED = 30
-"""With more points than this only those are named that may be on the front."""
+"""With more points than this, only those that may be on the front are named."""
+MAY_BE_ON_FRONT = 0.05
+"""Smallest probability of being on the front for a name."""
+PUBLISHED = (
+    "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a "
+    "teacher)"
+)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model: its cost, its accuracy in percent with both ends, and what stands behind them."""
+    """One model: its cost `x` in the stored unit, and its accuracy `y` in percent.
+
+    `filled` is True for measured points, `solid` for plain training. `rounds` and `seeds` are the
+    values behind cost and accuracy.
+    """
 
     name: str
     family: str
@@ -39,71 +53,75 @@ class Point:
     filled: bool
     solid: bool = True
     rounds: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    seeds: tuple[float, ...] = ()
+    seeds: Sequence[float] = ()
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """The point: cost and accuracy."""
+        return self.x.value, self.y.value
 
     @property
     def low(self) -> float:
+        """The lower end of the accuracy."""
         return self.y.low if self.y.low is not None else self.y.value
 
     @property
     def high(self) -> float:
+        """The upper end of the accuracy."""
         return self.y.high if self.y.high is not None else self.y.value
+
+    @property
+    def vertical(self) -> tuple[float, float, float]:
+        """The interval of the accuracy as a vertical line: x, low, high."""
+        return self.x.value, self.low, self.high
 
 
 def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
-    """One figure per protocol that an accuracy is known under, and one of what is published."""
+    """Draw one figure per protocol of an accuracy, and one of published values."""
     drawn: dict[str, Figure] = {}
     quantity = TRAINING_TIME if metric == TRAINING_TIME.metric else _quantity(summary, metric)
     if quantity is None:
         return drawn
-    for key, contestants in trained_rows(summary).items():
-        name = key[0].partition(":")[0]
-        caveat = "not a comparison of architectures" if name == "digits" else "measured here"
-        how = ", ".join(part for part in key[1:] if part)
-        if points := _measured(summary, quantity, contestants):
-            stem = f"pareto_{metric}_{name}"
+    for protocol, contestants in contestants_by_protocol(summary).items():
+        points = _measured(summary, quantity, contestants)
+        if points:
+            data = protocol.data.partition(":")[0]
+            caveat = "not a comparison of architectures" if data == "digits" else "measured here"
+            how = ", ".join(protocol.conditions)
+            subtitle = f"top-1 on {data}, measured (filled), {how}; {caveat}"
+            stem = f"pareto_{metric}_{data}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = _figure(
-                summary, quantity, points, f"top-1 on {name}, measured (filled), {how}; {caveat}"
-            )
-    if points := _published(summary, quantity):
-        subtitle = "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a teacher)"
-        drawn[f"pareto_{metric}_imagenet_published"] = _figure(summary, quantity, points, subtitle)
+            drawn[stem] = _figure(summary, quantity, points, subtitle)
+    points = _published(summary, quantity)
+    if points:
+        stem = f"pareto_{metric}_imagenet_published"
+        drawn[stem] = _figure(summary, quantity, points, PUBLISHED)
     return drawn
 
 
 def _quantity(summary: Summary, metric: str) -> Quantity | None:
-    """Of several batch sizes the largest."""
-    return max(
-        (quantity for row in summary.rows for quantity in row.values if quantity.metric == metric),
-        default=None,
-    )
+    """Return a metric's quantity at the largest batch size; None without one."""
+    found: Iterable[Quantity] = chain.from_iterable(map(attrgetter("values"), summary.rows))
+    return max((one for one in found if one.metric == metric), default=None)
 
 
-def _rows(summary: Summary, quantity: Quantity) -> list[Row]:
-    """One row per model; what depends on how a model is executed, of one policy for all."""
-    first: dict[str, Row] = {}
+def _rows(summary: Summary, quantity: Quantity) -> dict[str, Row]:
+    """Return one row per model; of a cost that depends on the policy, all of one policy."""
     rows = [row for row in summary.rows if row.value(quantity.metric)]
+    first: dict[str, Row] = {}
     for row in of_one_policy(rows) if quantity.batch_size else rows:
         first.setdefault(row.model, row)
-    return list(first.values())
+    return first
 
 
 def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant]) -> list[Point]:
-    """Those whose cost is known too; with their interval over seeds, or over images where there is one set of weights."""
-    rows = {row.model: row for row in _rows(summary, quantity)}
+    """Return the contestants whose cost and interval of top-1 are known."""
+    rows = _rows(summary, quantity)
     points = []
     for one in contestants:
         first, y = one.rows[0], one.top1
         row = rows.get(first.model)
-        seconds = [found for seed in one.measured if (found := seed.says("train_s"))]
-        x = (
-            (mean_of_seeds(seconds) if seconds else None)
-            if quantity == TRAINING_TIME
-            else row.value(quantity.metric)
-            if row
-            else None
-        )
+        x = _training_time(one) if quantity == TRAINING_TIME else _cost(row, quantity)
         if x is None or y is None or y.low is None or y.high is None:
             continue
         points.append(
@@ -114,23 +132,33 @@ def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant
                 y=y.times(100.0),
                 filled=True,
                 rounds=row.rounds.get(quantity, {}) if row else {},
-                seeds=tuple(100 * seed.top1.value for seed in one.measured if seed.top1),
+                seeds=[100 * share for share in one.shares],
             )
         )
     return points
 
 
+def _training_time(one: Contestant) -> Estimate | None:
+    """Return the mean training time over seeds, in seconds; None if it is unknown."""
+    seconds = list(filter(None, one.details("train_s")))
+    return mean_of_seeds(seconds) if seconds else None
+
+
+def _cost(row: Row | None, quantity: Quantity) -> Estimate | None:
+    return row.value(quantity.metric) if row else None
+
+
 def _published(summary: Summary, quantity: Quantity) -> list[Point]:
+    """Return the range of published top-1 of every model whose cost is known."""
     points = []
-    for row in _rows(summary, quantity):
-        found, x = (
-            published.of(row.about.timm_name, row.image_size, summary.imported.accuracies),
-            row.value(quantity.metric),
-        )
-        plain = [entry.top1 * 100 for entry in found if entry.plain]
-        values = plain or [entry.top1 * 100 for entry in found]
-        if values and x:
-            y = Estimate((min(values) + max(values)) / 2, min(values), max(values))
+    for row in _rows(summary, quantity).values():
+        found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
+        plain = list(filter(attrgetter("plain"), found))
+        x = row.value(quantity.metric)
+        if found and x:
+            best_first = plain or found
+            low, high = best_first[-1].top1 * 100, best_first[0].top1 * 100
+            y = Estimate((low + high) / 2, low, high)
             points.append(Point(row.model, row.about.family, x, y, filled=False, solid=bool(plain)))
     return points
 
@@ -140,82 +168,68 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     higher = quantity.better == "higher"
     trust = _trust(summary, quantity)
     places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
+    scaled = [replace(point, x=point.x.times(factor)) for point in points]
+    hidden = len(points) > NAMED
     if places:
-        subtitle += f"; dashed: the front{_of_chances(chances, trust)}"
-    if hidden := len(points) > NAMED:
+        subtitle += f"; dashed: the front{_about_chances(chances, trust)}"
+    if hidden:
         subtitle += "; named: what may be on the front" if places else "; too many to name"
     figure, axes = new_figure(
         f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}"
     )
-    for name in dict.fromkeys(point.family for point in points):
-        _draw_points(axes, [point for point in points if point.family == name], factor)
+    for found in grouped(scaled, attrgetter("family")).values():
+        _draw_points(axes, found)
     axes.set_xlabel(f"{title} in {unit} ({'more' if higher else 'less'} is better)")
     axes.set_ylabel("top-1 %")
-    log_ticks(axes, "x", [point.x.value * factor for point in points])
+    log_ticks(axes, "x", [point.x.value for point in scaled])
     axes.margins(x=0.14, y=0.12)
-    steps = [(points[at].x.value * factor, points[at].y.value) for at in places]
-    if steps:
-        axes.plot(
-            *zip(*steps, strict=True),
-            color="#999999",
-            lw=1,
-            ls="--",
-            zorder=0,
-            drawstyle="steps-post",
-            label="front",
-        )
-    _legend(figure, points)
-    named = [
-        (point, chance)
-        for point, chance in zip(points, chances, strict=True)
-        if not hidden or (chance or 0) >= 0.05
-    ]
+    steps = [scaled[at].place for at in places]
+    _draw_front(axes, steps)
+    _add_legend(figure, axes, points)
+    labels = []
+    for point, chance in zip(scaled, chances, strict=True):
+        if not hidden or (chance or 0) >= MAY_BE_ON_FRONT:
+            colour = family(point.family)[1]
+            labels.append((point.x.value, point.y.value, _label(point, chance), colour))
     figure.draw_without_rendering()
-    bars = [box for point in points for box in _bars(axes, point, factor)] + _steps(axes, steps)
-    place(
-        figure,
-        axes,
-        [
-            (point.x.value * factor, point.y.value, _label(point, chance), family(point.family)[1])
-            for point, chance in named
-        ],
-        bars,
-    )
+    obstacles = _steps(axes, steps)
+    for point in scaled:
+        obstacles += _bars(axes, point)
+    place(figure, axes, labels, obstacles)
     return figure
 
 
 def _trust(summary: Summary, quantity: Quantity) -> Grade | None:
-    """The worst grade of the run's checks at the image sizes of a cost that was timed; None for any other cost."""
+    """Return the worst grade at the image sizes of a timed cost; None for any other cost."""
     if quantity.unit not in TIMED_UNITS or not quantity.batch_size:
         return None
-    found = [grade(summary, row.image_size) for row in _rows(summary, quantity)]
-    return max(found, key=lambda one: ORDER.index(one.word), default=None)
+    sizes = set(map(attrgetter("image_size"), _rows(summary, quantity).values()))
+    return max(map(partial(grade, summary), sorted(sizes)), key=severity, default=None)
 
 
-def _of_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
+def _about_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
+    """Return what the percentages are, or why there are none."""
     if trust and not trust.marks:
-        return f"; no % of being on it, the speeds' grade is: {trust.word}"
-    return (
-        "; no % of being on it: timed in one process"
-        if None in chances
-        else ", % behind a name: probability of being on it"
-    )
+        return f"; no % of being on it, since the speeds' grade is: {trust.word}"
+    if None in chances:
+        return "; no % of being on it: timed in one process"
+    return ", % behind a name: probability of being on it"
 
 
 def _front(
     points: list[Point], *, higher: bool, sure: bool
-) -> tuple[list[int], list[float] | list[None]]:
-    """Places on the front and every point's probability of being there; nothing of the kind for what is published.
+) -> tuple[list[int], Sequence[float | None]]:
+    """Return the places on the front, and every point's probability of being on it.
 
-    No probabilities either of costs that are not `sure`.
+    Published points have no front. There are no probabilities for costs that are not `sure`.
     """
+    unknown = [None] * len(points)
     if not points[0].filled or len(points) < 2:
-        return [], [None] * len(points)
+        return [], unknown
     candidates = [Candidate(point.x, point.y, point.rounds, point.seeds) for point in points]
-    places = front([(point.x.value, point.y.value) for point in points], higher=higher)
-    return places, (probabilities(candidates, higher=higher) if sure else None) or [None] * len(
-        points
-    )
+    places = front([point.place for point in points], higher=higher)
+    chances = probabilities(candidates, higher=higher) if sure else None
+    return places, chances or unknown
 
 
 def _label(point: Point, chance: float | None) -> str:
@@ -223,95 +237,90 @@ def _label(point: Point, chance: float | None) -> str:
 
 
 def _where(summary: Summary, quantity: Quantity) -> str:
-    """What the cost was measured on, and how."""
+    """Return where and how the cost was measured."""
     machine = summary.machine.hardware
     if quantity == TRAINING_TIME:
         return f"{machine}, mean over seeds"
     if not quantity.batch_size:
         return "counted"
-    policy = next((row.policy for row in _rows(summary, quantity) if row.policy), "")
+    policies = map(attrgetter("policy"), _rows(summary, quantity).values())
+    policy = next(filter(None, policies), "")
     return f"{machine}, {policy}, batch {quantity.batch_size}"
 
 
-def _draw_points(axes: Axes, points: list[Point], factor: float) -> None:
-    """All points of a family at once: a few artists draw hundreds of points as fast as one."""
-    _, colour, marker = family(points[0].family)
-    xs = [point.x.value * factor for point in points]
+def _draw_points(axes: Axes, points: list[Point]) -> None:
+    """Draw all points of a family with a few artists, as fast for hundreds as for one."""
     if points[0].filled:
-        axes.vlines(
-            xs,
-            [point.low for point in points],
-            [point.high for point in points],
-            color=colour,
-            linewidth=1,
-        )
-        known = [
-            (point.y.value, point.x.low * factor, point.x.high * factor)
-            for point in points
-            if point.x.low and point.x.high
-        ]
-        if known:
-            axes.hlines(*zip(*known, strict=True), color=colour, linewidth=1)
-        axes.plot(xs, [point.y.value for point in points], marker, color=colour, markersize=7)
-        return
+        _draw_measured(axes, points)
+    else:
+        _draw_published(axes, points)
+
+
+def _draw_measured(axes: Axes, points: list[Point]) -> None:
+    _, colour, marker = family(points[0].family)
+    axes.vlines(*_columns(point.vertical for point in points), color=colour, linewidth=1)
+    known = []
+    for point in points:
+        if point.x.low and point.x.high:
+            known.append((point.y.value, point.x.low, point.x.high))
+    if known:
+        axes.hlines(*_columns(known), color=colour, linewidth=1)
+    places = (point.place for point in points)
+    axes.plot(*_columns(places), marker, color=colour, markersize=7)
+
+
+def _draw_published(axes: Axes, points: list[Point]) -> None:
+    _, colour, marker = family(points[0].family)
+    by_solid = grouped(points, attrgetter("solid"))
     for solid, style in ((True, "solid"), (False, "dotted")):
-        of = [
-            (x, point.low, point.high)
-            for x, point in zip(xs, points, strict=True)
-            if point.solid is solid
-        ]
-        if of:
-            axes.vlines(*zip(*of, strict=True), color=colour, linewidth=1.4, linestyle=style)
-    ends = [
-        (x, end)
-        for x, point in zip(xs, points, strict=True)
-        for end in sorted({point.low, point.high})
-    ]
-    axes.plot(
-        *zip(*ends, strict=True),
-        marker,
-        markerfacecolor="white",
-        markeredgecolor=colour,
-        markersize=6.5,
-    )
+        if solid in by_solid:
+            ranges = (point.vertical for point in by_solid[solid])
+            axes.vlines(*_columns(ranges), color=colour, linewidth=1.4, linestyle=style)
+    ends: list[tuple[float, float]] = []
+    for point in points:
+        ends += [(point.x.value, end) for end in sorted({point.low, point.high})]
+    look: dict[str, Any] = {
+        "markerfacecolor": "white",
+        "markeredgecolor": colour,
+        "markersize": 6.5,
+    }
+    axes.plot(*_columns(ends), marker, **look)
 
 
-def _legend(figure: Figure, points: list[Point]) -> None:
-    """Families under the panel, where no point can be."""
-    axes = figure.axes[0]
-    for name in dict.fromkeys(point.family for point in points):
-        label, colour, marker = family(name)
-        axes.plot(
-            [],
-            [],
-            marker,
-            color=colour,
-            markerfacecolor=colour if points[0].filled else "white",
-            markersize=6.5,
-            label=label,
-        )
-    figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+def _columns(rows: Iterable[tuple[float, ...]]) -> Iterator[Any]:
+    """Yield the columns of equally long rows."""
+    return zip(*rows, strict=True)
 
 
-def _bars(axes: Axes, point: Point, factor: float) -> list[Bbox]:
-    """The space that a point's intervals take, so that no label is written over them."""
+def _draw_front(axes: Axes, steps: list[tuple[float, float]]) -> None:
+    if steps:
+        line: dict[str, Any] = {"color": "#999999", "lw": 1, "ls": "--", "zorder": 0}
+        axes.plot(*_columns(steps), drawstyle="steps-post", label="front", **line)
+
+
+def _add_legend(figure: Figure, axes: Axes, points: list[Point]) -> None:
+    look: dict[str, Any] = {"markersize": 6.5}
+    if not points[0].filled:
+        look["markerfacecolor"] = "white"
+    family_legend(figure, axes, map(attrgetter("family"), points), **look)
+
+
+def _bars(axes: Axes, point: Point) -> list[Bbox]:
+    """Return the space that a point's intervals take, so that no label covers them."""
     to_display = axes.transData.transform
-    (x, low), (_, high) = (
-        to_display((point.x.value * factor, point.low)),
-        to_display((point.x.value * factor, point.high)),
-    )
+    x, low = to_display((point.x.value, point.low))
+    _, high = to_display((point.x.value, point.high))
     boxes = [Bbox.from_extents(x - 4, low - 8, x + 4, high + 8)]
     if point.x.low is not None and point.x.high is not None:
-        (left, y), (right, _) = (
-            to_display((end * factor, point.y.value)) for end in (point.x.low, point.x.high)
-        )
+        left, y = to_display((point.x.low, point.y.value))
+        right, _ = to_display((point.x.high, point.y.value))
         boxes.append(Bbox.from_extents(left, y - 3, right, y + 3))
     return boxes
 
 
 def _steps(axes: Axes, steps: list[tuple[float, float]]) -> list[Bbox]:
-    """The space that the drawn front takes."""
-    places = [axes.transData.transform(point) for point in steps]
+    """Return the space that the drawn front takes."""
+    places = list(map(axes.transData.transform, steps))
     boxes = []
     for (x, y), (next_x, next_y) in pairwise(places):
         boxes.append(Bbox.from_extents(min(x, next_x), y - 3, max(x, next_x), y + 3))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import matplotlib.figure
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.plugins import Figure, figures
 from bench.report.palette import family_order
+
+from ._style import empty_figure, headline, open_frame
 
 KINDS = {
     "convolution": "#0072B2",
@@ -25,14 +30,18 @@ KINDS = {
     "pooling": "#000000",
     "rest": "#999999",
 }
+"""Colours by kind of layer."""
 HATCHES = {
     "depthwise convolution": "///",
     "attention": "xxx",
     "normalisation": "...",
     "activation": "\\\\\\",
 }
-"""The colours that grey print would confuse."""
+"""Hatches of kinds whose colours look alike in grey print."""
 MODELS = 12
+"""Most models in a figure."""
+THINNEST = 0.5
+"""Width in percent up to which a layer has no edge, which would hide it."""
 
 
 @dataclass(frozen=True)
@@ -45,102 +54,92 @@ class Segment:
 
 
 def layers(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """Per image size and policy, where layers were timed (`--metrics layer_time`)."""
+    """Draw one figure per image size and policy with timed layers (`--metrics layer_time`)."""
     drawn = {}
-    found = [row for row in summary.rows if segments(row)]
-    for size, policy in dict.fromkeys((row.image_size, row.policy) for row in found):
-        rows = sorted(
-            (row for row in found if (row.image_size, row.policy) == (size, policy)),
-            key=lambda row: (family_order(row.about.family), row.model),
-        )
-        drawn[f"layers_{size}_{policy}"] = _figure(summary, rows[:MODELS], size, policy)
+    groups = grouped(filter(segments, summary.rows), attrgetter("image_size", "policy"))
+    for (size, policy), rows in groups.items():
+        rows.sort(key=lambda row: (family_order(row.family), row.model))
+        where = f"{policy}, {size} px on {summary.machine.hardware}"
+        drawn[f"layers_{size}_{policy}"] = _figure(rows[:MODELS], where)
     return drawn
 
 
 def segments(row: Row) -> list[Segment]:
-    """The layers in order, each with the median of its seconds over rounds."""
-    details = [
-        one
-        for quantity, found in row.details.items()
-        if quantity.metric == "layer_time"
-        for one in found
-        if one.get("layers")
-    ]
-    if not details:
+    """Return the layers in order, each with the median of its seconds over rounds."""
+    windows = list(_windows(row))
+    if not windows:
         return []
     taken: dict[str, list[float]] = {}
-    for one in details:
-        for path, _, seconds, _ in one["layers"]:
+    for layers in windows:
+        for path, _, seconds, _ in layers:
             taken.setdefault(path, []).append(seconds)
-    return [
-        Segment(kind, statistics.median(taken[path]), macs)
-        for path, kind, _, macs in details[0]["layers"]
-    ]
+    found = []
+    for path, kind, _, macs in windows[0]:
+        found.append(Segment(kind, statistics.median(taken[path]), macs))
+    return found
 
 
-def _figure(summary: Summary, rows: list[Row], size: int, policy: str) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(
-        figsize=(9.0, 1.7 + 0.62 * len(rows)), dpi=150, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+def _windows(row: Row) -> Iterator[list[tuple[str, str, float, float]]]:
+    """Yield the layers of every window: path, kind, seconds, multiply-adds."""
+    for quantity, details in row.details.items():
+        if quantity.metric == "layer_time":
+            for detail in details:
+                if detail.get("layers"):
+                    yield detail["layers"]
+
+
+def _figure(rows: list[Row], where: str) -> matplotlib.figure.Figure:
+    figure = empty_figure(9.0, 1.7 + 0.62 * len(rows))
     axes = figure.add_subplot()
-    labels, ticks = [], []
+    labels: list[str] = []
+    ticks: list[float] = []
     seen: set[str] = set()
     for place, row in enumerate(rows):
         found = segments(row)
-        for offset, share in (
-            (-0.2, [one.macs for one in found]),
-            (0.2, [one.seconds for one in found]),
-        ):
-            bars: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-            left, total = 0.0, sum(share) or 1.0
-            for one, value in zip(found, share, strict=True):
-                if value > 0:
-                    width = 100 * value / total
-                    bars.setdefault((one.kind, width > 0.5), []).append((left, width))
-                    left += width
-            # One artist per kind: a bar each would take seconds. Thin layers would be hidden by an edge.
-            for (kind, edged), spans in bars.items():
-                look: dict[str, Any] = {
-                    "facecolors": KINDS[kind],
-                    "hatch": HATCHES.get(kind),
-                    "edgecolor": "white",
-                }
-                axes.broken_barh(
-                    spans, (place + offset - 0.18, 0.36), linewidth=0.25 if edged else 0.0, **look
-                )
-                seen.add(kind)
-        seconds, macs = sum(one.seconds for one in found), sum(one.macs for one in found)
+        kinds = [one.kind for one in found]
+        macs, seconds = [one.macs for one in found], [one.seconds for one in found]
+        seen |= _draw_bar(axes, place - 0.2, kinds, macs)
+        seen |= _draw_bar(axes, place + 0.2, kinds, seconds)
         ticks += [place - 0.2, place + 0.2]
-        labels += [f"{row.model}  {macs / 1e9:.3g} GMACs", f"{seconds * 1e3:.3g} ms"]
+        labels += [f"{row.model}  {sum(macs) / 1e9:.3g} GMACs", f"{sum(seconds) * 1e3:.3g} ms"]
     axes.set_yticks(ticks, labels, fontsize=7.5)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.set_xlim(0, 100)
     axes.set_xlabel(
         "% of the whole, layers from left to right in the order of execution", fontsize=8.5
     )
-    axes.spines[["top", "right"]].set_visible(False)
-    machine = summary.machine.hardware
-    figure.suptitle(
-        "Where multiply-adds and time go, layer by layer",
-        fontsize=12,
-        fontweight="bold",
-        x=0.01,
-        ha="left",
-    )
+    open_frame(axes)
+    headline(figure, "Where multiply-adds and time go, layer by layer")
     axes.set_title(
-        f"upper bar: MACs, lower bar: time at batch 1, the device waited for after every layer · {policy}, {size} px on {machine}",
+        "upper bar: MACs, lower bar: time at batch 1, waiting for the device after every layer · "
+        f"{where}",
         fontsize=8,
         color="#444444",
         loc="left",
     )
-    patches = [
-        Patch(facecolor=KINDS[kind], hatch=HATCHES.get(kind), edgecolor="white", label=kind)
-        for kind in KINDS
-        if kind in seen
-    ]
+    patches = [Patch(label=kind, **_look(kind)) for kind in KINDS if kind in seen]
     figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
+
+
+def _look(kind: str) -> dict[str, Any]:
+    return {"facecolor": KINDS[kind], "hatch": HATCHES.get(kind), "edgecolor": "white"}
+
+
+def _draw_bar(axes: Axes, centre: float, kinds: Sequence[str], values: Sequence[float]) -> set[str]:
+    """Draw the shares of layers as one bar, and return the kinds in it."""
+    spans: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    left, total = 0.0, sum(values) or 1.0
+    for kind, value in zip(kinds, values, strict=True):
+        if value > 0:
+            width = 100 * value / total
+            spans.setdefault((kind, width > THINNEST), []).append((left, width))
+            left += width
+    # One artist per kind, since a bar for each layer would take seconds.
+    for (kind, edged), found in spans.items():
+        edge = 0.25 if edged else 0.0
+        axes.broken_barh(found, (centre - 0.18, 0.36), linewidth=edge, **_look(kind))
+    return {kind for kind, _ in spans}
 
 
 figures.add(

@@ -1,4 +1,4 @@
-"""Top-1 against a cost: one figure for each row of `bench.report.columns` that asks for one."""
+"""Top-1 against a cost: one figure for each entry of `bench.report.columns` that asks for one."""
 
 from functools import partial
 

@@ -1,10 +1,11 @@
-"""What each way of executing does to each model: throughput over that of the plain policy, one panel per policy."""
+"""The effect of each policy on each model: throughput over that of the plain policy, in panels."""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import matplotlib.figure
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.rows import Row, Summary
 from bench.config import DEFAULT_POLICY
@@ -13,30 +14,31 @@ from bench.report.palette import family, family_order
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
 
-from ._style import ratio_axis
+from ._style import empty_figure, ends_of, headline, open_frame, ratio_axis, ratio_mark
 
 PANELS = 6
-"""Policies side by side; more would not be read."""
+"""Most policies side by side; more would be too small to read."""
 MODELS = 24
+"""Most models in a figure."""
 
 Ratios = dict[str, dict[str, Estimate]]
+"""Ratios of throughputs, by policy and model."""
 
 
 def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """One figure per image size at which several policies were measured."""
+    """Draw one figure per image size at which several policies were measured."""
     drawn = {}
-    for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        rows = [row for row in summary.rows if row.image_size == size and row.policy]
+    for size in summary.image_sizes:
+        rows = list(filter(attrgetter("policy"), summary.at(size)))
         found = ratios(summary, rows)
         if found:
-            drawn[f"policies_{size}"] = _figure(
-                summary, found, {row.model: row.about.family for row in rows}, size
-            )
+            families = dict(map(attrgetter("model", "family"), rows))
+            drawn[f"policies_{size}"] = _figure(summary, found, families, size)
     return drawn
 
 
 def ratios(summary: Summary, rows: list[Row]) -> Ratios:
-    """By policy (handwritten ones marked †) and model: throughput over the plain policy's, paired by round."""
+    """Return throughput over the plain policy's, paired by round; handwritten policies with †."""
     plain = DEFAULT_POLICY[summary.machine.kind]
     base = {row.model: row for row in rows if row.policy == plain}
     found: Ratios = {}
@@ -45,8 +47,10 @@ def ratios(summary: Summary, rows: list[Row]) -> Ratios:
         other = base.get(row.model)
         if row.policy == plain or quantity is None or other is None:
             continue
-        if ratio := paired_ratio(row.fair[quantity], other.fair.get(quantity, {})):
-            found.setdefault(row.policy + (" †" if row.handwritten else ""), {})[row.model] = ratio
+        ratio = paired_ratio(row.fair[quantity], other.fair.get(quantity, {}))
+        if ratio:
+            policy = f"{row.policy} †" if row.handwritten else row.policy
+            found.setdefault(policy, {})[row.model] = ratio
     return found
 
 
@@ -54,35 +58,23 @@ def _figure(
     summary: Summary, found: Ratios, families: dict[str, str], size: int
 ) -> matplotlib.figure.Figure:
     shown = sorted(found, key=lambda policy: (-len(found[policy]), policy))[:PANELS]
-    models = sorted(
-        {model for policy in shown for model in found[policy]},
-        key=lambda model: (family_order(families[model]), model),
-    )
-    models = models[:MODELS]
-    figure = matplotlib.figure.Figure(
-        figsize=(2.2 + 1.85 * len(shown), 2.1 + 0.3 * len(models)), dpi=150, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    measured = set().union(*(found[policy] for policy in shown))
+    models = sorted(measured, key=lambda model: (family_order(families[model]), model))[:MODELS]
+    figure = empty_figure(2.2 + 1.85 * len(shown), 2.1 + 0.3 * len(models))
     panels = figure.subplots(1, len(shown), sharey=True, sharex=True, squeeze=False)[0]
+    ends = [1.0]
     for axes, policy in zip(panels, shown, strict=True):
         _panel(axes, found[policy], models, families)
         axes.set_title(policy.replace("+", "\n+ "), fontsize=8.5)
-    ends = [
-        end
-        for policy in shown
-        for one in found[policy].values()
-        for end in (one.low or one.value, one.high or one.value)
-    ]
-    ratio_axis(panels[0], [*ends, 1.0], most=4)
+        ends += ends_of(found[policy].values())
+    ratio_axis(panels[0], ends, most=4)
     panels[0].set_yticks(range(len(models)), models, fontsize=8)
     panels[0].set_ylim(len(models) - 0.4, -0.6)
+    headline(figure, "The effect of each policy on each model")
     plain = DEFAULT_POLICY[summary.machine.kind]
-    machine = summary.machine.hardware
-    figure.suptitle(
-        "What each policy does to each model", fontsize=12, fontweight="bold", x=0.01, ha="left"
-    )
     figure.supxlabel(
-        f"throughput over {plain} eager, log scale, 95 % intervals; right of the line is faster · {size} px, {machine}",
+        f"throughput over {plain} eager, log scale, 95 % intervals; right of the line is faster · "
+        f"{size} px, {summary.machine.hardware}",
         fontsize=8,
     )
     return figure
@@ -92,25 +84,13 @@ def _panel(
     axes: Axes, found: dict[str, Estimate], models: list[str], families: dict[str, str]
 ) -> None:
     for place, model in enumerate(models):
-        if model not in found:
-            continue
-        _, colour, marker = family(families[model])
-        ratio = found[model]
-        if ratio.low is not None and ratio.high is not None:
-            axes.plot(
-                [ratio.low, ratio.high],
-                [place, place],
-                color=colour,
-                linewidth=1.6,
-                solid_capstyle="butt",
-            )
-        axes.plot(
-            [ratio.value], [place], marker=marker, color=colour, markersize=6, linestyle="none"
-        )
+        if model in found:
+            _, colour, marker = family(families[model])
+            ratio_mark(axes, found[model], place, colour, width=1.6, marker=marker, markersize=6)
     axes.axvline(1, color="#000000", linewidth=0.8)
     axes.tick_params(axis="x", labelsize=7.5)
     axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    open_frame(axes)
 
 
 figures.add(
@@ -118,6 +98,6 @@ figures.add(
         name="policies",
         draw=policies,
         of_studies=True,
-        summary="what each policy does to each model's throughput",
+        summary="the effect of each policy on each model's throughput",
     )
 )

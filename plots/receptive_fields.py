@@ -1,4 +1,4 @@
-"""Effective receptive fields, before and after training: where the gradient of the central output lies."""
+"""Effective receptive fields before and after training: where the central output's gradient is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle
 
 from bench.analysis.rows import Accuracy, Summary
@@ -15,15 +14,19 @@ from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
 from bench.report.palette import family, family_order
 
+from ._style import empty_figure, headline
+
+CAPTION = (
+    "gradient of the central output, absolute, mean over 256 images; circle: radius of half its "
+    "mass, and its share of an even field's; dashed: 90 %; * may be cut off by the canvas"
+)
+
 
 def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """One figure per data set: a column per model (its first seed), a row before and one after training."""
+    """Draw one figure per data set, with a column per model (its first seed)."""
     drawn: dict[str, matplotlib.figure.Figure] = {}
     by_data: dict[str, dict[str, Accuracy]] = {}
-    for one in sorted(
-        summary.accuracies,
-        key=lambda one: (family_order(one.about.family), one.model, one.arm.seed or 0),
-    ):
+    for one in sorted(summary.accuracies, key=_order):
         if one.fields_file and "row" in one.fields.get(f"after_{one.arm.image_size}", {}):
             by_data.setdefault(one.arm.data, {}).setdefault(one.model, one)
     for data, models in by_data.items():
@@ -32,30 +35,25 @@ def receptive_fields(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     return drawn
 
 
+def _order(one: Accuracy) -> tuple[int, str, int]:
+    """Return the sort key: by family, model and seed."""
+    return family_order(one.about.family), one.model, one.arm.seed or 0
+
+
 def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(
-        figsize=(1.9 * len(rows) + 0.4, 4.9), dpi=150, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure = empty_figure(1.9 * len(rows) + 0.4, 4.9)
     panels = figure.subplots(2, len(rows), squeeze=False)
     for column, one in enumerate(rows):
         arrays = read_arrays(one.path, one.fields_file or "")
         size = one.arm.image_size
         for row, when in enumerate(("before", "after")):
-            _panel(
-                panels[row][column], arrays[f"field_{when}_{size}"], one.fields[f"{when}_{size}"]
-            )
+            field, reading = arrays[f"field_{when}_{size}"], one.fields[f"{when}_{size}"]
+            _panel(panels[row][column], field, reading)
         panels[0][column].set_title(_short(one), fontsize=7.5, color=family(one.about.family)[1])
     for row, when in enumerate(("before training", "after training")):
         panels[row][0].set_ylabel(when, fontsize=9)
-    figure.suptitle(
-        f"Effective receptive fields on {data}", fontsize=12, fontweight="bold", x=0.01, ha="left"
-    )
-    figure.supxlabel(
-        "gradient of the central output, absolute, mean over 256 images; circle: radius of half its mass, and its share of an even "
-        "field's; dashed: 90 %; * the canvas may be what ends it",
-        fontsize=7,
-    )
+    headline(figure, f"Effective receptive fields on {data}")
+    figure.supxlabel(CAPTION, fontsize=7)
     return figure
 
 
@@ -65,20 +63,18 @@ def _short(one: Accuracy) -> str:
     return "skeleton\n" + ", ".join(one.model.split("_")[3:5])
 
 
-def _panel(axes: Axes, field: Any, said: dict[str, Any]) -> None:
+def _panel(axes: Axes, field: Any, reading: dict[str, Any]) -> None:
     side = field.shape[-1]
     axes.imshow(np.sqrt(field / field.max()), cmap="magma", extent=(0, side, side, 0))
-    centre = (said["column"], said["row"])
-    for radius, style in ((said["r50"], "-"), (said["r90"], "--")):
+    centre = (reading["column"], reading["row"])
+    for radius, style in ((reading["r50"], "-"), (reading["r90"], "--")):
         axes.add_patch(
             Circle(centre, radius, fill=False, color="#56B4E9", linewidth=1.2, linestyle=style)
         )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(
-        f"r50 {said['r50']:.1f} px, {said['share50']:.0%}{' *' if said['saturated'] else ''}",
-        fontsize=7.5,
-    )
+    mark = " *" if reading["saturated"] else ""
+    axes.set_xlabel(f"r50 {reading['r50']:.1f} px, {reading['share50']:.0%}{mark}", fontsize=7.5)
 
 
 figures.add(

@@ -1,72 +1,78 @@
-"""Every model under this machine's roofline: multiply-adds per second over multiply-adds per byte."""
+"""Every model under this machine's roofline: multiply-adds per second over those per byte."""
 
 from __future__ import annotations
 
-import matplotlib.figure
+from operator import attrgetter
 
-from bench.analysis.roofline import ceiling, places
+import matplotlib.figure
+from matplotlib.axes import Axes
+
+from bench.analysis.groups import grouped
+from bench.analysis.roofline import MeasuredCeiling, Place, ceiling, places
 from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
 from bench.report.palette import family
 
 from ._labels import place
-from ._style import log_ticks, new_figure
+from ._style import family_legend, log_ticks, new_figure
 
 NAMED = 30
+"""With more points than this, none is named."""
 
 
 def roofline(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """One figure per policy and image size."""
+    """Draw one figure per policy and image size."""
+    groups = grouped(places(summary), attrgetter("row.policy", "row.image_size"))
     drawn = {}
-    found = places(summary)
-    for policy, size in dict.fromkeys((one.row.policy, one.row.image_size) for one in found):
-        here = [one for one in found if (one.row.policy, one.row.image_size) == (policy, size)]
-        probe = summary.probe(here[0].precision)
-        assert probe is not None
-        tops = [ceiling(probe, name) for name in ("matmul_ceiling", "copy_ceiling")]
-        top, bandwidth = (one.value for one in tops if one is not None)
-        machine = summary.machine.hardware
-        figure, axes = new_figure(
-            "Roofline",
-            f"line: the fastest arithmetic and copy of all rounds of the same runs; points: throughput times MACs, the fewest "
-            f"bytes possible · {policy}, {size} px on {machine}",
-        )
-        points = []
-        for one in here:
-            _, colour, marker = family(one.row.about.family)
-            axes.plot(
-                [one.intensity], [one.rate / 1e9], marker=marker, color=colour, ms=6.5, ls="none"
-            )
-            points.append((one.intensity, one.rate / 1e9, one.row.model, colour))
-        ridge = top / bandwidth
-        low, high = (
-            min([ridge, *(x for x, *_ in points)]) / 2,
-            max([ridge, *(x for x, *_ in points)]) * 2,
-        )
-        axes.plot(
-            [low, ridge, high],
-            [low * bandwidth / 1e9, top / 1e9, top / 1e9],
-            color="#000000",
-            lw=1.2,
-        )
-        log_ticks(axes, "x", [low, high], always=True)
-        log_ticks(axes, "y", [top / 1e9], always=True)
-        axes.set_ylim(
-            0.5 * min([low * bandwidth / 1e9, *(y for _, y, *_ in points)]), 1.8 * top / 1e9
-        )
-        axes.set_xlabel(
-            "multiply-adds per byte (weights once per batch, every output written and read once)"
-        )
-        axes.set_ylabel("GMAC/s (more is better)")
-        for name in dict.fromkeys(one.row.about.family for one in here):
-            label, colour, marker = family(name)
-            axes.plot([], [], marker=marker, color=colour, ls="none", label=label)
-        figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
-        figure.draw_without_rendering()
-        if len(points) <= NAMED:
-            place(figure, axes, points, [])
-        drawn[f"roofline_{size}_{policy}"] = figure
+    for (policy, size), found in groups.items():
+        drawn[f"roofline_{size}_{policy}"] = _figure(summary, found, policy, size)
     return drawn
+
+
+def _figure(
+    summary: Summary, found: list[Place], policy: str, size: int
+) -> matplotlib.figure.Figure:
+    probe = summary.probe(found[0].precision)
+    assert probe is not None
+    top, bandwidth = ceiling(probe, "matmul_ceiling"), ceiling(probe, "copy_ceiling")
+    assert top is not None and bandwidth is not None
+    figure, axes = new_figure(
+        "Roofline",
+        "line: the highest rates of arithmetic and copies in all rounds of the same runs; points: "
+        f"throughput times MACs, the fewest bytes possible · {policy}, {size} px on "
+        f"{summary.machine.hardware}",
+    )
+    points = []
+    for one in found:
+        _, colour, marker = family(one.row.about.family)
+        rate = one.rate / 1e9
+        axes.plot([one.intensity], [rate], marker=marker, color=colour, ms=6.5, ls="none")
+        points.append((one.intensity, rate, one.row.model, colour))
+    _draw_roof(axes, found, top, bandwidth)
+    axes.set_xlabel(
+        "multiply-adds per byte (weights once per batch, every output written and read once)"
+    )
+    axes.set_ylabel("GMAC/s (more is better)")
+    family_legend(figure, axes, map(attrgetter("row.family"), found))
+    figure.draw_without_rendering()
+    if len(points) <= NAMED:
+        place(figure, axes, points, [])
+    return figure
+
+
+def _draw_roof(
+    axes: Axes, found: list[Place], top: MeasuredCeiling, bandwidth: MeasuredCeiling
+) -> None:
+    """Draw the ceilings, and scale the axes to them and the points."""
+    ridge = top.value / bandwidth.value
+    intensities = [ridge, *map(attrgetter("intensity"), found)]
+    low, high = min(intensities) / 2, max(intensities) * 2
+    roof = [low * bandwidth.value / 1e9, top.value / 1e9, top.value / 1e9]
+    axes.plot([low, ridge, high], roof, color="#000000", lw=1.2)
+    log_ticks(axes, "x", [low, high], always=True)
+    log_ticks(axes, "y", [roof[1]], always=True)
+    lowest = min(found, key=attrgetter("rate")).rate / 1e9
+    axes.set_ylim(0.5 * min(roof[0], lowest), 1.8 * top.value / 1e9)
 
 
 figures.add(

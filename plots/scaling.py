@@ -1,51 +1,65 @@
-"""How speed scales: throughput over the batch size, and over the size of the model within each family."""
+"""Throughput over the batch size, and over the size of the model within each family."""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import matplotlib.figure
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.analysis.summary import of_one_policy
 from bench.plugins import Figure, figures
 from bench.report.palette import family, family_order
 
 from ._labels import place
-from ._style import log_ticks, new_figure
+from ._style import interval_bar, legend_below, log_ticks, new_figure
 
 BATCHES = 3
-"""Batch sizes that make a line worth drawing."""
+"""Fewest batch sizes that make a line worth drawing."""
 LINES = 16
+"""Most lines over batch sizes; with more than twice as many points over sizes, none is named."""
 
 
 def scaling(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """Per image size: one figure over batch sizes, one over parameters; each only where it has a line."""
+    """Draw, per image size, figures over batch sizes and over parameters, if they have lines."""
     drawn = {}
-    for size in sorted({row.image_size for row in summary.rows}, reverse=True):
-        rows = of_one_policy(
-            [row for row in summary.rows if row.image_size == size and row.by_batch("throughput")]
-        )
-        machine = summary.machine.hardware
+    for size in summary.image_sizes:
+        rows = of_one_policy(list(filter(_has_throughput, summary.at(size))))
+        on = f"on {summary.machine.hardware}"
         swept = [row for row in rows if len(row.by_batch("throughput")) >= BATCHES][:LINES]
         if swept:
-            drawn[f"scaling_batch_{size}"] = _over_batches(
-                swept, f"{size} px, {swept[0].policy} on {machine}"
-            )
-        families: dict[str, list[Row]] = {}
-        for row in rows:
-            if row.value("params"):
-                families.setdefault(row.about.family, []).append(row)
-        if any(len({_params(row) for row in found}) > 1 for found in families.values()):
+            where = f"{size} px, {swept[0].policy} {on}"
+            drawn[f"scaling_batch_{size}"] = _over_batches(swept, where)
+        families = grouped(filter(_is_counted, rows), attrgetter("family"))
+        if any(map(_differ_in_size, families.values())):
             batch = max(rows[0].by_batch("throughput"))
-            drawn[f"scaling_size_{size}"] = _over_sizes(
-                families, f"{size} px, batch {batch}, {rows[0].policy} on {machine}"
-            )
+            where = f"{size} px, batch {batch}, {rows[0].policy} {on}"
+            drawn[f"scaling_size_{size}"] = _over_sizes(families, where)
     return drawn
 
 
+def _has_throughput(row: Row) -> bool:
+    return row.quantity("throughput") is not None
+
+
+def _is_counted(row: Row) -> bool:
+    return row.quantity("params") is not None
+
+
+def _differ_in_size(rows: list[Row]) -> bool:
+    """True if rows of a family have different numbers of parameters."""
+    return len(set(map(_params, rows))) > 1
+
+
 def _params(row: Row) -> float:
-    value = row.value("params")
-    assert value is not None
-    return value.value / 1e6
+    """Return parameters in millions."""
+    return row.exact("params") / 1e6
+
+
+def _throughput(row: Row) -> float:
+    """Return images per second at the largest batch size."""
+    return row.exact("throughput")
 
 
 def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
@@ -53,29 +67,21 @@ def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
         "Throughput against batch size", f"median and 95 % interval · {where}"
     )
     ends = []
+    batches: list[float] = []
+    speeds: list[float] = []
     for row in sorted(rows, key=lambda row: (family_order(row.about.family), row.model)):
         _, colour, marker = family(row.about.family)
-        found = sorted(
-            (quantity.batch_size, value)
-            for quantity, value in row.values.items()
-            if quantity.metric == "throughput"
-        )
-        axes.plot(
-            [batch for batch, _ in found],
-            [value.value for _, value in found],
-            color=colour,
-            marker=marker,
-            lw=1.2,
-            ms=5,
-        )
-        for batch, value in found:
-            if value.low is not None and value.high is not None:
-                axes.vlines(batch, value.low, value.high, color=colour, linewidth=1)
-        ends.append((float(found[-1][0]), found[-1][1].value, row.model, colour))
-    log_ticks(
-        axes, "x", [float(batch) for row in rows for batch in row.by_batch("throughput")], base=2
-    )
-    log_ticks(axes, "y", [value for row in rows for value in row.by_batch("throughput").values()])
+        swept = sorted(one for one in row.values if one.metric == "throughput")
+        xs = [quantity.batch_size for quantity in swept]
+        ys = [row.values[quantity].value for quantity in swept]
+        axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=5)
+        for quantity in swept:
+            interval_bar(axes, quantity.batch_size, row.values[quantity], colour)
+        ends.append((float(xs[-1]), ys[-1], row.model, colour))
+        batches += map(float, xs)
+        speeds += ys
+    log_ticks(axes, "x", batches, base=2)
+    log_ticks(axes, "y", speeds)
     axes.set_xlabel("images per call")
     axes.set_ylabel("img/s (more is better)")
     axes.margins(x=0.25)
@@ -89,24 +95,22 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
         "Throughput against parameters",
         f"lines join the models of a family; median and 95 % interval · {where}",
     )
-    points, speeds = [], []
+    points = []
     for name in sorted(families, key=family_order):
         label, colour, marker = family(name)
         rows = sorted(families[name], key=lambda row: (_params(row), row.model))
-        found = [(_params(row), row.value("throughput"), row.model) for row in rows]
-        xs, ys = [x for x, *_ in found], [y.value for _, y, _ in found if y]
+        xs = list(map(_params, rows))
+        ys = list(map(_throughput, rows))
         axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=6, label=label)
-        for x, y, model in found:
-            if y and y.low is not None and y.high is not None:
-                axes.vlines(x, y.low, y.high, color=colour, linewidth=1)
-            points.append((x, y.value if y else 0.0, model, colour))
-        speeds += ys
+        for x, y, row in zip(xs, ys, rows, strict=True):
+            interval_bar(axes, x, row.value("throughput"), colour)
+            points.append((x, y, row.model, colour))
     log_ticks(axes, "x", [x for x, *_ in points])
-    log_ticks(axes, "y", speeds)
+    log_ticks(axes, "y", [y for _, y, *_ in points])
     axes.set_xlabel("parameters in M")
     axes.set_ylabel("img/s (more is better)")
     axes.margins(x=0.18, y=0.12)
-    figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    legend_below(figure)
     figure.draw_without_rendering()
     if len(points) <= LINES * 2:
         place(figure, axes, points, [])

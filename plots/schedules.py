@@ -1,11 +1,14 @@
-"""The learning rate of every step as real trainings took it, one line per recipe."""
+"""The learning rate of every step of real training runs, one line per recipe."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
 
 import matplotlib.figure
 import numpy as np
 
-from bench.analysis.accuracy_groups import curves, trained_rows
+from bench.analysis.accuracy_groups import Protocol, contestants_by_protocol, curves
 from bench.analysis.rows import Summary
 from bench.plugins import Figure, figures
 
@@ -16,33 +19,20 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 
 
 def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """One figure; none where nothing was trained."""
-    found: dict[str, np.ndarray] = {}
-    for key, contestants in trained_rows(summary).items():
-        for one in contestants:
-            for _, arrays in curves(one):
-                found.setdefault(
-                    " ".join(part for part in key[2:] if part), arrays["learning_rate"]
-                )
-    if not found:
+    """Draw one figure; none if nothing was trained."""
+    first = _first_of_each(summary)
+    if not first:
         return {}
     figure, axes = new_figure(
         "Learning rate",
-        "as taken by a real training, step by step; all models of a recipe take the same",
+        "as taken by a real training run, step by step; the same for all models of a recipe",
     )
     tops = []
-    for (name, rates), colour in zip(found.items(), COLOURS * len(found), strict=False):
+    for (protocol, rates), colour in zip(first, cycle(COLOURS), strict=False):
         share = np.arange(len(rates)) / len(rates)
         axes.plot(share, rates, color=colour, linewidth=1.4)
         top = int(np.argmax(rates))
-        tops.append(
-            (
-                float(share[top]),
-                float(rates[top]),
-                name.removeprefix("recipe ").partition(" ")[0],
-                colour,
-            )
-        )
+        tops.append((float(share[top]), float(rates[top]), str(protocol.recipe), colour))
     axes.set_xlabel("share of all steps")
     axes.set_ylabel("learning rate")
     axes.set_xlim(0, 1)
@@ -53,10 +43,27 @@ def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     return {"schedules": figure}
 
 
+def _first_of_each(summary: Summary) -> list[tuple[Protocol, np.ndarray]]:
+    """Return the rates of the first training run of every recipe, as tuned and equalised."""
+    first: dict[tuple[str, ...], tuple[Protocol, np.ndarray]] = {}
+    for protocol, rates in _runs(summary):
+        key = (protocol.training, *protocol.adjustments)
+        first.setdefault(key, (protocol, rates))
+    return list(first.values())
+
+
+def _runs(summary: Summary) -> Iterator[tuple[Protocol, np.ndarray]]:
+    """Yield the rates of every training run."""
+    for protocol, contestants in contestants_by_protocol(summary).items():
+        for one in contestants:
+            for _, arrays in curves(one):
+                yield protocol, arrays["learning_rate"]
+
+
 figures.add(
     Figure(
         name="schedules",
         draw=schedules,
-        summary="the learning rate of every step, from real trainings",
+        summary="the learning rate of every step, from real training runs",
     )
 )

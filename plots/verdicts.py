@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import matplotlib.figure
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.rows import Summary
@@ -14,9 +15,11 @@ from bench.plugins import Figure, figures
 from bench.report.palette import OUTCOMES
 from bench.report.tables.verdicts import effect
 
+TITLE = "What the records say of the claims"
+
 
 def overview(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
-    """One line per study and scale; nothing where no study was run."""
+    """Draw one line per study and scale; nothing if no study was run."""
     found = verdicts(summary) if summary.studied else []
     if not found:
         return {}
@@ -26,45 +29,37 @@ def overview(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     axes.set_axis_off()
     axes.set_xlim(0, 11)
     axes.set_ylim(-len(found) - 0.5, 1.0)
-    axes.text(
-        0.15,
-        0.45,
-        "What the records say of the claims",
-        fontsize=13,
-        fontweight="bold",
-        va="center",
-    )
-    for place, one in enumerate(found):
-        _line(axes, -place - 0.5, one)
+    axes.text(0.15, 0.45, TITLE, fontsize=13, fontweight="bold", va="center")
+    for place, verdict in enumerate(found):
+        _line(axes, -place - 0.5, verdict)
     return {"verdicts": figure}
 
 
-def _line(axes: matplotlib.axes.Axes, y: float, one: Verdict) -> None:
+def _line(axes: Axes, y: float, verdict: Verdict) -> None:
+    """Draw a question, its outcome in a coloured box, the scale and the leading effect."""
     axes.plot([0.1, 10.9], [y + 0.5, y + 0.5], color="#dddddd", linewidth=0.6)
-    claims = "".join(f" #{claim}" for claim in one.claims)
-    axes.text(0.15, y, "\n".join(textwrap.wrap(one.question + claims, 62)), fontsize=8, va="center")
-    box = {"boxstyle": "round,pad=0.35", "facecolor": OUTCOMES[one.outcome], "edgecolor": "none"}
-    ink = "#000000" if one.outcome == "not measured" else "#ffffff"
+    claims = "".join(map(" #{}".format, verdict.claims))
+    question = "\n".join(textwrap.wrap(verdict.question + claims, 62))
+    axes.text(0.15, y, question, fontsize=8, va="center")
     axes.text(
         4.75,
         y,
-        one.outcome + (" *" if one.changed else ""),
+        verdict.outcome + (" *" if verdict.changed else ""),
         fontsize=8,
-        color=ink,
+        color="#000000" if verdict.outcome == "not measured" else "#ffffff",
         va="center",
         ha="center",
-        bbox=box,
+        bbox={
+            "boxstyle": "round,pad=0.35",
+            "facecolor": OUTCOMES[verdict.outcome],
+            "edgecolor": "none",
+        },
     )
-    axes.text(
-        5.5, y, "\n".join(textwrap.wrap(one.scale, 22)), fontsize=7.5, color="#444444", va="center"
-    )
-    leading = one.leading
-    text = (
-        f"{effect(leading)}\n{textwrap.shorten(leading.what, 62, placeholder=' …')}"
-        if leading
-        else ""
-    )
-    axes.text(7.05, y, text, fontsize=7.5, va="center")
+    scale = "\n".join(textwrap.wrap(verdict.scale, 22))
+    axes.text(5.5, y, scale, fontsize=7.5, color="#444444", va="center")
+    leading = verdict.leading
+    what = textwrap.shorten(leading.what, 62, placeholder=" …") if leading else ""
+    axes.text(7.05, y, f"{effect(leading)}\n{what}" if leading else "", fontsize=7.5, va="center")
 
 
 figures.add(

@@ -1,44 +1,53 @@
-"""What changed between two sets of records, arm by arm, beyond what another session changes by itself.
+"""Compare two sets of records: what changed by more than two sessions differ anyway.
 
-Each side is a results folder, a machine's folder, or one of them at a commit (`results@1a2b3c`). Arms are the same where
-model, policy, batch, sizes and so on are; how they were measured has to be the same as well, or they are refused by name.
+A side is a results folder, a machine's folder, or either at a commit (`results@1a2b3c`). Arms are
+matched by model, policy, batch size, image size and so on; those measured under different settings
+are refused by name.
 
-A speed is compared as its ratio to its own run's reference arm: the same program is a few per cent faster in one session than
-in the next, and what all arms have in common drops out. What does not, the A/A pairs show: in every run the logarithm of
-their ratio has to be 0, so that its mean square is what a session adds to such a ratio, with as many degrees of freedom as
-there are runs (bench/analysis/sessions.py). Without a reference, or an A/A pair on both sides, nobody knows whether a speed changed.
+A speed is compared as its ratio to the reference of its own run. One program is a few per cent
+faster in one session than in the next, and everything that all arms have in common cancels in that
+ratio. The A/A checks show the rest: the logarithm of their ratio should be 0 in every run, so its
+mean square is the variance that a session adds to such a ratio, with as many degrees of freedom as
+there are runs (bench/analysis/sessions.py). Without a reference, or without an A/A check on both
+sides, it is unknown whether a speed changed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.analysis.sessions import Sessions, pairs_of, sessions
+from bench.analysis.summary import was_asked
 from bench.errors import UsageError
-from bench.record.arms import Arm, SpeedArm
+from bench.record.arms import Arm, At, SpeedArm
 from bench.record.reading import read_below
-from bench.record.store import DamagedRecord, Record
+from bench.record.schema import Sample
+from bench.record.store import Body, DamagedRecord, Record
 from bench.record.values import MEASURED, InProcess, fair_per_round
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of
 from bench.stats.reference import SENTINEL, reference_model
 
-At = tuple[str, int]
-Outcome = Literal["better", "worse", "no change", "not judged"]
+ChangeOutcome = Literal["better", "worse", "no change", "not judged"]
+Side = dict[Arm, Record]
+"""The newest record of every timed arm of one side."""
 TIMED_UNITS = ("s", "image/s", "J")
-"""What sessions change: bytes and counts are compared as they are."""
+"""Units of values that differ between sessions; bytes and counts are compared as they are."""
+TOO_FEW = "too few rounds or processes"
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one arm: the ratio of the second side to the first, how sure, and what it means.
+    """One metric of one arm: the ratio of the second side to the first, and what it means.
 
-    The interval is at the level that Holm's correction holds this line against: it contains 1 exactly where p is not below
-    0.05. `reason`: why there is no outcome; `against`: the reference that the ratio is normalised by.
+    The interval of the ratio is at the level at which Holm's correction tests this line: it
+    contains 1 if and only if `p` is not below 0.05. `reason` says why there is no outcome;
+    `against` is the reference by which both speeds were divided.
     """
 
     name: str
@@ -46,235 +55,279 @@ class Change:
     better: str
     ratio: Estimate
     p: float | None = None
-    outcome: Outcome = "not judged"
+    outcome: ChangeOutcome = "not judged"
     reason: str = ""
     against: str = ""
 
     @property
     def loss(self) -> float:
-        """By which share of the first side the second is worse; negative where it is better."""
+        """By which share of the first side the second is worse; negative if it is better."""
         return self.ratio.value - 1 if self.better == "lower" else 1 - self.ratio.value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes, what sessions differ by, and what could not be compared, by name and reason."""
+    """All changes; `refused` has what could not be compared, by name and reason."""
 
     changes: list[Change]
     refused: list[str]
     sessions: Sessions | None = None
+    """The difference between sessions; None without an A/A check on both sides."""
     resolves: float | None = None
-    """The smallest change that is told apart in most lines, as a share; None where no line has an interval."""
+    """The smallest change that most lines resolve, as a share; None if no line has an interval."""
     damaged: list[DamagedRecord] = field(default_factory=list)
 
     def regressions(self, share: float) -> list[Change]:
-        """What got worse by more than a share, beyond chance."""
+        """Return the changes for the worse by more than a share, beyond chance."""
         return [one for one in self.changes if one.outcome == "worse" and one.loss > share]
 
 
-def compare(left: str, right: str) -> Comparison:
-    """Two sides, such as two folders; UsageError where a side has no records or they have no arm in common."""
-    read = [records_of(text) for text in (left, right)]
-    damaged = list({str(error): error for _, errors in read for error in errors}.values())
-    sides = [_arms(text, records) for text, (records, _) in zip((left, right), read, strict=True)]
-    known = sessions(*(pairs_of(list(side.values())) for side in sides))
-    asked = [{arm: record for arm, record in side.items() if _was_asked(record)} for side in sides]
-    refused: list[str] = []
-    found: list[_Line] = []
-    for arm in asked[0].keys() & asked[1].keys():
-        one, other = asked[0][arm], asked[1][arm]
-        if reason := _incomparable(one, other):
-            refused.append(f"{arm.label}: {reason}")
-            continue
-        found += list(_lines(arm, (sides[0], sides[1]), known))
-    if not found:
-        why = (
-            f": {'; '.join(sorted(refused)[:3])}"
-            if refused
-            else ": no arm with rounds is on both sides"
-        )
-        why += f"; left out: {damaged[0]}" if damaged else ""
-        raise UsageError(f"compare: {left} and {right} have nothing to compare{why}")
-    return judged(
-        sorted(found, key=lambda line: (line.change.name, line.change.metric)),
-        known,
-        sorted(refused),
-        damaged,
-    )
+class Sides(NamedTuple):
+    """The records of both sides."""
 
-
-def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
-    """The records of one side, and those that cannot be read."""
-    path, _, commit = text.partition("@") if not Path(text).exists() else (text, "", "")
-    records, damaged = read_below(Path(path))
-    if not records:
-        nothing = UsageError(
-            f"compare: no records below {path}; give a results folder, a machine's folder, or FOLDER@COMMIT"
-        )
-        raise damaged[0] if damaged else nothing
-    return [kept for record in records if (kept := _at(record, commit))], damaged
-
-
-def _at(record: Record, commit: str) -> Record | None:
-    """The runs of one commit, where one was asked for."""
-    runs = [run for run in record.runs if not commit or (run.commit or "").startswith(commit)]
-    names = {run.run for run in runs}
-    lines = [line for line in record.rounds if line.run in names]
-    if not runs:
-        return None
-    return Record(
-        path=record.path,
-        head=record.head,
-        runs=runs,
-        rounds=lines,
-        ends=[end for end in record.ends if end.run in names],
-    )
-
-
-def _arms(text: str, records: list[Record]) -> dict[Arm, Record]:
-    """One record per timed arm; UsageError where a side has an arm of several machines."""
-    found: dict[Arm, Record] = {}
-    for record in records:
-        if not isinstance(record.arm, SpeedArm):
-            continue
-        arm = record.arm.without_source()
-        if arm in found and found[arm].runs[-1].machine.name != record.runs[-1].machine.name:
-            names = sorted({one.runs[-1].machine.name for one in records if one.runs})
-            raise UsageError(
-                f"compare: {text} holds several machines ({', '.join(names)}); name one of their folders"
-            )
-        if arm not in found or found[arm].runs[-1].started < record.runs[-1].started:
-            found[arm] = record
-    if not records:
-        raise UsageError(f"compare: {text} has no run at that commit")
-    return found
-
-
-def _incomparable(one: Record, other: Record) -> str | None:
-    """The settings in which two records differ, in words."""
-    mine, theirs = one.head.settings, other.head.settings
-    names = [
-        name for name in sorted(mine.keys() | theirs.keys()) if mine.get(name) != theirs.get(name)
-    ]
-    return (
-        f"measured differently: {', '.join(f'{name} {mine.get(name)} and {theirs.get(name)}' for name in names)}"
-        if names
-        else None
-    )
-
-
-def _was_asked(record: Record) -> bool:
-    return any(run.role in ("asked", "reference") for run in record.runs)
+    before: Side
+    after: Side
 
 
 @dataclass(frozen=True)
-class _Line:
-    """A change whose outcome is not known yet; without an effect it will have none."""
+class UnjudgedChange:
+    """A change without an outcome yet. Without an effect it will not get one."""
 
     change: Change
     effect: Effect | None
 
 
-def _lines(
-    arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], known: Sessions | None
-) -> Iterator[_Line]:
-    """Per metric that both sides have of an arm."""
-    name = arm.label + f" {getattr(arm, 'image_size', '')} px"
-    metrics = {sample.metric: sample for line in sides[0][arm].rounds for sample in line.samples}
-    for metric, sample in sorted(metrics.items()):
-        each = [_rounds(side, arm, metric) for side in sides]
-        if not all(each) or sample.better == "none":
+def compare(left: str, right: str) -> Comparison:
+    """Return the changes from one side to another.
+
+    Raises UsageError if a side has no records, or if no arm can be compared.
+    """
+    (left_records, left_damaged), (right_records, right_damaged) = map(records_of, (left, right))
+    damaged = list({str(error): error for error in (*left_damaged, *right_damaged)}.values())
+    sides = Sides(_side(left, left_records), _side(right, right_records))
+    before, after = (pairs_of(list(side.values())) for side in sides)
+    known = sessions(before, after)
+    refused: list[str] = []
+    found: list[UnjudgedChange] = []
+    for arm in sides.before:
+        if not _was_asked_twice(arm, sides):
             continue
-        if sample.unit not in TIMED_UNITS:
-            yield _plain(Change(name, metric, sample.better, _raw(*each)), *each)
+        difference = _incomparable(arm, sides)
+        if difference:
+            refused.append(f"{arm.label}: {difference}")
         else:
-            yield _normalised(Change(name, metric, sample.better, _raw(*each)), arm, sides, known)
+            found += _unjudged(arm, sides, known)
+    refused.sort()
+    if not found:
+        raise UsageError(_nothing(left, right, refused, damaged))
+    found.sort(key=lambda line: (line.change.name, line.change.metric))
+    return judged(found, known, refused, damaged)
 
 
-def _rounds(side: Mapping[Arm, Record], arm: Arm, metric: str) -> dict[At, InProcess]:
-    """One value per round; empty where a value is none that has a logarithm."""
-    found = fair_per_round(side[arm], metric, MEASURED) if arm in side else {}
-    return found if found and min(found.values()) > 0 else {}
+def _nothing(
+    left: str, right: str, refused: Sequence[str], damaged: Sequence[DamagedRecord]
+) -> str:
+    """Return the message for two sides without an arm to compare."""
+    why = "; ".join(refused[:3]) or "no arm with rounds is on both sides"
+    left_out = f"; left out: {damaged[0]}" if damaged else ""
+    return f"compare: {left} and {right} have nothing to compare: {why}{left_out}"
 
 
-def _raw(left: Mapping[At, float], right: Mapping[At, float]) -> Estimate:
-    """Second over first, whatever else differed between the two."""
-    before, after = (sum_of([(1.0, side)]) or 0.0 for side in (left, right))
-    return Estimate(math.exp(after - before), n=len(left) + len(right))
-
-
-def _plain(change: Change, left: Mapping[At, float], right: Mapping[At, float]) -> _Line:
-    """What no session changes: each side is as sure as its rounds and processes make it."""
-    effect = apart(right, left)
-    return _Line(
-        change if effect else replace(change, reason="too few rounds or processes"), effect
+def records_of(text: str) -> tuple[list[Record], list[DamagedRecord]]:
+    """Return the records of one side, and those that cannot be read."""
+    path, _, commit = text.partition("@") if not Path(text).exists() else (text, "", "")
+    records, damaged = read_below(Path(path))
+    if records:
+        return list(_at_commit(records, commit)), damaged
+    if damaged:
+        raise damaged[0]
+    raise UsageError(
+        f"compare: no records below {path}; give a results folder, a machine's folder, or "
+        "FOLDER@COMMIT"
     )
 
 
-def _normalised(
-    change: Change,
-    arm: Arm,
-    sides: tuple[dict[Arm, Record], dict[Arm, Record]],
-    known: Sessions | None,
-) -> _Line:
-    """A speed against its own run's reference, with what sessions add to such a ratio."""
+def _at_commit(records: Sequence[Record], commit: str) -> Iterator[Record]:
+    """Yield records with their runs at one commit only; of any commit if that is empty."""
+    for record in records:
+        names = {run.run for run in record.runs if (run.commit or "").startswith(commit)}
+        if names:
+            yield _of_runs(record, names)
+
+
+def _of_runs(record: Record, names: set[str]) -> Record:
+    """Return a record with some of its runs only."""
+
+    def is_kept(line: Body) -> bool:
+        return line.run in names
+
+    return Record(
+        path=record.path,
+        head=record.head,
+        runs=list(filter(is_kept, record.runs)),
+        rounds=list(filter(is_kept, record.rounds)),
+        ends=list(filter(is_kept, record.ends)),
+    )
+
+
+def _side(text: str, records: list[Record]) -> Side:
+    """Return the newest record of every timed arm; UsageError if a side has several machines."""
+    if not records:
+        raise UsageError(f"compare: {text} has no run at that commit")
+    side: Side = {}
+    for record in records:
+        if not isinstance(record.arm, SpeedArm):
+            continue
+        arm = record.arm.without_source()
+        other = side.get(arm)
+        if other and _machine(other) != _machine(record):
+            names = ", ".join(sorted(set(map(_machine, records))))
+            raise UsageError(
+                f"compare: {text} contains several machines ({names}); name one of their folders"
+            )
+        if other is None or other.runs[-1].started < record.runs[-1].started:
+            side[arm] = record
+    return side
+
+
+def _machine(record: Record) -> str:
+    return record.runs[-1].machine.name
+
+
+def _was_asked_twice(arm: Arm, sides: Sides) -> bool:
+    """True if users asked for an arm on both sides."""
+    if arm not in sides.after:
+        return False
+    return was_asked(sides.before[arm]) and was_asked(sides.after[arm])
+
+
+def _incomparable(arm: Arm, sides: Sides) -> str:
+    """Return the settings in which the two sides differ, in words; empty if there are none."""
+    mine, theirs = sides.before[arm].head.settings, sides.after[arm].head.settings
+    differences = []
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            differences.append(f"{name} {mine.get(name)} and {theirs.get(name)}")
+    return f"measured differently: {', '.join(differences)}" if differences else ""
+
+
+def _unjudged(arm: Arm, sides: Sides, known: Sessions | None) -> Iterator[UnjudgedChange]:
+    """Yield the change of every metric that an arm has on both sides."""
+    name = f"{arm.label} {getattr(arm, 'image_size', '')} px"
+    for metric, sample in sorted(_last_samples(sides.before[arm]).items()):
+        before, after = _rounds(sides.before, arm, metric), _rounds(sides.after, arm, metric)
+        if not before or not after or sample.better == "none":
+            continue
+        change = Change(name, metric, sample.better, _raw(before, after))
+        if sample.unit in TIMED_UNITS:
+            yield _normalised(change, arm, sides, known)
+        else:
+            yield _plain(change, before, after)
+
+
+def _last_samples(record: Record) -> dict[str, Sample]:
+    """Return the last sample of every metric."""
+    last: dict[str, Sample] = {}
+    for line in record.rounds:
+        for sample in line.samples:
+            last[sample.metric] = sample
+    return last
+
+
+def _rounds(side: Side, arm: Arm, metric: str) -> dict[At, InProcess]:
+    """Return one value per round; empty if a value has no logarithm."""
+    values = fair_per_round(side[arm], metric, MEASURED) if arm in side else {}
+    return values if values and min(values.values()) > 0 else {}
+
+
+def _raw(before: Mapping[At, float], after: Mapping[At, float]) -> Estimate:
+    """Return the ratio of second to first as measured, without an interval."""
+    change = (sum_of([(1.0, after)]) or 0.0) - (sum_of([(1.0, before)]) or 0.0)
+    return Estimate(math.exp(change), n=len(before) + len(after))
+
+
+def _plain(change: Change, before: Mapping[At, float], after: Mapping[At, float]) -> UnjudgedChange:
+    """Return the change of a value that sessions do not affect, such as memory."""
+    effect = apart(after, before)
+    return UnjudgedChange(change if effect else replace(change, reason=TOO_FEW), effect)
+
+
+def _normalised(change: Change, arm: Arm, sides: Sides, known: Sessions | None) -> UnjudgedChange:
+    """Return the change of a speed relative to its run's reference, sessions accounted for."""
     reference = _reference(arm, sides, change.metric)
     if reference is None:
-        return _Line(replace(change, reason="the reference, or without one: raw ratio"), None)
-    each = [
-        _effect(_rounds(side, arm, change.metric), _rounds(side, reference, change.metric))
-        for side in sides
-    ]
-    if each[0] is None or each[1] is None:
-        return _Line(replace(change, reason="too few rounds or processes: raw ratio"), None)
+        return _raw_only(change, "the reference, or without one")
+    before = _relative(sides.before, arm, reference, change.metric)
+    after = _relative(sides.after, arm, reference, change.metric)
+    if before is None or after is None:
+        return _raw_only(change, TOO_FEW)
     if known is None:
-        return _Line(replace(change, reason="no A/A pair on both sides: raw ratio"), None)
-    return _Line(replace(change, against=reference.model), known.added(each[0], each[1]))
+        return _raw_only(change, "no A/A check on both sides")
+    return UnjudgedChange(replace(change, against=reference.model), known.added(before, after))
 
 
-def _effect(mine: Mapping[At, float], theirs: Mapping[At, float]) -> Effect | None:
+def _raw_only(change: Change, reason: str) -> UnjudgedChange:
+    return UnjudgedChange(replace(change, reason=f"{reason}: raw ratio"), None)
+
+
+def _relative(side: Side, arm: Arm, reference: Arm, metric: str) -> Effect | None:
+    """Return the logarithm of an arm's speed over the reference's, paired by round."""
+    mine, theirs = _rounds(side, arm, metric), _rounds(side, reference, metric)
     return effect_of([(1.0, mine), (-1.0, theirs)])
 
 
-def _reference(
-    arm: Arm, sides: tuple[dict[Arm, Record], dict[Arm, Record]], metric: str
-) -> Arm | None:
-    """The arm that both runs can hold this one against: of those that were asked for, else the first of the A/A pair."""
-    there = {
-        one: record
-        for one, record in sides[0].items()
-        if one.comparable_with(arm)
-        and all(_rounds(side, one, metric) for side in sides)
-        and not _incomparable(record, sides[1][one])
-    }
-    asked = {one.model: one for one, record in there.items() if _was_asked(record)}
-    named = reference_model((one.model, there[one].head.about.family) for one in asked.values())
-    if asked[named] != arm:
-        return asked[named]
-    return next((one for one in there if one.model == SENTINEL[0] and one != arm), None)
+def _reference(arm: Arm, sides: Sides, metric: str) -> Arm | None:
+    """Return the arm by which both sides can divide this one.
+
+    That is the reference among the arms asked for, or, if it is this arm itself, the first of the
+    A/A check.
+    """
+    asked: dict[str, Arm] = {}
+    families: dict[str, str] = {}
+    of_aa_check = None
+    for one, record in sides.before.items():
+        if not _can_divide(one, arm, sides, metric):
+            continue
+        if was_asked(record):
+            asked[one.model] = one
+            families[one.model] = record.head.about.family
+        if one.model == SENTINEL[0] and one != arm:
+            of_aa_check = of_aa_check or one
+    reference = asked[reference_model(families.items())]
+    return reference if reference != arm else of_aa_check
+
+
+def _can_divide(one: Arm, arm: Arm, sides: Sides, metric: str) -> bool:
+    """True if an arm was measured like another one, on both sides under the same settings."""
+    if not one.comparable_with(arm) or not all(_rounds(side, one, metric) for side in sides):
+        return False
+    return not _incomparable(one, sides)
 
 
 def judged(
-    lines: list[_Line], known: Sessions | None, refused: list[str], damaged: list[DamagedRecord]
+    lines: Sequence[UnjudgedChange],
+    known: Sessions | None,
+    refused: list[str],
+    damaged: list[DamagedRecord],
 ) -> Comparison:
-    """Outcomes with Holm's correction over all lines that have an effect; intervals at the level of that correction."""
-    raw = {
-        number: line.effect.p(0.0) for number, line in enumerate(lines) if line.effect is not None
-    }
+    """Return all changes with outcomes, Holm-corrected over the lines that have an effect."""
+    raw = {place: line.effect.p(0.0) for place, line in enumerate(lines) if line.effect}
     corrected, levels = holm(raw), holm_levels(raw, ALPHA)
-    changes = []
-    widths = []
-    for number, (change, effect) in enumerate((line.change, line.effect) for line in lines):
-        if effect is None:
-            changes.append(change)
-            continue
-        ratio = effect.as_ratio_at(levels[number])
-        widths.append(math.expm1(effect.half_width(ALPHA / len(raw))))
-        better = (effect.value > 0) == (change.better == "higher")
-        outcome: Outcome = (
-            "no change" if corrected[number] >= ALPHA else "better" if better else "worse"
-        )
-        changes.append(replace(change, ratio=ratio, p=corrected[number], outcome=outcome))
-    return Comparison(
-        changes, refused, known, sorted(widths)[len(widths) // 2] if widths else None, damaged
-    )
+    changes, widths = [], []
+    for place, line in enumerate(lines):
+        if line.effect:
+            widths.append(math.expm1(line.effect.half_width(ALPHA / len(raw))))
+            ratio = line.effect.as_ratio_at(levels[place])
+            outcome = _outcome(line.change, line.effect, corrected[place])
+            change = replace(line.change, ratio=ratio, p=corrected[place], outcome=outcome)
+        else:
+            change = line.change
+        changes.append(change)
+    resolves = statistics.median_high(widths) if widths else None
+    return Comparison(changes, refused, known, resolves, damaged)
+
+
+def _outcome(change: Change, effect: Effect, p: float) -> ChangeOutcome:
+    if p >= ALPHA:
+        return "no change"
+    return "better" if (effect.value > 0) == (change.better == "higher") else "worse"

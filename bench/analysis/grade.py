@@ -1,18 +1,19 @@
-"""How far a run's speeds can be believed: a word, a sentence that is printed first, and whether they earn marks.
+"""The grade of a run: whether its speeds can be believed, as a word and a sentence printed first.
 
-Three checks come along with every run: the A/A pair (one network under two names, whose ratio has to be 1), the canary (a
-fixed workload, which has to stay as fast as it was) and the share of windows that other programs disturbed. Where one of
-them fails, or nobody made them, tables show their numbers still, and nothing that ranks them: no bold and no ≈, no
-percentage on a front, no verdict on speeds. Reads a summary, measures nothing.
+Three checks come with every run: the A/A check (one network under two names, whose ratio must be
+1), the drift check (a fixed workload that must stay as fast as it was), and the share of windows
+during which other programs were using the CPU. If one fails, or was not made, tables still show
+their numbers but rank nothing: no bold, no ≈, no percentages on fronts, no verdicts on speeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
-from bench.analysis.rows import Summary
+from bench.analysis.rows import Row, Summary
 from bench.analysis.run_quality import TIMED, Canary, canary, sentinel
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
@@ -21,21 +22,27 @@ from bench.stats.reference import sentinel_size
 Word = Literal["good", "coarse", "unchecked", "do not use"]
 ORDER: tuple[Word, ...] = ("good", "coarse", "unchecked", "do not use")
 FINE = 0.05
-"""What tells apart less than this is good: papers argue about differences of five to ten per cent."""
+"""A run that resolves smaller differences is good: papers argue about five to ten per cent."""
 COARSEST = 0.25
-"""Models of one budget mostly differ by less, so what needs more than this ranks next to nothing."""
+"""Models of one budget mostly differ by less, so a run that needs more ranks next to nothing."""
 OFF = 0.02
-"""How far from 1 an A/A interval may stay. One in twenty sound intervals misses 1, nearly always by less; `verify` allows as much."""
+"""How far from 1 an A/A interval may stay. One in twenty sound intervals misses 1, nearly always by
+less; `verify` allows as much."""
 UNSTEADY = 0.30
-"""Spread of the canary (5th to 95th percentile, of its median) from which a median over rounds is of no one state of the
-machine. On two shared cores 27 % went with an A/A pair near 1, 43 % with one of [0.80, 1.06]."""
+"""Spread of the drift check (5th to 95th percentile, of its median) above which the rounds show the
+machine in more than one state. On two shared cores, 27 % came with an A/A interval near 1, 43 %
+with one of [0.80, 1.06]."""
 MOST_OFF = 0.5
-"""Share of rounds whose canary is off from which the exception is the rule; the same share of windows that are disturbed."""
+"""Share of rounds in which the drift check may be off, and of windows during which other programs
+may use the CPU: above it, the exception is the rule."""
 
 
 @dataclass(frozen=True)
 class Grade:
-    """What a run's own checks make of its speeds. `resolves`: the smallest difference that it can tell apart, as a share."""
+    """What a run's own checks say of its speeds.
+
+    `resolves` is the smallest difference that the run can resolve, as a share; None if unknown.
+    """
 
     word: Word
     line: str
@@ -43,39 +50,48 @@ class Grade:
 
     @property
     def marks(self) -> bool:
-        """Whether speeds may be ranked: bold, ≈, percentages on fronts, verdicts."""
+        """True if speeds may be ranked: bold, ≈, percentages on fronts, verdicts."""
         return self.word in ("good", "coarse")
 
-    def of(self, what: str) -> Grade:
-        """The same, its sentence begun with what it is about."""
-        return Grade(self.word, f"{what}: {self.line}", self.resolves)
+    def of(self, subject: str) -> Grade:
+        """Return the same grade with its subject before the sentence."""
+        return Grade(self.word, f"{subject}: {self.line}", self.resolves)
 
 
 def grade(summary: Summary, size: int) -> Grade:
-    """The grade of the speeds at one image size, by the A/A pair of that size."""
+    """Return the grade of the speeds at one image size, by the A/A check of that size."""
     return _grade(summary, sentinel(summary, sentinel_size(size)))
 
 
 def grades(summary: Summary) -> dict[int, Grade]:
-    """The grade of every image size at which something was timed, the largest first; empty where nothing was."""
-    timed = {
-        row.image_size
-        for row in (*summary.rows, *summary.best)
-        if any(quantity.metric in TIMED for quantity in row.fair)
-    }
+    """Return the grade of every image size at which a speed was measured, the largest first."""
+    timed = set()
+    for row in chain(summary.rows, summary.best):
+        if _is_timed(row):
+            timed.add(row.image_size)
     return {size: grade(summary, size) for size in sorted(timed, reverse=True)}
 
 
+def _is_timed(row: Row) -> bool:
+    return any(quantity.metric in TIMED for quantity in row.fair)
+
+
+def severity(found: Grade) -> int:
+    """Return 0 for a good grade, more for a worse one."""
+    return ORDER.index(found.word)
+
+
 def worst(summary: Summary) -> Grade | None:
-    """The worst of them, which a sentence on all speeds of a machine has to go by; None where nothing was timed."""
-    return max(grades(summary).values(), key=lambda one: ORDER.index(one.word), default=None)
+    """Return the worst grade, which applies to all speeds of a machine; None without speeds."""
+    return max(grades(summary).values(), key=severity, default=None)
 
 
 def lines(summary: Summary) -> list[str]:
-    """What to print before speeds: one line, or one for each image size where these have grades of their own."""
+    """Return the sentences to print before speeds: one, or one per image size if they differ."""
     found = grades(summary)
-    if len({one.line for one in found.values()}) < 2:
-        return [one.line for one in found.values()][:1]
+    different = list(dict.fromkeys(one.line for one in found.values()))
+    if len(different) < 2:
+        return different
     return [one.of(f"{size} px").line for size, one in found.items()]
 
 
@@ -86,61 +102,64 @@ def _grade(summary: Summary, pair: Estimate | None) -> Grade:
     if reasons:
         return Grade("do not use", f"do not use: {'; '.join(reasons)}", resolves)
     if pair is None or resolves is None:
-        why = (
-            "no A/A pair was measured"
-            if pair is None
-            else f"the A/A pair has no interval ({interval(pair)})"
-        )
-        return Grade(
-            "unchecked",
-            f"unchecked: {why}, so nobody knows what this run can tell apart; nothing is ranked",
-        )
+        return Grade("unchecked", f"unchecked: {_why_unchecked(pair)}; nothing is ranked")
     word: Word = "good" if resolves <= FINE else "coarse"
-    return Grade(
-        word,
-        f"{word}: this run can tell apart {percent(resolves)} ({_checks(summary, pair, steady)})",
-        resolves,
+    checks = ", ".join(_checks(summary, pair, steady))
+    line = f"{word}: this run can resolve differences of {percent(resolves)} ({checks})"
+    return Grade(word, line, resolves)
+
+
+def _why_unchecked(pair: Estimate | None) -> str:
+    if pair is None:
+        return "there is no A/A check, so it is unknown which differences this run can resolve"
+    return (
+        f"the A/A check has no interval ({interval(pair)}), so it is unknown which differences "
+        "this run can resolve"
     )
 
 
 def _far_end(pair: Estimate | None) -> float | None:
-    """How far from 1 the A/A interval reaches: bias and width together."""
-    return (
-        None
-        if pair is None or not pair.low or pair.high is None
-        else max(pair.high, 1 / pair.low) - 1
-    )
+    """Return how far from 1 the A/A interval reaches, by bias and width together."""
+    if pair is None or not pair.low or pair.high is None:
+        return None
+    return max(pair.high, 1 / pair.low) - 1
 
 
 def _reasons(
     summary: Summary, pair: Estimate | None, steady: Canary | None, resolves: float | None
 ) -> Iterator[str]:
-    """Why no speed of a run should be used."""
+    """Yield every reason not to use any speed of a run."""
     if pair is not None and pair.low is not None and pair.high is not None:
         if pair.low > 1 + OFF or pair.high < 1 / (1 + OFF):
-            yield f"the A/A pair, one network under two names, came out as {interval(pair)}"
+            yield f"the A/A check, one network under two names, gave {interval(pair)} instead of 1"
         elif resolves is not None and resolves > COARSEST:
-            yield f"differences below {percent(resolves)} cannot be seen (the A/A pair came out as {interval(pair)})"
+            yield (
+                f"differences below {percent(resolves)} cannot be resolved "
+                f"(the A/A check gave {interval(pair)})"
+            )
     if steady is not None and steady.spread > UNSTEADY:
-        yield f"the canary, a fixed workload, varied by {percent(steady.spread)}"
+        yield f"the drift check, a fixed workload, varied by {percent(steady.spread)}"
     if steady is not None and steady.off > MOST_OFF:
-        yield f"the canary was off its median in {percent(steady.off)} of the rounds"
+        yield f"the drift check was off its median in {percent(steady.off)} of the rounds"
     if summary.windows and summary.disturbed > MOST_OFF * summary.windows:
-        yield f"other programs disturbed {summary.disturbed} of {summary.windows} windows"
+        yield _others(summary)
 
 
-def _checks(summary: Summary, pair: Estimate, steady: Canary | None) -> str:
-    parts = [f"A/A pair {interval(pair)}"]
+def _others(summary: Summary) -> str:
+    return f"other programs were using the CPU in {summary.disturbed} of {summary.windows} windows"
+
+
+def _checks(summary: Summary, pair: Estimate, steady: Canary | None) -> Iterator[str]:
+    """Yield the outcome of every check."""
+    yield f"A/A check {interval(pair)}"
     if steady is not None:
-        parts.append(
-            f"canary varied by {percent(steady.spread)}"
-            + (f", off in {steady.rounds_off} rounds" if steady.rounds_off else "")
-        )
+        yield f"drift check varied by {percent(steady.spread)}"
+        if steady.rounds_off:
+            yield f"off in {steady.rounds_off} rounds"
     if summary.disturbed:
-        parts.append(f"{summary.disturbed} of {summary.windows} windows disturbed")
-    return ", ".join(parts)
+        yield _others(summary)
 
 
 def percent(share: float) -> str:
-    """`13 %`, `3.4 %`."""
+    """Return `13 %` or `3.4 %`."""
     return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"

@@ -1,18 +1,25 @@
-"""Accuracies and speeds as published, one row per weight set: reference rows, never measurements of ours.
+"""Published accuracies and speeds, one row per weight set: reference rows, never our measurements.
 
-The tables that come with the project are of ImageNet-1k. Their column `macs_G` is as timm gives it, without ConvMixer's
-depthwise convolutions, and not read; counts are our own (docs/METHOD.md).
+The tables that come with the project are of ImageNet-1k. Their column `macs_G` is not read: it has
+timm's figures, which leave out ConvMixer's depthwise convolutions, and counts are our own
+(docs/METHOD.md).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import filterfalse
+from operator import attrgetter
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "published_accuracy.csv"
+SPEEDS = Path(__file__).parent / "published_throughput.csv"
+LEFT_OUT = ("TRAIN", "RTX4090 ")
+"""How devices of left-out speeds begin: those of training, and the headline setting, which repeats
+one of the others."""
 IMAGENET = "imagenet"
 DATASETS = {
     IMAGENET: "ImageNet-1k",
@@ -23,14 +30,18 @@ DATASETS = {
     "imagenet-r": "ImageNet-R (200 classes)",
     "imagenet-r-clean": "ImageNet-1k, the 200 classes of ImageNet-R",
     "imagenet-sketch": "ImageNet-Sketch",
-    "": "a data set that its file does not say",
+    "": "a data set that its file does not name",
 }
-"""Test sets for ImageNet's classes by the name that `bench import --dataset` takes, and how they are shown."""
+"""Titles of test sets for ImageNet's classes, by the name that `bench import --dataset` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One weight set: top-1 as a share, image size in pixels, `epochs` where the source says."""
+    """One published weight set. `top1` is a share, `image_size` in pixels.
+
+    `epochs` is None if the source does not say. `more_data` is True for training data beyond
+    ImageNet-1k, `teacher` for distillation.
+    """
 
     architecture: str
     tag: str
@@ -41,17 +52,27 @@ class Published:
     teacher: bool
     source: str
     dataset: str = IMAGENET
-    """What it was tested on: a name of `DATASETS` or of somebody's own; empty where nothing says it."""
+    """The test set: a name of `DATASETS` or a user's own; empty if unknown."""
 
     @property
     def plain(self) -> bool:
-        """Whether it was trained on ImageNet-1k alone, without a teacher."""
+        """True if trained on ImageNet-1k only, without a teacher."""
         return not self.more_data and not self.teacher
+
+    @property
+    def on_imagenet(self) -> bool:
+        """True if tested on ImageNet-1k."""
+        return self.dataset == IMAGENET
+
+    @property
+    def weight_set(self) -> tuple[str, str, int]:
+        """What tells weight sets apart: architecture, tag and image size."""
+        return (self.architecture, self.tag, self.image_size)
 
 
 @cache
 def rows() -> tuple[Published, ...]:
-    """Every published row whose timm architecture is known."""
+    """Return every row of the project's table whose timm architecture is known."""
     with TABLE.open(newline="", encoding="utf-8") as file:
         return tuple(_row(line) for line in csv.DictReader(file) if line["timm_name"])
 
@@ -70,52 +91,47 @@ def _row(line: dict[str, str]) -> Published:
     )
 
 
-def of(timm_name: str | None, image_size: int, more: Sequence[Published] = ()) -> list[Published]:
-    """The ImageNet-1k rows of one architecture at one image size, best first.
+def of(
+    timm_name: str | None, image_size: int, imported: Sequence[Published] = ()
+) -> list[Published]:
+    """Return the ImageNet-1k rows of one architecture at one image size, best first.
 
-    `more` are imported ones: those of other data sets are left out, and known tags are repetitions.
+    Imported rows are included, except those of weight sets in the project's table.
     """
-    known = {(row.architecture, row.tag, row.image_size) for row in rows()}
-    new = [
-        row
-        for row in more
-        if row.dataset == IMAGENET and (row.architecture, row.tag, row.image_size) not in known
-    ]
-    found = [
-        row
-        for row in (*rows(), *new)
-        if row.architecture == timm_name and row.image_size == image_size
-    ]
-    return sorted(found, key=lambda row: -row.top1)
+    known = set(map(attrgetter("weight_set"), rows()))
+    new = [row for row in imported if row.on_imagenet and row.weight_set not in known]
+    return _of_architecture((*rows(), *new), timm_name, image_size)
 
 
 def elsewhere(
     timm_name: str | None, image_size: int, imported: Sequence[Published]
 ) -> list[Published]:
-    """The imported rows of one architecture at one image size that were tested on other data than ImageNet-1k, best first."""
-    found = [
-        row
-        for row in imported
-        if row.dataset != IMAGENET
-        and row.architecture == timm_name
-        and row.image_size == image_size
-    ]
+    """Return the imported rows of one architecture on other data than ImageNet-1k, best first."""
+    other_data = filterfalse(attrgetter("on_imagenet"), imported)
+    return _of_architecture(other_data, timm_name, image_size)
+
+
+def _of_architecture(
+    every: Iterable[Published], timm_name: str | None, image_size: int
+) -> list[Published]:
+    wanted = (timm_name, image_size)
+    found = [row for row in every if (row.architecture, row.image_size) == wanted]
     return sorted(found, key=lambda row: -row.top1)
 
 
 def tag_to_evaluate(timm_name: str | None) -> str | None:
-    """A weight tag to propose in a command: trained on ImageNet-1k alone where there is one, else any."""
+    """Return a weight tag to propose in a command, or None.
+
+    Tags of weights trained on ImageNet-1k only come first.
+    """
     found = [row for row in rows() if row.architecture == timm_name and row.tag]
     found.sort(key=lambda row: (row.more_data, row.teacher, -row.top1))
     return found[0].tag if found else None
 
 
-SPEEDS = Path(__file__).parent / "published_throughput.csv"
-
-
 @dataclass(frozen=True)
-class Speed:
-    """Images per second of an architecture as timm published it, and the setting as its files spell it."""
+class PublishedSpeed:
+    """A published throughput of one architecture, and the setting as timm's files spell it."""
 
     architecture: str
     images_per_s: float
@@ -123,49 +139,55 @@ class Speed:
     image_size: int
     source: str
 
+    @property
+    def bare_setting(self) -> str:
+        """The setting with whole numbers as imported files spell them: `bs1024`, not `bs1024.0`."""
+        return self.setting.replace(".0 ", " ")
+
 
 @cache
-def speeds() -> tuple[Speed, ...]:
-    """Every published inference speed. Training speeds are left out, and the headline setting that repeats one of the others."""
+def speeds() -> tuple[PublishedSpeed, ...]:
+    """Return every inference speed of the project's table."""
+    found = []
     with SPEEDS.open(newline="", encoding="utf-8") as file:
-        rows = [
-            line
-            for line in csv.DictReader(file)
-            if line["timm_name"] and not line["throughput_device"].startswith(("TRAIN", "RTX4090 "))
-        ]
-    return tuple(
-        Speed(
-            architecture=line["timm_name"].partition(".")[0],
-            images_per_s=float(line["throughput_img_s"]),
-            setting=f"{line['throughput_device']} {line['image_size']} px",
-            image_size=int(line["image_size"]),
-            source=line["source"],
-        )
-        for line in rows
+        for line in csv.DictReader(file):
+            if line["timm_name"] and not line["throughput_device"].startswith(LEFT_OUT):
+                found.append(_speed(line))
+    return tuple(found)
+
+
+def _speed(line: dict[str, str]) -> PublishedSpeed:
+    return PublishedSpeed(
+        architecture=line["timm_name"].partition(".")[0],
+        images_per_s=float(line["throughput_img_s"]),
+        setting=f"{line['throughput_device']} {line['image_size']} px",
+        image_size=int(line["image_size"]),
+        source=line["source"],
     )
 
 
-def with_more_speeds(imported: Sequence[Speed]) -> list[Speed]:
-    """Every published inference speed and the imported ones; those of a known architecture and setting are repetitions."""
-    known = {(one.architecture, one.setting.replace(".0 ", " ")) for one in speeds()}
-    return [*speeds(), *(one for one in imported if (one.architecture, one.setting) not in known)]
+def with_more_speeds(imported: Sequence[PublishedSpeed]) -> list[PublishedSpeed]:
+    """Return the table's inference speeds and the imported ones that do not repeat one of them."""
+    known = {(speed.architecture, speed.bare_setting) for speed in speeds()}
+    new = [speed for speed in imported if (speed.architecture, speed.setting) not in known]
+    return [*speeds(), *new]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Reference rows that somebody put beside these results."""
+    """Reference rows that a user added with `bench import`."""
 
     accuracies: list[Published] = field(default_factory=list)
-    speeds: list[Speed] = field(default_factory=list)
-    """Of inference."""
-    trainings: list[Speed] = field(default_factory=list)
-    """Of training."""
+    speeds: list[PublishedSpeed] = field(default_factory=list)
+    """Speeds of inference."""
+    trainings: list[PublishedSpeed] = field(default_factory=list)
+    """Speeds of training."""
     problems: list[str] = field(default_factory=list)
-    """Files and rows that could not be read, a line each."""
+    """Files and rows that could not be read, one line each."""
 
 
 def factors_of(setting: str) -> dict[str, str]:
-    """What a setting such as `amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px` consists of."""
+    """Return the parts of a setting such as `amp-nhwc-pt240-cu124-rtx3090 bs1024 224 px`."""
     spelled, batch, size, _ = setting.split(" ")
     parts = spelled.split("-")
     compiled = parts[-1] == "dynamo"

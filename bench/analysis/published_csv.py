@@ -1,11 +1,12 @@
-"""Others' CSV files in the columns of timm's result files, kept as marked reference rows of every later report.
+"""CSV files in the columns of timm's result files, kept as reference rows of every later report.
 
-    bench import results-imagenet-a.csv                  the data set is that of timm's file of this name
-    bench import mine.csv --dataset imagenet             any other name says nothing, so it has to be told
-    bench import benchmark-train-amp-nchw-rtx3090.csv    speeds of training, shown apart from those of inference
+    bench import results-imagenet-a.csv                  timm's file names say the data set
+    bench import mine.csv --dataset imagenet             other names do not, so --dataset must
+    bench import benchmark-train-amp-nchw-rtx3090.csv    training speeds, in tables of their own
 
-They lie in `results/published/`, one file each, with source and data set; they are never put among measurements. A row
-that cannot be read, as of a model that failed, is left out and named; the others are kept.
+The files are kept in `results/published/`, with their source and data set, apart from measurements.
+A row that cannot be read, such as that of a model that failed, is left out and named; the others
+are kept.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, Speed
+from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, PublishedSpeed
 from bench.errors import UsageError
 from bench.files import files
 from bench.files.csv_cells import in_csv
@@ -29,8 +30,9 @@ ACCURACY = ("model", "img_size", "top1")
 INFERENCE = ("model", "infer_samples_per_sec", "infer_batch_size", "infer_img_size")
 TRAINING = ("model", "train_samples_per_sec", "train_batch_size", "train_img_size")
 LARGEST = 32 << 20
+"""Bytes of the largest file that is read."""
 NAMED = 5
-"""Rows left out that are named one by one; more are counted."""
+"""Most rows left out that a message names; it counts the others."""
 TIMMS_FILES = {
     "results-imagenet": IMAGENET,
     "results-imagenet-real": "imagenet-real",
@@ -41,21 +43,31 @@ TIMMS_FILES = {
     "results-imagenet-r-clean": "imagenet-r-clean",
     "results-sketch": "imagenet-sketch",
 }
-"""What timm's files of accuracies are of."""
+"""The data sets of timm's files of accuracies, by the files' stems."""
 SPELLINGS = {
-    **dict.fromkeys(("imagenet-1k", "imagenet1k", "in1k", "ilsvrc2012"), IMAGENET),
-    **dict.fromkeys(
-        ("imagenetv2", "imagenetv2-matched-frequency", "imagenet-v2-matched-frequency"),
-        "imagenet-v2",
-    ),
+    "imagenet-1k": IMAGENET,
+    "imagenet1k": IMAGENET,
+    "in1k": IMAGENET,
+    "ilsvrc2012": IMAGENET,
+    "imagenetv2": "imagenet-v2",
+    "imagenetv2-matched-frequency": "imagenet-v2",
+    "imagenet-v2-matched-frequency": "imagenet-v2",
     "sketch": "imagenet-sketch",
     "real": "imagenet-real",
 }
+"""Other spellings of data sets."""
+MORE_DATA = re.compile(
+    "in21k|in22k|in12k|ig1b|ig965m|laion|jft|yfcc|lvd|openai|webli|merged|dfn|datacomp|metaclip"
+)
+"""Parts of timm's tags that name training data beyond ImageNet-1k."""
 
 
 @dataclass
-class Read:
-    """A file: its columns, the rows that could be read, as they are and what they say, and a line for every other row."""
+class ParsedFile:
+    """The content of a CSV file: its columns, the lines that could be read, and their values.
+
+    `refused` says, for every other line, why it could not be read.
+    """
 
     columns: list[str]
     lines: list[dict[str, str]] = field(default_factory=list)
@@ -64,16 +76,19 @@ class Read:
 
     @property
     def left_out(self) -> str:
-        """What was left out, in a line; empty where nothing was."""
-        if not self.refused:
+        """The lines that were left out, in one line; empty if there are none."""
+        refused = len(self.refused)
+        if not refused:
             return ""
-        more = f" and {len(self.refused) - NAMED} more" if len(self.refused) > NAMED else ""
-        return f"{len(self.refused)} of {len(self.refused) + len(self.lines)} rows left out: {'; '.join(self.refused[:NAMED])}{more}"
+        named = "; ".join(self.refused[:NAMED])
+        more = f" and {refused - NAMED} more" if refused > NAMED else ""
+        return f"{refused} of {refused + len(self.lines)} rows left out: {named}{more}"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What an import kept: where, how many rows, of what, and which rows it left out."""
+class KeptFile:
+    """The outcome of an import: the file written, its number of rows, what they are of, and the
+    rows left out."""
 
     path: Path
     rows: int
@@ -82,7 +97,7 @@ class Kept:
 
 
 def imported(results: Path) -> Imported:
-    """Everything in `results/published`; a file or row that cannot be read is named in `problems`."""
+    """Return everything in `results/published`; `problems` names files and rows left out."""
     found = Imported()
     for path in sorted((results / FOLDER).glob("*.csv")):
         try:
@@ -93,24 +108,25 @@ def imported(results: Path) -> Imported:
         found.accuracies.extend(read.found.accuracies)
         found.speeds.extend(read.found.speeds)
         found.trainings.extend(read.found.trainings)
-        found.problems.extend([f"{path}: {read.left_out}"] if read.refused else [])
+        if read.refused:
+            found.problems.append(f"{path}: {read.left_out}")
     return found
 
 
 def import_csv(
     path: Path, results: Path, source: str | None = None, dataset: str | None = None
-) -> Kept:
-    """Check a CSV file and keep its rows among the results; UsageError where it is none, or of an unknown data set."""
+) -> KeptFile:
+    """Check a CSV file and keep its rows in the results folder.
+
+    Raises UsageError if the file cannot be read, has no rows, or does not say its data set.
+    """
     read = parsed(path, source, _spelled(dataset))
     if dataset is not None and not read.found.accuracies:
-        raise UsageError(f"--dataset: {path} has speeds, which are of no data set; leave it out")
-    if any(not one.dataset for one in read.found.accuracies):
-        raise UsageError(
-            f"import: {path} does not say which data set its accuracies are of; --dataset imagenet (ImageNet-1k's validation "
-            f"images), {', '.join(name for name in DATASETS if name not in ('', IMAGENET))}, or a name of your own would"
-        )
+        raise UsageError(f"--dataset: {path} has speeds, which have no data set; leave it out")
+    datasets = list(dict.fromkeys(row.dataset for row in read.found.accuracies))
+    if "" in datasets:
+        raise UsageError(_which_dataset(path))
     target = inside(results, results / FOLDER) / f"{stem(path.stem.lower(), '-')}.csv"
-    datasets = list(dict.fromkeys(one.dataset for one in read.found.accuracies))
     rows = [{**line, "source": _source(line, path, source)} for line in read.lines]
     columns = dict.fromkeys([*read.columns, *(["dataset"] if datasets else []), "source"])
     try:
@@ -120,105 +136,133 @@ def import_csv(
         raise UsageError(
             f"import: {target} cannot be written ({error.strerror}); --results names another folder"
         ) from None
-    kinds = [f"top-1 on {DATASETS.get(name, name)}" for name in datasets]
-    kinds += ["inference speed"] if read.found.speeds else []
-    kinds += ["training speed"] if read.found.trainings else []
-    return Kept(target, len(rows), ", ".join(kinds), read.left_out)
+    return KeptFile(target, len(rows), ", ".join(_kinds(read.found, datasets)), read.left_out)
+
+
+def _which_dataset(path: Path) -> str:
+    """Return the message for a file that does not say the data set of its accuracies."""
+    names = ", ".join(name for name in DATASETS if name not in ("", IMAGENET))
+    return (
+        f"import: {path} does not say which data set its accuracies are of; give --dataset "
+        f"imagenet (ImageNet-1k's validation images), {names}, or a name of your own"
+    )
+
+
+def _kinds(found: Imported, datasets: Iterable[str]) -> Iterator[str]:
+    """Yield what a file has rows of, in words."""
+    for name in datasets:
+        yield f"top-1 on {DATASETS.get(name, name)}"
+    if found.speeds:
+        yield "inference speed"
+    if found.trainings:
+        yield "training speed"
 
 
 def as_csv(columns: dict[str, None] | tuple[str, ...], rows: list[dict[str, str]]) -> bytes:
-    """A CSV file; no cell is a formula."""
+    """Return rows as a CSV file in which no cell is a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([in_csv(name) for name in columns])
-    writer.writerows([in_csv(row.get(name) or "") for name in columns] for row in rows)
+    writer.writerow(map(in_csv, columns))
+    for row in rows:
+        writer.writerow(in_csv(row.get(name) or "") for name in columns)
     return buffer.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _spelled(dataset: str | None) -> str | None:
-    """A data set's name as it is kept; UsageError where it is none."""
+    """Return a data set's name as it is kept; UsageError for anything but a name."""
     if dataset is None:
         return None
     name = " ".join(dataset.lower().split())
     if not re.fullmatch(r"[a-z0-9][a-z0-9 ._:,+-]{0,79}", name):
         raise UsageError(
-            f"--dataset: {dataset!r} is no name; letters, digits and hyphens are, such as imagenet-a"
+            f"--dataset: {dataset!r} is not a name; use letters, digits and hyphens, such as "
+            "imagenet-a"
         )
     return SPELLINGS.get(name, name)
 
 
 def _dataset(line: dict[str, str], path: Path, asked: str | None) -> str:
-    """What was asked for has the first word, then the row, then the name of the file; empty where none says it."""
+    """Return the data set by --dataset, else by the row, else by the file's name; else empty."""
+    by_row = line.get("dataset") or ""
     name = re.sub(r"\s*\(\d+\)$", "", path.stem.lower())  # a browser's second download
-    return (
-        asked
-        or SPELLINGS.get(line.get("dataset") or "", line.get("dataset") or "")
-        or TIMMS_FILES.get(name, "")
-    )
+    return asked or SPELLINGS.get(by_row, by_row) or TIMMS_FILES.get(name, "")
 
 
 def _source(line: dict[str, str], path: Path, source: str | None) -> str:
-    """Whoever imports has the first word, then the file."""
+    """Return the source by --source, else by the row, else the file's name."""
     return source or line.get("source") or path.name
 
 
-def parsed(path: Path, source: str | None = None, dataset: str | None = None) -> Read:
-    """The rows of a file in timm's columns; UsageError where it is no such file, or has no row that can be read."""
+def parsed(path: Path, source: str | None = None, dataset: str | None = None) -> ParsedFile:
+    """Return the content of a file in timm's columns.
+
+    Raises UsageError if it has other columns, or no row that can be read.
+    """
     reader = csv.DictReader(io.StringIO(_text(path)))
     try:
-        found = Read(list(reader.fieldnames or []))
-        kinds = [
-            kind for kind in (ACCURACY, INFERENCE, TRAINING) if set(kind) <= set(found.columns)
-        ]
-        if not kinds:
-            raise UsageError(
-                f"import: {path} has the columns {', '.join(found.columns[:8]) or 'of no table'}; timm's result files have "
-                f"{', '.join(ACCURACY)} (accuracy), {', '.join(INFERENCE)} or {', '.join(TRAINING)} (speed)"
-            )
+        read = ParsedFile(list(reader.fieldnames or []))
+        kinds = _kinds_of_columns(path, read.columns)
         for number, line in enumerate(reader, start=2):
-            if reasons := list(_add(found, line, kinds, path, source, dataset)):
-                found.refused.append(f"line {number}: {reasons[0]} ({line['model'] or 'no name'})")
+            reasons = list(_add(read, line, kinds, path, source, dataset))
+            if reasons:
+                read.refused.append(f"line {number}: {reasons[0]} ({line['model'] or 'no name'})")
     except csv.Error as error:
-        raise UsageError(f"import: {path} is no CSV file ({error})") from None
-    if not found.lines:
-        raise UsageError(
-            f"import: {path}: {found.left_out}"
-            if found.refused
-            else f"import: {path} has a header and no rows"
-        )
-    return found
+        raise UsageError(f"import: {path} is not a CSV file ({error})") from None
+    if not read.lines:
+        why = f"{path}: {read.left_out}" if read.refused else f"{path} has a header and no rows"
+        raise UsageError(f"import: {why}")
+    return read
+
+
+def _kinds_of_columns(path: Path, columns: list[str]) -> list[tuple[str, ...]]:
+    """Return the kinds of rows that a file's columns allow; UsageError if they allow none."""
+    known: tuple[tuple[str, ...], ...] = (ACCURACY, INFERENCE, TRAINING)
+    kinds = [kind for kind in known if set(kind) <= set(columns)]
+    if kinds:
+        return kinds
+    has = f"the columns {', '.join(columns[:8])}" if columns else "no header"
+    raise UsageError(
+        f"import: {path} has {has}; timm's result files have {', '.join(ACCURACY)} (accuracy), "
+        f"{', '.join(INFERENCE)} or {', '.join(TRAINING)} (speed)"
+    )
 
 
 def _add(
-    found: Read,
+    read: ParsedFile,
     line: dict[str, str],
     kinds: Sequence[tuple[str, ...]],
     path: Path,
     source: str | None,
     dataset: str | None,
 ) -> Iterator[str]:
-    """Add a row to what was found; yields why nothing of it can be used."""
+    """Add a line's values to a file's; if none can be used, yield why instead."""
     if None in line:
         yield "more fields than the header has"
         return
     where, reasons = _source(line, path, source), []
     for kind in kinds:
         try:
-            if missing := [name for name in kind if not line.get(name)]:
-                said = f": {line['error'][:80]}" if line.get("error") else ""
-                raise ValueError(f"{' and '.join(missing)} missing{said}")
+            _check_complete(line, kind)
             if kind is ACCURACY:
                 line["dataset"] = _dataset(line, path, dataset)
-                found.found.accuracies.append(_accuracy(line, where, line["dataset"]))
+                read.found.accuracies.append(_accuracy(line, where, line["dataset"]))
             else:
-                speeds = found.found.speeds if kind is INFERENCE else found.found.trainings
+                speeds = read.found.speeds if kind is INFERENCE else read.found.trainings
                 speeds.append(_speed(line, kind, where, path.stem))
         except ValueError as error:
             reasons.append(str(error))
     if len(reasons) < len(kinds):
-        found.lines.append(line)
+        read.lines.append(line)
     else:
         yield from reasons
+
+
+def _check_complete(line: dict[str, str], kind: tuple[str, ...]) -> None:
+    """Raise ValueError if a line lacks a column, with the error that timm stored in its place."""
+    missing = [name for name in kind if not line.get(name)]
+    if missing:
+        stored = f": {line['error'][:80]}" if line.get("error") else ""
+        raise ValueError(f"{' and '.join(missing)} missing{stored}")
 
 
 def _text(path: Path) -> str:
@@ -226,14 +270,15 @@ def _text(path: Path) -> str:
         known = files.regular(path)
         if known is not None and known.st_size > LARGEST:
             raise UsageError(
-                f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less than 32"
+                f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less "
+                "than 32"
             )
         return files.read(path).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"import: {path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UsageError(
-            f"import: {path} is no text; a CSV file with timm's columns would work"
+            f"import: {path} is not text; give a CSV file with timm's columns"
         ) from None
 
 
@@ -255,28 +300,18 @@ def _accuracy(line: dict[str, str], source: str, dataset: str) -> Published:
         image_size=int(_number(line, "img_size", 1, 65536)),
         top1=_number(line, "top1", 0, 100) / 100,
         epochs=None,
-        more_data=_more_data(tag),
+        more_data=bool(MORE_DATA.search(tag)),
         teacher="dist" in tag,
         source=source,
         dataset=dataset,
     )
 
 
-def _more_data(tag: str) -> bool:
-    """What timm's tags say of the data: anything but `in1k` alone, and ImageNet-1k at the end of a longer way."""
-    return bool(
-        re.search(
-            r"in21k|in22k|in12k|ig1b|ig965m|laion|jft|yfcc|lvd|openai|webli|merged|dfn|datacomp|metaclip",
-            tag,
-        )
-    )
-
-
-def _speed(line: dict[str, str], kind: tuple[str, ...], source: str, stem: str) -> Speed:
-    """A speed under the setting that the file's name spells: precision, layout, versions and device in timm's."""
+def _speed(line: dict[str, str], kind: tuple[str, ...], source: str, stem: str) -> PublishedSpeed:
+    """Return a speed; precision, layout, versions and device are in the file's name, as timm's."""
     _, rate, batch_size, image_size = kind
     size, batch = int(_number(line, image_size, 1, 65536)), int(_number(line, batch_size, 1, 1e9))
-    return Speed(
+    return PublishedSpeed(
         architecture=line["model"].partition(".")[0],
         images_per_s=_number(line, rate, 1e-9, 1e9),
         setting=f"{re.sub('^benchmark-(infer|train)-', '', stem)} bs{batch} {size} px",

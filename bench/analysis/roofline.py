@@ -1,4 +1,4 @@
-"""Every model against the most that this machine did in the same runs."""
+"""Every model against the highest rates that this machine reached in the same runs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from bench.record.precisions import BYTES, precision_in_name
 from bench.stats.intervals import Estimate
 
 BEYOND = 19
-"""So many times the distance of the two fastest rounds the true end of a distribution lies above the fastest, at most, in 95
-of 100 cases (Robson and Whitlock 1964): (1 - 0.05) / 0.05."""
+"""In 95 of 100 cases the true end of a distribution lies at most this many times the distance of
+the two fastest rounds above the fastest (Robson and Whitlock 1964): (1 - 0.05) / 0.05."""
 
 
 @dataclass(frozen=True)
-class Ceiling:
-    """The most that was seen: `value` per second, at least that and, at 95 %, at most `high`; by which shape, if several."""
+class MeasuredCeiling:
+    """The highest rate of a probe, per second, with its one-sided 95 % bound; and its shape."""
 
     most: Estimate
     shape: str
 
     @property
     def value(self) -> float:
-        """Per second."""
+        """The highest rate, per second."""
         return self.most.value
 
 
 @dataclass(frozen=True)
 class Place:
-    """A row under the roofline, at its fastest batch: multiply-adds a second, the shares of the ceilings, what bounds it."""
+    """A row under the roofline, at its fastest batch size.
+
+    `rate` is in multiply-adds per second, `mfu` its share of the arithmetic ceiling, `intensity` in
+    multiply-adds per byte. `bound` is "arithmetic" or "memory", and `share` how much of that
+    ceiling the row reached.
+    """
 
     row: Row
     precision: str
@@ -42,16 +47,16 @@ class Place:
 
     @property
     def fault(self) -> str | None:
-        """The ceiling that cannot be one, since this row did more."""
+        """The ceiling that is too low, since this row exceeded it; None if there is none."""
         if self.mfu > 1:
             return "arithmetic"
         return self.bound if self.share > 1 else None
 
 
 def end_of(values: Sequence[float]) -> Estimate:
-    """The largest value, below which the end of their distribution does not lie, and above which it does not lie at 95 %.
+    """Return the largest value, with an interval from it to a bound on the distribution's end.
 
-    Holds where values come close to the end about evenly; with one value there is no interval.
+    The bound holds at 95 % if values come about evenly close to the end. One value has no interval.
     """
     *_, last = found = sorted(values)
     if len(found) < 2:
@@ -59,47 +64,51 @@ def end_of(values: Sequence[float]) -> Estimate:
     return Estimate(last, last, last + BEYOND * (last - found[-2]), len(found))
 
 
-def ceiling(probe: Probe, metric: str) -> Ceiling | None:
-    """The maximum over rounds and shapes."""
+def ceiling(probe: Probe, metric: str) -> MeasuredCeiling | None:
+    """Return the maximum over rounds and shapes; None if it was not measured."""
     rounds = probe.rounds.get(metric)
     if not rounds:
         return None
     fastest = max(rounds, key=lambda at: rounds[at])
-    return Ceiling(end_of(list(rounds.values())), probe.shapes.get(metric, {}).get(fastest, ""))
+    shape = probe.shapes.get(metric, {}).get(fastest, "")
+    return MeasuredCeiling(end_of(list(rounds.values())), shape)
 
 
 def places(summary: Summary) -> list[Place]:
-    """Every row whose counts, speed, ceilings and bytes are known, the largest images first."""
+    """Return every row whose counts, speed and ceilings are known, the largest images first."""
     found = []
     for row in sorted(summary.rows, key=lambda row: (-row.image_size, row.policy, by_speed(row))):
         precision = row.precision or precision_in_name(row.policy)
         probe = summary.probe(precision)
-        if probe is not None and precision in BYTES and (place := _place(row, precision, probe)):
+        place = _place(row, precision, probe) if probe and precision in BYTES else None
+        if place:
             found.append(place)
     return found
 
 
 def _place(row: Row, precision: str, probe: Probe) -> Place | None:
-    """Where a row stands at its fastest batch; None where a count, a speed or a ceiling is missing."""
+    """Return a row's place at its fastest batch size.
+
+    None without a count, a speed or a ceiling.
+    """
     speeds = row.by_batch("throughput")
-    counts = [row.value(name) for name in ("params", "macs", "activations")]
-    tops = [ceiling(probe, name) for name in ("matmul_ceiling", "copy_ceiling")]
-    if not speeds or any(top is None for top in tops) or any(count is None for count in counts):
+    params, macs, activations = map(row.value, ("params", "macs", "activations"))
+    matmul, copy = ceiling(probe, "matmul_ceiling"), ceiling(probe, "copy_ceiling")
+    if not speeds or None in (params, macs, activations, matmul, copy):
         return None
-    params, macs, activations = (count.value for count in counts if count)
-    matmul, copy = (top.value for top in tops if top)
+    assert params and macs and activations and matmul and copy
     batch = max(speeds, key=lambda size: speeds[size])
-    size = BYTES[precision] * (params / batch + 2 * activations)
-    seconds = {"arithmetic": macs / matmul, "memory": size / copy}
+    size = BYTES[precision] * (params.value / batch + 2 * activations.value)
+    seconds = {"arithmetic": macs.value / matmul.value, "memory": size / copy.value}
     bound = max(seconds, key=lambda name: seconds[name])
-    rate = speeds[batch] * macs
+    rate = speeds[batch] * macs.value
     return Place(
-        row,
-        precision,
-        batch,
-        rate,
-        rate / matmul,
-        macs / size,
-        bound,
-        speeds[batch] * seconds[bound],
+        row=row,
+        precision=precision,
+        batch_size=batch,
+        rate=rate,
+        mfu=rate / matmul.value,
+        intensity=macs.value / size,
+        bound=bound,
+        share=speeds[batch] * seconds[bound],
     )

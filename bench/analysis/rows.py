@@ -1,9 +1,12 @@
-"""One row of a report, a probe or an accuracy, with its values as estimates."""
+"""The rows that records become: speeds and counts of a model, probes of a machine, accuracies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +21,29 @@ from bench.stats.intervals import Estimate
 
 @dataclass(frozen=True, order=True)
 class Quantity:
-    """What a value is of: a metric, for speeds at a batch size, with unit and direction."""
+    """A metric with its unit and direction; for speeds, at one batch size.
+
+    `better` is "lower", "higher" or "none".
+    """
 
     metric: str
     batch_size: int = 0
     unit: str = ""
     better: str = "none"
 
+    @property
+    def has_direction(self) -> bool:
+        """True if a lower or a higher value is better."""
+        return self.better != "none"
+
 
 @dataclass(kw_only=True)
 class Row:
-    """One line of the efficiency table. `rounds` holds, per quantity, one value per (run, round)."""
+    """One model at one image size, under one policy, on one device.
+
+    `rounds` has one value per run and round for each quantity, as measured; `trouble` has, by
+    batch or metric, how a measurement failed.
+    """
 
     model: str
     about: About
@@ -38,55 +53,83 @@ class Row:
     values: dict[Quantity, Estimate] = field(default_factory=dict)
     rounds: dict[Quantity, dict[tuple[str, int], InProcess]] = field(default_factory=dict)
     fair: dict[Quantity, dict[tuple[str, int], InProcess]] = field(default_factory=dict)
-    """The same, each held against what others left of the processors to its window: what ratios are taken of."""
+    """The same values, corrected for the share of the CPU that other programs left to each window.
+    Ratios are taken of these."""
     calls: dict[Quantity, list[list[float]]] = field(default_factory=dict)
-    """The single values of every window: what percentiles of a latency are taken from."""
+    """The single calls of every window, from which percentiles of a latency are taken."""
     details: dict[Quantity, list[dict[str, Any]]] = field(default_factory=dict)
-    """What stands beside the values of each window."""
+    """The details that each window's sample has next to its values."""
     trouble: dict[str, str] = field(default_factory=dict)
     short: bool = False
+    """The time budget ended before the row had enough rounds."""
     handwritten: bool = False
-    """It ran kernels written for some models alone."""
+    """It ran kernels that were written for certain models."""
     hopeless: bool = False
-    """It left the choosing of a policy early, far behind another one."""
+    """It was dropped early from the choice of a policy, far behind another one."""
     unsteady: bool = False
-    """Its warm-up never came to agree with itself."""
+    """Its warm-up never settled."""
     precision: str | None = None
-    """What its policy computes in; None in older records, where the policy's name alone says it."""
+    """The precision of its policy; None in older records, where only the policy's name tells."""
     counted: set[Quantity] = field(default_factory=set)
-    """Which of the values are counts: no policy changes them."""
+    """The quantities that are counts, which no policy changes."""
     uncounted: dict[str, int] = field(default_factory=dict)
+    """Operators that the MAC count leaves out, with their number of calls."""
     records: list[str] = field(default_factory=list)
-    """The names of the files that it was read from."""
+    """The names of the files that the row was read from."""
+
+    @property
+    def family(self) -> str:
+        """The model's family."""
+        return self.about.family
+
+    @property
+    def shape(self) -> tuple[str, int]:
+        """The model and the image size, on which counts and published values depend."""
+        return self.model, self.image_size
 
     @property
     def name(self) -> str:
-        """The model, marked where its kernels are handwritten."""
+        """The model, marked with † if its kernels are handwritten."""
         return f"{self.model} †" if self.handwritten else self.model
 
     def quantity(self, metric: str) -> Quantity | None:
-        """What a metric was measured as; of several batch sizes the largest."""
-        return max(
-            (quantity for quantity in self.values if quantity.metric == metric), default=None
-        )
+        """Return the quantity of a metric at its largest batch size; None without one."""
+        return max((one for one in self.values if one.metric == metric), default=None)
 
     def value(self, metric: str) -> Estimate | None:
-        """The estimate of a metric; of several batch sizes the largest's."""
-        found = self.quantity(metric)
-        return self.values[found] if found else None
+        """Return the estimate of a metric at its largest batch size; None without one."""
+        quantity = self.quantity(metric)
+        return self.values[quantity] if quantity else None
+
+    def exact(self, metric: str) -> float:
+        """Return the value of a metric that the row must have."""
+        value = self.value(metric)
+        assert value is not None
+        return value.value
 
     def by_batch(self, metric: str) -> dict[int, float]:
-        """The medians of a metric by batch size."""
-        return {
-            quantity.batch_size: value.value
-            for quantity, value in self.values.items()
-            if quantity.metric == metric
-        }
+        """Return the medians of a metric by batch size."""
+        medians: dict[int, float] = {}
+        for quantity, value in self.values.items():
+            if quantity.metric == metric:
+                medians[quantity.batch_size] = value.value
+        return medians
+
+
+def ranked_quantities(rows: Iterable[Row | Accuracy]) -> set[Quantity]:
+    """Return the quantities of some rows or accuracies that have a better direction."""
+    quantities: set[Quantity] = set()
+    for row in rows:
+        quantities.update(row.values)
+    return {quantity for quantity in quantities if quantity.has_direction}
 
 
 @dataclass(kw_only=True)
 class Probe:
-    """What a probe of the machine gave: per metric one value per (run, round), and which shape was the fastest then."""
+    """The rates of one machine in one precision: by metric, one value per run and round.
+
+    `shapes` names, in the same way, the fastest of the shapes that were tried.
+    """
 
     precision: str
     rounds: dict[str, dict[tuple[str, int], InProcess]]
@@ -94,12 +137,16 @@ class Probe:
 
 
 TIMES = ("train_s", "images_per_s")
-"""What a training says of itself that depends on what else the machine did."""
+"""Details of a training run that depend on what else the machine did."""
 
 
 @dataclass(kw_only=True)
 class Accuracy:
-    """One set of weights on one split: a share of right answers with its binomial interval, and how it was got."""
+    """One set of weights evaluated on one split.
+
+    `top1` is the share of right answers with its binomial interval; None if it was not measured,
+    and `trouble` says why. `detail` are the sample's details.
+    """
 
     model: str
     about: About
@@ -107,60 +154,61 @@ class Accuracy:
     top1: Estimate | None
     detail: dict[str, Any] = field(default_factory=dict)
     values: dict[Quantity, float] = field(default_factory=dict)
-    """What other metrics gave for the same weights."""
+    """Values of other metrics for the same weights."""
     fields: dict[str, Any] = field(default_factory=dict)
-    """The effective receptive fields before and after training, where they were asked for."""
+    """Effective receptive fields before and after training, if they were measured."""
     fields_file: str | None = None
     trouble: str | None = None
     path: Path = Path()
     arrays_file: str | None = None
 
     @property
+    def family(self) -> str:
+        """The model's family; "baseline" for a data set's baseline."""
+        return self.about.family
+
+    @property
     def name(self) -> str:
-        """The model with what tells its weights from others."""
-        return self.model + (
-            f"@{self.arm.weights}"
-            if self.arm.weights
-            else f" ({self.arm.checkpoint})"
-            if self.arm.checkpoint
-            else ""
-        )
+        """The model, with the tag or checkpoint of its weights."""
+        if self.arm.weights:
+            return f"{self.model}@{self.arm.weights}"
+        return f"{self.model} ({self.arm.checkpoint})" if self.arm.checkpoint else self.model
 
     def says(self, name: str) -> float | None:
-        """A number that the training says of itself; none of its times where others shared the machine."""
-        found = self.detail.get(name)
-        return (
-            None
-            if found is None or (name in TIMES and self.detail.get("beside", 1) > 1)
-            else float(found)
-        )
+        """Return a number that the training run reports; None without one.
+
+        There are no times of training runs that shared the machine with others.
+        """
+        value = self.detail.get(name)
+        shared = name in TIMES and self.detail.get("beside", 1) > 1
+        return None if value is None or shared else float(value)
 
     @property
     def status(self) -> str:
-        """How it ended in a word; no better than guessing is a way to end."""
+        """The end in a word: `ok`, `at chance`, or the kind of failure."""
         if self.top1 is None:
             return (self.trouble or "").partition(":")[0]
         return "at chance" if (self.top1.low or 0) <= self.chance else "ok"
 
     @property
     def chance(self) -> float:
-        """What is reached without looking at an image: by guessing, or by always answering the most frequent class."""
+        """The top-1 of guessing, or of always answering the most frequent class if higher."""
         return max(1 / self.arm.num_classes, self.detail.get("commonest_class", 0.0))
 
     @cached_property
     def arrays(self) -> dict[str, Any]:
-        """Curves and per-image correctness from the file beside the record; empty where there is none."""
+        """Curves and per-image answers from the file next to the record; empty without one."""
         return read_arrays(self.path, self.arrays_file) if self.arrays_file else {}
 
 
 class Asked(NamedTuple):
-    """A study that a run was made for, and what that run was."""
+    """A study that a run was made for; for a training run, with its data and recipe."""
 
     study: str
     hash: str
-    """Of the study's question when the run was made (bench/claims/questions.py)."""
+    """The hash of the study's question at the time of the run (bench/claims/questions.py)."""
     data: str = ""
-    """Data set of a training; empty for speeds."""
+    """The data set of a training run; empty for speeds."""
     recipe: str = ""
 
 
@@ -168,9 +216,10 @@ class Asked(NamedTuple):
 class Summary:
     """Everything that a report says about one machine.
 
-    `best` has one row per model: its chosen policy, measured on rounds that did not choose it, and beside it the
-    handwritten ones that were measured in those rounds. `sentinels` are the rows
-    of the sentinel pair, whether or not somebody asked for them.
+    `best` has one row per model under the policy chosen for it, measured in rounds that did not
+    choose it, and the handwritten policies measured in those rounds. `sentinels` are the rows of
+    the A/A check's pair, asked for or not. `disturbed` counts the windows, of all `windows`,
+    during which other programs were using the CPU.
     """
 
     machine: Machine
@@ -184,17 +233,41 @@ class Summary:
     notes: list[str]
     studied: set[Asked] = field(default_factory=set)
     protocols: set[tuple[str, str]] = field(default_factory=set)
-    """Kind of arm and the measuring protocol that its records carry (docs/METHOD.md)."""
+    """Kinds of arms with the measuring protocol of their records (docs/METHOD.md)."""
     imported: Imported = field(default_factory=Imported)
-    """What others measured, put beside these results by `bench import`."""
+    """Others' measurements, added by `bench import`."""
     past: Past = field(default_factory=Past)
-    """What arms cost here, by all records of this state of the machine."""
+    """The time that arms took on this machine, by all records of its present state."""
+
+    @cached_property
+    def counted(self) -> set[str]:
+        """The metrics that are counts."""
+        quantities = chain.from_iterable(map(attrgetter("counted"), self.rows))
+        return set(map(attrgetter("metric"), quantities))
+
+    @property
+    def image_sizes(self) -> list[int]:
+        """The image sizes of all rows in pixels, the largest first."""
+        return sorted(set(map(attrgetter("image_size"), self.rows)), reverse=True)
+
+    def at(self, image_size: int) -> list[Row]:
+        """Return the rows at one image size."""
+        return [row for row in self.rows if row.image_size == image_size]
+
+    def count(self, model: str, metric: str) -> Estimate | None:
+        """Return a count of a model from its first row that has it; None without one."""
+        for row in self.rows:
+            value = row.value(metric) if row.model == model else None
+            if value:
+                return value
+        return None
 
     def probe(self, precision: str) -> Probe | None:
-        """The probe of a precision."""
+        """Return the probe of a precision; None without one."""
         return next((probe for probe in self.probes if probe.precision == precision), None)
 
 
 def by_speed(row: Row) -> tuple[float, str]:
+    """Return the sort key of tables of speeds: highest throughput first, then by model."""
     speed = row.value("throughput")
     return (-(speed.value if speed else 0.0), row.model)

@@ -1,12 +1,18 @@
-"""What a run says of its own measuring: the sentinel pair, which has to be 1, and the canary, which has to stay the same."""
+"""What a run's own checks measured: the ratio of the A/A check and the spread of the drift check.
+
+Records call the two `sentinel` and `canary`.
+"""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
+from operator import attrgetter
 from typing import Any
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.record.values import InProcess
 from bench.stats.intervals import Estimate
@@ -15,38 +21,51 @@ from bench.stats.reference import SENTINEL
 
 TIMED = ("latency", "throughput")
 CANARY_OFF = 0.10
-"""A round whose canary is further from its median than this is flagged: undisturbed ones stay within a few per cent."""
+"""A round is flagged if its drift check is further from the median than this; without other
+programs it stays within a few per cent."""
+FEWEST_ROUNDS = 6
+"""Fewest rounds for percentiles of the drift check."""
 
 
 def rounds_behind(rows: Iterable[Row]) -> list[int]:
-    """How many rounds each of their speeds rests on; nothing where nothing was timed."""
-    return [len(values) for values in _timed(rows)]
+    """Return the number of rounds behind each speed; empty without speeds."""
+    return list(map(len, _timed(rows)))
 
 
 def processes_behind(rows: Iterable[Row]) -> list[int]:
-    """In how many processes each of their speeds was taken."""
-    return [len({value.process for value in values.values()}) for values in _timed(rows)]
+    """Return the number of processes that measured each speed."""
+    return list(map(_processes, _timed(rows)))
+
+
+def _processes(rounds: dict[tuple[str, int], InProcess]) -> int:
+    return len({value.process for value in rounds.values()})
 
 
 def without_interval(rows: Iterable[Row]) -> list[str]:
-    """Those of which a speed has no interval: it was taken in one process, or in too few rounds."""
-    return [
-        row.name
-        for row in rows
-        if any(
-            row.values[quantity].low is None for quantity in row.fair if quantity.metric in TIMED
-        )
-    ]
+    """Return the names of rows with a speed from one process or too few rounds."""
+    return [row.name for row in rows if _lacks_interval(row)]
 
 
-def _timed(rows: Iterable[Row]) -> list[dict[tuple[str, int], InProcess]]:
-    return [
-        values for row in rows for quantity, values in row.fair.items() if quantity.metric in TIMED
-    ]
+def _lacks_interval(row: Row) -> bool:
+    for quantity in row.fair:
+        if quantity.metric in TIMED and row.values[quantity].low is None:
+            return True
+    return False
+
+
+def _timed(rows: Iterable[Row]) -> Iterator[dict[tuple[str, int], InProcess]]:
+    """Yield the rounds of every speed."""
+    for row in rows:
+        for quantity, values in row.fair.items():
+            if quantity.metric in TIMED:
+                yield values
 
 
 def sentinel(summary: Summary, size: int | None = None) -> Estimate | None:
-    """The ratio of the sentinel pair (of one image size, if that is said), of the kind of window that has the most rounds."""
+    """Return the ratio of the A/A check, whose true value is 1; None if it was not measured.
+
+    `size` restricts it to one image size. Of several windows, that with the most rounds counts.
+    """
     pair = sentinel_rounds(summary.sentinels, size)
     return paired_ratio(*pair) if pair else None
 
@@ -54,31 +73,37 @@ def sentinel(summary: Summary, size: int | None = None) -> Estimate | None:
 def sentinel_rounds(
     rows: Iterable[Row], size: int | None = None
 ) -> tuple[Rounds[Any], Rounds[Any]] | None:
-    """The rounds of both, the second name's first."""
-    rows = [row for row in rows if size in (None, row.image_size)]
-    left, right = ([row for row in rows if row.model == name] for name in reversed(SENTINEL))
-    found = [
-        (
-            len(one.fair[quantity].keys() & other.fair[quantity].keys()),
-            quantity.metric,
-            one.fair[quantity],
-            other.fair[quantity],
-        )
-        for one in left
-        for other in right
-        if (one.policy, one.image_size, one.device)
-        == (other.policy, other.image_size, other.device)
-        for quantity in one.fair.keys() & other.fair.keys()
-        if quantity.metric in TIMED
-    ]
-    # Throughput before latency where they have as many rounds.
-    most = max(found, key=lambda one: one[:2], default=None)
-    return most[2:] if most and most[0] else None
+    """Return the rounds of the A/A check's two names, the second name's first."""
+    of_size = [row for row in rows if size in (None, row.image_size)]
+    models = grouped(of_size, attrgetter("model"))
+    first, second = SENTINEL
+    most, best = (0, ""), None
+    for one, other in product(models.get(second, []), models.get(first, [])):
+        if _how(one) != _how(other):
+            continue
+        for quantity in one.fair.keys() & other.fair.keys():
+            if quantity.metric not in TIMED:
+                continue
+            common = len(one.fair[quantity].keys() & other.fair[quantity].keys())
+            # With as many rounds, throughput before latency.
+            if common and (common, quantity.metric) > most:
+                most = (common, quantity.metric)
+                best = (one.fair[quantity], other.fair[quantity])
+    return best
+
+
+def _how(row: Row) -> tuple[str, int, str]:
+    """Return what the two rows of an A/A check must share."""
+    return row.policy, row.image_size, row.device
 
 
 @dataclass(frozen=True)
 class Canary:
-    """How steady the canary was: from its 5th to its 95th percentile as a share of the median, and in how many rounds it was off."""
+    """The steadiness of the drift check.
+
+    `spread` reaches from its 5th to its 95th percentile, as a share of the median; `rounds_off`
+    counts the rounds that are more than 10 % off the median.
+    """
 
     spread: float
     rounds_off: int
@@ -86,24 +111,28 @@ class Canary:
 
     @property
     def off(self) -> float:
-        """The share of rounds that were."""
+        """The share of rounds that are off."""
         return self.rounds_off / self.rounds
 
 
 def canary(summary: Summary) -> Canary | None:
-    """Of all probes' canaries, each held against its own median (another precision is another workload); None below six rounds."""
+    """Return the steadiness of all drift checks together; None from fewer than six rounds.
+
+    Each is divided by its own median, since every precision has its own workload.
+    """
     values: list[float] = []
     for probe in summary.probes:
         found = list(probe.rounds.get("canary", {}).values())
         values += [value / statistics.median(found) for value in found]
-    if len(values) < 6:
+    if len(values) < FEWEST_ROUNDS:
         return None
     values.sort()
     spread = values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]
-    return Canary(spread, sum(abs(value - 1) > CANARY_OFF for value in values), len(values))
+    off = sum(abs(value - 1) > CANARY_OFF for value in values)
+    return Canary(spread, off, len(values))
 
 
 def canary_drift(summary: Summary) -> float | None:
-    """The spread alone."""
+    """Return the spread of the drift check; None from fewer than six rounds."""
     found = canary(summary)
     return found.spread if found else None

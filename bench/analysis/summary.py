@@ -1,24 +1,32 @@
 """From records to rows: one row per model, policy, device and image size, its values as estimates.
 
-Reads records and nothing else; knows no torch. A metric that arrives as a new file needs no line here: its unit and
-direction stand in its records.
+A new metric needs no change here: its unit and direction are in its records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, filterfalse
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Accuracy, Asked, Probe, Quantity, Row, Summary
 from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
-from bench.record.schema import Sample
+from bench.record.schema import Machine, Sample
 from bench.record.store import Record, end_of, troubles
 from bench.record.values import MEASURED, fair_per_round, per_round, samples
 from bench.stats.intervals import Estimate, proportion
 from bench.stats.paired import level
 from bench.stats.reference import SENTINEL
+
+CONFIRMED = ("confirm",)
+"""The phase whose rounds measure a chosen policy again."""
+OWN_PLACE = {"top1", "receptive_field"}
+"""Metrics of accuracies that have fields of their own in a row."""
 
 
 def summarise(
@@ -28,69 +36,91 @@ def summarise(
     name: str | None = None,
     past: Past | None = None,
 ) -> Summary:
-    """One machine's records as rows. Only the newest state of its software counts; older runs are named in a note.
+    """Return one machine's records as rows, in the newest state of its software.
 
-    `of_studies`: with what was measured for studies alone, which would bury the rest of a report. `name`: what to call the
-    machine, where its folder was renamed, as to keep one of its states beside another. `past`: what arms cost on it, where that
-    is known from more than these records.
+    of_studies: include what was measured for studies only, which would bury the rest of a report.
+    name: the machine's name, if its folder was renamed.
+    past: the time that arms took on it, if known from more than these records.
     """
-    records = [record for record in records if record.runs]
-    assert records, "nothing to summarise"
-    newest = max(
-        (run for record in records for run in record.runs), key=lambda run: run.started
-    ).machine
-    kept = [record.within(newest.fingerprint) for record in records]
-    notes = [
-        f"{record.path.name}: its torn last line was left out" for record in records if record.torn
-    ]
-    if older := sum(1 for record in kept if not record.runs):
-        notes.append(
-            f"{older} records were measured under another state of this machine (versions, threads) and are not shown"
-        )
-    past = past or Past.of(kept)
-    kept = _newest_of_each([record for record in kept if record.runs])
-    studied = {asked for record in kept for asked in _studied(record)}
+    run = list(filter(_has_runs, records))
+    assert run, "nothing to summarise"
+    machine = _newest_machine(run)
+    here = [record.within(machine.fingerprint) for record in run]
+    notes = [*_torn(run), *_of_other_states(here)]
+    kept = _newest_of_each(filter(_has_runs, here))
+    studied = set(chain.from_iterable(map(_studied, kept)))
     if not of_studies:
-        kept = [
-            record
-            for record in kept
-            if isinstance(record.arm, ProbeArm) or not all(run.studies for run in record.runs)
-        ]
-    kept, notes = _of_one_protocol(kept, notes)
-    speeds = [record for record in kept if isinstance(record.arm, SpeedArm)]
-    asked = [record for record in speeds if _was_asked(record)]
+        kept = list(filter(_not_only_for_studies, kept))
+    kept, left_out = _of_one_protocol(kept)
+    speeds = list(filter(_is_speed, kept))
+    asked = list(filter(was_asked, speeds))
     rows = _rows(asked, MEASURED)
-    for record in kept:
-        if isinstance(record.arm, CountArm):
-            of_shape = [
-                row
-                for row in rows
-                if (row.model, row.image_size) == (record.arm.model, record.arm.image_size)
-            ]
-            if not of_shape:
-                rows.append(_counted_only(record, record.arm))
-            for row in of_shape or rows[-1:]:
-                _add_counts(row, record)
-    windows = [sample for record in speeds for line in record.rounds for sample in line.samples]
+    _add_all_counts(rows, kept)
+    windows = _windows(speeds)
     return Summary(
-        machine=msgspec.structs.replace(newest, name=name or newest.name),
+        machine=msgspec.structs.replace(machine, name=name or machine.name),
         rows=rows,
-        best=_chosen(_rows(asked, ("confirm",))),
-        sentinels=_rows([record for record in speeds if record.arm.model in SENTINEL], MEASURED),
-        probes=[_probe(record, record.arm) for record in kept if isinstance(record.arm, ProbeArm)],
-        accuracies=[
-            _accuracy(record, record.arm) for record in kept if isinstance(record.arm, AccuracyArm)
-        ],
-        disturbed=sum(sample.disturbed is not None for sample in windows),
+        best=_chosen(_rows(asked, CONFIRMED)),
+        sentinels=_rows(filter(_is_of_aa_check, speeds), MEASURED),
+        probes=list(_probes(kept)),
+        accuracies=list(_accuracies(kept)),
+        disturbed=sum(window.disturbed is not None for window in windows),
         windows=len(windows),
-        notes=notes,
+        notes=[*notes, *left_out],
         studied=studied,
-        protocols={
-            (str(record.arm.__struct_config__.tag), str(record.head.settings.get("protocol")))
-            for record in kept
-        },
-        past=past,
+        protocols=set(map(_protocol, kept)),
+        past=past or Past.of(here),
     )
+
+
+def _has_runs(record: Record) -> bool:
+    return bool(record.runs)
+
+
+def _is_speed(record: Record) -> bool:
+    return isinstance(record.arm, SpeedArm)
+
+
+def _is_of_aa_check(record: Record) -> bool:
+    return record.arm.model in SENTINEL
+
+
+def _newest_machine(records: Iterable[Record]) -> Machine:
+    """Return the machine and the state of its software in the newest run."""
+    runs = chain.from_iterable(map(attrgetter("runs"), records))
+    return max(runs, key=attrgetter("started")).machine
+
+
+def _torn(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a note for every record whose last line is incomplete."""
+    for record in records:
+        if record.torn:
+            yield f"{record.path.name}: its incomplete last line was left out"
+
+
+def _of_other_states(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a note if some records have no run in the newest state of the machine."""
+    older = sum(not record.runs for record in records)
+    if older:
+        yield (
+            f"{older} records were measured under another state of this machine (versions, threads)"
+            " and are not shown"
+        )
+
+
+def _windows(records: Iterable[Record]) -> list[Sample]:
+    """Return the samples of all rounds."""
+    windows: list[Sample] = []
+    for record in records:
+        for line in record.rounds:
+            windows += line.samples
+    return windows
+
+
+def _protocol(record: Record) -> tuple[str, str]:
+    """Return the kind of a record's arm and its measuring protocol."""
+    kind = record.arm.__struct_config__.tag
+    return str(kind), str(record.head.settings.get("protocol"))
 
 
 def _studied(record: Record) -> Iterator[Asked]:
@@ -102,192 +132,259 @@ def _studied(record: Record) -> Iterator[Asked]:
             yield Asked(study, hash, *trained)
 
 
+def _not_only_for_studies(record: Record) -> bool:
+    """True for probes, and if at least one run was made for no study."""
+    for_studies = map(attrgetter("studies"), record.runs)
+    return isinstance(record.arm, ProbeArm) or not all(for_studies)
+
+
 def of_one_policy(rows: list[Row]) -> list[Row]:
-    """Rows that can stand in one figure: those of the policy that most were measured under, and of no handwritten one."""
-    plain = [row for row in rows if not row.handwritten]
-    policies = [row.policy for row in plain]
-    most = max(dict.fromkeys(policies), key=policies.count, default="")
-    return [row for row in plain if row.policy == most]
+    """Return the rows for one figure: those of the policy with the most rows, none handwritten."""
+    plain = filterfalse(attrgetter("handwritten"), rows)
+    policies = grouped(plain, attrgetter("policy"))
+    return max(policies.values(), key=len, default=[])
 
 
-def _was_asked(record: Record) -> bool:
-    """Whether somebody wanted this arm for itself."""
+def was_asked(record: Record) -> bool:
+    """True if a user asked for this arm, rather than it coming along as a check."""
     return any(run.role in ("asked", "reference") for run in record.runs)
 
 
-def _rows(records: list[Record], phases: Sequence[str]) -> list[Row]:
-    """One row per model, image size, policy and device."""
+def _rows(records: Iterable[Record], phases: Sequence[str]) -> list[Row]:
+    """Return one row per model, image size, policy and device."""
     rows: dict[tuple[str, int, str, str], Row] = {}
     for record in records:
         arm = record.arm
         assert isinstance(arm, SpeedArm)
         key = (arm.model, arm.image_size, arm.policy, arm.device)
-        row = Row(
-            model=arm.model,
-            about=record.head.about,
-            image_size=arm.image_size,
-            policy=arm.policy,
-            device=arm.device,
-        )
-        _add_speeds(rows.setdefault(key, row), record, arm, phases)
+        if key not in rows:
+            rows[key] = _empty_row(record, arm, policy=arm.policy, device=arm.device)
+        _add_speeds(rows[key], record, arm, phases)
     return list(rows.values())
 
 
+def _empty_row(
+    record: Record, arm: SpeedArm | CountArm, *, policy: str = "", device: str = ""
+) -> Row:
+    about = record.head.about
+    return Row(
+        model=arm.model, about=about, image_size=arm.image_size, policy=policy, device=device
+    )
+
+
 def _chosen(rows: list[Row]) -> list[Row]:
-    """Of rows that were measured to confirm a choice the newest choice of each model; handwritten ones are no choice."""
+    """Return each model's newest choice, of rows measured to confirm one.
+
+    A handwritten policy is never a choice, so each stays next to the chosen one.
+    """
     newest: dict[tuple[str, int, str], Row] = {}
-    for row in sorted(
-        (row for row in rows if row.rounds),
-        key=lambda row: max(at for values in row.rounds.values() for at in values),
-    ):
+    for row in sorted(filter(attrgetter("rounds"), rows), key=_last_round):
         newest[row.model, row.image_size, row.policy if row.handwritten else ""] = row
     return list(newest.values())
 
 
-def _newest_of_each(records: list[Record]) -> list[Record]:
-    """One record per arm: an edited model file or a changed protocol makes a new key, and the old one is history."""
-    newest: dict[Arm, Record] = {}
-    for record in sorted(records, key=lambda record: record.runs[-1].started):
-        newest[record.arm.without_source()] = record
-    chosen = {record.path for record in newest.values()}
-    return [record for record in records if record.path in chosen]
+def _last_round(row: Row) -> tuple[str, int]:
+    """Return the latest run and round of any quantity."""
+    return max(chain.from_iterable(row.rounds.values()))
 
 
-def _of_one_protocol(records: list[Record], notes: list[str]) -> tuple[list[Record], list[str]]:
-    """Records without the speeds that were measured differently than the newest was, which a note counts.
+def _newest_of_each(records: Iterable[Record]) -> list[Record]:
+    """Return one record per arm.
 
-    Speeds of two protocols are of different things: they stand in no table together.
+    An edited model file or a new protocol gives an arm a new key; its older records are history.
     """
-    speeds = [record for record in records if isinstance(record.arm, SpeedArm)]
-    newest = max(speeds, key=lambda record: record.runs[-1].started).head.settings if speeds else {}
-    others = [record for record in speeds if record.head.settings != newest]
-    if not others:
-        return records, notes
-    left_out = {record.path for record in others}
-    had = ", ".join(sorted({str(record.head.settings.get("protocol")) for record in others}))
+    found = list(records)
+    newest: dict[Arm, Record] = {}
+    for record in sorted(found, key=_started):
+        newest[record.arm.without_source()] = record
+    return [record for record in found if newest[record.arm.without_source()] is record]
+
+
+def _started(record: Record) -> str:
+    """Return when the last run of a record started."""
+    return record.runs[-1].started
+
+
+def _of_one_protocol(records: list[Record]) -> tuple[list[Record], list[str]]:
+    """Return the records without speeds of older settings, and a note that counts those.
+
+    Speeds of two measuring protocols are different quantities and never share a table.
+    """
+    newest = max(filter(_is_speed, records), key=_started, default=None)
+    if newest is None:
+        return records, []
+    kept: list[Record] = []
+    older: list[Record] = []
+    for record in records:
+        same = not _is_speed(record) or record.head.settings == newest.head.settings
+        (kept if same else older).append(record)
+    if not older:
+        return records, []
+    protocols = ", ".join(sorted({_protocol(record)[1] for record in older}))
     note = (
-        f"{len(others)} speeds were measured by protocol {had}, before protocol {newest.get('protocol')} (docs/METHOD.md), and are not "
-        "shown: the same `bench run` measures them anew"
+        f"{len(older)} speeds were measured by protocol {protocols}, before protocol "
+        f"{_protocol(newest)[1]} (docs/METHOD.md), and are not shown: the same `bench run` "
+        "measures them anew"
     )
-    return [record for record in records if record.path not in left_out], [*notes, note]
+    return kept, [note]
 
 
-def _counted_only(record: Record, arm: CountArm) -> Row:
-    """A row for a model whose speed was not measured."""
-    return Row(
-        model=arm.model, about=record.head.about, image_size=arm.image_size, policy="", device=""
-    )
+def _probes(records: Iterable[Record]) -> Iterator[Probe]:
+    for record in records:
+        if isinstance(record.arm, ProbeArm):
+            yield _probe(record, record.arm)
 
 
 def _probe(record: Record, arm: ProbeArm) -> Probe:
-    names = {sample.metric for line in record.rounds for sample in line.samples}
-    phases = (*MEASURED, "confirm")
-    return Probe(
-        precision=arm.precision,
-        rounds={name: per_round(record, name, phases) for name in sorted(names)},
-        shapes={name: _shapes(record, name, phases) for name in sorted(names)},
-    )
+    phases = (*MEASURED, *CONFIRMED)
+    probe = Probe(precision=arm.precision, rounds={})
+    for name in _metrics(record):
+        probe.rounds[name] = per_round(record, name, phases)
+        probe.shapes[name] = _shapes(record, name, phases)
+    return probe
+
+
+def _metrics(record: Record) -> list[str]:
+    """Return the metrics of a record's rounds, by name."""
+    return sorted({sample.metric for sample in _windows([record])})
 
 
 def _shapes(record: Record, metric: str, phases: Sequence[str]) -> dict[tuple[str, int], str]:
-    """By (run, round) the shape that was the fastest, where several were tried."""
-    found = samples(record, metric, phases)
-    return {
-        (line.run, line.round): str(sample.detail["shape"])
-        for line, sample in found
-        if "shape" in sample.detail
-    }
+    """Return, by run and round, the shape that was the fastest if several were tried."""
+    shapes: dict[tuple[str, int], str] = {}
+    for line, sample in samples(record, metric, phases):
+        if "shape" in sample.detail:
+            shapes[line.run, line.round] = str(sample.detail["shape"])
+    return shapes
 
 
 def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
     return Quantity(sample.metric, batch_size, sample.unit, sample.better)
 
 
+def _add_all_counts(rows: list[Row], records: Iterable[Record]) -> None:
+    """Add counts to every row of their model and image size, or a new row if there is none."""
+    for record in records:
+        arm = record.arm
+        if not isinstance(arm, CountArm):
+            continue
+        of_shape = [row for row in rows if row.shape == (arm.model, arm.image_size)]
+        if not of_shape:
+            of_shape = [_empty_row(record, arm)]
+            rows += of_shape
+        for row in of_shape:
+            _add_counts(row, record)
+
+
 def _add_counts(row: Row, record: Record) -> None:
-    for line in record.rounds:
-        for sample in line.samples:
-            row.values[_quantity(sample)] = Estimate(sample.values[-1])
-            row.counted.add(_quantity(sample))
-            row.uncounted |= sample.detail.get("uncounted", {})
+    for sample in _windows([record]):
+        quantity = _quantity(sample)
+        row.values[quantity] = Estimate(sample.values[-1])
+        row.counted.add(quantity)
+        row.uncounted |= sample.detail.get("uncounted", {})
     row.records.append(record.path.name)
     for end in troubles(record):
         row.trouble[", ".join(end.metrics)] = f"{end.status}: {end.error}"
 
 
 def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) -> None:
-    lines = [line for line in record.rounds if line.phase in phases]
     size = 0 if arm.mode == "capacity" else arm.batch_size
-    seen = {_quantity(sample, size) for line in lines for sample in line.samples}
-    for quantity in seen:
-        found = [sample for _, sample in samples(record, quantity.metric, phases)]
+    for quantity in _quantities(record, size, phases):
+        measured = _samples(record, quantity.metric, phases)
         row.rounds[quantity] = per_round(record, quantity.metric, phases)
         row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
         row.values[quantity] = level(row.rounds[quantity])
-        row.calls[quantity] = [sample.values for sample in found]
-        row.details[quantity] = [sample.detail for sample in found]
-    row.short |= bool(record.ends) and record.ends[-1].short
-    row.hopeless |= bool(record.ends) and record.ends[-1].hopeless
-    row.handwritten |= any(run.setup.get("handwritten") is True for run in record.runs)
-    row.unsteady |= any(run.setup.get("steady") is False for run in record.runs)
+        row.calls[quantity] = list(map(attrgetter("values"), measured))
+        row.details[quantity] = list(map(attrgetter("detail"), measured))
+    if record.ends:
+        row.short |= record.ends[-1].short
+        row.hopeless |= record.ends[-1].hopeless
     for run in record.runs:
-        if isinstance(precision := run.setup.get("precision"), str):
-            row.precision = precision
+        _add_setup(row, run.setup)
     row.records.append(record.path.name)
-    _add_trouble(
-        row, record, "largest batch" if arm.mode == "capacity" else f"batch {arm.batch_size}"
-    )
+    _add_trouble(row, record, f"batch {size}" if size else "largest batch")
+
+
+def _quantities(record: Record, batch_size: int, phases: Sequence[str]) -> set[Quantity]:
+    """Return everything that was measured in rounds of some phases."""
+    quantities: set[Quantity] = set()
+    for line in record.rounds:
+        if line.phase in phases:
+            quantities.update(_quantity(sample, batch_size) for sample in line.samples)
+    return quantities
+
+
+def _add_setup(row: Row, setup: dict[str, Any]) -> None:
+    """Add what a worker reported when it had built and warmed up its model."""
+    row.handwritten |= setup.get("handwritten") is True
+    row.unsteady |= setup.get("steady") is False
+    precision = setup.get("precision")
+    if isinstance(precision, str):
+        row.precision = precision
 
 
 def _add_trouble(row: Row, record: Record, where: str) -> None:
-    """How it ended, where it did not end well: for all of an arm, or for the metrics that are named."""
-    every = {metric for end in record.ends for metric in end.metrics}
+    """Add the failures of an arm: under `where`, with the metrics' names if others succeeded."""
+    every = set(chain.from_iterable(map(attrgetter("metrics"), record.ends)))
     for end in troubles(record):
         at = where if set(end.metrics) == every else f"{', '.join(end.metrics)}, {where}"
         row.trouble[at] = f"{end.status}: {end.error}"
 
 
 def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
-    """The accuracies among some records, each as its last run's machine measured it."""
-    latest = [record.latest() for record in records if record.runs]
-    return [
-        _accuracy(record, record.arm) for record in latest if isinstance(record.arm, AccuracyArm)
-    ]
+    """Return the accuracies among some records, each as measured by its last run's machine."""
+    return list(_accuracies(map(Record.latest, filter(_has_runs, records))))
+
+
+def _accuracies(records: Iterable[Record]) -> Iterator[Accuracy]:
+    for record in records:
+        if isinstance(record.arm, AccuracyArm):
+            yield _accuracy(record, record.arm)
 
 
 def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
-    found = [sample for _, sample in samples(record, "top1")]
-    fields = [sample for _, sample in samples(record, "receptive_field")]
+    top1 = _newest(record, "top1")
+    fields = _newest(record, "receptive_field")
     end = end_of(record, "top1") or (record.ends[-1] if record.ends else None)
     return Accuracy(
         model=arm.model,
         about=record.head.about,
         arm=arm,
-        top1=proportion(found[-1].detail["correct"], found[-1].detail["images"]) if found else None,
-        detail=found[-1].detail if found else {},
+        top1=proportion(top1.detail["correct"], top1.detail["images"]) if top1 else None,
+        detail=top1.detail if top1 else {},
         values=_other_values(record),
         trouble=f"{end.status}: {end.error}" if end and end.status != "ok" else None,
         path=record.path,
-        fields=fields[-1].detail if fields else {},
+        fields=fields.detail if fields else {},
         fields_file=_file_of(record, "receptive_field"),
         arrays_file=_file_of(record, "top1"),
     )
 
 
+def _newest(record: Record, metric: str) -> Sample | None:
+    """Return the last sample of a metric; None without one."""
+    found = _samples(record, metric)
+    return found[-1] if found else None
+
+
+def _samples(record: Record, metric: str, phases: Sequence[str] = MEASURED) -> list[Sample]:
+    """Return the samples of a metric in rounds of some phases."""
+    return [sample for _, sample in samples(record, metric, phases)]
+
+
 def _other_values(record: Record) -> dict[Quantity, float]:
-    """What metrics gave that have no place of their own: those of plug-ins."""
-    names = {sample.metric for line in record.rounds for sample in line.samples} - {
-        "top1",
-        "receptive_field",
-    }
-    last = [sample for name in sorted(names) for _, sample in samples(record, name)]
-    return {_quantity(sample): sample.values[-1] for sample in last}
+    """Return the values of metrics that have no field of their own, such as plug-ins'."""
+    values: dict[Quantity, float] = {}
+    for name in _metrics(record):
+        if name not in OWN_PLACE:
+            for sample in _samples(record, name):
+                values[_quantity(sample)] = sample.values[-1]
+    return values
 
 
 def _file_of(record: Record, metric: str) -> str | None:
-    """The file of arrays beside the newest round that has a metric."""
-    files = [
-        line.arrays
-        for line in record.rounds
-        if any(sample.metric == metric for sample in line.samples)
-    ]
-    return files[-1] if files else None
+    """Return the file of arrays next to the newest round that has a metric; None without one."""
+    for line in reversed(record.rounds):
+        if any(sample.metric == metric for sample in line.samples):
+            return line.arrays
+    return None

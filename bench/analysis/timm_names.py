@@ -1,8 +1,8 @@
-"""timm's names of released models: published figures are looked up by them.
+"""timm's names of released models, under which published values are looked up.
 
-They let a claim be answered without records and without torch. A model that is not listed, such as
-one in a new file, is looked up in the registry, which imports torch. A test holds the rows against
-the registry.
+The table lets `bench claim` answer without records and without torch. A model that is not in it,
+such as one in a new file, is looked up in the registry, which imports torch. A test compares the
+table with the registry.
 """
 
 TIMM_NAMES = {

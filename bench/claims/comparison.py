@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 
 from bench.analysis import published
-from bench.analysis.machines import Machine, read_each
+from bench.analysis.machines import MachineRecords, read_each
 from bench.analysis.rows import Summary
 from bench.analysis.timm_names import TIMM_NAMES
 from bench.claims.conditions import Condition, Holds, On, conditions, rows_of
@@ -107,7 +107,7 @@ def answer(text: str, on: On, results: Path) -> Answer:
     return Answer(left, right, on, found, flips(found), damaged)
 
 
-def _machines(results: Path) -> tuple[list[Machine], list[UsageError]]:
+def _machines(results: Path) -> tuple[list[MachineRecords], list[UsageError]]:
     """Return all machines below a folder, and the errors of what was left out.
 
     Without any record there are no machines, but published rows are evidence too.

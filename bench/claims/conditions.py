@@ -12,7 +12,7 @@ from itertools import product
 from typing import Literal
 
 from bench.analysis import published
-from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
+from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
 from bench.analysis.grade import grade
 from bench.analysis.rows import Accuracy, Quantity, Row, Summary
 from bench.analysis.timm_names import TIMM_NAMES
@@ -119,7 +119,7 @@ def _ratios(left: Row, right: Row, on: On) -> Iterator[tuple[Quantity, Estimate]
 
 
 def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:
-    for protocol, contestants in trained_rows(summary).items():
+    for protocol, contestants in contestants_by_protocol(summary).items():
         for one, other in product(contestants, contestants):
             asked = _is_called(left, one.name) and _is_called(right, other.name)
             if asked and one.measured and other.measured:
@@ -135,20 +135,19 @@ def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Conditio
                 )
 
 
-def _factors_of(protocol: Key) -> dict[str, str]:
-    data, labels, recipe, tuning, stretched = protocol
+def _factors_of(protocol: Protocol) -> dict[str, str]:
     return {
-        "data": data,
-        "labels": labels,
-        "recipe": recipe,
-        "tuning": tuning or "as is",
-        "budget": stretched,
+        "data": protocol.data,
+        "labels": protocol.labelling,
+        "recipe": protocol.training,
+        "tuning": protocol.tuning or "as is",
+        "budget": protocol.budget,
     }
 
 
-def _weights(contestant: Contestant, protocol: Key) -> str:
+def _weights(contestant: Contestant, protocol: Protocol) -> str:
     """Return a name for a contestant's weights; those of other training runs are others."""
-    return contestant.name if "@" in contestant.name else " ".join((contestant.name, *protocol))
+    return contestant.name if "@" in contestant.name else f"{contestant.name} {protocol.label}"
 
 
 def _is_called(asked: str, name: str) -> bool:

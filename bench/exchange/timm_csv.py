@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.analysis.accuracy_groups import Contestant, Key, trained_rows
+from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
 from bench.analysis.published_csv import as_csv
 from bench.analysis.rows import Row, Summary
 from bench.files.files import write_whole
@@ -61,22 +61,22 @@ def export(summary: Summary, folder: Path) -> list[Path]:
 
 def _accuracies(summary: Summary) -> Iterator[Sheet]:
     """Yield a file for every data set and protocol, its rows by descending top-1."""
-    for protocol, contestants in trained_rows(summary).items():
+    for protocol, contestants in contestants_by_protocol(summary).items():
         rows = []
         for contestant in contestants:
             if contestant.top1:
                 row = _evaluated(contestant, summary)
                 rows.append({**row, "dataset": _dataset(protocol)})
         rows.sort(key=lambda row: -float(row["top1"]))
-        yield Sheet("-".join(filter(None, ("results", *protocol))), EVALUATED, rows)
+        yield Sheet("-".join(("results", *protocol.parts)), EVALUATED, rows)
 
 
-def _dataset(protocol: Key) -> str:
+def _dataset(protocol: Protocol) -> str:
     """Return a data set as an import expects it, with the labels if they are not its own.
 
     That is its kind and, for images in a folder, the folder's name.
     """
-    data, labels = protocol[:2]
+    data, labels = protocol.data, protocol.labelling
     kind, _, where = data.partition(":")
     name = kind if kind == "imagenet" or not where else f"{kind} {Path(where).name}"
     return ", ".join(filter(None, (name, labels)))

@@ -1,8 +1,8 @@
-"""How each metric is shown: its place among the columns, its name, header, unit and text.
+"""The display of each metric: its place among the columns, its name, header, unit and text.
 
 `COLUMNS` is in reading order. Tables, `--columns`, the page, the Pareto figures and `bench list`
-read it. A metric without a row, such as a plug-in's, comes after the others and is shown by what
-its records say: its name, its unit and three significant figures.
+read it. A metric without an entry, such as a plug-in's, comes after the others and is shown by its
+name, the unit in its records and three significant figures.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bench.stats.formatting import estimate, number, scale
 from bench.stats.intervals import Estimate
 
 Details = Sequence[Mapping[str, Any]]
-"""The details of each window, as its sample has them."""
+"""The details of each window's sample."""
 UNIT = "{unit}"
-"""Where the unit stands in a header."""
+"""The place of the unit in a header."""
 
 
 def _with_interval(value: Estimate, unit: str, details: Details) -> str:
@@ -37,27 +37,27 @@ def _gmacs(value: Estimate, unit: str, details: Details) -> str:
 
 
 def _energy(value: Estimate, unit: str, details: Details) -> str:
-    """The energy drawn, with the net of what the idle GPU draws in brackets."""
+    """Return the energy drawn; in brackets, less that of the idle GPU."""
     net = statistics.median(detail["net_j"] for detail in details)
     return f"{estimate(value, unit)} (net {number(net * scale(unit)[0])})"
 
 
 def _largest_batch(value: Estimate, unit: str, details: Details) -> str:
-    """`≥` where time ended the search before memory did."""
+    """Return the batch size, with `≥` if time ended the search before memory did."""
     return ("≥ " if details[-1].get("at_least") else "") + _counted_out(value, unit, details)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """How one metric is shown.
+    """The display of one metric.
 
     name: in sentences and on axes.
-    header: in a table, with `{unit}` where the unit stands; name and unit unless given.
+    header: in a table, with `{unit}` in place of the unit; name and unit unless given.
     unit: a factor and a name in place of the stored unit's usual ones (`stats.formatting.UNITS`).
     exact: tables show the stored value itself, without a unit.
-    text: writes a table cell from a value, its stored unit and the details of its windows.
-    one_batch: measured at one batch size, whatever `--batch-sizes` says.
-    pareto: there is a figure of top-1 against it.
+    text: returns a table cell from a value, its stored unit and the details of its windows.
+    one_batch: measured at one batch size, regardless of `--batch-sizes`.
+    pareto: True for a figure of top-1 against it.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Display:
 
 TOP1, TOP1_PUBLISHED = "top1", "top1_published"
 TRAINING_TIME = Quantity("training_time", 0, "s", "lower")
-"""Not a metric of its own: a detail of top-1."""
+"""Not a metric of its own, but a detail of top-1."""
 COLUMNS = {
     TOP1: Display(name="top-1", header="top-1 {unit}"),
     TOP1_PUBLISHED: Display(
@@ -97,33 +97,33 @@ COLUMNS = {
 
 
 def display_of(metric: str) -> Display:
-    """The row of a metric; for one that has none, the defaults under its own name."""
+    """Return the display of a metric; of an unknown one, the defaults under its own name."""
     return COLUMNS.get(metric) or Display(name=metric.replace("_", " "))
 
 
 def place_of(metric: str) -> int:
-    """Where a metric stands among all columns; those without a row come last, and share a place."""
+    """Return a metric's place among all columns; unknown metrics share the last place."""
     return list(COLUMNS).index(metric) if metric in COLUMNS else len(COLUMNS)
 
 
 def scale_of(quantity: Quantity) -> tuple[float, str]:
-    """The factor from the stored unit to the one that is shown on axes, and that one's name."""
+    """Return the factor from the stored unit to the unit on axes, and the latter's name."""
     return display_of(quantity.metric).unit or scale(quantity.unit)
 
 
 def table_scale(quantity: Quantity) -> tuple[float, str]:
-    """The same for a table's column."""
+    """Return the factor and the unit's name for a table's column."""
     return (1.0, "") if display_of(quantity.metric).exact else scale_of(quantity)
 
 
 def header_of(metric: str, unit: str) -> str:
-    """What heads a table's column, without batch size and direction."""
+    """Return the header of a table's column, without batch size and direction."""
     shown = display_of(metric)
     return (shown.header or f"{shown.name} {UNIT}").replace(UNIT, unit)
 
 
 def column_of(quantity: Quantity) -> Column:
-    """The table column of a quantity: `latency ms b1 ↓`."""
+    """Return the table column of a quantity, such as `latency ms b1 ↓`."""
     _, unit = table_scale(quantity)
     at = f" b{quantity.batch_size}" if quantity.batch_size else ""
     name = f"{header_of(quantity.metric, unit)}{at}{ARROWS[quantity.better]}"
@@ -131,14 +131,14 @@ def column_of(quantity: Quantity) -> Column:
 
 
 def axis_of(quantity: Quantity) -> str:
-    """What stands on an axis: `latency in ms, batch 1`."""
+    """Return the label of an axis, such as `latency in ms, batch 1`."""
     _, unit = scale_of(quantity)
     at = f", batch {quantity.batch_size}" if quantity.batch_size else ""
     return f"{display_of(quantity.metric).name} in {unit}{at}"
 
 
 def text_of(quantity: Quantity, value: Estimate, details: Details) -> str:
-    """A value as a table cell."""
+    """Return a value as the text of a table cell."""
     return display_of(quantity.metric).text(value, quantity.unit, details)
 
 

@@ -1,4 +1,4 @@
-"""Every figure of a report, drawn and written; on several cores at once, since drawing is most of a report's time."""
+"""Draw and write every figure of a report, on several cores: drawing takes most of its time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, product, starmap
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from bench.plugins import Figure, figures
 
 MOST_PROCESSES = 8
 PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a process gets when its parent has ended."""
+"""Option of prctl(2): the signal that a process gets when its parent ends."""
 
 
 @contextlib.contextmanager
 def names_are_text() -> Iterator[None]:
-    """Names come from records: a dollar sign in one is a dollar sign, and a character without a glyph is shown as a box."""
+    """Show names from records as they are.
+
+    A dollar sign opens no mathematics, and a character without a glyph is a box, without a warning.
+    """
     from matplotlib import rc_context
 
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
@@ -37,7 +41,7 @@ def names_are_text() -> Iterator[None]:
 
 
 def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
-    """The matplotlib figures of one plug-in by file stem; a single one is called what its plug-in is."""
+    """Return a plug-in's matplotlib figures by file stem; a single one has the plug-in's name."""
     with names_are_text():
         drawn = entry.draw(summary)
     found = drawn if isinstance(drawn, dict) else {entry.name: drawn}
@@ -45,86 +49,104 @@ def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
 
 
 def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
-    """Write a matplotlib figure as PNG and SVG; without a date and with a fixed salt the same records give the same SVG."""
+    """Write a matplotlib figure as PNG and SVG, and return their paths.
+
+    Without a date and with a fixed salt, the same records give the same SVG.
+    """
     from matplotlib import rc_context
 
-    paths = [folder / f"{stem}{suffix}" for suffix in (".png", ".svg")]
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
     with names_are_text(), rc_context({"svg.hashsalt": stem}):
         _spell_out(figure)
         if figure.get_layout_engine() is not None:
-            # Arranged once; matplotlib would do it twice for every file.
+            # Arrange it once; matplotlib would do so twice for every file.
             figure.draw_without_rendering()
             figure.set_layout_engine(None)
         for path in paths:
             kind = path.suffix[1:]
+            metadata = {"Date": None} if kind == "svg" else {}
             with whole(path) as temporary:
-                figure.savefig(
-                    temporary, format=kind, metadata={"Date": None} if kind == "svg" else {}
-                )
+                figure.savefig(temporary, format=kind, metadata=metadata)
     return paths
 
 
 def _spell_out(figure: Any) -> None:
-    """Control characters in texts and tick labels are spelled out: SVG files repeat each text as it is."""
+    """Spell out control characters in texts and tick labels, since SVG files repeat the texts."""
     from matplotlib.text import Text
     from matplotlib.ticker import FixedFormatter
 
     for axes in figure.axes:
         for formatter in (axes.xaxis.get_major_formatter(), axes.yaxis.get_major_formatter()):
             if isinstance(formatter, FixedFormatter):
-                formatter.seq = [visible(str(label)) for label in formatter.seq]
+                formatter.seq = list(map(visible, map(str, formatter.seq)))
     for text in figure.findobj(Text):
-        if (shown := visible(text.get_text())) != text.get_text():
+        shown = visible(text.get_text())
+        if shown != text.get_text():
             text.set_text(shown)
 
 
 @dataclass(frozen=True)
-class Job:
-    """The figures of one machine and where they go; those of studies are given `everything`, with what studies measured."""
+class DrawingJob:
+    """The figures of one machine and their folder.
+
+    Figures of studies get `everything`, which includes what was measured for studies only.
+    """
 
     folder: Path
     summary: Summary
     everything: Summary
 
     def draw(self, entry: Figure) -> list[Path]:
-        """All figures of one plug-in, written."""
+        """Draw and write all figures of one plug-in."""
         drawn = drawings(entry, self.everything if entry.of_studies else self.summary)
-        return [
-            path
-            for stem, figure in drawn.items()
-            for path in save_figure(figure, self.folder, stem)
-        ]
+        paths = []
+        for stem, figure in drawn.items():
+            paths += save_figure(figure, self.folder, stem)
+        return paths
 
 
-def draw_all(jobs: Sequence[Job]) -> list[list[Path]]:
-    """The files of every job. One process per processor, forked so that nothing is imported or read again."""
-    tasks = [(job, entry) for job in jobs for entry in figures.entries()]
-    # The figures of studies are most of all: whoever draws them begins with them.
-    order = sorted(range(len(tasks)), key=lambda place: (tasks[place][1].name != "studies", place))
-    ordered = [tasks[place] for place in order]
-    workers = (
-        min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
-    )  # forking is not safe elsewhere
-    found = (
-        _spread(ordered, workers) if workers > 1 else [job.draw(entry) for job, entry in ordered]
-    )
-    written = dict(zip(order, found, strict=True))
-    return [
-        [path for place, (owner, _) in enumerate(tasks) if owner is job for path in written[place]]
-        for job in jobs
-    ]
+Task = tuple[DrawingJob, Figure]
 
 
-_tasks: list[tuple[Job, Figure]] = []
-"""What forked processes find instead of being sent it."""
+def draw_all(jobs: Sequence[DrawingJob]) -> list[list[Path]]:
+    """Draw and write the figures of every job, and return their files.
+
+    On Linux there is one process per core, forked so that nothing is imported or read again.
+    """
+    tasks = list(product(jobs, figures.entries()))
+    order = sorted(range(len(tasks)), key=lambda place: (_urgency(tasks[place]), place))
+    written = dict(zip(order, _draw(tasks[place] for place in order), strict=True))
+    paths: list[list[Path]] = []
+    for job in jobs:
+        mine = [written[place] for place, (owner, _) in enumerate(tasks) if owner is job]
+        paths.append(list(chain.from_iterable(mine)))
+    return paths
 
 
-def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
+def _urgency(task: Task) -> int:
+    """Study figures take longest, so start with them."""
+    return 0 if task[1].name == "studies" else 1
+
+
+def _draw(tasks: Iterable[Task]) -> list[list[Path]]:
+    # Forking is not safe elsewhere.
+    workers = min(len(os.sched_getaffinity(0)), MOST_PROCESSES) if sys.platform == "linux" else 1
+    if workers > 1:
+        return _spread(list(tasks), workers)
+    return list(starmap(DrawingJob.draw, tasks))
+
+
+_tasks: list[Task] = []
+"""The tasks that forked processes inherit instead of receiving them."""
+
+
+def _spread(tasks: list[Task], workers: int) -> list[list[Path]]:
     _tasks[:] = tasks
     before = set(active_children())
     try:
         with warnings.catch_warnings():
-            # Python warns of every fork beside threads. The only ones here are NumPy's, which knows of forks.
+            # Python warns about every fork in a process with threads. The only threads here are
+            # NumPy's, which can cope with forks.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             with ProcessPoolExecutor(
                 workers,
@@ -136,8 +158,9 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
                 try:
                     return [future.result() for future in futures]
                 except BaseException:
-                    # Leaving the pool waits for its processes, and nobody wants the rest of the figures now. The futures
-                    # are not cancelled: the pool's own thread fails over cancelled ones of processes that are gone.
+                    # Leaving the pool waits for its processes, but the other figures are not needed
+                    # any more. The futures are not cancelled: the pool's own thread fails over
+                    # cancelled futures of processes that are gone.
                     for process in set(active_children()) - before:
                         process.kill()
                     raise
@@ -146,12 +169,12 @@ def _spread(tasks: list[tuple[Job, Figure]], workers: int) -> list[list[Path]]:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, however that ends; Ctrl-C is the parent's to answer."""
+    """Let the kernel kill this process when its parent ends, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before it could be asked for
+    if os.getppid() != parent:  # the parent ended before the kernel was told
         os._exit(1)
 
 

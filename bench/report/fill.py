@@ -1,10 +1,12 @@
-"""What an empty cell lacks, as a value: the command that measures it and how long that takes."""
+"""Commands that fill empty cells, and how long they take on this machine."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 
 import msgspec
 
@@ -21,9 +23,10 @@ from bench.stats.reference import SENTINEL
 
 @dataclass(frozen=True)
 class Fill:
-    """A model and the metric that was not measured of it, with the flags that its command takes.
+    """A metric of one model that was not measured, with the flags of the command that measures it.
 
-    `want` is the arm as the forecast wants it; None where nothing here says how this metric is measured.
+    `want` is the arm for a forecast of its time; None if the report does not know how the metric is
+    measured.
     """
 
     model: str
@@ -33,31 +36,29 @@ class Fill:
 
     @property
     def command(self) -> str:
-        """The command that measures it alone."""
+        """The command that measures only this."""
         return command([self])
 
 
-def command(fills: list[Fill]) -> str:
-    """One command for several, which share their flags."""
-    models, metrics = (
-        ",".join(dict.fromkeys(getattr(one, name) for one in fills)) for name in ("model", "metric")
-    )
-    return shlex.join(
-        [*COMMAND.split(), "run", "--models", models, "--metrics", metrics, *fills[0].flags]
-    )
+def command(fills: Sequence[Fill]) -> str:
+    """Return one command for several fills with the same flags."""
+    models = ",".join(dict.fromkeys(map(attrgetter("model"), fills)))
+    metrics = ",".join(dict.fromkeys(map(attrgetter("metric"), fills)))
+    words = [*COMMAND.split(), "run", "--models", models, "--metrics", metrics, *fills[0].flags]
+    return shlex.join(words)
 
 
 def described(fill: Fill, past: Past) -> str:
-    """The command of one cell, with its time."""
+    """Return the command of one cell, with its time."""
     return fill.command + _about([fill], past)
 
 
 def together(fills: Iterable[Fill], past: Past) -> list[str]:
-    """As few commands as fill all of them and measure nothing else, each with its time."""
-    return [
-        f"empty cells are filled by: {command(group)}{_about(group, past)}"
-        for group in _groups(fills)
-    ]
+    """Return the fewest commands that fill all cells and measure nothing else, with their times."""
+    lines = []
+    for group in _groups(fills):
+        lines.append(f"empty cells are filled by: {command(group)}{_about(group, past)}")
+    return lines
 
 
 def _about(fills: list[Fill], past: Past) -> str:
@@ -66,51 +67,71 @@ def _about(fills: list[Fill], past: Past) -> str:
 
 
 def _groups(fills: Iterable[Fill]) -> list[list[Fill]]:
-    """Fills of models that lack the same metrics under the same flags: every model of a command is measured for all of its metrics."""
+    """Return groups of fills whose models lack the same metrics under the same flags.
+
+    A command measures every one of its metrics for every one of its models.
+    """
     by_model: dict[tuple[tuple[str, ...], str], dict[str, Fill]] = {}
-    for one in fills:
-        by_model.setdefault((one.flags, one.model), {})[one.metric] = one
+    for fill in fills:
+        by_model.setdefault((fill.flags, fill.model), {})[fill.metric] = fill
     groups: dict[tuple[tuple[str, ...], frozenset[str]], list[Fill]] = {}
     for (flags, _), lacking in by_model.items():
         groups.setdefault((flags, frozenset(lacking)), []).extend(lacking.values())
     return list(groups.values())
 
 
-def seconds(fills: list[Fill], past: Past) -> float | None:
-    """What `bench run --dry-run` says of the command of these fills; None where this machine's past does not tell."""
+def seconds(fills: Iterable[Fill], past: Past) -> float | None:
+    """Return the time that `bench run --dry-run` forecasts for the command of some fills.
+
+    None if this machine's past does not tell.
+    """
     asked: dict[Arm, Want] = {}
-    for one in fills:
-        if one.want is None:
+    for fill in fills:
+        if fill.want is None:
             return None
-        arm = one.want.arm
+        arm = fill.want.arm
         more = asked[arm].metrics if arm in asked else ()
-        asked[arm] = Want(arm, (*more, *one.want.metrics), one.want.settings)
+        asked[arm] = Want(arm, (*more, *fill.want.metrics), fill.want.settings)
     speeds = {arm: want for arm, want in asked.items() if isinstance(arm, SpeedArm)}
     if any(arm.policy in past.handwritten for arm in speeds):
-        return None  # its pair runs under the policy without its handwritten switches, which only the policies themselves know
+        # The A/A check then runs under the policy without its handwritten switches, which only the
+        # policies themselves know.
+        return None
     everything = {want.arm: want for want in _companions(speeds, past)} | asked
     found = forecast(RunConfig(), list(everything.values()), past)
     return found.seconds if found else None
 
 
 def _companions(speeds: Mapping[SpeedArm, Want], past: Past) -> Iterator[Want]:
-    """The sentinel pairs and probes that come along with these arms."""
-    for pattern, timed in patterns(
-        (arm, [metric.name for metric in want.metrics]) for arm, want in speeds.items()
-    ):
-        settings = next(want.settings for want in speeds.values())
+    """Yield the A/A checks and probes that are measured along with some arms."""
+    names = map(_names, speeds.values())
+    for pattern, timed in patterns(zip(speeds, names, strict=True)):
+        settings = next(iter(speeds.values())).settings
         for name in SENTINEL:
-            arm = msgspec.structs.replace(
-                pattern, model=name, num_classes=past.classes(name) or pattern.num_classes
-            )
+            classes = past.classes(name) or pattern.num_classes
+            arm = msgspec.structs.replace(pattern, model=name, num_classes=classes)
             yield Want(arm, (Pace(timed),), settings, "sentinel")
-    probes = tuple(
-        Pace(name, known.rounds) for name, known in METRICS.items() if known.arm == "probe"
-    )
-    in_rounds = [
-        arm for arm, want in speeds.items() if any(metric.rounds is None for metric in want.metrics)
-    ]
-    for device, precision in dict.fromkeys(
-        (arm.device, precision_in_name(arm.policy)) for arm in in_rounds
-    ):
+    probes = tuple(_probes())
+    in_rounds = compress(speeds, map(_in_all_rounds, speeds.values()))
+    for precision, device in dict.fromkeys(map(_precision_and_device, in_rounds)):
         yield Want(ProbeArm(precision=precision, device=device), probes, {}, "probe")
+
+
+def _names(want: Want) -> list[str]:
+    return list(map(attrgetter("name"), want.metrics))
+
+
+def _probes() -> Iterator[Pace]:
+    """Yield the metrics of probes."""
+    for name, known in METRICS.items():
+        if known.arm == "probe":
+            yield Pace(name, known.rounds)
+
+
+def _in_all_rounds(want: Want) -> bool:
+    """True if a metric takes part in every round."""
+    return any(metric.rounds is None for metric in want.metrics)
+
+
+def _precision_and_device(arm: SpeedArm) -> tuple[str, str]:
+    return precision_in_name(arm.policy), arm.device

@@ -1,10 +1,12 @@
-"""Tables as Markdown, CSV and LaTeX. What stands in a cell may come from a stranger: nothing in it is markup."""
+"""Tables as Markdown, CSV and LaTeX. A cell may hold a stranger's text, so none of it is markup."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from collections.abc import Iterable
+from functools import partial
 
 from tabulate import tabulate
 
@@ -13,48 +15,50 @@ from bench.files.csv_cells import in_csv
 from bench.report.table import Cell, Table, slug
 
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "↓": r"$\downarrow$", "↑": r"$\uparrow$", "×": r"$\times$", "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "¹": r"\textsuperscript{1}", "·": r"$\cdot$", "…": r"\ldots{}", "²": r"\textsuperscript{2}", "–": "--", "—": "---",
-    "µ": r"\textmu{}", "−": "$-$", "→": r"$\rightarrow$",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
+    "×": r"$\times$", "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "≤": r"$\leq$",
+    "¹": r"\textsuperscript{1}", "·": r"$\cdot$", "…": r"\ldots{}", "²": r"\textsuperscript{2}",
+    "–": "--", "—": "---", "µ": r"\textmu{}", "−": "$-$", "→": r"$\rightarrow$",
 }  # fmt: skip
+_IN_LATEX = str.maketrans(_LATEX)
 
 
 def markdown(table: Table) -> str:
-    """A heading, a table in GitHub's dialect, and the notes as a list."""
-    return "\n\n".join(
-        part
-        for part in (f"## {in_markdown(table.title)}", markdown_grid(table), _notes(table))
-        if part
-    )
+    """Return a heading, a table in GitHub's dialect, and the notes as a list."""
+    parts = (f"## {in_markdown(table.title)}", markdown_grid(table), in_list(table.notes))
+    return "\n\n".join(filter(None, parts))
 
 
 def markdown_grid(table: Table) -> str:
-    """The table alone."""
-    headers = [in_markdown(name) for name in table.headers]
-    rows = [
-        [f"**{in_markdown(cell.text)}**" if cell.best else in_markdown(cell.text) for cell in row]
-        for row in table.cells
-    ]
+    """Return the table without heading and notes."""
+    headers = list(map(in_markdown, table.headers))
+    rows = [list(map(_markdown_cell, row)) for row in table.cells]
     sides = ("left", *["right"] * (len(headers) - 1))
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=sides)
 
 
-def _notes(table: Table) -> str:
-    return "\n".join(f"- {in_item(note)}" for note in table.notes)
+def _markdown_cell(cell: Cell) -> str:
+    text = in_markdown(cell.text)
+    return f"**{text}**" if cell.best else text
+
+
+def in_list(texts: Iterable[str]) -> str:
+    """Return texts as a list, one item per line."""
+    return "\n".join(f"- {in_item(text)}" for text in texts)
 
 
 MARKED = re.compile(
-    r"[\\|`*~$]"  # ends a cell or code, opens code, stress or mathematics
-    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # stress; inside a word an underscore is one
-    r"|\](?=[(\[:])"  # a link or the definition of one
-    r"|:(?=//)|(?<=www)\."  # an address, which becomes a link by itself
+    r"[\\|`*~$]"  # ends a cell, or opens code, emphasis or mathematics
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; inside a word, an underscore is itself
+    r"|\](?=[(\[:])"  # a link or its definition
+    r"|:(?=//)|(?<=www)\."  # an address, which would become a link
 )
 
 
 def in_markdown(text: str) -> str:
-    """Nothing may end a cell, open a tag or a link, or change the type."""
+    """Return text in which nothing ends a cell, opens a tag or link, or changes the type."""
     text = MARKED.sub(r"\\\g<0>", visible(" ".join(text.splitlines())))
     for character, replacement in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(character, replacement)
@@ -62,63 +66,68 @@ def in_markdown(text: str) -> str:
 
 
 def in_item(text: str) -> str:
-    """As `in_markdown`, at the beginning of a line: it is no heading and no list either."""
+    """Return text for the beginning of a line, where it is no heading or list either."""
     return re.sub(r"^(\s*(?:\d+(?=[.)])|(?=[#+=-])))", r"\1\\", in_markdown(text))
 
 
 def csv_text(table: Table) -> str:
-    """Full precision: a column of numbers becomes its value in the column's unit, with the ends of its interval beside it."""
+    """Return CSV with numbers in full precision, in the column's unit.
+
+    A column with intervals is followed by two columns with their ends.
+    """
+    names = _column_names(table)
+    with_interval = list(map(partial(_has_interval, table), range(len(names))))
     heads: list[str] = []
-    for place in range(len(table.columns)):
-        heads.append(_head(table, place))
-        if _has_interval(table, place):
-            heads += [f"{_head(table, place)}_low", f"{_head(table, place)}_high"]
+    for name, interval in zip(names, with_interval, strict=True):
+        heads += [name, f"{name}_low", f"{name}_high"] if interval else [name]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(heads)
     for row in table.cells:
         line: list[str] = []
-        for place, cell in enumerate(row):
+        for cell, interval in zip(row, with_interval, strict=True):
             line.append(_value(cell))
-            if _has_interval(table, place):
-                line += ["" if end is None else repr(end) for end in (cell.low, cell.high)]
+            line += [_end(cell.low), _end(cell.high)] if interval else []
         writer.writerow(line)
     return buffer.getvalue()
 
 
-def _head(table: Table, place: int) -> str:
-    """`latency_ms_b1`: the header in letters that every tool takes, told apart where two would be the same."""
-    names = [
-        re.sub(
-            r"[^a-z0-9]+", "_", column.name.lower().replace("%", "percent").replace("×", "x")
-        ).strip("_")
-        for column in table.columns
-    ]
-    name = names[place] or f"column_{place + 1}"
-    return (
-        name
-        if names.count(names[place]) == 1
-        else f"{name}_{names[: place + 1].count(names[place])}"
-    )
+def _column_names(table: Table) -> list[str]:
+    """Return names such as `latency_ms_b1`, in letters that every tool takes.
+
+    Equal names are numbered.
+    """
+    bare = list(map(_bare_name, table.headers))
+    names = []
+    for place, name in enumerate(bare):
+        number = f"_{bare[: place + 1].count(name)}" if bare.count(name) > 1 else ""
+        names.append((name or f"column_{place + 1}") + number)
+    return names
+
+
+def _bare_name(header: str) -> str:
+    text = header.lower().replace("%", "percent").replace("×", "x")
+    return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
 
 
 def _has_interval(table: Table, place: int) -> bool:
     return any(row[place].low is not None for row in table.cells)
 
 
+def _end(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
 def _value(cell: Cell) -> str:
-    """A number as such, anything else as text."""
-    if cell.value is not None:
-        return (
-            repr(int(cell.value))
-            if float(cell.value).is_integer() and abs(cell.value) < 1e15
-            else repr(cell.value)
-        )
-    return in_csv(cell.text)
+    """Return a cell's number if it has one, whole numbers without a point; else its text."""
+    if cell.value is None:
+        return in_csv(cell.text)
+    whole = float(cell.value).is_integer() and abs(cell.value) < 1e15
+    return repr(int(cell.value)) if whole else repr(cell.value)
 
 
 def latex(table: Table) -> str:
-    """A `table` environment; needs booktabs. The notes stand under it in small type."""
+    """Return a `table` environment, which needs booktabs. The notes follow in small type."""
     sides = "l" + "r" * (len(table.columns) - 1)
     lines = [
         r"\begin{table}",
@@ -127,30 +136,27 @@ def latex(table: Table) -> str:
         rf"\label{{tab:{slug(table.title).replace('_', '-')}}}",
         rf"\begin{{tabular}}{{{sides}}}",
         r"\toprule",
-        " & ".join(in_latex(name) for name in table.headers) + r" \\",
+        " & ".join(map(in_latex, table.headers)) + r" \\",
         r"\midrule",
     ]
     for row in table.cells:
-        cells = [
-            rf"\textbf{{{in_latex(cell.text)}}}" if cell.best else in_latex(cell.text)
-            for cell in row
-        ]
-        lines.append(" & ".join(cells) + r" \\")
+        lines.append(" & ".join(map(_latex_cell, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
-        notes = r" \\ ".join(in_latex(note) for note in table.notes)
-        lines += [
-            r"\par\medskip",
-            rf"\begin{{minipage}}{{\linewidth}}\footnotesize {notes}\end{{minipage}}",
-        ]
+        notes = r" \\ ".join(map(in_latex, table.notes))
+        small = rf"\footnotesize {notes}"
+        lines += [r"\par\medskip", rf"\begin{{minipage}}{{\linewidth}}{small}\end{{minipage}}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
+def _latex_cell(cell: Cell) -> str:
+    text = in_latex(cell.text)
+    return rf"\textbf{{{text}}}" if cell.best else text
+
+
 def in_latex(text: str) -> str:
-    """Every character that would be a command is shown instead."""
-    shown = "".join(
-        _LATEX.get(character, character) for character in visible(" ".join(text.split()))
-    )
-    return (
-        f"{{[}}{shown[1:]}" if shown.startswith("[") else shown
-    )  # the end of the row before would take it for its argument
+    """Return text in which every character that would be a command is shown instead."""
+    characters = visible(" ".join(text.split()))
+    shown = characters.translate(_IN_LATEX)
+    # The end of the previous row would take a bracket for its argument.
+    return f"{{[}}{shown[1:]}" if shown.startswith("[") else shown

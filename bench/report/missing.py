@@ -1,4 +1,4 @@
-"""What an empty cell lacks: the command that measures it and about how long that takes. Knows no torch."""
+"""Empty cells: the command that measures each, and the arm behind it for a forecast of its time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from bench.record.metric_units import METRICS
 from bench.report.columns import display_of
 from bench.report.fill import Fill
 
-COUNTED = ("params", "macs", "activations")
-"""Metrics that are measured at batch 1 whatever `--batch-sizes` says."""
-
 
 def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:
-    """What a row lacks that others have."""
-    if quantity.metric in COUNTED:
+    """Return how to measure a quantity that a row lacks and other rows have."""
+    if _is_count(summary, quantity.metric):
         return missing_count(row.model, row.image_size, quantity.metric)
     flags = _size(row.image_size)
     if quantity.batch_size and not display_of(quantity.metric).one_batch:
@@ -28,8 +25,17 @@ def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:
     return Fill(row.model, quantity.metric, flags, _speed(summary, row, quantity))
 
 
+def _is_count(summary: Summary, metric: str) -> bool:
+    """True if no policy changes a metric; of a plug-in's metric, its records tell."""
+    known = METRICS.get(metric)
+    return known.arm == "count" if known else metric in summary.counted
+
+
 def _speed(summary: Summary, row: Row, quantity: Quantity) -> Want | None:
-    """The arm that lacks a speed: as the last one that this metric was measured of, but of the row's model and policy."""
+    """Return the arm that lacks a speed: the last one with this metric, of the row's model.
+
+    None if this machine has not measured the metric yet.
+    """
     like, known = summary.past.measuring(quantity.metric), METRICS.get(quantity.metric)
     if like is None or known is None or not isinstance(like.arm, SpeedArm):
         return None
@@ -46,10 +52,9 @@ def _speed(summary: Summary, row: Row, quantity: Quantity) -> Want | None:
 
 
 def missing_count(model: str, image_size: int, metric: str) -> Fill:
-    """Parameters, MACs or activations, which no policy changes."""
-    arm = CountArm(
-        model=model, image_size=image_size, num_classes=1
-    )  # however many classes: a count takes as long
+    """Return how to count parameters, MACs or activations, which no policy changes."""
+    # Counting takes as long for any number of classes.
+    arm = CountArm(model=model, image_size=image_size, num_classes=1)
     return Fill(model, metric, _size(image_size), Want(arm, (Pace(metric),), {}))
 
 

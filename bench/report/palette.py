@@ -1,8 +1,9 @@
-"""Colours and markers, the same in every figure and on the page: of a family of models, of a verdict."""
+"""Colours and markers of families and of verdicts, the same in every figure and on the page."""
 
 from __future__ import annotations
 
-# Okabe and Ito's palette, which stays distinct in the common colour blindnesses; markers repeat it for print.
+# Okabe and Ito's palette, which stays distinct in the common colour blindnesses; markers repeat it
+# for print.
 FAMILIES = {
     "convmixer": ("ConvMixer", "#D55E00", "o"),
     "vit": ("ViT", "#0072B2", "s"),
@@ -12,6 +13,7 @@ FAMILIES = {
 }
 """Label, colour and matplotlib marker by family, in the order of a legend."""
 OTHER = ("other", "#666666", "X")
+"""Label, colour and marker of any other family."""
 OUTCOMES = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
@@ -24,10 +26,10 @@ OUTCOMES = {
 
 
 def family(name: str) -> tuple[str, str, str]:
-    """Label, colour and marker of a family."""
+    """Return label, colour and marker of a family."""
     return FAMILIES.get(name, OTHER)
 
 
 def family_order(name: str) -> int:
-    """ConvMixer first, then those that it is compared with, then all others."""
+    """Return a family's place in legends: ConvMixer first, unknown families last."""
     return list(FAMILIES).index(name) if name in FAMILIES else len(FAMILIES)

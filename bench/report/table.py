@@ -1,10 +1,12 @@
-"""A table as data: what it says is decided where it is made, how it looks is up to those who write it out."""
+"""Tables as data: where they are made decides their content, where they are written their look."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,16 +14,22 @@ if TYPE_CHECKING:
     from bench.stats.intervals import Estimate
 
 MACS_NOTE = (
-    "¹ multiply-adds of convolutions, linear layers and attention (many papers print this as FLOPs; FLOPs are 2 × as many); "
-    "norm layers not counted"
+    "¹ multiply-adds of convolutions, linear layers and attention (many papers print this as "
+    "FLOPs; FLOPs are 2 × as many); norm layers not counted"
 )
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
-BEST_NOTE = "bold: the best of its column, and what cannot be told from it (by the test of the intervals, Holm-corrected over the column)"
+BEST_NOTE = (
+    "bold: the best of its column, and values statistically tied with it (by the test of the "
+    "intervals, Holm-corrected over the column)"
+)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A header, and for columns of numbers what `--sort` and `--columns` call them, their unit and direction."""
+    """A header; for a column of numbers, with its name for `--sort` and `--columns`.
+
+    `key` is that name, `unit` the unit shown, `better` "lower", "higher" or "none".
+    """
 
     name: str
     key: str = ""
@@ -31,9 +39,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, the number behind it in the column's unit with its 95 % interval, and whether it is the best.
+    """A text, and the number behind it in the column's unit with its 95 % interval.
 
-    `fill` is what would have to be measured where there is nothing.
+    `best` marks the best of a column. `fill` says how to measure the value of an empty cell.
     """
 
     text: str
@@ -44,22 +52,25 @@ class Cell:
     fill: Fill | None = None
 
     @classmethod
-    def of(cls, text: str, found: Estimate) -> Cell:
-        """A number with its interval, in the column's unit."""
-        return cls(text, found.value, found.low, found.high)
+    def of(cls, text: str, value: Estimate) -> Cell:
+        """Return a cell with a number and its interval, in the column's unit."""
+        return cls(text, value.value, value.low, value.high)
 
 
 def slug(text: str) -> str:
-    """In letters, digits and underscores: the name of a table's file, of a column on the command line."""
+    """Return text in letters, digits and underscores, as for a table's file or a column's key."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:100]
 
 
 Columns = list["Column | str"]
-Line = list["Cell | str"]
+TableRow = list["Cell | str"]
 
 
 class Table:
-    """A title, columns, rows of cells, and lines that belong under it. Plain text may stand for a column or a cell."""
+    """A title, columns, rows of cells, and notes below. Text may stand for a column or a cell.
+
+    `published` is True for values that were not measured here.
+    """
 
     def __init__(
         self,
@@ -71,49 +82,66 @@ class Table:
         published: bool = False,
     ) -> None:
         self.title = title
-        self.columns = [
-            one if isinstance(one, Column) else Column(one, key=slug(one)) for one in columns
-        ]
-        self.cells = [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in cells]
+        self.columns = list(map(_column, columns))
+        self.cells = [list(map(_cell, row)) for row in cells]
         self.notes = list(notes)
         self.published = published
-        """What it shows was not measured here."""
 
     @property
     def headers(self) -> list[str]:
         """The names of the columns."""
-        return [column.name for column in self.columns]
+        return list(map(attrgetter("name"), self.columns))
 
     @property
     def rows(self) -> list[list[str]]:
         """The text of the cells."""
         return [[cell.text for cell in row] for row in self.cells]
 
+    @property
+    def fills(self) -> list[Fill]:
+        """How to measure the values of empty cells."""
+        cells = chain.from_iterable(self.cells)
+        return [cell.fill for cell in cells if cell.fill]
+
+    @property
+    def has_best(self) -> bool:
+        """True if a cell is marked as the best of its column."""
+        return any(map(attrgetter("best"), chain.from_iterable(self.cells)))
+
     def only(self, places: Sequence[int]) -> Table:
-        """With some of its columns, in this order."""
-        cells = [[row[place] for place in places] for row in self.cells]
-        return Table(
-            self.title,
-            [self.columns[place] for place in places],
-            cells,
-            self.notes,
-            published=self.published,
-        )
+        """Return the table with some of its columns, in the given order."""
+        columns = [self.columns[place] for place in places]
+        cells = []
+        for row in self.cells:
+            cells.append([row[place] for place in places])
+        return Table(self.title, columns, cells, self.notes, published=self.published)
 
-    def insert(self, place: int, column: Column | str, cells: Sequence[Cell | str]) -> None:
-        """One more column, before the one at `place`."""
-        new = Table("", [column], [[cell] for cell in cells])
-        self.columns.insert(place, new.columns[0])
-        for row, more in zip(self.cells, new.cells, strict=True):
-            row.insert(place, more[0])
+    def insert(self, place: int, column: Column | str, cells: Iterable[Cell | str]) -> None:
+        """Insert a column before the one at `place`."""
+        self.columns.insert(place, _column(column))
+        for row, cell in zip(self.cells, cells, strict=True):
+            row.insert(place, _cell(cell))
 
-    def add(self, column: Column | str, cells: Sequence[Cell | str]) -> None:
-        """One more column, after the others."""
+    def add(self, column: Column | str, cells: Iterable[Cell | str]) -> None:
+        """Add a column after the others."""
         self.insert(len(self.columns), column, cells)
 
 
+def table_of(title: str, models: Iterable[str]) -> Table:
+    """Return a table with one column of models, to which others are added."""
+    return Table(title, ["model"], [[model] for model in models])
+
+
+def _column(column: Column | str) -> Column:
+    return column if isinstance(column, Column) else Column(column, key=slug(column))
+
+
+def _cell(cell: Cell | str) -> Cell:
+    return cell if isinstance(cell, Cell) else Cell(cell)
+
+
 def marked(cells: list[Cell], best: set[int]) -> list[Cell]:
-    """The cells of a column, those at `best` marked; nothing is marked where all would be."""
+    """Return a column's cells with those at `best` marked; with none marked if all would be."""
     if len(best) == sum(cell.value is not None for cell in cells):
         return cells
     return [replace(cell, best=place in best) for place, cell in enumerate(cells)]

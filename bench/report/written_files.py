@@ -1,7 +1,7 @@
-"""The list of files that a report wrote into a folder, so that the next report can take away those that it lacks.
+"""The list of files that a report wrote into a folder, so that the next report can delete old ones.
 
-Nothing else in the folder is ever deleted: no file that is not on the list, and none that was changed since. A list may
-come from a stranger too, so it can only name tables and figures, where reports put them.
+Nothing else in the folder is ever deleted: no file that is not on the list, and none that changed
+since. A list may come from a stranger, so it can only name tables and figures, in their places.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.files.paths import inside
 NAME = "report-files.json"
 TABLES = "tables"
 PLACE = re.compile(rf"{TABLES}/[a-z0-9_-]{{1,120}}\.(csv|tex)|[a-z0-9_-]{{1,120}}\.(png|svg)")
-"""Where a report puts tables and figures, in its folder."""
+"""The paths of tables and figures in a report's folder."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -30,28 +30,30 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def settle(folder: Path, written: Iterable[Path]) -> list[Path]:
-    """Delete what an earlier report wrote and this one did not, and keep the new list.
+    """Delete the files that an earlier report wrote and this one did not, and keep the new list.
 
-    Returns the tables that were there before any list was kept: nobody can say whose they are, so they stay.
+    Returns the tables that were there before any list was kept. They stay, since their origin is
+    unknown.
     """
-    new = {path.relative_to(folder).as_posix(): _digest(path) for path in written}
+    new = {_name(folder, path): _digest(path) for path in written}
     old = _read(folder)
     for name, digest in (old or {}).items():
         if name not in new and PLACE.fullmatch(name):
             _delete(folder, folder / name, digest)
-    disk.write_whole(
-        folder / NAME,
-        msgspec.json.format(msgspec.json.encode(Written(dict(sorted(new.items())))), indent=1)
-        + b"\n",
-    )
+    content = msgspec.json.encode(Written(dict(sorted(new.items()))))
+    disk.write_whole(folder / NAME, msgspec.json.format(content, indent=1) + b"\n")
     if old is not None:
         return []
     tables = (path for path in (folder / TABLES).iterdir() if path.suffix in (".csv", ".tex"))
-    return sorted(path for path in tables if path.relative_to(folder).as_posix() not in new)
+    return sorted(path for path in tables if _name(folder, path) not in new)
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _read(folder: Path) -> dict[str, str] | None:
-    """The list of the earlier report; None where there is none that can be read."""
+    """Return the list of the earlier report; None if there is none, or it cannot be read."""
     try:
         return msgspec.json.decode(disk.read(disk.no_link(folder / NAME)), type=Written).files
     except (OSError, UsageError, msgspec.MsgspecError, RecursionError):
@@ -59,7 +61,7 @@ def _read(folder: Path) -> dict[str, str] | None:
 
 
 def _delete(folder: Path, path: Path, digest: str) -> None:
-    """Delete a file that is still as it was written."""
+    """Delete a file if it is still as it was written."""
     inside(folder, path.parent)
     if path.is_file() and not path.is_symlink() and _digest(path) == digest:
         path.unlink()

@@ -300,11 +300,11 @@ def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
         n += len(values)
     if not parts:
         return None
-    variance, freedom = _satterthwaite(parts)
+    variance, freedom = satterthwaite(parts)
     return Effect(value, math.sqrt(variance), freedom, n)
 
 
-def _satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the variance of a sum and its degrees of freedom (Satterthwaite 1946).
 
     `parts` are pairs of the variance and the degrees of freedom of each independent term.
@@ -317,7 +317,7 @@ def _satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def less(left: Effect, right: Effect) -> Effect:
     """Return the difference of two independent effects."""
-    variance, freedom = _satterthwaite(
+    variance, freedom = satterthwaite(
         [(left.error**2, left.freedom), (right.error**2, right.freedom)]
     )
     fewest = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.forecast.forecast import MEASURED, NEARBY, Forecast, Line
+from bench.forecast.forecast import MEASURED, NEARBY, Forecast, CostLine
 from bench.report.table import Table
 from bench.stats.formatting import duration, number
 
@@ -57,7 +57,7 @@ def cost(whole: Forecast, left: Forecast, device: str) -> Table:
     return Table("Plan; nothing was measured", RUN_HEADERS, list(map(_row, whole.lines)), notes)
 
 
-def _row(line: Line) -> list[str]:
+def _row(line: CostLine) -> list[str]:
     times = (line.setup, line.each_round, line.once)
     return [
         line.want.arm.label,

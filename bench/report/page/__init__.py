@@ -1,7 +1,8 @@
-"""`report.html`: one file with everything in it, which opens from disk without a network.
+"""`report.html`: one file that contains everything it needs and opens from disk without a network.
 
-Plotly draws, DataTables sorts and filters; both come out of Python packages (plotly, itables) and are put into the file.
-What is in a record reaches the page as JSON or through an escaping template, never as markup.
+Plotly draws, DataTables sorts and filters; both are copied into the file from Python packages
+(plotly, itables). Text from records reaches the page as JSON or through an escaping template, never
+as markup.
 """
 
 from __future__ import annotations
@@ -19,25 +20,26 @@ from bench.report.page.data import page_data
 from bench.report.write import Report
 
 NAME = "report.html"
-ROOM = "bench.report.page"
+PACKAGE = "bench.report.page"
+"""The package of the template, the style and the script."""
 
 
 def write_page(results: Path, reports: Sequence[Report]) -> Path:
-    """One page for all machines of a results folder."""
+    """Write one page for all machines of a results folder, and return its path."""
     path = results / NAME
     write_whole(path, render(reports).encode("utf-8", "backslashreplace"))
     return path
 
 
 def render(reports: Sequence[Report]) -> str:
-    """The page as text."""
+    """Return the page as text."""
     from jinja2 import Environment, StrictUndefined
 
-    room = resources.files(ROOM)
+    own = resources.files(PACKAGE)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string((own / "page.html.j2").read_text(encoding="utf-8"))
     data = page_data(reports)
     return template.render(
         data=data,
@@ -45,13 +47,13 @@ def render(reports: Sequence[Report]) -> str:
         plotly=_inside("plotly", "package_data/plotly.min.js"),
         datatables=_datatables(),
         datatables_css=_inside("itables", "html/dt_bundle.css"),
-        style=(room / "page.css").read_text(encoding="utf-8"),
-        script=(room / "page.js").read_text(encoding="utf-8"),
+        style=(own / "page.css").read_text(encoding="utf-8"),
+        script=(own / "page.js").read_text(encoding="utf-8"),
     )
 
 
 def in_script(data: Any) -> Any:
-    """JSON that cannot end the script element it stands in."""
+    """Return data as JSON that cannot end the script element around it."""
     from markupsafe import Markup
 
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -59,7 +61,10 @@ def in_script(data: Any) -> Any:
 
 
 def _inside(package: str, name: str) -> Any:
-    """A file that a package ships; it is the library's own text and stands in the page as it is."""
+    """Return a file that a package ships, to be used in the page without escaping.
+
+    Raises UsageError if the package or the file is missing.
+    """
     from markupsafe import Markup
 
     try:
@@ -72,7 +77,10 @@ def _inside(package: str, name: str) -> Any:
 
 
 def _datatables() -> Any:
-    """The bundle is a module; what it exports as default is DataTables, which the page's own script wants by name."""
+    """Return itables' bundle, and a line that gives its default export the name DataTable.
+
+    The bundle is a module; the page's own script needs that name.
+    """
     from markupsafe import Markup
 
     text = _inside("itables", "html/dt_bundle.js")
@@ -80,6 +88,6 @@ def _datatables() -> Any:
     name = re.search(r"([\w$]+) as default", exports[-1]) if exports else None
     if name is None:
         raise UsageError(
-            "report.html: this version of itables ships another bundle; pip install 'itables>=2.4'"
+            "report.html: this version of itables has an unknown bundle; pip install 'itables>=2.4'"
         )
     return Markup(f"{text}\nglobalThis.DataTable = {name[1]};\n")

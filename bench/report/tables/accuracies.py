@@ -1,361 +1,286 @@
-"""Tables of accuracies: one per data set, recipe, tuning protocol and view; over seeds; what a training costs; other views."""
+"""Tables of accuracies, one per protocol; of other views; and of the cost of training."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain, starmap
+from operator import attrgetter
 from typing import Any
 
-from bench.analysis.accuracy_groups import Contestant, Key, curves, images_per_step, trained_rows
+from bench.analysis.accuracy_groups import (
+    Contestant,
+    Protocol,
+    contestants_by_protocol,
+    curves,
+    images_per_step,
+)
 from bench.analysis.rows import Accuracy, Quantity, Summary
-from bench.record.arms import NORMALISED
 from bench.report.columns import TOP1, column_of, header_of, table_scale, text_of
 from bench.report.fill import together
 from bench.report.missing import missing_count
-from bench.report.table import Cell, Column, Columns, Line, Table, marked
-from bench.stats import lr_search
+from bench.report.table import (
+    Cell,
+    Column,
+    Columns,
+    Table,
+    TableRow,
+    marked,
+    table_of,
+)
+from bench.report.tables.accuracy_notes import notes
 from bench.stats.formatting import interval, number
-from bench.stats.intervals import difference
+from bench.stats.intervals import Estimate, difference
 
-TOP1_COLUMN = Column(f"{header_of(TOP1, '%')} ↑ [95 %]", TOP1, "%", "higher")
 PARAMS = Quantity("params", 0, "parameter", "lower")
+TOP1_COLUMN = Column(f"{header_of(TOP1, '%')} ↑ [95 %]", TOP1, "%", "higher")
+TOP5_COLUMN = Column("top-5 %", "top5", "%", "higher")
+TIME_COLUMN = Column("training s ↓", "train_s", "s", "lower")
+SPEED_COLUMN = Column("images/s ↑", "train_images_per_s", "img/s", "higher")
+MEMORY_COLUMN = Column("peak memory GB ↓", "train_peak_memory", "GB", "lower")
+BEST_NOTE = (
+    "bold: the best, and models statistically tied with it (the 95 % interval of the difference "
+    "contains 0)"
+)
+VIEWS_NOTE = (
+    "only the first column is a result: its view was fixed beforehand; the best of the others is "
+    "not"
+)
 LEVELS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-"""Select accuracies whose cost is told, where a model reaches them."""
+"""Validation accuracies whose cost is shown if a model reaches them."""
+COST_COLUMNS: Columns = [
+    "model",
+    Column("select top-1", "select", "%"),
+    Column("epochs ↓", "epochs", "", "lower"),
+    TIME_COLUMN,
+    Column("TMACs ↓", "train_macs", "TMAC", "lower"),
+]
+COST_NOTES = [
+    "medians over seeds, if more than half of them got there; read at the 20 evaluations on the "
+    "validation split (select)",
+    "read within one schedule: stopping there would be another, worse training run",
+    "TMACs are 10¹² multiply-adds; a step counts as three forward passes",
+]
 
 
 def accuracy(summary: Summary) -> Iterator[Table]:
-    """One table per protocol; never two recipes or two ways of tuning in one."""
-    for key, contestants in trained_rows(summary).items():
-        baselines = [
-            Contestant(row.name, [row])
-            for row in summary.accuracies
-            if row.arm.data == key[0] and row.arm.baseline
-        ]
-        yield _table(key, contestants, sorted(baselines, key=lambda one: one.name), summary)
+    """Yield one table per protocol; two recipes or two ways of tuning never share one."""
+    for protocol, contestants in contestants_by_protocol(summary).items():
+        yield _table(protocol, contestants, summary)
 
 
-def _table(
-    key: Key, contestants: list[Contestant], baselines: list[Contestant], summary: Summary
-) -> Table:
-    shown = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0)) + baselines
-    trained = contestants[0].rows[0].arm.recipe is not None
-    rows = [one.rows[0] for one in shown]
-    table = Table(_title("Top-1", key), ["model"], [[one.name] for one in shown])
-    add = table.add
-    add("family", [row.about.family for row in rows])
-    add(column_of(PARAMS), [_params(summary, row) for row in rows])
-    add(TOP1_COLUMN, marked([top1_cell(one) for one in shown], _best(contestants)))
-    add(Column("top-5 %", "top5", "%", "higher"), [_share(one, "top5_correct") for one in shown])
-    for quantity in sorted({other for one in shown for other in one.others}):
-        add(column_of(quantity), [_value(one, quantity) for one in shown])
-    if trained:
-        add("seeds", [str(len(one.measured)) if one.rows[0].arm.recipe else "" for one in shown])
-        if key[4]:
-            add("epochs", [_figure(one.detail("epochs")) for one in shown])
-        if key[3]:
-            add("rate", [_figure(row.arm.learning_rate) for row in rows])
-        add(
-            Column("training s ↓", "train_s", "s", "lower"),
-            [_figure(one.detail("train_s")) for one in shown],
-        )
-        add(
-            Column("images/s ↑", "train_images_per_s", "img/s", "higher"),
-            [_figure(one.detail("images_per_s")) for one in shown],
-        )
-        memory = [one.detail("peak_memory_bytes") for one in shown]
-        add(
-            Column("peak memory GB ↓", "train_peak_memory", "GB", "lower"),
-            [_figure(found and found / 1e9) for found in memory],
-        )
+def _table(protocol: Protocol, contestants: list[Contestant], summary: Summary) -> Table:
+    ranked = sorted(contestants, key=_falling)
+    shown = [*ranked, *sorted(_baselines(protocol, summary), key=attrgetter("name"))]
+    table = table_of(_title("Top-1", protocol), map(attrgetter("name"), shown))
+    table.add("family", map(attrgetter("family"), shown))
+    table.add(column_of(PARAMS), map(partial(_params, summary), shown))
+    table.add(TOP1_COLUMN, marked(list(map(top1_cell, shown)), _best(ranked)))
+    table.add(TOP5_COLUMN, map(_top5, shown))
+    for quantity in sorted(set(chain.from_iterable(map(attrgetter("others"), shown)))):
+        table.add(column_of(quantity), map(partial(_value, quantity), shown))
+    if protocol.recipe:
+        _add_training(table, shown, protocol)
     else:
-        add(
-            "right",
-            [
-                f"{row.detail['correct']:,} / {row.detail['images']:,}" if row.top1 else ""
-                for row in rows
-            ],
-        )
-    table.notes = list(_notes(contestants, trained, key, summary))
-    if any(cell.best for line in table.cells for cell in line):
-        table.notes.append(
-            "bold: the best, and what cannot be told from it (the 95 % interval of the difference holds 0)"
-        )
-    table.notes += together(
-        (cell.fill for line in table.cells for cell in line if cell.fill), summary.past
-    )
+        table.add("right", map(_right, shown))
+    table.notes = list(notes(contestants, protocol, summary))
+    if table.has_best:
+        table.notes.append(BEST_NOTE)
+    table.notes += together(table.fills, summary.past)
     return table
 
 
-def _params(summary: Summary, row: Accuracy) -> Cell:
+def _baselines(protocol: Protocol, summary: Summary) -> Iterator[Contestant]:
+    """Yield the baselines of a protocol's data set."""
+    for row in summary.accuracies:
+        if row.arm.data == protocol.data and row.arm.baseline:
+            yield Contestant(row.name, [row])
+
+
+def _add_training(table: Table, shown: list[Contestant], protocol: Protocol) -> None:
+    """Add columns on the training runs."""
+    table.add("seeds", map(_seeds, shown))
+    if protocol.equalise:
+        table.add("epochs", map(partial(_detail, "epochs"), shown))
+    if protocol.tuning:
+        table.add("rate", map(_learning_rate, shown))
+    table.add(TIME_COLUMN, map(partial(_detail, "train_s"), shown))
+    table.add(SPEED_COLUMN, map(partial(_detail, "images_per_s"), shown))
+    table.add(MEMORY_COLUMN, map(_peak_memory, shown))
+
+
+def _falling(one: Contestant) -> float:
+    """Return the sort key that puts the highest top-1 first."""
+    return -(one.top1.value if one.top1 else 0)
+
+
+def _seeds(one: Contestant) -> str:
+    return str(len(one.measured)) if one.first.arm.recipe else ""
+
+
+def _learning_rate(one: Contestant) -> Cell:
+    return _figure(one.first.arm.learning_rate)
+
+
+def _right(one: Contestant) -> str:
+    """Return how many images were answered right."""
+    detail = one.first.detail
+    return f"{detail['correct']:,} / {detail['images']:,}" if one.first.top1 else ""
+
+
+def _params(summary: Summary, one: Contestant) -> Cell:
+    row = one.first
     if row.arm.baseline:
         return Cell("")
-    counted = next(
-        (
-            found
-            for other in summary.rows
-            if other.model == row.model and (found := other.value("params"))
-        ),
-        None,
-    )
+    counted = summary.count(row.model, "params")
     if counted is None:
         return Cell("", fill=missing_count(row.model, row.arm.image_size, "params"))
     return Cell(text_of(PARAMS, counted, []), counted.value)
 
 
 def top1_cell(one: Contestant) -> Cell:
-    """With its interval; what became of seeds that gave no number stands beside it."""
-    statuses = [row.status for row in one.rows]
-    words = [word for word in dict.fromkeys(statuses) if word != "ok"]
-    trouble = ", ".join(
-        f"{statuses.count(word)} {word}" if len(statuses) > 1 else word for word in words
-    )
-    if not (found := one.top1):
+    """Return top-1 in percent with its interval, and the fate of seeds without a top-1."""
+    counts = Counter(row.status for row in one.rows if row.status != "ok")
+    several = len(one.rows) > 1
+    words = (f"{count} {word}" if several else word for word, count in counts.items())
+    trouble = ", ".join(words)
+    top1 = one.top1
+    if not top1:
         return Cell(trouble)
-    text = interval(found, factor=100, places=1)
-    return Cell.of(f"{text} ({trouble})" if trouble else text, found.times(100.0))
+    text = interval(top1, factor=100, places=1)
+    return Cell.of(f"{text} ({trouble})" if trouble else text, top1.times(100.0))
 
 
-def _best(contestants: list[Contestant]) -> set[int]:
-    """Where the best top-1 stands among contestants in falling order, and what cannot be told from it."""
-    ordered = sorted(contestants, key=lambda one: -(one.top1.value if one.top1 else 0))
-    if len([one for one in ordered if one.top1]) < 2:
+def _best(ranked: list[Contestant]) -> set[int]:
+    """Return the places of the best top-1 and of those tied with it; empty below two of them."""
+    measured = [place for place, one in enumerate(ranked) if one.top1]
+    if len(measured) < 2:
         return set()
-    return {
-        place
-        for place, one in enumerate(ordered)
-        if one.top1 and (place == 0 or not _apart(ordered[0], one))
-    }
+    best = ranked[0]
+    return {place for place in measured if place == 0 or not _apart(best, ranked[place])}
 
 
 def _apart(left: Contestant, right: Contestant) -> bool:
-    """Whether 0 lies outside the interval of the difference: Welch's over seeds, else Wald's of two shares."""
-    values = [[row.top1.value for row in one.measured if row.top1] for one in (left, right)]
-    if effect := difference(*values):
+    """True if the interval of the difference excludes 0.
+
+    That is Welch's over seeds, else Wald's of two shares.
+    """
+    effect = difference(left.shares, right.shares)
+    if effect:
         return not effect.estimate.holds(0.0)
-    halves = [one.top1.half_width for one in (left, right) if one.top1]
-    if any(half is None for half in halves):
-        return False
-    return abs(values[0][0] - values[1][0]) > math.hypot(*(half or 0.0 for half in halves))
+    width = math.hypot(_half_width(left.top1), _half_width(right.top1))
+    return abs(left.shares[0] - right.shares[0]) > width
 
 
-def _title(words: str, key: Key) -> str:
-    return " · ".join(part for part in (words, *key) if part)
+def _half_width(top1: Estimate | None) -> float:
+    """Return half the width of an interval; without one, nothing is told apart."""
+    half = top1.half_width if top1 else None
+    return math.inf if half is None else half
 
 
-def _share(one: Contestant, count: str) -> Cell:
-    if one.rows[0].arm.num_classes <= 5:  # where the right one is always among five
+def _title(words: str, protocol: Protocol) -> str:
+    return " · ".join([words, *protocol.parts])
+
+
+def _top5(one: Contestant) -> Cell:
+    """Return the mean top-5 in percent; nothing if the right class is always among five."""
+    if one.first.arm.num_classes <= 5:
         return Cell("")
-    shares = [
-        row.detail[count] / row.detail["images"] for row in one.measured if count in row.detail
-    ]
+    shares = []
+    for row in one.measured:
+        if "top5_correct" in row.detail:
+            shares.append(row.detail["top5_correct"] / row.detail["images"])
     value = 100 * statistics.fmean(shares) if shares else None
     return Cell("" if value is None else f"{value:.1f}", value)
 
 
-def _value(one: Contestant, quantity: Quantity) -> Cell:
-    found = one.value(quantity)
-    return (
-        Cell.of(text_of(quantity, found, []), found.times(table_scale(quantity)[0]))
-        if found
-        else Cell("")
-    )
+def _value(quantity: Quantity, one: Contestant) -> Cell:
+    value = one.value(quantity)
+    if not value:
+        return Cell("")
+    return Cell.of(text_of(quantity, value, []), value.times(table_scale(quantity)[0]))
 
 
 def _figure(value: float | None) -> Cell:
     return Cell("" if value is None else number(value), value)
 
 
-def _notes(
-    contestants: list[Contestant], trained: bool, key: Key, summary: Summary
-) -> Iterator[str]:
-    rows = [row for one in contestants for row in one.rows]
-    yield from dict.fromkeys(row.about.caveat for row in rows if row.about.caveat)
-    several = any(len(one.measured) > 1 for one in contestants)
-    images = max((row.detail["images"] for row in rows if row.top1), default=0)
-    if several:
-        yield f"mean over seeds with Student's t interval; each tested on {images:,} images"
-    else:
-        yield f"interval: binomial over {images:,} test images of one set of weights; seeds would add more"
-    if trained:
-        yield "last checkpoint, or the recipe's moving average; test labels read once, everything chosen on the select split"
-        splits = sorted({str(row.detail["split"]) for row in rows if row.detail.get("split")})
-        how = sorted({str(row.arm.policy) for row in rows if row.arm.policy})
-        at = sorted({_shown(row) for row in rows})
-        if any(row.detail.get("beside", 1) > 1 for row in rows):
-            yield "trainings ran side by side on one machine; no times are given of those"
-        yield f"splits: {', '.join(splits)}; trained in {', '.join(how)}; evaluated at {', '.join(at)}"
-    elif seen := sorted(
-        {str(row.detail.get("shown", row.detail["view"])) for row in rows if row.detail.get("view")}
-    ):
-        yield f"evaluated at {'; '.join(seen)}"
-    yield from (f"{row.name}: {text}" for row in rows for text in _of_file(row))
-    if key[3]:
-        yield from _search(contestants, summary)
-    for row in rows:
-        seed = f" seed {row.arm.seed}" if row.arm.seed is not None else ""
-        if row.trouble:
-            yield f"{row.name}{seed}: {row.trouble}"
-        elif row.status == "at chance":
-            yield f"{row.name}{seed}: at chance, no better than {guessing(row)}"
-        if lost := row.detail.get("unreadable"):
-            yield f"{row.name}{seed}: {len(lost)} images could not be read: {', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}"
+def _detail(name: str, one: Contestant) -> Cell:
+    return _figure(one.detail(name))
 
 
-def guessing(row: Accuracy) -> str:
-    """What gives the top-1 of chance, in words."""
-    classes = row.arm.num_classes
-    if row.chance <= 1 / classes:
-        return f"guessing among {classes} classes"
-    return f"always answering the most frequent of {classes} classes, which {row.chance:.1%} of the test images are of"
-
-
-def _shown(row: Accuracy) -> str:
-    """How test images were shown, with the numbers that they were normalised by where the words alone do not say them."""
-    if (
-        not row.arm.transform.endswith(f", {NORMALISED}")
-        or "mean" not in row.detail
-        or "std" not in row.detail
-    ):
-        return row.arm.transform
-    numbers = (
-        f"{name} {' '.join(f'{one:.3g}' for one in row.detail[name])}" for name in ("mean", "std")
-    )
-    return f"{row.arm.transform.removesuffix(NORMALISED)}{', '.join(numbers)}"
-
-
-def _of_file(row: Accuracy) -> Iterator[str]:
-    """What was taken of a file of weights, and what was done to it."""
-    if own := row.detail.get("resampled_from"):
-        yield f"its positions are resampled from {own} to {row.arm.image_size} pixels"
-    file = row.detail.get("file", {})
-    if entry := file.get("entry"):
-        others = ", ".join(file.get("other_entries", []))
-        yield f"taken from {entry} of the file" + (
-            f", which has {others} too (--checkpoint-key chooses)" if others else ""
-        )
-    if removed := file.get("removed"):
-        yield f"names without {', '.join(removed)} in front"
-    if left := file.get("left_out"):
-        yield f"{len(left)} tensors of the file were left out, {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
-    if (stored := file.get("stored_as", [])) not in ([], ["float32"]):
-        yield f"stored as {', '.join(stored)}"
-
-
-def _search(contestants: list[Contestant], summary: Summary) -> Iterator[str]:
-    """Where the searched rates lie among those that were tried."""
-    for one in contestants:
-        arm = one.rows[0].arm
-        tried = {
-            row.arm.learning_rate: row.top1.value if row.top1 else -1.0
-            for row in summary.accuracies
-            if row.arm.tuning == lr_search.TRIAL
-            and row.arm.learning_rate is not None
-            and (row.model, row.arm.data, row.arm.recipe_hash)
-            == (arm.model, arm.data, arm.recipe_hash)
-        }
-        if arm.learning_rate is not None and tried:
-            edge = "; on the edge of what was tried" if lr_search.on_edge(tried) else ""
-            failed = sum(score < 0 for score in tried.values())
-            yield (
-                f"{one.name}: rate {arm.learning_rate:g} chosen on select among {len(tried)} from {min(tried):g} to {max(tried):g}"
-                f"{f', {failed} of them diverged or failed' if failed else ''}{edge}"
-            )
+def _peak_memory(one: Contestant) -> Cell:
+    """Return the peak memory in GB."""
+    peak = one.detail("peak_memory_bytes")
+    return _figure(peak and peak / 1e9)
 
 
 def views(summary: Summary) -> Iterator[Table]:
-    """The same weights seen at other crops and sizes; the headline's view was fixed before."""
-    for key, contestants in trained_rows(summary).items():
-        rows = [row for one in contestants for row in one.measured if row.detail.get("spread")]
+    """Yield top-1 of the same weights at other crops and sizes."""
+    for protocol, contestants in contestants_by_protocol(summary).items():
+        seeds = chain.from_iterable(map(attrgetter("measured"), contestants))
+        rows = [row for row in seeds if row.detail.get("spread")]
         if not rows:
             continue
-        seen = sorted({view for row in rows for view in row.detail["spread"]})
-        lines = []
-        for row in rows:
-            values = [*row.detail["spread"].values(), row.top1.value if row.top1 else 0.0]
-            cells = [
-                f"{row.detail['spread'][view] * 100:.2f}" if view in row.detail["spread"] else ""
-                for view in seen
-            ]
-            lines.append(
-                [
-                    row.name,
-                    f"{values[-1] * 100:.2f}",
-                    *cells,
-                    f"{(max(values) - min(values)) * 100:.2f}",
-                ]
-            )
-        title = _title("Top-1 at other views", key)
-        notes = [
-            "the first column is the one that counts: its view was fixed before; the best of these is no result"
-        ]
-        yield Table(title, ["model", "own view", *seen, "spread, points"], lines, notes)
+        seen = sorted(set(chain.from_iterable(row.detail["spread"] for row in rows)))
+        columns = ["model", "own view", *seen, "spread, points"]
+        lines = list(map(partial(_views_line, seen), rows))
+        yield Table(_title("Top-1 at other views", protocol), columns, lines, [VIEWS_NOTE])
+
+
+def _views_line(seen: list[str], row: Accuracy) -> list[str]:
+    spread = row.detail["spread"]
+    own = row.top1.value if row.top1 else 0.0
+    values = [*spread.values(), own]
+    others = [f"{spread[view] * 100:.2f}" if view in spread else "" for view in seen]
+    return [row.name, f"{own * 100:.2f}", *others, f"{(max(values) - min(values)) * 100:.2f}"]
 
 
 def training_cost(summary: Summary) -> Iterator[Table]:
-    """What it takes to come to given accuracies on the select split, within one schedule."""
+    """Yield the cost of reaching given validation accuracies, within one schedule."""
     macs = {row.model: row.value("macs") for row in summary.rows}
-    for key, contestants in trained_rows(summary).items():
-        lines: list[Line] = []
+    for protocol, contestants in contestants_by_protocol(summary).items():
+        lines: list[TableRow] = []
         for one in contestants:
-            trainings = curves(one)
-            for level in LEVELS:
-                found = [_first(arrays, level, row.detail) for row, arrays in trainings]
-                reached = [one for one in found if one is not None]
-                if not trainings or len(reached) <= len(trainings) / 2:
-                    break
-                epochs, seconds = (
-                    statistics.median(values) for values in zip(*reached, strict=True)
-                )
-                count = macs.get(one.rows[0].model)
-                images = (
-                    one.rows[0].detail["steps"]
-                    / one.rows[0].detail["epochs"]
-                    * epochs
-                    * images_per_step(one.rows[0])
-                )
-                spent = 3 * count.value * images * 1e-12 if count else None
-                timed = seconds if one.detail("train_s") is not None else None
-                lines.append(
-                    [
-                        one.name,
-                        Cell(f"{level:.0%}", 100 * level),
-                        _figure(epochs),
-                        _figure(timed),
-                        _figure(spent),
-                    ]
-                )
+            lines += _cost_lines(one, macs.get(one.first.model))
         if lines:
-            title = _title("Training cost", key)
-            notes = [
-                "medians over the seeds of which more than half got there, read at the 20 looks at the select split",
-                "read within one schedule: stopping there would have been another, worse training",
-                "TMACs are 10¹² multiply-adds, three forward passes a step",
-            ]
-            columns: Columns = [
-                *(
-                    "model",
-                    Column("select top-1", "select", "%"),
-                    Column("epochs ↓", "epochs", "", "lower"),
-                ),
-                *(
-                    Column("training s ↓", "train_s", "s", "lower"),
-                    Column("TMACs ↓", "train_macs", "TMAC", "lower"),
-                ),
-            ]
-            yield Table(title, columns, lines, notes)
+            yield Table(_title("Training cost", protocol), COST_COLUMNS, lines, COST_NOTES)
 
 
-def _first(
-    arrays: dict[str, Any], level: float, detail: dict[str, object]
-) -> tuple[float, float] | None:
-    """Epochs and seconds at the first look with at least this accuracy."""
-    steps, seconds, top1 = (
-        list(arrays[name]) for name in ("select_step", "select_seconds", "select_top1")
-    )
-    for step, second, value in zip(steps, seconds, top1, strict=True):
+def _cost_lines(one: Contestant, macs: Estimate | None) -> Iterator[TableRow]:
+    """Yield the cost of each level, up to the last that more than half of the seeds reach."""
+    trainings = curves(one)
+    for level in LEVELS:
+        reached = list(filter(None, starmap(partial(_first_look, level), trainings)))
+        if not trainings or len(reached) <= len(trainings) / 2:
+            return
+        epochs, seconds = map(statistics.median, zip(*reached, strict=True))
+        timed = seconds if one.detail("train_s") is not None else None
+        yield [
+            one.name,
+            Cell(f"{level:.0%}", 100 * level),
+            _figure(epochs),
+            _figure(timed),
+            _figure(_tmacs(one.first, epochs, macs)),
+        ]
+
+
+def _tmacs(row: Accuracy, epochs: float, macs: Estimate | None) -> float | None:
+    """Return the multiply-adds of a training run's first epochs, in 10¹²; None without a count."""
+    if not macs:
+        return None
+    images = row.detail["steps"] / row.detail["epochs"] * epochs * images_per_step(row)
+    return 3 * macs.value * images * 1e-12
+
+
+def _first_look(level: float, row: Accuracy, arrays: dict[str, Any]) -> tuple[float, float] | None:
+    """Return epochs and seconds at the first evaluation with at least this accuracy."""
+    looks = zip(arrays["select_step"], arrays["select_seconds"], arrays["select_top1"], strict=True)
+    steps, epochs = float(row.detail["steps"]), float(row.detail["epochs"])
+    for step, second, value in looks:
         if value >= level:
-            return float(step) / float(str(detail["steps"])) * float(str(detail["epochs"])), float(
-                second
-            )
+            return float(step) / steps * epochs, float(second)
     return None

@@ -1,59 +1,69 @@
-"""Changes between two sets of records as a table."""
+"""Changes between two sets of records, as a table."""
 
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 
 from bench.analysis.changes import Change, Comparison
 from bench.analysis.grade import percent
 from bench.report.table import Table
 from bench.stats.formatting import interval, p_value
 
+COLUMNS = ["configuration", "metric", "ratio [95 %, Holm]", "change", "", "p (Holm)", ""]
+
 
 def can_tell(found: Comparison) -> str:
-    """What a comparison can tell apart, in the sentence that stands before it."""
+    """Return which changes a comparison can resolve, as the sentence before it."""
     if found.resolves is None:
-        return "nothing can be told apart: no line has a reference, an A/A pair on both sides and enough rounds; ratios are as measured"
-    judged = sum(one.p is not None for one in found.changes)
-    text = f"can tell apart {percent(found.resolves)}, in a typical line of {judged}"
-    if found.sessions is None:
+        return (
+            "no change can be resolved: no line has a reference, an A/A check on both sides and "
+            "enough rounds; ratios are as measured"
+        )
+    text = (
+        f"can resolve changes of {percent(found.resolves)}, in a typical line of {_tested(found)}"
+    )
+    sessions = found.sessions
+    if sessions is None:
         return text
     return (
-        f"{text}; sessions move a ratio by {percent(found.sessions.spread)}, as the A/A pairs of {found.sessions.runs} runs show it "
-        "(more runs on each side, by `bench run --force`, narrow this)"
+        f"{text}; sessions move a ratio by {percent(sessions.spread)}, by the A/A checks of "
+        f"{sessions.runs} runs (more runs on each side, by `bench run --force`, narrow this)"
     )
+
+
+def _tested(found: Comparison) -> int:
+    """Return the number of lines with a p-value."""
+    return sum(one.p is not None for one in found.changes)
 
 
 def changes(found: Comparison, left: str, right: str) -> Table:
-    """One line per metric of an arm, the worst first."""
-    lines = [_line(one) for one in sorted(found.changes, key=lambda one: -one.loss)]
-    counts = Counter(one.outcome for one in found.changes)
-    judged = sum(one.p is not None for one in found.changes)
+    """Return one line per metric of a configuration, the worst change first."""
+    counts = Counter(map(attrgetter("outcome"), found.changes))
     notes = [
         ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())),
-        f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over the {judged} lines with a p",
+        f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over the "
+        f"{_tested(found)} lines with a p",
     ]
-    if names := sorted({one.against for one in found.changes if one.against}):
+    references = sorted(set(map(attrgetter("against"), found.changes)) - {""})
+    if references:
         notes.append(
-            f"speeds are held against {', '.join(names)} in their own run: what all arms have in common is no change here"
+            f"speeds are divided by that of {', '.join(references)} in their own run: what all "
+            "configurations have in common is not a change here"
         )
-    notes += [f"refused: {reason}" for reason in found.refused]
-    return Table(
-        "Changes",
-        ["arm", "metric", "ratio [95 %, Holm]", "change", "", "p (Holm)", ""],
-        lines,
-        notes,
-    )
+    notes += map("refused: {}".format, found.refused)
+    worst_first = sorted(found.changes, key=lambda one: -one.loss)
+    return Table("Changes", COLUMNS, list(map(_line, worst_first)), notes)
 
 
-def _line(one: Change) -> list[str]:
-    how = one.reason or (f"against {one.against}" if one.against else "as measured")
+def _line(change: Change) -> list[str]:
+    how = change.reason or (f"against {change.against}" if change.against else "as measured")
     return [
-        one.name,
-        one.metric,
-        interval(one.ratio, places=3),
-        f"{100 * (one.ratio.value - 1):+.1f} %",
-        one.outcome,
-        p_value(one.p),
+        change.name,
+        change.metric,
+        interval(change.ratio, places=3),
+        f"{100 * (change.ratio.value - 1):+.1f} %",
+        change.outcome,
+        p_value(change.p),
         how,
     ]

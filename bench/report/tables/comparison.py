@@ -1,7 +1,9 @@
-"""A claim's answer as tables, and its figure on disk."""
+"""The answer to a claim as tables, and its figure on disk."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from bench.claims.comparison import Answer
@@ -14,67 +16,73 @@ from bench.report.table import Table
 from bench.stats.formatting import interval, number
 
 FLIPS = 5
+"""Most sets of factors shown that reverse the majority."""
+WORDS_NOTE = (
+    "robust: no decided condition is against the claim; reversed: none is for it; fragile: some "
+    "are for it and some against it; in one case: all decided conditions have the same weights on "
+    "one side, so this is one comparison, not many"
+)
+DECIDED_NOTE = (
+    "decided by the 95 % interval (a speed measured in one process has none and decides nothing); "
+    f"a published speed has none, and decides if it is more than {NEAR:.0%} off 1; a published "
+    "top-1 has the binomial one of its images"
+)
+UNTRUSTED_NOTE = (
+    "undecided whatever the interval: speeds of runs whose own checks failed or are missing "
+    "(`bench report` says which)"
+)
+FLIPS_NOTE = (
+    "turned by: under the smallest set of factors like this, every decided condition contradicts "
+    "the majority"
+)
 
 
 def claim_tables(found: Answer) -> list[Table]:
-    """The verdict with what turns it, then every condition, from the worst ratio to the best."""
+    """Return the verdict with what turns it, then every condition, the worst ratio first."""
     return [_verdict(found), _conditions(found)]
 
 
 def _verdict(found: Answer) -> Table:
     total = len(found.conditions)
     decided = total - found.count("undecided")
+    holds = f"{found.count('holds')} of {decided} decided conditions{_apart(found, decided)}"
     lines = [
         ["verdict", found.verdict],
-        [
-            "holds in",
-            f"{found.count('holds')} of {decided} decided conditions{_apart(found, decided)}",
-        ],
+        ["holds in", holds],
         ["fails in", f"{found.count('fails')}"],
         ["undecided", f"{found.count('undecided')} of {total}"],
-        ["worst", _told(found.conditions[0])],
-        ["best", _told(found.conditions[-1])],
-        *(["turned by", _set(flip)] for flip in found.flips[:FLIPS]),
+        ["worst", _in_words(found.conditions[0])],
+        ["best", _in_words(found.conditions[-1])],
     ]
-    notes = [
-        "robust: no decided condition is against it; reversed: none is for it; fragile: some are for it and some against it; in one case: "
-        "every decided condition has the same weights on one side, so there is one comparison and not many",
-        "decided by the 95 % interval (a speed that was measured in one process has none and decides nothing); a published speed has "
-        "none, and decides where it is more than "
-        f"{NEAR:.0%} off 1; a published top-1 has its images' binomial one",
-    ]
-    if any(not one.trusted for one in found.conditions):
-        notes.append(
-            "undecided whatever the interval: speeds of runs whose own checks failed or are missing (`bench report` says which)"
-        )
+    for flip in found.flips[:FLIPS]:
+        lines.append(["turned by", _set(flip)])
+    title = f"Is {found.left} better than {found.right} on {found.on}?"
+    return Table(title, ["", ""], lines, list(_notes(found)))
+
+
+def _notes(found: Answer) -> Iterator[str]:
+    yield WORDS_NOTE
+    yield DECIDED_NOTE
+    if not all(map(attrgetter("trusted"), found.conditions)):
+        yield UNTRUSTED_NOTE
     if found.flips:
-        notes.append(
-            "turned by: under the smallest set of factors like this, every decided condition goes against the majority"
-        )
-        notes += (
-            [f"{len(found.flips) - FLIPS} more sets of that size turn it"]
-            if len(found.flips) > FLIPS
-            else []
-        )
-    return Table(
-        f"Is {found.left} better than {found.right} on {found.on}?", ["", ""], lines, notes
-    )
+        yield FLIPS_NOTE
+    if len(found.flips) > FLIPS:
+        yield f"{len(found.flips) - FLIPS} more sets of that size turn it"
 
 
 def _apart(found: Answer, decided: int) -> str:
-    """How many of them say something of their own, where that is fewer."""
-    return (
-        f", which have {found.apart} set{'s' if found.apart > 1 else ''} of weights on one side"
-        if 0 < found.apart < decided
-        else ""
-    )
+    """Return the number of independent sets of weights, if they are fewer than the conditions."""
+    if not 0 < found.apart < decided:
+        return ""
+    return f", which have {found.apart} set{'s' if found.apart > 1 else ''} of weights on one side"
 
 
 def _set(factors: dict[str, str]) -> str:
-    return " and ".join(f"{name} = {value}" for name, value in factors.items())
+    return " and ".join(map(" = ".join, factors.items()))
 
 
-def _told(one: Condition) -> str:
+def _in_words(one: Condition) -> str:
     return f"{_ratio(one)} × ({'published' if one.published else 'measured'}: {one.text})"
 
 
@@ -83,20 +91,22 @@ def _ratio(one: Condition) -> str:
 
 
 def _conditions(found: Answer) -> Table:
-    names = list(
-        dict.fromkeys(
-            name for one in found.conditions for name, value in one.factors.items() if value
-        )
-    )
-    lines = [
-        [_ratio(one), one.outcome, *(one.factors.get(name, "") for name in names)]
-        for one in found.conditions
-    ]
-    return Table(f"{len(lines)} conditions", [f"× {found.right} [95 %]", "", *names], lines)
+    names: dict[str, None] = {}
+    for one in found.conditions:
+        names |= dict.fromkeys(name for name, value in one.factors.items() if value)
+    lines = []
+    for one in found.conditions:
+        factors = [one.factors.get(name, "") for name in names]
+        lines.append([_ratio(one), one.outcome, *factors])
+    columns = [f"× {found.right} [95 %]", "", *names]
+    return Table(f"{len(lines)} conditions", columns, lines)
 
 
 def save(found: Answer, results: Path) -> Path:
-    """Draw the figure into `results/claims`; returns the PNG's path. UsageError where that cannot be written."""
+    """Draw the figure into `results/claims`, and return the PNG's path.
+
+    Raises UsageError if the folder cannot be written.
+    """
     with names_are_text():
         drawn = claim_figures.get("conditions").draw(found)
     folder = inside(results, results / "claims")
@@ -105,5 +115,6 @@ def save(found: Answer, results: Path) -> Path:
         return save_figure(drawn, folder, stem(f"{found.left}_over_{found.right}_{found.on}"))[0]
     except OSError as error:
         raise UsageError(
-            f"--results: {folder} cannot be written to ({error.strerror}); give a folder that can"
+            f"--results: cannot write to {folder} ({error.strerror}); give a folder that can be "
+            "written"
         ) from None

@@ -1,128 +1,114 @@
-"""Tables of published ranges and speeds."""
+"""Tables of published accuracies and speeds: ranges, never our measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import filterfalse
+from operator import attrgetter
 
 from bench.analysis import published
+from bench.analysis.groups import grouped
+from bench.analysis.published import Published, PublishedSpeed
 from bench.analysis.rows import Row, Summary
 from bench.report.table import Table
 from bench.stats.formatting import number, span
 
+MORE_DATA = "more data or a teacher, top-1 %"
+RANGES = ["model", "ImageNet-1k alone, top-1 %", "weight sets", MORE_DATA, "weight sets", "epochs"]
+RANGES_ELSEWHERE = ["model", f"trained on {RANGES[1]}", "weight sets", MORE_DATA, "weight sets"]
+SPEEDS = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
+SOURCE = attrgetter("source")
+NAMED = 4
+"""Most sources that a note names."""
 
-def _shapes(summary: Summary) -> list[Row]:
-    """One row per model and image size, whatever the policy."""
-    return list({(row.model, row.image_size): row for row in summary.rows}.values())
+
+def _shapes(summary: Summary) -> Iterable[Row]:
+    """Return one row per model and image size, whatever the policy."""
+    return {row.shape: row for row in summary.rows}.values()
 
 
 def published_ranges(summary: Summary) -> Iterator[Table]:
-    """Published ImageNet accuracies of the architectures that were measured: ranges over weight sets, not measurements."""
+    """Yield published ImageNet-1k accuracies of the measured models: ranges over weight sets."""
     lines = []
     sources: dict[str, None] = {}
     for row in _shapes(summary):
         found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
-        if not found:
-            continue
-        plain, other = ([entry for entry in found if entry.plain is kind] for kind in (True, False))
-        epochs = sorted({entry.epochs for entry in found if entry.epochs})
-        lines.append(
-            [
-                row.model,
-                _span(plain),
-                str(len(plain)),
-                _span(other),
-                str(len(other)),
-                ", ".join(map(str, epochs)) or "not said",
-            ]
-        )
-        sources |= dict.fromkeys(entry.source for entry in found)
+        if found:
+            epochs = sorted(set(filter(None, map(attrgetter("epochs"), found))))
+            said = ", ".join(map(str, epochs)) or "not said"
+            lines.append([row.model, *_ranges(found), said])
+            sources |= dict.fromkeys(map(SOURCE, found))
     if lines:
-        columns = [
-            "model",
-            "ImageNet-1k alone, top-1 %",
-            "weight sets",
-            "more data or a teacher, top-1 %",
-            "weight sets",
-            "epochs",
-        ]
         notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
-        notes += [f"source: {source}" for source in sources]
-        yield Table("Published ImageNet-1k top-1", columns, lines, notes, published=True)
+        notes += _each(sources)
+        yield Table("Published ImageNet-1k top-1", RANGES, lines, notes, published=True)
 
 
 def published_elsewhere(summary: Summary) -> Iterator[Table]:
-    """Imported accuracies on other data than ImageNet-1k, one table per data set."""
+    """Yield imported accuracies on other data than ImageNet-1k, one table per data set."""
     lines: dict[str, list[list[str]]] = {}
     sources: dict[str, dict[str, None]] = {}
     for row in _shapes(summary):
         every = published.elsewhere(
             row.about.timm_name, row.image_size, summary.imported.accuracies
         )
-        for dataset in dict.fromkeys(one.dataset for one in every):
-            found = [one for one in every if one.dataset == dataset]
-            plain, other = ([one for one in found if one.plain is kind] for kind in (True, False))
-            line = [row.model, _span(plain), str(len(plain)), _span(other), str(len(other))]
-            lines.setdefault(dataset, []).append(line)
-            sources.setdefault(dataset, {}).update(dict.fromkeys(one.source for one in found))
-    columns = [
-        "model",
-        "trained on ImageNet-1k alone, top-1 %",
-        "weight sets",
-        "more data or a teacher, top-1 %",
-        "weight sets",
-    ]
+        for dataset, found in grouped(every, attrgetter("dataset")).items():
+            lines.setdefault(dataset, []).append([row.model, *_ranges(found)])
+            sources.setdefault(dataset, {}).update(dict.fromkeys(map(SOURCE, found)))
     for dataset in sorted(lines):
+        title = f"Published top-1 · {published.DATASETS.get(dataset, dataset)}"
         notes = ["published, not measured here; not comparable with top-1 on any other data set"]
-        notes += [f"source: {source}" for source in sources[dataset]]
-        yield Table(
-            f"Published top-1 · {published.DATASETS.get(dataset, dataset)}",
-            columns,
-            lines[dataset],
-            notes,
-            published=True,
-        )
+        notes += _each(sources[dataset])
+        yield Table(title, RANGES_ELSEWHERE, lines[dataset], notes, published=True)
+
+
+def _each(sources: Iterable[str]) -> list[str]:
+    return list(map("source: {}".format, sources))
+
+
+def _ranges(found: Sequence[Published]) -> list[str]:
+    """Return the range of top-1 and the number of weight sets, for plain ones and for others."""
+    plain = list(filter(attrgetter("plain"), found))
+    other = list(filterfalse(attrgetter("plain"), found))
+    return [_span(plain), str(len(plain)), _span(other), str(len(other))]
+
+
+def _span(found: Sequence[Published]) -> str:
+    """Return the range of top-1 in percent; `found` has the best first."""
+    return span(found[-1].top1 * 100, found[0].top1 * 100) if found else ""
 
 
 def published_speeds(summary: Summary) -> Iterator[Table]:
-    """Published speeds of the architectures that were measured: ranges over settings, not measurements."""
+    """Yield published speeds of the measured models: ranges over settings."""
     yield from _speeds(summary, "inference", published.with_more_speeds(summary.imported.speeds))
     yield from _speeds(summary, "training", summary.imported.trainings)
 
 
-def _speeds(summary: Summary, kind: str, every: list[published.Speed]) -> Iterator[Table]:
-    lines, sources = [], set()
+def _speeds(summary: Summary, kind: str, every: Sequence[PublishedSpeed]) -> Iterator[Table]:
+    by_shape = grouped(every, _shape)
+    lines = []
+    sources: set[str] = set()
     for row in _shapes(summary):
-        found = sorted(
-            (
-                one
-                for one in every
-                if (one.architecture, one.image_size) == (row.about.timm_name, row.image_size)
-            ),
-            key=lambda one: one.images_per_s,
-        )
+        found = by_shape.get((row.about.timm_name, row.image_size))
         if found:
-            low, high = found[0], found[-1]
-            lines.append(
-                [
-                    row.model,
-                    str(len(found)),
-                    number(low.images_per_s),
-                    low.setting,
-                    number(high.images_per_s),
-                    high.setting,
-                ]
-            )
-            sources |= {one.source for one in found}
+            lines.append([row.model, str(len(found)), *_slowest_and_fastest(found)])
+            sources.update(map(SOURCE, found))
     if lines:
-        columns = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
+        more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         notes = [
-            "published, not measured here; devices, precisions and batch sizes differ: no ratio between rows means anything"
+            "published, not measured here; devices, precisions and batch sizes differ: no ratio "
+            "between rows means anything",
+            f"sources: {'; '.join(sorted(sources)[:NAMED])}{more}",
         ]
-        notes.append(
-            f"sources: {'; '.join(sorted(sources)[:4])}{f' and {len(sources) - 4} more' if len(sources) > 4 else ''}"
-        )
-        yield Table(f"Published {kind} speed", columns, lines, notes, published=True)
+        yield Table(f"Published {kind} speed", SPEEDS, lines, notes, published=True)
 
 
-def _span(found: list[published.Published]) -> str:
-    return span(found[-1].top1 * 100, found[0].top1 * 100) if found else ""
+def _shape(speed: PublishedSpeed) -> tuple[str | None, int]:
+    return speed.architecture, speed.image_size
+
+
+def _slowest_and_fastest(found: list[PublishedSpeed]) -> list[str]:
+    """Return both ends of a range of speeds, each with its setting."""
+    ordered = sorted(found, key=lambda one: one.images_per_s)
+    low, high = ordered[0], ordered[-1]
+    return [number(low.images_per_s), low.setting, number(high.images_per_s), high.setting]

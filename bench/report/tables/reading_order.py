@@ -1,8 +1,6 @@
-"""Every table of a report in its order; and those of published ranges, budget matches, plans and listings."""
+"""All tables of a report in reading order."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from bench.analysis.rows import Summary
 from bench.report.table import Table
@@ -12,31 +10,26 @@ from bench.report.tables.published import published_elsewhere, published_ranges,
 from bench.report.tables.roofline import ceilings
 from bench.report.tables.speeds import best, efficiency, percentiles
 
-if TYPE_CHECKING:  # imports torch
-    pass
+COUNTED_IN = {"params": "parameter", "macs": "MAC"}
+"""Columns of a listing that are counts of a model, with their stored units."""
+ORDER = (
+    efficiency,
+    best,
+    handwritten,
+    percentiles,
+    ceilings,
+    accuracy,
+    views,
+    training_cost,
+    published_ranges,
+    published_elsewhere,
+    published_speeds,
+)
 
 
 def all_tables(summary: Summary) -> list[Table]:
-    """Every table of a report, in reading order."""
-    found = [
-        *(
-            efficiency(summary),
-            best(summary),
-            handwritten(summary),
-            percentiles(summary),
-            ceilings(summary),
-        ),
-        *(
-            accuracy(summary),
-            views(summary),
-            training_cost(summary),
-            published_ranges(summary),
-            published_elsewhere(summary),
-        ),
-        published_speeds(summary),
-    ]
-    return [table for tables in found for table in tables]
-
-
-COUNTED_IN = {"params": "parameter", "macs": "MAC"}
-"""Columns of a listing that are counts of a model, with their stored units."""
+    """Return all tables of a report, in reading order."""
+    tables: list[Table] = []
+    for make in ORDER:
+        tables += make(summary)
+    return tables

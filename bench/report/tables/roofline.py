@@ -1,99 +1,102 @@
-"""Every model held against the most that this machine did in the same runs: its own fastest arithmetic and copy."""
+"""Every model against the highest rates that this machine reached in the same runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
-from bench.analysis.roofline import Place, ceiling, places
+from bench.analysis.groups import grouped
+from bench.analysis.roofline import MeasuredCeiling, Place, ceiling, places
 from bench.analysis.rows import Summary
 from bench.record.metric_units import METRICS
 from bench.report.columns import described
-from bench.report.table import Cell, Column, Columns, Line, Table
+from bench.report.table import Cell, Column, Columns, Table, TableRow
 from bench.stats.formatting import number, scale
+
+COLUMNS: Columns = [
+    "model",
+    "px",
+    "policy",
+    "batch",
+    Column("MFU % ↑", "mfu", "%", "higher"),
+    Column("MAC/byte", "intensity", "MAC/byte"),
+    "bound by",
+    Column("% of its bound ↑", "share_of_bound", "%", "higher"),
+]
+MFU_NOTE = (
+    "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest "
+    "possible: weights once per batch, every output of a convolution or product written once and "
+    "read once"
+)
+WHY_EXCEEDED = {
+    "arithmetic": "a shape in the model is faster than those of the probe, or the probe's rounds "
+    "were slower",
+    "memory": "data that stays in a cache never crosses memory",
+}
+"""Reasons for a row above a ceiling, by kind of ceiling."""
 
 
 def ceilings(summary: Summary) -> Iterator[Table]:
-    """The places as a table."""
+    """Yield the place of every row under the roofline."""
     found = places(summary)
     if not found:
         return
-    lines: list[Line] = [
-        [
-            *(
-                one.row.name,
-                str(one.row.image_size),
-                described(one.row.policy),
-                f"b{one.batch_size}",
-            ),
-            _share(one.mfu),
-            Cell(number(one.intensity), one.intensity),
-            one.bound,
-            _share(one.share),
-        ]
-        for one in found
-    ]
-    columns: Columns = [
-        *(
-            "model",
-            "px",
-            "policy",
-            "batch",
-            Column("MFU % ↑", "mfu", "%", "higher"),
-            Column("MAC/byte", "intensity", "MAC/byte"),
-        ),
-        *("bound by", Column("% of its bound ↑", "share_of_bound", "%", "higher")),
-    ]
+    tops = ", ".join(_tops(summary, found))
     notes = [
-        f"ceilings, the most of all rounds of the same runs: {', '.join(_tops(summary, found))}; in brackets what the true one is at "
-        "most, at 95 %",
-        "MFU: multiply-adds per second over the ceiling of the same precision; bytes are the fewest possible: weights once per "
-        "batch, every output of a convolution or product written once and read once",
+        f"ceilings, the highest rates in all rounds of the same runs: {tops}; in brackets the "
+        "upper bound of the true one, at 95 %",
+        MFU_NOTE,
         *_faults(found),
     ]
-    yield Table("Under this machine's ceilings", columns, lines, notes)
+    yield Table("Under this machine's ceilings", COLUMNS, list(map(_line, found)), notes)
+
+
+def _line(place: Place) -> TableRow:
+    return [
+        place.row.name,
+        str(place.row.image_size),
+        described(place.row.policy),
+        f"b{place.batch_size}",
+        _share(place.mfu),
+        Cell(number(place.intensity), place.intensity),
+        place.bound,
+        _share(place.share),
+    ]
 
 
 def _share(share: float) -> Cell | str:
-    """A share in percent; none where a ceiling is too low to have shares."""
+    """Return a share in percent; none of a ceiling that is too low to have shares."""
     return Cell(f"{100 * share:.1f}", 100 * share) if share <= 1 else "ceiling too low"
 
 
 def _tops(summary: Summary, found: list[Place]) -> Iterator[str]:
-    """Every ceiling in words: arithmetic by precision, then copies."""
-    probes = [
-        summary.probe(precision) for precision in dict.fromkeys(one.precision for one in found)
-    ]
+    """Yield every ceiling in words: arithmetic by precision, then copies."""
+    precisions = dict.fromkeys(map(attrgetter("precision"), found))
     for metric in ("matmul_ceiling", "copy_ceiling"):
-        factor, unit = scale(METRICS[metric].unit)
-        for probe in probes:
+        for precision in precisions:
+            probe = summary.probe(precision)
             top = ceiling(probe, metric) if probe else None
-            if probe is not None and top is not None:
-                high = (
-                    f" [at most {number(top.most.high * factor)}]"
-                    if top.most.high is not None
-                    else ""
-                )
-                shape = f" ({top.shape})" if top.shape else ""
-                yield f"{probe.precision} {number(top.value * factor)} {unit}{high}{shape}"
+            if top:
+                yield f"{precision} {_top(top, METRICS[metric].unit)}"
+
+
+def _top(top: MeasuredCeiling, stored_unit: str) -> str:
+    factor, unit = scale(stored_unit)
+    most = top.most.high
+    high = "" if most is None else f" [at most {number(most * factor)}]"
+    shape = f" ({top.shape})" if top.shape else ""
+    return f"{number(top.value * factor)} {unit}{high}{shape}"
 
 
 def _faults(found: list[Place]) -> Iterator[str]:
-    """For each ceiling that a row went over: by how much, and what that means for the others."""
-    for kind, why in (
-        (
-            "arithmetic",
-            "some shape here is faster than those that it was looked for with, or it was looked for in slower rounds",
-        ),
-        ("memory", "what stays in a cache never crosses memory"),
-    ):
-        for precision in sorted({one.precision for one in found if one.fault == kind}):
-            over = [one for one in found if one.precision == precision and one.fault == kind]
-            most = max(over, key=lambda one: one.share)
-            names, times = (
-                ", ".join(sorted({one.row.name for one in over})),
-                number(max(most.mfu, most.share)),
-            )
-            yield (
-                f"fault of the {kind} ceiling in {precision}: {names} did up to {times} times as much, so it is none ({why}); "
-                "other shares of it are too large by as much"
-            )
+    """Yield every ceiling that a row exceeded, by how much, and what that means for the others."""
+    exceeding = grouped(filter(attrgetter("fault"), found), attrgetter("fault", "precision"))
+    for kind, precision in sorted(exceeding):
+        over = exceeding[kind, precision]
+        most = max(over, key=attrgetter("share"))
+        names = ", ".join(sorted(set(map(attrgetter("row.name"), over))))
+        yield (
+            f"fault of the {kind} ceiling in {precision}: {names} reached up to "
+            f"{number(max(most.mfu, most.share))} times as much, so it is not a ceiling "
+            f"({WHY_EXCEEDED[kind]}); other shares of it are too large by as much"
+        )

@@ -1,171 +1,174 @@
-"""Verdicts as tables: one page of all of them, and each study's findings."""
+"""Verdicts as tables: one of all verdicts, and one of each study's findings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
+from operator import attrgetter
 
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
+"""Decimals by unit of an effect."""
+OVERVIEW = ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"]
+FINDINGS = ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"]
+WORDS_NOTE = (
+    "supported: the 95 % interval of every primary effect is wholly in the claim's region, beyond "
+    "the smallest effect of interest; contradicted: that of one of them is wholly outside; both "
+    "after Holm's correction over the study's primary effects"
+)
+SCALE_NOTE = (
+    "claims are numbered as in docs/claims.md; a verdict holds only for the scale next to it"
+)
+PIPELINE_NOTE = (
+    "pipeline check: the images are too small and too few to say anything about architectures; it "
+    "shows that the study runs"
+)
+CHANGED_NOTE = (
+    "* some of its data were measured when the study asked another question: other runs, effects "
+    "or regions"
+)
+BRACKETS_NOTE = (
+    "in brackets: it accompanies the question and does not decide it; its p is not corrected, the "
+    "others' are (Holm)"
+)
 
 
 def overview(verdicts: list[Verdict]) -> Iterator[Table]:
-    """Every study in a line."""
-    if not verdicts:
-        return
-    lines = [
-        [
-            one.study,
-            one.question,
-            _claims(one.claims),
-            one.outcome + (" *" if one.changed else ""),
-            one.scale,
-            _leading(one),
-        ]
-        for one in verdicts
+    """Yield all verdicts, one study per line."""
+    if verdicts:
+        lines = list(map(_verdict_line, verdicts))
+        yield Table("Verdicts", OVERVIEW, lines, list(_overview_notes(verdicts)))
+
+
+def _verdict_line(verdict: Verdict) -> list[str]:
+    leading = verdict.leading
+    return [
+        verdict.study,
+        verdict.question,
+        numbered(verdict.claims),
+        verdict.outcome + (" *" if verdict.changed else ""),
+        verdict.scale,
+        f"{effect(leading)} ({leading.what})" if leading else "",
     ]
-    notes = [
-        "supported: the 95 % interval of every primary effect lies wholly where the claim wants it, beyond the smallest effect "
-        "of interest; contradicted: of one of them wholly elsewhere; both after Holm's correction over the study's primary effects",
-        "claims are numbered as in docs/claims.md; a verdict holds for the scale that stands beside it and for no other",
-    ]
+
+
+def numbered(claims: Iterable[int]) -> str:
+    """Return claims as `#1, #2`."""
+    return ", ".join(map("#{}".format, claims))
+
+
+def _overview_notes(verdicts: list[Verdict]) -> Iterator[str]:
+    yield WORDS_NOTE
+    yield SCALE_NOTE
     if any(one.outcome == "pipeline check" for one in verdicts):
-        notes.append(
-            "pipeline check: the images are too small and too few to say anything of architectures; it shows that the study runs"
-        )
-    if any(one.changed for one in verdicts):
-        notes.append(
-            "* some of its data were measured when the study asked something else: other runs, effects or regions"
-        )
-    for reason in dict.fromkeys(one.withheld for one in verdicts if one.withheld):
-        notes.append(f"no verdict on speeds: {reason}")
+        yield PIPELINE_NOTE
+    if any(map(attrgetter("changed"), verdicts)):
+        yield CHANGED_NOTE
+    for reason in dict.fromkeys(filter(None, map(attrgetter("withheld"), verdicts))):
+        yield f"no verdict on speeds: {reason}"
     for one in verdicts:
         if one.outcome == "not measured":
-            notes.append(f"{one.study} is not measured: {one.missing}")
-    yield Table(
-        "Verdicts",
-        ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"],
-        lines,
-        notes,
-    )
-
-
-def _claims(numbers: tuple[int, ...]) -> str:
-    return ", ".join(f"#{number}" for number in numbers)
-
-
-def _leading(verdict: Verdict) -> str:
-    found = verdict.leading
-    return f"{effect(found)} ({found.what})" if found else ""
+            yield f"{one.study} is not measured: {one.missing}"
 
 
 def effect(finding: Finding) -> str:
-    """Its value with interval and unit; empty where it was not measured."""
-    return (
-        f"{interval(finding.shown, places=PLACES[finding.unit])} {finding.unit}"
-        if finding.shown
-        else ""
-    )
+    """Return an effect with interval and unit; empty if it was not measured."""
+    if not finding.shown:
+        return ""
+    return f"{interval(finding.shown, places=PLACES[finding.unit])} {finding.unit}"
 
 
 def details(verdicts: list[Verdict]) -> Iterator[Table]:
-    """The findings of every study that was measured."""
+    """Yield the findings of every study that was measured."""
     for verdict in verdicts:
-        if all(one.outcome == "not measured" for one in verdict.findings):
-            continue
-        lines = [
-            [
-                one.finding.what,
-                effect(one.finding),
-                region(one.finding),
-                _outcome(one, verdict),
-                p_value(one.p),
-                _behind(one),
-            ]
-            for one in verdict.findings
-        ]
-        notes = [
-            verdict.question,
-            *([f"no verdict: {verdict.withheld}"] if verdict.withheld else []),
-        ]
-        notes += [
-            f"{one.finding.what}: {one.finding.note}"
-            for one in verdict.findings
-            if one.finding.note
-        ]
-        notes += _power(verdict)
-        if verdict.sentinel is not None:
-            notes.append(
-                f"sentinel deit_s16 : vit_s16 in this machine's runs (one graph, has to be 1) = {interval(verdict.sentinel)}"
-            )
-        if any(not one.finding.primary for one in verdict.findings):
-            notes.append(
-                "in brackets: stands beside the question and does not decide it; its p is not corrected, the others' are (Holm)"
-            )
-        title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
-        yield Table(
-            title,
-            ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"],
-            lines,
-            notes,
+        if any(one.outcome != "not measured" for one in verdict.findings):
+            lines = list(map(partial(_finding_line, verdict), verdict.findings))
+            title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
+            yield Table(title, FINDINGS, lines, list(_notes(verdict)))
+
+
+def _finding_line(verdict: Verdict, one: Judged) -> list[str]:
+    finding = one.finding
+    return [
+        finding.what,
+        effect(finding),
+        region(finding),
+        _outcome(one, verdict),
+        p_value(one.p),
+        _behind(one),
+    ]
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    findings = list(map(attrgetter("finding"), verdict.findings))
+    yield verdict.question
+    if verdict.withheld:
+        yield f"no verdict: {verdict.withheld}"
+    for finding in findings:
+        if finding.note:
+            yield f"{finding.what}: {finding.note}"
+    yield from _power(verdict)
+    if verdict.sentinel is not None:
+        yield (
+            "A/A check deit_s16 : vit_s16 in this machine's runs (one graph, so the ratio should "
+            f"be 1) = {interval(verdict.sentinel)}"
         )
+    if not all(map(attrgetter("primary"), findings)):
+        yield BRACKETS_NOTE
 
 
 def _power(verdict: Verdict) -> Iterator[str]:
-    """What the data could have decided: without it "inconclusive" says nothing."""
+    """Yield what the data could have decided: without that, "inconclusive" says nothing."""
     units = {one.finding.what: one.finding.unit for one in verdict.findings}
-    far = {
-        what: f"{100 * math.expm1(by):.2g} %" if units[what] == "×" else f"{by:.2g}"
-        for what, by in resolvable(verdict.findings).items()
-    }
-    if far:
+    distances = []
+    for what, by in resolvable(verdict.findings).items():
+        ratio = units[what] == "×"
+        distances.append(
+            f"{what} {100 * math.expm1(by):.2g} %" if ratio else f"{what} {by:.2g} {units[what]}"
+        )
+    if distances:
         yield (
-            "power, eight in ten: decided where it lies so far from its region's end: "
-            + "; ".join(
-                f"{what} {by}{'' if units[what] == '×' else f' {units[what]}'}"
-                for what, by in far.items()
-            )
+            "power, eight in ten: an effect is decided this far from the end of its region: "
+            + "; ".join(distances)
         )
-    if (
-        looks := max(
-            (one.finding.effect.runs for one in verdict.findings if one.finding.effect), default=1
+    effects = filter(None, map(attrgetter("finding.effect"), verdict.findings))
+    looks = max(map(attrgetter("runs"), effects), default=1)
+    if looks > 1:
+        yield (
+            f"measured in {looks} runs: each is a look, and the last of them decides below "
+            f"p = {level(looks):.2g} (docs/claims.md)"
         )
-    ) > 1:
-        yield f"measured in {looks} runs: each is a look, and the last of them decides below p = {level(looks):.2g} (docs/claims.md)"
 
 
 def _outcome(one: Judged, verdict: Verdict) -> str:
-    # At a scale that decides nothing no finding is printed as if it did.
-    text = (
-        "pipeline check"
-        if verdict.outcome == "pipeline check" and one.outcome != "not measured"
-        else one.outcome
-    )
+    # At a scale that decides nothing, no finding is shown as if it did.
+    checked = verdict.outcome == "pipeline check" and one.outcome != "not measured"
+    text = "pipeline check" if checked else one.outcome
     return text if one.finding.primary else f"({text})"
 
 
 def _behind(one: Judged) -> str:
-    """How many observations there are, and how many would settle it."""
-    if one.finding.effect is None:
-        return "" if one.finding.value is None else "counted" if one.finding.exact else "1"
-    more = f"; about {one.needed} would settle it" if one.needed else ""
-    processes = (
-        f" of {one.finding.effect.processes} processes" if one.finding.effect.processes else ""
-    )
-    return f"{one.finding.effect.n} {one.finding.of}{processes}{more}"
+    """Return the number of observations, and how many would settle the question."""
+    finding = one.finding
+    if finding.effect is None:
+        if finding.value is None:
+            return ""
+        return "counted" if finding.exact else "1"
+    of = f"{finding.effect.n} {finding.of}"
+    processes = finding.effect.processes
+    behind = f"{of} of {processes} processes" if processes else of
+    return f"{behind}; about {one.needed} would settle it" if one.needed else behind
 
 
 def region(finding: Finding) -> str:
-    """Where the claim wants the effect: `above 1.50`, `-1.00 to 1.00`."""
+    """Return the effects for which the claim holds: `above 1.50`, `-1.00 to 1.00`."""
     low, high = finding.region
-    below, above = (low == -math.inf or (finding.unit == "×" and low == 0)), high == math.inf
-    if below:
+    if low == -math.inf or (finding.unit == "×" and low == 0):
         return f"below {number(high, places=2)}"
-    return (
-        f"above {number(low, places=2)}"
-        if above
-        else f"{number(low, places=2)} to {number(high, places=2)}"
-    )
+    if high == math.inf:
+        return f"above {number(low, places=2)}"
+    return f"{number(low, places=2)} to {number(high, places=2)}"

@@ -1,4 +1,4 @@
-"""Two sets of weights on the same images, as a table."""
+"""The comparison of two sets of weights on the same images, by McNemar's test, as a table."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from bench.report.table import Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar
 
+LEVEL = 0.05
+
 
 def compare(left: Accuracy, right: Accuracy) -> Table:
-    """The comparison as a table; UsageError where the two did not see the same images."""
+    """Return the comparison; UsageError if the two were not evaluated on the same images."""
     if (left.arm.data, left.arm.labels) != (right.arm.data, right.arm.labels):
         raise UsageError(
-            f"--compare: {spelled(left)} was tested on {left.arm.data} and {spelled(right)} on {right.arm.data}; the same images are needed"
+            f"--compare: {spelled(left)} was tested on {left.arm.data} and {spelled(right)} on "
+            f"{right.arm.data}; the same images are needed"
         )
     mine, theirs = left.arrays.get("correct"), right.arrays.get("correct")
     if mine is None or theirs is None:
         raise UsageError(
-            f"--compare: {spelled(left if mine is None else right)} has no per-image answers beside its record; "
-            "evaluate it again with --force"
+            f"--compare: {spelled(left if mine is None else right)} has no per-image answers next "
+            "to its record; evaluate it again with --force"
         )
-    if len(mine) != len(theirs) or left.detail.get("unreadable", []) != right.detail.get(
-        "unreadable", []
-    ):
+    unreadable = left.detail.get("unreadable", []), right.detail.get("unreadable", [])
+    if len(mine) != len(theirs) or unreadable[0] != unreadable[1]:
         raise UsageError(
             f"--compare: {len(mine)} and {len(theirs)} images were read; the same images are needed"
         )
     return _table(left, right, mcnemar(mine.tolist(), theirs.tolist()))
 
 
-def _table(left: Accuracy, right: Accuracy, found: Paired) -> Table:
-    def share(row: Accuracy) -> str:
-        return interval(row.top1, factor=100, places=2) if row.top1 else ""
-
-    lines = [
-        [spelled(left), share(left), f"{found.only_left:,}"],
-        [spelled(right), share(right), f"{found.only_right:,}"],
-    ]
+def _table(left: Accuracy, right: Accuracy, paired: Paired) -> Table:
+    lines = [_line(left, paired.only_left), _line(right, paired.only_right)]
+    difference = interval(paired.difference, factor=100, places=2)
+    outcome = "they differ at 5 %" if paired.p < LEVEL else "they are statistically tied at 5 %"
     notes = [
-        f"difference {interval(found.difference, factor=100, places=2)} points on the same {found.difference.n:,} images; "
-        f"McNemar's exact test p = {found.p:.3g}: {'they differ' if found.p < 0.05 else 'they cannot be told apart'} at 5 %",
-        "this compares two sets of weights, not two architectures: those differ by their recipes and seeds too",
+        f"difference {difference} points on the same {paired.difference.n:,} images; McNemar's "
+        f"exact test p = {paired.p:.3g}: {outcome}",
+        "this compares two sets of weights, not two architectures: those differ by their recipes "
+        "and seeds too",
     ]
-    return Table(
-        f"Compared on {left.arm.data}", ["weights", "top-1 % [95 %]", "right alone"], lines, notes
-    )
+    columns = ["weights", "top-1 % [95 %]", "right alone"]
+    return Table(f"Compared on {left.arm.data}", columns, lines, notes)
+
+
+def _line(row: Accuracy, alone: int) -> list[str]:
+    """Return the weights, their top-1, and the images that only they answered right."""
+    return [spelled(row), interval(row.top1, factor=100, places=2), f"{alone:,}"]

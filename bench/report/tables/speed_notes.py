@@ -1,0 +1,220 @@
+"""Notes below tables of speeds: how they were measured, what to beware of, what is missing."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from operator import attrgetter
+
+from bench.analysis import published
+from bench.analysis.grade import Grade
+from bench.analysis.groups import grouped
+from bench.analysis.rows import Row, Summary
+from bench.analysis.run_quality import (
+    canary_drift,
+    processes_behind,
+    rounds_behind,
+    sentinel,
+    without_interval,
+)
+from bench.config import COMMAND
+from bench.forecast.forecast import evaluating
+from bench.record.product_names import is_product
+from bench.report.table import MACS_NOTE
+from bench.stats.formatting import duration, interval, span
+from bench.stats.intervals import smallest_within
+from bench.stats.reference import sentinel_size
+
+HANDWRITTEN_NOTE = (
+    "† kernels written by this project for this model, or, on a CPU, compiler options that suit it "
+    "(docs/fused.md): not the work of a library alone; never chosen as a best policy"
+)
+KNEE = 0.05
+"""How far, as a share, the knee may be below the best throughput."""
+HOST_BOUND = 0.9
+"""Share of the wall time above which the host is the bottleneck."""
+IMAGENET_IMAGES = 50_000
+MATCHED = ("vit", "mixer", "resnet")
+"""Families of which `bench run --match` finds models of equal budget."""
+
+
+def notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> Iterator[str]:
+    """Yield all notes on the rows of one table. `trust` is the grade of its speeds."""
+    if trust:
+        yield trust.line if trust.marks else f"{trust.line}: no bold, no ≈ in this table"
+    if any(row.value("macs") for row in rows):
+        yield f"{MACS_NOTE}; {_uncounted(rows)}"
+    yield from _budgets(rows, size)
+    yield from _not_measured(summary, rows, size)
+    if any(row.device and row.values for row in rows):
+        yield _method(summary, rows, size)
+        yield from _marks(rows)
+    for row in rows:
+        for where, text in row.trouble.items():
+            yield f"{row.model}, {where}: {text}"
+
+
+def _uncounted(rows: list[Row]) -> str:
+    """Return the products that the MAC counts leave out."""
+    products: dict[str, None] = {}
+    for row in rows:
+        products |= dict.fromkeys(filter(is_product, row.uncounted))
+    if not products:
+        return "no convolution, matrix product or attention uncounted"
+    return f"UNCOUNTED: {', '.join(products)}"
+
+
+def _marks(rows: list[Row]) -> Iterator[str]:
+    """Yield what to beware of in single rows."""
+    if any(map(attrgetter("handwritten"), rows)):
+        yield HANDWRITTEN_NOTE
+    knees = list(_knees(rows))
+    if knees:
+        best = f"within {KNEE:.0%} of the best throughput"
+        yield f"knee, the smallest batch {best}: {', '.join(knees)}"
+    yield from _named(
+        f"host-bound at batch 1 (the host takes more than {HOST_BOUND:.0%} of the wall time)",
+        filter(_host_bound, rows),
+    )
+    yield from _named("warm-up never settled", filter(attrgetter("unsteady"), rows))
+    yield from _named(
+        "dropped early (another policy of the same model was at least 2x faster in every round)",
+        filter(attrgetter("hopeless"), rows),
+    )
+    yield from _named(
+        "stopped by --time-budget (rerun with a larger one to continue)",
+        filter(attrgetter("short"), rows),
+    )
+
+
+def _named(text: str, rows: Iterable[Row]) -> Iterator[str]:
+    """Yield a text with the names of rows; nothing without rows."""
+    names = ", ".join(map(attrgetter("name"), rows))
+    if names:
+        yield f"{text}: {names}"
+
+
+def _knees(rows: list[Row]) -> Iterator[str]:
+    """Yield every row that has a sweep over batch sizes, with its knee."""
+    for row in rows:
+        speeds = row.by_batch("throughput")
+        knee = smallest_within(speeds, KNEE) if len(speeds) > 1 else None
+        if knee:
+            yield f"{row.name} {knee}"
+
+
+def _host_bound(row: Row) -> bool:
+    """True if a GPU waits for the host: enqueueing takes nearly as long as the whole call."""
+    if row.device == "cpu":
+        return False
+    shares: list[float] = []
+    for quantity, details in row.details.items():
+        if quantity.metric == "latency":
+            calls = zip(details, row.rounds[quantity].values(), strict=True)
+            shares += [detail["host_s"] / wall for detail, wall in calls]
+    return bool(shares) and statistics.median(shares) > HOST_BOUND
+
+
+def _budgets(rows: list[Row], size: int) -> Iterator[str]:
+    """Yield how the budgets differ from the ConvMixer's, and the command that matches them."""
+    counted = [row for row in rows if row.value("params") and row.value("macs")]
+    families = grouped(counted, attrgetter("family"))
+    convmixers = families.pop("convmixer", [])
+    if not convmixers or not families:
+        return
+    reference, others = convmixers[0], list(chain.from_iterable(families.values()))
+    spans = []
+    for name, metric in (("parameters", "params"), ("MACs", "macs")):
+        ratios = [row.exact(metric) / reference.exact(metric) for row in others]
+        spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
+    yield f"budgets: {', '.join(spans)} those of {reference.model}"
+    matched = ",".join(family for family in families if family in MATCHED)
+    if matched and reference.model != "convmixer_digits":
+        at = "" if size == 224 else f" --image-size {size}"
+        yield (
+            f"match them: {COMMAND} run --reference {reference.model} --match {matched} "
+            f"--budget params{at}"
+        )
+
+
+def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]:
+    """Yield the models without top-1, and the command that measures it."""
+    missing = _without_top1(summary, rows, size)
+    tags: dict[str, str] = {}
+    for row in missing.values() if size == 224 else ():
+        tag = published.tag_to_evaluate(row.about.timm_name)
+        if tag:
+            tags[row.model] = tag
+    if tags:
+        models = shlex.quote(",".join(map("@".join, tags.items())))
+        yield (
+            "top-1 not measured; published weights are evaluated by: "
+            f"{COMMAND} run --metrics top1 --data imagenet:/path --models {models}"
+            f"{_time_to_evaluate(summary, tags, size)}"
+        )
+    elif missing and size == 32:
+        models = shlex.quote(",".join(missing))
+        yield (
+            f"top-1 not measured for {len(missing)} models; {COMMAND} run --metrics top1 "
+            f"--data digits --models {models}"
+        )
+
+
+def _without_top1(summary: Summary, rows: list[Row], size: int) -> dict[str, Row]:
+    """Return the rows whose top-1 is unknown, by model.
+
+    At 224 pixels only ImageNet counts, since a small data set does not tell.
+    """
+    measured = set()
+    for one in summary.accuracies:
+        if one.top1 and (size != 224 or one.arm.data.startswith("imagenet")):
+            measured.add(one.model)
+    return {row.model: row for row in rows if row.model not in measured}
+
+
+def _time_to_evaluate(summary: Summary, models: Iterable[str], size: int) -> str:
+    """Return the time to evaluate some models on ImageNet here, in brackets; empty if unknown."""
+    shapes = [(model, size) for model in models]
+    seconds = evaluating(shapes, IMAGENET_IMAGES, summary.machine.kind, summary.past)
+    return "" if seconds is None else f" (about {duration(seconds)} on this machine)"
+
+
+def _method(summary: Summary, rows: list[Row], size: int) -> str:
+    """Return how the speeds of a table were measured, and how far to believe them."""
+    parts = [_rounds(rows)]
+    single = without_interval(rows)
+    if single:
+        parts.append(
+            f"no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds "
+            "(--force measures anew)"
+        )
+    pair = sentinel(summary, sentinel_size(size))
+    if pair:
+        parts.append(
+            f"A/A check deit_s16 : vit_s16 (one graph, so the ratio should be 1) = {interval(pair)}"
+        )
+    others = f"{summary.disturbed} of {summary.windows} windows"
+    caveat = (
+        " (medians are as measured; ratios account for the share of the CPU left to each window)"
+    )
+    parts.append(
+        f"other programs were using the CPU in {others}{caveat if summary.disturbed else ''}"
+    )
+    drift = canary_drift(summary)
+    if drift is not None:
+        parts.append(f"drift check varied by {drift:.0%}")
+    return "; ".join(parts)
+
+
+def _rounds(rows: list[Row]) -> str:
+    """Return the number of rounds and processes behind each speed."""
+    rounds, processes = rounds_behind(rows), processes_behind(rows)
+    if not rounds:
+        return "median of interleaved rounds"
+    text = f"median of {span(min(rounds), max(rounds), places=0)} interleaved rounds"
+    if max(processes) < 2:
+        return f"{text} in one process"
+    several = span(min(processes), max(processes), places=0)
+    return f"{text} in {several} processes, 95 % interval over rounds and processes"
