@@ -1034,6 +1034,16 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
     return 0 if all(finding.status in ("ok", "note", "missing") for finding in findings) else 1
 
 
+app.command(
+    "bench.cli.visit:visit",
+    help="Spend some minutes on this machine as well as they can be spent, and pack what was measured into one file.",
+)
+app.command(
+    "bench.cli.visit:unpack",
+    help="Lay the records of a pack into a results folder, after checking them as `verify` does; overwrites nothing.",
+)
+
+
 @app.command(name="list")
 def list_(
     kind: Kind,

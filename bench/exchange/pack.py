@@ -53,6 +53,8 @@ class Checked:
     machines: list[str]
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """Those of `problems` that say nothing against the files: a machine that was too restless to be believed."""
 
 
 def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
@@ -62,6 +64,32 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
     UsageError where there is nothing to write, or more than `verify` would read. What lies behind a link is left out: it is
     nobody's to send.
     """
+    pieces, damaged = pieces_of(results)
+    contents = {name: content for piece in pieces for name, content in piece.contents.items()}
+    if (
+        sum(map(len, contents.values())) > LARGEST
+        or values(contents) > limits.VALUES
+        or len(contents) > MOST_FILES
+    ):
+        most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
+        raise UsageError(
+            f"pack: {results} has more than the {most} of one pack; pack fewer machines"
+        )
+    write_pack(target, contents)
+    return len(contents), damaged
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A record with the arrays beside it, which no two packs may share out."""
+
+    record: Record
+    contents: dict[str, bytes]
+    """The files by their names in a pack."""
+
+
+def pieces_of(results: Path) -> tuple[list[Piece], list[DamagedRecord]]:
+    """Return every sound record below `results`, and the damaged ones; UsageError where there is none."""
     if not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
     records, damaged = read_below(results)
@@ -73,39 +101,33 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
                 f"--results: {results} holds no records; `python -m bench run` measures some"
             )
         )
-    paths = sorted(
-        path
-        for record in records
-        for path in _files(record)
-        if path.parent.parent.parent == results
-    )
-    if not paths:
+    mine = [record for record in records if record.path.parent.parent.parent == results]
+    if not mine:
         raise UsageError(
             f"--results: {results} holds no machine's folder itself; give the folder that holds one folder per machine"
         )
-    contents = {_named(path.relative_to(results).as_posix()): _whole_lines(path) for path in paths}
-    if (
-        sum(map(len, contents.values())) > LARGEST
-        or values(contents) > limits.VALUES
-        or len(contents) > MOST_FILES
-    ):
-        most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
-        raise UsageError(
-            f"pack: {results} has more than the {most} of one pack; pack fewer machines"
-        )
+    return [Piece(record, _contents(record, results)) for record in mine], damaged
+
+
+def _contents(record: Record, results: Path) -> dict[str, bytes]:
+    return {
+        _named(path.relative_to(results).as_posix()): _whole_lines(path) for path in _files(record)
+    }
+
+
+def write_pack(target: Path, contents: dict[str, bytes]) -> None:
+    """Write a pack of these files; the same files give the same bytes. UsageError where it cannot be written."""
+    contents = dict(sorted(contents.items()))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {MANIFEST: make_manifest(contents), **contents}.items():
-            archive.writestr(
-                zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED
-            )  # the same records, the same bytes
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)
     try:
         write_whole(target, buffer.getvalue())
     except OSError as error:
         raise UsageError(
             f"pack: {target} cannot be written ({error.strerror}); give a path that can"
         ) from None
-    return len(contents), damaged
 
 
 def _named(name: str) -> str:
@@ -145,8 +167,17 @@ def make_manifest(contents: dict[str, bytes]) -> bytes:
 
 def verify(path: Path) -> Checked:
     """Everything that can be held against a pack; UsageError where it is none. Nothing in it is executed or written."""
+    return read_pack(path)[0]
+
+
+def read_pack(path: Path) -> tuple[Checked, dict[str, bytes]]:
+    """What `verify` finds, and the files that it looked at, by name; the manifest is not among them."""
     contents = _opened(path)
     manifest = _read_manifest(path, contents.pop(MANIFEST, None))
+    return _checked(manifest, contents), contents
+
+
+def _checked(manifest: Manifest, contents: dict[str, bytes]) -> Checked:
     found = Checked(files=len(contents), records=0, machines=[])
     found.problems += _hashes(manifest, contents)
     machines: dict[str, list[Record]] = {}
@@ -169,8 +200,9 @@ def verify(path: Path) -> Checked:
     found.machines = sorted(machines)
     for machine, records in machines.items():
         problems, remarks = _physics(records)
-        found.problems += [f"{machine}: {problem}" for problem in problems]
+        found.doubts += [f"{machine}: {problem}" for problem in problems]
         found.remarks += [f"{machine}: {remark}" for remark in remarks]
+    found.problems += found.doubts
     return found
 
 
@@ -208,10 +240,12 @@ class _Arrays:
 
 
 PACKED = re.compile(
-    r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)",
+    r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/"
+    r"(records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)|visit/[a-z0-9_]{1,100}\.(ndjson|log))",
     re.ASCII,
 )
-"""How the list, records and their arrays are named by this program; nothing else is taken out of a pack."""
+"""How the list, records, their arrays and what a visit says of itself are named by this program; nothing else is taken
+out of a pack."""
 
 
 def _opened(path: Path) -> dict[str, bytes]:

@@ -1,0 +1,156 @@
+"""One command to its end or to its limit, whatever it does, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure.disturbance import free_memory
+from bench.measure.memory import in_file
+from bench.measure.processes import descendants, exit_text, kill, kill_tree
+
+GRACE_S = 8.0
+"""Seconds from asking a process to end until it is killed: a run ends its workers in two or three."""
+LOOK_S = 0.2
+"""Seconds between two looks at a process."""
+DUMP_S = 0.5
+"""Seconds that Python has to write down where it hangs."""
+FLOOR = 512 << 20
+"""Bytes of free memory below which the step that took the most is ended. In many containers the
+kernel would end all programs together."""
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `why` is empty if it ended by itself."""
+
+    code: int
+    seconds: float
+    why: str = ""
+    """limit or memory, if the visit ended it."""
+
+    @property
+    def text(self) -> str:
+        """The exit code in words."""
+        return exit_text(self.code)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Tells when a step is about to fill the machine's memory."""
+
+    floor: int = FLOOR
+    free: Callable[[], int | None] = lambda: free_memory("cpu")
+
+    def is_filling(self, pid: int) -> bool:
+        """True if memory is nearly full, and mostly of the process and those below it."""
+        left = self.free()
+        if left is None or left >= self.floor:
+            return False
+        taken = sum(_anonymous(each) for each in (pid, *descendants(pid)))
+        return taken > self.floor + left
+
+
+def _anonymous(pid: int) -> int:
+    return in_file(Path(f"/proc/{pid}/status"), "RssAnon") or 0
+
+
+def run_command(
+    command: Sequence[str],
+    log: Path,
+    *,
+    limit_s: float,
+    guard: Guard | None = None,
+    grace_s: float = GRACE_S,
+) -> Ended:
+    """Run a command for at most `limit_s` seconds, with its output appended to `log`.
+
+    At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
+    KeyboardInterrupt it ends in the same way, and the exception goes on. It ends with this process.
+    """
+    start = time.monotonic()
+    with log.open("ab") as output:
+        process = _start(command, output.fileno())
+        try:
+            why = _watch(process, start + limit_s, guard or Guard())
+            if why:
+                _end(process, grace_s if why == "limit" else 0.0)
+        except BaseException:
+            _end(process, grace_s)
+            raise
+        _kill_group(process.pid)
+    return Ended(process.wait(), time.monotonic() - start, why)
+
+
+def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of its own session, so that a terminal's Ctrl-C misses it."""
+    parent = os.getpid()
+    process = subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: _prepare(parent),
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+    )
+    with suppress(OSError):  # the kernel is to prefer it to this process
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text("900")
+    return process
+
+
+def _prepare(parent: int) -> None:
+    """In the child: end with the parent, hear Ctrl-C, and leave no core file of many gigabytes."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `&` has it ignored
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended in the meantime
+            os._exit(1)
+
+
+def _watch(process: subprocess.Popen[bytes], end: float, guard: Guard) -> str:
+    """Wait for the process; returns why it has to be ended, or "" if it has ended."""
+    while process.poll() is None:
+        if time.monotonic() >= end:
+            return "limit"
+        if guard.is_filling(process.pid):
+            return "memory"
+        time.sleep(LOOK_S)
+    return ""
+
+
+def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Interrupt a process; if it goes on, let Python say where it hangs, and kill it."""
+    if grace_s and process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        _wait(process, grace_s)
+    if grace_s and process.poll() is None:
+        kill([process.pid], signal.SIGABRT)
+        _wait(process, DUMP_S)
+    if process.poll() is None:
+        kill_tree(process.pid)
+    _kill_group(process.pid)
+    process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _kill_group(leader: int) -> None:
+    """Kill what is left of a process group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
