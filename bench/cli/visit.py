@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from bench.cli import terminal
 from bench.cli.console import Terminal, print_tables
 from bench.config import COMMAND, Names, RunConfig
 from bench.errors import UsageError, visible
@@ -69,7 +71,7 @@ def visit(
     if dry_run:
         return 0
     folder.make()
-    queue = Queue(taken, folder, seconds, tell=_say, after=lambda: parcel(folder.path, out))
+    queue = Queue(taken, folder, seconds, tell=_say, after=lambda: _keep(folder, out))
     interrupted = False
     try:
         queue.run()
@@ -78,6 +80,12 @@ def visit(
         interrupted = True
     packed = _pack(folder, out)
     return 130 if interrupted else 0 if packed else 1
+
+
+def _keep(folder: Folder, out: Path) -> None:
+    """Pack what there is by now, in case that this process is killed; what is wrong with it is said at the end."""
+    with suppress(UsageError):
+        parcel(folder.path, out)
 
 
 def _folder(out: Path) -> Folder:
@@ -177,8 +185,15 @@ def unpack(*files: Path, results: Path = Path("results")) -> int:
 
 
 def _say(text: str) -> None:
-    print(visible(text), flush=True)
+    """One line or several. A visit goes on where nobody reads them any more."""
+    try:
+        print(visible(text), flush=True)
+    except OSError:
+        terminal.flush()  # lets go of the stream that takes nothing
 
 
 def _complain(text: str) -> None:
-    print(f"bench: {visible(' '.join(text.split()))}", file=sys.stderr)
+    try:
+        print(f"bench: {visible(' '.join(text.split()))}", file=sys.stderr, flush=True)
+    except OSError:
+        terminal.flush()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from bench.measure.disturbance import free_memory
 from bench.measure.memory import in_file
-from bench.measure.processes import descendants, exit_text, kill, kill_tree
+from bench.measure.processes import descendants, exit_text, kill
 
 GRACE_S = 8.0
 """Seconds from asking a process to end until it is killed: a run ends its workers in two or three."""
@@ -28,6 +29,9 @@ FLOOR = 512 << 20
 """Bytes of free memory below which the step that took the most is ended. In many containers the
 kernel would end all programs together."""
 PR_SET_PDEATHSIG = 1
+MARK = "CONVMIXER_BENCH_STEP"
+"""A variable in the environment of a step, by which all that it started is found."""
+TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,28 @@ def run_command(
     """Run a command for at most `limit_s` seconds, with its output appended to `log`.
 
     At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
-    KeyboardInterrupt it ends in the same way, and the exception goes on. It ends with this process.
+    KeyboardInterrupt it ends in the same way, and the exception goes on. Nothing that it started
+    goes on after it, and it does not go on after this process.
     """
     start = time.monotonic()
+    mark = f"{MARK}={uuid.uuid4().hex}"
     with log.open("ab") as output:
-        process = _start(command, output.fileno())
+        process = _start(command, output.fileno(), mark)
         try:
             why = _watch(process, start + limit_s, guard or Guard())
-            if why:
-                _end(process, grace_s if why == "limit" else 0.0)
+            if why == "limit":
+                _interrupt(process, grace_s)
         except BaseException:
-            _end(process, grace_s)
+            _interrupt(process, grace_s)
             raise
-        _kill_group(process.pid)
+        finally:
+            _kill_all(process, mark)
     return Ended(process.wait(), time.monotonic() - start, why)
 
 
-def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], output: int, mark: str) -> subprocess.Popen[bytes]:
     """Start a command as the leader of its own session, so that a terminal's Ctrl-C misses it."""
-    parent = os.getpid()
+    parent, (name, _, value) = os.getpid(), mark.partition("=")
     process = subprocess.Popen(
         list(command),
         stdin=subprocess.DEVNULL,
@@ -102,9 +109,9 @@ def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
         preexec_fn=lambda: _prepare(parent),
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", name: value},
     )
-    with suppress(OSError):  # the kernel is to prefer it to this process
+    with suppress(OSError):  # where memory runs out, the kernel is to prefer it to this process
         Path(f"/proc/{process.pid}/oom_score_adj").write_text("900")
     return process
 
@@ -130,27 +137,37 @@ def _watch(process: subprocess.Popen[bytes], end: float, guard: Guard) -> str:
     return ""
 
 
-def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Interrupt a process; if it goes on, let Python say where it hangs, and kill it."""
-    if grace_s and process.poll() is None:
+def _interrupt(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask a process to end; if it goes on, let Python write down where it hangs."""
+    for number, seconds in ((signal.SIGINT, grace_s), (signal.SIGABRT, DUMP_S)):
+        if process.poll() is not None:
+            return
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        _wait(process, grace_s)
-    if grace_s and process.poll() is None:
-        kill([process.pid], signal.SIGABRT)
-        _wait(process, DUMP_S)
-    if process.poll() is None:
-        kill_tree(process.pid)
-    _kill_group(process.pid)
-    process.wait()
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-
-
-def _kill_group(leader: int) -> None:
-    """Kill what is left of a process group."""
+def _kill_all(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Kill a process and all that it started, whatever session or parent they have by now."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for _ in range(TRIES):  # one may start another while they are being killed
+        if not (pids := _marked(mark)):
+            return
+        kill(pids)
+        time.sleep(0.05)
+
+
+def _marked(mark: str) -> list[int]:
+    """Return the processes with a variable of this value in their environment; none but on Linux."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # somebody else's, or it has just ended
+            if mark.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from bench.visit.journal import Entry, Folder, Outcome
 from bench.visit.process import GRACE_S, Ended, Guard, run_command
@@ -48,7 +50,7 @@ class Queue:
             if reason:
                 self.tell(f"{title}: skipped: {reason}")
                 if step.name not in done:
-                    self._write(step, "skipped", self.left(step), reason=reason)
+                    self.folder.add(self._entry(step, "skipped", self.left(step), reason))
             else:
                 self._take(title, step)
                 self.after()
@@ -67,77 +69,60 @@ class Queue:
         return None
 
     def _take(self, title: str, step: Step) -> None:
-        given, started = self.left(step), _now()
-        self.tell(f"{title}: up to {given:.0f} s: {step.shown(given, self.folder.results)}")
-        command = step.argv(given, self.folder.results)
-        log = self.folder.log(step.name)
+        given, results = self.left(step), self.folder.results
+        self.tell(f"{title}: up to {given:.0f} s: {step.shown(given, results)}")
+        log, began = self.folder.log(step.name), self.now()
         begin, before = log.stat().st_size if log.exists() else 0, self.folder.record_sizes()
+        entry = self._entry(step, "interrupted", given)
         grace = min(GRACE_S, max(1.0, self.end - PACKING_S - self.now() - given))
         try:
-            ended = run_command(command, log, limit_s=given, guard=self.guard, grace_s=grace)
-        except KeyboardInterrupt:
-            self._write(step, "interrupted", given, started, records=self._new(before))
-            raise
-        outcome, reason = self._judge(step, ended, log.read_bytes()[begin:])
-        records = self._new(before)
-        self._write(
-            step,
-            outcome,
-            given,
-            started,
-            code=ended.code,
-            seconds=ended.seconds,
-            reason=reason,
-            records=records,
-        )
-        what = f"{records} record{'s' * (records != 1)} written"
-        self.tell(f"    {outcome} after {ended.seconds:.0f} s, {what}")
-        if outcome != "ok":
-            for line in reason.splitlines():
-                self.tell(f"    | {line}")
-            self.tell(f"    | all of it: {log}")
-
-    def _judge(self, step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:
-        """Return how a step ended, and its last lines if that was not as it should be."""
-        if not ended.why and ended.code in step.fine:
-            return "ok", ""
-        lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-        shown = "\n".join(line[:300] for line in lines[-LAST_LINES:])
-        if ended.why:
-            return OUTCOMES[ended.why], shown
-        return "failed", f"{shown}\n{ended.text}".strip()
-
-    def _new(self, before: dict[Path, int]) -> int:
-        """Return how many records were written or added to."""
-        after = self.folder.record_sizes()
-        return sum(before.get(path) != size for path, size in after.items())
-
-    def _write(
-        self,
-        step: Step,
-        outcome: Outcome,
-        given: float,
-        started: str = "",
-        *,
-        code: int | None = None,
-        seconds: float = 0.0,
-        reason: str = "",
-        records: int = 0,
-    ) -> None:
-        self.folder.add(
-            Entry(
-                step=step.name,
-                command=step.shown(given, self.folder.results),
-                why=step.why,
-                outcome=outcome,
-                started=started or _now(),
-                given_s=round(given, 1),
-                seconds=round(seconds, 1),
-                code=code,
-                reason=reason,
-                records=records,
+            ended = run_command(
+                step.argv(given, results), log, limit_s=given, guard=self.guard, grace_s=grace
             )
+        except KeyboardInterrupt:
+            self._close(entry, before, seconds=self.now() - began)
+            raise
+        outcome, reason = judged(step, ended, log.read_bytes()[begin:])
+        self._close(
+            replace(entry, outcome=outcome, reason=reason, code=ended.code),
+            before,
+            seconds=ended.seconds,
         )
+
+    def _close(self, entry: Entry, before: Mapping[Path, int], seconds: float) -> None:
+        """Write down how a step ended, and tell."""
+        sizes = self.folder.record_sizes()
+        records = sum(before.get(path) != size for path, size in sizes.items())
+        self.folder.add(replace(entry, seconds=round(seconds, 1), records=records))
+        what = f"{records} record{'s' * (records != 1)} written"
+        self.tell(f"    {entry.outcome} after {seconds:.0f} s, {what}")
+        for line in entry.reason.splitlines():
+            self.tell(f"    | {line}")
+        if entry.outcome != "ok":
+            self.tell(f"    | all of it: {self.folder.log(entry.step)}")
+
+    def _entry(self, step: Step, outcome: Outcome, given: float, reason: str = "") -> Entry:
+        return Entry(
+            step=step.name,
+            command=step.shown(given, self.folder.results),
+            why=step.why,
+            outcome=outcome,
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            given_s=round(given, 1),
+            seconds=0.0,
+            reason=reason,
+        )
+
+
+def judged(step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:
+    """Return how a step ended, and its last lines if that was not as it should be."""
+    if not ended.why and ended.code in step.fine:
+        return "ok", ""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    shown = [line[:300] for line in lines[-LAST_LINES:]]
+    if ended.why:
+        return OUTCOMES[ended.why], "\n".join(shown)
+    return "failed", "\n".join([*shown, ended.text])
 
 
 def planned(steps: Sequence[Step], seconds: float) -> Iterator[tuple[Step, float]]:
@@ -148,7 +133,3 @@ def planned(steps: Sequence[Step], seconds: float) -> Iterator[tuple[Step, float
         given = 0.0 if given < step.min_s or step.lacks() else given
         left -= given
         yield step, given
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
