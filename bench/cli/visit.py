@@ -20,9 +20,9 @@ from bench.measure import interrupts
 from bench.report.table import Table
 from bench.visit.journal import Folder, last
 from bench.visit.parcel import parcel
-from bench.visit.queue import Queue, planned
+from bench.visit.queue import KEPT_S, Queue, planned
 from bench.visit.step import Step
-from bench.visit.steps import chosen, steps_for
+from bench.visit.steps import chosen, steps_for, stretched
 
 BEGAN = time.monotonic()
 PROBE = "import torch; print('cuda:0' if torch.cuda.is_available() else 'cpu')"
@@ -65,8 +65,9 @@ def visit(
         raise UsageError(f"--minutes: must be from 0 to 1440, got {minutes:g}; 9 is usual")
     folder = _folder(out)
     asked = RunConfig(device=device).device
-    taken = [step.within(minutes) for step in _steps(asked, data, steps, tests)] if minutes else []
+    taken = chosen(steps_for(_resolved(asked), data, tests=tests), steps) if minutes else []
     seconds = 60 * minutes - (time.monotonic() - BEGAN)
+    taken = stretched(taken, seconds - KEPT_S)
     _show(taken, minutes, seconds, out)
     if dry_run:
         return 0
@@ -95,10 +96,6 @@ def _folder(out: Path) -> Folder:
     return Folder(out.with_suffix(""))
 
 
-def _steps(device: str, data: str | None, names: tuple[str, ...], tests: bool) -> list[Step]:
-    return chosen(steps_for(_resolved(device), data, tests=tests), names)
-
-
 def _resolved(device: str) -> str:
     """The device that is meant; asked in another process, because a broken driver may hang or crash it."""
     if device != "auto":
@@ -125,10 +122,10 @@ def _show(steps: list[Step], minutes: float, seconds: float, out: Path) -> None:
     """What is going to happen, before any of it does."""
     if not steps:
         return
-    lines = []
+    lines, width = [], max(len(step.name) for step in steps)
     for step, given in planned(steps, seconds):
         most = f"{given / 60:.1f}" if given else "skipped" if step.lacks() else "if time is left"
-        lines.append([f"{step.name:<18} {step.lacks() or step.why}", most])
+        lines.append([f"{step.name:<{width}}  {step.lacks() or step.why}", most])
     notes = [
         f"at most {minutes:g} minutes in all; a step that ends early leaves its time to the next ones",
         f"Ctrl-C ends it at once and packs what is there: {out}",

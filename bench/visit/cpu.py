@@ -26,7 +26,7 @@ def steps(data: str | None) -> list[Step]:
         training(ON, limit_s=60),
         _layout(),
         _fused(),
-        selfcheck(ON, limit_s=60),
+        selfcheck(ON, limit_s=90, opening_s=45),
         *([study("family_ranking", ON, *scale, limit_s=600)] if data else []),
         study("patch_speed", ON),
     ]
@@ -66,9 +66,9 @@ def _families() -> Step:
             *("--models", FAMILIES, "--metrics", "params,macs,latency,throughput,memory"),
             *("--policies", "fp32", *SMALL, *ROUNDS, *ON),
         ),
-        limit_s=60,
-        min_s=25,
-        opening_s=20,
+        limit_s=70,
+        min_s=35,
+        opening_s=30,
     )
 
 
@@ -80,9 +80,9 @@ def _layout() -> Step:
             *("--models", FAMILIES, "--metrics", "throughput", "--policies", "channels_last"),
             *(*SMALL, *ROUNDS, *ON),
         ),
-        limit_s=45,
-        min_s=25,
-        opening_s=20,
+        limit_s=50,
+        min_s=30,
+        opening_s=25,
     )
 
 

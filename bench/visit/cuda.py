@@ -19,7 +19,8 @@ METRICS = (
 EAGER = "bf16,fp32,tf32,fp16,bf16_autocast,fp16_autocast,bf16+channels_last,bf16+fold_bn,bf16+graph"
 COMPILED = "bf16+compile,bf16+fused,bf16+compile_frozen,bf16+compile_max"
 UNCHOSEN = ("--slice", "99")
-"""With slices no best policy is chosen and measured again: every policy keeps its rows."""
+"""With slices no best policy is chosen and measured again in new processes, which would tune once
+more; every policy keeps its rows."""
 SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_cost")
 """The studies that train nothing, after `inference_cost`."""
 
@@ -27,21 +28,20 @@ SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_co
 def steps(device: str, data: str | None) -> list[Step]:
     """Return all steps on a device such as cuda:0; `data` is CIFAR-10 as for `run --data`.
 
-    What trains comes before the studies if there is `data`: a user who brings images asks for it.
+    What takes longest to open comes late. CIFAR-10 comes before what can be had of any machine at
+    any time: a user who brings images asks for it.
     """
     on = ("--device", device)
     ranking = ("--data", str(data), "--scale", "authors")
+    metrics, eager, compiled = _contact(on)
+    plain, layout, graph, energy = _families(on)
     return [
-        doctor(5, on),
-        *_contact(on),
-        training(on, limit_s=30),
-        *_families(on),
-        _fused("convmixer_1536_20", on),
+        *(doctor(5, on), metrics, eager, plain, _fused("convmixer_1536_20", on)),
         *([_cifar(data, on)] if data else []),
+        *(training(on, limit_s=25), layout, graph, compiled, energy),
+        *(_fused("convmixer_768_32", on), _compiled(on)),
         study("inference_cost", on),
-        _fused("convmixer_768_32", on),
-        _compiled(on),
-        selfcheck(on, limit_s=80),
+        selfcheck(on, limit_s=130, opening_s=70),
         *([study("family_ranking", on, *ranking, limit_s=600)] if data else []),
         *(study(name, on) for name in SPEED_STUDIES),
     ]
@@ -58,8 +58,8 @@ def _contact(on: On) -> list[Step]:
                 *("--models", "vit_digits", "--metrics", METRICS, "--policies", "bf16"),
                 *("--rounds", "2", "--worker-memory", "8", *small, *on),
             ),
-            limit_s=60,
-            min_s=25,
+            limit_s=45,
+            min_s=20,
             grows=False,
         ),
         Step(
@@ -69,7 +69,7 @@ def _contact(on: On) -> list[Step]:
                 *("--models", "resnet_digits,convmixer_1024_20", "--metrics", "memory"),
                 *("--policies", EAGER, "--batch-sizes", "8", *UNCHOSEN, *on),
             ),
-            limit_s=70,
+            limit_s=60,
             min_s=30,
             grows=False,
         ),
@@ -93,9 +93,9 @@ def _families(on: On) -> list[Step]:
     counts = "params,macs,activations"
     launching = "the same as CUDA graphs: what launching costs"
     return [
-        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 95, on),
-        _family("layout", "the same channels-last", "throughput", "bf16+channels_last", 60, on),
-        _family("graph", launching, "latency,throughput", "bf16+graph", 70, on),
+        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 90, on),
+        _family("layout", "the same channels-last", "throughput", "bf16+channels_last", 55, on),
+        _family("graph", launching, "latency,throughput", "bf16+graph", 60, on),
         Step(
             name="energy",
             why="joules per image of the four families",
@@ -103,8 +103,8 @@ def _families(on: On) -> list[Step]:
                 *("--models", FAMILIES, "--metrics", "energy", "--policies", "bf16"),
                 *("--batch-sizes", "64", "--rounds", "3", *on),
             ),
-            limit_s=75,
-            min_s=60,
+            limit_s=70,
+            min_s=55,
             needs=("pynvml",),
         ),
     ]
@@ -149,10 +149,10 @@ def _fused(model: str, on: On) -> Step:
         why=f"{model} on our own kernels against the best other policy",
         command=run(
             *("--models", model, "--metrics", "throughput", "--policies", policies),
-            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *on),
+            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *UNCHOSEN, *on),
         ),
-        limit_s=140,
-        min_s=110,
+        limit_s=130,
+        min_s=105,
         opening_s=95,
         needs=("triton",),
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +26,7 @@ DUMP_S = 0.5
 FLOOR = 512 << 20
 """Bytes of free memory below which the step that took the most is ended. In many containers the
 kernel would end all programs together."""
-PR_SET_PDEATHSIG = 1
+BEGIN = Path(__file__).with_name("begin.py")
 MARK = "CONVMIXER_BENCH_STEP"
 """A variable in the environment of a step, by which all that it started is found."""
 TRIES = 100
@@ -77,7 +75,7 @@ def run_command(
     guard: Guard | None = None,
     grace_s: float = GRACE_S,
 ) -> Ended:
-    """Run a command for at most `limit_s` seconds, with its output appended to `log`.
+    """Run a command, its program with its path, for at most `limit_s` seconds, with its output appended to `log`.
 
     At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
     KeyboardInterrupt it ends in the same way, and the exception goes on. Nothing that it started
@@ -101,29 +99,16 @@ def run_command(
 
 def _start(command: Sequence[str], output: int, mark: str) -> subprocess.Popen[bytes]:
     """Start a command as the leader of its own session, so that a terminal's Ctrl-C misses it."""
-    parent, (name, _, value) = os.getpid(), mark.partition("=")
-    process = subprocess.Popen(
-        list(command),
+    name, _, value = mark.partition("=")
+    begin = (sys.executable, "-I", "-S", str(BEGIN), str(os.getpid()))
+    return subprocess.Popen(
+        [*begin, *command],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=lambda: _prepare(parent),
         env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", name: value},
     )
-    with suppress(OSError):  # where memory runs out, the kernel is to prefer it to this process
-        Path(f"/proc/{process.pid}/oom_score_adj").write_text("900")
-    return process
-
-
-def _prepare(parent: int) -> None:
-    """In the child: end with the parent, hear Ctrl-C, and leave no core file of many gigabytes."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's `&` has it ignored
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended in the meantime
-            os._exit(1)
 
 
 def _watch(process: subprocess.Popen[bytes], end: float, guard: Guard) -> str:

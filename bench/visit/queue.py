@@ -18,6 +18,8 @@ PACKING_S = 2.0
 """Seconds that the visit keeps for packing."""
 CLOSING_S = 3.0
 """Seconds that an interrupted run takes to end its workers."""
+KEPT_S = PACKING_S + CLOSING_S
+"""Seconds at the end of a visit in which no step goes on."""
 LAST_LINES = 12
 OUTCOMES: dict[str, Outcome] = {"limit": "timed out", "memory": "out of memory"}
 Tell = Callable[[str], None]
@@ -57,7 +59,7 @@ class Queue:
 
     def left(self, step: Step) -> float:
         """Return the seconds that a step can have now."""
-        return max(0.0, min(step.limit_s, self.end - self.now() - PACKING_S - CLOSING_S))
+        return max(0.0, min(step.limit_s, self.end - self.now() - KEPT_S))
 
     def _reason_to_skip(self, step: Step, done: set[str]) -> str | None:
         if step.name in done:
@@ -127,7 +129,7 @@ def judged(step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:
 
 def planned(steps: Sequence[Step], seconds: float) -> Iterator[tuple[Step, float]]:
     """Yield every step with the seconds that it gets if each one takes all of its own; 0 if none."""
-    left = seconds - PACKING_S - CLOSING_S
+    left = seconds - KEPT_S
     for step in steps:
         given = min(step.limit_s, left)
         given = 0.0 if given < step.min_s or step.lacks() else given

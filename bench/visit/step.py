@@ -7,11 +7,9 @@ import re
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-USUAL_MINUTES = 9.0
-"""The length of visit that the limits of steps are made for; a longer visit has longer limits."""
 RENDERING_S = 60.0
 """Seconds that `study run --max-minutes` keeps for its report. A visit renders nothing, so a step
 asks for as much more."""
@@ -41,7 +39,7 @@ class Step:
     command: tuple[str, ...]
     """Arguments of `python -m bench`, or of Python itself if they begin with `-`."""
     limit_s: float
-    """Most seconds in a visit of USUAL_MINUTES."""
+    """Most seconds, unless there is more time than all steps can take."""
     min_s: float
     """Least seconds that are worth beginning with."""
     opening_s: float = 0.0
@@ -50,17 +48,11 @@ class Step:
     fine: tuple[int, ...] = (0,)
     """Exit codes of a step that did what it is for."""
     grows: bool = True
-    """True if a longer visit gives it a longer limit."""
+    """True if it can use more than its limit."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]{1,60}", self.name):
             raise ValueError(f"a step's name becomes a file's name, got {self.name!r}")
-
-    def within(self, minutes: float) -> Step:
-        """Return the step with its limit in a visit of so many minutes."""
-        if not self.grows:
-            return self
-        return replace(self, limit_s=self.limit_s * max(1.0, minutes / USUAL_MINUTES))
 
     def shown(self, seconds: float, results: Path) -> str:
         """Return the command line for so many seconds, as a user would type it."""
@@ -128,15 +120,18 @@ def training(on: tuple[str, ...], limit_s: float) -> Step:
     )
 
 
-def selfcheck(on: tuple[str, ...], limit_s: float) -> Step:
-    """The A/A check, which writes no records: what it says is in its log."""
+def selfcheck(on: tuple[str, ...], limit_s: float, opening_s: float) -> Step:
+    """The A/A check, which writes no records: what it says is in its log.
+
+    `opening_s` is for its processes, about twenty, and for comparisons of at least 5 s each.
+    """
     return Step(
         name="aa",
         why="a network against itself: what this machine can tell apart",
         command=("selfcheck", "--minutes", "{minutes}", *on),
         limit_s=limit_s,
-        min_s=45,
-        opening_s=10,
+        min_s=opening_s + 25,
+        opening_s=opening_s,
         fine=(0, 1),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -35,6 +36,17 @@ def chosen(steps: list[Step], names: tuple[str, ...]) -> list[Step]:
     return [by_name[name] for name in dict.fromkeys(names)] or steps
 
 
+def stretched(steps: list[Step], seconds: float) -> list[Step]:
+    """Return the steps with longer limits if there is more time than all of them can take."""
+    possible = [step for step in steps if step.lacks() is None]
+    growing = sum(step.limit_s for step in possible if step.grows)
+    spare = seconds - sum(step.limit_s for step in possible)
+    if spare <= 0 or not growing:
+        return steps
+    factor = 1 + spare / growing
+    return [replace(step, limit_s=step.limit_s * factor) if step.grows else step for step in steps]
+
+
 def _check(data: str) -> None:
     """UsageError unless `data` is cifar10:FOLDER and there is such a folder."""
     name, _, folder = data.partition(":")
@@ -48,7 +60,7 @@ def _gpu_tests() -> Step:
     file = ROOT / "tests" / "test_gpu.py"
     if not file.exists():
         raise UsageError("--tests: this installation has no tests; start from a checkout")
-    settings = ("-c", str(ROOT / "pyproject.toml"), "-m", "gpu", "-n0")
+    settings = ("-c", str(ROOT / "pyproject.toml"), "-m", "gpu and not exhaustive", "-n0")
     return Step(
         name="gpu_tests",
         why="whether the code for GPUs does what it promises",
