@@ -147,6 +147,15 @@ def _left(allowed: int) -> int:
     return max(0, allowed - sum(map(_anonymous, descendants(os.getpid()))))
 
 
+def test_a_step_for_records_that_writes_none_is_not_done(tmp_path: Path) -> None:
+    steps = [replace(python("nothing", "print('2 entries are left')"), writes=True)]
+    for _ in range(2):  # the same command tries it again
+        found = take(steps, tmp_path)["nothing"]
+        assert found.outcome == "skipped"
+        assert found.reason == "it measured nothing: 2 entries are left"
+    assert len(Folder(tmp_path).entries()) == 2
+
+
 def test_memory_that_others_took_ends_no_step(tmp_path: Path) -> None:
     found = take([python("small", "print(1)")], tmp_path, guard=Guard(free=lambda: 0))
     assert found["small"].outcome == "ok"

@@ -28,7 +28,7 @@ def steps(data: str | None) -> list[Step]:
         _fused(),
         selfcheck(ON, limit_s=90, opening_s=45),
         *([study("family_ranking", ON, *scale, limit_s=600)] if data else []),
-        study("patch_speed", ON),
+        study("patch_speed", ON, limit_s=900, min_s=400),
     ]
 
 
@@ -92,10 +92,11 @@ def _fused() -> Step:
         why="what a compiler makes of a ConvMixer",
         command=run(
             *("--models", "convmixer_digits", "--metrics", "throughput"),
-            *("--policies", "channels_last,compile,fused", *SMALL, *ROUNDS, *ON),
+            *("--policies", "channels_last,compile,fused", "--slice", "99"),
+            *(*SMALL, *ROUNDS, *ON),
         ),
-        limit_s=120,
-        min_s=75,
-        opening_s=65,
+        limit_s=110,
+        min_s=80,
+        opening_s=70,
         needs=(COMPILER,),
     )

@@ -85,6 +85,8 @@ class Queue:
             self._close(entry, before, seconds=self.now() - began)
             raise
         outcome, reason = judged(step, ended, log.read_bytes()[begin:])
+        if outcome == "ok" and step.writes and not self._records_since(before):
+            outcome, reason = "skipped", f"it measured nothing: {last_line(log)}"
         self._close(
             replace(entry, outcome=outcome, reason=reason, code=ended.code),
             before,
@@ -93,8 +95,7 @@ class Queue:
 
     def _close(self, entry: Entry, before: Mapping[Path, int], seconds: float) -> None:
         """Write down how a step ended, and tell."""
-        sizes = self.folder.record_sizes()
-        records = sum(before.get(path) != size for path, size in sizes.items())
+        records = self._records_since(before)
         self.folder.add(replace(entry, seconds=round(seconds, 1), records=records))
         what = f"{records} record{'s' * (records != 1)} written"
         self.tell(f"    {entry.outcome} after {seconds:.0f} s, {what}")
@@ -102,6 +103,11 @@ class Queue:
             self.tell(f"    | {line}")
         if entry.outcome != "ok":
             self.tell(f"    | all of it: {self.folder.log(entry.step)}")
+
+    def _records_since(self, before: Mapping[Path, int]) -> int:
+        """Return how many records were written or added to."""
+        sizes = self.folder.record_sizes()
+        return sum(before.get(path) != size for path, size in sizes.items())
 
     def _entry(self, step: Step, outcome: Outcome, given: float, reason: str = "") -> Entry:
         return Entry(
@@ -114,6 +120,12 @@ class Queue:
             seconds=0.0,
             reason=reason,
         )
+
+
+def last_line(log: Path) -> str:
+    """Return the last line that says anything."""
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def judged(step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:

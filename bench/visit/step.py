@@ -49,6 +49,8 @@ class Step:
     """Exit codes of a step that did what it is for."""
     grows: bool = True
     """True if it can use more than its limit."""
+    writes: bool = False
+    """True if it is for records: without one it has not done what it is for."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]{1,60}", self.name):
@@ -136,14 +138,17 @@ def selfcheck(on: tuple[str, ...], limit_s: float, opening_s: float) -> Step:
     )
 
 
-def study(name: str, on: tuple[str, ...], *more: str, limit_s: float = 150) -> Step:
-    """A study: what its verdict needs, as far as time goes."""
+def study(
+    name: str, on: tuple[str, ...], *more: str, limit_s: float = 180, min_s: float = 150
+) -> Step:
+    """A study: what its verdict needs, as far as time goes. Runs that would not fit are not begun."""
     minutes = ("--max-minutes", "{study_minutes}")
     return Step(
         name=f"study_{name}",
         why=f"a claim of the paper: the study {name}",
         command=("study", "run", name, *minutes, "--results", "{results}", *more, *on),
         limit_s=limit_s,
-        min_s=130,
+        min_s=min_s,
         opening_s=10,
+        writes=True,
     )
