@@ -248,9 +248,16 @@ def test_limits_grow_where_there_is_more_time_than_all_steps_can_take() -> None:
         assert [step.limit_s for step in stretched(steps, seconds)] == limits
 
 
-def test_the_limit_of_a_command_is_held(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "background"])
+def test_the_limit_of_a_command_is_held(ignored: bool, tmp_path: Path) -> None:
+    """Also where a shell's `&` started the visit, whose programs ignore Ctrl-C."""
     code = "import time\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('heard')"
-    ended = run_command([sys.executable, "-c", code], tmp_path / "log", limit_s=2)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    try:
+        ended = run_command([sys.executable, "-c", code], tmp_path / "log", limit_s=2)
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, before)
     assert (ended.why, ended.code) == ("limit", 0)
     assert (tmp_path / "log").read_text() == "heard\n"
 

@@ -1036,7 +1036,8 @@ def doctor(*, device: str = "auto", results: Path = Path("results"), seconds: fl
 
 app.command(
     "bench.cli.visit:visit",
-    help="Spend some minutes on this machine as well as they can be spent, and pack what was measured into one file.",
+    help="Spend some minutes on this machine as well as they can be spent, and pack what was measured into one file.\n\n"
+    "A step that fails, hangs or fills the memory is ended, and the next one begins. The same command goes on where it was.",
 )
 app.command(
     "bench.cli.visit:unpack",

@@ -1,1 +1,1 @@
-"""Spend a few minutes on a rented machine as well as they can be spent, and bring the results home in one file."""
+"""Spend a few minutes on a rented machine well, and bring the results home in one file."""

@@ -1,6 +1,6 @@
-"""Turn into a command that ends with the program that asked for it: `python begin.py PARENT COMMAND...`.
+"""Start a command that ends when its parent does: `python begin.py PARENT COMMAND...`.
 
-This runs between fork and exec, as a script of its own: Python warns of code in a forked child of a
+This is a script instead of a `preexec_fn`, because Python warns of code in a forked child of a
 program with threads. It imports nothing of ours, since it is started with `-I -S`.
 """
 

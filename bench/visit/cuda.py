@@ -142,7 +142,7 @@ def _compiled(on: On) -> Step:
 
 
 def _fused(model: str, on: On) -> Step:
-    """Our own kernels beside two of the policies that `best` chooses from: all would take minutes."""
+    """Our own kernels beside two of the policies that `best` tries: all would take minutes."""
     policies = "bf16+channels_last,bf16+channels_last+compile+graph,bf16+fused"
     return Step(
         name=f"fused_{model.removeprefix('convmixer_')}",

@@ -14,7 +14,7 @@ LOG_BYTES = 1 << 20
 
 
 def parcel(folder: Path, target: Path) -> Packed | None:
-    """Write the packs of a visit's folder, `target` and NAME.2.zip and so on; None without records."""
+    """Write the packs of a visit's folder: `target`, NAME.2.zip and so on; None without records."""
     visit = Folder(folder)
     records = visit.record_sizes()
     if not records:

@@ -18,7 +18,7 @@ from bench.measure.memory import in_file
 from bench.measure.processes import descendants, exit_text, kill
 
 GRACE_S = 8.0
-"""Seconds from asking a process to end until it is killed: a run ends its workers in two or three."""
+"""Seconds from asking a process to end until it is killed; a run ends its workers in 2 or 3."""
 LOOK_S = 0.2
 """Seconds between two looks at a process."""
 DUMP_S = 0.5
@@ -75,9 +75,9 @@ def run_command(
     guard: Guard | None = None,
     grace_s: float = GRACE_S,
 ) -> Ended:
-    """Run a command, its program with its path, for at most `limit_s` seconds, with its output appended to `log`.
+    """Run a command for at most `limit_s` seconds, with its output appended to `log`.
 
-    At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
+    The first part of the command is a path. At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
     KeyboardInterrupt it ends in the same way, and the exception goes on. Nothing that it started
     goes on after it, and it does not go on after this process.
     """
@@ -149,7 +149,7 @@ def _kill_all(process: subprocess.Popen[bytes], mark: str) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Return the processes with a variable of this value in their environment; none but on Linux."""
+    """Return the processes that have this variable in their environment; none except on Linux."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # somebody else's, or it has just ended

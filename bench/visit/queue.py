@@ -35,7 +35,7 @@ class Queue:
     """For everything from now on, packing included."""
     tell: Tell
     after: Callable[[], object] = lambda: None
-    """Called after every step that was taken, so that a visit that is killed leaves a pack behind."""
+    """Called after every step that was taken; it packs, in case that the visit is killed."""
     guard: Guard = field(default_factory=Guard)
     now: Callable[[], float] = time.monotonic
     end: float = 0.0
@@ -140,7 +140,7 @@ def judged(step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:
 
 
 def planned(steps: Sequence[Step], seconds: float) -> Iterator[tuple[Step, float]]:
-    """Yield every step with the seconds that it gets if each one takes all of its own; 0 if none."""
+    """Yield every step with its seconds if each step takes all of its own; 0 if none are left."""
     left = seconds - KEPT_S
     for step in steps:
         given = min(step.limit_s, left)

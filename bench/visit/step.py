@@ -141,7 +141,7 @@ def selfcheck(on: tuple[str, ...], limit_s: float, opening_s: float) -> Step:
 def study(
     name: str, on: tuple[str, ...], *more: str, limit_s: float = 180, min_s: float = 150
 ) -> Step:
-    """A study: what its verdict needs, as far as time goes. Runs that would not fit are not begun."""
+    """What the verdict of a study needs, as far as time goes; no run is begun that would not fit."""
     minutes = ("--max-minutes", "{study_minutes}")
     return Step(
         name=f"study_{name}",

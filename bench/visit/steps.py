@@ -20,7 +20,8 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
     if data is not None:
         _check(data)
     if device.startswith("cuda"):
-        return [*([_gpu_tests()] if tests else []), *cuda.steps(device, data)]
+        steps = cuda.steps(device, data)
+        return [_gpu_tests(), *steps] if tests else steps
     if tests:
         raise UsageError(
             f"--tests: they need a CUDA device, and this visit is on {device}; drop it"
@@ -31,20 +32,23 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
 def chosen(steps: list[Step], names: tuple[str, ...]) -> list[Step]:
     """Return the steps of these names, in the order of the names; all of them without names."""
     by_name = {step.name: step for step in steps}
-    if unknown := [name for name in names if name not in by_name]:
-        raise UsageError(f"--steps: no step {unknown[0]!r} here; there are {', '.join(by_name)}")
+    for name in names:
+        if name not in by_name:
+            raise UsageError(f"--steps: no step {name!r} here; there are {', '.join(by_name)}")
     return [by_name[name] for name in dict.fromkeys(names)] or steps
 
 
 def stretched(steps: list[Step], seconds: float) -> list[Step]:
     """Return the steps with longer limits if there is more time than all of them can take."""
-    possible = [step for step in steps if step.lacks() is None]
-    growing = sum(step.limit_s for step in possible if step.grows)
-    spare = seconds - sum(step.limit_s for step in possible)
+    spare, growing = seconds, 0.0
+    for step in steps:
+        if step.lacks() is None:
+            spare -= step.limit_s
+            growing += step.limit_s if step.grows else 0.0
     if spare <= 0 or not growing:
         return steps
     factor = 1 + spare / growing
-    return [replace(step, limit_s=step.limit_s * factor) if step.grows else step for step in steps]
+    return [replace(step, limit_s=step.limit_s * (factor if step.grows else 1)) for step in steps]
 
 
 def _check(data: str) -> None:
