@@ -130,7 +130,6 @@ def test_the_largest_batch_on_cuda(tmp_path: Path) -> None:
     assert sample.values[0] > 32
 
 
-@pytest.mark.exhaustive  # three minutes alone; a visit has the A/A check as a step of its own
 def test_a_model_against_itself_is_within_one_percent() -> None:
     with Workers() as workers:
         verdict = SelfCheck(1, "cuda:0", workers.open, tell=lambda text: None).run()
