@@ -126,6 +126,17 @@ app.command(
     "bench.cli.exchange:verify",
     help="Check a pack without executing any of it: hashes, schema, counts, A/A and drift checks.",
 )
+app.command(
+    "bench.cli.visit:visit",
+    help="Spend some minutes on this machine as well as they can be spent, and pack what was "
+    "measured into one file.\n\nA step that fails, hangs or fills the memory is ended, and the next "
+    "one begins. The same command goes on where it was.",
+)
+app.command(
+    "bench.cli.visit:unpack",
+    help="Lay the records of a pack into a results folder, after checking them as `verify` does; "
+    "overwrites nothing.",
+)
 app.command("bench.cli.inspect:list_", name="list", help="List models, metrics and other plug-ins.")
 app.command(
     "bench.cli.inspect:describe",

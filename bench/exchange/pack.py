@@ -38,10 +38,12 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """Date of every file in a pack, so that the same records give the same bytes."""
 PACKED = re.compile(
     r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/"
-    r"records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)",
+    r"(records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)"
+    r"|visit/[a-z0-9_]{1,100}\.(ndjson|log))",
     re.ASCII,
 )
-"""The names of the manifest, of records and of their arrays. Other files are never unpacked."""
+"""The names of the manifest, of records, of their arrays, and of what a visit says of itself. Other
+files are never unpacked."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.forecast.forecast import MEASURED, NEARBY, Forecast, CostLine
+from bench.forecast.forecast import MEASURED, NEARBY, CostLine, Forecast
 from bench.report.table import Table
 from bench.stats.formatting import duration, number
 

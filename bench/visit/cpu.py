@@ -1,0 +1,102 @@
+"""The steps of a visit to a machine without a GPU: those of a GPU in small, in order of value."""
+
+from __future__ import annotations
+
+from bench.visit.step import COMPILER, Step, doctor, run, selfcheck, study, training
+
+ON = ("--device", "cpu")
+SMALL = ("--image-size", "32", "--num-classes", "10", "--batch-sizes", "2")
+ROUNDS = ("--time-budget", "{rounds_s}")
+FAMILIES = "convmixer_digits,vit_digits,mixer_digits,resnet_digits"
+METRICS = (
+    "params,macs,activations,latency,throughput,memory,first_call,train_step,train_throughput,"
+    "train_memory,layer_time"
+)
+"""Every metric but the largest batch, which is only found by filling the memory."""
+EAGER = "fp32,channels_last,fold_bn,bf16,bf16_autocast"
+
+
+def steps(data: str | None) -> list[Step]:
+    """Return all steps; `data` is CIFAR-10 as for `run --data`."""
+    scale = ("--data", str(data), "--scale", "small")
+    return [
+        doctor(2, ON),
+        *_contact(),
+        _families(),
+        training(ON, limit_s=60),
+        _layout(),
+        _fused(),
+        selfcheck(ON, limit_s=90, opening_s=45),
+        *([study("family_ranking", ON, *scale, limit_s=600)] if data else []),
+        study("patch_speed", ON, limit_s=900, min_s=400),
+    ]
+
+
+def _contact() -> list[Step]:
+    return [
+        Step(
+            name="contact_metrics",
+            why="every metric once: what is broken is known by name",
+            command=run(
+                *("--models", "vit_digits", "--metrics", METRICS, "--rounds", "2", *SMALL, *ON)
+            ),
+            limit_s=60,
+            min_s=15,
+            grows=False,
+        ),
+        Step(
+            name="contact_policies",
+            why="every policy without a compiler",
+            command=run(
+                *("--models", "resnet_digits", "--metrics", "memory", "--policies", EAGER),
+                *("--slice", "99", *SMALL, *ON),
+            ),
+            limit_s=60,
+            min_s=15,
+            grows=False,
+        ),
+    ]
+
+
+def _families() -> Step:
+    return Step(
+        name="families",
+        why="the four families at 32 pixels: speed and memory",
+        command=run(
+            *("--models", FAMILIES, "--metrics", "params,macs,latency,throughput,memory"),
+            *("--policies", "fp32", *SMALL, *ROUNDS, *ON),
+        ),
+        limit_s=70,
+        min_s=35,
+        opening_s=30,
+    )
+
+
+def _layout() -> Step:
+    return Step(
+        name="layout",
+        why="the same channels-last",
+        command=run(
+            *("--models", FAMILIES, "--metrics", "throughput", "--policies", "channels_last"),
+            *(*SMALL, *ROUNDS, *ON),
+        ),
+        limit_s=50,
+        min_s=30,
+        opening_s=25,
+    )
+
+
+def _fused() -> Step:
+    return Step(
+        name="fused",
+        why="what a compiler makes of a ConvMixer",
+        command=run(
+            *("--models", "convmixer_digits", "--metrics", "throughput"),
+            *("--policies", "channels_last,compile,fused", "--slice", "99"),
+            *(*SMALL, *ROUNDS, *ON),
+        ),
+        limit_s=110,
+        min_s=80,
+        opening_s=70,
+        needs=(COMPILER,),
+    )

@@ -1,0 +1,171 @@
+"""The steps of a visit to a machine with an NVIDIA GPU, in order of value.
+
+What the limits rest on, from first runs on an NVIDIA H200 with 16 cores: a command takes 8 s until
+its first arm; an arm opens in 2 to 4 s, a compiled one in 22 s, one on our own kernels in 12 to 19 s
+(its block sizes are tuned); every timed run opens an A/A pair and a probe besides. Arms that are
+timed together are all opened before the first round, so that a step has few of them.
+"""
+
+from __future__ import annotations
+
+from bench.visit.step import Step, doctor, run, selfcheck, study, training
+
+On = tuple[str, ...]
+FAMILIES = "convmixer_768_32,vit_s16,mixer_s16,resnet50"
+METRICS = (
+    "params,macs,activations,latency,graph_latency,throughput,memory,energy,largest_batch,"
+    "train_step,train_throughput,train_memory,layer_time"
+)
+EAGER = "bf16,fp32,tf32,fp16,bf16_autocast,fp16_autocast,bf16+channels_last,bf16+fold_bn,bf16+graph"
+COMPILED = "bf16+compile,bf16+fused,bf16+compile_frozen,bf16+compile_max"
+UNCHOSEN = ("--slice", "99")
+"""With slices no best policy is chosen and measured again in new processes, which would tune once
+more; every policy keeps its rows."""
+SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_cost")
+"""The studies that train nothing, after `inference_cost`."""
+
+
+def steps(device: str, data: str | None) -> list[Step]:
+    """Return all steps on a device such as cuda:0; `data` is CIFAR-10 as for `run --data`.
+
+    What takes longest to open comes late. CIFAR-10 comes before what can be had of any machine at
+    any time: a user who brings images asks for it.
+    """
+    on = ("--device", device)
+    ranking = ("--data", str(data), "--scale", "authors")
+    metrics, eager, compiled = _contact(on)
+    plain, layout, graph, energy = _families(on)
+    return [
+        *(doctor(5, on), metrics, eager, plain, _fused("convmixer_1536_20", on)),
+        *([_cifar(data, on)] if data else []),
+        *(training(on, limit_s=25), layout, graph, compiled, energy),
+        *(_fused("convmixer_768_32", on), _compiled(on)),
+        study("inference_cost", on),
+        selfcheck(on, limit_s=130, opening_s=70),
+        *([study("family_ranking", on, *ranking, limit_s=600)] if data else []),
+        *(study(name, on) for name in SPEED_STUDIES),
+    ]
+
+
+def _contact(on: On) -> list[Step]:
+    """Every metric on a small model, every policy on a small and a large one."""
+    small = ("--image-size", "32", "--num-classes", "10", "--batch-sizes", "8")
+    return [
+        Step(
+            name="contact_metrics",
+            why="every metric once: what is broken is known by name",
+            command=run(
+                *("--models", "vit_digits", "--metrics", METRICS, "--policies", "bf16"),
+                *("--rounds", "2", "--worker-memory", "8", *small, *on),
+            ),
+            limit_s=45,
+            min_s=20,
+            grows=False,
+        ),
+        Step(
+            name="contact_eager",
+            why="every policy without a compiler, on a small and a large model",
+            command=run(
+                *("--models", "resnet_digits,convmixer_1024_20", "--metrics", "memory"),
+                *("--policies", EAGER, "--batch-sizes", "8", *UNCHOSEN, *on),
+            ),
+            limit_s=60,
+            min_s=30,
+            grows=False,
+        ),
+        Step(
+            name="contact_compiled",
+            why="every policy with a compiler, and our own kernels",
+            command=run(
+                *("--models", "convmixer_digits", "--metrics", "memory,first_call"),
+                *("--policies", COMPILED, *UNCHOSEN, *small, *on),
+            ),
+            limit_s=75,
+            min_s=30,
+            needs=("triton",),
+            grows=False,
+        ),
+    ]
+
+
+def _families(on: On) -> list[Step]:
+    what = "the four families at 224 pixels: speed and memory"
+    counts = "params,macs,activations"
+    launching = "the same as CUDA graphs: what launching costs"
+    return [
+        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 90, on),
+        _family("layout", "the same channels-last", "throughput", "bf16+channels_last", 50, on),
+        _family("graph", launching, "latency,throughput", "bf16+graph", 60, on),
+        Step(
+            name="energy",
+            why="joules per image of the four families",
+            command=run(
+                *("--models", FAMILIES, "--metrics", "energy", "--policies", "bf16"),
+                *("--batch-sizes", "64", "--rounds", "3", *on),
+            ),
+            limit_s=70,
+            min_s=55,
+            needs=("pynvml",),
+        ),
+    ]
+
+
+def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: On) -> Step:
+    """The four families in one timed run at batch 64, latency at batch 1."""
+    return Step(
+        name=name,
+        why=why,
+        command=run(
+            *("--models", FAMILIES, "--metrics", metrics, "--policies", policy),
+            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *on),
+        ),
+        limit_s=limit_s,
+        min_s=0.7 * limit_s,
+        opening_s=0.4 * limit_s,
+    )
+
+
+def _compiled(on: On) -> Step:
+    return Step(
+        name="compiled",
+        why="what a compiler adds for two of the families",
+        command=run(
+            *("--models", "convmixer_768_32,vit_s16", "--metrics", "throughput"),
+            *("--policies", "bf16+channels_last+compile", "--batch-sizes", "64"),
+            *("--time-budget", "{rounds_s}", *on),
+        ),
+        limit_s=110,
+        min_s=90,
+        opening_s=75,
+        needs=("triton",),
+    )
+
+
+def _fused(model: str, on: On) -> Step:
+    """Our own kernels beside two of the policies that `best` tries: all would take minutes."""
+    policies = "bf16+channels_last,bf16+channels_last+compile+graph,bf16+fused"
+    return Step(
+        name=f"fused_{model.removeprefix('convmixer_')}",
+        why=f"{model} on our own kernels against the best other policy",
+        command=run(
+            *("--models", model, "--metrics", "throughput", "--policies", policies),
+            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *UNCHOSEN, *on),
+        ),
+        limit_s=115,
+        min_s=95,
+        opening_s=75,
+        needs=("triton",),
+    )
+
+
+def _cifar(data: str, on: On) -> Step:
+    return Step(
+        name="cifar",
+        why="ConvMixer-256/8 on CIFAR-10 under its authors' recipe, 25 epochs",
+        command=run(
+            *("--models", "convmixer_256_8", "--metrics", "top1", "--image-size", "32"),
+            *("--data", data, "--recipe", "convmixer_cifar", "--yes", *on),
+        ),
+        limit_s=240,
+        min_s=90,
+    )
