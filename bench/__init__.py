@@ -1,4 +1,7 @@
-"""The engine and the command line of convmixer-bench; `bench.load(path)` reads records into a DataFrame."""
+"""The engine and the command line of convmixer-bench.
+
+`bench.load(path)` reads records into a DataFrame.
+"""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """The program: `python -m bench`, and the installed command `convmixer-bench`.
 
-Everything else is imported once Ctrl-C is heard, so that one during the imports is a single line as well.
+Everything else is imported after the signal handler is set, so that Ctrl-C during the imports also
+prints a single line.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ def script() -> None:
     except Exception:
         if not interrupts.asked():
             raise
-        code = (
-            terminal.interrupted()
-        )  # what an import raises that Ctrl-C broke off is no error of its own
+        # An import that Ctrl-C broke off may raise anything.
+        code = terminal.interrupted()
     finally:
         interrupts.deaf()
-    gc.freeze()  # else Python looks through all of torch for garbage before it ends: 0.7 s of every command
+    # Without this, Python searches all of torch for garbage before it ends: 0.7 s per command.
+    gc.freeze()
     lost = terminal.flush()
     code = code if code or lost is None else terminal.lost(lost)
     if interrupts.asked():
-        # Python would end by SIGINT instead where the exception came through an `exec` of a string, and would wait for threads.
+        # Python would wait for threads, and would end by SIGINT if the exception came through an
+        # `exec` of a string.
         atexit._run_exitfuncs()
         os._exit(code)
     sys.exit(code)

@@ -1,4 +1,7 @@
-"""The one exception that means "the user can mend this": printed as a single line, exit code 2; and text for one."""
+"""Errors that the user can mend, and other programs' text made safe to print.
+
+A UsageError is printed as a single line, with exit code 2.
+"""
 
 import re
 
@@ -8,28 +11,29 @@ class UsageError(ValueError):
 
 
 class ModelFault(RuntimeError):
-    """A model that can't be measured as it was asked for; the message is one line that says what to do."""
+    """A model cannot be measured as requested. The message is one line that says what to do."""
 
 
 class Diverged(RuntimeError):
-    """A training whose loss was not a finite number; the message names the step and the settings."""
+    """A training run's loss was not finite. The message names the step and the settings."""
 
 
 class Uncountable(RuntimeError):
-    """A count that would be wrong; the message names the operators or modules that are the reason."""
+    """A count would be wrong. The message names the operators or modules that are the reason."""
 
 
 def one_line(error: BaseException, most: int = 120) -> str:
-    """What somebody else's error says, on one line of at most so many characters."""
+    """Return the message of another library's error on one line, cut to `most` characters."""
     return " ".join(str(error).split())[:most]
 
 
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What a terminal obeys instead of showing it: control characters, and those that turn the direction of writing."""
+"""Characters that a terminal obeys instead of showing: control characters, and those that change the
+direction of writing."""
 
 
 def visible(text: str) -> str:
-    """Somebody else's text as a terminal may show it: what it would obey is spelled out, as `\\x1b`."""
+    """Return text with every character that a terminal would obey spelled out, such as `\\x1b`."""
     return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -18,9 +18,6 @@ from .layers import FREE_OF_TORCH, UNNAMED, WINGS, Tree, allowed, circle
 
 TREE = Tree(ROOT)
 MOVING = any(file.parent == Path("bench") for file in TREE.unplaced)
-once_moved = pytest.mark.skipif(
-    MOVING, reason="modules still lie in bench/ itself; holds from when the last one has moved"
-)
 
 
 def plant(root: Path, files: Mapping[str, str]) -> Tree:
@@ -66,10 +63,13 @@ AGAINST = {
     "relative, of a package": "from .. import run\n",
     "relative, module from a package": "from ..run import runner\n",
     "inside a function": "def f():\n    from bench.run.runner import Runner\n    return Runner\n",
-    "inside a method, relative": "class A:\n    def f(self):\n        from ..run import runner\n        return runner\n",
-    "under TYPE_CHECKING": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from bench.run.runner import Runner\n",
-    "under typing.TYPE_CHECKING": "import typing\nif typing.TYPE_CHECKING:\n    import bench.run.runner\n",
-    "where another one is missing": "try:\n    import json\nexcept ImportError:\n    import bench.run.runner\n",
+    "inside a method, relative": "class A:\n    def f(self):\n        from ..run import runner\n",
+    "under TYPE_CHECKING": "from typing import TYPE_CHECKING\n"
+    "if TYPE_CHECKING:\n    from bench.run.runner import Runner\n",
+    "under typing.TYPE_CHECKING": "import typing\n"
+    "if typing.TYPE_CHECKING:\n    import bench.run.runner\n",
+    "where another one is missing": "try:\n    import json\n"
+    "except ImportError:\n    import bench.run.runner\n",
     "by string": "import importlib\nimportlib.import_module('bench.run.runner')\n",
 }
 
@@ -83,7 +83,8 @@ def test_an_import_against_the_table_is_found(source: str, tmp_path: Path) -> No
 
 ALONG = {
     "its own wing": "from .scales import SCALES\nfrom bench.claims import scales\n",
-    "a wing of its row": "from bench.stats.intervals import Effect\nfrom ..stats import intervals\n",
+    "a wing of its row": "from bench.stats.intervals import Effect\n"
+    "from ..stats import intervals\n",
     "the files": "from bench.files import disk\n",
     "a single module": "from bench.errors import UsageError\nfrom ..config import RunConfig\n",
     "others' packages": "import run\nfrom run.runner import Runner\nimport numpy\n",
@@ -253,24 +254,18 @@ def test_the_wings_keep_to_the_table(check: Callable[[Tree], list[str]]) -> None
     assert check(TREE) == []
 
 
-@once_moved
 def test_every_module_is_of_a_wing() -> None:
     assert TREE.unplaced == []
 
 
-@once_moved
 def test_no_folder_is_crowded() -> None:
     assert TREE.crowded() == []
 
 
-@pytest.mark.skip(
-    reason="not true yet: runner, cli, worker, record, rounds are over 400 lines; remove with the last of them"
-)
 def test_no_file_is_long() -> None:
     assert TREE.long_files() == []
 
 
-@pytest.mark.skip(reason="not true yet; remove with the last of them")
 def test_no_function_is_long() -> None:
     assert TREE.long_functions() == []
 

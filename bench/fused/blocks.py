@@ -12,8 +12,8 @@ from typing import Any
 Blocks = Mapping[str, Any]
 GROUP = 8
 """Blocks of rows of a product that share the weights in the L2 cache."""
-# The block sizes to choose from. More than these were timed on an H200; those left out were at least
-# a tenth slower at the published ConvMixers' shapes (docs/fused.md).
+# The block sizes to choose from. More than these were timed on an H200; those left out were at
+# least a tenth slower at the published ConvMixers' shapes (docs/fused.md).
 BLOCKS: dict[str, list[dict[str, Any]]] = {
     # Every thread keeps rows * columns * channels / (32 * warps) sums in registers; today's
     # multiprocessors can hold 64 next to the weights (tests/by_hand/fused_compiled.py).

@@ -17,8 +17,8 @@ KERNELS = range(3, 16)
 """Sides of the depthwise filters that the kernel is tested with."""
 HALF = (torch.bfloat16, torch.float16)
 PLANAR_SIDE = 32
-"""The largest side of a feature map for the planar kernels. A band matrix has as many columns as the
-map: at 64 the products would do seven times the arithmetic of a 9 x 9 convolution."""
+"""The largest side of a feature map for the planar kernels. A band matrix has as many columns as
+the map: at 64 the products would do seven times the arithmetic of a 9 x 9 convolution."""
 LEAST = 16
 """The least side of a matrix that tensor cores multiply."""
 

@@ -1,7 +1,7 @@
 """The fused steps as modules.
 
-Feature maps are (batch, channels, height, width). In memory they are planar where the planar kernels
-run (`launch.is_planar`), channels-last elsewhere.
+Feature maps are (batch, channels, height, width). In memory they are planar where the planar
+kernels run (`launch.is_planar`), channels-last elsewhere.
 """
 
 from __future__ import annotations

@@ -103,8 +103,9 @@ def may_go_first() -> bool:
     """True if `go_first` works in processes started from now on (Linux).
 
     Runs a busy process and one with priority on the same core; takes a third of a second, once.
-    Programs that have priority themselves can spoil a trial, so a failed one is repeated on the next
-    core: the answer is part of a machine's fingerprint, and must not depend on who else is busy.
+    Programs that have priority themselves can spoil a trial, so a failed one is repeated on the
+    next core: the answer is part of a machine's fingerprint, and must not depend on who else is
+    busy.
     """
     if sys.platform != "linux":
         return False

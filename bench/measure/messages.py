@@ -62,7 +62,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Request: do what getting ready needs of the processor, but nothing that runs on the device."""
+    """Request: get ready as far as the CPU is needed; nothing runs on the device."""
 
 
 @dataclass(frozen=True)

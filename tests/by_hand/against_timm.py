@@ -1,15 +1,19 @@
 """Our evaluation and training against timm's own, on the same weights, images and cores.
 
-    python -m tests.by_hand.against_timm counts [--timm ../pytorch-image-models] [--pictures FOLDER] [--images 1000] [--only MODEL]
+    python -m tests.by_hand.against_timm counts [--timm ../pytorch-image-models]
+        [--pictures FOLDER] [--images 1000] [--only MODEL]
     python -m tests.by_hand.against_timm speed [--timm ../pytorch-image-models] [--turns 6]
 
-`counts` compares how many pictures are right, first and among five, of one model of each family: `python -m bench eval
---checkpoint`, by the plain command, against timm. Each picture is a class of its own, and the weights know it by what a
-noisy copy of it looks like to the network, so that about half are right. It ends with "equal" four times and exit code 0.
-`--pictures` takes any folder with JPEG files in it; without it they are scikit-learn's digits, which are much alike.
-`speed` compares images a second of evaluating JPEG files, and of training on them, in paired turns. timm's validate.py and
-train.py are not in its wheel: with --timm, the path of a checkout, they are run as they are. Without it, plain loops around
-timm's own data set, loader, transforms and optimizer stand in for them, and the output says so.
+`counts` runs `python -m bench eval --checkpoint` and timm on one model of each family, and compares
+how many pictures are right by top-1 and by top-5. Each picture is a class of its own, and the
+weights know it by what a noisy copy of it looks like to the network, so that about half are right.
+It ends with "equal" four times and exit code 0. `--pictures` takes any folder with JPEG files in it;
+without it the pictures are scikit-learn's digits, which are much alike.
+
+`speed` compares images per second of evaluating JPEG files, and of training on them, in paired
+turns. timm's validate.py and train.py are not in its wheel: with --timm, the path of a checkout,
+they are run as they are. Without it, plain loops around timm's own data set, loader, transforms and
+optimizer stand in for them, and the output says so.
 """
 
 from __future__ import annotations
@@ -41,7 +45,8 @@ FAMILIES = {
 }
 SPEED = {"resnet18": "resnet18"}
 NOISES = (0.5, 0.25, 0.12, 0.06, 0.03)
-"""Of the copies that a class is known by, in deviations of a pixel; the largest that leaves two thirds of FEW pictures right."""
+"""Standard deviations, in those of a pixel, of the noise in the copies that define the classes. The
+largest that leaves two thirds of FEW pictures right is used."""
 FEW = 32
 BATCH, WORKERS = 16, 2
 LIKE_TIMM = """
@@ -54,7 +59,8 @@ model = timm.create_model(name, num_classes=classes)
 if weights != "-":
     model.load_state_dict(torch.load(weights, weights_only=True))
 data = resolve_data_config({}, model=model)
-common = dict(input_size=data["input_size"], batch_size=batch, use_prefetcher=False, num_workers=workers, device=torch.device("cpu"))
+common = dict(input_size=data["input_size"], batch_size=batch, use_prefetcher=False)
+common |= dict(num_workers=workers, device=torch.device("cpu"))
 common |= dict(mean=data["mean"], std=data["std"])
 if what == "validate":
     shown = dict(interpolation=data["interpolation"], crop_pct=data["crop_pct"])
@@ -65,12 +71,17 @@ if what == "validate":
     with torch.inference_mode():
         for images, labels in loader:
             hits = model(images).topk(5).indices == labels[:, None]
-            first, five, seen = first + int(hits[:, 0].sum()), five + int(hits.any(1).sum()), seen + len(labels)
-    print(json.dumps({"first": first, "five": five, "images_per_s": seen / (time.perf_counter() - start)}))
+            first += int(hits[:, 0].sum())
+            five += int(hits.any(1).sum())
+            seen += len(labels)
+    speed = seen / (time.perf_counter() - start)
+    print(json.dumps({"first": first, "five": five, "images_per_s": speed}))
 else:
     augmented = dict(auto_augment="rand-m7", re_prob=0.25, interpolation="random")
-    loader = create_loader(create_dataset("", folder, split="train"), is_training=True, **augmented, **common)
-    optimizer, loss_of = create_optimizer_v2(model, opt="adamw", lr=1e-4, weight_decay=2e-5), torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    train = create_dataset("", folder, split="train")
+    loader = create_loader(train, is_training=True, **augmented, **common)
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-4, weight_decay=2e-5)
+    loss_of = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
     model.train()
     seen, start = 0, time.perf_counter()
     for images, labels in loader:
@@ -102,7 +113,9 @@ if what == "validate":
     start = time.perf_counter()
     found = evaluate(model, splits.test, view, device=torch.device("cpu"), workers=workers)
     seconds = time.perf_counter() - start
-    print(json.dumps({"first": int(found.first.sum()), "five": int(found.among_five.sum()), "images_per_s": len(found.first) / seconds}))
+    first, five = int(found.first.sum()), int(found.among_five.sum())
+    speed = len(found.first) / seconds
+    print(json.dumps({"first": first, "five": five, "images_per_s": speed}))
 else:
     from bench.measure.subject import Execution
     from bench.training.images.batches import feed_of
@@ -110,12 +123,30 @@ else:
     from bench.plugins.recipe import changed, recipes
     from bench.training.processes import ALONE
     cpu = torch.device("cpu")
-    small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0, learning_rate=1e-4, rand_augment="rand-m7")
+    small = dict(batch_size=batch, micro_batch=batch, epochs=1.0, mixup=0.0, cutmix=0.0)
+    small |= dict(learning_rate=1e-4, rand_augment="rand-m7")
     recipe = changed(recipes.get("convmixer_imagenet"), **small)
     model = build()
-    feed = feed_of(splits, recipe, seed=0, share=ALONE.share(recipe, cpu), device=cpu, image_size=224, workers=workers)
-    execution = Execution(model=model, inputs=torch.zeros(2, 3, 224, 224), device="cpu", mode="training")
-    training = Training(model=model, execution=execution, feed=feed, recipe=recipe, steps=feed.steps_per_epoch, seed=0, device=cpu)
+    feed = feed_of(
+        splits,
+        recipe,
+        seed=0,
+        share=ALONE.share(recipe, cpu),
+        device=cpu,
+        image_size=224,
+        workers=workers,
+    )
+    inputs = torch.zeros(2, 3, 224, 224)
+    execution = Execution(model=model, inputs=inputs, device="cpu", mode="training")
+    training = Training(
+        model=model,
+        execution=execution,
+        feed=feed,
+        recipe=recipe,
+        steps=feed.steps_per_epoch,
+        seed=0,
+        device=cpu,
+    )
     training.go()
     print(json.dumps({"images_per_s": training.steps * batch / training.seconds}))
 """
@@ -168,7 +199,8 @@ def theirs(
         str(WORKERS),
     ]
     if what == "validate":
-        # At the size that ours are built for by default; timm's script would take the larger one that some are tested at.
+        # At the training size, which ours are built for by default; timm's script would take the
+        # larger size that some models are tested at.
         more = [
             "--split",
             "val",
@@ -200,10 +232,13 @@ def theirs(
             "--reprob",
             "0.25",
         ]
+        options += ["--num-classes", "1000", "--output", output]
         found_run = subprocess.run(
-            [sys.executable, str(checkout / "train.py"), *common, *options, "--num-classes", "1000", "--output", output],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            [sys.executable, str(checkout / "train.py"), *common, *options],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return {
             "images_per_s": float(
                 re.findall(r"\(\s*[\d.]+s,\s*([\d.]+)/s\)", found_run.stdout + found_run.stderr)[-1]
@@ -227,7 +262,8 @@ def counts(
         equal = (mine["first"], mine["five"]) == (other["first"], other["five"])
         same &= equal and 0 < mine["first"] < images
         print(
-            f"{name}: of {images} ours {mine['first']}, {mine['five']}; theirs {other['first']}, {other['five']}: "
+            f"{name}: of {images} ours {mine['first']}, {mine['five']}; "
+            f"theirs {other['first']}, {other['five']}: "
             f"{'equal' if equal else 'DIFFERENT'}",
             flush=True,
         )
@@ -257,9 +293,9 @@ def make_pictures(folder: Path, pictures: Path | None, images: int) -> None:
 def separating(name: str, folder: Path, images: int) -> Any:
     """timm's model whose random weights tell the pictures apart.
 
-    Norms get the statistics of these pictures: with those they are made with, ConvMixer's activations fade from block to
-    block and all pictures look alike, to the last bit of rounding. A class's row of the head is what a noisy copy of its
-    picture looks like.
+    Norms get the statistics of these pictures: with those they are made with, ConvMixer's
+    activations fade from block to block and all pictures look alike, to the last bit of rounding.
+    A class's row of the head is what a noisy copy of its picture looks like.
     """
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=images)
@@ -336,7 +372,10 @@ def by_command(folder: Path, name: str, weights: Path) -> dict[str, float]:
 
 
 def speed(folder: Path, checkout: Path | None, turns: int) -> None:
-    """Images a second in paired turns; evaluation by timm's script has no speed of its own to read."""
+    """Compare images per second in paired turns.
+
+    timm's evaluation script prints no speed to read.
+    """
     make_folder(folder, {"val": 24, "train": 24}, classes=10, side=320)
     for what in ("validate", "train"):
         for name, timms in SPEED.items():
@@ -358,7 +397,8 @@ def speed(folder: Path, checkout: Path | None, turns: int) -> None:
             assert found is not None
             middle = sorted(mine.values())[turns // 2]
             print(
-                f"{what} {name}: {middle:.1f} images/s, ours over theirs {interval(found, places=3)}, n {found.n}",
+                f"{what} {name}: {middle:.1f} images/s, "
+                f"ours over theirs {interval(found, places=3)}, n {found.n}",
                 flush=True,
             )
 

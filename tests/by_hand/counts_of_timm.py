@@ -1,10 +1,11 @@
-"""The smallest model of each of timm's modules, counted by both counters: how many agree, and why the others do not.
+"""Count the smallest model of each of timm's modules by both counters.
 
     python -m tests.by_hand.counts_of_timm [MOST_PARAMETERS]
 
-A line per model: parameters, MACs and activations for one image of its own size, or the reason why there are none. At the
-end the totals. Models above 100 million parameters are named and left out unless MOST_PARAMETERS says otherwise. Expect
-a quarter of an hour on one core: a third of it builds every model once on the meta device to find the smallest.
+A line per model: parameters, MACs and activations for one image of its own size, or the reason why
+there are none. At the end the totals: how many agree, and why the others do not. Models above 100
+million parameters are named and left out unless MOST_PARAMETERS says otherwise. Expect a quarter of
+an hour on one core: a third of it builds every model once on the meta device to find the smallest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from bench.plugins import models
 
 
 def smallest() -> dict[str, tuple[int, str]]:
-    """Parameters and name of the smallest model that can be built on the meta device, by timm's module."""
+    """Return, by timm's module, parameters and name of the smallest model.
+
+    Only models that can be built on the meta device count.
+    """
     found: dict[str, tuple[int, str]] = {}
     for name in timm.list_models():
         module = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
@@ -51,7 +55,8 @@ def main(most: float) -> None:
             model = entry.build(image_size=entry.image_size, num_classes=entry.num_classes).eval()
             found = count(model, torch.randn(1, 3, entry.image_size, entry.image_size))
             print(
-                f"{name} {entry.image_size} px: {params:,} parameters, {found.macs:,} MACs, {found.activations:,} activations",
+                f"{name} {entry.image_size} px: {params:,} parameters, {found.macs:,} MACs, "
+                f"{found.activations:,} activations",
                 flush=True,
             )
             counted += 1

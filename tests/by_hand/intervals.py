@@ -1,16 +1,20 @@
-"""How often intervals hold the truth, and how often equal things are told apart, on draws whose truth is known.
+"""Test intervals and decisions on random draws whose truth is known.
 
     python -m tests.by_hand.intervals [--draws 4000] [--seed 0]
 
-Takes about ten minutes on one core. Rounds have a noise of 1, processes a spread of 0, half of it and as much (and twice:
-beyond what was asked for), each arm is renewed by turns as `bench run` does it. Printed are shares in per cent:
+Shows how often an interval contains the truth, and how often equal things are told apart. Takes
+about ten minutes on one core. Rounds have a noise of 1, processes a spread of 0, half of it and as
+much (and twice: beyond what was asked for); each arm is renewed by turns as `bench run` does it.
+Printed are shares in per cent:
 
-- coverage of the 95 % interval of a ratio, two to four processes a side, by turns and at once: 93 to 97;
+- coverage of the 95 % interval of a ratio, two to four processes per side, by turns and at once: 93
+  to 97;
 - tables of eight equal arms in which anything is told apart after Holm's correction: at most 6;
-- coverage where `--target-ci` ends a run at the second look at which the interval is narrow enough, and the share that got
-  there: 93 to 97;
+- coverage where `--target-ci` ends a run at the second look at which the interval is narrow enough,
+  and the share of runs that got there: 93 to 97;
 - verdicts where the truth lies at the region's end, decided: at most 7;
 - the same of a study that is measured again until it is decided, twenty times at most: at most 7;
+- one process per side: never an interval.
 - one process a side: never an interval.
 """
 
@@ -60,7 +64,8 @@ def alarms(draw: np.random.Generator, draws: int) -> None:
             for spread in SPREADS
         ]
         print(
-            f"eight equal arms, {processes} processes of 6 rounds, anything told apart: {told(shares)}",
+            f"eight equal arms, {processes} processes of 6 rounds, "
+            f"anything told apart: {told(shares)}",
             flush=True,
         )
 
@@ -109,7 +114,8 @@ def targets(draw: np.random.Generator, draws: int) -> None:
             shares.append(100 * sum(effect.p(0.0) >= 0.05 for effect, _ in ends) / draws)
             reached.append(100 * sum(there for _, there in ends) / draws)
         print(
-            f"coverage with a target that is usual at round {typical}: {told(shares)}; reached: {told(reached)}",
+            f"coverage with a target that is usual at round {typical}: {told(shares)}; "
+            f"reached: {told(reached)}",
             flush=True,
         )
 
@@ -145,7 +151,8 @@ def verdicts(draw: np.random.Generator, draws: int) -> None:
         )
         again = sum(decided_at(draw, spread, 20) is not None for _ in range(draws // 4))
         print(
-            f"at the region's end, process spread {100 * spread:g} %: decided {100 * decided / draws:.1f}; measured again until "
+            f"at the region's end, process spread {100 * spread:g} %: "
+            f"decided {100 * decided / draws:.1f}; measured again until "
             f"decided, twenty times: {400 * again / draws:.1f}",
             flush=True,
         )
@@ -161,7 +168,10 @@ def _is_decided(effect: Effect | None) -> bool:
 
 
 def decided_at(draw: np.random.Generator, spread: float, most: int) -> int | None:
-    """The run after which a study whose truth lies at the region's end is decided. Each has processes of its own."""
+    """Return the run after which a study whose truth lies at the region's end is decided.
+
+    Each run has processes of its own.
+    """
     values: tuple[float, ...] = ()
     left: tuple[tuple[int, int], ...] = ()
     right = left

@@ -1,8 +1,9 @@
-"""Kill a training again and again at random moments, start it anew each time, and compare its weights with an undisturbed run's.
+"""Kill a training run at random moments, and compare its weights with an undisturbed run's.
 
     python -m tests.by_hand.killed --kills 10
 
-Whole `python -m bench run` commands, their workers included, by SIGKILL. Takes about a quarter of a minute a kill.
+Whole `python -m bench run` commands, their workers included, are killed by SIGKILL and started
+again. Takes about a quarter of a minute per kill.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def steps(results: Path) -> int:
 def killed(
     results: Path, model: str, recipe: str, kills: int, seed: int = 0, longest: float = 4.0
 ) -> list[int]:
-    """Run to the end through `kills` interruptions; returns after how many steps of each start they came."""
+    """Run to the end through `kills` interruptions; return the steps of each start before its own."""
     draw, moments = random.Random(seed), []
     while True:
         before, run = steps(results), start(results, model, recipe)

@@ -1,13 +1,13 @@
 """Does the program work with the oldest versions that pyproject.toml allows?
 
-    python -m tests.by_hand.lower_bounds                    # each dependency alone at its bound, then all of them at once
-    python -m tests.by_hand.lower_bounds --together         # all of them at once only
-    python -m tests.by_hand.lower_bounds timm==1.0.21       # these versions, each alone (or --together)
+    python -m tests.by_hand.lower_bounds                # each dependency at its bound, then all
+    python -m tests.by_hand.lower_bounds --together     # all of them at once only
+    python -m tests.by_hand.lower_bounds timm==1.0.21   # this one (--together: all given at once)
 
-Each is installed into a folder of its own in front of the packages that are there (`pip install --no-deps --target`), and
-the commands below are run with it, in processes of their own. Prints one line a version: "works", or the command that
-failed with the last line of what it said; exit code 1 then. Takes about two minutes a version on two cores and needs a
-package index.
+Each is installed into a folder of its own in front of the installed packages (`pip install
+--no-deps --target`), and the commands below are run with it, in processes of their own. Prints one
+line per version: "works", or the command that failed with the last line of its output; exit code 1
+then. Takes about two minutes per version on two cores and needs a package index.
 
 torch and torchvision are left out: they come in pairs with a CUDA of their own, gigabytes each.
 """
@@ -36,8 +36,10 @@ COMMANDS = [
     "list recipes --json",
     "describe vit_digits",
     "match --reference convmixer_768_32 --families vit",
-    "run --models convmixer_digits,vit_digits,timm:resnet18 --image-size 32 --metrics params,macs,throughput --rounds 2 --device cpu",
-    "run --models convmixer_digits,vit_digits --metrics top1 --data digits --recipe digits:epochs=1 --seeds 1 --device cpu --yes",
+    "run --models convmixer_digits,vit_digits,timm:resnet18 --image-size 32 "
+    "--metrics params,macs,throughput --rounds 2 --device cpu",
+    "run --models convmixer_digits,vit_digits --metrics top1 --data digits "
+    "--recipe digits:epochs=1 --seeds 1 --device cpu --yes",
     "report",
     "study verdict",
     "export out",
@@ -45,11 +47,14 @@ COMMANDS = [
     "pack pack.zip",
     "verify pack.zip",
 ]
-PUBLISHED = "model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation\nresnet18,69.8,30.2,89.1,10.9,11.69,224,0.875,bilinear\n"
+PUBLISHED = (
+    "model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation\n"
+    "resnet18,69.8,30.2,89.1,10.9,11.69,224,0.875,bilinear\n"
+)
 
 
 def bounds() -> list[str]:
-    """NAME==VERSION for every lower bound of a dependency in pyproject.toml, but those that are left out."""
+    """Return NAME==VERSION for each lower bound in pyproject.toml, except torch and torchvision."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = text.partition("\ndependencies = [")[2].partition("\n]")[0]
     found = re.findall(r'^ +"([\w-]+)>=([\w.]+)', dependencies, re.MULTILINE)
@@ -57,7 +62,7 @@ def bounds() -> list[str]:
 
 
 def install(requirements: list[str], folder: Path) -> str | None:
-    """Put packages, without what they need themselves, into a folder; returns what pip says where it can't."""
+    """Install packages into a folder without their dependencies; return pip's error if it fails."""
     command = [
         sys.executable,
         "-m",

@@ -1,14 +1,17 @@
-"""20,000 changed inputs over everything that reads a file: no traceback, no hang, no memory, nothing written or read elsewhere.
+"""Give 20,000 damaged inputs to everything that reads a file.
+
+Expect no traceback, no hang, no growing memory, and nothing written or read elsewhere.
 
     python -m tests.by_hand.mutated --cases 20000
 
-Sound inputs of every kind are made, then changed at random (bytes flipped, put in, taken out, doubled, cut, nested thousands
-deep, numbers made huge, words made others'), and read as the program would. A reader may return, or refuse in one line
-(UsageError); anything else is a failure, and so is what takes over two seconds, more than 1 GB over what importing torch takes, a
-file that changed outside of the one that was read, or an open of a file elsewhere. Deterministic by --seed. Prints per reader how
-many cases there were, how many were refused, the slowest, and how far memory grew; ends with 1 where anything failed. Takes
-about ten minutes.
-"""
+Sound inputs of every kind are made, then changed at random (bytes flipped, put in, taken out,
+doubled, cut, nested thousands deep, numbers made huge, words exchanged), and read as the program
+would. A reader may return, or refuse in one line (UsageError). Anything else is a failure, and so is
+a reader that takes over two seconds or more than 1 GB over what importing torch takes, a file that
+changed other than the one that was read, or an open of a file elsewhere.
+
+Deterministic by --seed. Prints per reader how many cases there were, how many were refused, the
+slowest, and how far memory grew; exits with 1 if anything failed. Takes about ten minutes.
 
 from __future__ import annotations
 
@@ -124,7 +127,10 @@ def _number(content: bytes, draw: random.Random) -> tuple[int, int]:
 
 
 def sealed(content: bytes, draw: random.Random) -> bytes:
-    """A changed record, most of them with checksums that fit; half of them say another value at one place alone."""
+    """Return a changed record, most of them with checksums that fit.
+
+    Half of them have another value at one place and no other change.
+    """
     if draw.random() < 0.5:
         start, end = _number(content, draw)
         value = draw.choice(
@@ -136,7 +142,7 @@ def sealed(content: bytes, draw: random.Random) -> bytes:
 
 
 def repacked(content: bytes, draw: random.Random) -> bytes:
-    """A pack that is changed, or one whose files are and whose list fits them, or one with another name in it."""
+    """Return a changed pack: its bytes, one of its files with a list that fits, or a file's name."""
     if draw.random() < 0.4:
         return mutated(content, draw)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -231,7 +237,10 @@ def suite(path: Path) -> None:
 
 
 def names(path: Path) -> None:
-    """Names of everything that can be named; code runs by `file.py:build` alone, and there is no such file."""
+    """Look up a file's text as a name of every kind.
+
+    Code runs by `file.py:build` alone, and there is no such file.
+    """
     text = path.read_bytes().decode("utf-8", "replace")
     if ".py" in text:
         return
@@ -305,7 +314,10 @@ def readers(home: Path) -> list[Reader]:
         b'{"run":"r","took":30.0,"expected":20.0,"counts":3,"counting":3.0,"windows":9.0,"rounds":12.0}\n'
         * 3
     )
-    toml = b'models = ["vit_s16", "resnet50"]\nrounds = 6\nbatch_sizes = [1, 2]\ntime_budget = 60.0\ndevice = "cpu"\n'
+    toml = (
+        b'models = ["vit_s16", "resnet50"]\nrounds = 6\nbatch_sizes = [1, 2]\n'
+        b'time_budget = 60.0\ndevice = "cpu"\n'
+    )
     return [
         *found,
         Reader("arrays beside a record", beside, answers, "m/records/ARRAYS", arrays, share=2),
@@ -371,7 +383,10 @@ HEARD = (
 
 
 class Watch:
-    """What is opened while a case is read: files elsewhere than in its folder, Python and its packages aside."""
+    """Notes which files outside a case's folder are opened while it is read.
+
+    Those of Python and its packages do not count.
+    """
 
     def __init__(self) -> None:
         self.home: Path | None = None
@@ -401,7 +416,7 @@ class Watch:
 
 
 def _ours(path: str) -> bool:
-    """Whether a file is the program's own or the system's: code, packages, and what the processors say."""
+    """True if a file is the program's or the system's: code, packages, facts about the CPU."""
     root = Path(__file__).resolve().parent.parent.parent
     return path.startswith(
         (str(root), sys.prefix, sys.base_prefix, "/proc/", "/sys/", "/usr/", "/etc/mime", "/dev/")
@@ -497,13 +512,15 @@ def main() -> int:
                     failures.append(f"{reader.name}, case {number}: {wrong}")
             said = ", ".join(f"{count:,} {what}" for what, count in sorted(reader.counts.items()))
             print(
-                f"{reader.name:28} {said}; slowest {reader.slowest:.2f} s, memory grew by {reader.grown >> 20} MB",
+                f"{reader.name:28} {said}; slowest {reader.slowest:.2f} s, "
+                f"memory grew by {reader.grown >> 20} MB",
                 flush=True,
             )
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - start
     cases = sum(sum(one.counts[name] for name in ("read", "refused", "FAILED")) for one in every)
     print(
-        f"{cases:,} cases, {len(failures)} failed; memory {start / 1e9:.2f} GB at the start, grew by {grown / 1e9:.2f} GB"
+        f"{cases:,} cases, {len(failures)} failed; "
+        f"memory {start / 1e9:.2f} GB at the start, grew by {grown / 1e9:.2f} GB"
     )
     print("\n".join(failures[:20]))
     return 1 if failures or grown > MEMORY else 0

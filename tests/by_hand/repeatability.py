@@ -1,12 +1,14 @@
-"""How far the ratio of two models moves from run to run, quiet and beside random load; and how far the usual way moves.
+"""Compare how far the ratio of two models moves from run to run, by this bench and the usual way.
 
     python -m tests.by_hand.repeatability --runs 6 --quiet 3 --budget 41
 
-Each run is a whole `python -m bench run` in a process and a results folder of its own. Right after it, under the same
-load, the field's common script measures the same two models: one after the other, warm-up, mean of 40 calls (fewer
-here, to the same seconds). Prints every ratio, the largest over the smallest, and whether all intervals overlap the
-quiet machine's. Quiet runs lie among the loaded ones: a machine with neighbours changes within half an hour, and what
-came of that would else pass for the load's doing. About two minutes a pair of runs; needs the machine for itself.
+Runs are on a quiet machine and beside random load. Each run is a whole `python -m bench run` in a
+process and a results folder of its own. Right after it, under the same load, the field's common
+script measures the same two models: one after the other, warm-up, mean of 40 calls (fewer here, to
+the same seconds). Prints every ratio, the largest over the smallest, and whether all intervals
+overlap the quiet machine's. Quiet runs lie among the loaded ones: a machine with neighbours changes
+within half an hour, which would otherwise pass for an effect of the load. About two minutes per pair
+of runs; needs the machine for itself.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ print(speeds[0] / speeds[1])
 
 
 def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
-    """The ratio of the first model's throughput to the second's, and how long the whole command took."""
+    """Return the ratio of the first model's throughput to the second's, and the command's seconds."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [
             "run",
@@ -118,7 +120,8 @@ def main() -> None:
     for kind in found:
         values = [ratio.value for ratio in found[kind]]
         print(
-            f"{kind}: max/min {max(values) / min(values):.3f}; usual way {max(usual[kind]) / min(usual[kind]):.3f}"
+            f"{kind}: max/min {max(values) / min(values):.3f}; "
+            f"usual way {max(usual[kind]) / min(usual[kind]):.3f}"
         )
     overlap = all(
         one.low is not None

@@ -1,4 +1,6 @@
-"""What a run costs against the number of its arms, the batch, the image size and the number of programs; for docs/scaling.md.
+"""Measure what a run costs for docs/scaling.md.
+
+Costs are shown against the number of arms, the batch, the image size and the number of programs.
 
 python -m tests.by_hand.scaling            # about ten minutes on two cores; prints Markdown tables
 """
@@ -44,7 +46,8 @@ def timed(command: list[str]) -> float:
 def arms(folder: Path) -> None:
     """Eight rounds over more and more timed arms of one small model, all alive at once."""
     print(
-        "| timed arms | command s | set-up s an arm | rounds s | of it windows | s an arm and round |\n|---|---|---|---|---|---|"
+        "| timed arms | command s | set-up s an arm | rounds s | of it windows "
+        "| s an arm and round |\n|---|---|---|---|---|---|"
     )
     for number in (1, 2, 4, 8, 16, 32):
         results = folder / f"arms{number}"
@@ -66,7 +69,8 @@ def arms(folder: Path) -> None:
         each = cost.rounds / 8 / number
         share = cost.windows / cost.rounds
         print(
-            f"| {number} | {took:.0f} | {cost.setting_up / number:.2f} | {cost.rounds:.1f} | {share:.0%} | {each:.2f} |",
+            f"| {number} | {took:.0f} | {cost.setting_up / number:.2f} | {cost.rounds:.1f} "
+            f"| {share:.0%} | {each:.2f} |",
             flush=True,
         )
 
@@ -96,7 +100,8 @@ def speeds(folder: Path, flag: str, values: str) -> None:
             and arm.model != "deit_s16"
         ):
             print(
-                f"| {arm.model} | {arm.image_size} | {arm.batch_size} | {1e3 / statistics.median(found):.0f} |",
+                f"| {arm.model} | {arm.image_size} | {arm.batch_size} "
+                f"| {1e3 / statistics.median(found):.0f} |",
                 flush=True,
             )
 

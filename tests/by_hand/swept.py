@@ -1,10 +1,11 @@
-"""Kill a small sweep at random moments, start it anew each time, and see that nothing is lost, damaged or measured twice.
+"""Kill a small sweep at random moments; nothing may be lost, damaged or measured twice.
 
     python -m tests.by_hand.swept --kills 50
 
-Counts, speeds and trainings of one command, by SIGKILL: every second time the whole process group, as a machine that
-goes down, else the command alone, whose workers have to end by themselves. After every kill all records are read again.
-A line that a record had may never be missing afterwards, and an arm that was finished may never be begun again.
+One command counts, times and trains, is killed by SIGKILL and started again. Every second kill hits
+the whole process group, as when a machine goes down; the others hit the command alone, whose workers
+have to end by themselves. After every kill all records are read again. No line of a record may be
+missing afterwards, and no finished arm may be started again.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def start(results: Path) -> subprocess.Popen[bytes]:
 
 
 def lines_of(results: Path) -> dict[str, list[bytes]]:
-    """The whole lines of every record; those that a kill tore, and the marks that void them, left out."""
+    """Return the complete lines of every record, without those that a kill cut off and their marks."""
     found = {}
     for path in results.glob("*/records/*.jsonl"):
         *whole, _ = path.read_bytes().split(b"\n")
@@ -73,7 +74,7 @@ def finished(results: Path) -> dict[str, int]:
 
 
 def survivors(pid: int) -> list[int]:
-    """Processes that a killed command's session still has; those that ended and were not yet buried do not count."""
+    """Return the processes left in a killed command's session; ended but unreaped ones do not count."""
     found = subprocess.run(
         ["ps", "-o", "pid=,stat=", "--sid", str(pid)], capture_output=True, text=True
     ).stdout.splitlines()
@@ -116,7 +117,8 @@ def main() -> None:
             again = [name for name, runs in done.items() if still.get(name) != runs]
             if lost or again or orphans:
                 raise SystemExit(
-                    f"after {kills} kills: lines lost in {lost}, measured again {again}, {orphans} processes left over"
+                    f"after {kills} kills: lines lost in {lost}, measured again {again}, "
+                    f"{orphans} processes left over"
                 )
             if (
                 run.returncode == 0

@@ -1,11 +1,12 @@
-"""One small model of each of timm's modules through the plain command: counted, described, run, run in bf16, trained a step.
+"""Count, describe, run, run in bf16 and train one small model of each of timm's modules.
 
     python -m tests.by_hand.timm_sweep FOLDER [--models N] [--limit SECONDS]
 
-Takes a small model of every module (98 with timm 1.0.31): of those whose names sound small the one with the fewest parameters.
-All are counted by one `bench run`, timed in groups of six by two more each, and described by `bench describe`. Printed at the
-end: how many did each of the five, and every refusal with its reason, as the records have it. A traceback anywhere is counted
-and shown. Goes on from where it was stopped; about half an hour on two quiet cores.
+Takes a small model of every module (98 with timm 1.0.31): of those whose names sound small the one
+with the fewest parameters. All are counted by one `bench run`, timed in groups of six by two more
+each, and described by `bench describe`. Printed at the end: how many did each of the five, and every
+refusal with its reason, as the records have it. A traceback anywhere is counted and shown. Goes on
+from where it was stopped; about half an hour on two quiet cores.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ WANTED = ("counted", "described", "batch 2", "bf16", "trained a step")
 
 
 def smallest() -> Iterator[tuple[str, str, int]]:
-    """Of every module its name, its model with the fewest parameters among those that sound small, and how many those are."""
+    """Yield each module's name, its smallest model among those that sound small, and their number."""
     by_module = defaultdict(list)
     for name in timm.list_models():
         by_module[model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
@@ -70,7 +71,10 @@ def smallest() -> Iterator[tuple[str, str, int]]:
 
 
 def parameters(name: str) -> int:
-    """How many a model has; those that can't be built without memory are taken to be small, and tried."""
+    """Return a model's number of parameters.
+
+    Models that cannot be built without memory are taken to be small, and tried.
+    """
     try:
         with torch.device("meta"):
             return sum(parameter.numel() for parameter in timm.create_model(name).parameters())

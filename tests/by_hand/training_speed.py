@@ -1,14 +1,18 @@
-"""ConvMixer-256/8 trained on a CPU: images a second against the original script's way, and whether the losses stay the same.
+"""Train ConvMixer-256/8 on a CPU: images per second against the original script's way, and losses.
 
-    python -m tests.by_hand.training_speed [--batch 256] [--ways fp32,channels_last] [--rounds 8] [--steps 12] [--seeds 4]
+    python -m tests.by_hand.training_speed [--batch 256] [--ways fp32,channels_last]
+        [--rounds 8] [--steps 12] [--seeds 4]
 
-The original's way is float32, eager, contiguous, in a process that changes nothing of what PyTorch and libc do by default.
-The others are what the bench does to a measured process (`bench.measure.process_settings.fix`), with policies. Each lives in a process of its
-own; a round is one step of each, in random order, and the ratio is paired by round. Images are CIFAR-shaped, in memory, and
-can be learnt: each class has a pattern of its own under noise. For the losses each way trains from the same weights on
-the same images: those of every way must lie as near to the original's as another seed of the original does.
-Needs the machine for itself; about ten minutes on two cores. At the original's own batch of 512 a way takes 10 GB: one at a time.
-"""
+The original's way is float32, eager, contiguous, in a process that changes nothing of what PyTorch
+and libc do by default. The others are what the bench does to a measured process
+(`bench.measure.process_settings.fix`), with policies. Each lives in a process of its own; a round is
+one step of each, in random order, and the ratio is paired by round. Images are CIFAR-shaped, in
+memory, and can be learnt: each class has a pattern of its own under noise. For the losses each way
+trains from the same weights on the same images: every way's losses must lie as near to the
+original's as those of another seed of the original do.
+
+Needs the machine for itself; about ten minutes on two cores. At the original's own batch of 512 a
+way takes 10 GB: run one at a time.
 
 from __future__ import annotations
 
@@ -113,7 +117,7 @@ def speeds(ways: list[str], batch: int, rounds: int) -> None:
 
 
 def losses(ways: list[str], batch: int, steps: int, seeds: int) -> None:
-    """The largest distance of any step's loss from the original's, beside that of its other seeds."""
+    """Print the largest distance of any step's loss from the original's, next to its other seeds'."""
 
     def curve(way: str, seed: int) -> list[float]:
         trainer = Trainer(way, batch, seed)

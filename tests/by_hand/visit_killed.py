@@ -1,12 +1,12 @@
-"""A visit killed at random moments: the pack is made from what was finished, verifies, and is reported elsewhere.
+"""Kill a visit at random moments: what was finished is packed, verifies, and is reported elsewhere.
 
     python -m tests.by_hand.visit_killed [--times 10] [--seed 0] [--least 20] [--seconds 58]
 
-Each time `bench visit --device cpu --minutes 1` is started in a folder of its own and killed by SIGKILL after a random
-time. Then `bench visit --minutes 0` packs what is there, `bench verify` checks the pack, `bench unpack` lays it into
-another folder, and `bench report` renders that. Nothing that the visit started may be left. It ends with one line per
-kill, "10 of 10 as they should be" and exit code 0; a kill before the first record has nothing to pack and says so.
-"""
+Each time `bench visit --device cpu --minutes 1` is started in a folder of its own and killed by
+SIGKILL after a random time. Then `bench visit --minutes 0` packs what is there, `bench verify`
+checks the pack, `bench unpack` writes it into another folder, and `bench report` renders that. No
+process of the visit may be left. It ends with one line per kill, "10 of 10 as they should be" and
+exit code 0; a kill before the first record has nothing to pack and says so.
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def left_behind() -> list[str]:
 
 
 def killed(folder: Path, seconds: float) -> str:
-    """Kill a visit after so many seconds; returns what was wrong with what it left, "" if nothing was."""
+    """Kill a visit after so many seconds; return what was wrong with what it left, or ""."""
     command = [sys.executable, "-m", "bench", "visit", "--device", "cpu", "--minutes", "1"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -241,7 +241,8 @@ def _check_fits(size: int, batch: int) -> None:
     free = free_memory("cpu")
     if free is not None and size > free:
         raise MemoryError(
-            f"out of memory: {batch:,} images take {size / 1e9:,.1f} GB, {free / 1e9:.1f} GB are free"
+            f"out of memory: {batch:,} images take {size / 1e9:,.1f} GB, "
+            f"{free / 1e9:.1f} GB are free"
         )
 
 

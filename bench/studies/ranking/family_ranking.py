@@ -52,7 +52,8 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             _log_epochs(evidence, scale, scale.family[family]),
         )
         yield Finding(
-            what=f"epochs of ConvMixer to {scale.level:.0%} on the validation split : those of {family}",
+            what=f"epochs of ConvMixer to {scale.level:.0%} on the validation split : "
+            f"those of {family}",
             unit="×",
             region=(0.0, 0.9),
             effect=effect,

@@ -1,14 +1,6 @@
-"""The Triton kernels: depthwise convolutions and matrix products, with the steps after them.
+"""Kernels for maps with channels last in memory: (image, row, column, channel).
 
-All of them end with `scale * activation(sum + bias) + shift`, plus a residual if there is one,
-computed in float32 and written once. There are two sets, by the order of a feature map in memory:
-
-- `depthwise` and `product` read channels-last maps, (image, row, column, channel). The convolution
-  runs on the float32 units, in any precision and at any size.
-- `planar_depthwise` and `planar_product` read maps plane by plane, (image, channel, row, column),
-  in bfloat16 or float16. Both run on tensor cores, the convolution as a product with a band matrix.
-
-The kernels use the Triton language only, so that Triton's interpreter runs them without a GPU.
+The convolution runs on the float32 units, in any precision and at any size.
 """
 
 from __future__ import annotations
@@ -16,46 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _gelu(x, EXACT: tl.constexpr):
-    """x times the normal distribution function of x.
-
-    Unless EXACT, that function is a logistic one of an odd polynomial of degree 5, fitted so that
-    the largest error of the result is smallest: 2.5e-5, less than the rounding of a 16-bit result
-    above 0.02. It takes a dozen instructions instead of about thirty: on an H200 a product of
-    width 1536 over 64 images takes 0.51 ms with it, 0.61 ms with erf, 0.45 ms with neither.
-    """
-    if EXACT:
-        return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
-    square = tl.minimum(x * x, 64.0)  # beyond 8 the polynomial would turn, and the result is x or 0
-    logit = 2.3011204841872317 + square * (0.10677672802450355 - square * 0.001014481632391463)
-    return x / (1.0 + tl.exp2(-x * logit))
-
-
-@triton.jit
-def _finish(
-    total,
-    bias,
-    scale,
-    shift,
-    residual,
-    out,
-    place,
-    mask,
-    ACTIVATION: tl.constexpr,
-    RESIDUAL: tl.constexpr,
-):
-    """Apply the steps after a sum and store. `bias`, `scale` and `shift` broadcast to `total`."""
-    total += bias
-    if ACTIVATION == "relu":
-        total = tl.maximum(total, 0.0)
-    if ACTIVATION == "gelu":
-        total = _gelu(total, out.dtype.element_ty == tl.float32)
-    total = total * scale + shift
-    if RESIDUAL:
-        total += tl.load(residual + place, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + place, total.to(out.dtype.element_ty), mask=mask)
+from bench.fused.kernels.finish import finish
 
 
 @triton.jit
@@ -180,8 +133,8 @@ def depthwise(
     row = top + lines
     inside = (row < height)[:, None] & there[None, :]
     place = image + (row[:, None] * width + left) * channels + channel[None, :]
-    _finish(sum0, b, a, s, residual, out, place, inside, ACTIVATION, RESIDUAL)
-    _finish(
+    finish(sum0, b, a, s, residual, out, place, inside, ACTIVATION, RESIDUAL)
+    finish(
         sum1,
         b,
         a,
@@ -193,7 +146,7 @@ def depthwise(
         ACTIVATION,
         RESIDUAL,
     )
-    _finish(
+    finish(
         sum2,
         b,
         a,
@@ -205,7 +158,7 @@ def depthwise(
         ACTIVATION,
         RESIDUAL,
     )
-    _finish(
+    finish(
         sum3,
         b,
         a,
@@ -218,7 +171,7 @@ def depthwise(
         RESIDUAL,
     )
     if COLUMNS == 8:
-        _finish(
+        finish(
             sum4,
             b,
             a,
@@ -230,7 +183,7 @@ def depthwise(
             ACTIVATION,
             RESIDUAL,
         )
-        _finish(
+        finish(
             sum5,
             b,
             a,
@@ -242,7 +195,7 @@ def depthwise(
             ACTIVATION,
             RESIDUAL,
         )
-        _finish(
+        finish(
             sum6,
             b,
             a,
@@ -254,7 +207,7 @@ def depthwise(
             ACTIVATION,
             RESIDUAL,
         )
-        _finish(
+        finish(
             sum7,
             b,
             a,
@@ -326,128 +279,6 @@ def product(
     a = tl.load(scale + output, mask=there, other=0.0)[None, :]
     s = tl.load(shift + output, mask=there, other=0.0)[None, :]
     place = row.to(tl.int64)[:, None] * outputs + output[None, :]
-    _finish(
+    finish(
         total, b, a, s, residual, out, place, here[:, None] & there[None, :], ACTIVATION, RESIDUAL
-    )
-
-
-@triton.jit
-def planar_depthwise(
-    x,
-    bands,
-    bias,
-    scale,
-    shift,
-    residual,
-    out,
-    images,
-    height,
-    width,
-    channels,
-    KERNEL: tl.constexpr,
-    BEFORE: tl.constexpr,
-    WIDEN: tl.constexpr,
-    ACTIVATION: tl.constexpr,
-    RESIDUAL: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    LINES: tl.constexpr,
-    STAGES: tl.constexpr,
-):
-    """A depthwise KERNEL x KERNEL convolution of stride 1, as KERNEL products with band matrices.
-
-    x, residual, out: (image, channel, height, width). bands: (channel, KERNEL, COLUMNS, COLUMNS);
-    the matrix of filter row i has the weight that input column k has for output column n at [k, n],
-    and zeros where the filter does not reach or the map ends. Rows above and below the map are
-    loaded as zeros, BEFORE of them above.
-
-    A program computes LINES lines (a power of two, at least ROWS) of one channel: whole maps, each
-    filled up to ROWS rows and COLUMNS columns, which are powers of two. The products do COLUMNS /
-    KERNEL times the arithmetic of the convolution, on units that are fifteen times as fast.
-    """
-    channel = tl.program_id(0)
-    line = tl.arange(0, LINES)
-    image = tl.program_id(1) * (LINES // ROWS) + line // ROWS
-    row = line % ROWS
-    column = tl.arange(0, COLUMNS)
-    known = image < images
-    inside = (column < width)[None, :]
-    plane = (image.to(tl.int64) * channels + channel) * (height * width)
-    place = plane[:, None] + (row * width)[:, None] + column[None, :]
-    band = bands + channel.to(tl.int64) * (KERNEL * COLUMNS * COLUMNS)
-    band += column[:, None] * COLUMNS + column[None, :]
-
-    total = tl.zeros((LINES, COLUMNS), dtype=tl.float32)
-    for i in tl.range(0, KERNEL, num_stages=STAGES):
-        above = i - BEFORE
-        there = known & (row + above >= 0) & (row + above < height)
-        a = tl.load(x + place + above * width, mask=there[:, None] & inside, other=0.0)
-        b = tl.load(band + i * (COLUMNS * COLUMNS))
-        if WIDEN:
-            a, b = a.to(tl.float32), b.to(tl.float32)
-        total = tl.dot(a, b, total)
-
-    b = tl.load(bias + channel)
-    a = tl.load(scale + channel)
-    s = tl.load(shift + channel)
-    there = known & (row < height)
-    _finish(total, b, a, s, residual, out, place, there[:, None] & inside, ACTIVATION, RESIDUAL)
-
-
-@triton.jit
-def planar_product(
-    x,
-    weight,
-    bias,
-    scale,
-    shift,
-    residual,
-    out,
-    positions,
-    outputs,
-    inputs: tl.constexpr,
-    WIDEN: tl.constexpr,
-    ACTIVATION: tl.constexpr,
-    RESIDUAL: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    POSITIONS: tl.constexpr,
-    INPUTS: tl.constexpr,
-):
-    """The product of weight (outputs, inputs) and each image of x (image, inputs, positions).
-
-    residual, out: (image, outputs, positions). Adjacent programs compute different outputs of the
-    same positions, so that these are read from the L2 cache.
-    """
-    program = tl.program_id(0)
-    down = (outputs + OUTPUTS - 1) // OUTPUTS
-    across = (positions + POSITIONS - 1) // POSITIONS
-    output = program % down * OUTPUTS + tl.arange(0, OUTPUTS)
-    position = program // down % across * POSITIONS + tl.arange(0, POSITIONS)
-    image = (program // down // across).to(tl.int64)
-    here, there = position < positions, output < outputs
-
-    step = tl.arange(0, INPUTS)
-    left = weight + output[:, None] * inputs + step[None, :]
-    right = x + image * (inputs * positions) + step[:, None] * positions + position[None, :]
-    total = tl.zeros((OUTPUTS, POSITIONS), dtype=tl.float32)
-    for start in range(0, inputs, INPUTS):
-        if inputs % INPUTS == 0:
-            a = tl.load(left, mask=there[:, None], other=0.0)
-            b = tl.load(right, mask=here[None, :], other=0.0)
-        else:
-            known = start + step < inputs
-            a = tl.load(left, mask=there[:, None] & known[None, :], other=0.0)
-            b = tl.load(right, mask=known[:, None] & here[None, :], other=0.0)
-        left += INPUTS
-        right += INPUTS * positions
-        if WIDEN:
-            a, b = a.to(tl.float32), b.to(tl.float32)
-        total = tl.dot(a, b, total)
-
-    b = tl.load(bias + output, mask=there, other=0.0)[:, None]
-    a = tl.load(scale + output, mask=there, other=0.0)[:, None]
-    s = tl.load(shift + output, mask=there, other=0.0)[:, None]
-    place = image * (outputs * positions) + output[:, None] * positions + position[None, :]
-    _finish(
-        total, b, a, s, residual, out, place, there[:, None] & here[None, :], ACTIVATION, RESIDUAL
     )
