@@ -22,7 +22,7 @@ from bench.measure.gpu import NvmlGpu, described, gpu_for
 from bench.measure.messages import Failure, Job, Window
 from bench.measure.subject import SpeedSubject
 from bench.measure.timing import Replay, clock_for
-from bench.plugins import metrics
+from bench.plugins import in_one_launch, metrics
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.run.observer import Outcome
@@ -388,3 +388,22 @@ def test_none_prepares_itself_where_processors_are_few_or_measured(
         monkeypatch.setattr("bench.measure.machine.cores", lambda cores=cores: cores)
         found.append((ahead_of("cpu"), ahead_of("cuda:0")))
     assert found == [(0, 0), (0, 4), (0, 4)]
+
+
+def test_the_aa_pair_of_a_gpu_runs_as_graphs(
+    on_cuda: Callable[[FakePynvml | None], None], tmp_path: Path
+) -> None:
+    """Its windows then show the GPU, and not how evenly the host launches."""
+    on_cuda(None)
+    workers = FakeWorkers(without_energy)
+    run(tmp_path, workers)
+    timed = [job.arm for job in workers.opened if isinstance(job.arm, SpeedArm)]
+    policies = {arm.model: arm.policy for arm in timed}
+    assert policies == {"vit_digits": "bf16", "vit_s16": "bf16+graph", "deit_s16": "bf16+graph"}
+
+
+def test_a_policy_in_one_launch() -> None:
+    assert in_one_launch("bf16+channels_last", "cuda:0") == "bf16+channels_last+graph"
+    assert in_one_launch("bf16+graph", "cuda") == "bf16+graph"
+    assert in_one_launch("bf16+compile", "cuda") == "bf16+compile+graph"
+    assert in_one_launch("bf16", "cpu") == "bf16"

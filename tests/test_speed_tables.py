@@ -232,6 +232,28 @@ def test_the_knee_is_the_smallest_batch_near_the_best(tmp_path: Path) -> None:
     assert "knee, the smallest batch within 5% of the best throughput: vit_s16 64" in table.notes
 
 
+def test_a_check_s_confirming_rounds_make_no_best_policy(tmp_path: Path) -> None:
+    """The A/A pair goes along where other models' policies compete; asked for elsewhere, it is a
+    row of the tables, but nobody chose among its policies."""
+    speeds(tmp_path, "vit_s16", [100.0] * 8, phase="confirm", role="sentinel")
+    speeds(tmp_path, "resnet50", [90.0] * 8, phase="confirm", family="resnet")
+    [path] = tmp_path.glob("vit_s16*")
+    store.append(path, run_line(run="r2", role="asked"))
+    found = summary(tmp_path)
+    assert {row.model for row in found.rows} == {"vit_s16", "resnet50"}
+    assert [row.model for row in found.best] == ["resnet50"]
+
+
+def test_launch_bound_arms_are_named_with_their_batch_sizes(tmp_path: Path) -> None:
+    """By the wait at a window's end: less than a call's time means that the GPU was idle before."""
+    for batch, tail in ((1, 0.001), (64, 0.03), (256, 0.5)):
+        detail = {"calls": 10, "seconds": 0.15, "tail_s": tail}
+        speeds(tmp_path, "vit_s16", [100.0] * 8, batch=batch, device="cuda", detail=detail)
+    [table] = efficiency(summary(tmp_path))
+    [note] = [note for note in table.notes if note.startswith("launch-bound")]
+    assert note.endswith(": vit_s16 b1")
+
+
 def test_host_bound_arms_are_named(tmp_path: Path) -> None:
     slow = {"host_s": 0.0099, "device_s": 0.002}
     speeds(tmp_path, "vit_s16", [0.01] * 8, metric="latency", batch=1, device="cuda", detail=slow)

@@ -27,7 +27,7 @@ from bench.errors import UsageError
 from bench.record.arms import Arm, At, SpeedArm
 from bench.record.reading import read_below
 from bench.record.schema import Sample
-from bench.record.store import Body, DamagedRecord, Record
+from bench.record.store import DamagedRecord, Record
 from bench.record.values import MEASURED, InProcess, fair_per_round
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, holm_levels
 from bench.stats.paired import apart, effect_of, sum_of
@@ -152,22 +152,7 @@ def _at_commit(records: Sequence[Record], commit: str) -> Iterator[Record]:
     for record in records:
         names = {run.run for run in record.runs if (run.commit or "").startswith(commit)}
         if names:
-            yield _of_runs(record, names)
-
-
-def _of_runs(record: Record, names: set[str]) -> Record:
-    """Return a record with some of its runs only."""
-
-    def is_kept(line: Body) -> bool:
-        return line.run in names
-
-    return Record(
-        path=record.path,
-        head=record.head,
-        runs=list(filter(is_kept, record.runs)),
-        rounds=list(filter(is_kept, record.rounds)),
-        ends=list(filter(is_kept, record.ends)),
-    )
+            yield record.of_runs(names)
 
 
 def _side(text: str, records: list[Record]) -> Side:

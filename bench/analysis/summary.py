@@ -24,6 +24,8 @@ from bench.stats.paired import level
 from bench.stats.reference import SENTINEL
 
 CONFIRMED = ("confirm",)
+ASKED = ("asked", "reference")
+"""Roles of arms that are compared; the others come along as checks."""
 """The phase whose rounds measure a chosen policy again."""
 OWN_PLACE = {"top1", "receptive_field"}
 """Metrics of accuracies that have fields of their own in a row."""
@@ -60,7 +62,7 @@ def summarise(
     return Summary(
         machine=msgspec.structs.replace(machine, name=name or machine.name),
         rows=rows,
-        best=_chosen(_rows(asked, CONFIRMED)),
+        best=_chosen(_rows(map(as_asked, asked), CONFIRMED)),
         sentinels=_rows(filter(_is_of_aa_check, speeds), MEASURED),
         probes=list(_probes(kept)),
         accuracies=list(_accuracies(kept)),
@@ -147,7 +149,13 @@ def of_one_policy(rows: list[Row]) -> list[Row]:
 
 def was_asked(record: Record) -> bool:
     """True if a user asked for this arm, rather than it coming along as a check."""
-    return any(run.role in ("asked", "reference") for run in record.runs)
+    return any(run.role in ASKED for run in record.runs)
+
+
+def as_asked(record: Record) -> Record:
+    """Return a record without the runs in which its arm came along as a check."""
+    runs = [run.run for run in record.runs if run.role in ASKED]
+    return record.of_runs(runs)
 
 
 def _rows(records: Iterable[Record], phases: Sequence[str]) -> list[Row]:

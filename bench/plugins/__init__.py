@@ -29,6 +29,7 @@ from bench.plugins.readings import Reading, Subject
 from bench.plugins.switches import (
     for_every_model,
     handwritten,
+    in_one_launch,
     precision_of,
     runnable_policy,
     split_policy,
@@ -56,6 +57,7 @@ __all__ = [
     "figures",
     "for_every_model",
     "handwritten",
+    "in_one_launch",
     "launchers",
     "metrics",
     "models",

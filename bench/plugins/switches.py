@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import chain, combinations
 
 from bench.errors import UsageError
 from bench.plugins.kinds import Policy, policies
@@ -46,6 +46,16 @@ def runnable_policy(policy: str, device: str, *, flag: str) -> str:
         if reason:
             raise UsageError(f"{flag}: {name} does not run on {device}: {reason}")
     return "+".join(names)
+
+
+def in_one_launch(policy: str, device: str) -> str:
+    """Return the policy with all launches of a call in one graph, where a device has graphs."""
+    graph = policies.get("graph")
+    switches = map(policies.get, policy.split("+"))
+    taken = chain.from_iterable(map(_slots, switches))
+    if graph.supports(device) is not None or graph.slot in taken:
+        return policy
+    return "+".join(split_policy(f"{policy}+{graph.name}"))
 
 
 def precision_of(policy: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -71,13 +71,15 @@ class Record:
                 if run.fresh:
                     current.clear()
                 current.add(run.run)
-        return Record(
-            path=self.path,
-            head=self.head,
-            runs=[run for run in self.runs if run.run in current],
-            rounds=[line for line in self.rounds if line.run in current],
-            ends=[line for line in self.ends if line.run in current],
-            torn=self.torn,
+        return self.of_runs(current)
+
+    def of_runs(self, names: Collection[str]) -> Record:
+        """Return the record with the runs of these names only."""
+        return replace(
+            self,
+            runs=[run for run in self.runs if run.run in names],
+            rounds=[line for line in self.rounds if line.run in names],
+            ends=[line for line in self.ends if line.run in names],
         )
 
     def latest(self) -> Record:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from operator import attrgetter
+from typing import Any
 
 from bench.analysis import published
 from bench.analysis.grade import Grade
@@ -78,6 +79,12 @@ def _marks(rows: list[Row]) -> Iterator[str]:
         f"host-bound at batch 1 (the host takes more than {HOST_BOUND:.0%} of the wall time)",
         filter(_host_bound, rows),
     )
+    launched = list(_launch_bound(rows))
+    if launched:
+        yield (
+            "launch-bound (the GPU waits for the host's launches, whose speed drifts; --policies "
+            f"graph or compile show what the GPU can do): {', '.join(launched)}"
+        )
     yield from _named("warm-up never settled", filter(attrgetter("unsteady"), rows))
     yield from _named(
         "dropped early (another policy of the same model was at least 2x faster in every round)",
@@ -115,6 +122,27 @@ def _host_bound(row: Row) -> bool:
             calls = zip(details, row.rounds[quantity].values(), strict=True)
             shares += [detail["host_s"] / wall for detail, wall in calls]
     return bool(shares) and statistics.median(shares) > HOST_BOUND
+
+
+def _launch_bound(rows: list[Row]) -> Iterator[str]:
+    """Yield every row with the batch sizes at which the device was idle before each launch.
+
+    After the last call the host then waits for less than the time of a call. A captured graph is
+    one launch, so it is never among them.
+    """
+    for row in rows:
+        batches = []
+        for quantity, details in row.details.items():
+            tails = [_tail_in_calls(detail) for detail in details if "tail_s" in detail]
+            if quantity.metric == "throughput" and tails and statistics.median(tails) < 1:
+                batches.append(f"b{quantity.batch_size}")
+        if batches:
+            yield f"{row.name} {' '.join(batches)}"
+
+
+def _tail_in_calls(detail: dict[str, Any]) -> float:
+    """Return how many calls the device still had before it when the host was done."""
+    return float(detail["tail_s"] * detail["calls"] / detail["seconds"])
 
 
 def _budgets(rows: list[Row], size: int) -> Iterator[str]:
