@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Iterator
 from math import exp
 
-from bench.analysis.changes import Change, Comparison, _Line, judged
+from bench.analysis.changes import Change, Comparison, UnjudgedChange, judged
 from bench.analysis.sessions import sessions
 from bench.record.values import InProcess
 from bench.stats.intervals import Effect, Estimate
@@ -70,7 +70,9 @@ def comparison(draw: random.Random, spread: float, runs: int) -> Comparison:
     known = sessions(*pairs)
     assert known is not None
     lines = [
-        _Line(Change(str(n), "throughput", "higher", Estimate(1.0)), known.added(before, after))
+        UnjudgedChange(
+            Change(str(n), "throughput", "higher", Estimate(1.0)), known.added(before, after)
+        )
         for n, (before, after) in enumerate(zip(*effects, strict=True))
     ]
     return judged(lines, known, [], [])
