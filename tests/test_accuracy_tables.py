@@ -175,11 +175,11 @@ def test_a_search_tells_where_its_choice_lies_and_its_trials_are_no_rows(tmp_pat
     [table] = accuracy(summary(tmp_path))
     assert len(table.rows) == 2
     assert (
-        "vit_a: rate 0.004 chosen on select among 4 from 0.001 to 0.008, 1 of them diverged or failed"
-        in table.notes
+        "vit_a: rate 0.004 chosen on the validation split from 4 between 0.001 and 0.008, "
+        "1 of which diverged or failed" in table.notes
     )
     assert any(
-        note.startswith("mixer_b") and note.endswith("on the edge of what was tried")
+        note.startswith("mixer_b") and note.endswith("it is on the edge of those tried")
         for note in table.notes
     )
 
@@ -203,8 +203,7 @@ def test_always_the_commonest_class_is_at_chance_too(tmp_path: Path) -> None:
     [table] = accuracy(summary(tmp_path))
     assert table.rows[0][3].endswith("(at chance)")
     assert any(
-        "always answering the most frequent of 10 classes, which 90.0% of the test images are of"
-        in note
+        "always answering the most frequent of 10 classes, with 90.0% of the test images" in note
         for note in table.notes
     )
 
@@ -313,7 +312,7 @@ def test_two_sets_of_weights_are_compared_and_called_that(tmp_path: Path) -> Non
     close = compare(
         find("vit_a@seed=0", rows), find("mixer_b@seed=0", rows_of(tmp_path, "digits")[0])
     )
-    assert "cannot be told apart" in close.notes[0]
+    assert "statistically tied" in close.notes[0]
     with pytest.raises(
         UsageError, match=r"'vit_a' means 2 sets of weights; name one by its key: vit_a@seed=0 \("
     ):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis import changes as changes_module
-from bench.analysis.changes import Change, Comparison, compare, judged
+from bench.analysis.changes import Change, Comparison, UnjudgedChange, compare, judged
 from bench.cli.app import main
 from bench.record import store
 from bench.record.arms import SpeedArm
@@ -122,7 +121,10 @@ def test_a_quarter_is_found_everywhere(tmp_path: Path) -> None:
     assert lines["model_3 fp32 b2 224 px", "throughput"][3].startswith("-19.")
     ended = bench("compare", left, right, "--fail-on-regression", "21%", cwd=tmp_path)
     assert ended.code == 1, ended  # latencies grew by 24.8, throughputs fell by 19.9
-    assert ended.out.startswith("can tell apart ") and "9 got worse by more than 21.0%" in ended.out
+    assert (
+        ended.out.startswith("can resolve changes of ")
+        and "9 got worse by more than 21.0%" in ended.out
+    )
     assert main(["compare", left, right, "--fail-on-regression", "0.3"]) == 0
     assert main(["compare", left, right]) == 0
     assert main(["compare", right, left, "--fail-on-regression", "3%"]) == 0  # it got better
@@ -143,7 +145,7 @@ def test_interval_p_and_word_are_one_test() -> None:
     draw = random.Random(0)
     for _ in range(50):
         lines = [
-            changes_module._Line(
+            UnjudgedChange(
                 Change(str(n), "throughput", "higher", Estimate(1.0)),
                 Effect(draw.gauss(0, 0.03), 0.01, 5.0, 12),
             )
@@ -174,8 +176,8 @@ def test_without_an_aa_pair_ratios_are_raw_and_nothing_is_judged(
     )
     shown = capsys.readouterr().out
     assert (
-        shown.startswith("nothing can be told apart")
-        and "no A/A pair on both sides: raw ratio" in shown
+        shown.startswith("no change can be resolved")
+        and "no A/A check on both sides: raw ratio" in shown
     )
     found = compare(str(tmp_path / "a"), str(tmp_path / "b"))
     assert {one.outcome for one in found.changes} == {"not judged"}
@@ -237,7 +239,7 @@ def test_several_machines_on_one_side_have_to_be_named(tmp_path: Path) -> None:
                 path.read_bytes().replace(f'"name":"{MACHINE.name}"'.encode(), b'"name":"other"')
             )
         )
-    with pytest.raises(ValueError, match=f"holds several machines .other, {MACHINE.name}"):
+    with pytest.raises(ValueError, match=f"contains several machines .other, {MACHINE.name}"):
         compare(str(tmp_path / "a"), str(tmp_path / "a"))
     one, other = (str(tmp_path / "a" / "results" / name) for name in (MACHINE.name, "other"))
     assert "better" not in {change.outcome for change in compare(one, other).changes}

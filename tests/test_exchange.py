@@ -96,7 +96,7 @@ def test_a_known_row_is_not_counted_twice() -> None:
     ("content", "message"),
     [
         ("a,b\n1,2\n", "has the columns a, b"),
-        ("", "of no table"),
+        ("", "has no header"),
         (ACCURACIES, "no rows"),
         (ACCURACIES + "vit,224,eighty,1,1,1,1,1,x\n", "line 2: top1 is 'eighty'"),
         (ACCURACIES + "vit,224,180,1,1,1,1,1,x\n", "not a number from 0 to 100"),
@@ -263,7 +263,7 @@ def test_a_published_file_that_cannot_be_read_is_named_and_the_rest_is_shown(
         part in told.err for part in ("a.csv", "b.csv is a folder", "d.csv: 1 of 2 rows left out")
     ] == [True] * 3
     assert told.err.count("\n") == 3
-    assert "Published top-1 · a data set that its file does not say" in told.out
+    assert "Published top-1 · a data set that its file does not name" in told.out
 
 
 def test_a_known_speed_is_not_counted_twice() -> None:

@@ -25,7 +25,7 @@ from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.metric_units import METRICS
 from bench.record.schema import About, EndLine, RoundLine, Sample
 from bench.report.fill import Fill, command, seconds, together
-from bench.report.missing import COUNTED, missing
+from bench.report.missing import missing
 
 from .conftest import count_record, run_line
 from .program import bench
@@ -202,7 +202,7 @@ def test_commands_measure_what_is_missing_and_nothing_else(measured: Path) -> No
     assert seconds(both, past) == pytest.approx(dry_run(both, past))
     apart = [*both, missing(summary, row, memory)]
     assert len(together(apart, past)) == 2  # at another batch size
-    counts = [missing(summary, row, Quantity(name)) for name in COUNTED]
+    counts = [missing(summary, row, Quantity(name)) for name in ("params", "macs", "activations")]
     lines = together([*counts, Fill("resnet50", "params", counts[0].flags, counts[0].want)], past)
     assert [line.split(" --models ")[1].split(" (")[0] for line in lines] == [
         "mixer_b16 --metrics params,macs,activations",

@@ -106,18 +106,18 @@ def ranked(results: Path) -> dict[str, bool]:
 FAULTS: list[tuple[dict[str, Any], str]] = [
     (
         {"ratio": 0.8},
-        "do not use: the A/A pair, one network under two names, came out as 0.80 [0.80, 0.80]",
+        "do not use: the A/A check, one network under two names, gave 0.80 [0.80, 0.80] instead of 1",
     ),
-    ({"canary": SWAYING}, "do not use: the canary, a fixed workload, varied by 40 %"),
-    ({"disturbed": 1.0}, "do not use: other programs disturbed 32 of 56 windows"),
-    ({"ratio": None}, "unchecked: no A/A pair was measured"),
+    ({"canary": SWAYING}, "do not use: the drift check, a fixed workload, varied by 40 %"),
+    ({"disturbed": 1.0}, "do not use: other programs were using the CPU in 32 of 56 windows"),
+    ({"ratio": None}, "unchecked: there is no A/A check"),
 ]
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
     FAULTS,
-    ids=["sentinel of 0.8", "canary of 40 %", "windows disturbed", "no pair"],
+    ids=["A/A check of 0.8", "drift check of 40 %", "busy CPU", "no A/A check"],
 )
 def test_a_run_that_failed_its_checks_ranks_nothing_and_says_so_first(
     fault: dict[str, Any], says: str, tmp_path: Path
@@ -144,7 +144,8 @@ def test_a_sound_run_keeps_its_marks(tmp_path: Path) -> None:
     ended = reported(results, "--strict")
     assert ended.code == 0, ended
     assert re.match(
-        rf"{MACHINE.name}: good: this run can tell apart 0\.\d %", ended.out.splitlines()[0]
+        rf"{MACHINE.name}: good: this run can resolve differences of 0\.\d %",
+        ended.out.splitlines()[0],
     )
     assert ranked(results) == {"bold": True, "percentages": True, "verdict": True, "sentence": True}
 
@@ -189,7 +190,7 @@ def test_the_word_follows_what_the_pair_can_tell_apart(spread: float, word: str)
     assert found.word == word
     assert found.resolves is not None
     if found.marks:
-        assert "this run can tell apart" in found.line
+        assert "this run can resolve" in found.line
 
 
 def test_verdicts_on_speeds_say_why_they_are_withheld() -> None:

@@ -415,4 +415,4 @@ def test_a_comment_and_a_move_leave_a_verdict_as_it_is_and_a_changed_scale_marks
     )  # the digits come first
     after = verdict(tmp_path)
     assert "pipeline check *" in after
-    assert "* some of its data were measured when the study asked something else" in after
+    assert "* some of its data were measured when the study asked another question" in after

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.machines import Machine, read
+from bench.analysis.machines import MachineRecords, read
 from bench.claims import comparison
 from bench.claims.verdicts import verdicts
 from bench.errors import UsageError
@@ -34,7 +34,7 @@ CHOSEN = (
 )
 
 
-def rendered(machine: Machine, folder: Path) -> list[Any]:
+def rendered(machine: MachineRecords, folder: Path) -> list[Any]:
     """Everything that is made of a machine's records, as text or plain values."""
     found: list[Any] = []
     summary, everything = machine.summary, machine.everything
@@ -71,7 +71,9 @@ def rendered(machine: Machine, folder: Path) -> list[Any]:
     scope="module",
     params=["best policies", "amd-epyc-2t-eb82", "amd-epyc-2t-eb82-freed-memory-kept"],
 )
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def machine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> MachineRecords:
     """What was committed, and the case that neither has: best policies were chosen of models that were counted."""
     if request.param in {path.name for path in (ROOT / "results").iterdir()}:
         return read(ROOT / "results" / request.param)
@@ -96,7 +98,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_rendering_adds_nothing_to_what_it_renders(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: MachineRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "_machines", lambda results: ([machine], []))
     before = repr(machine)
@@ -105,7 +107,7 @@ def test_rendering_adds_nothing_to_what_it_renders(
     assert rendered(machine, tmp_path) == first
 
 
-def test_drawing_adds_nothing_to_what_it_draws(machine: Machine) -> None:
+def test_drawing_adds_nothing_to_what_it_draws(machine: MachineRecords) -> None:
     before = repr(machine)
     for entry in figures.entries():
         drawings(entry, machine.everything if entry.of_studies else machine.summary)

@@ -59,7 +59,7 @@ def test_the_efficiency_table(results: Path) -> None:
         "budgets: parameters 0.90 to 2.46 ×, MACs 0.69 to 2.12 × those of convmixer_1024_20"
         in notes
     )
-    assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 0.99" in notes
+    assert "A/A check deit_s16 : vit_s16 (one graph, so the ratio should be 1) = 0.99" in notes
     assert "--data imagenet:/path" in notes
     assert "convmixer_1024_20@in1k" in notes
 

@@ -53,7 +53,7 @@ def test_family(results: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"where": "params 30M"}, "--where: 'params 30M' is no condition"),
+        ({"where": "params 30M"}, "--where: cannot read 'params 30M'"),
         ({"where": "parms<30M"}, "did you mean params"),
         ({"where": "latency<20"}, None),
         ({"where": "latency<20px"}, "20ms would work"),

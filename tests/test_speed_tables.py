@@ -116,7 +116,9 @@ def test_sentinels_and_probes_are_no_contestants_but_stand_under_the_table(tmp_p
     assert ratio is not None
     assert ratio.value == pytest.approx(1.01)
     assert canary_drift(found) == pytest.approx(0.2 / 1.0)
-    assert "sentinel deit_s16 : vit_s16 (one graph, has to be 1) = 1.01" in "\n".join(table.notes)
+    assert "A/A check deit_s16 : vit_s16 (one graph, so the ratio should be 1) = 1.01" in "\n".join(
+        table.notes
+    )
 
 
 def test_the_best_table_rests_on_confirming_rounds_alone(tmp_path: Path) -> None:
@@ -162,7 +164,9 @@ def test_handwritten_rows_are_marked_and_compete_with_nobody(tmp_path: Path) -> 
     ]
     assert [cells[2].best for cells in table.cells] == [False, True, False]
     assert any("chosen from fp32;" in note for note in table.notes)
-    assert any(note.startswith("† kernels written for this model") for note in table.notes)
+    assert any(
+        note.startswith("† kernels written by this project for this model") for note in table.notes
+    )
     [beside] = handwritten(found)
     assert beside.rows[0][:2] + beside.rows[0][3:4] == ["convmixer_a", "fused", "fp32 eager"]
     assert beside.rows[0][5] == "3.00 [3.00, 3.00]"
@@ -176,7 +180,7 @@ def test_ratios_hold_each_window_against_what_was_left_to_it(tmp_path: Path) -> 
     [table] = efficiency(summary(tmp_path))
     cells = {row[0]: row[1:] for row in table.rows}
     assert cells["mixer_s16"] == ["10.0 ±0", "2.00 [2.00, 2.00]"]
-    assert "8 of 16 windows disturbed by others" in "\n".join(table.notes)
+    assert "other programs were using the CPU in 8 of 16 windows" in "\n".join(table.notes)
 
 
 def test_of_one_process_there_is_a_value_and_no_interval_mark_or_bold(tmp_path: Path) -> None:
@@ -321,7 +325,7 @@ def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> N
     assert "fp32 100 GMAC/s [at most 119], fp32 20.0 GB/s [at most 20.0]" in table.notes[0]
     [fault] = [note for note in table.notes if note.startswith("fault")]
     assert fault.startswith(
-        "fault of the arithmetic ceiling in fp32: resnet50 did up to 1.10 times as much"
+        "fault of the arithmetic ceiling in fp32: resnet50 reached up to 1.10 times as much"
     )
     assert {one.row.model: one.rate for one in places(found)}["resnet50"] == 110e9
 
