@@ -242,7 +242,9 @@ def test_a_study_says_what_it_declared(committed: dict[str, Any]) -> None:
             said = [
                 json.loads(questions._finding(finding)) for finding in study.judge(evidence, scale)
             ]
-            promised = [json.loads(text) for text in declared(study, scale, "cpu")["findings"]]
+            promised = [
+                json.loads(text) for text in declared(study, scale, evidence.kind)["findings"]
+            ]
             if study.name in MOVED_BY_COUNTS:
                 said, promised = (
                     [[what, *rest] for what, _, _, *rest in all_of] for all_of in (said, promised)
