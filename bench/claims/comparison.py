@@ -147,21 +147,34 @@ def flips(conditions: Sequence[Condition]) -> list[dict[str, str]]:
     most conditions come first.
     """
     decided = _decided(conditions)
-    holds = sum(condition.outcome == "holds" for condition in decided)
-    minority: Holds = "holds" if holds * 2 < len(decided) else "fails"
-    against = [condition for condition in decided if condition.outcome == minority]
-    if len(against) in (0, len(decided)):
+    holding = [condition for condition in decided if condition.outcome == "holds"]
+    failing = [condition for condition in decided if condition.outcome == "fails"]
+    if not holding or not failing:
         return []
+    against = min(failing, holding, key=len)
     for size in range(1, FACTORS_IN_A_SET + 1):
-        counts: dict[Factors, int] = {}
-        for condition in against:
-            for factors in combinations(condition.given, size):
-                if factors not in counts:
-                    counts[factors] = _count_if_all(minority, _with(factors, decided))
-        turning = [(count, factors) for factors, count in counts.items() if count]
+        turning = _turning(against, decided, size)
         if turning:
             return [dict(factors) for _, factors in sorted(turning, reverse=True)]
     return []
+
+
+def _turning(
+    against: Sequence[Condition], decided: Sequence[Condition], size: int
+) -> set[tuple[int, Factors]]:
+    """Return the sets of `size` factors that only conditions `against` the majority have.
+
+    Each comes with the number of those conditions.
+    """
+    candidates: set[Factors] = set()
+    for condition in against:
+        candidates.update(combinations(condition.given, size))
+    turning = set()
+    for factors in candidates:
+        count = len(_with(factors, against))
+        if count == len(_with(factors, decided)):
+            turning.add((count, factors))
+    return turning
 
 
 def _decided(conditions: Sequence[Condition]) -> list[Condition]:
@@ -172,9 +185,3 @@ def _with(factors: Factors, conditions: Sequence[Condition]) -> list[Condition]:
     """Return the conditions that have all of these factors."""
     wanted = dict(factors)
     return [condition for condition in conditions if wanted.items() <= condition.factors.items()]
-
-
-def _count_if_all(outcome: Holds, conditions: Sequence[Condition]) -> int:
-    """Return the number of conditions if all have this outcome, else 0."""
-    same = all(condition.outcome == outcome for condition in conditions)
-    return len(conditions) if same else 0

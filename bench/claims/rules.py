@@ -113,12 +113,13 @@ class Verdict:
     @property
     def leading(self) -> Finding | None:
         """The primary finding to show: the first with the outcome of the whole, else the first."""
-        shown = [judged for judged in self.findings if judged.finding.primary]
-        shown = [judged for judged in shown if judged.finding.shown is not None]
-        for judged in shown:
-            if judged.outcome == self.outcome:
-                return judged.finding
-        return shown[0].finding if shown else None
+        first: Finding | None = None
+        for judged in self.findings:
+            if judged.finding.primary and judged.finding.shown is not None:
+                if judged.outcome == self.outcome:
+                    return judged.finding
+                first = first or judged.finding
+        return first
 
 
 def judge(findings: Sequence[Finding]) -> list[Judged]:

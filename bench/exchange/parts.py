@@ -74,10 +74,13 @@ def pack_in_parts(
     for each in [*records, *(_part({name: content}) for name, content in more.items())]:
         if not _place(each, parts, largest, most):
             left_out += each.contents
-    paths = [_path(target, number) for number in range(1, len(parts) + 1)]
-    for path, part in zip(paths, parts, strict=True):
+    paths, files = [], 0
+    for number, part in enumerate(parts, start=1):
+        path = _path(target, number)
         write_pack(path, part.contents)
-    return Packed(paths, sum(len(part.contents) for part in parts), left_out, damaged)
+        paths.append(path)
+        files += len(part.contents)
+    return Packed(paths, files, left_out, damaged)
 
 
 def _place(each: Part, parts: list[Part], largest: int, most: int) -> bool:

@@ -11,7 +11,7 @@ from bench.files.files import named, read, regular, write_whole
 from bench.files.paths import inside
 
 GROWING = (".jsonl", ".ndjson", ".log")
-"""Files that are only ever added to: a longer one with the same beginning takes the place of the shorter one."""
+"""Suffixes of files that are only appended to: one that continues another may replace it."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from bench.forecast.past_runs import Habits, RunCost, habits, missed
@@ -194,15 +195,14 @@ class Past:
         Prefers arms under this policy, then those whose throughput was measured. Without any arm,
         it is computed from the model's multiply-adds; None if those are unknown as well.
         """
-        seconds, ranks = [], []
+        by_rank: dict[tuple[bool, bool], list[float]] = {}
         for arm, call in self._calls.get((model, image_size), ()):
             if arm.mode == "inference":
                 throughput = "throughput" in self._by_arm[arm.without_source()].windows
-                ranks.append((arm.policy == policy, throughput))
-                seconds.append(call / arm.batch_size)
-        if seconds:
-            best = max(ranks)
-            return min(each for each, rank in zip(seconds, ranks, strict=True) if rank == best)
+                rank = (arm.policy == policy, throughput)
+                by_rank.setdefault(rank, []).append(call / arm.batch_size)
+        if by_rank:
+            return min(by_rank[max(by_rank)])
         macs, rate = self.macs(model, image_size), self.rate(policy)
         return macs / rate if macs and rate else None
 
@@ -215,9 +215,7 @@ class Past:
 
         Under this policy if anything was timed under it, else under all; None if nothing was.
         """
-        rates = self._rates.get(policy) or [
-            rate for of_policy in self._rates.values() for rate in of_policy
-        ]
+        rates = self._rates.get(policy) or list(chain.from_iterable(self._rates.values()))
         return statistics.median(rates) if rates else None
 
     def measuring(self, metric: str) -> Seen | None:

@@ -1,1 +1,1 @@
-"""From what was asked to arms, and what measuring them will take."""
+"""Turn what was asked into arms, and forecast what measuring them will take."""

@@ -51,9 +51,9 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             _log_epochs(evidence, scale, convmixer),
             _log_epochs(evidence, scale, scale.family[family]),
         )
+        what = f"epochs of ConvMixer to {scale.level:.0%} on the validation split"
         yield Finding(
-            what=f"epochs of ConvMixer to {scale.level:.0%} on the validation split : "
-            f"those of {family}",
+            what=f"{what} : those of {family}",
             unit="×",
             region=(0.0, 0.9),
             effect=effect,
