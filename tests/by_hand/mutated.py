@@ -12,6 +12,7 @@ changed other than the one that was read, or an open of a file elsewhere.
 
 Deterministic by --seed. Prints per reader how many cases there were, how many were refused, the
 slowest, and how far memory grew; exits with 1 if anything failed. Takes about ten minutes.
+"""
 
 from __future__ import annotations
 

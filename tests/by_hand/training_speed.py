@@ -13,6 +13,7 @@ original's as those of another seed of the original do.
 
 Needs the machine for itself; about ten minutes on two cores. At the original's own batch of 512 a
 way takes 10 GB: run one at a time.
+"""
 
 from __future__ import annotations
 
