@@ -15,7 +15,7 @@ from bench.plugins import Figure, figures
 from bench.report.palette import OUTCOMES
 from bench.report.tables.verdicts import effect
 
-TITLE = "What the records say of the claims"
+TITLE = "What the records say about the claims"
 
 
 def overview(summary: Summary) -> dict[str, matplotlib.figure.Figure]:

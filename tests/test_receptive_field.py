@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.analysis.summary import accuracies_of
+from bench.analysis.record_rows import accuracies_of
 from bench.cli.app import main
 from bench.count.effective_field import field_of, gradient_map
 from bench.plugins import models

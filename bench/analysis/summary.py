@@ -1,34 +1,33 @@
-"""From records to rows: one row per model, policy, device and image size, its values as estimates.
-
-A new metric needs no change here: its unit and direction are in its records.
-"""
+"""One machine's records as a summary: which of them count, and the rows that they give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, filterfalse
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
 from bench.analysis.groups import grouped
-from bench.analysis.rows import Accuracy, Asked, Probe, Quantity, Row, Summary
+from bench.analysis.record_rows import (
+    CONFIRMED,
+    accuracy_rows,
+    add_counts,
+    has_runs,
+    probes_of,
+    speed_rows,
+    windows_of,
+)
+from bench.analysis.rows import Asked, Row, Summary
 from bench.forecast.past import Past
-from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
-from bench.record.schema import Machine, Sample
-from bench.record.store import Record, end_of, troubles
-from bench.record.values import MEASURED, fair_per_round, per_round, samples
-from bench.stats.intervals import Estimate, proportion
-from bench.stats.paired import level
+from bench.record.arms import AccuracyArm, Arm, ProbeArm, SpeedArm
+from bench.record.schema import Machine
+from bench.record.store import Record
+from bench.record.values import MEASURED
 from bench.stats.reference import SENTINEL
 
-CONFIRMED = ("confirm",)
 ASKED = ("asked", "reference")
 """Roles of arms that are compared; the others come along as checks."""
-"""The phase whose rounds measure a chosen policy again."""
-OWN_PLACE = {"top1", "receptive_field"}
-"""Metrics of accuracies that have fields of their own in a row."""
 
 
 def summarise(
@@ -44,28 +43,28 @@ def summarise(
     name: the machine's name, if its folder was renamed.
     past: the time that arms took on it, if known from more than these records.
     """
-    run = list(filter(_has_runs, records))
+    run = list(filter(has_runs, records))
     assert run, "nothing to summarise"
     machine = _newest_machine(run)
     here = [record.within(machine.fingerprint) for record in run]
     notes = [*_torn(run), *_of_other_states(here)]
-    kept = _newest_of_each(filter(_has_runs, here))
+    kept = _newest_of_each(filter(has_runs, here))
     studied = set(chain.from_iterable(map(_studied, kept)))
     if not of_studies:
         kept = list(filter(_not_only_for_studies, kept))
     kept, left_out = _of_one_protocol(kept)
     speeds = list(filter(_is_speed, kept))
     asked = list(filter(was_asked, speeds))
-    rows = _rows(asked, MEASURED)
-    _add_all_counts(rows, kept)
-    windows = _windows(speeds)
+    rows = speed_rows(asked, MEASURED)
+    add_counts(rows, kept)
+    windows = windows_of(speeds)
     return Summary(
         machine=msgspec.structs.replace(machine, name=name or machine.name),
         rows=rows,
-        best=_chosen(_rows(map(as_asked, asked), CONFIRMED)),
-        sentinels=_rows(filter(_is_of_aa_check, speeds), MEASURED),
-        probes=list(_probes(kept)),
-        accuracies=list(_accuracies(kept)),
+        best=_chosen(speed_rows(map(as_asked, asked), CONFIRMED)),
+        sentinels=speed_rows(filter(_is_of_aa_check, speeds), MEASURED),
+        probes=list(probes_of(kept)),
+        accuracies=list(accuracy_rows(kept)),
         disturbed=sum(window.disturbed is not None for window in windows),
         windows=len(windows),
         notes=[*notes, *left_out],
@@ -73,10 +72,6 @@ def summarise(
         protocols=set(map(_protocol, kept)),
         past=past or Past.of(here),
     )
-
-
-def _has_runs(record: Record) -> bool:
-    return bool(record.runs)
 
 
 def _is_speed(record: Record) -> bool:
@@ -108,15 +103,6 @@ def _of_other_states(records: Iterable[Record]) -> Iterator[str]:
             f"{older} records were measured under another state of this machine (versions, threads)"
             " and are not shown"
         )
-
-
-def _windows(records: Iterable[Record]) -> list[Sample]:
-    """Return the samples of all rounds."""
-    windows: list[Sample] = []
-    for record in records:
-        for line in record.rounds:
-            windows += line.samples
-    return windows
 
 
 def _protocol(record: Record) -> tuple[str, str]:
@@ -156,28 +142,6 @@ def as_asked(record: Record) -> Record:
     """Return a record without the runs in which its arm came along as a check."""
     runs = [run.run for run in record.runs if run.role in ASKED]
     return record.of_runs(runs)
-
-
-def _rows(records: Iterable[Record], phases: Sequence[str]) -> list[Row]:
-    """Return one row per model, image size, policy and device."""
-    rows: dict[tuple[str, int, str, str], Row] = {}
-    for record in records:
-        arm = record.arm
-        assert isinstance(arm, SpeedArm)
-        key = (arm.model, arm.image_size, arm.policy, arm.device)
-        if key not in rows:
-            rows[key] = _empty_row(record, arm, policy=arm.policy, device=arm.device)
-        _add_speeds(rows[key], record, arm, phases)
-    return list(rows.values())
-
-
-def _empty_row(
-    record: Record, arm: SpeedArm | CountArm, *, policy: str = "", device: str = ""
-) -> Row:
-    about = record.head.about
-    return Row(
-        model=arm.model, about=about, image_size=arm.image_size, policy=policy, device=device
-    )
 
 
 def _chosen(rows: list[Row]) -> list[Row]:
@@ -235,164 +199,3 @@ def _of_one_protocol(records: list[Record]) -> tuple[list[Record], list[str]]:
         "measures them anew"
     )
     return kept, [note]
-
-
-def _probes(records: Iterable[Record]) -> Iterator[Probe]:
-    for record in records:
-        if isinstance(record.arm, ProbeArm):
-            yield _probe(record, record.arm)
-
-
-def _probe(record: Record, arm: ProbeArm) -> Probe:
-    phases = (*MEASURED, *CONFIRMED)
-    probe = Probe(precision=arm.precision, rounds={})
-    for name in _metrics(record):
-        probe.rounds[name] = per_round(record, name, phases)
-        probe.shapes[name] = _shapes(record, name, phases)
-    return probe
-
-
-def _metrics(record: Record) -> list[str]:
-    """Return the metrics of a record's rounds, by name."""
-    return sorted({sample.metric for sample in _windows([record])})
-
-
-def _shapes(record: Record, metric: str, phases: Sequence[str]) -> dict[tuple[str, int], str]:
-    """Return, by run and round, the shape that was the fastest if several were tried."""
-    shapes: dict[tuple[str, int], str] = {}
-    for line, sample in samples(record, metric, phases):
-        if "shape" in sample.detail:
-            shapes[line.run, line.round] = str(sample.detail["shape"])
-    return shapes
-
-
-def _quantity(sample: Sample, batch_size: int = 0) -> Quantity:
-    return Quantity(sample.metric, batch_size, sample.unit, sample.better)
-
-
-def _add_all_counts(rows: list[Row], records: Iterable[Record]) -> None:
-    """Add counts to every row of their model and image size, or a new row if there is none."""
-    for record in records:
-        arm = record.arm
-        if not isinstance(arm, CountArm):
-            continue
-        of_shape = [row for row in rows if row.shape == (arm.model, arm.image_size)]
-        if not of_shape:
-            of_shape = [_empty_row(record, arm)]
-            rows += of_shape
-        for row in of_shape:
-            _add_counts(row, record)
-
-
-def _add_counts(row: Row, record: Record) -> None:
-    for sample in _windows([record]):
-        quantity = _quantity(sample)
-        row.values[quantity] = Estimate(sample.values[-1])
-        row.counted.add(quantity)
-        row.uncounted |= sample.detail.get("uncounted", {})
-    row.records.append(record.path.name)
-    for end in troubles(record):
-        row.trouble[", ".join(end.metrics)] = f"{end.status}: {end.error}"
-
-
-def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) -> None:
-    size = 0 if arm.mode == "capacity" else arm.batch_size
-    for quantity in _quantities(record, size, phases):
-        measured = _samples(record, quantity.metric, phases)
-        row.rounds[quantity] = per_round(record, quantity.metric, phases)
-        row.fair[quantity] = fair_per_round(record, quantity.metric, phases)
-        row.values[quantity] = level(row.rounds[quantity])
-        row.calls[quantity] = list(map(attrgetter("values"), measured))
-        row.details[quantity] = list(map(attrgetter("detail"), measured))
-    if record.ends:
-        row.short |= record.ends[-1].short
-        row.hopeless |= record.ends[-1].hopeless
-    for run in record.runs:
-        _add_setup(row, run.setup)
-    row.records.append(record.path.name)
-    _add_trouble(row, record, f"batch {size}" if size else "largest batch")
-
-
-def _quantities(record: Record, batch_size: int, phases: Sequence[str]) -> set[Quantity]:
-    """Return everything that was measured in rounds of some phases."""
-    quantities: set[Quantity] = set()
-    for line in record.rounds:
-        if line.phase in phases:
-            quantities.update(_quantity(sample, batch_size) for sample in line.samples)
-    return quantities
-
-
-def _add_setup(row: Row, setup: dict[str, Any]) -> None:
-    """Add what a worker reported when it had built and warmed up its model."""
-    row.handwritten |= setup.get("handwritten") is True
-    row.unsteady |= setup.get("steady") is False
-    precision = setup.get("precision")
-    if isinstance(precision, str):
-        row.precision = precision
-
-
-def _add_trouble(row: Row, record: Record, where: str) -> None:
-    """Add the failures of an arm: under `where`, with the metrics' names if others succeeded."""
-    every = set(chain.from_iterable(map(attrgetter("metrics"), record.ends)))
-    for end in troubles(record):
-        at = where if set(end.metrics) == every else f"{', '.join(end.metrics)}, {where}"
-        row.trouble[at] = f"{end.status}: {end.error}"
-
-
-def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
-    """Return the accuracies among some records, each as measured by its last run's machine."""
-    return list(_accuracies(map(Record.latest, filter(_has_runs, records))))
-
-
-def _accuracies(records: Iterable[Record]) -> Iterator[Accuracy]:
-    for record in records:
-        if isinstance(record.arm, AccuracyArm):
-            yield _accuracy(record, record.arm)
-
-
-def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
-    top1 = _newest(record, "top1")
-    fields = _newest(record, "receptive_field")
-    end = end_of(record, "top1") or (record.ends[-1] if record.ends else None)
-    return Accuracy(
-        model=arm.model,
-        about=record.head.about,
-        arm=arm,
-        top1=proportion(top1.detail["correct"], top1.detail["images"]) if top1 else None,
-        detail=top1.detail if top1 else {},
-        values=_other_values(record),
-        trouble=f"{end.status}: {end.error}" if end and end.status != "ok" else None,
-        path=record.path,
-        fields=fields.detail if fields else {},
-        fields_file=_file_of(record, "receptive_field"),
-        arrays_file=_file_of(record, "top1"),
-    )
-
-
-def _newest(record: Record, metric: str) -> Sample | None:
-    """Return the last sample of a metric; None without one."""
-    found = _samples(record, metric)
-    return found[-1] if found else None
-
-
-def _samples(record: Record, metric: str, phases: Sequence[str] = MEASURED) -> list[Sample]:
-    """Return the samples of a metric in rounds of some phases."""
-    return [sample for _, sample in samples(record, metric, phases)]
-
-
-def _other_values(record: Record) -> dict[Quantity, float]:
-    """Return the values of metrics that have no field of their own, such as plug-ins'."""
-    values: dict[Quantity, float] = {}
-    for name in _metrics(record):
-        if name not in OWN_PLACE:
-            for sample in _samples(record, name):
-                values[_quantity(sample)] = sample.values[-1]
-    return values
-
-
-def _file_of(record: Record, metric: str) -> str | None:
-    """Return the file of arrays next to the newest round that has a metric; None without one."""
-    for line in reversed(record.rounds):
-        if any(sample.metric == metric for sample in line.samples):
-            return line.arrays
-    return None

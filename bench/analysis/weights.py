@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.analysis.record_rows import accuracies_of
 from bench.analysis.rows import Accuracy
-from bench.analysis.summary import accuracies_of
 from bench.errors import UsageError
 from bench.record.reading import read_below
 from bench.record.store import DamagedRecord

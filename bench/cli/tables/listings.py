@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.rows import Quantity
 from bench.report.columns import TOP1, header_of, text_of
 from bench.report.table import MACS_NOTE, Table
-from bench.report.tables.reading_order import COUNTED_IN
 from bench.stats.formatting import number, span
 from bench.stats.intervals import Estimate
 
@@ -15,6 +14,9 @@ if TYPE_CHECKING:  # these import torch
     from bench.count.cost import Cost
     from bench.match.search import Match
     from bench.match.siblings import Siblings
+
+COUNTED_IN = {"params": "parameter", "macs": "MAC"}
+"""Columns of a listing that are counts of a model, with their stored units."""
 
 
 def matches(found: Siblings, *, budget: str) -> Table:

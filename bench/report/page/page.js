@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const ALL = "";
 const PUBLISHED = "top1_published";
 
-// Plotly reads a few tags in its strings; nothing of a record may be one.
+// Plotly interprets some tags in its strings; text from records must not contain any.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const family = (name) => data.families[name] ?? data.families[""];
@@ -57,7 +57,7 @@ function hover(point, keys) {
     plain(`${machine.name}: ${machine.device}`), plain(versions)].join("<br>");
 }
 
-// Points that no other one beats in both directions, among those that were measured here.
+// The measured points that no other one beats in both directions.
 function front(points, x, y) {
   const sign = (key) => (data.axes[key].better === "lower" ? 1 : -1);
   const of = (point, key) => sign(key) * point.values[key].value;
@@ -92,7 +92,7 @@ function draw() {
       },
     };
   });
-  // The legend has points of its own: it would show a chosen or hollow one otherwise.
+  // The legend gets traces of its own; otherwise it would show a chosen or hollow point.
   for (const trace of [...traces]) {
     const { color: shade } = trace.error_x;
     traces.push({
@@ -122,10 +122,10 @@ function draw() {
   const caveats = distinct(points.map((point) => point.values[y].caveat ?? point.values[x].caveat).filter(Boolean));
   $("plot-note").textContent = points.length
     ? [`${points.length} points`, published ? `${published} of them hollow: published, not measured here` : "", ...caveats].filter(Boolean).join("; ")
-    : "Nothing has both quantities under these menus; choose another axis, policy or size.";
+    : "No point has both quantities with these menus; choose another axis, policy or size.";
 }
 
-// Of names that would lie on each other the later one is left to the hover.
+// Hide the later one of two names that would overlap; hovering still shows it.
 function thinLabels() {
   const taken = [];
   for (const label of document.querySelectorAll("#plot .textpoint text")) {
@@ -193,8 +193,8 @@ function theme(dark) {
   histogram();
 }
 
-// The pair of axes and the place with the most points; measured accuracies before published ones where they tie.
-// Handwritten kernels run some models only: their rows are there to be chosen, not to begin with.
+// Begin with the axes, machine, policy and size that have the most points, and with measured
+// accuracies in a tie. Handwritten kernels run only some models, so they are never the first view.
 function begin() {
   const axes = Object.entries(data.axes).map(([key, axis]) => [key, axis.label]);
   fill($("x-axis"), axes);

@@ -10,8 +10,6 @@ from bench.report.tables.published import published_elsewhere, published_ranges,
 from bench.report.tables.roofline import ceilings
 from bench.report.tables.speeds import best, efficiency, percentiles
 
-COUNTED_IN = {"params": "parameter", "macs": "MAC"}
-"""Columns of a listing that are counts of a model, with their stored units."""
 ORDER = (
     efficiency,
     best,
