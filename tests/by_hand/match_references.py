@@ -7,6 +7,7 @@ families given). A line per reference and budget; at the end how many references
 misses, and how many of those misses have a remedy. A reference that cannot be matched at all is
 named with its reason. Expect a few minutes on one core: models are counted on the meta device, no
 weights are allocated.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ SIGKILL after a random time. Then `bench visit --minutes 0` packs what is there,
 checks the pack, `bench unpack` writes it into another folder, and `bench report` renders that. No
 process of the visit may be left. It ends with one line per kill, "10 of 10 as they should be" and
 exit code 0; a kill before the first record has nothing to pack and says so.
+"""
 
 from __future__ import annotations
 
