@@ -1,4 +1,4 @@
-"""Rendering changes nothing that it renders: done twice it says the same, and what it was given is as it was."""
+"""Rendering changes none of its input: a second time gives the same result."""
 
 from __future__ import annotations
 
@@ -71,10 +71,11 @@ def rendered(machine: MachineRecords, folder: Path) -> list[Any]:
     scope="module",
     params=["best policies", "amd-epyc-2t-eb82", "amd-epyc-2t-eb82-freed-memory-kept"],
 )
-def machine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> MachineRecords:
-    """What was committed, and the case that neither has: best policies were chosen of models that were counted."""
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return a committed machine, or one where best policies were chosen among counted models.
+
+    No committed machine has the latter.
+    """
     if request.param in {path.name for path in (ROOT / "results").iterdir()}:
         return read(ROOT / "results" / request.param)
     folder = tmp_path_factory.mktemp("machine")

@@ -1,4 +1,4 @@
-"""Packs in parts, and packs laid into a folder: what is there stays as it is, and nothing lands outside."""
+"""Packs are split into parts and unpacked; no file is overwritten, and none lands outside."""
 
 from __future__ import annotations
 
