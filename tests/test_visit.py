@@ -153,7 +153,7 @@ def test_a_step_for_records_that_writes_none_is_not_done(tmp_path: Path) -> None
     for _ in range(2):  # the same command tries it again
         found = take(steps, tmp_path)["nothing"]
         assert found.outcome == "skipped"
-        assert found.reason == "it measured nothing: 2 entries are left"
+        assert found.reason == "the step measured nothing: 2 entries are left"
     assert len(Folder(tmp_path).entries()) == 2
 
 
@@ -224,7 +224,7 @@ def test_time_is_shared_out_in_order_and_the_rest_is_skipped(tmp_path: Path) -> 
     assert time.monotonic() - began < 12 + 10  # and the grace of a step that ends at once
     assert [entry.outcome for entry in found.values()] == ["ok", "timed out", "skipped", "skipped"]
     assert 1 < found["fits_in_what_is_left"].given_s <= 7
-    assert "s are left, and it takes 50 s or more" in found["needs_more"].reason
+    assert "s are left, and the step needs at least 50 s" in found["needs_more"].reason
     assert found["lacks"].reason == "a_module_that_is_not_there is not installed"
 
 
@@ -316,11 +316,11 @@ def test_steps_are_taken_by_name() -> None:
 
 BAD = [
     (("--minutes", "-1"), "--minutes: must be from 0 to 1440"),
-    (("--data", "imagenet:/x"), "--data: a visit trains on cifar10:/path"),
-    (("--data", "cifar10:/not/there"), "--data: there is no folder /not/there"),
-    (("--steps", "doktor"), "--steps: no step 'doktor' here; there are doctor, "),
-    (("--out", "visit.tar"), "--out: visit.tar is to be a zip file"),
-    (("--tests",), "--tests: they need a CUDA device"),
+    (("--data", "imagenet:/x"), "--data: must be cifar10:/path"),
+    (("--data", "cifar10:/not/there"), "--data: /not/there is not a folder"),
+    (("--steps", "doktor"), "--steps: no step named 'doktor'; choose from doctor, "),
+    (("--out", "visit.tar"), "--out: must name a zip file, such as visit.zip, got visit.tar"),
+    (("--tests",), "--tests: the tests need a CUDA device"),
     (("--device", "tpu"), "--device: must be auto, cpu, cuda"),
 ]
 
