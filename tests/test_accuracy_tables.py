@@ -178,8 +178,8 @@ def test_a_search_tells_where_its_choice_lies_and_its_trials_are_no_rows(tmp_pat
     [table] = accuracy(summary(tmp_path))
     assert len(table.rows) == 2
     assert (
-        "vit_a: rate 0.004 chosen on select among 4 from 0.001 to 0.008, "
-        "1 of them diverged or failed" in table.notes
+        "vit_a: rate 0.004 chosen on the validation split from 4 between 0.001 and 0.008, "
+        "1 of which diverged or failed" in table.notes
     )
     assert any(
         note.startswith("mixer_b") and note.endswith("it is on the edge of those tried")

@@ -109,7 +109,8 @@ def ranked(results: Path) -> dict[str, bool]:
 FAULTS: list[tuple[dict[str, Any], str]] = [
     (
         {"ratio": 0.8},
-        "do not use: the A/A check, one network under two names, gave 0.80 [0.80, 0.80] instead of 1",
+        "do not use: the A/A check, one network under two names, "
+        "gave 0.80 [0.80, 0.80] instead of 1",
     ),
     ({"canary": SWAYING}, "do not use: the drift check, a fixed workload, varied by 40 %"),
     ({"disturbed": 1.0}, "do not use: other programs were using the CPU in 32 of 56 windows"),

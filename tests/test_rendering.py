@@ -71,7 +71,9 @@ def rendered(machine: MachineRecords, folder: Path) -> list[Any]:
     scope="module",
     params=["best policies", "amd-epyc-2t-eb82", "amd-epyc-2t-eb82-freed-memory-kept"],
 )
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def machine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> MachineRecords:
     """Return a committed machine, or one where best policies were chosen among counted models.
 
     No committed machine has the latter.
