@@ -173,7 +173,7 @@ def test_damage_is_refused_and_a_restless_machine_is_not(
     home = str(tmp_path / "home")
     assert main(["unpack", str(tmp_path / "restless.zip"), "--results", home]) == 0
     told = capsys.readouterr()
-    assert "the canary varied by" in told.err and "1 file of" in told.out
+    assert "the drift check varied by" in told.err and "1 file of" in told.out
     assert main(["verify", str(tmp_path / "restless.zip")]) == 1
 
 

@@ -97,8 +97,6 @@ OURS = """
 import json, sys, time, torch
 from pathlib import Path
 from bench.plugins import datasets, models
-from bench.record.schema import AccuracyArm
-from bench.training.session import train_and_evaluate
 from bench.training.evaluate import evaluate
 from bench.training.images.views import timms
 from bench.training.weights import from_file
