@@ -30,8 +30,8 @@ def one_line(error: BaseException, most: int = 120) -> str:
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Characters that a terminal obeys instead of showing: control characters, and those that change the
-direction of writing."""
+"""Characters that a terminal obeys instead of showing: control characters, and those that change
+the direction of writing."""
 
 
 def visible(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Small stand-ins that several tests share: a clock that only moves when told, workers without processes, records."""
+"""Small stand-ins that several tests share: records, a fake clock, workers without processes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-# Whatever a shell starts in the background is deaf to Ctrl-C, under `nohup` to SIGHUP; so would be every program that a test starts.
+# A program that a shell starts in the background ignores Ctrl-C, and under `nohup` SIGHUP too. So
+# would every program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two processes of tests with two threads each on two cores wait for each other: 174 s against 110 s for the trainings.
-    # What tests start sets its own number.
+    # Two test processes with two threads each wait for each other on two cores: 174 s against 110 s
+    # for the training tests. Programs that tests start set their own number.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
@@ -45,7 +46,7 @@ def resealed(content: bytes) -> bytes:
 
 @dataclass
 class FakeClock:
-    """Time that passes only when somebody calls `spend`; counts how often the device was waited for."""
+    """Time that passes only in calls of `spend`; counts how often the device was waited for."""
 
     time: float = 0.0
     waits: int = 0
@@ -71,7 +72,10 @@ COMPANIONS = {"vit_s16", "deit_s16", "machine"}
 
 @dataclass
 class FakeWorkers:
-    """Workers that answer at once. `script(job, window)` gives the samples or raises; every request is noted."""
+    """Workers that answer at once and note every request.
+
+    `script(job, window)` returns the samples or raises.
+    """
 
     script: Callable[[Job, Window], list[float]]
     clock: FakeClock = field(default_factory=FakeClock)
@@ -198,7 +202,10 @@ def speed_record(
     timm: str | None = None,
     life: int = 2,
 ) -> Path:
-    """A finished record of one speed metric with one value per round: latency at batch 1, others at 4; `life` rounds a process."""
+    """Write a finished record of one speed metric with one value per round; return its path.
+
+    The batch size is 1 for latency, else 4. A process lives for `life` rounds.
+    """
     unit, better = UNITS[metric]
     batch_size = 1 if metric == "latency" else 4
     arm = SpeedArm(
@@ -227,7 +234,10 @@ def speed_record(
 def sound_pair(
     folder: Path, *, ratio: float = 1.0, protocol: int = 1, image_size: int = 224
 ) -> None:
-    """A run's A/A pair, whose ratio is what is said to a thousandth: speeds beside it earn their marks where that is 1."""
+    """Write a run's A/A pair with exactly this ratio.
+
+    Speeds next to it are marked and ranked if the ratio is 1.
+    """
     for model, level in (("vit_s16", 13.0), ("deit_s16", 13.0 * ratio)):
         arm = SpeedArm(
             model=model,

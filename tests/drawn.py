@@ -10,14 +10,20 @@ from bench.stats.mixed_effects import Side, mean_over
 
 
 def by_turns(rounds: int, life: int, turn: float = 0.0) -> tuple[int, ...]:
-    """Which process gives each round, where each lives for `life` rounds and the first has `turn` of its life behind it."""
+    """Return the number of the process of each round.
+
+    Each process lives for `life` rounds; the first one has `turn` of its life behind it.
+    """
     return tuple((at + round(turn * life)) // life for at in range(rounds))
 
 
 def draw_rounds(
     draw: np.random.Generator, sides: tuple[Side, ...], spread: float
 ) -> tuple[float, ...]:
-    """One value per round: noise of 1 between rounds, and of `spread` between the processes of each side; the truth is 0."""
+    """Return one value per round; their true value is 0.
+
+    Noise between rounds has a spread of 1, and between the processes of each side of `spread`.
+    """
     values = draw.normal(0, 1, len(sides[0][1]))
     for weight, processes in sides:
         effects: dict[Hashable, float] = {

@@ -64,11 +64,12 @@ FREE_OF_TORCH = {
 }
 HEAVY = {"torch", "torchvision", "timm", "fvcore"}
 UNNAMED = {"models", "plots"}
-"""Loaded under private names (bench.registry.import_room): a user's folder may have packages of these
-names, and an import by name would find those."""
+"""Loaded under private names (bench.registry.import_room): a user's folder may have packages of
+these names, and an import by name would find those."""
 ROOT_MODULES = {"__init__", "__main__"}
 OUT_OF_PLACE: tuple[str, ...] = ()
-"""In the folder of a wing that they do not belong to: of no wing until they move. Empty this then."""
+"""Files in the folder of a wing to which they do not belong. They are of no wing until they move;
+this should be empty then."""
 MOST_FILES, MOST_FILES_OF_BENCH = 16, 6
 ROOMS = {"metrics", "policies", "datasets", "recipes", "studies", "launchers"}
 MOST_FILES_OF_ROOM = 32
@@ -101,7 +102,7 @@ class Import:
 
 
 def imports(source: str, package: str) -> Iterator[Import]:
-    """Yield every import of a module that lies in `package` (dotted), wherever in the module it stands."""
+    """Yield every import, at any place, of a module that lies in `package` (dotted)."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
@@ -115,7 +116,7 @@ def imports(source: str, package: str) -> Iterator[Import]:
 
 
 def _base(node: ast.ImportFrom, package: str) -> str:
-    """Return the module that names come from: bench.a for `from ..a import b` in package bench.x."""
+    """Return the module of an import's names: bench.a for `from ..a import b` in bench.x."""
     if not node.level:
         return node.module or ""
     parts = package.split(".")
@@ -170,7 +171,7 @@ class Tree:
         return found
 
     def wing(self, file: Path) -> str | None:
-        """Return the wing of a file, "bench" for the package itself, None for what has not moved into one yet."""
+        """Return the wing of a file; "bench" for the package itself, None outside of any wing."""
         if file.as_posix().startswith(OUT_OF_PLACE):
             return None
         folder, *rest = file.parts
@@ -206,7 +207,8 @@ class Tree:
             if self.wing(file) in FREE_OF_TORCH:
                 heavy = [one for one in imported if one.target.partition(".")[0] in HEAVY]
                 found += [
-                    f"{file}:{one.line}: {self.wing(file)} is free of {one.target.partition('.')[0]}"
+                    f"{file}:{one.line}: {self.wing(file)} is free of "
+                    f"{one.target.partition('.')[0]}"
                     for one in heavy
                 ]
         return found
@@ -276,7 +278,8 @@ class Tree:
                     lines = (node.end_lineno or node.lineno) - node.lineno + 1
                     if lines > MOST_LINES_OF_A_FUNCTION:
                         found.append(
-                            f"{file}:{node.lineno}: {node.name} has {lines} lines, at most {MOST_LINES_OF_A_FUNCTION}"
+                            f"{file}:{node.lineno}: {node.name} has {lines} lines, "
+                            f"at most {MOST_LINES_OF_A_FUNCTION}"
                         )
         return found
 
@@ -284,7 +287,7 @@ class Tree:
         return (self.root / file).read_text(encoding="utf-8")
 
     def _file(self, target: str) -> Path | None:
-        """Return the file that a dotted name comes from: the module itself, or the one that defines the name."""
+        """Return the file that a dotted name comes from: the module's own, or its definer's."""
         parts = target.split(".")
         if parts[0] not in ("bench", *UNNAMED):
             return None

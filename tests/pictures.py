@@ -22,7 +22,10 @@ def picture(at: int, side: int) -> Image.Image:
 
 
 def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: int = 96) -> Path:
-    """`parts` maps the name of a split to its images per class; classes are c0, c1 ... in order of their numbers."""
+    """Write a folder of images of digits, one subfolder per class: c0, c1 and so on.
+
+    `parts` maps the name of a split to its images per class.
+    """
     by_class: dict[int, list[int]] = {number: [] for number in range(10)}
     for at, label in enumerate(DIGITS.train.labels.tolist()):
         by_class[label].append(at)
@@ -38,7 +41,10 @@ def make_folder(root: Path, parts: dict[str, int], *, classes: int = 10, side: i
 
 
 class Named:
-    """A source whose images cannot be read, for tests of what is said of them; `{}` in their name is their place."""
+    """A source whose images cannot be read, for tests of the messages.
+
+    `{}` in the name stands for an image's index.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -51,7 +57,10 @@ class Named:
 
 
 def make_imagenet(root: Path, *, side: int = 40) -> Path:
-    """ImageNet's validation folder: its thousand WordNet ids with one digit each, the last class's image with number 1."""
+    """Write ImageNet's validation folder, with one digit for each of its thousand WordNet ids.
+
+    The last class's image has number 1.
+    """
     synsets = ImageNetInfo("imagenet-1k").label_names()
     for number, synset in enumerate(synsets):
         folder = root / "val" / synset
@@ -65,7 +74,10 @@ def make_imagenet(root: Path, *, side: int = 40) -> Path:
 def make_varied(
     root: Path, parts: dict[str, int], *, classes: int = 3, shortest: int = 64, longest: int = 500
 ) -> Path:
-    """Like `make_folder`, but every image has sides of its own between two lengths in pixels, as photographs have."""
+    """Write a folder like `make_folder`, but with images of different sizes, as photographs are.
+
+    Each side has a length between `shortest` and `longest` pixels.
+    """
     draw = random.Random(0)
     for path in sorted(make_folder(root, parts, classes=classes, side=longest).rglob("*.jpg")):
         with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""The program as a user starts it: `python -m bench` in a process of its own, from a folder of its own, with a time limit.
+"""Start the program as a user does: `python -m bench` in its own process, folder and time limit.
 
     ended = bench("run", "--models", "./net.py:build", "--metrics", "params", cwd=tmp_path)
     assert ended.code == 0, ended
@@ -36,7 +36,7 @@ class Ended:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment, with the checkout that is tested in front of whatever is installed.
+    """Return this process's environment, with the tested checkout first on PYTHONPATH.
 
     What pytest's workers set for themselves is left out: a user has none of it.
     """
@@ -52,7 +52,10 @@ def environment(**more: str) -> dict[str, str]:
 def bench(
     *arguments: str | Path, cwd: Path, limit: float = 120, env: Mapping[str, str] | None = None
 ) -> Ended:
-    """One command, to its end; the test fails with subprocess.TimeoutExpired where it has not ended after `limit` seconds."""
+    """Run one command to its end.
+
+    Raises subprocess.TimeoutExpired, which fails the test, after `limit` seconds.
+    """
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "bench", *map(str, arguments)],
@@ -71,7 +74,7 @@ def bench(
 def start(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """One command that goes on beside the test, as the leader of a process group of its own (as in a terminal)."""
+    """Start a command in the background, as the leader of a process group, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *map(str, arguments)],
         cwd=cwd,
@@ -86,7 +89,10 @@ def start(
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every path below a folder with a digest of what is there (the target of a link, not what lies behind it)."""
+    """Return every path below a folder with a digest of its content.
+
+    For a link it is that of the link's target path, not of the file behind it.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -100,7 +106,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 def assert_one_line(ended: Ended, *words: str, code: int = 2) -> None:
-    """Bad input: one line on standard error that says all of `words`, no traceback, this exit code."""
+    """Assert one line on standard error that contains all of `words`, and this exit code."""
     assert ended.code == code, ended
     lines = ended.err.strip().splitlines()
     assert len(lines) == 1, ended

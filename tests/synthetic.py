@@ -44,9 +44,16 @@ def _record(
 
 
 def speed(
-    model: str, values: Iterable[float], *, metric: str = "throughput", image_size: int = 224, policy: str = "fp32", family: str = "vit",
-    studies: dict[str, str] | None = None, role: Role = "asked",
-) -> Record:  # fmt: skip
+    model: str,
+    values: Iterable[float],
+    *,
+    metric: str = "throughput",
+    image_size: int = 224,
+    policy: str = "fp32",
+    family: str = "vit",
+    studies: dict[str, str] | None = None,
+    role: Role = "asked",
+) -> Record:
     """A speed with one value per round."""
     unit, better = UNITS[metric]
     batch = 2 if metric == "throughput" else 1
@@ -86,15 +93,32 @@ def count(model: str, params: float, macs: float, image_size: int = 224) -> Reco
 
 
 def training(
-    model: str, seed: int, points: float, *, data: str, recipe: str, tuning: str = AS_IS, family: str = "convmixer",
+    model: str,
+    seed: int,
+    points: float,
+    *,
+    data: str,
+    recipe: str,
+    tuning: str = AS_IS,
+    family: str = "convmixer",
     studies: dict[str, str] | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """One training that ended with so many points of top-1 on 10,000 images."""
     found = recipes.get(recipe)
     arm = AccuracyArm(
-        model=model, image_size=32, num_classes=10, data=data, split="test", transform="t", recipe=found.name, recipe_hash=found.hash,
-        tuning=tuning, equalise="epochs", policy="fp32", seed=seed,
-    )  # fmt: skip
+        model=model,
+        image_size=32,
+        num_classes=10,
+        data=data,
+        split="test",
+        transform="t",
+        recipe=found.name,
+        recipe_hash=found.hash,
+        tuning=tuning,
+        equalise="epochs",
+        policy="fp32",
+        seed=seed,
+    )
     correct = round(min(max(points, 0.0), 100.0) * 100)
     detail = {"correct": correct, "images": 10_000, "train_s": 10.0, "peak_memory_bytes": 1e9}
     return _record(

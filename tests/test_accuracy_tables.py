@@ -1,4 +1,7 @@
-"""Accuracy tables from records alone: seeds together, protocols apart, what went wrong said, two sets of weights compared."""
+"""Accuracy tables from records alone.
+
+Seeds are grouped, protocols kept apart, failures named, and two sets of weights compared.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +212,10 @@ def test_always_the_commonest_class_is_at_chance_too(tmp_path: Path) -> None:
 
 
 def test_what_it_costs_to_come_to_an_accuracy(tmp_path: Path) -> None:
-    """The curve rises evenly to 90 % over 20 epochs of 1280 images: half of the images are right at 5/9 of them."""
+    """The curve rises evenly to 90 % over 20 epochs of 1280 images.
+
+    Half of the images are right after 5/9 of them.
+    """
     write(tmp_path, "vit_a", 180)
     [table] = training_cost(summary(tmp_path))
     assert [row[1] for row in table.rows] == ["50%", "70%", "80%", "90%"]

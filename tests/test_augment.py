@@ -1,4 +1,4 @@
-"""Augmentation in memory: torchvision's operators image by image, geometry where it should be, the same draw the same image."""
+"""Augmentation in memory, image by image: torchvision's operators, geometry, reproducible draws."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def test_every_operator_is_drawn_equally_often() -> None:
     images[:, :, 2:4, 2:6] = 200
     found = rand_augment(images, "ra-n1-m15", generator(3, "x"))
     changed_share = float((found != images).flatten(1).any(dim=1).float().mean())
-    # Of fourteen operators, identity, saturation of a grey image and others that happen to do nothing here leave it.
+    # Of the fourteen operators, identity, saturation of a grey image and others that happen to do
+    # nothing to these images leave them unchanged.
     alone = [make(sign)(images[:1]) for _, make, _ in operators(15, 8) for sign in (1.0, -1.0)]
     idle = sum(torch.equal(image, images[:1]) for image in alone) / 2
     assert changed_share == pytest.approx(1 - idle / 14, abs=0.03)
@@ -98,7 +99,7 @@ def test_a_shift_moves_by_its_share_of_the_image() -> None:
 
 
 def test_a_crop_keeps_its_share_of_the_area() -> None:
-    """A ramp from left to right: the span of a crop that keeps a quarter of the area is half of it."""
+    """On a ramp from left to right, a crop with a quarter of the area spans half of the values."""
     ramp = torch.arange(32).mul(8).to(torch.uint8).expand(1, 3, 32, 32)
     recipe = replace(STILL, crop_scale=(0.25, 0.25))
     for seed in range(10):

@@ -37,8 +37,11 @@ def write(
     commit: str | None = None,
     pair: bool = True,
 ) -> None:
-    """Ten models' latency and throughput, all under one drift, with noise of their own; the first, which the others are held
-    against, is never scaled. With an A/A pair of each batch size, unless said otherwise."""
+    """Write ten models' latency and throughput, with noise of their own under one common drift.
+
+    The first model is the reference and never scaled. There is an A/A pair of each batch size,
+    unless `pair` is False.
+    """
     arms = [(model, model != MODELS[0], place + 1.0, "asked") for place, model in enumerate(MODELS)]
     arms += [(model, False, 1.0, "sentinel") for model in SENTINEL if pair]
     for model, scaled, level, role in arms:
@@ -61,8 +64,14 @@ def write(
                 About(family="mine"),
             )
             began = RunLine(
-                run=run, started="2026-01-01", version="0", commit=commit, seed=0, machine=MACHINE, role=role  # type: ignore[arg-type]
-            )  # fmt: skip
+                run=run,
+                started="2026-01-01",
+                version="0",
+                commit=commit,
+                seed=0,
+                machine=MACHINE,
+                role=role,  # type: ignore[arg-type]
+            )
             store.append(path, began)
             for at in rounds:
                 drift = 1 + 0.2 * random.Random(at).random()
@@ -97,7 +106,10 @@ def test_a_run_against_itself_finds_no_change(tmp_path: Path) -> None:
 
 
 def test_what_sessions_do_is_no_change() -> None:
-    """Two sessions that move every arm by 2 % and by 5 %: of 100 comparisons of eight equal arms about six may find anything."""
+    """Sessions that move every arm by 2 % or 5 % are no change of the code.
+
+    Of 100 comparisons of eight equal arms, about six may find something.
+    """
     for spread in (0.02, 0.05):
         assert (
             false_changes(spread, draws=100, seed=0) <= 10
@@ -141,7 +153,7 @@ def test_a_change_is_said_of_the_quantity_itself(ratio: float, says: str) -> Non
 
 
 def test_interval_p_and_word_are_one_test() -> None:
-    """Whatever the p-values are, an interval excludes 1 exactly where Holm's p is below 0.05 and the word is a change."""
+    """An interval excludes 1 exactly where Holm's p is below 0.05 and the word is a change."""
     draw = random.Random(0)
     for _ in range(50):
         lines = [

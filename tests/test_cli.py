@@ -265,7 +265,7 @@ def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_is_quick() -> None:
     def cpu_seconds(*command: str) -> float:
-        """Return the CPU time of a process, which other programs lengthen less than its duration."""
+        """Return a process's CPU time, which other programs lengthen less than its duration."""
         times = []
         for _ in range(3):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""A name that a file brought along runs no code, wherever it comes out: only what was typed on the command line does."""
+"""A name that comes from a file runs no code. Only names typed on the command line do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from bench.errors import UsageError
 from .conftest import speed_record
 from .program import assert_one_line, bench
 
-EVIL = "open('executed', 'a').close()\n\n\ndef build(image_size, num_classes):\n    open('executed', 'a').close()\n"
+EVIL = (
+    "open('executed', 'a').close()\n\n\n"
+    "def build(image_size, num_classes):\n"
+    "    open('executed', 'a').close()\n"
+)
 NAMES = ("./evil.py:build", "evil:build")
 
 

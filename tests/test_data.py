@@ -262,7 +262,10 @@ def test_images_from_disk_are_the_same_whoever_reads_them(root: Path) -> None:
 
 
 def test_the_strongest_draws_of_rand_augment_can_be_drawn() -> None:
-    """`mstd0.5-inc1` sometimes posterizes to no bits, which newer Pillow refuses and older ones paint black."""
+    """`mstd0.5-inc1` sometimes posterizes to no bits.
+
+    Newer Pillow refuses that, and older ones paint black.
+    """
     transform = host_transform(changed(RECIPE, rand_augment="rand-m10-n12-mstd0.5-inc1"), 64)
     posterizing = [
         op

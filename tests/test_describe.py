@@ -156,8 +156,8 @@ def test_a_constructor_that_reads_a_value_is_built_on_the_cpu_and_says_so(nets: 
     ended = bench("describe", "./nets.py:item", "--image-size", 8, "--num-classes", 5, cwd=nets)
     assert ended.code == 0 and "Traceback" not in ended.text, ended
     assert (
-        "built and run on the CPU, since tensors on the meta device have no values: RuntimeError: Tensor.item()"
-        in ended.out
+        "built and run on the CPU, since tensors on the meta device have no values: "
+        "RuntimeError: Tensor.item()" in ended.out
     ), ended
     assert "(nets.py, line 36)" in ended.out, ended
 

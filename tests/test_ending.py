@@ -1,6 +1,7 @@
-"""How the program ends: by an error, by Ctrl-C as a terminal sends it, by a closed pipe; and that nothing of it is left then.
+"""The program ends cleanly on an error, on Ctrl-C as a terminal sends it, and on a closed pipe.
 
-Each case is a process of its own with a session of its own: whatever it starts is in that session, whoever its parent is.
+Nothing of it is left then. Each case is a process with its own session: every program that it
+starts is in that session, whatever its parent is.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def until(condition: Callable[[], object], seconds: float = LONG) -> None:
 
 
 def finished(process: subprocess.Popen[str], limit: float = LONG) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a process that ends by itself, with all that it started."""
+    """Return exit code, standard output and standard error of a process that ends by itself.
+
+    Waits until the processes that it started have ended, too.
+    """
     try:
         out, err = process.communicate(timeout=limit)
         until(lambda: not session(process.pid), 10)
@@ -187,8 +191,8 @@ def test_ctrl_c_three_times_in_a_training_is_one_line(tmp_path: Path) -> None:
     assert (code, err) == (130, "")
     assert (
         out.count(
-            "interrupted: 0 finished rounds and the last checkpoint of every training run are kept; "
-            "rerun the same command to continue"
+            "interrupted: 0 finished rounds and the last checkpoint of every training run are "
+            "kept; rerun the same command to continue"
         )
         == 1
     )
@@ -205,10 +209,11 @@ def test_ctrl_c_while_workers_are_made_ready_is_one_line(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_during_the_imports_is_one_line(number: int, tmp_path: Path) -> None:
-    """A slow import stands in front of the real one. What it makes of the interruption is its own affair."""
+    """A slow import replaces the real one, and turns the interruption into an ImportError."""
     (tmp_path / "cyclopts.py").write_text(
         "import time\nopen('here', 'w').close()\n"
-        "try:\n    time.sleep(100)\nexcept BaseException:\n    raise ImportError('broken') from None\n"
+        "try:\n    time.sleep(100)\n"
+        "except BaseException:\n    raise ImportError('broken') from None\n"
     )
     process = start("--help", cwd=tmp_path)
     until((tmp_path / "here").exists)
@@ -219,7 +224,10 @@ def test_ctrl_c_during_the_imports_is_one_line(number: int, tmp_path: Path) -> N
 def test_what_the_caller_ignores_stays_ignored(tmp_path: Path) -> None:
     """As under `nohup`, or beside others in a script."""
     (tmp_path / "cyclopts.py").write_text("import time\nopen('here', 'w').close()\ntime.sleep(1)\n")
-    code = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    )
     command = [
         sys.executable,
         "-c",
@@ -320,7 +328,8 @@ def test_the_version_is_that_of_the_project(tmp_path: Path) -> None:
     )
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.metadata as metadata\nfound = metadata.version\n"
-        "def version(name):\n    if name == 'convmixer-bench':\n        raise metadata.PackageNotFoundError(name)\n    return found(name)\n"
+        "def version(name):\n    if name == 'convmixer-bench':\n"
+        "        raise metadata.PackageNotFoundError(name)\n    return found(name)\n"
         "metadata.version = version\n"
     )
     for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
@@ -493,7 +502,10 @@ def test_labels_from_a_pipe_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_address_without_a_cluster_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens; somebody does and says nothing. Ray waits for more than two minutes for either, and hears no Ctrl-C."""
+    """Either nothing listens at the address, or something that does not answer.
+
+    Ray waits for more than two minutes for both, and ignores Ctrl-C meanwhile.
+    """
     pytest.importorskip("ray")
     from bench.launchers import ray
 
@@ -502,7 +514,8 @@ def test_an_address_without_a_cluster_is_said_to_be_one(monkeypatch: pytest.Monk
         port = somebody.getsockname()[1]
         with pytest.raises(
             UsageError,
-            match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, but did not answer",
+            match=rf"no Ray cluster at 127\.0\.0\.1:{port}: something listens there, but did not "
+            r"answer",
         ):
             ray.reach(f"127.0.0.1:{port}")
     with pytest.raises(UsageError, match=r"no Ray cluster at .*refused"):

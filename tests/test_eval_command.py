@@ -62,7 +62,10 @@ def test_a_file_of_ours_is_evaluated_without_naming_its_model(
 
 
 def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
-    """Of timm's own CheckpointSaver, on a folder, with defaults; then with flags, which is another arm."""
+    """Evaluate a checkpoint of timm's CheckpointSaver on a folder, with defaults and with flags.
+
+    With flags it is another arm.
+    """
     make_folder(tmp_path / "data", {"train": 1, "val": 3}, side=48)
     model = timm.create_model("test_resnet", num_classes=10)
     saver = CheckpointSaver(
@@ -86,7 +89,10 @@ def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
     ]
     ended = bench(*command, cwd=tmp_path)
     assert ended.code == 0, ended
-    view = "crop 0.95, bilinear, 160 px, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (as timm has it for test_resnet)"
+    view = (
+        "crop 0.95, bilinear, 160 px, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 "
+        "(as timm has it for test_resnet)"
+    )
     assert ended.out.count(view) == 2  # before it is evaluated, and under the table
     assert (
         "taken from state_dict_ema of the file, which has state_dict too (--checkpoint-key chooses)"
@@ -106,8 +112,8 @@ def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
     )
     assert "1 configuration measured" in ended.out, ended
     assert (
-        "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 (by --crop and --mean, the rest as timm"
-        in ended.out
+        "crop 1, bilinear, 128 px, mean 0.4 0.4 0.4, std 0.5 0.5 0.5 "
+        "(by --crop and --mean, the rest as timm" in ended.out
     )
     assert len(list(tmp_path.glob("results/*/records/*.jsonl"))) == 2
 

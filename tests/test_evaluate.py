@@ -72,7 +72,7 @@ def build(size: int | None = None) -> torch.nn.Module:
 def test_the_same_images_are_right_as_with_timms_own_loader(
     imagenet: Path, file_of_weights: Path
 ) -> None:
-    """As timm's validation does: resolve_data_config, create_dataset, create_loader, top-1 and 5."""
+    """The counts equal those of timm's validation, with its data config, data set and loader."""
     found = evaluate_weights(
         arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights)
     )

@@ -1,4 +1,4 @@
-"""What remains after a fault: each is injected here, and the next run has to go on as if it had not been."""
+"""Each fault is injected here, and the next run has to continue as if there had been none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ END = EndLine(run="r1", status="ok", metrics=["throughput"])
 
 
 def test_any_flipped_bit_of_a_record_is_noticed(tmp_path: Path) -> None:
-    """Every bit of every line: it is named, or the flip made the last line a torn one, which is left out and said to be."""
+    """A flip of any bit of any line is named.
+
+    A flip may also tear the last line, which is left out with a note.
+    """
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     whole, clean = path.read_bytes(), store.load(path)
     draw = random.Random(0)
@@ -106,13 +109,16 @@ def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from bench.record import store as record\n"
         "from bench.record.schema import *\nfrom bench.record.arms import *\n"
         "from tests.conftest import MACHINE\n"
-        "arm = SpeedArm(model='vit_s16', image_size=224, num_classes=1000, policy='fp32', device='cpu', batch_size=4)\n"
+        "arm = SpeedArm(model='vit_s16', image_size=224, num_classes=1000, policy='fp32', "
+        "device='cpu', batch_size=4)\n"
         "sys.stdin.read()\n"
         "path = record.create(Path(sys.argv[1]), arm, {'protocol': 1}, About(family='vit'))\n"
         "run = sys.argv[2]\n"
-        "record.append(path, RunLine(run=run, started='2026-01-01', version='0', commit=None, seed=0, machine=MACHINE))\n"
+        "record.append(path, RunLine(run=run, started='2026-01-01', version='0', commit=None, "
+        "seed=0, machine=MACHINE))\n"
         "for number in range(1, 41):\n"
-        "    sample = Sample(metric='throughput', unit='image/s', better='higher', values=[float(number)] * 200)\n"
+        "    sample = Sample(metric='throughput', unit='image/s', better='higher', "
+        "values=[float(number)] * 200)\n"
         "    record.append(path, RoundLine(run=run, round=number, samples=[sample]))\n"
     )
     writers = [
@@ -365,7 +371,10 @@ def _rounds(results: Path) -> int:
 def test_nothing_measured_hangs_on_the_time_of_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that jumps back by a year between two runs: records keep their order, and the second run finds the first."""
+    """The clock jumps back by a year between two runs.
+
+    Records keep their order, and the second run finds the first.
+    """
     assert main([*COUNTS, "--results", str(tmp_path)]) == 0
     import datetime as module
 

@@ -1,4 +1,4 @@
-"""Every figure, from records that fill it: nothing overlaps, nothing is clipped, no panel is empty."""
+"""In every figure, from records that fill it, nothing overlaps, is clipped or is empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights into a model: what stands in front of their names goes, and what does not fit is said in one line."""
+"""Weights are loaded into a model without their names' prefixes; a misfit is named in one line."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_an_address_in_a_name_is_no_link() -> None:
 
 @given(st.text(alphabet="\\|`*_$~[](:<a1 \x1b\x00\u202e\n=+-@", max_size=20))
 def test_no_text_escapes_its_cell(text: str) -> None:
-    """Whatever stands before it, and in all formats: a backslash of the text does not undo the one in front of a mark."""
+    """In all formats, a backslash in the text never cancels the one that escapes a mark."""
     shown = in_markdown(text)
     left = re.sub(
         r"\\[\\|`*_$~\]:.]", "e", shown

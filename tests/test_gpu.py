@@ -159,7 +159,7 @@ def test_a_training_on_cuda_comes_to_the_accuracy_of_the_cpu(tmp_path: Path) -> 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_a_micro_batch_over_two_gpus_is_the_undivided_one(tmp_path: Path) -> None:
-    """Synchronised batch norm: the losses of a micro-batch spread over two GPUs are those of one GPU."""
+    """With synchronised batch norm, a micro-batch over two GPUs has the losses of one GPU."""
     from .test_together import in_several, losses
 
     for processes in (1, 2):

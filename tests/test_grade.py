@@ -1,4 +1,7 @@
-"""The grade of a run: each of its checks withholds marks, percentages and verdicts where it fails, and says so first."""
+"""The grade of a run.
+
+A failed check withholds marks, percentages and verdicts, and is named before the results.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def planted(
     canary: list[float] = STEADY,
     disturbed: float = 0.0,
 ) -> Path:
-    """Four models whose speeds are far apart, with accuracies, and the checks of the run as they are said to be."""
+    """Write four models with clearly different speeds, accuracies, and checks as given."""
     folder = results / MACHINE.name / "records"
     if ratio is not None:
         sound_pair(folder, ratio=ratio)
@@ -106,7 +109,8 @@ def ranked(results: Path) -> dict[str, bool]:
 FAULTS: list[tuple[dict[str, Any], str]] = [
     (
         {"ratio": 0.8},
-        "do not use: the A/A check, one network under two names, gave 0.80 [0.80, 0.80] instead of 1",
+        "do not use: the A/A check, one network under two names, "
+        "gave 0.80 [0.80, 0.80] instead of 1",
     ),
     ({"canary": SWAYING}, "do not use: the drift check, a fixed workload, varied by 40 %"),
     ({"disturbed": 1.0}, "do not use: other programs were using the CPU in 32 of 56 windows"),
@@ -158,8 +162,10 @@ def test_without_strict_the_code_is_0_and_csv_stays_csv(tmp_path: Path) -> None:
 
 def test_the_pair_is_that_of_the_tables_image_size() -> None:
     records = [synthetic.speed("mine", STEADY, image_size=size) for size in (224, 64, 30)]
-    bad = [synthetic.speed(name, [level * one for one in STEADY], image_size=64, role="sentinel") for name, level in
-           (("vit_s16", 1.0), ("deit_s16", 0.8))]  # fmt: skip
+    bad = [
+        synthetic.speed(name, [level * one for one in STEADY], image_size=64, role="sentinel")
+        for name, level in (("vit_s16", 1.0), ("deit_s16", 0.8))
+    ]
     found = summarise([*records, *synthetic.sound_pair(224), *bad])
     assert {size: one.word for size, one in grades(found).items()} == {
         224: "good",

@@ -1,4 +1,4 @@
-"""What strangers may send: names, suites, records, packs. Whatever it is, one clear line or a result, within a second.
+"""Names, suites, records and packs from strangers give one clear line or a result within a second.
 
 Together these are more than 20,000 cases: `pytest tests/test_hostile.py`.
 """
@@ -149,7 +149,10 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
-    """A file is executed as `file.py:build`, a package as `package.module:build`; no other spelling of either, and typed alone."""
+    """A file is executed as `file.py:build`, a package as `package.module:build`.
+
+    No other spelling executes code, and only names that were typed do.
+    """
     (tmp_path / "inside").mkdir()
     mark = tmp_path / "inside" / "executed"
     code = tmp_path / "inside" / "evil.py"
@@ -319,7 +322,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
-    """A record that says something else at one place, its key and checksums made to fit; None where JSON has no such thing."""
+    """Return a record with another value at one place, its key and checksums made to fit.
+
+    None if JSON cannot represent the value.
+    """
     lines = lines_of(path)
     at = draw.randrange(len(lines))
     lines[at] = changed(lines[at], draw, value)
@@ -341,7 +347,10 @@ def retold(path: Path, draw: random.Random, value: Any) -> bytes | None:
 def test_records_that_say_something_else(
     seed: int, value: Any, kinds: list[Path], tmp_path: Path
 ) -> None:
-    """Of every kind, well-formed, with fitting keys and checksums: refused by name, or read and shown like any other."""
+    """Well-formed records of every kind, with fitting keys and checksums, and one changed value.
+
+    Each is refused by name, or read and shown like any other.
+    """
     draw = random.Random(seed)
     one = draw.choice(kinds)
     path = tmp_path / "inside" / "machine" / "records" / one.name
@@ -369,7 +378,10 @@ def test_records_that_say_something_else(
 def test_odd_records_of_every_kind_go_through_everything(
     worlds: int, stages: list[str], tmp_path: Path
 ) -> None:
-    """Some hundred records a world, at the ends of every range. `python -m tests.by_hand.odd` takes thousands through all stages."""
+    """Some hundred records per world have values at the ends of every range.
+
+    `python -m tests.by_hand.odd` takes thousands of records through all stages.
+    """
     counts: Counter[str] = Counter()
 
     @settings(
@@ -395,7 +407,10 @@ def test_odd_records_of_every_kind_go_through_everything(
 def test_hostile_names_in_a_report(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A record whose model has such a name: every file of the report lies in its folder, and no text is a command in any of them."""
+    """A record's model has such a name.
+
+    Every file of the report lies in its folder, and no text in any of them acts as a command.
+    """
     machine = tmp_path / "inside" / "machine"
     speed_record(machine / "records", name, [10.0, 11.0, 12.0, 11.0, 10.0, 11.0, 12.0])
     assert main(["report", "--results", str(tmp_path / "inside")]) == 0

@@ -1,4 +1,4 @@
-"""Small images are decoded once: what is kept, when it is made anew, and what records call the data."""
+"""Small images are decoded once: the cache, its renewal, and the name of the data in records."""
 
 from __future__ import annotations
 

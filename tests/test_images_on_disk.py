@@ -1,4 +1,7 @@
-"""Images on disk by the plain command line, with the processes that read them: train, kill, resume, evaluate, refuse."""
+"""Images on disk through the plain command line, with the processes that read them.
+
+Train, kill, resume, evaluate, refuse.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ def until(seen: Any, what: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_a_folder_of_300_jpegs_is_trained_killed_resumed_and_tested(tmp_path: Path) -> None:
-    """By the recipe that folders have, shortened; the program alone is killed, and nothing that it started stays."""
+    """Train with the shortened default recipe of folders.
+
+    Only the program itself is killed, and no process that it started survives.
+    """
     make_varied(tmp_path / "photos", {"train": 80, "val": 20}, longest=160)
     command = [
         "run",
@@ -92,7 +98,10 @@ def test_a_folder_of_300_jpegs_is_trained_killed_resumed_and_tested(tmp_path: Pa
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["imagenette", "tars", "wds", "hfds"])
 def test_every_kind_of_data_on_disk_is_trained_and_tested(kind: str, tmp_path: Path) -> None:
-    """Ninety images of three classes, ten for Imagenette, in its layout; a Hugging Face folder where `datasets` is installed."""
+    """Ninety images of three classes; ten classes, in its layout, for Imagenette.
+
+    The Hugging Face folder needs `datasets`.
+    """
     root = make_folder(
         tmp_path / "plain",
         {"train": 30, "test" if kind == "hfds" else "val": 4},
@@ -143,7 +152,9 @@ def in_shards(root: Path, folder: Path) -> Path:
 
 
 def prototypes(network: Any, images: torch.Tensor) -> None:
-    """Make the classifier of a random network the nearest of one noisy prototype per image, so that about half are right.
+    """Make the classifier of a random network the nearest of one noisy prototype per image.
+
+    Then about half of the images are right.
 
     A random classifier gives all images one class, and equal counts would show nothing.
     """
@@ -169,10 +180,13 @@ def prototypes(network: Any, images: torch.Tensor) -> None:
 
 
 def against_timm(root: Path, tmp_path: Path, names: dict[str, str], *, says_view: bool) -> None:
-    """`bench eval --checkpoint` counts what loops over timm's own parts count, image by image, and that is not all or nothing.
+    """`bench eval --checkpoint` counts what loops over timm's own parts count, image by image.
 
-    `names` maps ours to timm's. `says_view`: the file says how images are shown, as the bench's own do; else a bare state
-    dict, for which the architecture's own settings are the default.
+    The counts are neither 0 nor all.
+
+    `names` maps ours to timm's. With `says_view` the file says how images are shown, as the bench's
+    own files do; else it is a bare state dict, for which the architecture's own settings are the
+    default.
     """
     for name, timms in names.items():
         torch.manual_seed(0)
@@ -232,7 +246,10 @@ def test_weights_on_imagenets_layout_count_what_timms_parts_count(tmp_path: Path
 @pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_four_families_on_imagenets_layout_count_what_timms_parts_count(tmp_path: Path) -> None:
-    """Bare state dicts at the architectures' own crop, mean and deviation; about a quarter of an hour on two cores."""
+    """Bare state dicts at each architecture's own crop, mean and standard deviation.
+
+    About a quarter of an hour on two cores.
+    """
     names = {
         "resnet18": "resnet18",
         "vit_ti16": "vit_tiny_patch16_224",
@@ -243,7 +260,10 @@ def test_four_families_on_imagenets_layout_count_what_timms_parts_count(tmp_path
 
 
 def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path) -> None:
-    """A single class and images of which none can be read before anything is begun, a broken one when it is come to."""
+    """A single class, or no readable image, is refused at the start.
+
+    A single broken image is refused when it is reached.
+    """
     command = [
         "run",
         "--metrics",

@@ -1,6 +1,7 @@
-"""Installed for real: a wheel in a folder of its own, started where `plots/` and `models/` are the user's.
+"""A wheel, installed into its own folder, starts where `plots/` and `models/` are the user's.
 
-An editable install hides what a wheel lacks, and a start from the checkout finds ours before anybody else's.
+An editable install hides files that a wheel lacks, and a start from the checkout finds the bench's
+packages before anybody else's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ NET = """
 from torch import nn
 
 def build(num_classes):
-    return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes)
+    )
 """
 
 
@@ -51,7 +54,10 @@ def pip(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools leaves a `build/` behind, whose files it would put into the next wheel."""
+    """Build a wheel from a copy.
+
+    setuptools leaves a `build/` behind, whose files it would put into the next wheel.
+    """
     copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in [*files(), "pyproject.toml", "README.md", "LICENSE"]:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +119,10 @@ def test_a_wheel_works_where_the_user_has_plots_and_models_of_his_own(
 
 
 def imported(path: Path) -> set[str]:
-    """The packages that a file imports by name, anywhere in it, and `import_room`, which imports ours by a string."""
+    """Return the packages that a file imports by name, at any place in it.
+
+    `import_room` counts as one, since it imports the bench's packages by a string.
+    """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -127,7 +136,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_nothing_in_bench_imports_models_or_plots_by_name() -> None:
-    """Whoever runs `python -m bench` in a folder with a `models/` or `plots/` would get those. Registries find ours."""
+    """An import by name would find a user's own `models/` or `plots/` folder. Registries do not."""
     by_name = {
         path: imported(path) & {"models", "plots", "import_room"}
         for path in (ROOT / "bench").rglob("*.py")

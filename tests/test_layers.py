@@ -1,4 +1,4 @@
-"""Where time and multiply-adds go: the parts make the whole, and each layer is named by what it does."""
+"""Time and multiply-adds by layer: parts sum to the whole, and layers are named by their work."""
 
 from __future__ import annotations
 

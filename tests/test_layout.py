@@ -1,4 +1,4 @@
-"""Folders as they come: what is read, and what is refused with what was found and what is expected."""
+"""Folders in their usual layouts are read; others are refused, with what was found and expected."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def test_what_systems_leave_behind_is_passed_over(root: Path) -> None:
 
 
 def tiny_imagenet(root: Path, folder: Path) -> None:
-    """Tiny ImageNet as it is unpacked: train/<class>/images, val/images with a list, test/images without labels."""
+    """Write Tiny ImageNet as it is unpacked.
+
+    There are train/<class>/images, val/images with a list, and test/images without labels.
+    """
     annotations = []
     for number, synset in enumerate(SYNSETS):
         images = folder / "train" / synset / "images"
@@ -139,7 +142,7 @@ def test_classes_without_images_or_in_one_split_or_alone(root: Path, tmp_path: P
 
 
 def test_archives_of_any_nesting(root: Path, tmp_path: Path) -> None:
-    """A folder of one archive per class, one archive with all of them in it, and one with train/ before every class."""
+    """An archive per class, an archive with all of them, and one with train/ before every class."""
     packed = tmp_path / "packed"
     for part in ("train", "val"):
         (packed / part).mkdir(parents=True)

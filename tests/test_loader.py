@@ -1,4 +1,4 @@
-"""Processes that read images: whatever the way they are started, what they are given arrives, and what goes wrong is said."""
+"""Processes that read images: however they are started, they get their data and report errors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def read(splits: Splits, workers: int) -> list[torch.Tensor]:
 def test_images_are_the_same_however_processes_are_started(
     way: str, root: Path, tmp_path: Path
 ) -> None:
-    """The default was fork until Python 3.13 and is forkserver since; the bench's own workers always have forkserver."""
+    """The default was fork until Python 3.13 and is forkserver since.
+
+    The bench's own workers always have forkserver.
+    """
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method(way, force=True)
     try:
@@ -125,7 +128,8 @@ def shards(folder: Path, labels: tuple[str, ...] = ("0", "1", "1", "0")) -> Path
         ),
         (
             ("0", "1", str(10**18)),
-            r"0002\.png is 1000000000000000000, but no training image is of class 2; number the 3 classes from 0 to 2",
+            r"0002\.png is 1000000000000000000, but no training image is of class 2; "
+            r"number the 3 classes from 0 to 2",
         ),
         (("0", "1", str(10**30)), r"but no training image is of class 2"),
         (("0",), "all 20 training images are of one class"),
@@ -181,6 +185,7 @@ def test_too_many_unreadable_images_are_named_with_the_reason(tmp_path: Path) ->
     test = folders(str(root), flag="--data folder").test
     with pytest.raises(
         UsageError,
-        match=r"1 of 5 images cannot be read \(val/c0001/a\.tif: its pixels are floating-point numbers",
+        match=r"1 of 5 images cannot be read "
+        r"\(val/c0001/a\.tif: its pixels are floating-point numbers",
     ):
         refuse_broken([2], test)

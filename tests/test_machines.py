@@ -74,7 +74,7 @@ def test_the_report_writes_them(results: Path) -> None:
 
 
 def test_the_parts_of_a_gap_multiply_to_the_whole() -> None:
-    """A model that makes 0.2 of the transformer's speed: 0.25 by the grid, 1.6 by multiply-adds, the rest by kernels."""
+    """A model has 0.2 of a transformer's speed: 0.25 by grid, 1.6 by MACs, the rest by kernels."""
     draw = random.Random(1)
     models = {
         "convmixer_768_32": 2.0,

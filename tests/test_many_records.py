@@ -17,10 +17,11 @@ PROGRAM = r"""
 import json, os, re, sys
 from bench.cli.app import main
 code = main(["report", "--results", sys.argv[1]])
-# What the kernel says of this program alone: the figure that it keeps for a parent counts who started it.
+# VmHWM is of this program alone; ru_maxrss would also count the parent's memory.
 peak = int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1])
 times = os.times()
-print(json.dumps({"code": code, "peak": 1024 * peak, "seconds": times.user + times.system + times.children_user + times.children_system}))
+seconds = times.user + times.system + times.children_user + times.children_system
+print(json.dumps({"code": code, "peak": 1024 * peak, "seconds": seconds}))
 """
 
 
@@ -28,7 +29,10 @@ print(json.dumps({"code": code, "peak": 1024 * peak, "seconds": times.user + tim
 def test_two_thousand_records_are_reported_in_half_a_minute_of_two_processors(
     tmp_path: Path,
 ) -> None:
-    """Measured in processor seconds: other tests run beside this one. The figure and the page are of all models."""
+    """Measured in CPU seconds, since other tests run at the same time.
+
+    The figure and the page show all models.
+    """
     results = write(tmp_path / "results", 2000)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(results)],

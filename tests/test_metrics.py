@@ -1,4 +1,7 @@
-"""Every registered metric and policy, on small models and in this process; a new file joins by itself."""
+"""Every registered metric and policy, on small models and in this process.
+
+New files are tested without a change here.
+"""
 
 from __future__ import annotations
 
@@ -262,7 +265,10 @@ def test_top1_trains_and_counts_right_answers() -> None:
 def test_the_arithmetic_ceiling_is_the_fastest_of_a_product_and_of_filters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Shapes whose speed is known, on a clock that says so: a filter of 1 x 1 that beats the plain product is the ceiling."""
+    """The speed of each shape is known, by a fake clock.
+
+    A filter of 1 x 1 that is faster than the plain product is the ceiling.
+    """
     clock = FakeClock()
     shapes = {
         "product": (lambda: clock.spend(1.0), 100),

@@ -1,6 +1,7 @@
-"""The page in a real browser, opened from disk: what it shows, what it asks for, whether everybody can use it.
+"""The page in a real browser, opened from disk: its content, its requests, its accessibility.
 
-Needs a Chromium on the path (`apt-get install chromium`, or any of the names below) and is skipped without one.
+Needs a Chromium on the path (`apt-get install chromium`, or any of the names below) and is skipped
+without one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever a library raises over strangers' bytes becomes one error of ours; what is no failure of a library passes."""
+"""Errors that a library raises over strangers' bytes become one of ours; other exceptions pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rendering changes nothing that it renders: done twice it says the same, and what it was given is as it was."""
+"""Rendering changes none of its input: a second time gives the same result."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ def rendered(machine: MachineRecords, folder: Path) -> list[Any]:
 def machine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> MachineRecords:
-    """What was committed, and the case that neither has: best policies were chosen of models that were counted."""
+    """Return a committed machine, or one where best policies were chosen among counted models.
+
+    No committed machine has the latter.
+    """
     if request.param in {path.name for path in (ROOT / "results").iterdir()}:
         return read(ROOT / "results" / request.param)
     folder = tmp_path_factory.mktemp("machine")

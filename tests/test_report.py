@@ -120,7 +120,8 @@ def test_published_accuracies_are_ranges_in_a_table_of_their_own(results: Path) 
 def test_published_rows_know_their_data() -> None:
     rows = {(row.architecture, row.tag): row for row in published.rows()}
     assert rows["mixer_b16_224", "miil_in21k_ft_in1k"].more_data
-    # Its tag says otherwise; its author says that these are the ImageNet-1k weights (see the row's source).
+    # Its tag says otherwise, but its author says that these are the ImageNet-1k weights (see the
+    # row's source).
     assert not rows["mixer_b16_224", "goog_in21k_ft_in1k"].more_data
     assert not rows["resnet50", "a1_in1k"].more_data
     assert published.tag_to_evaluate("vit_small_patch16_224") == "augreg_in1k"

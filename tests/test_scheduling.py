@@ -1,4 +1,4 @@
-"""Timed processes come before others and have a core for each thread, where they may and nobody has said otherwise."""
+"""Timed processes have priority and a core per thread, where that is possible and not overruled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def session(pid: int | str = "self") -> str:
 
 
 def test_it_is_tried_what_going_first_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes on one core; who may not has no part of the time that counts, and whatever goes wrong is a no."""
+    """The answer is yes only if a process with priority gets nearly all of a core that it shares.
+
+    It is no for a smaller share, and if the trial fails.
+    """
     share = cpu_placement.GETS
     cpu_placement.may_go_first.cache_clear()
     tried = cpu_placement.may_go_first()
@@ -133,9 +136,13 @@ scheduling.go_first()
 settings.fix(2)
 torch.randn(512, 512) @ torch.randn(512, 512)
 assert len(os.listdir("/proc/self/task")) > 1
-print(*{os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")}, scheduling.niceness())
+priorities = {
+    os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")
+}
+print(*priorities, scheduling.niceness())
 """
-    # Of NumPy's own pool nothing is timed, and it starts with the import; where tests run side by side they have one thread.
+    # NumPy's own thread pool starts at its import and is never timed. Tests that run in parallel
+    # give it one thread.
     threads = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
     found = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=threads
@@ -226,7 +233,10 @@ print(json.dumps([len(everywhere), len(first), released == everywhere, said, sch
 
 
 def released(*arguments: str, **said: str) -> list[object]:
-    """Cores there are, of the first place and after settling; in a process of its own, since OpenMP reads its variables once."""
+    """Return the numbers of cores before and after placement, and the state after release.
+
+    Runs in its own process, since OpenMP reads its variables once.
+    """
     done = subprocess.run(
         [sys.executable, "-c", RELEASED, *arguments],
         env=os.environ | said,

@@ -1,4 +1,4 @@
-"""`--family --where --sort --columns`: what is kept, in which order, and what a wrong word is told."""
+"""`--family --where --sort --columns`: the rows that are kept, their order, and error messages."""
 
 from __future__ import annotations
 

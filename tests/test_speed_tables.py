@@ -29,7 +29,11 @@ WOBBLE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
 
 
 def speeds(folder: Path, model: str, values: list[float], **changes: Any) -> None:
-    """One speed record. `phase`, `role`, `batch`, `policy`, `metric`, `state`, `detail`, `setup`, `calls` change it."""
+    """Write one speed record.
+
+    Among `changes` are `phase`, `role`, `batch`, `policy`, `metric`, `state`, `detail`, `setup` and
+    `calls`.
+    """
     metric = changes.get("metric", "throughput")
     unit, better = {**UNITS, "energy": ("J", "lower"), "largest_batch": ("image", "higher")}[metric]
     arm = SpeedArm(
@@ -174,7 +178,10 @@ def test_handwritten_rows_are_marked_and_compete_with_nobody(tmp_path: Path) -> 
 
 
 def test_ratios_hold_each_window_against_what_was_left_to_it(tmp_path: Path) -> None:
-    """Half the processors were gone while the mixer ran: its median is as measured, its ratio is not punished."""
+    """Half the CPUs were taken while the mixer ran.
+
+    Its median is as measured, and its ratio allows for the loss.
+    """
     speeds(tmp_path, "vit_s16", [10.0] * 8)
     speeds(tmp_path, "mixer_s16", [10.0] * 8, state={"steal": 0.0, "other": 0.5, "left": 0.5})
     [table] = efficiency(summary(tmp_path))
@@ -200,7 +207,10 @@ def test_of_one_process_there_is_a_value_and_no_interval_mark_or_bold(tmp_path: 
 
 
 def test_interval_mark_and_bold_are_one_test(tmp_path: Path) -> None:
-    """Over many draws one of two is bold alone exactly where the interval of their ratio excludes 1, and ≈ stands where it does not."""
+    """Over many draws, one of two is bold alone exactly where their ratio's interval excludes 1.
+
+    ≈ is shown exactly where it does not.
+    """
     draw, told = random.Random(0), 0
     for number in range(20):
         folder = tmp_path / str(number)
@@ -309,7 +319,10 @@ def counted(folder: Path, model: str, macs: int) -> None:
 
 
 def test_a_place_over_its_ceiling_is_a_fault_of_the_ceiling(tmp_path: Path) -> None:
-    """The ceiling is the most of all rounds, not their median, whoever was busy beside the others; above it there is no share."""
+    """The ceiling is the maximum of all rounds, since other programs may have slowed some of them.
+
+    No share is shown above it.
+    """
     for model, value in (("vit_s16", 10.0), ("mixer_s16", 22.5), ("resnet50", 27.5)):
         speeds(tmp_path, model, [value] * 8)
         counted(tmp_path, model, 4_000_000_000)

@@ -1,4 +1,4 @@
-"""What the machine does beside a window: shares of the processors, a GPU's clocks, and what NVML says, all of it fake."""
+"""The machine's state during a window: shares of the CPUs, a GPU's clocks, NVML; all of it fake."""
 
 from __future__ import annotations
 
@@ -111,7 +111,10 @@ def test_a_gpu_that_heat_slows_is_marked_with_its_clocks() -> None:
 
 
 def test_a_gpu_at_its_own_power_limit_is_disturbed_by_nobody() -> None:
-    """Large products bring every GPU there, on the quietest machine: all windows would be repeated, and none believed."""
+    """Large products bring every GPU to its power limit, even on the quietest machine.
+
+    Otherwise all windows would be repeated, and none believed.
+    """
     found, why = throttled(0x04, 0x04 | 0x01).end(1)
     assert (found["throttle"], why) == ("power cap", None)
 

@@ -1,4 +1,4 @@
-"""The program as a user starts it, in results folders that a stranger prepared: all it writes and deletes lies in its folder."""
+"""In results folders that a stranger prepared, the program writes and deletes only inside them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,19 @@ MODELS = [
 ]
 CPU = "<b>CPU</b> [/red] \x1b[31m | `x` [a](b)"
 POLICIES = ("../../../POLICY", "x/../../../POLICY", "x-../../../policy")
-NET = "from torch import nn\n\ndef build(num_classes=10):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, num_classes))\n"
+NET = (
+    "from torch import nn\n\ndef build(num_classes=10):\n"
+    "    return nn.Sequential(nn.Flatten(), nn.Linear(192, num_classes))\n"
+)
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`tmp_path/a/b/results`, whose records hold paths, markup and control characters wherever text is allowed."""
+    """Return `tmp_path/a/b/results`, with hostile records.
+
+    They contain paths, markup and control characters wherever text is allowed.
+    """
     machine = msgspec.structs.replace(
         conftest.MACHINE, cpu=CPU, versions={"torch": "<i>2.6</i>\x1b[0m", "timm": "[/red]"}
     )
@@ -59,9 +65,15 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     share = Sample(metric="top1", unit="share", better="higher", values=[330 / 360], detail=detail)
     for model in ("vit_s16", "[/red]"):
         arm = AccuracyArm(
-            model=model, image_size=224, num_classes=10, data="x/../../../ESCAPED", split="test", transform="none", recipe="digits",
+            model=model,
+            image_size=224,
+            num_classes=10,
+            data="x/../../../ESCAPED",
+            split="test",
+            transform="none",
+            recipe="digits",
             recipe_hash="0",
-        )  # fmt: skip
+        )
         finished(folder, arm, [share], rounds=1)
     layers = {"layers": [["b", "linear", 0.1, 1e6]], "plain_s": 0.1}
     speed = Sample(metric="throughput", unit="image/s", better="higher", values=[5.0])
@@ -90,7 +102,10 @@ def apart_from(results: Path, root: Path) -> dict[str, str]:
 
 
 def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
-    """Text is text in the terminal and in every file; a link, a pipe and the user's own notes are left as they are."""
+    """Text stays text in the terminal and in every file.
+
+    A link, a pipe and the user's own notes are not touched.
+    """
     machine = hostile / "machine"
     (tmp_path / "picture.png").write_text("somebody's")
     (machine / "layers_224_policy.png").symlink_to(tmp_path / "picture.png")
@@ -152,7 +167,7 @@ LINKED = [
 
 
 def test_links_that_lead_out_are_not_followed(hostile: Path, tmp_path: Path) -> None:
-    """Folders that a clone may carry as links, each by the command that would write or read there."""
+    """A clone may contain folders that are links; each is tried with a command that uses it."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "paper.tex").write_text("mine")
@@ -176,7 +191,10 @@ def test_links_that_lead_out_are_not_followed(hostile: Path, tmp_path: Path) -> 
 
 
 def test_nothing_is_read_behind_links(results: Path, tmp_path: Path) -> None:
-    """A record, its arrays, a machine and a list of written files that are links: left out and named, the rest is shown."""
+    """A record, its arrays, a machine and a list of written files that are links are left out.
+
+    Each is named, and the rest is shown.
+    """
     [machine] = [path for path in results.iterdir() if path.is_dir()]
     theirs = tmp_path / "theirs"
     speed_record(theirs / "records", "stranger_net", [1.0 + 0.01 * turn for turn in range(8)])
@@ -219,7 +237,7 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
 
 
 def test_pipes_and_folders_in_place_of_files_hold_nothing_up(tmp_path: Path) -> None:
-    """Of records, of published tables, of what is imported: named in a line, and the rest is used."""
+    """Records, published tables, imported files: each is named in a line, and the rest is used."""
     results = tmp_path / "results"
     folder = results / conftest.MACHINE.name / "records"
     for model in ("resnet50", "deit_s16"):
@@ -335,7 +353,10 @@ def test_who_draws_ends_with_the_report(number: int, tmp_path: Path) -> None:
 
 
 def test_only_what_a_report_wrote_is_deleted(tmp_path: Path) -> None:
-    """Stale and as it was written; neither changed since, nor a link, nor what a stranger's list names."""
+    """A file is deleted if it is stale and unchanged since it was written.
+
+    A link, or a file that only a stranger's list names, is kept.
+    """
     outside, folder = tmp_path / "outside", tmp_path / "machine"
     outside.mkdir()
     (folder / "tables").mkdir(parents=True)

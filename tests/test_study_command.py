@@ -1,4 +1,4 @@
-"""`bench study` from the command line: list, dry run, verdicts from records alone, bad input in one line."""
+"""`bench study` from the command line: list, dry run, verdicts from records alone, bad input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_verdicts_come_from_records_alone(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Seven models' speeds are not what any study needs in full: what is missing is said with its command."""
+    """Seven models' speeds are not enough for any study, and a command for the rest is named."""
     assert main(["study", "verdict", "--results", str(results)]) == 0
     told = capsys.readouterr().out
     assert "not measured" in told and "python -m bench study run inference_cost" in told

@@ -1,4 +1,4 @@
-"""Whole trainings from the command line: killed and resumed, and in two processes that torchrun starts."""
+"""Whole training runs from the command line: killed and resumed, and in two torchrun processes."""
 
 from __future__ import annotations
 
@@ -74,8 +74,12 @@ def in_several(
     "model", [pytest.param("vit_digits", marks=pytest.mark.exhaustive), "convmixer_digits"]
 )
 def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path) -> None:
-    """Same batch, same micro-batches: without batch norm and with each process's own statistics, equal losses."""
-    recipe = "digits:drop_path=0.2:epochs=2:micro_batch=32"  # what is dropped belongs to the micro-batch, not to the process
+    """Without batch norm, or with each process's own statistics, losses are equal.
+
+    The batch and the micro-batches are the same. Dropped paths are drawn per micro-batch, not per
+    process.
+    """
+    recipe = "digits:drop_path=0.2:epochs=2:micro_batch=32"
     killed(tmp_path / "one", model, recipe, 0)
     in_several(tmp_path / "two", model, recipe, 2)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")

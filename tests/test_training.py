@@ -1,4 +1,4 @@
-"""The training loop on real small data: exact schedules, nothing read that must not be, the same seed the same weights."""
+"""The training loop on small real data: exact schedules, no forbidden reads, equal weights."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_the_splits_follow_the_file_order_and_share_nothing() -> None:
 
 
 def test_the_baselines_are_those_of_the_literature() -> None:
-    """On file order 1-NN is far better than logistic regression; both lie where scikit-learn puts them."""
+    """In file order 1-NN is far better than logistic regression; both agree with scikit-learn."""
     found = {
         name: float((baseline(DIGITS) == DIGITS.test.labels).float().mean())
         for name, baseline in datasets.get("digits").baselines.items()
@@ -267,7 +267,7 @@ def test_the_baselines_are_those_of_the_literature() -> None:
 
 
 def poisoned(splits: Splits, *, select: bool) -> Splits:
-    """The same images to train on; the labels of the others are wrong, and their images are noise."""
+    """Return the same training images, with wrong labels and noise as images in other splits."""
 
     def wrong(split: Split) -> Split:
         noise = torch.randint(
@@ -290,7 +290,10 @@ def test_training_reads_neither_test_nor_select() -> None:
 def test_poisoned_test_labels_change_no_curve_no_select_score_and_no_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The whole session, with trials of a search (split select) as well; only the final test accuracy moves."""
+    """Run whole sessions, with trials of a search (split select) as well.
+
+    Only the final test accuracy changes.
+    """
     found: list[tuple[Any, ...]] = []
     for name, splits in (("clean", DIGITS), ("poisoned", poisoned(DIGITS, select=False))):
         monkeypatch.setitem(
@@ -371,7 +374,7 @@ def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(
 
 
 def test_accumulated_micro_batches_are_the_batch_without_batch_norm() -> None:
-    """The gradients of a batch are the mean of its micro-batches'; what they hold does not depend on their number."""
+    """A batch's gradients are the mean of its micro-batches', whatever their number."""
     still = changed(RECIPE, rotate=0.0, shift=0.0, scale=0.0)
     losses = []
     for micro in (64, 16):
@@ -512,7 +515,10 @@ def test_equal_epochs_are_stretched_before_training_and_rates_replaced() -> None
 
 
 def test_trained_at_one_size_and_tested_at_another_or_refused() -> None:
-    """As in ResNet strikes back's A3: convolutions take any size, positions are resampled, an MLP over tokens is tied."""
+    """As in A3 of "ResNet strikes back", sizes differ.
+
+    Convolutions take any size, positions are resampled, and an MLP over tokens has a fixed size.
+    """
     recipe = recipes.get("digits:image_size=32")
     for name in ("convmixer_16_1_k3_p8", "vit_32_1_p8", "resnet_digits", "mixer_32_1_p8"):
 

@@ -1,4 +1,4 @@
-"""Packs in parts, and packs laid into a folder: what is there stays as it is, and nothing lands outside."""
+"""Packs are split into parts and unpacked; no file is overwritten, and none lands outside."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_differs_is_refused_by_name_and_nothing_is_written(
     (home / name).parent.mkdir(parents=True)
     (home / name).write_bytes(b"mine\n")
     before = snapshot(home)
-    with pytest.raises(UsageError, match=rf"{name} is there with another content"):
+    with pytest.raises(UsageError, match=rf"{name} exists with different content"):
         unpack(packed, home)
     assert snapshot(home) == before
 
@@ -173,7 +173,7 @@ def test_damage_is_refused_and_a_restless_machine_is_not(
     home = str(tmp_path / "home")
     assert main(["unpack", str(tmp_path / "restless.zip"), "--results", home]) == 0
     told = capsys.readouterr()
-    assert "the drift check varied by" in told.err and "1 files of" in told.out
+    assert "the drift check varied by" in told.err and "1 file of" in told.out
     assert main(["verify", str(tmp_path / "restless.zip")]) == 1
 
 
@@ -183,7 +183,7 @@ def test_several_parts_are_unpacked_by_one_command(
     found = in_parts(results, tmp_path / "visit.zip", {LOG: b"so far\n"}, largest=20_000)
     home = tmp_path / "home"
     assert main(["unpack", *map(str, found.paths), "--results", str(home)]) == 0
-    assert capsys.readouterr().out.count("laid into") == len(found.paths) > 1
+    assert capsys.readouterr().out.count("written into") == len(found.paths) > 1
     assert (home / LOG).read_bytes() == b"so far\n"
     assert len(list(home.rglob("*.jsonl"))) == len(list(results.rglob("*.jsonl")))
 

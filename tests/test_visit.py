@@ -38,7 +38,8 @@ COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist
 DEAF = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+child = subprocess.Popen(sleeping, start_new_session=True)
 print("pids", os.getpid(), child.pid, flush=True)
 def where_it_hangs():
     time.sleep(600)
@@ -97,7 +98,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def test_steps_that_hang_crash_and_fail_are_survived(tmp_path: Path, results: Path) -> None:
-    """A hang that hears no Ctrl-C and has a child in a session of its own, a crash, an exception."""
+    """A hang that ignores Ctrl-C and has a child in its own session, a crash, an exception."""
     steps = [
         python("hang", DEAF, limit_s=4),
         python("crash", "import ctypes; print('so far'); ctypes.string_at(0)"),
@@ -140,7 +141,7 @@ def test_a_step_that_fills_the_memory_is_ended(tmp_path: Path) -> None:
 
 
 def _left(allowed: int) -> int:
-    """Bytes left of those that this process's children may take, as a machine of that size would say."""
+    """Return the bytes left if this process's children may take `allowed` bytes together."""
     from bench.measure.processes import descendants
     from bench.visit.process import _anonymous
 
@@ -152,7 +153,7 @@ def test_a_step_for_records_that_writes_none_is_not_done(tmp_path: Path) -> None
     for _ in range(2):  # the same command tries it again
         found = take(steps, tmp_path)["nothing"]
         assert found.outcome == "skipped"
-        assert found.reason == "it measured nothing: 2 entries are left"
+        assert found.reason == "the step measured nothing: 2 entries are left"
     assert len(Folder(tmp_path).entries()) == 2
 
 
@@ -223,7 +224,7 @@ def test_time_is_shared_out_in_order_and_the_rest_is_skipped(tmp_path: Path) -> 
     assert time.monotonic() - began < 12 + 10  # and the grace of a step that ends at once
     assert [entry.outcome for entry in found.values()] == ["ok", "timed out", "skipped", "skipped"]
     assert 1 < found["fits_in_what_is_left"].given_s <= 7
-    assert "s are left, and it takes 50 s or more" in found["needs_more"].reason
+    assert "s are left, and the step needs at least 50 s" in found["needs_more"].reason
     assert found["lacks"].reason == "a_module_that_is_not_there is not installed"
 
 
@@ -279,7 +280,10 @@ def test_a_torn_journal_is_continued(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["cuda:0", "cpu"])
 def test_every_step_is_a_command_that_can_be_planned(device: str, tmp_path: Path) -> None:
-    """Flags, names of models, metrics, policies, recipes and studies, and their combinations on a device."""
+    """Flags, names and their combinations are valid on a device.
+
+    The names are those of models, metrics, policies, recipes and studies.
+    """
     make_folder(tmp_path, {"train": 4, "test": 2}, classes=10, side=32)
     steps = steps_for(device, f"cifar10:{tmp_path}")
     assert len({step.name for step in steps}) == len(steps)
@@ -312,11 +316,11 @@ def test_steps_are_taken_by_name() -> None:
 
 BAD = [
     (("--minutes", "-1"), "--minutes: must be from 0 to 1440"),
-    (("--data", "imagenet:/x"), "--data: a visit trains on cifar10:/path"),
-    (("--data", "cifar10:/not/there"), "--data: there is no folder /not/there"),
-    (("--steps", "doktor"), "--steps: no step 'doktor' here; there are doctor, "),
-    (("--out", "visit.tar"), "--out: visit.tar is to be a zip file"),
-    (("--tests",), "--tests: they need a CUDA device"),
+    (("--data", "imagenet:/x"), "--data: must be cifar10:/path"),
+    (("--data", "cifar10:/not/there"), "--data: /not/there is not a folder"),
+    (("--steps", "doktor"), "--steps: no step named 'doktor'; choose from doctor, "),
+    (("--out", "visit.tar"), "--out: must name a zip file, such as visit.zip, got visit.tar"),
+    (("--tests",), "--tests: the tests need a CUDA device"),
     (("--device", "tpu"), "--device: must be auto, cpu, cuda"),
 ]
 
@@ -379,7 +383,8 @@ from importlib.machinery import PathFinder
 class Hiding:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        return None if name.partition(".")[0] in {missing!r} else PathFinder.find_spec(name, path, target)
+        hidden = name.partition(".")[0] in {missing!r}
+        return None if hidden else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
@@ -417,7 +422,7 @@ def without_others(folder: Path) -> str:
 
 
 def test_it_needs_little_is_interrupted_and_brings_home_what_was_finished(tmp_path: Path) -> None:
-    """In a process of its own: with nothing but the wheels, Ctrl-C in its second step, then unpacked elsewhere."""
+    """With nothing but the wheels, Ctrl-C in the second step, then unpacked elsewhere."""
     (tmp_path / "bare").mkdir()
     env = {"PYTHONPATH": without_others(tmp_path / "bare")}
     steps = ("--steps", "contact_policies,contact_metrics", "--device", "cpu", "--minutes", "5")

@@ -1,4 +1,4 @@
-"""Files of weights as other programs save them: which entry is taken, and that nothing in them is executed."""
+"""Weights files as other programs save them: the right entry is taken, no code is executed."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def test_a_malicious_pickle_executes_nothing_and_is_refused(
 
 
 def test_names_that_are_let_through_stand_for_nothing(tmp_path: Path) -> None:
-    """Whatever a file does with them: they are classes of ours, and what comes out holds none of the real ones."""
+    """The names are classes of ours, and the result contains none of the real ones."""
     before = torch.serialization.get_safe_globals()
     torch.save(PLAIN, tmp_path / "plain.pth")
     found = unpickled(tmp_path / "plain.pth")
@@ -316,7 +316,7 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_long_name_in_a_file_keeps_nobody_busy(tmp_path: Path) -> None:
-    """torch searches its own message for patterns, which took minutes for a name of 100,000 characters."""
+    """torch searches its own message for patterns, which took minutes for 100,000 characters."""
     (tmp_path / "long.pt").write_bytes(b"\x80\x02cbuiltins\n" + b"a" * 100_000 + b"\n.")
     began = time.process_time()
     with pytest.raises(UsageError, match=r"long\.pt is refused"):

@@ -19,7 +19,10 @@ from bench.measure.serve import failure_of
 from bench.measure.worker import Workers
 from bench.record.arms import CountArm, SpeedArm
 
-GO_FIRST = f"import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; os.setpriority(os.PRIO_PROCESS, 0, {cpu_placement.NICENESS})"
+GO_FIRST = (
+    "import os; os.getpriority(os.PRIO_PROCESS, 0) and 1 / 0; "
+    f"os.setpriority(os.PRIO_PROCESS, 0, {cpu_placement.NICENESS})"
+)
 MAY_GO_FIRST = subprocess.run([sys.executable, "-c", GO_FIRST], capture_output=True).returncode == 0
 
 
@@ -74,7 +77,9 @@ def test_a_worker_told_to_prepare_gets_ready_like_any_other(workers: Workers) ->
 WIDE = """
 from torch import nn
 def build(*, num_classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 16384, bias=False), nn.Linear(16384, num_classes))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, 16384, bias=False), nn.Linear(16384, num_classes)
+    )
 """
 
 
@@ -130,7 +135,8 @@ def test_an_error_in_a_worker_comes_back_as_one_line(workers: Workers) -> None:
         (MemoryError(), "oom"),
         (
             RuntimeError(
-                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"
+                "[enforce fail at alloc_cpu.cpp] "
+                "DefaultCPUAllocator: can't allocate memory: you tried"
             ),
             "oom",
         ),

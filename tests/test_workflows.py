@@ -1,4 +1,7 @@
-"""What CI may do: pull requests run strangers' code, so nothing that runs code may write, and no action may change under us."""
+"""CI jobs that run code may write nothing, and actions are pinned.
+
+Pull requests run strangers' code.
+"""
 
 from __future__ import annotations
 

@@ -128,14 +128,14 @@ app.command(
 )
 app.command(
     "bench.cli.visit:visit",
-    help="Spend some minutes on this machine as well as they can be spent, and pack what was "
-    "measured into one file.\n\nA step that fails, hangs or fills the memory is ended, and the next "
-    "one begins. The same command goes on where it was.",
+    help="Measure what is most valuable within a few minutes, and pack the records into one file."
+    "\n\nA step that fails, hangs or fills the memory is ended, and the next one begins. Rerun the "
+    "same command to continue.",
 )
 app.command(
     "bench.cli.visit:unpack",
-    help="Lay the records of a pack into a results folder, after checking them as `verify` does; "
-    "overwrites nothing.",
+    help="Check packs as `verify` does, and write their records into a results folder."
+    "\n\nExisting files are never overwritten.",
 )
 app.command("bench.cli.inspect:list_", name="list", help="List models, metrics and other plug-ins.")
 app.command(

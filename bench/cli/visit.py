@@ -1,33 +1,40 @@
-"""`bench visit` and `bench unpack`: a few minutes on somebody else's machine, and what they brought home."""
+"""`bench visit` and `bench unpack`: measure on a rented machine, and bring the records home."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from bench.cli import terminal
-from bench.cli.console import Terminal, print_tables
-from bench.config import COMMAND, Names, RunConfig
-from bench.errors import UsageError, visible
-from bench.exchange.unpack import unpack as unpacked
+from bench.cli import BEGAN, terminal
+from bench.cli.console import Terminal, counted, print_tables
+from bench.cli.options import DeviceFlag, ResultsFlag
+from bench.config import COMMAND, Names, RunConfig, Switch
+from bench.errors import UsageError
+from bench.exchange import unpack as unpacking
+from bench.exchange.parts import Packed
 from bench.measure import interrupts
 from bench.report.table import Table
 from bench.visit.journal import Folder, last
-from bench.visit.parcel import parcel
+from bench.visit.parcel import LARGEST, MOST, parcel
 from bench.visit.queue import KEPT_S, Queue, planned
 from bench.visit.step import Step
 from bench.visit.steps import chosen, steps_for, stretched
 
-BEGAN = time.monotonic()
+LONGEST_MINUTES = 24 * 60
 PROBE = "import torch; print('cuda:0' if torch.cuda.is_available() else 'cpu')"
 PROBE_S = 120.0
-"""Seconds that importing PyTorch may take on a cold disk."""
+"""Seconds that importing PyTorch may take from a cold disk."""
+MOST_NAMES = 20
+"""Files that are named if they are in no pack."""
 
 
 def visit(
@@ -36,68 +43,89 @@ def visit(
     data: str | None = None,
     out: Path = Path("visit.zip"),
     steps: Names = (),
-    device: str = "auto",
-    tests: Annotated[bool, Parameter(negative=())] = False,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    device: Annotated[DeviceFlag, Parameter(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tests: Switch = False,
+    dry_run: Switch = False,
 ) -> int:
-    """Spend some minutes on this machine as well as they can be spent, and pack what was measured into one file.
+    """Measure what is most valuable within a few minutes, and pack the records into one file.
 
-    A step that fails, hangs or fills the memory is ended, and the next one begins. The same command goes on where it was.
+    A step that fails, hangs or fills the memory is ended, and the next one begins. Rerun the same
+    command to continue.
 
     Parameters
     ----------
     minutes
-        How long it may take, packing included; 0 packs what an earlier visit left in its folder.
+        How long the visit may take, packing included; 0 packs what an earlier visit left in its
+        folder.
     data
         Images to train on, cifar10:/path.
     out
-        The pack to write. Records and logs are kept in a folder beside it, visit/ for visit.zip.
+        The pack to write. Records and logs are kept in a folder next to it, visit/ for visit.zip.
     steps
         Only these steps, comma separated, in this order; --dry-run shows their names.
-    device
-        auto, cpu, cuda or cuda:N.
     tests
-        Run the tests that need a GPU first, in a checkout.
+        First run the tests that need a GPU; needs a checkout.
     dry_run
         Show the steps, and take none.
     """
-    if not 0 <= minutes <= 24 * 60:
-        raise UsageError(f"--minutes: must be from 0 to 1440, got {minutes:g}; 9 is usual")
+    if not 0 <= minutes <= LONGEST_MINUTES:
+        raise UsageError(
+            f"--minutes: must be from 0 to {LONGEST_MINUTES}, got {minutes:g}; 9 is usual"
+        )
     folder = _folder(out)
     asked = RunConfig(device=device).device
-    taken = chosen(steps_for(_resolved(asked), data, tests=tests), steps) if minutes else []
+    queued = chosen(steps_for(_resolved(asked), data, tests=tests), steps) if minutes else []
     seconds = 60 * minutes - (time.monotonic() - BEGAN)
-    taken = stretched(taken, seconds - KEPT_S)
-    _show(taken, minutes, seconds, out)
+    queued = stretched(queued, seconds - KEPT_S)
+    console = Terminal.on_stdout()
+    if queued:
+        _print_plan(console, queued, minutes, seconds, out)
     if dry_run:
         return 0
     folder.make()
-    queue = Queue(taken, folder, seconds, tell=_say, after=lambda: _keep(folder, out))
+    queue = Queue(
+        queued, folder, seconds, tell=partial(_tell, console), after=lambda: _save(folder, out)
+    )
+    return _take(queue, console, out)
+
+
+def _take(queue: Queue, console: Terminal, out: Path) -> int:
+    """Take the steps, pack the records, and return the exit code."""
     interrupted = False
     try:
         queue.run()
     except KeyboardInterrupt:
-        interrupts.deaf()  # what is left takes a second
+        interrupts.deaf()  # packing takes a second
         interrupted = True
-    packed = _pack(folder, out)
-    return 130 if interrupted else 0 if packed else 1
+    packed = _pack(console, queue.folder, out)
+    if interrupted:
+        return 130
+    return 0 if packed else 1
 
 
-def _keep(folder: Folder, out: Path) -> None:
-    """Pack what there is by now, in case that this process is killed; what is wrong with it is said at the end."""
+def _save(folder: Folder, out: Path) -> None:
+    """Pack the records so far, in case this process is killed; errors are reported at the end."""
     with suppress(UsageError):
         parcel(folder.path, out)
 
 
 def _folder(out: Path) -> Folder:
-    """The folder of a visit that is packed into `out`."""
+    """Return the folder of the visit that is packed into `out`.
+
+    Raises UsageError if `out` does not name a zip file.
+    """
     if out.suffix != ".zip" or not out.stem:
-        raise UsageError(f"--out: {out} is to be a zip file, such as visit.zip")
+        raise UsageError(f"--out: must name a zip file, such as visit.zip, got {out}")
     return Folder(out.with_suffix(""))
 
 
 def _resolved(device: str) -> str:
-    """The device that is meant; asked in another process, because a broken driver may hang or crash it."""
+    """Return the device that `auto` or `cuda` stands for.
+
+    PyTorch is asked in another process, because a broken driver may hang or crash it.
+
+    Raises UsageError if it cannot be imported or does not answer.
+    """
     if device != "auto":
         return f"{device}:0" if device == "cuda" else device
     try:
@@ -110,7 +138,8 @@ def _resolved(device: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise UsageError(
-            f"--device: PyTorch says nothing of a GPU within {PROBE_S:.0f} s; --device cpu does without"
+            f"--device: PyTorch did not report within {PROBE_S:.0f} s whether there is a GPU; "
+            "--device cpu works without one"
         ) from None
     if ended.returncode:
         lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
@@ -118,79 +147,100 @@ def _resolved(device: str) -> str:
     return ended.stdout.split()[-1]
 
 
-def _show(steps: list[Step], minutes: float, seconds: float, out: Path) -> None:
-    """What is going to happen, before any of it does."""
-    if not steps:
-        return
-    lines, width = [], max(len(step.name) for step in steps)
+def _print_plan(
+    console: Terminal, steps: Sequence[Step], minutes: float, seconds: float, out: Path
+) -> None:
+    """Print the steps and their times, before any of them is taken."""
+    width = max(len(step.name) for step in steps)
+    rows = []
     for step, given in planned(steps, seconds):
-        most = f"{given / 60:.1f}" if given else "skipped" if step.lacks() else "if time is left"
-        lines.append([f"{step.name:<{width}}  {step.lacks() or step.why}", most])
+        lacking = step.lacks()
+        time_given = "if time is left"
+        if given:
+            time_given = f"{given / 60:.1f}"
+        elif lacking:
+            time_given = "skipped"
+        rows.append([f"{step.name:<{width}}  {lacking or step.why}", time_given])
     notes = [
-        f"at most {minutes:g} minutes in all; a step that ends early leaves its time to the next ones",
-        f"Ctrl-C ends it at once and packs what is there: {out}",
+        f"at most {minutes:g} minutes in total; time that a step leaves goes to the later ones",
+        f"Ctrl-C stops the visit and packs the records so far: {out}",
     ]
-    console = Terminal() if sys.stdout.isatty() else Terminal(width=160)
-    print_tables(console, [Table("A visit", ["step", "minutes, at most"], lines, notes)])
-    _say("")
+    print_tables(console, [Table("Steps of the visit", ["step", "minutes, at most"], rows, notes)])
+    console.print()
 
 
-def _pack(folder: Folder, out: Path) -> bool:
-    """Write the packs and say so; False if there is nothing to pack."""
-    entries = last(folder.entries())
-    outcomes = [entry.outcome for entry in entries.values()]
-    _say("\n" + ", ".join(f"{outcomes.count(name)} {name}" for name in dict.fromkeys(outcomes)))
+def _pack(console: Terminal, folder: Folder, out: Path) -> bool:
+    """Write the packs and print their names; return False if there is nothing to pack."""
+    outcomes = Counter(entry.outcome for entry in last(folder.entries()).values())
+    _tell(console, "\n" + ", ".join(f"{number} {name}" for name, number in outcomes.items()))
     packed = parcel(folder.path, out)
     if packed is None:
         _complain(f"nothing to pack: no step wrote a record; the logs are in {folder.logs}")
         return False
+    _complain_about_missing(packed, folder)
+    names = " ".join(map(str, packed.paths))
+    _tell(
+        console,
+        f"{counted(packed.files, 'file')} packed into {names}; at home: {COMMAND} unpack {names}",
+    )
+    return True
+
+
+def _complain_about_missing(packed: Packed, folder: Folder) -> None:
+    """Name the records and logs that are in no pack."""
     for error in packed.damaged:
         _complain(str(error))
     if packed.left_out:
         _complain(
-            f"{len(packed.left_out)} files are in no pack, which may have 15 MB each, and stay in "
-            f"{folder.path}: {', '.join(packed.left_out[:20])}"
+            f"{counted(len(packed.left_out), 'file')} did not fit into {MOST} packs of "
+            f"{LARGEST >> 20} MB, left in {folder.path}: {', '.join(packed.left_out[:MOST_NAMES])}"
         )
-    names = " ".join(map(str, packed.paths))
-    _say(f"{packed.files} files in {names}; at home: {COMMAND} unpack {names}")
-    return True
 
 
-def unpack(*files: Path, results: Path = Path("results")) -> int:
-    """Lay the records of a pack into a results folder, after checking them as `verify` does; overwrites nothing.
+def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
+    """Check packs as `verify` does, and write their records into a results folder.
+
+    Existing files are never overwritten.
 
     Parameters
     ----------
     files
-        What `bench visit` or `bench pack` wrote; of a visit in several parts, all of them.
-    results
-        Folder with one folder per machine in it.
+        Files from `bench visit` or `bench pack`; if a visit wrote several, all of them.
     """
     if not files:
-        raise UsageError("unpack: which file? such as visit.zip")
+        raise UsageError("unpack: no file given; name one, such as visit.zip")
+    console = Terminal.on_stdout()
     for file in files:
-        found = unpacked(file, results)
-        for doubt in found.checked.doubts:
-            _complain(f"{file}: {doubt}; reports grade these records")
-        there = found.checked.files - len(found.written)
-        _say(
-            f"{file}: {len(found.written)} files of {', '.join(found.checked.machines)} laid into {results}"
-            + (f", {there} were there already" if there else "")
+        unpacked = unpacking.unpack(file, results)
+        checked = unpacked.checked
+        for doubt in checked.doubts:
+            terminal.complain(f"{file}: {doubt}; reports grade these records accordingly")
+        present = checked.files - len(unpacked.written)
+        rest = f"; {present} existed already" if present else ""
+        console.print_line(
+            f"{file}: {counted(len(unpacked.written), 'file')} of {', '.join(checked.machines)} "
+            f"written into {results}{rest}"
         )
-    _say(f"next: {COMMAND} report --results {results}")
+    console.print_line(f"next: {COMMAND} report --results {results}")
     return 0
 
 
-def _say(text: str) -> None:
-    """One line or several. A visit goes on where nobody reads them any more."""
-    try:
-        print(visible(text), flush=True)
-    except OSError:
-        terminal.flush()  # lets go of the stream that takes nothing
+def _tell(console: Terminal, text: str) -> None:
+    """Print text of one or more lines, even if nobody reads it."""
+    with _even_if_unread():
+        console.print_line(text)
 
 
 def _complain(text: str) -> None:
+    """Print one line on standard error, even if nobody reads it."""
+    with _even_if_unread():
+        terminal.complain(text)
+
+
+@contextmanager
+def _even_if_unread() -> Iterator[None]:
+    """Continue after an error of a stream: a visit outlives the terminal that it was started in."""
     try:
-        print(f"bench: {visible(' '.join(text.split()))}", file=sys.stderr, flush=True)
+        yield
     except OSError:
-        terminal.flush()
+        terminal.flush()  # redirects the stream that failed to nowhere

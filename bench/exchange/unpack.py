@@ -1,4 +1,4 @@
-"""A pack's files laid into a results folder. Nothing that is there is overwritten."""
+"""Write the files of a pack into a results folder without overwriting anything."""
 
 from __future__ import annotations
 
@@ -11,63 +11,69 @@ from bench.files.files import named, read, regular, write_whole
 from bench.files.paths import inside
 
 GROWING = (".jsonl", ".ndjson", ".log")
-"""Suffixes of files that are only appended to: one that continues another may replace it."""
+"""Files that only ever grow: a longer version with the same beginning replaces a shorter one."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What was written, by the names in the pack."""
+    """The result of `unpack`, with files by their names in the pack."""
 
     checked: Checked
     written: list[str] = field(default_factory=list)
     continued: list[str] = field(default_factory=list)
-    """Of those, files that went on since they were unpacked before."""
+    """Those of `written` that replaced a shorter version."""
 
 
 def unpack(pack: Path, results: Path) -> Unpacked:
-    """Check a pack as `verify` does and write its files below `results`.
+    """Check a pack as `verify` does, and write its files below `results`.
 
-    UsageError if the pack is damaged, if a file of the same name has another content, or if a link
-    leads out of the folder; nothing is written then. A restless machine is no reason to refuse its
-    records: reports grade them.
+    Records of a machine that was not steady are accepted, since reports grade them.
+
+    Raises UsageError, before anything is written, if the pack is damaged, if a file exists with
+    different content, or if a link leads out of the folder.
     """
     checked, contents = read_pack(pack)
     refused = [problem for problem in checked.problems if problem not in checked.doubts]
     if refused:
         raise UsageError(
-            f"unpack: {pack}: {refused[0]}; `python -m bench verify {pack}` names all "
-            f"{len(refused)} reasons; fetch the pack again"
+            f"unpack: {pack}: {refused[0]}; fetch the pack again "
+            f"(`python -m bench verify {pack}` lists every problem)"
         )
-    found = Unpacked(checked)
-    new = _new(contents, results, found)
+    unpacked = Unpacked(checked)
+    new = _new(contents, results, unpacked)
     for name, content in new.items():
         path = results / name
         with named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
-        found.written.append(name)
-    return found
+        unpacked.written.append(name)
+    return unpacked
 
 
-def _new(contents: dict[str, bytes], results: Path, found: Unpacked) -> dict[str, bytes]:
-    """Return what is to be written. UsageError if that would overwrite anything."""
+def _new(contents: dict[str, bytes], results: Path, unpacked: Unpacked) -> dict[str, bytes]:
+    """Return the files to write, by name.
+
+    Raises UsageError if one would be overwritten.
+    """
     new: dict[str, bytes] = {}
     for name, content in sorted(contents.items()):
         path = inside(results, results / name)
-        old = read(path) if regular(path) is not None else None
-        if old == content or (old is not None and _continues(name, content, old)):
+        if regular(path) is None:
+            new[name] = content
             continue
-        if old is not None and not _continues(name, old, content):
+        old = read(path)
+        if old == content or _continues(name, content, old):
+            continue
+        if not _continues(name, old, content):
             raise UsageError(
-                f"unpack: {path} is there with another content; move it away, or give another "
+                f"unpack: {path} exists with different content; move it away, or give another "
                 "--results"
             )
-        if old is not None:
-            found.continued.append(name)
+        unpacked.continued.append(name)
         new[name] = content
     return new
 
 
 def _continues(name: str, old: bytes, new: bytes) -> bool:
-    """True if a file that is only added to was added to since."""
+    """True if `new` is a longer version of `old`, in a file that only ever grows."""
     return name.endswith(GROWING) and new.startswith(old)

@@ -1,1 +1,1 @@
-"""Spend a few minutes on a rented machine well, and bring the results home in one file."""
+"""A visit: a queue of commands on a rented machine, and the packs that it brings home."""

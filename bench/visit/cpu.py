@@ -1,4 +1,7 @@
-"""The steps of a visit to a machine without a GPU: those of a GPU in small, in order of value."""
+"""The steps of a visit to a machine without a GPU, in order of value.
+
+They are small versions of those for a GPU.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ METRICS = (
     "params,macs,activations,latency,throughput,memory,first_call,train_step,train_throughput,"
     "train_memory,layer_time"
 )
-"""Every metric but the largest batch, which is only found by filling the memory."""
+"""Every metric except the largest batch, which is found only by filling the memory."""
 EAGER = "fp32,channels_last,fold_bn,bf16,bf16_autocast"
 
 
 def steps(data: str | None) -> list[Step]:
-    """Return all steps; `data` is CIFAR-10 as for `run --data`."""
+    """Return all steps; `data` is CIFAR-10 as in `run --data`, or None."""
     scale = ("--data", str(data), "--scale", "small")
     return [
         doctor(2, ON),
@@ -36,7 +39,7 @@ def _contact() -> list[Step]:
     return [
         Step(
             name="contact_metrics",
-            why="every metric once: what is broken is known by name",
+            why="every metric once, so that broken ones are known",
             command=run(
                 *("--models", "vit_digits", "--metrics", METRICS, "--rounds", "2", *SMALL, *ON)
             ),
@@ -75,7 +78,7 @@ def _families() -> Step:
 def _layout() -> Step:
     return Step(
         name="layout",
-        why="the same channels-last",
+        why="the same in channels-last",
         command=run(
             *("--models", FAMILIES, "--metrics", "throughput", "--policies", "channels_last"),
             *(*SMALL, *ROUNDS, *ON),
@@ -89,7 +92,7 @@ def _layout() -> Step:
 def _fused() -> Step:
     return Step(
         name="fused",
-        why="what a compiler makes of a ConvMixer",
+        why="what a compiler gains for a ConvMixer",
         command=run(
             *("--models", "convmixer_digits", "--metrics", "throughput"),
             *("--policies", "channels_last,compile,fused", "--slice", "99"),

@@ -1,9 +1,9 @@
 """The steps of a visit to a machine with an NVIDIA GPU, in order of value.
 
-What the limits rest on, from first runs on an NVIDIA H200 with 16 cores: a command takes 8 s until
-its first arm; an arm opens in 2 to 4 s, a compiled one in 22 s, one on our own kernels in 12 to 19 s
-(its block sizes are tuned); every timed run opens an A/A pair and a probe besides. Arms that are
-timed together are all opened before the first round, so that a step has few of them.
+The limits come from first runs on an NVIDIA H200 with 16 cores. A command takes 8 s until its first
+arm. An arm opens in 2 to 4 s, a compiled one in 22 s, and one on the bench's own kernels in 12 to
+19 s, since their block sizes are tuned. Every timed run also opens an A/A pair and a probe. Arms
+that are timed together are all opened before the first round, so that a step has few of them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ METRICS = (
 EAGER = "bf16,fp32,tf32,fp16,bf16_autocast,fp16_autocast,bf16+channels_last,bf16+fold_bn,bf16+graph"
 COMPILED = "bf16+compile,bf16+fused,bf16+compile_frozen,bf16+compile_max"
 UNCHOSEN = ("--slice", "99")
-"""With slices no best policy is chosen and measured again in new processes, which would tune once
-more; every policy keeps its rows."""
+"""With slices, no best policy is chosen and measured again in new processes, which would tune their
+kernels again; every policy keeps its rows."""
 SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_cost")
-"""The studies that train nothing, after `inference_cost`."""
+"""The studies that train nothing, apart from `inference_cost`, which comes earlier."""
 
 
 def steps(device: str, data: str | None) -> list[Step]:
-    """Return all steps on a device such as cuda:0; `data` is CIFAR-10 as for `run --data`.
+    """Return all steps on a device such as cuda:0; `data` is CIFAR-10 as in `run --data`, or None.
 
-    What takes longest to open comes late. CIFAR-10 comes before what can be had of any machine at
-    any time: a user who brings images asks for it.
+    Steps that take longest to open come late. CIFAR-10 comes early, because a user who brings
+    images asks for it.
     """
     on = ("--device", device)
     ranking = ("--data", str(data), "--scale", "authors")
@@ -48,12 +48,12 @@ def steps(device: str, data: str | None) -> list[Step]:
 
 
 def _contact(on: On) -> list[Step]:
-    """Every metric on a small model, every policy on a small and a large one."""
+    """Return steps that try every metric and every policy, on small models and a large one."""
     small = ("--image-size", "32", "--num-classes", "10", "--batch-sizes", "8")
     return [
         Step(
             name="contact_metrics",
-            why="every metric once: what is broken is known by name",
+            why="every metric once, so that broken ones are known",
             command=run(
                 *("--models", "vit_digits", "--metrics", METRICS, "--policies", "bf16"),
                 *("--rounds", "2", "--worker-memory", "8", *small, *on),
@@ -75,7 +75,7 @@ def _contact(on: On) -> list[Step]:
         ),
         Step(
             name="contact_compiled",
-            why="every policy with a compiler, and our own kernels",
+            why="every policy with a compiler, and the bench's own kernels",
             command=run(
                 *("--models", "convmixer_digits", "--metrics", "memory,first_call"),
                 *("--policies", COMPILED, *UNCHOSEN, *small, *on),
@@ -91,10 +91,10 @@ def _contact(on: On) -> list[Step]:
 def _families(on: On) -> list[Step]:
     what = "the four families at 224 pixels: speed and memory"
     counts = "params,macs,activations"
-    launching = "the same as CUDA graphs: what launching costs"
+    launching = "the same as CUDA graphs: what kernel launches cost"
     return [
         _family("families", what, f"{counts},latency,throughput,memory", "bf16", 90, on),
-        _family("layout", "the same channels-last", "throughput", "bf16+channels_last", 50, on),
+        _family("layout", "the same in channels-last", "throughput", "bf16+channels_last", 50, on),
         _family("graph", launching, "latency,throughput", "bf16+graph", 60, on),
         Step(
             name="energy",
@@ -111,7 +111,7 @@ def _families(on: On) -> list[Step]:
 
 
 def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: On) -> Step:
-    """The four families in one timed run at batch 64, latency at batch 1."""
+    """Return one timed run of the four families, at batch 64 and for latency at batch 1."""
     return Step(
         name=name,
         why=why,
@@ -128,7 +128,7 @@ def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: 
 def _compiled(on: On) -> Step:
     return Step(
         name="compiled",
-        why="what a compiler adds for two of the families",
+        why="what a compiler gains for two of the families",
         command=run(
             *("--models", "convmixer_768_32,vit_s16", "--metrics", "throughput"),
             *("--policies", "bf16+channels_last+compile", "--batch-sizes", "64"),
@@ -142,11 +142,14 @@ def _compiled(on: On) -> Step:
 
 
 def _fused(model: str, on: On) -> Step:
-    """Our own kernels beside two of the policies that `best` tries: all would take minutes."""
+    """Return a step that times the bench's own kernels next to two other policies.
+
+    The other policies are two of those that `best` tries; all of them would take minutes.
+    """
     policies = "bf16+channels_last,bf16+channels_last+compile+graph,bf16+fused"
     return Step(
         name=f"fused_{model.removeprefix('convmixer_')}",
-        why=f"{model} on our own kernels against the best other policy",
+        why=f"{model} on the bench's own kernels against other policies",
         command=run(
             *("--models", model, "--metrics", "throughput", "--policies", policies),
             *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *UNCHOSEN, *on),

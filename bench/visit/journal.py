@@ -1,4 +1,4 @@
-"""The folder of a visit: records, logs, and a line per step that has ended, on disk at once."""
+"""The folder of a visit: its records and logs, and a journal with a line per finished step."""
 
 from __future__ import annotations
 
@@ -15,66 +15,73 @@ from bench.files.foreign_errors import content_of, refusing
 
 Outcome = Literal["ok", "failed", "timed out", "out of memory", "interrupted", "skipped"]
 LARGEST = 16 << 20
-"""Bytes of a journal."""
+"""Largest size of a journal in bytes."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """How a step ended. A step that was tried again has several entries; the last one counts."""
+    """How a step ended. A step that was repeated has several entries; the last one counts."""
 
     step: str
     command: str
     why: str
     outcome: Outcome
     started: str
-    """In ISO 8601, UTC."""
+    """Date and time in ISO 8601, UTC."""
     given_s: float
-    """Seconds that the step was given."""
+    """The step's time limit in seconds."""
     seconds: float
+    """Its duration."""
     code: int | None = None
     reason: str = ""
-    """Why it was skipped or ended, or the last lines that it wrote."""
+    """Why it was skipped, or the last lines of its output if it did not succeed."""
     records: int = 0
-    """Records that it wrote or added to."""
+    """Number of records that it wrote or extended."""
+
+
+ENTRIES = msgspec.json.Decoder(Entry)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What a visit writes: `results/`, `logs/` and `steps.ndjson` in its folder."""
+    """A visit's folder, with `results/`, `logs/` and `steps.ndjson`."""
 
     path: Path
 
     @property
     def results(self) -> Path:
-        """The results folder of all steps."""
+        """The results folder that all steps share."""
         return self.path / "results"
 
     @property
     def logs(self) -> Path:
-        """The output of every step."""
+        """The folder with one log per step."""
         return self.path / "logs"
 
     @property
     def journal(self) -> Path:
-        """One JSON object a line, an `Entry` each."""
+        """The file with one `Entry` per line, in JSON."""
         return self.path / "steps.ndjson"
 
     def make(self) -> None:
-        """Make the folders. UsageError if there is something else, or nothing may be written."""
+        """Create the folders.
+
+        Raises UsageError if another file is in the way, or if the disk cannot be written to.
+        """
         try:
             for folder in (self.results, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"--out: {self.path} cannot be made a folder ({error.strerror}); give a path "
-                "that can, such as --out visit.zip"
+                f"--out: the folder {self.path} cannot be created ({error.strerror}); give another "
+                "path, such as --out visit.zip"
             ) from None
 
     def log(self, step: str) -> Path:
-        """The log of a step; of a step that was tried again, both outputs one after the other."""
+        """Return the path of a step's log; a repeated step appends its output."""
         return self.logs / f"{step}.log"
 
     def add(self, entry: Entry) -> None:
-        """Write an entry: in one piece, and on disk when this returns."""
+        """Append an entry in one piece; it is on disk when this returns."""
         line = msgspec.json.encode(entry) + b"\n"
         if files.create(self.journal, line):
             return
@@ -82,9 +89,9 @@ class Folder:
         files.append(self.journal, b"\n" + line if torn else line)
 
     def entries(self) -> list[Entry]:
-        """Return all entries. UsageError if the journal is damaged.
+        """Return all entries, without a line that a crash cut short.
 
-        A line that was cut short by a crash is passed over.
+        Raises UsageError if the journal is damaged.
         """
         if not self.journal.exists():
             return []
@@ -97,25 +104,21 @@ class Folder:
 
         content = content_of(self.journal, LARGEST, refuse)
         with refusing(refuse):
-            return [
-                msgspec.json.decode(line, type=Entry)
-                for line in content.splitlines()
-                if _is_whole(line)
-            ]
+            return list(map(ENTRIES.decode, filter(_is_whole, content.splitlines())))
 
     def done(self) -> set[str]:
-        """The steps whose last entry is ok."""
+        """Return the names of the steps whose last entry is ok."""
         return {name for name, entry in last(self.entries()).items() if entry.outcome == "ok"}
 
     def record_sizes(self) -> dict[Path, int]:
-        """Return the bytes of every record."""
+        """Return the size of every record in bytes."""
         return {
             path: path.stat().st_size for path in sorted(self.results.glob("*/records/*.jsonl"))
         }
 
 
 def last(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the last entry of every step, in the order of their first ones."""
+    """Return the last entry of every step, in the order of the first entries."""
     return {entry.step: entry for entry in entries}
 
 

@@ -1,4 +1,4 @@
-"""One command to its end or to its limit, whatever it does, and nothing of it left behind."""
+"""Run one command to its end or its limit, whatever it does, and leave no process of it behind."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from bench.measure.memory import in_file
 from bench.measure.processes import descendants, exit_text, kill
 
 GRACE_S = 8.0
-"""Seconds from asking a process to end until it is killed; a run ends its workers in 2 or 3."""
+"""Seconds from interrupting a process to killing it; a run ends its workers in 2 or 3."""
 LOOK_S = 0.2
-"""Seconds between two looks at a process."""
+"""Seconds between two checks of a process."""
 DUMP_S = 0.5
-"""Seconds that Python has to write down where it hangs."""
+"""Seconds in which Python can write the traceback of where it hangs."""
 FLOOR = 512 << 20
-"""Bytes of free memory below which the step that took the most is ended. In many containers the
-kernel would end all programs together."""
+"""Bytes of free memory below which a step that took most of it is ended. In many containers the
+kernel would kill all programs together."""
 BEGIN = Path(__file__).with_name("begin.py")
 MARK = "CONVMIXER_BENCH_STEP"
-"""A variable in the environment of a step, by which all that it started is found."""
-TRIES = 100
+"""An environment variable of a step, by which all processes that it started are found."""
+KILLING_TRIES = 100
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `why` is empty if it ended by itself."""
+    """How a command ended."""
 
     code: int
     seconds: float
     why: str = ""
-    """limit or memory, if the visit ended it."""
+    """limit or memory if the visit ended it, else empty."""
 
     @property
     def text(self) -> str:
@@ -49,17 +49,17 @@ class Ended:
 
 @dataclass(frozen=True)
 class Guard:
-    """Tells when a step is about to fill the machine's memory."""
+    """Detects a step that is about to fill the machine's memory."""
 
     floor: int = FLOOR
     free: Callable[[], int | None] = lambda: free_memory("cpu")
 
     def is_filling(self, pid: int) -> bool:
-        """True if memory is nearly full, and mostly of the process and those below it."""
+        """True if memory is nearly full, mostly because of the process and its descendants."""
         left = self.free()
         if left is None or left >= self.floor:
             return False
-        taken = sum(_anonymous(each) for each in (pid, *descendants(pid)))
+        taken = sum(map(_anonymous, (pid, *descendants(pid))))
         return taken > self.floor + left
 
 
@@ -77,9 +77,10 @@ def run_command(
 ) -> Ended:
     """Run a command for at most `limit_s` seconds, with its output appended to `log`.
 
-    The first part of the command is a path. At the limit it is interrupted as by Ctrl-C, and killed if it goes on for `grace_s` more. On
-    KeyboardInterrupt it ends in the same way, and the exception goes on. Nothing that it started
-    goes on after it, and it does not go on after this process.
+    The first part of the command is a path. At the limit the command is interrupted as by Ctrl-C,
+    and killed `grace_s` seconds later if it has not ended. On KeyboardInterrupt it is ended in the
+    same way before the exception is raised again. No process that it started outlives it, and it
+    does not outlive this process.
     """
     start = time.monotonic()
     mark = f"{MARK}={uuid.uuid4().hex}"
@@ -98,7 +99,7 @@ def run_command(
 
 
 def _start(command: Sequence[str], output: int, mark: str) -> subprocess.Popen[bytes]:
-    """Start a command as the leader of its own session, so that a terminal's Ctrl-C misses it."""
+    """Start a command in its own session, which a terminal's Ctrl-C does not reach."""
     name, _, value = mark.partition("=")
     begin = (sys.executable, "-I", "-S", str(BEGIN), str(os.getpid()))
     return subprocess.Popen(
@@ -112,7 +113,7 @@ def _start(command: Sequence[str], output: int, mark: str) -> subprocess.Popen[b
 
 
 def _watch(process: subprocess.Popen[bytes], end: float, guard: Guard) -> str:
-    """Wait for the process; returns why it has to be ended, or "" if it has ended."""
+    """Wait for the process; return why it has to be ended, or "" if it has ended by itself."""
     while process.poll() is None:
         if time.monotonic() >= end:
             return "limit"
@@ -123,7 +124,7 @@ def _watch(process: subprocess.Popen[bytes], end: float, guard: Guard) -> str:
 
 
 def _interrupt(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask a process to end; if it goes on, let Python write down where it hangs."""
+    """Interrupt a process; if it does not end, make Python write a traceback of where it hangs."""
     for number, seconds in ((signal.SIGINT, grace_s), (signal.SIGABRT, DUMP_S)):
         if process.poll() is not None:
             return
@@ -137,22 +138,23 @@ def _interrupt(process: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 def _kill_all(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Kill a process and all that it started, whatever session or parent they have by now."""
+    """Kill a process and all that it started, whatever their session or parent is by now."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for _ in range(TRIES):  # one may start another while they are being killed
-        if not (pids := _marked(mark)):
+    for _ in range(KILLING_TRIES):  # a process may start another before it is killed
+        pids = _marked(mark)
+        if not pids:
             return
         kill(pids)
         time.sleep(0.05)
 
 
 def _marked(mark: str) -> list[int]:
-    """Return the processes that have this variable in their environment; none except on Linux."""
-    found = []
+    """Return the processes with this variable in their environment; only Linux tells them."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # somebody else's, or it has just ended
+        with suppress(OSError):  # another user's process, or one that has just ended
             if mark.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
+                pids.append(int(path.parent.name))
+    return pids

@@ -1,4 +1,4 @@
-"""The queue of a visit: each step in a process of its own, for as long as there is time."""
+"""The queue of a visit: steps in order of value, each in its own process, while there is time."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ from bench.visit.process import GRACE_S, Ended, Guard, run_command
 from bench.visit.step import Step
 
 PACKING_S = 2.0
-"""Seconds that the visit keeps for packing."""
+"""Seconds that are kept for packing."""
+LEAST_GRACE_S = 1.0
+"""Seconds that an interrupted step gets at least before it is killed."""
 CLOSING_S = 3.0
 """Seconds that an interrupted run takes to end its workers."""
 KEPT_S = PACKING_S + CLOSING_S
-"""Seconds at the end of a visit in which no step goes on."""
+"""Seconds at the end of a visit in which no step runs."""
 LAST_LINES = 12
+"""Lines of a failed step's output that are shown."""
+LONGEST_LINE = 300
+"""Characters of such a line that are shown."""
 OUTCOMES: dict[str, Outcome] = {"limit": "timed out", "memory": "out of memory"}
 Tell = Callable[[str], None]
 
 
 @dataclass
 class Queue:
-    """Steps in order of value, and the seconds for all of them."""
+    """Runs steps in order of value within a number of seconds."""
 
     steps: Sequence[Step]
     folder: Folder
     seconds: float
-    """For everything from now on, packing included."""
+    """Time from now on for everything, packing included."""
     tell: Tell
+    """Prints text for the user."""
     after: Callable[[], object] = lambda: None
-    """Called after every step that was taken; it packs, in case that the visit is killed."""
+    """Called after every step that was taken; it packs, in case the visit is killed."""
     guard: Guard = field(default_factory=Guard)
     now: Callable[[], float] = time.monotonic
     end: float = 0.0
@@ -44,7 +50,10 @@ class Queue:
         self.end = self.now() + self.seconds
 
     def run(self) -> None:
-        """Take every step, or skip it with its reason. KeyboardInterrupt goes on after the step."""
+        """Take every step, or skip it with a reason.
+
+        Raises KeyboardInterrupt, once the entry of the interrupted step is written.
+        """
         done = self.folder.done()
         for number, step in enumerate(self.steps, start=1):
             title = f"{number}/{len(self.steps)} {step.name}"
@@ -58,54 +67,67 @@ class Queue:
                 self.after()
 
     def left(self, step: Step) -> float:
-        """Return the seconds that a step can have now."""
+        """Return the seconds that a step would get now."""
         return max(0.0, min(step.limit_s, self.end - self.now() - KEPT_S))
 
     def _reason_to_skip(self, step: Step, done: set[str]) -> str | None:
         if step.name in done:
-            return "done before, in this folder"
-        if lacking := step.lacks():
+            return "finished earlier, in this folder"
+        lacking = step.lacks()
+        if lacking:
             return lacking
-        if (left := self.left(step)) < step.min_s:
-            return f"{left:.0f} s are left, and it takes {step.min_s:.0f} s or more"
+        left = self.left(step)
+        if left < step.min_s:
+            return f"{left:.0f} s are left, and the step needs at least {step.min_s:.0f} s"
         return None
 
     def _take(self, title: str, step: Step) -> None:
-        given, results = self.left(step), self.folder.results
-        self.tell(f"{title}: up to {given:.0f} s: {step.shown(given, results)}")
-        log, began = self.folder.log(step.name), self.now()
-        begin, before = log.stat().st_size if log.exists() else 0, self.folder.record_sizes()
+        """Run a step for the time that it gets, and write its entry."""
+        given = self.left(step)
+        self.tell(f"{title}: up to {given:.0f} s: {step.shown(given, self.folder.results)}")
+        log = self.folder.log(step.name)
+        earlier_output = log.stat().st_size if log.exists() else 0
+        before = self.folder.record_sizes()
         entry = self._entry(step, "interrupted", given)
-        grace = min(GRACE_S, max(1.0, self.end - PACKING_S - self.now() - given))
+        began = self.now()
         try:
             ended = run_command(
-                step.argv(given, results), log, limit_s=given, guard=self.guard, grace_s=grace
+                step.argv(given, self.folder.results),
+                log,
+                limit_s=given,
+                guard=self.guard,
+                grace_s=self._grace(given),
             )
         except KeyboardInterrupt:
             self._close(entry, before, seconds=self.now() - began)
             raise
-        outcome, reason = judged(step, ended, log.read_bytes()[begin:])
+        outcome, reason = judged(step, ended, log.read_bytes()[earlier_output:])
         if outcome == "ok" and step.writes and not self._records_since(before):
-            outcome, reason = "skipped", f"it measured nothing: {last_line(log)}"
+            outcome, reason = "skipped", f"the step measured nothing: {last_line(log)}"
         self._close(
             replace(entry, outcome=outcome, reason=reason, code=ended.code),
             before,
             seconds=ended.seconds,
         )
 
+    def _grace(self, given: float) -> float:
+        """Return the seconds to wait for a step that was interrupted after `given` seconds."""
+        left = self.end - PACKING_S - self.now() - given
+        return min(GRACE_S, max(LEAST_GRACE_S, left))
+
     def _close(self, entry: Entry, before: Mapping[Path, int], seconds: float) -> None:
-        """Write down how a step ended, and tell."""
+        """Write a step's entry, and tell the user how it ended."""
         records = self._records_since(before)
         self.folder.add(replace(entry, seconds=round(seconds, 1), records=records))
-        what = f"{records} record{'s' * (records != 1)} written"
-        self.tell(f"    {entry.outcome} after {seconds:.0f} s, {what}")
+        noun = "record" if records == 1 else "records"
+        self.tell(f"    {entry.outcome} after {seconds:.0f} s, {records} {noun} written")
         for line in entry.reason.splitlines():
             self.tell(f"    | {line}")
         if entry.outcome != "ok":
-            self.tell(f"    | all of it: {self.folder.log(entry.step)}")
+            self.tell(f"    | complete log: {self.folder.log(entry.step)}")
 
     def _records_since(self, before: Mapping[Path, int]) -> int:
-        """Return how many records were written or added to."""
+        """Return the number of records that were written or extended."""
         sizes = self.folder.record_sizes()
         return sum(before.get(path) != size for path, size in sizes.items())
 
@@ -123,27 +145,31 @@ class Queue:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line that says anything."""
+    """Return the last line of a log that is not blank."""
     lines = log.read_text(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def judged(step: Step, ended: Ended, output: bytes) -> tuple[Outcome, str]:
-    """Return how a step ended, and its last lines if that was not as it should be."""
-    if not ended.why and ended.code in step.fine:
+    """Return a step's outcome, and the last lines of its output unless it succeeded."""
+    if not ended.why and ended.code in step.good_codes:
         return "ok", ""
     lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-    shown = [line[:300] for line in lines[-LAST_LINES:]]
+    shown = [line[:LONGEST_LINE] for line in lines[-LAST_LINES:]]
     if ended.why:
         return OUTCOMES[ended.why], "\n".join(shown)
     return "failed", "\n".join([*shown, ended.text])
 
 
 def planned(steps: Sequence[Step], seconds: float) -> Iterator[tuple[Step, float]]:
-    """Yield every step with its seconds if each step takes all of its own; 0 if none are left."""
+    """Yield every step with the seconds that it gets if all steps use their limits.
+
+    That is 0 for a step that would be skipped.
+    """
     left = seconds - KEPT_S
     for step in steps:
         given = min(step.limit_s, left)
-        given = 0.0 if given < step.min_s or step.lacks() else given
+        if given < step.min_s or step.lacks():
+            given = 0.0
         left -= given
         yield step, given

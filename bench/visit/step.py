@@ -1,4 +1,4 @@
-"""One step of a visit: a command in a process of its own, with a time limit of its own."""
+"""The step of a visit: a command in its own process, with its own time limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 RENDERING_S = 60.0
 """Seconds that `study run --max-minutes` keeps for its report. A visit renders nothing, so a step
-asks for as much more."""
+adds them to its --max-minutes."""
 LEAST_ROUNDS_S = 5.0
 COMPILER = "c++"
 REASONS = {
@@ -22,46 +22,47 @@ REASONS = {
     "pytest": "pytest is not installed",
     "xdist": "pytest-xdist is not installed",
 }
-"""Why a step is skipped, by what it needs: a compiler, or the name of a module."""
+"""The reason to skip a step, by the compiler or the module that it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A command, how long it may take, and why it is worth that.
+    """A command, its purpose and its time limits, in seconds.
 
     In `command`, {results} stands for the results folder, {rounds_s} for the seconds that are left
-    after opening, {minutes} for the same in minutes, and {study_minutes} for those of a study that
-    is not to keep time for a report.
+    after opening, {minutes} for the same in minutes, and {study_minutes} for the minutes of a study
+    that has to render no report.
     """
 
     name: str
     why: str
     command: tuple[str, ...]
-    """Arguments of `python -m bench`, or of Python itself if they begin with `-`."""
+    """Arguments of `python -m bench`, or of Python itself if the first one begins with `-`."""
     limit_s: float
-    """Most seconds, unless there is more time than all steps can take."""
+    """Longest duration, unless the visit has more time than all its steps can take."""
     min_s: float
-    """Least seconds that are worth beginning with."""
+    """Shortest time that is worth starting with."""
     opening_s: float = 0.0
-    """Seconds until the first round: processes, warm-up, compilers."""
+    """Time until the first round: processes, warm-up, compilers."""
     needs: tuple[str, ...] = ()
-    fine: tuple[int, ...] = (0,)
-    """Exit codes of a step that did what it is for."""
+    """Modules that it imports, or `COMPILER`."""
+    good_codes: tuple[int, ...] = (0,)
+    """Exit codes that mean success."""
     grows: bool = True
-    """True if it can use more than its limit."""
+    """True if the step can make use of more time than its limit."""
     writes: bool = False
-    """True if it is for records: without one it has not done what it is for."""
+    """True if the step succeeds only if it writes a record."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]{1,60}", self.name):
-            raise ValueError(f"a step's name becomes a file's name, got {self.name!r}")
+            raise ValueError(f"a step's name is also that of its log, got {self.name!r}")
 
     def shown(self, seconds: float, results: Path) -> str:
-        """Return the command line for so many seconds, as a user would type it."""
+        """Return the command line for this many seconds, as a user would type it."""
         return shlex.join(["python", *self._arguments(seconds, results)])
 
     def argv(self, seconds: float, results: Path) -> list[str]:
-        """Return the command line for so many seconds, with records below `results`."""
+        """Return the process's arguments for this many seconds, with records below `results`."""
         return [sys.executable, *self._arguments(seconds, results)]
 
     def _arguments(self, seconds: float, results: Path) -> list[str]:
@@ -76,42 +77,42 @@ class Step:
         return [values.get(part, part) for part in (*head, *self.command)]
 
     def lacks(self) -> str | None:
-        """Return why this machine cannot do the step; None if it can."""
+        """Return why the step cannot run on this machine; None if it can."""
         for need in self.needs:
-            if not _is_there(need):
+            if not _is_installed(need):
                 return REASONS.get(need, f"{need} is not installed")
         return None
 
 
-def _is_there(need: str) -> bool:
+def _is_installed(need: str) -> bool:
     if need == COMPILER:
         return any(shutil.which(name) for name in ("g++", "clang++"))
     return importlib.util.find_spec(need) is not None
 
 
 def run(*arguments: str) -> tuple[str, ...]:
-    """A run in which an arm counts as hung after two minutes without a sign of life."""
+    """Return the arguments of a run that gives an arm up after two minutes without a response."""
     return ("run", *arguments, "--timeout", "120", "--results", "{results}")
 
 
 def doctor(seconds: float, on: tuple[str, ...]) -> Step:
-    """The examination of the machine, with so many seconds for its noise."""
+    """Return the step that examines the machine, and its noise for this many seconds."""
     return Step(
         name="doctor",
         why="versions, free memory, noise: what the numbers depend on",
         command=("doctor", "--seconds", f"{seconds:g}", "--results", "{results}", *on),
         limit_s=30,
         min_s=5,
-        fine=(0, 1),
+        good_codes=(0, 1),
         grows=False,
     )
 
 
 def training(on: tuple[str, ...], limit_s: float) -> Step:
-    """A training run on the images that every installation has."""
+    """Return a training run on the images that every installation has."""
     return Step(
         name="contact_training",
-        why="one training run to its accuracy, on scikit-learn's digits",
+        why="one training run and its accuracy, on scikit-learn's digits",
         command=run(
             *("--models", "convmixer_digits", "--metrics", "top1,receptive_field"),
             *("--data", "digits", "--recipe", "digits_small", *on),
@@ -123,25 +124,28 @@ def training(on: tuple[str, ...], limit_s: float) -> Step:
 
 
 def selfcheck(on: tuple[str, ...], limit_s: float, opening_s: float) -> Step:
-    """The A/A check, which writes no records: what it says is in its log.
+    """Return the A/A check. It writes no records; its results are in its log.
 
-    `opening_s` is for its processes, about twenty, and for comparisons of at least 5 s each.
+    `opening_s` covers about twenty processes, and comparisons of at least 5 s each.
     """
     return Step(
         name="aa",
-        why="a network against itself: what this machine can tell apart",
+        why="A/A check: the smallest difference that this machine can detect",
         command=("selfcheck", "--minutes", "{minutes}", *on),
         limit_s=limit_s,
         min_s=opening_s + 25,
         opening_s=opening_s,
-        fine=(0, 1),
+        good_codes=(0, 1),
     )
 
 
 def study(
     name: str, on: tuple[str, ...], *more: str, limit_s: float = 180, min_s: float = 150
 ) -> Step:
-    """What the verdict of a study needs, as far as time goes; no run is begun that would not fit."""
+    """Return the step that measures as much of a study as there is time for.
+
+    `bench study run` starts no run that would not fit.
+    """
     minutes = ("--max-minutes", "{study_minutes}")
     return Step(
         name=f"study_{name}",

@@ -1,4 +1,4 @@
-"""Which steps a visit takes: by the device, by the images that are there, by name."""
+"""The choice of a visit's steps: by device, by the images given, and by name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from bench.visit.step import Step
 def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> list[Step]:
     """Return the steps on a device, such as cuda:0 or cpu, in order of value.
 
-    `data` is the images to train on, `tests` puts the tests of GPU code first. UsageError if there
-    are no such images or no tests.
+    `data` names the images to train on, and `tests` puts the tests of GPU code first.
+
+    Raises UsageError if there are no such images, or no tests.
     """
     if data is not None:
         _check(data)
@@ -24,22 +25,25 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
         return [_gpu_tests(), *steps] if tests else steps
     if tests:
         raise UsageError(
-            f"--tests: they need a CUDA device, and this visit is on {device}; drop it"
+            f"--tests: the tests need a CUDA device, but this visit is on {device}; drop --tests"
         )
     return cpu.steps(data)
 
 
 def chosen(steps: list[Step], names: tuple[str, ...]) -> list[Step]:
-    """Return the steps of these names, in the order of the names; all of them without names."""
+    """Return the steps of these names, in the order of the names; all steps if there are none.
+
+    Raises UsageError for an unknown name.
+    """
     by_name = {step.name: step for step in steps}
     for name in names:
         if name not in by_name:
-            raise UsageError(f"--steps: no step {name!r} here; there are {', '.join(by_name)}")
+            raise UsageError(f"--steps: no step named {name!r}; choose from {', '.join(by_name)}")
     return [by_name[name] for name in dict.fromkeys(names)] or steps
 
 
 def stretched(steps: list[Step], seconds: float) -> list[Step]:
-    """Return the steps with longer limits if there is more time than all of them can take."""
+    """Return the steps, with longer limits if there is more time than all of them can take."""
     spare, growing = seconds, 0.0
     for step in steps:
         if step.lacks() is None:
@@ -52,22 +56,24 @@ def stretched(steps: list[Step], seconds: float) -> list[Step]:
 
 
 def _check(data: str) -> None:
-    """UsageError unless `data` is cifar10:FOLDER and there is such a folder."""
+    """Raise UsageError unless `data` is cifar10:FOLDER and the folder exists."""
     name, _, folder = data.partition(":")
     if name != "cifar10" or not folder:
-        raise UsageError(f"--data: a visit trains on cifar10:/path, got {data!r}")
+        raise UsageError(f"--data: must be cifar10:/path, got {data!r}")
     if not Path(folder).is_dir():
-        raise UsageError(f"--data: there is no folder {folder}; give the one with train/ and test/")
+        raise UsageError(
+            f"--data: {folder} is not a folder; give the folder that contains train/ and test/"
+        )
 
 
 def _gpu_tests() -> Step:
     file = ROOT / "tests" / "test_gpu.py"
     if not file.exists():
-        raise UsageError("--tests: this installation has no tests; start from a checkout")
+        raise UsageError("--tests: this installation contains no tests; run from a checkout")
     settings = ("-c", str(ROOT / "pyproject.toml"), "-m", "gpu", "-n0")
     return Step(
         name="gpu_tests",
-        why="whether the code for GPUs does what it promises",
+        why="the tests of the code for GPUs",
         command=("-m", "pytest", *settings, str(file)),
         limit_s=180,
         min_s=30,

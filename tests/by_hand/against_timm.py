@@ -7,8 +7,8 @@
 `counts` runs `python -m bench eval --checkpoint` and timm on one model of each family, and compares
 how many pictures are right by top-1 and by top-5. Each picture is a class of its own, and the
 weights know it by what a noisy copy of it looks like to the network, so that about half are right.
-It ends with "equal" four times and exit code 0. `--pictures` takes any folder with JPEG files in it;
-without it the pictures are scikit-learn's digits, which are much alike.
+It ends with "equal" four times and exit code 0. `--pictures` takes any folder with JPEG files in
+it; without it the pictures are scikit-learn's digits, which are much alike.
 
 `speed` compares images per second of evaluating JPEG files, and of training on them, in paired
 turns. timm's validate.py and train.py are not in its wheel: with --timm, the path of a checkout,
@@ -97,8 +97,6 @@ OURS = """
 import json, sys, time, torch
 from pathlib import Path
 from bench.plugins import datasets, models
-from bench.record.schema import AccuracyArm
-from bench.training.session import train_and_evaluate
 from bench.training.evaluate import evaluate
 from bench.training.images.views import timms
 from bench.training.weights import from_file

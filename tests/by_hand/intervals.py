@@ -15,7 +15,6 @@ Printed are shares in per cent:
 - verdicts where the truth lies at the region's end, decided: at most 7;
 - the same of a study that is measured again until it is decided, twenty times at most: at most 7;
 - one process per side: never an interval.
-- one process a side: never an interval.
 """
 
 from __future__ import annotations

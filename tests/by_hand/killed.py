@@ -50,7 +50,7 @@ def steps(results: Path) -> int:
 def killed(
     results: Path, model: str, recipe: str, kills: int, seed: int = 0, longest: float = 4.0
 ) -> list[int]:
-    """Run to the end through `kills` interruptions; return the steps of each start before its own."""
+    """Run to the end through `kills` interruptions; return the steps that each start had done."""
     draw, moments = random.Random(seed), []
     while True:
         before, run = steps(results), start(results, model, recipe)

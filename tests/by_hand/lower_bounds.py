@@ -2,7 +2,7 @@
 
     python -m tests.by_hand.lower_bounds                # each dependency at its bound, then all
     python -m tests.by_hand.lower_bounds --together     # all of them at once only
-    python -m tests.by_hand.lower_bounds timm==1.0.21   # this one (--together: all given at once)
+    python -m tests.by_hand.lower_bounds timm==1.0.21   # these versions, each alone
 
 Each is installed into a folder of its own in front of the installed packages (`pip install
 --no-deps --target`), and the commands below are run with it, in processes of their own. Prints one

@@ -6,9 +6,9 @@ Expect no traceback, no hang, no growing memory, and nothing written or read els
 
 Sound inputs of every kind are made, then changed at random (bytes flipped, put in, taken out,
 doubled, cut, nested thousands deep, numbers made huge, words exchanged), and read as the program
-would. A reader may return, or refuse in one line (UsageError). Anything else is a failure, and so is
-a reader that takes over two seconds or more than 1 GB over what importing torch takes, a file that
-changed other than the one that was read, or an open of a file elsewhere.
+would. A reader may return, or refuse in one line (UsageError). Anything else is a failure, and so
+is a reader that takes over two seconds or more than 1 GB over what importing torch takes, a file
+that changed other than the one that was read, or an open of a file elsewhere.
 
 Deterministic by --seed. Prints per reader how many cases there were, how many were refused, the
 slowest, and how far memory grew; exits with 1 if anything failed. Takes about ten minutes.
@@ -143,7 +143,7 @@ def sealed(content: bytes, draw: random.Random) -> bytes:
 
 
 def repacked(content: bytes, draw: random.Random) -> bytes:
-    """Return a changed pack: its bytes, one of its files with a list that fits, or a file's name."""
+    """Return a changed pack: its bytes, a file of it with a list that fits, or a file's name."""
     if draw.random() < 0.4:
         return mutated(content, draw)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -1,12 +1,12 @@
-"""Take records that the schema accepts and nobody would measure through everything that reads records.
+"""Give records that the schema accepts, but nobody would measure, to everything that reads records.
 
     python -m tests.by_hand.odd --worlds 60
 
 Each world is two machines with some fifty records of all kinds (tests/odd_worlds.py): tables in
-every format, the page, all figures, verdicts, export, claims, pack and verify, compare, data frames,
-McNemar's tests. Takes about ten seconds per world, half of it for figures. Prints how many records
-of each kind were made and how many reached each stage; stops at the first seed that fails, with its
-traceback.
+every format, the page, all figures, verdicts, export, claims, pack and verify, compare, data
+frames, McNemar's tests. Takes about ten seconds per world, half of it for figures. Prints how many
+records of each kind were made and how many reached each stage; stops at the first seed that fails,
+with its traceback.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ process and a results folder of its own. Right after it, under the same load, th
 script measures the same two models: one after the other, warm-up, mean of 40 calls (fewer here, to
 the same seconds). Prints every ratio, the largest over the smallest, and whether all intervals
 overlap the quiet machine's. Quiet runs lie among the loaded ones: a machine with neighbours changes
-within half an hour, which would otherwise pass for an effect of the load. About two minutes per pair
-of runs; needs the machine for itself.
+within half an hour, which would otherwise pass for an effect of the load. About two minutes per
+pair of runs; needs the machine for itself.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ print(speeds[0] / speeds[1])
 
 
 def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
-    """Return the ratio of the first model's throughput to the second's, and the command's seconds."""
+    """Return the ratio of the two models' throughputs, and the command's seconds."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [
             "run",

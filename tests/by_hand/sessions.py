@@ -2,11 +2,12 @@
 
     python -m tests.by_hand.sessions [--draws 1000] [--seed 0]
 
-Takes about a minute on one core. Eight equal arms and an A/A pair are measured in two sessions, or in two runs a side; every
-session moves every arm by a normal factor of its own, whose spread is printed, beside noise of rounds of 1 % and as much between
-processes; 16 rounds, three processes an arm, the pair in ten of them. Printed per spread and number of runs are, of 100
-comparisons, those in which anything is called better or worse after Holm's correction (at most about 6), and the middle of what
-a comparison says it can tell apart.
+Takes about a minute on one core. Eight equal arms and an A/A pair are measured in two sessions, or
+in two runs per side. Every session moves every arm by a normal factor of its own, whose spread is
+printed, beside noise of 1 % between rounds and as much between processes. There are 16 rounds,
+three processes per arm, and the pair is in ten of the rounds. Printed per spread and number of runs
+are, of 100 comparisons, those in which anything is called better or worse after Holm's correction
+(at most about 6), and the median of what a comparison says it can tell apart.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ NOISE = 0.01
 def arm(
     draw: random.Random, spread: float, rounds: int, runs: int, turn: int
 ) -> dict[tuple[str, int], InProcess]:
-    """One arm's rounds in so many sessions, each with what is its own; processes are renewed by turns."""
+    """Return one arm's rounds in so many sessions, each with a factor of its own.
+
+    Processes are renewed by turns.
+    """
     found = {}
     for run in range(runs):
         session = draw.gauss(0, spread)
@@ -108,7 +112,8 @@ def main() -> None:
             )
             told = statistics.median(one.resolves or 0.0 for one in found)
             print(
-                f"{runs} runs a side, sessions {spread:.0%}: {100 * false / asked.draws:.1f} of 100; tells apart {told:.0%}"
+                f"{runs} runs a side, sessions {spread:.0%}: "
+                f"{100 * false / asked.draws:.1f} of 100; tells apart {told:.0%}"
             )
 
 

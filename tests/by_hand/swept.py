@@ -3,9 +3,9 @@
     python -m tests.by_hand.swept --kills 50
 
 One command counts, times and trains, is killed by SIGKILL and started again. Every second kill hits
-the whole process group, as when a machine goes down; the others hit the command alone, whose workers
-have to end by themselves. After every kill all records are read again. No line of a record may be
-missing afterwards, and no finished arm may be started again.
+the whole process group, as when a machine goes down; the others hit the command alone, whose
+workers have to end by themselves. After every kill all records are read again. No line of a record
+may be missing afterwards, and no finished arm may be started again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def start(results: Path) -> subprocess.Popen[bytes]:
 
 
 def lines_of(results: Path) -> dict[str, list[bytes]]:
-    """Return the complete lines of every record, without those that a kill cut off and their marks."""
+    """Return the complete lines of every record, without those torn by a kill and their marks."""
     found = {}
     for path in results.glob("*/records/*.jsonl"):
         *whole, _ = path.read_bytes().split(b"\n")
@@ -74,7 +74,7 @@ def finished(results: Path) -> dict[str, int]:
 
 
 def survivors(pid: int) -> list[int]:
-    """Return the processes left in a killed command's session; ended but unreaped ones do not count."""
+    """Return the processes left in a killed command's session, zombies not counted."""
     found = subprocess.run(
         ["ps", "-o", "pid=,stat=", "--sid", str(pid)], capture_output=True, text=True
     ).stdout.splitlines()

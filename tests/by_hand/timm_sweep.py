@@ -4,9 +4,9 @@
 
 Takes a small model of every module (98 with timm 1.0.31): of those whose names sound small the one
 with the fewest parameters. All are counted by one `bench run`, timed in groups of six by two more
-each, and described by `bench describe`. Printed at the end: how many did each of the five, and every
-refusal with its reason, as the records have it. A traceback anywhere is counted and shown. Goes on
-from where it was stopped; about half an hour on two quiet cores.
+each, and described by `bench describe`. Printed at the end: how many did each of the five, and
+every refusal with its reason, as the records have it. A traceback anywhere is counted and shown.
+Goes on from where it was stopped; about half an hour on two quiet cores.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ WANTED = ("counted", "described", "batch 2", "bf16", "trained a step")
 
 
 def smallest() -> Iterator[tuple[str, str, int]]:
-    """Yield each module's name, its smallest model among those that sound small, and their number."""
+    """Yield, for every module, its name, its smallest model and how many models sound small.
+
+    The smallest is the one with the fewest parameters among those that sound small.
+    """
     by_module = defaultdict(list)
     for name in timm.list_models():
         by_module[model_entrypoint(name).__module__.rpartition(".")[2]].append(name)

@@ -5,8 +5,8 @@
 
 The original's way is float32, eager, contiguous, in a process that changes nothing of what PyTorch
 and libc do by default. The others are what the bench does to a measured process
-(`bench.measure.process_settings.fix`), with policies. Each lives in a process of its own; a round is
-one step of each, in random order, and the ratio is paired by round. Images are CIFAR-shaped, in
+(`bench.measure.process_settings.fix`), with policies. Each lives in a process of its own; a round
+is one step of each, in random order, and the ratio is paired by round. Images are CIFAR-shaped, in
 memory, and can be learnt: each class has a pattern of its own under noise. For the losses each way
 trains from the same weights on the same images: every way's losses must lie as near to the
 original's as those of another seed of the original do.
@@ -118,7 +118,10 @@ def speeds(ways: list[str], batch: int, rounds: int) -> None:
 
 
 def losses(ways: list[str], batch: int, steps: int, seeds: int) -> None:
-    """Print the largest distance of any step's loss from the original's, next to its other seeds'."""
+    """Print the largest distance of any step's loss from the original's.
+
+    The same distance of the original's other seeds is printed next to it.
+    """
 
     def curve(way: str, seed: int) -> list[float]:
         trainer = Trainer(way, batch, seed)
