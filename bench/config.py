@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from bench import devices
 from bench.errors import UsageError
 from bench.files import limits
 from bench.files.foreign_errors import content_of, refusing
@@ -22,11 +23,8 @@ else:
     import tomli as tomllib
 
 COMMAND = "python -m bench"
-DEFAULT_POLICY = {"cpu": "fp32", "cuda": "bf16", "mps": "fp32"}
-"""The policy of each kind of device if none is given."""
 SUITES = Path(__file__).parent / "suites"
 DEFAULT_SUITE = "quick"
-DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?", re.ASCII)
 LARGEST_SUITE = 256 << 10
 """Largest size of a suite file in bytes."""
 MOST_DOTS = 500
@@ -291,8 +289,8 @@ CHECKS: tuple[tuple[Callable[[RunConfig], bool], str], ...] = (
         "--labels: must be real:/path/real.json, got {labels!r}",
     ),
     (
-        lambda config: re.fullmatch(DEVICES, config.device) is not None,
-        "--device: must be auto, cpu, cuda, cuda:N or mps, got {device!r}",
+        lambda config: devices.is_flag(config.device),
+        f"--device: must be {devices.choices()}, got {{device!r}}",
     ),
 )
 """What must hold of a configuration, and the error if it does not, filled in with its fields."""

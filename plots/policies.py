@@ -8,7 +8,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 
 from bench.analysis.rows import Row, Summary
-from bench.config import DEFAULT_POLICY
+from bench.devices import kind_of
 from bench.plugins import Figure, figures
 from bench.report.palette import family, family_order
 from bench.stats.intervals import Estimate
@@ -39,7 +39,7 @@ def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 def ratios(summary: Summary, rows: list[Row]) -> Ratios:
     """Return throughput over the plain policy's, paired by round; handwritten policies with †."""
-    plain = DEFAULT_POLICY[summary.machine.kind]
+    plain = kind_of(summary.machine.kind).policy
     base = {row.model: row for row in rows if row.policy == plain}
     found: Ratios = {}
     for row in rows:
@@ -71,7 +71,7 @@ def _figure(
     panels[0].set_yticks(range(len(models)), models, fontsize=8)
     panels[0].set_ylim(len(models) - 0.4, -0.6)
     headline(figure, "The effect of each policy on each model")
-    plain = DEFAULT_POLICY[summary.machine.kind]
+    plain = kind_of(summary.machine.kind).policy
     figure.supxlabel(
         f"throughput over {plain} eager, log scale, 95 % intervals; right of the line is faster · "
         f"{size} px, {summary.machine.hardware}",

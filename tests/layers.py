@@ -1,7 +1,7 @@
 """The table of wings, and a checker that compares a tree of files with it.
 
-A wing is a folder of `bench/`, one of its two single modules (`config`, `errors`), or `models` or
-`plots` next to it. Every import counts: relative, inside a function, under TYPE_CHECKING, by
+A wing is a folder of `bench/`, one of its single modules (`config`, `devices`, `errors`), or
+`models` or `plots` next to it. Every import counts: relative, inside a function, under TYPE_CHECKING, by
 `importlib.import_module("name")`. Modules that still lie in `bench/` itself belong to no wing and
 are not checked; once the last of them has moved, the whole tree is.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 WINGS = {
     "errors": "",
+    "devices": "errors",
     "stats": "",
     "fused": "",
     "files": "errors",
@@ -45,10 +46,14 @@ WINGS = {
     "models": "errors plugins",
     "plots": "config plugins record stats analysis claims report studies",
 }
-"""The wings that each wing may import besides itself. All but `errors` may also import `files`, and
+"""The wings that each wing may import besides itself. All but `errors` may also import `COMMON`, and
 `cli` may import all but `models` and `plots`."""
+COMMON = {"devices", "files"}
+"""These two import `errors` only."""
+SINGLE_MODULES = {"config", "devices", "errors"}
 FREE_OF_TORCH = {
     "errors",
+    "devices",
     "files",
     "config",
     "plugins",
@@ -81,7 +86,7 @@ def allowed(wing: str) -> set[str]:
     """Return the wings that a wing may import, itself among them."""
     if wing == "cli":
         return {*WINGS, "cli"} - UNNAMED
-    more = set() if wing == "errors" else {"files"}
+    more = set() if wing in ("errors", *COMMON) else COMMON
     return {wing, *WINGS[wing].split(), *more}
 
 
@@ -178,13 +183,9 @@ class Tree:
         if folder in UNNAMED:
             return folder
         if len(rest) == 1:
-            return (
-                "bench"
-                if file.stem in ROOT_MODULES
-                else file.stem
-                if file.stem in ("config", "errors")
-                else None
-            )
+            if file.stem in ROOT_MODULES:
+                return "bench"
+            return file.stem if file.stem in SINGLE_MODULES else None
         return rest[0] if rest[0] in WINGS or rest[0] == "cli" else None
 
     def against_the_table(self) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.check.noise import read_noise
+from bench.devices import CUDA, kind_of
 from bench.errors import UsageError, one_line
 from bench.measure import machine
 from bench.measure.disturbance import free_memory
@@ -176,7 +177,7 @@ def _device(device: str) -> Iterator[CheckResult]:
     described = machine.describe(device, installation="none")
     hardware = described.accelerator or f"{described.hardware}, {described.cores} threads"
     yield CheckResult("device", "ok", f"{device}: {hardware}")
-    if device.startswith("cuda"):
+    if kind_of(device) is CUDA:
         versions = described.versions
         driver = f"{versions['driver']}, CUDA {versions['cuda']}, cuDNN {versions['cudnn']}"
         yield CheckResult("driver", "ok", driver)

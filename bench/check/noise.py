@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.analysis.grade import MOST_OFF, UNSTEADY
+from bench.devices import kind_of
 from bench.measure import machine, process_settings
 from bench.measure.disturbance import State
 from bench.measure.gpu import gpu_for
 
-SIDE = {"cpu": 384, "cuda": 4096, "mps": 2048}
-"""Side of the square matrices, by kind of device."""
 WINDOW_S = 0.1
 FEWEST_WINDOWS = 3
 WARM_UP = 3
@@ -71,7 +70,7 @@ def read_noise(device: str, seconds: float, now: Callable[[], float] = time.perf
     clock = clock_for(device)
     state = State(gpu_for(device), device=device)
     pid = os.getpid()
-    side = SIDE[device.partition(":")[0]]
+    side = kind_of(device).noise_side
     matrix = torch.randn(side, side, device=device)
     for _ in range(WARM_UP):
         matrix @ matrix

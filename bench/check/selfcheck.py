@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.measure import interrupts, machine
 from bench.measure.disturbance import State
@@ -36,9 +37,6 @@ SHORT = 0.04
 """Length of a window in seconds in the many short comparisons; the others use a run's windows."""
 ROUNDS = 12
 """Rounds of a short comparison."""
-BATCH = {"cpu": 16, "cuda": 16384, "mps": 64}
-"""Images of a call: so many that a GPU works for longer than the host takes to launch it. Otherwise
-the host would be measured, whose speed varied by a factor of two beside an idle H200."""
 SHARE_AA, SHARE_KNOWN = 0.6, 0.1
 """Shares of the time; the rest is for the repetitions with and without load."""
 REPEATS = 3
@@ -158,7 +156,7 @@ class SelfCheck:
                 "8 gives about fifty repetitions on most machines"
             )
         self.device = machine.resolve_device(self.device)
-        self.kind = self.device.partition(":")[0]
+        self.kind = kind_of(self.device)
         self.state = State(gpu_for(self.device), device=self.device)
         self.runs = 0
 
@@ -234,8 +232,8 @@ class SelfCheck:
             image_size=32,
             num_classes=10,
             policy="fp32",
-            device=self.kind,
-            batch_size=BATCH[self.kind],
+            device=self.kind.name,
+            batch_size=self.kind.selfcheck_batch_size,
         )
         settings = SPEED_SETTINGS if window is None else {**SPEED_SETTINGS, "window_s": window}
         task = Task(

@@ -11,18 +11,13 @@ from itertools import pairwise
 
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import sentinel
-from bench.config import DEFAULT_POLICY
+from bench.devices import kind_of
 from bench.plugins.recipe import recipes
 from bench.record.arms import AccuracyArm, At
 from bench.record.schema import Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
-
-PLAIN = DEFAULT_POLICY
-"""The policy, by kind of device, under which speeds are compared unless a study asks about them."""
-BATCH = {"cpu": 2, "cuda": 64, "mps": 16}
-"""Images per call where a study asks for throughput, by kind of device."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Evidence:
 
     def row(self, of: Speed) -> Row | None:
         """Return everything that was measured of a model at a size and policy; None if nothing."""
-        return self._rows.get((of.model, of.image_size, of.policy or PLAIN[self.kind]))
+        return self._rows.get((of.model, of.image_size, of.policy or kind_of(self.kind).policy))
 
     def rounds(self, of: Speed, metric: str) -> Mapping[At, float]:
         """Return one value per (run, round), at the largest batch size; empty if there is none."""

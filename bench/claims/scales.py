@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.plugins import Need
 
@@ -268,6 +269,6 @@ def scale_of(
     sizes: dict[str, Scale] = {scale.size: scale for scale in known}
     if size is not None and size not in sizes:
         raise UsageError(f"--scale: {data} has no scale {size}; it has {' and '.join(sizes)}")
-    usual = "small" if "small" in sizes and device != "cuda" else "authors"
-    scale = sizes[size or usual]
+    usual = kind_of(device).study_scale
+    scale = sizes[size or (usual if usual in sizes else "authors")]
     return scale if seeds is None else replace(scale, seeds=seeds, replicates=seeds)

@@ -15,7 +15,8 @@ from bench.cli.catalogue import Kind, catalogue
 from bench.cli.console import Terminal, print_tables, styled
 from bench.cli.options import DeviceFlag, JsonFlag
 from bench.cli.tables.listings import listing, matches
-from bench.config import DEFAULT_POLICY, Names, check_shape
+from bench.config import Names, check_shape
+from bench.devices import choices, kind_of
 from bench.errors import UsageError
 from bench.measure.machine import resolve_device
 from bench.plugins import models
@@ -155,7 +156,7 @@ def match(
     num_classes: int | None = None,
     device: Annotated[
         DeviceFlag,
-        Parameter(help="Device to measure latencies on: auto, cpu, cuda, cuda:N or mps."),
+        Parameter(help=f"Device to measure latencies on: {choices()}."),
     ] = "auto",
     as_json: JsonFlag = False,
 ) -> int:
@@ -203,7 +204,7 @@ def match(
 def _where_measured(device: str) -> dict[str, str]:
     """Return the device, and the policy that is usual on it."""
     resolved = resolve_device(device)
-    return {"device": resolved, "policy": DEFAULT_POLICY[resolved.partition(":")[0]]}
+    return {"device": resolved, "policy": kind_of(resolved).policy}
 
 
 def _as_json(found: Siblings) -> dict[str, Any]:

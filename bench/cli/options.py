@@ -7,8 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bench.devices import choices
+
 ResultsFlag = Annotated[Path, Parameter(help="Results folder; it holds one folder per machine.")]
-DeviceFlag = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
+DeviceFlag = Annotated[str, Parameter(help=f"{choices()}.")]
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print JSON instead of a table.")
 ]

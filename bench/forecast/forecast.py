@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.config import DEFAULT_POLICY, RunConfig
+from bench.config import RunConfig
+from bench.devices import kind_of
 from bench.forecast.past import Past, Seen, passes
 from bench.forecast.round_rules import (
     DEAR,
@@ -264,7 +265,7 @@ def evaluating(
     """
     per_image = 0.0
     for model, size in shown:
-        seconds = past.per_image(model, size, DEFAULT_POLICY[kind])
+        seconds = past.per_image(model, size, kind_of(kind).policy)
         if seconds is None:
             return None
         per_image += seconds

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig
+from bench.devices import CUDA, kind_of
 from bench.errors import UsageError, one_line
 from bench.measure import cpu_placement, interrupts, machine
 from bench.plugins import Arrived, Launcher, launchers
@@ -58,7 +59,7 @@ def _submit(ray: Any, config: RunConfig, keys: list[str]) -> dict[Any, str]:
     """Submit one task per key; returns the keys by Ray's reference to the result."""
     from bench.launchers._one import measure
 
-    cuda = machine.resolve_device(config.device).startswith("cuda")
+    cuda = kind_of(machine.resolve_device(config.device)) is CUDA
     needs: dict[str, Any] = {"num_gpus": 1} if cuda else {"num_cpus": machine.cores()}
     shared = replace(
         config,

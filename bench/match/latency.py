@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.count.cost import cost_of
+from bench.devices import kind_of
 from bench.match.freedom import usual_patch
 from bench.match.search import Match
 from bench.match.target import any_shape
@@ -100,7 +101,7 @@ class _Started:
             image_size=self.image_size,
             num_classes=self.num_classes,
             policy=self.policy,
-            device=self.device.partition(":")[0],
+            device=kind_of(self.device).name,
             batch_size=1,
         )
         worker = self.open_worker(Job(arm, self.device, seed=0, threads=machine.cores()))

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.devices import kind_of
 from bench.measure.gpu import OWN, Gpu
 from bench.measure.memory import in_file
 from bench.record.schema import Scalar
@@ -122,9 +123,9 @@ def ticks(pid: int) -> tuple[int, int, int, int] | None:
 def free_memory(device: str, gpu: Gpu | None = None) -> int | None:
     """Return the bytes that a new worker could allocate: on the GPU, or within the control group.
 
-    Returns None if unknown. The system's memory says nothing about that of a CUDA device.
+    Returns None if unknown. The system's memory says nothing about a device's own.
     """
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         return gpu.free() if gpu is not None else None
     limits = (in_file(Path("/proc/meminfo"), "MemAvailable"), _group())
     return min((limit for limit in limits if limit is not None), default=None)

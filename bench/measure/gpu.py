@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from bench.devices import CUDA, kind_of
 from bench.record.schema import Scalar
 
 OWN = "power cap"
@@ -130,7 +131,7 @@ def gpu_for(device: str) -> Gpu | None:
 
     Returns None for other devices and if NVML cannot be used.
     """
-    if not device.startswith("cuda"):
+    if kind_of(device) is not CUDA:
         return None
     nvml = _nvml()
     if nvml is None:
@@ -152,7 +153,7 @@ def described(device: str, gpu: Gpu | None) -> dict[str, Scalar]:
     Returns nothing for other devices. These values do not identify a machine: NVML may be installed
     between two runs, and a limit then be read for the first time.
     """
-    if not device.startswith("cuda"):
+    if kind_of(device) is not CUDA:
         return {}
     import torch
 

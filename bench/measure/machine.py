@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench.devices import CUDA, MPS, checked, kind_of
 from bench.errors import UsageError
 from bench.files import files
 from bench.measure import allocator, cpu_placement
@@ -25,24 +26,25 @@ def resolve_device(wanted: str) -> str:
     """Return the PyTorch device for `--device`.
 
     Raises:
-        UsageError: if this machine has no such device.
+        UsageError: if there is no such kind of device, or if this machine has no such device.
     """
+    wanted = checked(wanted)
     import torch
 
     if wanted == "auto":
         if torch.cuda.is_available():
             return "cuda:0"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, index = wanted.partition(":")
-    if kind == "cuda":
+    if kind_of(wanted) is CUDA:
+        index = int(wanted.partition(":")[2] or 0)
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(index or 0) >= found:
+        if index >= found:
             raise UsageError(
                 f"--device: {wanted} was requested, but torch {torch.__version__} finds {found} "
                 "CUDA devices on this machine; use --device cpu"
             )
-        return f"cuda:{index or 0}"
-    if kind == "mps" and not torch.backends.mps.is_available():
+        return f"cuda:{index}"
+    if kind_of(wanted) is MPS and not torch.backends.mps.is_available():
         raise UsageError(
             "--device: mps was requested, but torch finds no Apple GPU on this machine; "
             "use --device cpu"
@@ -71,16 +73,18 @@ def describe(device: str, *, installation: str) -> Machine:
     """Describe everything on this machine that a measurement may depend on."""
     import torch
 
-    cuda = device.startswith("cuda")
-    accelerator = (
-        torch.cuda.get_device_name(device) if cuda else ("Apple GPU" if device == "mps" else None)
-    )
+    kind = kind_of(device)
+    accelerator = None
+    if kind is CUDA:
+        accelerator = torch.cuda.get_device_name(device)
+    elif kind is MPS:
+        accelerator = "Apple GPU"
     installed = versions("torch", "torchvision", "timm", "fvcore", "numpy")
     installed |= {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
     }
-    if cuda:
+    if kind is CUDA:
         installed |= {
             "cuda": str(torch.version.cuda),
             "cudnn": str(torch.backends.cudnn.version()),
@@ -97,7 +101,7 @@ def describe(device: str, *, installation: str) -> Machine:
     name = re.sub(r"[^a-z0-9]+", "-", (accelerator or f"{cpu} {cores()}t").lower()).strip("-")
     return Machine(
         name=f"{name}-{installation}",
-        device=torch.device(device).type,
+        device=kind.name,
         cpu=cpu,
         cores=cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

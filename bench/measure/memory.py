@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.devices import kind_of
 from bench.measure import allocator
 
 SHARED = ("RssFile", "RssShmem")
@@ -51,7 +52,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def before(device: str, *, pages: Pages = "anonymous") -> int:
     """Return the bytes in use before the model is built."""
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         return 0  # the process has no other use for the GPU, so the model causes all allocations
     if not STATUS.exists():
         return _peak_of_life()
@@ -64,7 +65,7 @@ def counted(device: str) -> str:
 
     That is "allocated" on a GPU, else "anonymous pages", or "all pages" if /proc has no details.
     """
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         return "allocated"
     return "anonymous pages" if in_file(STATUS, SHARED[0]) is not None else "all pages"
 
@@ -87,7 +88,7 @@ def reset_peak(device: str) -> str:
 
     That is "window", or "process start" if the peak cannot be reset.
     """
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
@@ -106,7 +107,7 @@ def peak(device: str, memory_before: int, *, pages: Pages = "anonymous") -> int:
     Pages of files are subtracted as they are at the end: a call that has run before loads no more
     of them, so their number was the same at the peak.
     """
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         import torch
 
         return torch.cuda.max_memory_allocated(device)

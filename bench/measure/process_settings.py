@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
+from bench.devices import CUDA, kind_of
 from bench.measure import allocator, cpu_placement, memory
 from bench.record.schema import Scalar
 
@@ -50,7 +51,7 @@ def fix(threads: int) -> None:
 
 def use_device(device: str) -> None:
     """Make a CUDA device the current one, which events, captures and handwritten kernels use."""
-    if device.startswith("cuda"):
+    if kind_of(device) is CUDA:
         import torch
 
         torch.cuda.set_device(device)
@@ -82,7 +83,7 @@ def limit_memory(size: int, device: str) -> None:
     """Let this process allocate at most `size` more bytes: of GPU memory, or of its own."""
     import torch
 
-    if device.startswith("cuda"):
+    if kind_of(device).has_own_memory:
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
         return

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from bench.devices import CPU, CUDA, MPS, kind_of
+
 T = TypeVar("T")
 
 
@@ -102,10 +104,18 @@ class MpsClock(CpuClock):
 
 
 def clock_for(device: str) -> Clock:
-    """Return the clock for a PyTorch device string."""
-    if device.startswith("cuda"):
+    """Return the clock for a PyTorch device string.
+
+    Raises NotImplementedError for a kind of device that none here can wait for.
+    """
+    kind = kind_of(device)
+    if kind is CPU:
+        return CpuClock()
+    if kind is CUDA:
         return CudaClock(device)
-    return MpsClock() if device == "mps" else CpuClock()
+    if kind is MPS:
+        return MpsClock()
+    raise NotImplementedError(f"there is no clock that waits for {kind.name} devices")
 
 
 def each_call(call: Callable[[], object], clock: Clock, *, window: float) -> list[Times]:

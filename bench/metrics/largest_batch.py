@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from bench.devices import CUDA, kind_of
 from bench.measure import process_settings
 from bench.measure.disturbance import free_memory
 from bench.measure.memory import is_out_of_memory
@@ -23,7 +24,7 @@ LONGEST = 30.0
 def measure(subject: SpeedSubject, window: float) -> Reading:
     """Return images; `detail` has the memory limit, and `at_least` is true for a lower bound."""
     limit = subject.memory_limit
-    if limit is None and not subject.device.startswith("cuda"):
+    if limit is None and not kind_of(subject.device).has_own_memory:
         free = free_memory(subject.device)
         if free is None:
             raise NotImplementedError(
@@ -77,7 +78,7 @@ def attempt(subject: SpeedSubject, batch: int) -> bool:
         raise
     finally:
         gc.collect()
-        if subject.device.startswith("cuda"):
+        if kind_of(subject.device) is CUDA:
             torch.cuda.empty_cache()
     return True
 

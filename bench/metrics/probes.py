@@ -7,10 +7,12 @@ a model are compared with them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from bench.devices import kind_of
 from bench.measure.subject import ProbeSubject
 from bench.measure.timing import back_to_back
 from bench.plugins import Metric, Reading, metrics
@@ -21,26 +23,62 @@ DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-FILTERED = {
-    "cpu": {1: (4, 1024, 16), 3: (4, 256, 14)},
-    "mps": {1: (16, 1024, 32), 3: (16, 256, 28)},
-    "cuda": {1: (64, 4096, 28), 3: (128, 512, 28)},
-}
-"""Images, channels and image side of the timed convolutions, by filter side. They have as many
-multiply-adds as the matrix product."""
 ORDERS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 LAGGING = 0.5
 """Shapes below this share of the best rate so far get no window."""
-SIDE = {"cpu": 1024, "mps": 2048, "cuda": 8192}
-"""Side of the square matrices whose product is timed."""
-COPIED = {"cpu": 64 << 20, "mps": 256 << 20, "cuda": 1 << 30}
-"""Bytes of the buffer that is copied; larger than any cache."""
-CANARY_SIDE = {"cpu": 512, "mps": 1024, "cuda": 4096}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The sizes of the probes on a kind of device: large enough to keep it busy."""
+
+    canary_side: int
+    """Side of the matrices of the drift check."""
+    product_side: int
+    """Side of the matrices whose product is timed for the peak rate."""
+    convolutions: dict[int, tuple[int, int, int]]
+    """Images, channels and image side of the timed convolutions, by filter side. They have as many
+    multiply-adds as the matrix product."""
+    copied_bytes: int
+    """Bytes of the buffer that is copied; larger than any cache."""
+
+
+WORKLOADS = {
+    "cpu": Workload(
+        canary_side=512,
+        product_side=1024,
+        convolutions={1: (4, 1024, 16), 3: (4, 256, 14)},
+        copied_bytes=64 << 20,
+    ),
+    "cuda": Workload(
+        canary_side=4096,
+        product_side=8192,
+        convolutions={1: (64, 4096, 28), 3: (128, 512, 28)},
+        copied_bytes=1 << 30,
+    ),
+    "mps": Workload(
+        canary_side=1024,
+        product_side=2048,
+        convolutions={1: (16, 1024, 32), 3: (16, 256, 28)},
+        copied_bytes=256 << 20,
+    ),
+}
+
+
+def workload_for(device: str) -> Workload:
+    """Return the sizes of the probes on a device such as "cuda:1".
+
+    Raises NotImplementedError if `WORKLOADS` lacks its kind.
+    """
+    name = kind_of(device).name
+    if name not in WORKLOADS:
+        raise NotImplementedError(f"the probes have no sizes for {name}")
+    return WORKLOADS[name]
 
 
 def canary(subject: ProbeSubject, window: float) -> Reading:
     """Return the seconds of one product of two small float32 matrices, always the same ones."""
-    left, right = _pair(subject, CANARY_SIDE, torch.float32)
+    left, right = _pair(subject, torch.float32)
     calls = 8
     back_to_back(lambda: left @ right, subject.clock, calls=1)
     return Reading([back_to_back(lambda: left @ right, subject.clock, calls=calls) / calls])
@@ -55,7 +93,7 @@ def arithmetic(subject: ProbeSubject, window: float) -> Reading:
     """
     rates: dict[str, float] = {}
     done = 0
-    made = subject.once("shapes", lambda: _shapes(torch.device(subject.device), _dtype(subject)))
+    made = subject.once("shapes", lambda: _shapes(subject.device, _dtype(subject)))
     for name, (call, macs) in made.items():
         first = back_to_back(call, subject.clock, calls=1)
         if macs / first < LAGGING * max(rates.values(), default=0.0):
@@ -68,19 +106,18 @@ def arithmetic(subject: ProbeSubject, window: float) -> Reading:
     return Reading([rates[fastest]], {"shape": fastest, "rates": rates, "calls": done})
 
 
-def _shapes(
-    device: torch.device, dtype: torch.dtype
-) -> dict[str, tuple[Callable[[], object], int]]:
+def _shapes(device: str, dtype: torch.dtype) -> dict[str, tuple[Callable[[], object], int]]:
     """Return the candidates for the fastest arithmetic, each with its multiply-adds per call.
 
     These are a matrix product, and convolutions in both memory formats.
     """
-    side = SIDE[device.type]
+    workload = workload_for(device)
+    side = workload.product_side
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     found: dict[str, tuple[Callable[[], object], int]] = {
         "product": (lambda: left @ right, side**3)
     }
-    for kernel, (number, channels, at) in FILTERED[device.type].items():
+    for kernel, (number, channels, at) in workload.convolutions.items():
         images = torch.randn(number, channels, at, at, device=device).to(dtype)
         filters = torch.randn(channels, channels, kernel, kernel, device=device).to(dtype)
         macs = number * at**2 * channels**2 * kernel**2
@@ -99,7 +136,7 @@ def _filtering(
 
 def copies(subject: ProbeSubject, window: float) -> Reading:
     """Return the bytes per second, read and written, of copying a buffer larger than any cache."""
-    size = COPIED[torch.device(subject.device).type]
+    size = workload_for(subject.device).copied_bytes
     source, target = (
         subject.once(name, lambda: torch.ones(size // 4, device=subject.device))
         for name in ("source", "target")
@@ -124,9 +161,9 @@ def _dtype(subject: ProbeSubject) -> torch.dtype:
     return DTYPES[precision]
 
 
-def _pair(subject: ProbeSubject, sides: dict[str, int], dtype: torch.dtype) -> list[torch.Tensor]:
-    """Two square matrices, made once per process."""
-    side = sides[torch.device(subject.device).type]
+def _pair(subject: ProbeSubject, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Return the two square matrices of the drift check, made once per process."""
+    side = workload_for(subject.device).canary_side
     return [
         subject.once(
             f"{name}{side}{dtype}",

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
-from bench.config import DEFAULT_POLICY, RunConfig
+from bench.config import RunConfig
 from bench.count.cost import Cost, cost_in_closed_form
+from bench.devices import kind_of
 from bench.forecast.forecast import (
     FROM_MACS,
     MEASURED,
@@ -55,7 +56,7 @@ def rate_now(device: str) -> Rate:
 
 
 def matmul_rate(device: str = "cpu") -> float:
-    """Measure a matrix product, in float32 on a CPU and bfloat16 on a GPU.
+    """Measure a matrix product of the kind of device's `rate_side` and `rate_precision`.
 
     Returns multiply-adds per second.
     """
@@ -63,9 +64,9 @@ def matmul_rate(device: str = "cpu") -> float:
 
     import torch
 
-    cuda = device.startswith("cuda")
-    side = 4096 if cuda else 768
-    left = torch.randn(side, side, device=device, dtype=torch.bfloat16 if cuda else torch.float32)
+    kind = kind_of(device)
+    side = kind.rate_side
+    left = torch.randn(side, side, device=device, dtype=getattr(torch, kind.rate_precision))
     (left @ left).sum().item()
     start = time.perf_counter()
     for _ in range(4):
@@ -78,9 +79,10 @@ def estimate(
     config: RunConfig, tasks: list[Task], past: Past, device: str, rate: Rate | None = None
 ) -> Forecast:
     """Return the cost of `tasks` on `device`, with the companions of the timed ones."""
-    kind = device.partition(":")[0]
-    everything = {task.arm: task for task in [*plan.companions(config, tasks, kind), *tasks]}
-    lines = Lines(past, rate or rate_now(device), DEFAULT_POLICY[kind], config.data)
+    kind = kind_of(device)
+    companions = plan.companions(config, tasks, kind.name)
+    everything = {task.arm: task for task in [*companions, *tasks]}
+    lines = Lines(past, rate or rate_now(device), kind.policy, config.data)
     return total(config, list(map(lines.of, everything.values())), past)
 
 

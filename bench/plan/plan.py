@@ -8,8 +8,9 @@ from itertools import product
 
 import msgspec
 
-from bench.config import DEFAULT_POLICY, RunConfig
+from bench.config import RunConfig
 from bench.count.identity import Use
+from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.forecast.companions import patterns
 from bench.match.siblings import Siblings, siblings
@@ -43,19 +44,6 @@ PROBE_SETTINGS: dict[str, Scalar] = {
     "protocol": 2,
     "arithmetic": "the fastest of a product and of 1 x 1 and 3 x 3 convolutions",
 }
-USUAL = {
-    "cpu": (
-        *("fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen"),
-        "bf16+channels_last",
-    ),
-    "cuda": (
-        *("bf16", "bf16+channels_last", "bf16+compile", "bf16+channels_last+compile", "bf16+graph"),
-        *("bf16+channels_last+compile+graph", "bf16+compile_max+graph"),
-    ),
-    "mps": ("fp32", "channels_last", "fp16"),
-}
-"""The policies that `--policies best` chooses from, by kind of device."""
-DEFAULT_BATCHES = {"cpu": (2,), "cuda": (1, 8, 64, 256), "mps": (16,)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     Raises UsageError if something that was asked for does not exist or cannot be measured.
     """
     launchers.get(config.launcher)
-    kind = device.partition(":")[0]
+    kind = kind_of(device).name
     matched = _matched(config, device)
     named = _all_named(config, matched)
     asked = _metrics(config, kind)
@@ -227,7 +215,7 @@ def _matched(config: RunConfig, device: str) -> Siblings | None:
         tolerance=config.tolerance,
         hold=config.hold,
         device=device,
-        policy=_policies(config, device.partition(":")[0])[0],
+        policy=_policies(config, kind_of(device).name)[0],
     )
 
 
@@ -296,7 +284,7 @@ def _speeds(
     """Yield speed arms, policy by policy: a slice of the plan then contains comparable arms."""
     timed = [metric for metric in asked if metric.arm == "speed"]
     modes = dict.fromkeys(metric.mode for metric in timed)
-    usual = config.batch_sizes or DEFAULT_BATCHES[kind]
+    usual = config.batch_sizes or kind_of(kind).batch_sizes
     batches = sorted({*usual, *(metric.batch for metric in timed if metric.batch is not None)})
     policies, sized = _policies(config, kind), _at_sizes(config, named)
     for policy, (model, size), mode, batch_size in product(policies, sized, modes, batches):
@@ -331,7 +319,7 @@ def _speeds(
 def _policies(config: RunConfig, kind: str) -> list[str]:
     """Return the canonical names of the policies asked for; `best` stands for the usual ones."""
     policies: dict[str, None] = {}
-    for asked in config.policies or (DEFAULT_POLICY[kind],):
-        for name in USUAL[kind] if asked == "best" else (asked,):
+    for asked in config.policies or (kind_of(kind).policy,):
+        for name in kind_of(kind).best_policies if asked == "best" else (asked,):
             policies[runnable_policy(name, kind, flag="--policies")] = None
     return list(policies)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.config import RunConfig
+from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.files import files
 from bench.plan.task import Task
@@ -22,8 +23,6 @@ ACCURACY_SETTINGS: dict[str, Scalar] = {
     "reported": "last checkpoint, or the recipe's moving average; test split read once",
 }
 """Part of every accuracy record's key: another wording would make another record."""
-TRAIN_POLICY = {"cpu": "fp32", "cuda": "bf16+channels_last", "mps": "fp32"}
-"""The policy of training runs on each kind of device if none is given."""
 
 Known = Callable[[Task], float | None]
 """Returns the result of a task (top-1, or images per second): -1 if it failed, None if it has not
@@ -105,7 +104,7 @@ class Wish:
 
         Raises UsageError if it does not run on the device or is for inference only.
         """
-        policy = self.config.train_policy or TRAIN_POLICY[self.kind]
+        policy = self.config.train_policy or kind_of(self.kind).training_policy
         policy = runnable_policy(policy, self.kind, flag="--train-policy")
         for name in policy.split("+"):
             if policies.get(name).inference_only:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from bench.devices import CUDA, kind_of
 from bench.plugins.readings import Reading, Subject
 from bench.plugins.registry import Registry
 
@@ -223,7 +224,7 @@ class Study:
 
 def cuda_only(reason: str) -> Callable[[str], str | None]:
     """Return a `supports` for NVIDIA GPUs only; `reason` is the answer for other devices."""
-    return lambda device: None if device.startswith("cuda") else reason
+    return lambda device: None if kind_of(device) is CUDA else reason
 
 
 @dataclass(frozen=True)

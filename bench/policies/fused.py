@@ -6,6 +6,7 @@ import importlib.util
 
 from torch import nn
 
+from bench.devices import CUDA, kind_of
 from bench.measure.subject import Execution, module_of
 from bench.measure.timing import capture
 from bench.plugins import Policy, policies
@@ -50,7 +51,7 @@ def supports(device: str) -> str | None:
     """Return the reason why a device cannot run it, else None."""
     if device == "cpu":
         return None
-    if not device.startswith("cuda"):
+    if kind_of(device) is not CUDA:
         return "its kernels are written for NVIDIA GPUs"
     if importlib.util.find_spec("triton") is None:
         return "its kernels need Triton, which comes with PyTorch for CUDA on Linux"

@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from bench import devices
 from bench.files import limits
 from bench.record.metric_units import Scalar as Scalar
 
 ImageSize = Annotated[int, Meta(ge=1, le=limits.IMAGE_SIZE)]
 Classes = Annotated[int, Meta(ge=1, le=limits.CLASSES)]
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
-Device = Annotated[str, Meta(pattern=r"^(cpu|cuda|mps)(:[0-9]{1,4})?$")]
+Device = Annotated[str, Meta(pattern=devices.pattern())]
 Mode = Literal["inference", "training", "capacity"]
 
 

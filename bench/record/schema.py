@@ -30,6 +30,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from bench.devices import kind_of
 from bench.record.arms import Arm, Device, Line, Positive, _digest
 from bench.record.metric_units import Scalar as Scalar
 from bench.record.metric_units import check_sample, check_setup
@@ -77,7 +78,7 @@ class Machine(Line, tag="machine", frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """The kind of device, without its number: cpu, cuda or mps."""
-        return self.device.partition(":")[0]
+        return kind_of(self.device).name
 
     @property
     def fingerprint(self) -> str:

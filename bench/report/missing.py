@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.analysis.rows import Quantity, Row, Summary
-from bench.config import DEFAULT_POLICY
+from bench.devices import kind_of
 from bench.forecast.forecast import Pace, Want
 from bench.record.arms import CountArm, SpeedArm
 from bench.record.metric_units import METRICS
@@ -20,7 +20,7 @@ def missing(summary: Summary, row: Row, quantity: Quantity) -> Fill:
     flags = _size(row.image_size)
     if quantity.batch_size and not display_of(quantity.metric).one_batch:
         flags += ("--batch-sizes", str(quantity.batch_size))
-    if row.policy and row.policy != DEFAULT_POLICY[summary.machine.kind]:
+    if row.policy and row.policy != kind_of(summary.machine.kind).policy:
         flags += ("--policies", row.policy)
     return Fill(row.model, quantity.metric, flags, _speed(summary, row, quantity))
 
@@ -45,7 +45,7 @@ def _speed(summary: Summary, row: Row, quantity: Quantity) -> Want | None:
         source=None,
         image_size=row.image_size,
         num_classes=summary.past.classes(row.model) or like.arm.num_classes,
-        policy=row.policy or DEFAULT_POLICY[summary.machine.kind],
+        policy=row.policy or kind_of(summary.machine.kind).policy,
         batch_size=quantity.batch_size or like.arm.batch_size,
     )
     return Want(arm, (Pace(quantity.metric, known.rounds),), like.settings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.config import RunConfig
+from bench.devices import CUDA, kind_of
 from bench.errors import UsageError
 from bench.files.paths import inside
 from bench.measure import machine as machines
@@ -79,8 +80,8 @@ class Session:
 
     @property
     def kind(self) -> str:
-        """cpu, cuda or mps."""
-        return self.device.partition(":")[0]
+        """The kind of device by its name: cpu, cuda or mps."""
+        return kind_of(self.device).name
 
     @property
     def folder(self) -> Path:
@@ -111,7 +112,7 @@ def ahead_of(device: str) -> int:
     They need processors only, and none on a CPU, which is what is measured there. On an H200 with
     16 cores a process for an eager model took 3.3 s to open, half of it for this.
     """
-    if not device.startswith("cuda"):
+    if kind_of(device) is not CUDA:
         return 0
     return min(AHEAD, machines.cores() // CORES_AHEAD)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.claims.evidence import BATCH, PLAIN, Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding, Unit
+from bench.devices import kind_of
 from bench.plugins import Need
 
 ONE_PROCESS = (
@@ -33,8 +34,8 @@ def timed(
     settings: dict[str, Any] = {
         "models": tuple(models),
         "metrics": ("params", "macs", *metrics),
-        "policies": (PLAIN[device],),
-        "batch_sizes": (BATCH[device],),
+        "policies": (kind_of(device).policy,),
+        "batch_sizes": (kind_of(device).study_batch_size,),
         "time_budget": 90.0,
         "target_ci": 0.02,
     }

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from bench.count.outputs import logits_of
+from bench.devices import kind_of
 from bench.errors import Diverged, UsageError, one_line
 from bench.plugins.recipe import Recipe
 from bench.training.images.augment import normalised, resized
@@ -24,9 +25,6 @@ from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
 from bench.training.images.splits import Part, Pictures, Split, Splits
 from bench.training.processes import ALONE, World
 
-BATCH = {"cpu": 16, "cuda": 128, "mps": 64}
-"""Batch size per kind of device. A CPU gains nothing from a larger one, and its first batch would
-take longer."""
 WORTH = 64
 """Images that a reading process must read to be worth its start: a training run evaluates a
 validation split twenty times, and that may be small."""
@@ -191,7 +189,7 @@ def _batches(
         EvaluationImages(part, view),
         workers=min(workers, len(part) // WORTH),
         device=device,
-        batch_size=BATCH[device.type],
+        batch_size=kind_of(device.type).evaluation_batch_size,
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
+from bench.devices import CUDA, kind_of
 from bench.errors import UsageError
 from bench.plugins.recipe import Recipe
 
@@ -118,12 +119,13 @@ def launched() -> bool:
 
 def join(device: str) -> tuple[World, str]:
     """Meet the other processes; return this one's place among them, and its device."""
-    if device.startswith("cuda"):
+    is_cuda = kind_of(device) is CUDA
+    if is_cuda:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     store, rank, size = next(rendezvous("env://"))
     store = PrefixStore(attempt(store, rank, size), store)
-    backend = "nccl" if device.startswith("cuda") else "gloo"
+    backend = "nccl" if is_cuda else "gloo"
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     return World(rank, size), device
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bench.devices import CUDA, kind_of
 from bench.errors import UsageError
 from bench.plugins.registry import ROOT
 from bench.visit import cpu, cuda
@@ -20,7 +21,7 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
     """
     if data is not None:
         _check(data)
-    if device.startswith("cuda"):
+    if kind_of(device) is CUDA:
         steps = cuda.steps(device, data)
         return [_gpu_tests(), *steps] if tests else steps
     if tests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.devices import CUDA, kind_of
 from bench.forecast.forecast import MEASURED, NEARBY, CostLine, Forecast
 from bench.report.table import Table
 from bench.stats.formatting import duration, number
@@ -103,7 +104,7 @@ def _queue_row(entry: QueueEntry) -> list[str]:
 
 def _device_hours(seconds: float, device: str) -> str:
     """Return device hours as text: one device is busy all the time."""
-    return f"{number(seconds / 3600)} {'GPU' if device.startswith('cuda') else 'device'} hours"
+    return f"{number(seconds / 3600)} {'GPU' if kind_of(device) is CUDA else 'device'} hours"
 
 
 def reliability(forecast: Forecast) -> str:

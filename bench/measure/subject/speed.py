@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.count import process_guard
 from bench.count.timed_weights import as_trained
+from bench.devices import kind_of
 from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.disturbance import free_memory
 from bench.measure.subject.base import ArmSubject
@@ -105,7 +106,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
 
         Does nothing if the model is for the CPU: there it would count as memory in use before.
         """
-        if not self.arm.is_timed or not self.device.startswith("cuda"):
+        if not self.arm.is_timed or not kind_of(self.device).has_own_memory:
             return
         start = self.clock.now()
         self.prepared = self._timed_model()

@@ -17,7 +17,8 @@ from dataclasses import replace
 
 from bench.analysis.rows import Row, Summary
 from bench.claims.evidence import Evidence, Speed
-from bench.config import COMMAND, DEFAULT_POLICY
+from bench.config import COMMAND
+from bench.devices import kind_of
 from bench.report.table import Cell, Column, Columns, Table, TableRow
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
@@ -72,7 +73,7 @@ def gaps(summary: Summary) -> Iterator[Table]:
     All speeds must come from several processes. `summary` includes what studies measured.
     """
     evidence = Evidence(summary)
-    rows = list(_complete_rows(summary, DEFAULT_POLICY[evidence.kind]))
+    rows = list(_complete_rows(summary, kind_of(evidence.kind).policy))
     transformers = [row for row in rows if row.about.family == "vit"]
     lines: list[TableRow] = []
     for row in rows:

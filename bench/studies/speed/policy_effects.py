@@ -7,8 +7,9 @@ times slower for every model.
 
 from collections.abc import Iterator
 
-from bench.claims.evidence import PLAIN, Evidence, Speed
+from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding
+from bench.devices import kind_of
 from bench.plugins import Need, Study, studies
 from bench.studies._timed import combined, ratio, timed
 
@@ -29,7 +30,7 @@ ALIKE = (1 / 1.1, 1.1)
 
 def needs(scale: None, device: str) -> list[Need]:
     what, models = "throughput under each policy", (*MODELS, AGAINST)
-    policies = (PLAIN[device], *SWITCHES[device].values())
+    policies = (kind_of(device).policy, *SWITCHES[device].values())
     return [timed(what, models, device, policies=policies, time_budget=240.0, worth=5.0)]
 
 
