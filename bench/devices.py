@@ -25,7 +25,7 @@ class DeviceKind:
     """True if models take memory of the device; they take memory of the system otherwise."""
 
     policy: str
-    """The policy of speeds, unless others are asked for; studies and the report compare under it."""
+    """The policy of speeds unless others are asked for; studies and the report compare under it."""
     best_policies: tuple[str, ...]
     """The policies that `--policies best` chooses from."""
     training_policy: str

@@ -1,9 +1,8 @@
 """The table of wings, and a checker that compares a tree of files with it.
 
 A wing is a folder of `bench/`, one of its single modules (`config`, `devices`, `errors`), or
-`models` or `plots` next to it. Every import counts: relative, inside a function, under TYPE_CHECKING, by
-`importlib.import_module("name")`. Modules that still lie in `bench/` itself belong to no wing and
-are not checked; once the last of them has moved, the whole tree is.
+`models` or `plots` next to it. Every import counts: relative, inside a function, under
+TYPE_CHECKING, by `importlib.import_module("name")`.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ WINGS = {
     "models": "errors plugins",
     "plots": "config plugins record stats analysis claims report studies",
 }
-"""The wings that each wing may import besides itself. All but `errors` may also import `COMMON`, and
-`cli` may import all but `models` and `plots`."""
+"""The wings that each wing may import besides itself. All but `errors` may also import `COMMON`,
+and `cli` may import all but `models` and `plots`."""
 COMMON = {"devices", "files"}
 """These two import `errors` only."""
 SINGLE_MODULES = {"config", "devices", "errors"}

@@ -1,4 +1,7 @@
-"""What a CUDA device can do wrong, on fake ones: the wrong device, readings that are refused, graphs of graphs, a machine in parts."""
+"""What a CUDA device can do wrong, on fake ones.
+
+That is the wrong device, readings that are refused, graphs of graphs, a machine in parts.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def arm(policy: str = "bf16", **changes: Any) -> SpeedArm:
 
 
 class FakeCuda:
-    """As much of torch.cuda as is asked here: which device is the current one, and which one each thing was done on."""
+    """As much of torch.cuda as is asked here: the current device, and where each thing was done."""
 
     def __init__(self) -> None:
         self.at, self.done = 0, list[tuple[str, int]]()
@@ -66,7 +69,10 @@ class FakeCuda:
 
 
 def test_a_worker_s_device_is_set_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events, captures and handwritten kernels use the current device: with `--device cuda:1` they were those of cuda:0."""
+    """Events, captures and handwritten kernels use the current device.
+
+    With `--device cuda:1` they were those of cuda:0.
+    """
     fake = FakeCuda()
     monkeypatch.setattr(torch.cuda, "set_device", fake.set_device)
     monkeypatch.setattr(cpu_placement, "go_first", lambda: None)
@@ -151,7 +157,10 @@ def test_a_capture_and_its_events_are_on_the_call_s_device(graphs: FakeGraphs) -
 
 
 def test_every_size_of_a_search_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After eight graphs of one piece of code PyTorch gives up and runs it eagerly: the largest batch was an eager one's."""
+    """After eight graphs of one piece of code PyTorch gives up and runs it eagerly.
+
+    The largest batch was an eager one's.
+    """
     from bench.measure.subject import open_subject
     from bench.metrics.largest_batch import attempt
     from bench.plugins import models
@@ -204,13 +213,16 @@ def with_uuid(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakePynvml | None], 
 def test_the_free_memory_of_a_part_of_a_gpu_is_its_own(
     with_uuid: Callable[[FakePynvml | None], None],
 ) -> None:
-    """The names of parts begin with MIG: none was found by GPU-, and the host's memory stood in for the part's."""
+    """The names of parts begin with MIG.
+
+    None was found by GPU-, and the host's memory stood in for the part's.
+    """
     info = SimpleNamespace(free=9 << 30)
     with_uuid(FakePynvml("MIG-ab12", nvmlDeviceGetMemoryInfo=info))
     assert free_memory("cuda:0", gpu_for("cuda:0")) == 9 << 30
     with_uuid(FakePynvml("GPU-ab12", nvmlDeviceGetMemoryInfo=info, nvmlDeviceGetMigMode=(0, 0)))
     assert free_memory("cuda:0", gpu_for("cuda:0")) == 9 << 30
-    # Where torch names the card and a part of it is what this process has, nobody says how much of that is free.
+    # Where torch names the card and this process has a part of it, nobody says how much is free.
     with_uuid(FakePynvml("GPU-ab12", nvmlDeviceGetMemoryInfo=info, nvmlDeviceGetMigMode=(1, 1)))
     assert free_memory("cuda:0", gpu_for("cuda:0")) is None
     with_uuid(None)
@@ -254,7 +266,10 @@ def test_a_policy_s_own_graph_is_replayed_and_not_captured_again(graphs: FakeGra
 
 
 def test_the_time_between_a_device_s_events_is_called_a_span(graphs: FakeGraphs) -> None:
-    """It holds the gaps in which the device waits for launches: a host-bound model's was read as its kernels' time."""
+    """It holds the gaps in which the device waits for launches.
+
+    A host-bound model's was read as its kernels' time.
+    """
     reading = metrics.get("latency").measure(speed_subject(lambda: None, "bf16"), 1e-9)
     assert reading.detail["device_span_s"] == 0.002
     assert set(reading.detail) == {"host_s", "device_span_s"}

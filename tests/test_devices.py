@@ -206,7 +206,8 @@ except UsageError as error:
 for chosen in ((), ("best",)):
     config = RunConfig(models=("vit_digits",), device="xpu:1", policies=chosen, data="digits")
     made = plan.make(config, device="xpu:1")
-    tasks = [*made.tasks, *plan.companions(config, made.tasks, "xpu"), *made.accuracies(lambda task: None)]
+    along = plan.companions(config, made.tasks, "xpu")
+    tasks = [*made.tasks, *along, *made.accuracies(lambda task: None)]
     for task in tasks:
         assert msgspec.json.decode(msgspec.json.encode(task.arm), type=Arm) == task.arm
     arms = [task.arm for task in tasks]

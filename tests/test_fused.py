@@ -1,4 +1,7 @@
-"""The handwritten kernels against float64, and the models lowered to them. Interpreted where there is no GPU."""
+"""The handwritten kernels against float64, and the models lowered to them.
+
+They are interpreted where there is no GPU.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def drawn(seed: int) -> Iterator[tuple[random.Random, torch.Generator, torch.dty
 def test_the_depthwise_kernel_at_random_shapes(seed: int) -> None:
     for choose, generator, dtype, activation, with_residual in drawn(seed):
         kernel = choose.choice([3, 4, 5, 6, 7, 8, 9, 9, 11, 13, 15])
-        # The interpreter takes its time by filter taps and programs: large filters meet small maps more often.
+        # The interpreter's time is that of filter taps and programs: large filters meet small maps.
         side = 11 if kernel < 8 else 6
         shape = (
             choose.randint(1, 2),
@@ -133,7 +136,8 @@ def test_the_product_kernel_at_random_shapes(seed: int) -> None:
             "GROUP": choose.choice([1, 3, 8])
         }
         launch.product(x, weight, finish, residual=residual, out=out, blocks=blocks)
-        told = f"{rows} x {inputs} x {outputs}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        sizes = f"{rows} x {inputs} x {outputs}"
+        told = f"{sizes}, {dtype}, {activation}, residual {with_residual}, {blocks}"
         assert (
             error(out, finished(x.double() @ weight.double().T, finish, residual))
             < TOLERANCE[dtype]
@@ -317,7 +321,7 @@ def prepared(name: str, policy: str, model: nn.Module, *, image_size: int) -> Ex
 
 
 def learned(name: str) -> nn.Module:
-    """A model that has seen some digits: what nobody trained decides for one class whatever it sees."""
+    """A model that has seen some digits: untrained, it decides for one class whatever it sees."""
     splits = open_data("digits")
     torch.manual_seed(0)
     model = models.get(name).build(image_size=32, num_classes=10).to(DEVICE)
@@ -365,12 +369,12 @@ PUBLISHED = [
     pytest.param("convmixer_1536_20", marks=pytest.mark.exhaustive),
     "convmixer_1024_20",
 ]
-"""The quick one has the others' kind of block, the shallowest network of the three and the largest patch."""
+"""The quick one has the others' kind of block, the fewest blocks and the largest patch."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_policy_gives_the_published_convmixers_logits(name: str) -> None:
-    """Small filters, which a CPU runs by other options: test_top1_decisions_on_the_digits_are_eagers."""
+    """Small filters have other options on a CPU: test_top1_decisions_on_the_digits_are_eagers."""
     model = built(name, image_size=56)
     fused = prepared(name, "fused", copy.deepcopy(model), image_size=56)
     with torch.inference_mode():
@@ -401,7 +405,7 @@ def test_the_policy_refuses_other_families_and_combinations() -> None:
 
 
 def test_the_limits_in_the_docs_are_the_formulas() -> None:
-    """Of an H200: 4.8 TB/s, 989 TFLOPS bfloat16, 67 TFLOPS float32; docs/fused.md says what is counted."""
+    """Of an H200: 4.8 TB/s, 989 TFLOPS bfloat16, 67 TFLOPS float32 (docs/fused.md)."""
     text = (ROOT / "docs" / "fused.md").read_text(encoding="utf-8")
     lines = (
         text.partition("<!-- limits -->")[2]

@@ -1,9 +1,10 @@
-"""What the compiler makes of the handwritten kernels, without a GPU: registers, spills, and what the inner loop does.
+"""What the compiler makes of the handwritten kernels: registers, spills, instructions. No GPU.
 
     python -m tests.by_hand.fused_compiled [--arch 90]
 
-Triton brings NVIDIA's assembler along. The share of multiply-adds among the inner loop's instructions is the most of the
-float32 units that a kernel can use, since a scheduler issues one instruction a cycle; what it reaches is for a GPU to say.
+Triton brings NVIDIA's assembler along. The share of multiply-adds among the inner loop's
+instructions is the most of the float32 units that a kernel can use, since a scheduler issues one
+instruction a cycle; what it reaches is for a GPU to say.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 def compiled(
     kernel: Any, dtype: str, constants: dict[str, Any], options: dict[str, Any], arch: int
 ) -> Any:
-    """A kernel for one set of constants; all pointers and sizes are multiples of 16, as a ConvMixer's are."""
+    """Return a kernel for one set of constants.
+
+    All pointers and sizes are multiples of 16, as a ConvMixer's are.
+    """
     kinds = {
         name: "constexpr"
         if name in constants
@@ -90,7 +94,7 @@ def assembled(made: Any, arch: int) -> tuple[int, int]:
 
 
 def inner_loop(made: Any) -> Counter[str]:
-    """Instructions between a label and the branch back to it, by their first word, in the longest such loop."""
+    """Return the instructions of the longest loop, by their first word."""
     with tempfile.NamedTemporaryFile("wb", suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()

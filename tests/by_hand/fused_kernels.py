@@ -1,11 +1,11 @@
-"""Each handwritten kernel by itself on an NVIDIA GPU, against its own limit and against what PyTorch does.
+"""Each handwritten kernel by itself on an NVIDIA GPU, against its limit and against PyTorch.
 
     python -m tests.by_hand.fused_kernels [--batch 64] [--dtype bfloat16]
 
-Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger of arithmetic and
-memory time, docs/fused.md), what PyTorch's own operator takes in its better memory format, and the blocks that were
-chosen. Limits are the device's: float32 multiply-adds from its processors and highest clock, products and copies as the
-fastest that PyTorch does here.
+Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger
+of arithmetic and memory time, docs/fused.md), what PyTorch's own operator takes in its better memory
+format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from its
+processors and highest clock, products and copies as the fastest that PyTorch does here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main() -> None:
     dtype = getattr(torch, chosen.dtype)
     vector, matrix, memory = limits(dtype)
     print(
-        f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, memory {memory / 1e12:.2f} TB/s"
+        f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, "
+        f"memory {memory / 1e12:.2f} TB/s"
     )
     for name, (width, kernel, side) in SHAPES.items():
         x = torch.randn(chosen.batch, width, side, side, dtype=dtype, device="cuda")
