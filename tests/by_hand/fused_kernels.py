@@ -3,8 +3,8 @@
     python -m tests.by_hand.fused_kernels [--batch 64] [--dtype bfloat16]
 
 Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger
-of arithmetic and memory time, docs/fused.md), what PyTorch's own operator takes in its better memory
-format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from its
+of arithmetic and memory time, docs/fused.md), the time of PyTorch's own operator in its better
+memory format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from its
 processors and highest clock, products and copies as the fastest that PyTorch does here.
 """
 
