@@ -4,8 +4,8 @@
 
 Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger
 of arithmetic and memory time, docs/fused.md), the time of PyTorch's own operator in its better
-memory format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from its
-processors and highest clock, products and copies as the fastest that PyTorch does here.
+memory format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from
+its processors and highest clock, products and copies as the fastest that PyTorch does here.
 """
 
 from __future__ import annotations
