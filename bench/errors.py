@@ -4,6 +4,7 @@ A UsageError is printed as a single line, with exit code 2.
 """
 
 import re
+import traceback
 
 
 class UsageError(ValueError):
@@ -25,6 +26,13 @@ class Uncountable(RuntimeError):
 def one_line(error: BaseException, most: int = 120) -> str:
     """Return the message of another library's error on one line, cut to `most` characters."""
     return " ".join(str(error).split())[:most]
+
+
+def with_place(error: Exception) -> str:
+    """Return an error of somebody's code in one line, with the file and line that raised it."""
+    text = f"{type(error).__name__}: {error}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{text} ({frame.filename}, line {frame.lineno})"
 
 
 UNSEEN = re.compile(

@@ -49,6 +49,13 @@ def test_one_name_from_two_files_is_refused() -> None:
         registry.add(Thing("a"))
 
 
+@pytest.mark.parametrize("name", ["tiny,net", "a@b", "two words"])
+def test_a_name_that_no_flag_could_give_is_refused(name: str) -> None:
+    registry: Registry[Thing] = Registry("thing", room="bench.metrics", flag="--things")
+    with pytest.raises(UsageError, match=r"test_registry\.py: a thing cannot be called"):
+        registry.add(Thing(name))
+
+
 def in_copy(
     tmp_path: Path, files: dict[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:

@@ -68,6 +68,27 @@ def test_where_the_interval_lies_decides(
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "primary", "outcome"),
+    [(0.003, True, "contradicted"), (2.5, True, "supported"), (0.003, False, "exact")],
+)
+def test_a_number_that_was_counted_is_in_the_region_or_not(
+    value: float, primary: bool, outcome: Outcome
+) -> None:
+    """It decided nothing, and a study of nothing else was called supported whatever was counted."""
+    counted = Finding(
+        what="w",
+        unit="×",
+        region=(2.0, inf),
+        effect=None,
+        value=value,
+        exact=True,
+        primary=primary,
+    )
+    [found] = judge([counted])
+    assert found.outcome == outcome
+
+
 def test_a_ratio_is_judged_by_its_logarithm() -> None:
     [found] = judge([finding(log(4.0), 0.02, (3.2, 4.8), unit="×")])
     assert found.outcome == "supported"

@@ -50,7 +50,7 @@ class Finding:
     primary: bool = True
     note: str = ""
     exact: bool = False
-    """True if `value` was counted, not measured, and has no error."""
+    """True if `value` was counted, not measured, and has no error: it is in the region or not."""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -161,7 +161,12 @@ def _judged(finding: Finding, p: float | None) -> Judged:
 def _without_effect(finding: Finding) -> Outcome:
     if finding.value is None:
         return "not measured"
-    return "exact" if finding.exact else "inconclusive"
+    if not finding.exact:
+        return "inconclusive"
+    if not finding.primary:
+        return "exact"
+    low, high = finding.region
+    return "supported" if low <= finding.value <= high else "contradicted"
 
 
 def _needed(finding: Finding) -> int | None:

@@ -15,17 +15,19 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, Protocol, TypeVar
 
-from bench.errors import UsageError
+from bench.errors import UsageError, with_place
 
 ROOT = Path(__file__).resolve().parents[2]
+SEPARATORS = re.compile(r"[,@\s]")
+"""Characters that cannot be part of a listed name: flags take lists, and NAME@TAG."""
 
 
 class Entry(Protocol):
@@ -61,13 +63,18 @@ class Registry(Generic[E]):
         The same file may register a name twice: `models` and `plots` are imported under private
         names (see `import_room`), and a user's script may import the same file by its own name.
 
-        Raises ValueError if another file has registered the name.
+        Raises UsageError if another file has registered the name, or if no flag could give it.
         """
         origin = sys._getframe(1).f_code.co_filename
+        if SEPARATORS.search(entry.name):
+            raise UsageError(
+                f"{origin}: a {self.kind} cannot be called {entry.name!r}: commas, spaces and @ "
+                "have a meaning in flags"
+            )
         if self._origins.setdefault(entry.name, origin) != origin:
-            raise ValueError(
+            raise UsageError(
                 f"{self.kind} {entry.name!r} is registered by {self._origins[entry.name]} "
-                f"and by {origin}"
+                f"and by {origin}; rename one of the two"
             )
         self._entries[entry.name] = entry
         return entry
@@ -143,11 +150,7 @@ class Registry(Generic[E]):
                 f"{what} is a plug-in and called sys.exit({end.code!r}); remove that from it"
             ) from end
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            raise UsageError(
-                f"{what} cannot be imported: {type(error).__name__}: {error} "
-                f"({frame.filename}, line {frame.lineno})"
-            ) from error
+            raise UsageError(f"{what} cannot be imported: {with_place(error)}") from error
 
 
 def import_room(room: str) -> ModuleType:

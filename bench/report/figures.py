@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.rows import Summary
-from bench.errors import visible
+from bench.errors import UsageError, visible, with_place
 from bench.files.files import whole
 from bench.files.paths import stems
 from bench.plugins import Figure, figures
@@ -97,8 +97,18 @@ class DrawingJob:
     everything: Summary
 
     def draw(self, entry: Figure) -> list[Path]:
-        """Draw and write all figures of one plug-in."""
-        drawn = drawings(entry, self.everything if entry.of_studies else self.summary)
+        """Draw and write all figures of one plug-in.
+
+        Raises UsageError, with the plug-in's error, if its code fails.
+        """
+        summary = self.everything if entry.of_studies else self.summary
+        try:
+            drawn = drawings(entry, summary)
+        except Exception as error:
+            raise UsageError(
+                f"figure {entry.name} of {figures.origin(entry.name)} cannot be drawn: "
+                f"{with_place(error)}"
+            ) from error
         paths = []
         for stem, figure in drawn.items():
             paths += save_figure(figure, self.folder, stem)

@@ -184,9 +184,10 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
         )
     elif missing and size == 32:
         models = shlex.quote(",".join(missing))
+        number = "1 model" if len(missing) == 1 else f"{len(missing)} models"
         yield (
-            f"top-1 not measured for {len(missing)} models; {COMMAND} run --metrics top1 "
-            f"--data digits --models {models}"
+            f"top-1 not measured for {number}; {COMMAND} run --metrics top1 "
+            f"--data digits --image-size 32 --models {models}"
         )
 
 
