@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,14 @@ from bench.measure.timing import Times
 from bench.record import store
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, EndLine, Machine, RoundLine, RunLine, Sample
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """What this process writes need not outlive a power cut; records of tests took seconds each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 def resealed(content: bytes) -> bytes:

@@ -8,12 +8,14 @@ Importing torch twice makes a start of `run` about five seconds: one start can s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,35 @@ def bench(
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Change the working directory for a while."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def called(*arguments: str | Path, cwd: Path) -> Ended:
+    """One command in this process, which has imported everything already.
+
+    For further cases of something that a start in a process of its own has shown.
+    """
+    from bench.cli.app import main
+
+    began = time.monotonic()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with inside(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    shown = []
+    for stream in (out, err):
+        stream.flush()
+        shown.append(stream.buffer.getvalue().decode("utf-8"))
+    return Ended(code, *shown, time.monotonic() - began)
 
 
 def start(

@@ -20,7 +20,7 @@ from bench.stats.reference import SENTINEL
 
 from .by_hand.sessions import false_changes
 from .conftest import MACHINE, resealed
-from .program import bench
+from .program import called
 
 MODELS = [f"model_{number}" for number in range(10)]
 
@@ -131,7 +131,7 @@ def test_a_quarter_is_found_everywhere(tmp_path: Path) -> None:
     lines = {(row[0], row[1]): row for row in changes(found, left, right).rows}
     assert lines["model_3 fp32 b1 224 px", "latency"][3].startswith("+2")
     assert lines["model_3 fp32 b2 224 px", "throughput"][3].startswith("-19.")
-    ended = bench("compare", left, right, "--fail-on-regression", "21%", cwd=tmp_path)
+    ended = called("compare", left, right, "--fail-on-regression", "21%", cwd=tmp_path)
     assert ended.code == 1, ended  # latencies grew by 24.8, throughputs fell by 19.9
     assert (
         ended.out.startswith("can resolve changes of ")

@@ -163,46 +163,9 @@ def test_the_main_job_in_small(
     assert "convmixer_digits" in text.read_text()
 
 
-def test_a_run_killed_in_the_middle_goes_on_with_every_round_intact(tmp_path: Path) -> None:
-    arguments = [
-        "run",
-        "--models",
-        "convmixer_digits,vit_digits",
-        "--metrics",
-        "latency",
-        "--device",
-        "cpu",
-        "--rounds",
-        "9",
-    ]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL
-    )
-    records = tmp_path / "results"
-    wait_for(
-        lambda: any(
-            b'"round":3,' in path.read_bytes() for path in records.glob("*/records/*.jsonl")
-        ),
-        90,
-    )
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    before = {path: path.read_bytes() for path in records.glob("*/records/*.jsonl")}
-    finished = bench(*arguments, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    for path, content in before.items():
-        whole = content[: content.rfind(b"\n") + 1]
-        assert path.read_bytes().startswith(whole)
-        rounds = sum(b'"type":"round"' in line for line in path.read_bytes().splitlines())
-        if path.name.startswith("convmixer_digits"):
-            assert rounds == 9
-        if path.name.startswith(
-            "vit_digits"
-        ):  # the reference: killed between two arms of a round it comes along once more
-            assert rounds in (9, 10)
-
-
+@pytest.mark.exhaustive
 def test_ctrl_c_says_what_was_kept(tmp_path: Path) -> None:
+    """As SIGTERM does in test_faults, and as Ctrl-C does for a training in test_ending."""
     arguments = [
         "run",
         "--models",

@@ -21,7 +21,7 @@ from bench.plugins import models
 from bench.record.product_names import is_opaque, is_product
 from bench.record.store import end_of, load, troubles
 
-from .program import bench
+from .program import bench, called
 
 # parameters and GMACs at 224 x 224, 1000 classes (shared reference, computed by closed form).
 GOLDEN = {
@@ -463,7 +463,7 @@ def test_one_count_that_fails_takes_only_itself(tmp_path: Path) -> None:
     ]
     assert end_of(half, "params").status == "ok"  # type: ignore[union-attr]
     assert [end.metrics for end in troubles(half)] == [["macs", "activations"]]
-    again = bench(
+    again = called(
         "run", "--models", names[2], *counting, cwd=tmp_path
     )  # what is there is not counted again, the rest is
     assert "macs, activations: " in again.out and again.code == 1, again

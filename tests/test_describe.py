@@ -11,7 +11,7 @@ from bench.count.cost import cost_of
 from bench.count.module_tree import Layer, describe
 from bench.plugins import models
 
-from .program import bench
+from .program import called
 
 
 def leaves(layer: Layer) -> list[Layer]:
@@ -153,7 +153,7 @@ def shown(name: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
 
 
 def test_a_constructor_that_reads_a_value_is_built_on_the_cpu_and_says_so(nets: Path) -> None:
-    ended = bench("describe", "./nets.py:item", "--image-size", 8, "--num-classes", 5, cwd=nets)
+    ended = called("describe", "./nets.py:item", "--image-size", 8, "--num-classes", 5, cwd=nets)
     assert ended.code == 0 and "Traceback" not in ended.text, ended
     assert (
         "built and run on the CPU, since tensors on the meta device have no values: "

@@ -66,13 +66,17 @@ def build(size: int | None = None) -> torch.nn.Module:
     return network
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # timm's own data set leaves files open
 def test_the_same_images_are_right_as_with_timms_own_loader(
     imagenet: Path, file_of_weights: Path
 ) -> None:
-    """The counts equal those of timm's validation, with its data config, data set and loader."""
+    """The counts equal those of timm's validation, with its data config, data set and loader.
+
+    In test_images_on_disk, the command's counts equal those of the same parts of timm.
+    """
     found = evaluate_weights(
         arm(imagenet), Chosen(), build=build, device=CPU, workers=2, file=str(file_of_weights)
     )

@@ -103,19 +103,29 @@ def test_a_torn_line_is_voided_and_never_cut_off(tmp_path: Path) -> None:
     assert [end.run for end in store.load(path).ends] == ["r1"]
 
 
+def test_every_line_is_on_disk_before_the_next_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    speed_record(tmp_path, "vit_s16", [1.0, 2.0])
+    assert len(waited) == 5  # head, run, two rounds and end
+
+
 def test_many_writers_of_one_record_lose_nothing(tmp_path: Path) -> None:
     """Eight programs make the same record at the same time and append to it."""
     code = (
         "import sys; from pathlib import Path; from bench.record import store as record\n"
         "from bench.record.schema import *\nfrom bench.record.arms import *\n"
-        "from tests.conftest import MACHINE\n"
+        "machine = Machine(name='m', device='cpu', cpu='', cores=2, memory_bytes=1, versions={}, "
+        "settings={})\n"
         "arm = SpeedArm(model='vit_s16', image_size=224, num_classes=1000, policy='fp32', "
         "device='cpu', batch_size=4)\n"
         "sys.stdin.read()\n"
         "path = record.create(Path(sys.argv[1]), arm, {'protocol': 1}, About(family='vit'))\n"
         "run = sys.argv[2]\n"
         "record.append(path, RunLine(run=run, started='2026-01-01', version='0', commit=None, "
-        "seed=0, machine=MACHINE))\n"
+        "seed=0, machine=machine))\n"
         "for number in range(1, 41):\n"
         "    sample = Sample(metric='throughput', unit='image/s', better='higher', "
         "values=[float(number)] * 200)\n"
@@ -309,8 +319,8 @@ def test_a_hung_worker_is_a_failure_and_its_children_end_with_it(tmp_path: Path)
         batch_size=1,
     )
     with Workers() as workers:
-        worker = workers.open(Job(arm, "cpu", 0, 1, timeout=20.0))
-        with pytest.raises(Failure, match="no answer within 20 s"):
+        worker = workers.open(Job(arm, "cpu", 0, 1, timeout=10.0))
+        with pytest.raises(Failure, match="no answer within 10 s"):
             worker.ready()
         below = descendants(worker.pid)
         assert below

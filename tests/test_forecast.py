@@ -28,7 +28,7 @@ from bench.report.fill import Fill, command, seconds, together
 from bench.report.missing import missing
 
 from .conftest import count_record, run_line
-from .program import bench
+from .program import bench, called
 
 FILLED = re.compile(
     r"empty cells are filled by: (python -m bench .*?) \(about (.*?) on this machine\)"
@@ -55,7 +55,7 @@ def test_a_command_takes_as_long_in_the_report_as_in_its_dry_run(tmp_path: Path)
     few = ("--device", "cpu", "--rounds", "2")
     ran("run", "--models", "vit_digits", "--metrics", "params,macs,throughput,latency", *few)
     ran("run", "--models", "convmixer_digits", "--metrics", "throughput", *few)
-    ran("report")
+    assert called("report", cwd=tmp_path).code == 0
     [report] = tmp_path.glob("results/*/report.md")
     told = FILLED.findall(report.read_text())
     assert told

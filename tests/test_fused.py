@@ -227,7 +227,7 @@ def built(name: str, *, image_size: int, num_classes: int = 10) -> nn.Module:
 
 
 RUNS = {
-    "convmixer_digits": 32,
+    "convmixer_digits": 16,
     "convmixer_24_2_k8_p4_res": 32,
     "convmixer_16_2_k15_p4_relu": 20,
     "convmixer_16_2_k5_p4_relu_ln": 32,

@@ -14,7 +14,7 @@ import pytest
 from bench.analysis.grade import grade, grades, lines, worst
 from bench.analysis.summary import summarise
 from bench.claims.verdicts import verdicts
-from bench.plugins import studies
+from bench.plugins import figures, studies
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
@@ -22,7 +22,7 @@ from bench.stats.reference import sentinel_size
 
 from . import synthetic
 from .conftest import MACHINE, accuracy_record, probe_record, sound_pair
-from .program import ROOT, Ended, bench
+from .program import ROOT, Ended, bench, called
 from .test_verdicts import patch_speed
 
 STEADY = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
@@ -87,8 +87,15 @@ def planted(
     return results
 
 
+@pytest.fixture
+def figure_of_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of this process draw only the figure that ranks speeds."""
+    entries = [figures.get("pareto_throughput")]
+    monkeypatch.setattr(figures, "entries", lambda: entries)
+
+
 def reported(results: Path, *more: str) -> Ended:
-    return bench("report", "--results", results, "--no-page", *more, cwd=results.parent)
+    return called("report", "--results", results, "--no-page", *more, cwd=results.parent)
 
 
 def ranked(results: Path) -> dict[str, bool]:
@@ -118,6 +125,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.usefixtures("figure_of_speeds")
 @pytest.mark.parametrize(
     ("fault", "says"),
     FAULTS,
@@ -145,7 +153,7 @@ def test_a_run_that_failed_its_checks_ranks_nothing_and_says_so_first(
 
 def test_a_sound_run_keeps_its_marks(tmp_path: Path) -> None:
     results = planted(tmp_path / "results")
-    ended = reported(results, "--strict")
+    ended = bench("report", "--results", results, "--no-page", "--strict", cwd=tmp_path)
     assert ended.code == 0, ended
     assert re.match(
         rf"{MACHINE.name}: good: this run can resolve differences of 0\.\d %",
@@ -154,6 +162,7 @@ def test_a_sound_run_keeps_its_marks(tmp_path: Path) -> None:
     assert ranked(results) == {"bold": True, "percentages": True, "verdict": True, "sentence": True}
 
 
+@pytest.mark.usefixtures("figure_of_speeds")
 def test_without_strict_the_code_is_0_and_csv_stays_csv(tmp_path: Path) -> None:
     ended = reported(planted(tmp_path / "results", ratio=0.8), "--format", "csv")
     assert ended.code == 0

@@ -25,7 +25,7 @@ from bench.plugins import datasets
 from bench.training import checkpoint
 
 from .pictures import make_folder, make_imagenet, make_varied
-from .program import assert_one_line, bench, start
+from .program import assert_one_line, bench, called, start
 
 PATIENCE = 240.0
 """Seconds for something that takes a few on a machine that does nothing else."""
@@ -276,7 +276,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path: Path) -> None:
     ]
     make_folder(tmp_path / "alone", {"train": 3, "val": 1}, classes=1)
     assert_one_line(
-        bench(*command, "folder:alone", cwd=tmp_path),
+        called(*command, "folder:alone", cwd=tmp_path),
         "alone/val has one class, c0000",
         "at least two",
     )

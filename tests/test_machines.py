@@ -58,6 +58,7 @@ def test_one_machine_has_nothing_beside_it() -> None:
     assert list(side_by_side([on("a", speeds(1.0)[:1]), on("b", speeds(1.0)[1:])])) == []
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_report_writes_them(results: Path) -> None:
     other = msgspec.structs.replace(MACHINE, name="another-cpu")
     for path in (results / MACHINE.name / "records").glob("*.jsonl"):

@@ -21,7 +21,7 @@ from bench.plugins import Model, families, models
 from bench.record.store import load
 
 from .conftest import FakeWorkers
-from .program import bench
+from .program import bench, called
 
 
 def shapes(family: str, number: int) -> list[tuple[Model, int]]:
@@ -154,7 +154,7 @@ def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_size_that_a_family_cannot_serve_is_moved_or_the_family_left_out(tmp_path: Path) -> None:
     """300 is not a multiple of 16, and a family without a scaling cannot be searched."""
-    ended = bench(
+    ended = called(
         "match",
         "--reference",
         "timm:tf_efficientnetv2_s",

@@ -6,6 +6,7 @@ The project is copied, one file of every kind is added to the copy, and the copy
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from .newcomers import FILES, copied
-from .program import Ended, bench, environment
+from .program import environment
 
 ASKS = re.compile(r"\.(entries|names)\(\)|RELEASED|\bTREE\b")
 """In tests that go through everything in a registry, or through all files."""
@@ -28,38 +29,74 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("project"), FILES)
 
 
-def command(project: Path, *arguments: str) -> Ended:
-    ended = bench(*arguments, cwd=project, limit=600, env={"PYTHONPATH": str(project)})
-    assert ended.code == 0, ended
-    return ended
+METRICS = "params,macs,activations,newcomer_count,throughput,newcomer_speed,top1,newcomer_accuracy"
+ASKED = ["--models", "newcomer", "--metrics", METRICS, "--data", "newcomer"]
+KINDS = [
+    "models",
+    "families",
+    "metrics",
+    "policies",
+    "datasets",
+    "recipes",
+    "studies",
+    "figures",
+]
+COMMANDS = {
+    **{f"list {kind}": ["list", kind] for kind in KINDS},
+    "run": [
+        "run",
+        *ASKED,
+        "--policies",
+        "newcomer,newcomer64",
+        "--device",
+        "cpu",
+        "--rounds",
+        "2",
+        "--num-classes",
+        "10",
+    ],
+    "report": ["report"],
+    "verdict": ["study", "verdict", "newcomer"],
+    "claim": ["claim", "newcomer_timm < vit_s16", "--on", "top1", "--results", "empty"],
+}
+ALL = """
+import contextlib, io, json, sys
+
+if __name__ == "__main__":
+    from bench.cli.app import main
+
+    said = {}
+    for name, arguments in json.loads(sys.argv[1]).items():
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with contextlib.redirect_stdout(out):
+            code = main(arguments)
+        out.flush()
+        said[name] = [code, out.buffer.getvalue().decode("utf-8")]
+    print(json.dumps(said))
+"""
 
 
-def test_every_newcomer_is_listed(project: Path) -> None:
-    code = (
-        "import sys; from bench.cli.app import main; "
-        "sys.exit(sum(main(['list', kind]) for kind in sys.argv[1:]))"
-    )
-    kinds = [
-        "models",
-        "families",
-        "metrics",
-        "policies",
-        "datasets",
-        "recipes",
-        "studies",
-        "figures",
-    ]
-    own = environment(PYTHONPATH=str(project))
+@pytest.fixture(scope="module")
+def said(project: Path) -> dict[str, str]:
+    """What each command prints. They share a process, which takes longer to start than most."""
+    (project / "empty").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", code, *kinds],
+        [sys.executable, "-c", ALL, json.dumps(COMMANDS)],
         cwd=project,
-        env=own,
+        env=environment(PYTHONPATH=str(project)),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
-    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("newcomer")]
+    ended = json.loads(done.stdout)
+    assert {name: code for name, (code, _) in ended.items() if code} == {}, done.stderr
+    return {name: out for name, (_, out) in ended.items()}
+
+
+def test_every_newcomer_is_listed(said: dict[str, str]) -> None:
+    lines = [line for kind in KINDS for line in said[f"list {kind}"].splitlines()]
+    listed = [line.split()[0] for line in lines if line.startswith("newcomer")]
     models, policies, rest = (
         ["newcomer", "newcomer_timm"],
         ["newcomer", "newcomer64"],
@@ -69,23 +106,8 @@ def test_every_newcomer_is_listed(project: Path) -> None:
     assert sorted(listed) == sorted([*models, *metrics, *policies, *rest])
 
 
-def test_newcomers_are_measured_and_shown(project: Path) -> None:
-    metrics = (
-        "params,macs,activations,newcomer_count,throughput,newcomer_speed,top1,newcomer_accuracy"
-    )
-    asked = [
-        "--models",
-        "newcomer",
-        "--metrics",
-        metrics,
-        "--data",
-        "newcomer",
-        "--policies",
-        "newcomer,newcomer64",
-    ]
-    ran = command(project, "run", *asked, "--device", "cpu", "--rounds", "2", "--num-classes", "10")
-    assert "newcomer speed bit b2 ↑" in ran.out
-    command(project, "report")
+def test_newcomers_are_measured_and_shown(project: Path, said: dict[str, str]) -> None:
+    assert "newcomer speed bit b2 ↑" in said["run"]
     [machine] = [path for path in (project / "results").iterdir() if path.is_dir()]
     report = (machine / "report.md").read_text(encoding="utf-8")
     page = (project / "results" / "report.html").read_text(encoding="utf-8")
@@ -108,16 +130,11 @@ def test_newcomers_are_measured_and_shown(project: Path) -> None:
     records = [path.read_text(encoding="utf-8") for path in (machine / "records").glob("*.jsonl")]
     assert not any('"status":"failed"' in text for text in records)
     assert all('"source":"' in text for text in records if '"model":"newcomer"' in text)
-    verdict = command(project, "study", "verdict", "newcomer")
-    assert "Is it faster?" in verdict.out
+    assert "Is it faster?" in said["verdict"]
 
 
-def test_a_published_newcomer_is_compared_without_records(project: Path) -> None:
-    (project / "empty").mkdir()
-    found = command(
-        project, "claim", "newcomer_timm < vit_s16", "--on", "top1", "--results", "empty"
-    )
-    assert "robust" in found.out
+def test_a_published_newcomer_is_compared_without_records(said: dict[str, str]) -> None:
+    assert "robust" in said["claim"]
 
 
 def asking(path: Path) -> list[str]:

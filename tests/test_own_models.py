@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from bench.measure.machine import cores
 from bench.record.arms import CountArm, SpeedArm
 from bench.record.store import Record, load_folder
-from tests.program import ROOT, assert_one_line, bench
+from tests.program import ROOT, assert_one_line, bench, called
 
 NET = """
 from torch import nn
@@ -176,7 +178,7 @@ def test_a_fault_stays_with_its_arm_and_the_exit_code_says_so(tmp_path: Path) ->
 
 def test_a_wrong_name_stops_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(net())
-    ended = bench(
+    ended = called(
         "run",
         "--models",
         "./net.py:build,./net.py:biuld",
@@ -288,22 +290,22 @@ class Shifted(nn.Module):
         return self.net(x + torch.zeros(1, 1, 1, 32))
 ready = plain(image_size=32, num_classes=10)
 """
-WORKS = (
-    "returns_tuple",
-    "returns_dict",
-    "returns_dataclass",
-    "lazy",
-    "double",
-    "compiled",
-    "scripted",
-    "ready",
+WORKS = ("returns_dataclass", "lazy", "compiled", "ready")
+MORE = (*WORKS, "returns_tuple", "returns_dict", "double", "scripted")
+
+
+@pytest.mark.parametrize(
+    "works",
+    [
+        pytest.param(WORKS, id="some"),
+        pytest.param(MORE, id="all", marks=pytest.mark.exhaustive),
+    ],
 )
-
-
-def test_models_of_all_sorts_work_or_say_what_to_do(tmp_path: Path) -> None:
+def test_models_of_all_sorts_work_or_say_what_to_do(works: tuple[str, ...], tmp_path: Path) -> None:
+    """One of each kind where not all are asked for: of outputs, of weights, of compilers."""
     (tmp_path / "net.py").write_text(net())
     (tmp_path / "odd.py").write_text(ODD)
-    names = [f"./odd.py:{name}" for name in (*WORKS, "returns_nothing", "gray", "Shifted")]
+    names = [f"./odd.py:{name}" for name in (*works, "returns_nothing", "gray", "Shifted")]
     ended = bench(
         *(
             "run",

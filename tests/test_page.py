@@ -17,7 +17,7 @@ import pytest
 
 from bench.report.page import in_script, render, write_page
 from bench.report.page.data import page_data
-from bench.report.write import write_all
+from bench.report.write import Report, write_all
 
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 
@@ -36,16 +36,20 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def page_file(shared_results: Path) -> Path:
-    """The page of seven models and one with a hostile name, which lacks a latency."""
+def reports(shared_results: Path) -> list[Report]:
+    """Of seven models and one with a hostile name, which lacks a latency."""
     results = shared_results
     folder = results / MACHINE.name / "records"
     speed_record(
         folder, HOSTILE, [3.0 + 0.01 * number for number in range(8)], family="<b>mine</b>"
     )
     count_record(folder, HOSTILE, 1_000_000, 2_000_000_000, family="<b>mine</b>")
-    reports, _ = write_all(results)
-    return write_page(results, reports)
+    return write_all(results)[0]
+
+
+@pytest.fixture(scope="module")
+def page_file(shared_results: Path, reports: list[Report]) -> Path:
+    return write_page(shared_results, reports)
 
 
 def test_no_name_is_markup(page_file: Path) -> None:
@@ -99,36 +103,41 @@ def test_json_cannot_leave_its_element() -> None:
         in_script({"value": float("nan")})
 
 
-def test_the_same_records_give_the_same_page(shared_results: Path) -> None:
-    reports, _ = write_all(shared_results)
+def test_the_same_records_give_the_same_page(reports: list[Report]) -> None:
     assert render(reports) == render(reports)
 
 
-@pytest.fixture
-def opened(page_file: Path) -> Iterator[tuple[Any, list[str], list[str]]]:
-    """The page at 1280 pixels, what the console said and what was asked of a network."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        said: list[str] = []
-        asked: list[str] = []
-        page.on(
-            "console",
-            lambda message: (
-                said.append(f"{message.type}: {message.text}")
-                if message.type in ("error", "warning")
-                else None
-            ),
-        )
-        page.on("pageerror", lambda error: said.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: said.append("a dialog opened") or dialog.dismiss())
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri())
-        page.wait_for_selector("html[data-ready=yes]")
-        yield page, said, asked
-        browser.close()
+        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(page_file: Path, browser: Any) -> Iterator[tuple[Any, list[str], list[str]]]:
+    """The page at 1280 pixels, what the console said and what was asked of a network."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    said: list[str] = []
+    asked: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            said.append(f"{message.type}: {message.text}")
+            if message.type in ("error", "warning")
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: said.append("a dialog opened") or dialog.dismiss())
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    yield page, said, asked
+    page.close()  # and the context that it had for itself
 
 
 def models(page: Any) -> list[str]:

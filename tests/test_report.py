@@ -64,6 +64,7 @@ def test_the_efficiency_table(results: Path) -> None:
     assert "convmixer_1024_20@in1k" in notes
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_renamed_folder_is_called_by_its_name(results: Path, tmp_path: Path) -> None:
     kept = tmp_path / f"{MACHINE.name}-before"
     shutil.copytree(results / MACHINE.name / "records", kept / "records")

@@ -21,7 +21,7 @@ from bench.report.written_files import NAME, settle
 
 from . import conftest
 from .conftest import fill, finished, speed_record
-from .program import assert_one_line, bench, snapshot, start
+from .program import assert_one_line, bench, called, snapshot, start
 
 MODELS = [
     "[/red]",
@@ -182,7 +182,7 @@ def test_links_that_lead_out_are_not_followed(hostile: Path, tmp_path: Path) -> 
             place.rename(kept)
         place.symlink_to(os.path.relpath(victim, place.parent))
         before = apart_from(hostile, tmp_path)
-        ended = bench(*arguments, "--results", hostile, cwd=tmp_path)
+        ended = called(*arguments, "--results", hostile, cwd=tmp_path)
         assert_one_line(ended, place.name, "link", "remove")
         assert apart_from(hostile, tmp_path) == before, name
         place.unlink()
@@ -206,7 +206,7 @@ def test_nothing_is_read_behind_links(results: Path, tmp_path: Path) -> None:
     told = ("linked", "twice", record.name)
     claim = ["claim", "vit_s16 > resnet50", "--on", "throughput"]
     for command in (["report", "--no-page"], ["study", "verdict"], claim, ["pack", "x.zip"]):
-        ended = bench(*command, "--results", results, cwd=tmp_path)
+        ended = called(*command, "--results", results, cwd=tmp_path)
         assert all(name in ended.text for name in told), (command, ended)
         assert "stranger_net" not in ended.text.replace(record.name, ""), command
         assert "Traceback" not in ended.text, command
@@ -218,7 +218,7 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("mine")
     link = hostile / "machine" / "records" / "x.speed.0123456789abcdef.jsonl"
     link.symlink_to(tmp_path / "secret")
-    ended = bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path)
+    ended = called("pack", "mine.zip", "--results", hostile, cwd=tmp_path)
     assert f"{link.name}: it is a link" in " ".join(ended.text.split()).replace("/ ", "/"), ended
     with zipfile.ZipFile(tmp_path / "mine.zip") as archive:
         assert not any(link.name in name for name in archive.namelist())
@@ -226,13 +226,13 @@ def test_pack_takes_nothing_from_outside(hostile: Path, tmp_path: Path) -> None:
     link.unlink()
     os.mkfifo(link)
     assert_one_line(
-        bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe"
+        called("pack", "mine.zip", "--results", hostile, cwd=tmp_path), link.name, "is a pipe"
     )
     link.unlink()
     (tmp_path / "mine.zip").unlink()
     os.mkfifo(tmp_path / "mine.zip")
     assert_one_line(
-        bench("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe"
+        called("pack", "mine.zip", "--results", hostile, cwd=tmp_path), "mine.zip", "is a pipe"
     )
 
 
@@ -249,16 +249,16 @@ def test_pipes_and_folders_in_place_of_files_hold_nothing_up(tmp_path: Path) -> 
     ended = bench("export", "out", "--results", results, cwd=tmp_path)
     assert "pipe.jsonl is a pipe" in ended.err and "folder.jsonl is a folder" in ended.err, ended
     assert len(list((tmp_path / "out").glob("benchmark-infer-*.csv"))) == 1
-    ended = bench(
+    ended = called(
         "claim", "resnet50 > deit_s16", "--on", "throughput", "--results", results, cwd=tmp_path
     )
     assert ended.code in (0, 1, 2) and "measured" in ended.out and "Traceback" not in ended.text, (
         ended
     )
     assert_one_line(
-        bench("import", results / "published" / "pipe.csv", cwd=tmp_path), "pipe.csv is a pipe"
+        called("import", results / "published" / "pipe.csv", cwd=tmp_path), "pipe.csv is a pipe"
     )
-    assert_one_line(bench("import", results / "published", cwd=tmp_path), "published is a folder")
+    assert_one_line(called("import", results / "published", cwd=tmp_path), "published is a folder")
 
 
 def test_an_installation_is_a_name(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_an_installation_is_a_name(tmp_path: Path) -> None:
     results.mkdir(parents=True)
     (results / ".installation").write_text("x/../../outside\n")
     before = snapshot(tmp_path)
-    ended = bench(
+    ended = called(
         "run", "--models", "vit_s16", "--metrics", "params", "--results", results, cwd=tmp_path
     )
     assert_one_line(ended, ".installation", "short name")
@@ -294,7 +294,7 @@ def test_names_are_no_markup_in_a_run(tmp_path: Path) -> None:
     ended = bench("run", *arguments, cwd=tmp_path)
     assert ended.code == 0, ended
     assert model in ended.out and "r[/red]x[old]y/" in ended.out
-    again = bench("report", "--results", "r[/red]x[old]y", cwd=tmp_path)
+    again = called("report", "--results", "r[/red]x[old]y", cwd=tmp_path)
     assert again.code == 0, again
     assert model in again.out and "r[/red]x[old]y/report.html written" in again.out
 
@@ -453,6 +453,6 @@ def test_a_machine_behind_two_links_is_not_written_to(results: Path, tmp_path: P
     (victim / "records").symlink_to(machine / "records")
     (results / "X").symlink_to(victim)
     before = snapshot(victim)
-    ended = bench("report", "--no-page", "--results", results, cwd=tmp_path)
+    ended = called("report", "--no-page", "--results", results, cwd=tmp_path)
     assert ended.code == 2 and "X: it is a link" in ended.text, ended
     assert snapshot(victim) == before

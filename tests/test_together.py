@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .by_hand.killed import killed, weights
+from .program import assert_one_line, called
 
 
 def losses(results: Path) -> list[float]:
@@ -70,40 +71,13 @@ def in_several(
     assert "Top-1 · digits" in found.stdout
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param("vit_digits", marks=pytest.mark.exhaustive), "convmixer_digits"]
-)
-def test_two_processes_train_as_one_with_accumulation(model: str, tmp_path: Path) -> None:
-    """Without batch norm, or with each process's own statistics, losses are equal.
-
-    The batch and the micro-batches are the same. Dropped paths are drawn per micro-batch, not per
-    process.
-    """
-    recipe = "digits:drop_path=0.2:epochs=2:micro_batch=32"
-    killed(tmp_path / "one", model, recipe, 0)
-    in_several(tmp_path / "two", model, recipe, 2)
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == len(two) == 34
-    assert max(abs(left - right) for left, right in zip(one[:20], two[:20], strict=True)) < 1e-4
-    [record] = (tmp_path / "two").glob(f"*/records/{model}.*.jsonl")
-    detail = json.loads(record.read_text().splitlines()[2])["samples"][0]["detail"]
-    assert (detail["processes"], detail["images"]) == (2, 360)
-
-
-def test_under_torchrun_only_trainings_are_shared(tmp_path: Path) -> None:
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    found = subprocess.run(
-        [*launcher, "-m", "bench", "run", "--models", "vit_digits", "--results", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
+def test_under_torchrun_only_trainings_are_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, with what torchrun tells each of two."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "one", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert_one_line(
+        called("run", "--models", "vit_digits", "--results", tmp_path, cwd=tmp_path),
+        "--metrics: torchrun trains each model in all processes together",
     )
-    assert found.returncode != 0
-    assert "bench: --metrics: torchrun trains each model in all processes together" in found.stderr

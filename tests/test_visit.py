@@ -32,7 +32,7 @@ from bench.visit.steps import chosen, steps_for, stretched
 
 from .conftest import MACHINE
 from .pictures import make_folder
-from .program import ROOT, bench, environment, start
+from .program import ROOT, called, environment, start
 
 COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], dirs_exist_ok=True)"
 DEAF = """
@@ -442,9 +442,9 @@ def test_it_needs_little_is_interrupted_and_brings_home_what_was_finished(tmp_pa
     assert outcomes == {"contact_policies": "ok", "contact_metrics": "interrupted"}, out
     assert out.index("contact_policies ") < out.index("1/2 contact_policies")  # the plan first
     assert "at home: python -m bench unpack visit.zip" in out
-    unpacked = bench("unpack", "visit.zip", "--results", "home", cwd=tmp_path)
+    unpacked = called("unpack", "visit.zip", "--results", "home", cwd=tmp_path)
     assert unpacked.code == 0, unpacked
-    reported = bench("report", "--results", "home", "--format", "csv", cwd=tmp_path)
+    reported = called("report", "--results", "home", "--format", "csv", cwd=tmp_path)
     assert reported.code == 0 and "resnet_digits" in reported.out, reported
 
 
