@@ -322,6 +322,7 @@ BAD = [
     (("--out", "visit.tar"), "--out: must name a zip file, such as visit.zip, got visit.tar"),
     (("--tests",), "--tests: the tests need a CUDA device"),
     (("--device", "tpu"), "--device: must be auto, cpu, cuda"),
+    (("--device", "mps"), "--device: a visit has no steps for mps yet"),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench.devices import CUDA, kind_of
+from bench.devices import CPU, CUDA, kind_of
 from bench.errors import UsageError
 from bench.plugins.registry import ROOT
 from bench.visit import cpu, cuda
@@ -17,7 +17,7 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
 
     `data` names the images to train on, and `tests` puts the tests of GPU code first.
 
-    Raises UsageError if there are no such images, or no tests.
+    Raises UsageError for a device without steps, and if there are no such images or no tests.
     """
     if data is not None:
         _check(data)
@@ -27,6 +27,11 @@ def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> l
     if tests:
         raise UsageError(
             f"--tests: the tests need a CUDA device, but this visit is on {device}; drop --tests"
+        )
+    if kind_of(device) is not CPU:
+        raise UsageError(
+            f"--device: a visit has no steps for {device} yet; --device cpu takes those of a CPU, "
+            "and `bench run` measures on any device"
         )
     return cpu.steps(data)
 
