@@ -70,7 +70,7 @@ def depthwise(
     out = torch.empty_like(x) if out is None else out
     pairs = x.dtype == torch.bfloat16 and channels % 2 == 0 and x.data_ptr() % 4 == 0
     constants = {"KERNEL": kernel, "BEFORE": (kernel - 1) // 2, "PAIRS": pairs}
-    _launch(
+    return _launch(
         "depthwise",
         grid,
         Operands(x, weight, torch.float32, finish, residual, out),
@@ -78,7 +78,6 @@ def depthwise(
         constants,
         blocks,
     )
-    return out
 
 
 def product(
@@ -110,7 +109,7 @@ def product(
         "PRECISION": "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee",
         "WIDEN": interpreted(),
     }
-    _launch(
+    return _launch(
         "product",
         grid,
         Operands(x, weight, x.dtype, finish, residual, out),
@@ -118,7 +117,6 @@ def product(
         constants,
         blocks,
     )
-    return out
 
 
 def planar_depthwise(
@@ -145,7 +143,7 @@ def planar_depthwise(
     rows = power_of_two(height)
 
     def grid(blocks: Blocks) -> tuple[int, int]:
-        return channels, -(-batch // max(1, (blocks["LINES"] or 0) // rows))
+        return channels, -(-batch // (blocks["LINES"] // rows))
 
     out = torch.empty_like(x) if out is None else out
     constants = {
@@ -155,7 +153,7 @@ def planar_depthwise(
         "ROWS": rows,
         "COLUMNS": columns,
     }
-    _launch(
+    return _launch(
         "planar_depthwise",
         grid,
         Operands(x, bands, x.dtype, finish, residual, out),
@@ -163,7 +161,6 @@ def planar_depthwise(
         constants,
         blocks,
     )
-    return out
 
 
 def planar_product(
@@ -193,7 +190,7 @@ def planar_product(
         return (tiles * batch,)
 
     out = x.new_empty(batch, outputs, positions) if out is None else out
-    _launch(
+    return _launch(
         "planar_product",
         grid,
         Operands(x, weight, x.dtype, finish, residual, out),
@@ -201,7 +198,6 @@ def planar_product(
         {"WIDEN": interpreted()},
         blocks,
     )
-    return out
 
 
 def band_matrices(weight: Tensor, width: int) -> Tensor:
@@ -302,7 +298,8 @@ def _launch(
     sizes: tuple[int, ...],
     constants: dict[str, Any],
     blocks: Blocks | None,
-) -> None:
+) -> Tensor:
+    """Run a kernel on its operands and return its output."""
     constants |= {
         "ACTIVATION": operands.finish.activation,
         "RESIDUAL": operands.residual is not None,
@@ -312,3 +309,4 @@ def _launch(
     kernel = written(name) if blocks else tuned(name, operands.x.dtype == torch.float32)
     with torch.cuda.device(operands.x.device) if operands.x.is_cuda else nullcontext():
         kernel[grid](*operands.tensors(), *sizes, **constants, **(blocks or {}))
+    return operands.out

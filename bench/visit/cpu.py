@@ -5,11 +5,10 @@ They are small versions of those for a GPU.
 
 from __future__ import annotations
 
-from bench.visit.step import COMPILER, Step, doctor, run, selfcheck, study, training
+from bench.visit.step import COMPILER, Step, doctor, run, selfcheck, study, timed, training
 
 ON = ("--device", "cpu")
 SMALL = ("--image-size", "32", "--num-classes", "10", "--batch-sizes", "2")
-ROUNDS = ("--time-budget", "{rounds_s}")
 FAMILIES = "convmixer_digits,vit_digits,mixer_digits,resnet_digits"
 METRICS = (
     "params,macs,activations,latency,throughput,memory,first_call,train_step,train_throughput,"
@@ -22,12 +21,13 @@ EAGER = "fp32,channels_last,fold_bn,bf16,bf16_autocast"
 def steps(data: str | None) -> list[Step]:
     """Return all steps; `data` is CIFAR-10 as in `run --data`, or None."""
     scale = ("--data", str(data), "--scale", "small")
+    families, layout = _speeds()
     return [
         doctor(2, ON),
         *_contact(),
-        _families(),
+        families,
         training(ON, limit_s=60),
-        _layout(),
+        layout,
         _fused(),
         selfcheck(ON, limit_s=90, opening_s=45),
         *([study("family_ranking", ON, *scale, limit_s=600)] if data else []),
@@ -61,43 +61,36 @@ def _contact() -> list[Step]:
     ]
 
 
-def _families() -> Step:
-    return Step(
-        name="families",
-        why="the four families at 32 pixels: speed and memory",
-        command=run(
-            *("--models", FAMILIES, "--metrics", "params,macs,latency,throughput,memory"),
-            *("--policies", "fp32", *SMALL, *ROUNDS, *ON),
+def _speeds() -> list[Step]:
+    """Return the timed runs: all families, in both memory formats."""
+    return [
+        timed(
+            "families",
+            "the four families at 32 pixels: speed and memory",
+            *(FAMILIES, "params,macs,latency,throughput,memory", "fp32", *SMALL),
+            on=ON,
+            limit_s=70,
+            min_s=35,
+            opening_s=30,
         ),
-        limit_s=70,
-        min_s=35,
-        opening_s=30,
-    )
-
-
-def _layout() -> Step:
-    return Step(
-        name="layout",
-        why="the same in channels-last",
-        command=run(
-            *("--models", FAMILIES, "--metrics", "throughput", "--policies", "channels_last"),
-            *(*SMALL, *ROUNDS, *ON),
+        timed(
+            "layout",
+            "the same in channels-last",
+            *(FAMILIES, "throughput", "channels_last", *SMALL),
+            on=ON,
+            limit_s=50,
+            min_s=30,
+            opening_s=25,
         ),
-        limit_s=50,
-        min_s=30,
-        opening_s=25,
-    )
+    ]
 
 
 def _fused() -> Step:
-    return Step(
-        name="fused",
-        why="what a compiler gains for a ConvMixer",
-        command=run(
-            *("--models", "convmixer_digits", "--metrics", "throughput"),
-            *("--policies", "channels_last,compile,fused", "--slice", "99"),
-            *(*SMALL, *ROUNDS, *ON),
-        ),
+    return timed(
+        "fused",
+        "what a compiler gains for a ConvMixer",
+        *("convmixer_digits", "throughput", "channels_last,compile,fused", "--slice", "99", *SMALL),
+        on=ON,
         limit_s=110,
         min_s=80,
         opening_s=70,

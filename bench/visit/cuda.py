@@ -8,7 +8,7 @@ that are timed together are all opened before the first round, so that a step ha
 
 from __future__ import annotations
 
-from bench.visit.step import Step, doctor, run, selfcheck, study, training
+from bench.visit.step import Step, doctor, run, selfcheck, study, timed, training
 
 On = tuple[str, ...]
 FAMILIES = "convmixer_768_32,vit_s16,mixer_s16,resnet50"
@@ -18,6 +18,7 @@ METRICS = (
 )
 EAGER = "bf16,fp32,tf32,fp16,bf16_autocast,fp16_autocast,bf16+channels_last,bf16+fold_bn,bf16+graph"
 COMPILED = "bf16+compile,bf16+fused,bf16+compile_frozen,bf16+compile_max"
+BATCH = ("--batch-sizes", "64")
 UNCHOSEN = ("--slice", "99")
 """With slices, no best policy is chosen and measured again in new processes, which would tune their
 kernels again; every policy keeps its rows."""
@@ -107,7 +108,7 @@ def _families(on: On) -> list[Step]:
             why="joules per image of the four families",
             command=run(
                 *("--models", FAMILIES, "--metrics", "energy", "--policies", "bf16"),
-                *("--batch-sizes", "64", "--rounds", "3", *on),
+                *(*BATCH, "--rounds", "3", *on),
             ),
             limit_s=70,
             min_s=55,
@@ -118,13 +119,11 @@ def _families(on: On) -> list[Step]:
 
 def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: On) -> Step:
     """Return one timed run of the four families, at batch 64 and for latency at batch 1."""
-    return Step(
-        name=name,
-        why=why,
-        command=run(
-            *("--models", FAMILIES, "--metrics", metrics, "--policies", policy),
-            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *on),
-        ),
+    return timed(
+        name,
+        why,
+        *(FAMILIES, metrics, policy, *BATCH),
+        on=on,
         limit_s=limit_s,
         min_s=0.7 * limit_s,
         opening_s=0.4 * limit_s,
@@ -132,14 +131,11 @@ def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: 
 
 
 def _compiled(on: On) -> Step:
-    return Step(
-        name="compiled",
-        why="what a compiler gains for two of the families",
-        command=run(
-            *("--models", "convmixer_768_32,vit_s16", "--metrics", "throughput"),
-            *("--policies", "bf16+channels_last+compile", "--batch-sizes", "64"),
-            *("--time-budget", "{rounds_s}", *on),
-        ),
+    return timed(
+        "compiled",
+        "what a compiler gains for two of the families",
+        *("convmixer_768_32,vit_s16", "throughput", "bf16+channels_last+compile", *BATCH),
+        on=on,
         limit_s=110,
         min_s=90,
         opening_s=75,
@@ -150,14 +146,11 @@ def _compiled(on: On) -> Step:
 def _fused(model: str, on: On) -> Step:
     """Return a step that times the bench's own kernels next to two other policies, and the better
     of these once more in rounds that did not choose it."""
-    policies = f"{BESIDE_FUSED[model]},bf16+fused"
-    return Step(
-        name=f"fused_{model.removeprefix('convmixer_')}",
-        why=f"{model} on the bench's own kernels against other policies",
-        command=run(
-            *("--models", model, "--metrics", "throughput", "--policies", policies),
-            *("--batch-sizes", "64", "--time-budget", "{rounds_s}", *on),
-        ),
+    return timed(
+        f"fused_{model.removeprefix('convmixer_')}",
+        f"{model} on the bench's own kernels against other policies",
+        *(model, "throughput", f"{BESIDE_FUSED[model]},bf16+fused", *BATCH),
+        on=on,
         limit_s=140,
         min_s=90,
         opening_s=70,

@@ -95,6 +95,35 @@ def run(*arguments: str) -> tuple[str, ...]:
     return ("run", *arguments, "--timeout", "120", "--results", "{results}")
 
 
+def timed(
+    name: str,
+    why: str,
+    models: str,
+    metrics: str,
+    policies: str,
+    *more: str,
+    on: tuple[str, ...],
+    limit_s: float,
+    min_s: float,
+    opening_s: float,
+    needs: tuple[str, ...] = (),
+) -> Step:
+    """Return one timed run, with as many rounds as there is time for after opening.
+
+    `models`, `metrics` and `policies` are separated by commas; `more` are further arguments.
+    """
+    what = ("--models", models, "--metrics", metrics, "--policies", policies)
+    return Step(
+        name=name,
+        why=why,
+        command=run(*what, *more, "--time-budget", "{rounds_s}", *on),
+        limit_s=limit_s,
+        min_s=min_s,
+        opening_s=opening_s,
+        needs=needs,
+    )
+
+
 def doctor(seconds: float, on: tuple[str, ...]) -> Step:
     """Return the step that examines the machine, and its noise for this many seconds."""
     return Step(
