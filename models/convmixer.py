@@ -6,11 +6,12 @@ Module names are those of timm's `convmixer_*`, so published weights load withou
 
 Any shape can be spelled:
 
-    convmixer_<width>_<depth>[_k<kernel>][_p<patch>][_relu|_gelu][_bn|_ln][_res]
+    convmixer_<width>_<depth>[_k<kernel>][_p<patch>][_relu|_gelu][_bn|_ln][_res][_<filters>]
 
 Defaults are k9 p7 gelu bn; `ln` is a layer norm over the channels of each position, `res` also puts
-a residual around the 1 x 1 convolution. The number of parameters is
-h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d and C classes.
+a residual around the 1 x 1 convolution. The depthwise filters may be `fixed` (never trained), begin
+as draws from a covariance (`cov`, see _filters.py), or both (`covfixed`). The number of parameters
+is h [d (k^2 + h + 6) + 3 p^2 + C + 3] + C for width h, depth d and C classes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 from bench.plugins import Family, Model, families, models
 
+from ._filters import Filters, set_filters
 from ._shape import Counts, at_least_one, grid, usual_depth
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -43,6 +45,8 @@ class ConvMixerSpec:
     activation: str = "gelu"
     norm: str = "bn"
     pointwise_residual: bool = False
+    filters: Filters = "learned"
+    """How the depthwise filters start, and whether they are trained."""
 
     def __post_init__(self) -> None:
         at_least_one(self, "width", "depth", "kernel", "patch")
@@ -57,7 +61,7 @@ class ConvMixerSpec:
             name += "_ln"
         if self.pointwise_residual:
             name += "_res"
-        return name
+        return name if self.filters == "learned" else f"{name}_{self.filters}"
 
     @property
     def field(self) -> int:
@@ -109,6 +113,7 @@ class ConvMixer(nn.Module):
         self.stem = after(nn.Conv2d(3, width, spec.patch, stride=spec.patch))
         self.blocks = nn.Sequential(*[block() for _ in range(spec.depth)])
         self.head = nn.Linear(width, num_classes)
+        set_filters(self.blocks, spec.filters)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last map (batch, width, side, side), before it is averaged."""
@@ -220,6 +225,7 @@ families.add(
 
 SPELLING = re.compile(
     r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?"
+    r"(?:_(fixed|cov|covfixed))?"
 )
 
 
@@ -228,7 +234,7 @@ def spelled(name: str) -> Model | None:
     """Return the model of a name such as `convmixer_256_8_k5_p2`; None for any other name."""
     if not (match := SPELLING.fullmatch(name)):
         return None
-    width, depth, kernel, patch, activation, norm, residual = match.groups()
+    width, depth, kernel, patch, activation, norm, residual, filters = match.groups()
     spec = ConvMixerSpec(
         width=int(width),
         depth=int(depth),
@@ -237,5 +243,6 @@ def spelled(name: str) -> Model | None:
         activation=activation or "gelu",
         norm=norm or "bn",
         pointwise_residual=residual is not None,
+        filters=filters or "learned",  # type: ignore[arg-type]
     )
     return entry(name, spec, summary="spelled by its name")

@@ -9,17 +9,23 @@ the same; the hidden width of the MLP makes up for the different costs of mixers
 Any combination can be spelled:
 
     skeleton_<width>_<depth>_<mixer>[_<stem>][_<stages>][_<norm>][_p<patch>][_m<hidden>]
+            [_h<heads>][_nopos][_<pixels>]
 
-    mixer     attention, mlp (over tokens), depthwise (7 x 7), pooling (3 x 3),
+    mixer     attention, relative (attention with a learned bias for each offset), impulse (the
+              same, begun as a convolution), mlp (over tokens), depthwise (7 x 7), pooling (3 x 3),
               random (fixed when built), none
     stem      patch: one convolution with side and stride p;
               pyramid: 3 x 3 convolutions of stride 2, p a power of two
     stages    iso: one grid;
               staged: four grids, each half the last, with widths 1/4, 1/2, 1 and 2 times <width>
     norm      bn: batch norm; ln: layer norm over the channels of each position
+    nopos     without the positional embedding
+    pixels    across: the pixels of every image change places, all images in the same way;
+              within: only inside each window of p x p pixels, each window in its own way
 
-Defaults are patch, iso, ln, p16, and m four times the width. In a staged network, p is the stride
-of the third stage, so that most blocks work on the same grid as in the isotropic network.
+Defaults are patch, iso, ln, p16, m four times the width, heads 32 wide, and images as they are. In
+a staged network, p is the stride of the third stage, so that most blocks work on the same grid as
+in the isotropic network.
 """
 
 from __future__ import annotations
@@ -33,11 +39,12 @@ from functools import partial
 import torch
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
+from . import _mixers
+from ._mixers import ATTENTIONS, MIXERS
 from ._shape import Counts, at_least_one, grid, linear
 
 NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
@@ -63,6 +70,12 @@ class SkeletonSpec:
     norm: str = "ln"
     patch: int = 16
     hidden: int
+    heads: int | None = None
+    """Attention heads of every stage; None for heads 32 wide."""
+    positions: bool = True
+    """False for a network without the positional embedding."""
+    pixels: str = ""
+    """Which pixels change places before the stem: `within` windows, `across` the image, or none."""
 
     def __post_init__(self) -> None:
         at_least_one(self, "width", "depth", "patch", "hidden")
@@ -76,17 +89,38 @@ class SkeletonSpec:
                 f"--models: {self.name}: four stages need a width that is a multiple of 32, a "
                 "depth of 6 and a patch of 4"
             )
-        if self.mixer == "attention" and self.width % 32:
+        if self.mixer in ATTENTIONS and self.heads is None and self.width % 32:
             raise UsageError(
                 f"--models: {self.name}: attention heads are 32 wide, so the width must be a "
-                f"multiple of 32, got {self.width}"
+                f"multiple of 32, got {self.width}; _h4 at the end makes four heads of any width"
             )
+        if self.heads is not None:
+            self._check_heads(self.heads)
+
+    def _check_heads(self, heads: int) -> None:
+        """Raise UsageError if the mixer has no heads, or if they do not divide a stage's width."""
+        if self.mixer not in ATTENTIONS:
+            raise UsageError(
+                f"--models: {self.name}: only {', '.join(ATTENTIONS)} have heads, so _h{heads} "
+                f"means nothing with {self.mixer}"
+            )
+        for width, *_ in self.layout():
+            if heads < 1 or width % heads:
+                raise UsageError(
+                    f"--models: {self.name}: a width of {width} cannot be divided into {heads} "
+                    "heads; a divisor such as 4 would work"
+                )
 
     @property
     def name(self) -> str:
         """The full spelling."""
         factors = f"{self.mixer}_{self.stem}_{self.stages}_{self.norm}"
-        return f"skeleton_{self.width}_{self.depth}_{factors}_p{self.patch}_m{self.hidden}"
+        name = f"skeleton_{self.width}_{self.depth}_{factors}_p{self.patch}_m{self.hidden}"
+        if self.heads is not None:
+            name += f"_h{self.heads}"
+        if not self.positions:
+            name += "_nopos"
+        return name + (f"_{self.pixels}" if self.pixels else "")
 
     def layout(self) -> list[tuple[int, int, int, int]]:
         """Return, per stage, width, depth, stride over the image and hidden width of the MLP."""
@@ -106,14 +140,15 @@ class SkeletonSpec:
         width, _, stride, _ = layout[0]
         side = image_size // stride
         params, macs = _stem_counts(self.stem, stride, width, image_size)
-        params += width * side * side  # positional embedding
+        params += width * side * side if self.positions else 0
         for number, (width, depth, stride, hidden) in enumerate(layout):
             if number:
                 before = layout[number - 1][0]
                 params += 4 * before * width + width
                 macs += 4 * before * width * (image_size // stride) ** 2
-            tokens = (image_size // stride) ** 2
-            mixer_params, mixer_macs = _mixer_counts(self.mixer, width, tokens)
+            side = image_size // stride
+            tokens = side * side
+            mixer_params, mixer_macs = _mixers.counts(self.mixer, width, side, self.heads)
             norms = 2 * width * (1 if self.mixer == "none" else 2)
             params += depth * (mixer_params + linear(width, hidden) + linear(hidden, width) + norms)
             macs += depth * (mixer_macs + 2 * tokens * width * hidden)
@@ -123,19 +158,6 @@ class SkeletonSpec:
             macs + last * num_classes,
             (image_size // self.patch) ** 2,
         )
-
-
-def _mixer_counts(mixer: str, width: int, tokens: int) -> tuple[int, int]:
-    """Return the parameters and MACs of one mixer."""
-    if mixer == "attention":
-        params = linear(width, 3 * width) + linear(width, width)
-        return params, tokens * 4 * width * width + 2 * tokens * tokens * width
-    if mixer == "mlp":
-        hidden = token_hidden(tokens)
-        return linear(tokens, hidden) + linear(hidden, tokens), 2 * tokens * hidden * width
-    if mixer == "depthwise":
-        return width * 49 + width, width * 49 * tokens
-    return 0, tokens * tokens * width if mixer == "random" else 0
 
 
 def _stem_counts(stem: str, stride: int, width: int, image_size: int) -> tuple[int, int]:
@@ -159,80 +181,6 @@ def pyramid_widths(stride: int, width: int) -> list[int]:
     return [max(8, width // 2 ** (steps - step)) for step in range(steps)]
 
 
-def token_hidden(tokens: int) -> int:
-    """Return the hidden width of the MLP over tokens: half their number, at most 256."""
-    return min(max(1, tokens // 2), 256)
-
-
-class Attention(nn.Module):
-    """Self-attention over the positions of a map with heads 32 wide; one head if it is narrower."""
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-        self.heads = max(1, width // 32)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, width, height, side = x.shape
-        tokens = x.flatten(2).transpose(1, 2)
-        heads = self.qkv(tokens).reshape(batch, -1, 3, self.heads, width // self.heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        projected = self.proj(mixed.transpose(1, 2).flatten(2))
-        return projected.transpose(1, 2).reshape(batch, width, height, side)
-
-
-class TokenMlp(nn.Module):
-    """Two linear layers over the positions, the same for every channel."""
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-        tokens = side * side
-        self.fc1 = nn.Linear(tokens, token_hidden(tokens))
-        self.fc2 = nn.Linear(token_hidden(tokens), tokens)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x.flatten(2)))).reshape(x.shape)
-
-
-class Pooling(nn.Module):
-    """PoolFormer's mixer: the mean of the neighbourhood minus the position itself."""
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) - x
-
-
-class RandomMixing(nn.Module):
-    """RandFormer's mixer: a random matrix whose rows sum to one, drawn once and never trained."""
-
-    matrix: Tensor
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-        self.register_buffer("matrix", torch.softmax(torch.rand(side * side, side * side), dim=-1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.matmul(x.flatten(2), self.matrix.T).reshape(x.shape)
-
-
-def depthwise(width: int, side: int) -> nn.Module:
-    """Return a 7 x 7 convolution of each channel by itself."""
-    return nn.Conv2d(width, width, 7, padding=3, groups=width)
-
-
-MIXERS: dict[str, Callable[[int, int], nn.Module]] = {
-    "attention": Attention,
-    "mlp": TokenMlp,
-    "depthwise": depthwise,
-    "pooling": Pooling,
-    "random": RandomMixing,
-}
-
-
 class Block(nn.Module):
     """x + mixer(norm(x)), then x + mlp(norm(x)); without a mixer, the second step alone.
 
@@ -246,7 +194,7 @@ class Block(nn.Module):
         super().__init__()
         mixing = spec.mixer != "none"
         self.norm1 = NORMS[spec.norm](width) if mixing else None
-        self.mixer = MIXERS[spec.mixer](width, side) if mixing else None
+        self.mixer = _mixers.make(spec.mixer, width, side, spec.heads) if mixing else None
         self.norm2 = NORMS[spec.norm](width)
         self.mlp = nn.Sequential(
             nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1)
@@ -278,6 +226,36 @@ def make_stem(spec: SkeletonSpec, stride: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Conv2d(inputs, width, 1))
 
 
+class Shuffled(nn.Module):
+    """Images (batch, 3, size, size) with their pixels in other places, the same for all images.
+
+    `window` is the side of the windows that no pixel leaves, each with its own permutation.
+    """
+
+    places: Tensor
+
+    def __init__(self, size: int, window: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(0)  # one permutation for all seeds of training
+        across = size // window
+        places = torch.arange(size * size).reshape(across, window, across, window)
+        windows = places.transpose(1, 2).reshape(across * across, window * window)
+        for number, pixels in enumerate(windows.clone()):
+            windows[number] = pixels[torch.randperm(len(pixels), generator=draw)]
+        shuffled = windows.reshape(across, across, window, window).transpose(1, 2).reshape(-1)
+        self.register_buffer("places", shuffled, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2)[:, :, self.places].reshape(x.shape)
+
+
+def shuffle_of(spec: SkeletonSpec, image_size: int) -> nn.Module:
+    """Return what changes the places of pixels; an identity if nothing does."""
+    if not spec.pixels:
+        return nn.Identity()
+    return Shuffled(image_size, spec.patch if spec.pixels == "within" else image_size)
+
+
 class Skeleton(nn.Module):
     """Images (batch, 3, size, size) to logits (batch, num_classes), for one size of images."""
 
@@ -285,11 +263,13 @@ class Skeleton(nn.Module):
         super().__init__()
         layout = spec.layout()
         width, _, stride, _ = layout[0]
+        side = image_size // stride
+        self.shuffle = shuffle_of(spec, image_size)
         self.stem = make_stem(spec, stride, width)
-        self.position = nn.Parameter(
-            torch.zeros(1, width, image_size // stride, image_size // stride)
-        )
-        nn.init.trunc_normal_(self.position, std=0.02)
+        self.position: nn.Parameter | None = None
+        if spec.positions:
+            self.position = nn.Parameter(torch.zeros(1, width, side, side))
+            nn.init.trunc_normal_(self.position, std=0.02)
         layers: list[nn.Module] = []
         for number, (width, depth, stride, hidden) in enumerate(layout):
             if number:
@@ -301,7 +281,8 @@ class Skeleton(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the last map (batch, width, side, side), before it is averaged."""
-        return self.norm(self.blocks(self.stem(x) + self.position))
+        x = self.stem(self.shuffle(x))
+        return self.norm(self.blocks(x if self.position is None else x + self.position))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.forward_features(x).mean(dim=(2, 3)))
@@ -317,8 +298,9 @@ def build(spec: SkeletonSpec, *, image_size: int, num_classes: int) -> Skeleton:
 
 
 SPELLING = re.compile(
-    r"skeleton_(\d+)_(\d+)_(attention|mlp|depthwise|pooling|random|none)"
+    rf"skeleton_(\d+)_(\d+)_({'|'.join(MIXERS)}|none)"
     r"(?:_(patch|pyramid))?(?:_(iso|staged))?(?:_(bn|ln))?(?:_p(\d+))?(?:_m(\d+))?"
+    r"(?:_h(\d+))?(_nopos)?(?:_(within|across))?"
 )
 
 
@@ -365,7 +347,7 @@ def spelled(name: str) -> Model | None:
     """Return the model of a name such as `skeleton_384_12_depthwise_pyramid_bn`, else None."""
     if not (match := SPELLING.fullmatch(name)):
         return None
-    width, depth, mixer, stem, stages, norm, patch, hidden = match.groups()
+    width, depth, mixer, stem, stages, norm, patch, hidden, heads, nopos, pixels = match.groups()
     spec = SkeletonSpec(
         width=int(width),
         depth=int(depth),
@@ -375,5 +357,8 @@ def spelled(name: str) -> Model | None:
         norm=norm or "ln",
         patch=16 if patch is None else int(patch),
         hidden=4 * int(width) if hidden is None else int(hidden),
+        heads=None if heads is None else int(heads),
+        positions=nopos is None,
+        pixels=pixels or "",
     )
     return entry(name, spec, summary="spelled by its name")

@@ -206,3 +206,41 @@ def test_residual_around_the_pointwise_convolution() -> None:
     torch.nn.init.zeros_(pointwise[0].bias)
     x = torch.randn(1, 8, 2, 2)
     torch.testing.assert_close(model.blocks[0][1](x), x)
+
+
+def test_filters_from_the_covariance_are_smooth_and_as_large_as_usual() -> None:
+    """Neighbouring taps are alike, the more so the deeper the layer; the mean square is usual."""
+    covered = [likeness(layer) for layer in depthwise_of("convmixer_256_4_k9_p4_cov")]
+    assert covered == sorted(covered)
+    assert covered[-1] > 0.6
+    for layer in depthwise_of("convmixer_256_4_k9_p4_cov"):
+        assert float(layer.weight.detach().square().mean()) == pytest.approx(1 / 243, rel=0.2)
+    for layer in depthwise_of("convmixer_256_4_k9_p4"):
+        assert abs(likeness(layer)) < 0.05
+
+
+def likeness(layer: torch.nn.Conv2d) -> float:
+    """Return the mean product of neighbouring taps over their mean square."""
+    taps = layer.weight.detach()[:, 0]
+    return float((taps[:, 1:] * taps[:, :-1]).mean() / taps.square().mean())
+
+
+@pytest.mark.parametrize(
+    ("end", "trained"), [("", 8), ("_cov", 8), ("_fixed", 0), ("_covfixed", 0)]
+)
+def test_fixed_filters_are_counted_and_never_trained(end: str, trained: int) -> None:
+    name = f"convmixer_32_8_k5_p4{end}"
+    assert models.get(name).shape.name == name
+    layers = depthwise_of(name)
+    assert sum(layer.weight.requires_grad for layer in layers) == trained
+    assert parameters(models.get(name), 32) == parameters(models.get("convmixer_32_8_k5_p4"), 32)
+
+
+def depthwise_of(name: str) -> list[torch.nn.Conv2d]:
+    torch.manual_seed(0)
+    model = models.get(name).build(image_size=32, num_classes=10)
+    found = []
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.groups > 1:
+            found.append(layer)
+    return found

@@ -26,8 +26,9 @@ from bench.record.arms import AccuracyArm
 from bench.record.store import load_folder
 from bench.run.session import Session
 from bench.run.study_queue import Queue
-from bench.studies import _factorial
+from bench.studies import _factorial, _near
 from bench.studies.design.width_or_depth import shapes
+from bench.studies.ranking import mixer_needed
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent
@@ -119,6 +120,28 @@ def test_the_factorial_is_balanced_and_of_one_budget(scale: Scale) -> None:
     assert {
         cell: value / first for cell, value in found.items() if abs(value / first - 1) > 0.02
     } == {}
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.key)
+def test_the_skeletons_of_other_studies_are_of_one_budget(scale: Scale) -> None:
+    """Those with or without mixers are within 2 % of the factorial, those of locality of another.
+
+    A network without positions lacks no more than the positional embedding.
+    """
+    size, classes = SHAPES[scale.name]
+
+    def params(name: str) -> int:
+        entry = models.get(name)
+        return cost_in_closed_form(entry, image_size=size, num_classes=classes).params
+
+    first = params(_factorial.name_of(scale, _factorial.CELLS[0]))
+    for grid in mixer_needed.SKELETONS:
+        for name in mixer_needed.skeletons(scale, grid).values():
+            assert params(name) == pytest.approx(first, rel=0.02)
+    if scale.near:
+        first = params(scale.family["convmixer"])
+    for mixer in _near.HIDDEN:
+        assert params(_near.name_of(scale, mixer)) == pytest.approx(first, rel=0.02)
 
 
 def test_a_cell_of_the_factorial_is_what_its_closed_form_says() -> None:

@@ -45,6 +45,8 @@ class Scale:
     convmixer: tuple[int, int, int, int]
     patches: tuple[int, ...]
     skeleton: tuple[int, int, int, int]
+    near: int | None = None
+    """The controlled network's patch where its grid needs neighbourhoods; the usual one if None."""
     level: float
     decisive: bool = True
     policy: str | None = None
@@ -212,6 +214,7 @@ CIFAR10_SMALL = Scale(
     convmixer=(96, 6, 5, 4),
     patches=(2, 4, 8),
     skeleton=(32, 6, 8, 160),
+    near=4,
     level=0.5,
     policy="fp32+channels_last",
     full="cifar_small:crop_scale=0.75-1:mixup=0.5:rand_augment=ra-n2-m12",

@@ -35,6 +35,13 @@ HIDDEN: dict[tuple[str, str, str], tuple[int, int, int, int]] = {
     ("mlp", "patch", "staged"): (99, 207, 21, 1347),
     ("mlp", "pyramid", "iso"): (260, 739, 230, 2255),
     ("mlp", "pyramid", "staged"): (99, 207, 21, 1346),
+    # Not in the factorial; for mixer_needed.
+    ("none", "patch", "iso"): (258, 770, 226, 2306),
+    ("none", "pyramid", "staged"): (175, 530, 171, 1725),
+    ("random", "patch", "iso"): (257, 769, 225, 2305),
+    ("random", "pyramid", "staged"): (174, 529, 171, 1725),
+    ("pooling", "patch", "iso"): (257, 769, 225, 2305),
+    ("pooling", "pyramid", "staged"): (174, 529, 171, 1725),
 }
 """The hidden width of each mixer, stem and stages at each of `SCALES`, the same for both norms."""
 

@@ -43,3 +43,8 @@ def compared(
 def published(scale: Scale, values: Mapping[str, str]) -> str:
     """Return a note with what the paper has at this scale; empty if it has nothing."""
     return f"published: {values[scale.name]}" if scale.name in values else ""
+
+
+def on_share(scale: Scale, share: float) -> str:
+    """Return the usual recipe on a share of the data, for as many steps."""
+    return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}")

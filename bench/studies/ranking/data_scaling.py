@@ -13,21 +13,17 @@ from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
 from bench.stats.intervals import difference, mean_effect, slope
+from bench.studies._variants import on_share
 
 INTEREST = 1.0
 SHARES = (0.1, 0.3, 1.0)
-
-
-def recipe(scale: Scale, share: float) -> str:
-    """Return the usual recipe on a share of the data, for as many steps."""
-    return scale.recipe if share == 1 else scale.changed(f"data_share={share:g}")
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
     needs: list[Need] = []
     for share in SHARES:
         what = f"the families on {share:.0%} of the data"
-        needs += scale.trained(what, scale.family.values(), recipe(scale, share))
+        needs += scale.trained(what, scale.family.values(), on_share(scale, share))
     return needs
 
 
@@ -54,7 +50,7 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
 
 def _slopes(evidence: Evidence, scale: Scale, model: str) -> list[float]:
     """Return the points for ten times the data, for every seed that all shares have."""
-    by_share = [evidence.top1(model, scale.data, recipe(scale, share)) for share in SHARES]
+    by_share = [evidence.top1(model, scale.data, on_share(scale, share)) for share in SHARES]
     logs = list(map(log10, SHARES))
     return [slope(logs, list(values)) for values in zip(*by_share, strict=False)]
 
