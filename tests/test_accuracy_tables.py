@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import t
@@ -29,7 +30,9 @@ from bench.report.tables.weights import compare
 from bench.stats import lr_search
 from bench.stats.intervals import mcnemar, mean_of_seeds
 
+from . import synthetic
 from .conftest import MACHINE
+from .program import bench
 
 
 def write(
@@ -346,3 +349,34 @@ def test_what_was_taken_of_a_file_is_checked_before_it_is_shown(file: Any) -> No
     detail = {"correct": 1, "images": 2, "file": file}
     with pytest.raises(ValueError, match="file"):
         Sample(metric="top1", unit="share", better="higher", values=[0.5], detail=detail)
+
+
+def test_trainings_outlive_an_update_of_the_system_and_hide_no_speeds() -> None:
+    """A training counts in every state of its machine; its time is that of one state."""
+    made = [
+        synthetic.training("vit_s16", seed, 50.0, data="digits", recipe="digits_small")
+        for seed in (0, 1)
+    ]
+    later = msgspec.structs.replace(MACHINE, versions={"torch": "2.15.0"})
+    made[1].runs = [
+        msgspec.structs.replace(run, machine=later, started="2030-01-01") for run in made[1].runs
+    ]
+    summary = summarise([synthetic.speed("vit_s16", [10.0] * 8), *made])
+    assert [row.model for row in summary.rows] == ["vit_s16"]
+    assert summary.machine.versions == MACHINE.versions
+    assert [row.top1.value for row in summary.accuracies if row.top1] == [0.5, 0.5]
+    assert [row.says("train_s") for row in summary.accuracies] == [10.0, None]
+    assert any("different versions" in note and "2.15.0" in note for note in summary.notes)
+    [table] = accuracy(summary)
+    assert any("no times" in note for note in table.notes)
+
+
+def test_a_training_is_not_repeated_in_another_state_of_the_machine(tmp_path: Path) -> None:
+    """How threads wait is part of the state; a training is found all the same."""
+    asked = ("run", "--models", "vit_digits", "--metrics", "top1", "--data", "digits")
+    asked = (*asked, "--recipe", "digits_small:epochs=1")
+    first = bench(*asked, cwd=tmp_path)
+    assert first.code == 0, first
+    again = bench(*asked, cwd=tmp_path, env={"OMP_WAIT_POLICY": "passive"})
+    assert again.code == 0, again
+    assert "nothing to measure" in again.text, again

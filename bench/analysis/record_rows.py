@@ -168,14 +168,18 @@ def accuracies_of(records: Iterable[Record]) -> list[Accuracy]:
     return list(accuracy_rows(map(Record.latest, filter(has_runs, records))))
 
 
-def accuracy_rows(records: Iterable[Record]) -> Iterator[Accuracy]:
-    """Yield the accuracies among some records."""
+def accuracy_rows(records: Iterable[Record], fingerprint: str | None = None) -> Iterator[Accuracy]:
+    """Yield the accuracies among some records, as they are on a machine in one state.
+
+    Those of other states than that with this `fingerprint` have no times.
+    """
     for record in records:
         if isinstance(record.arm, AccuracyArm):
-            yield _accuracy(record, record.arm)
+            here = fingerprint in (None, record.runs[-1].machine.fingerprint)
+            yield _accuracy(record, record.arm, timed=here)
 
 
-def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
+def _accuracy(record: Record, arm: AccuracyArm, timed: bool) -> Accuracy:
     top1 = _newest(record, "top1")
     fields = _newest(record, "receptive_field")
     end = end_of(record, "top1") or (record.ends[-1] if record.ends else None)
@@ -191,6 +195,7 @@ def _accuracy(record: Record, arm: AccuracyArm) -> Accuracy:
         fields=fields.detail if fields else {},
         fields_file=_file_of(record, "receptive_field"),
         arrays_file=_file_of(record, "top1"),
+        timed=timed,
     )
 
 

@@ -161,6 +161,8 @@ class Accuracy:
     trouble: str | None = None
     path: Path = Path()
     arrays_file: str | None = None
+    timed: bool = True
+    """False if the machine was in another state then (versions, threads): no time is its own."""
 
     @property
     def family(self) -> str:
@@ -180,8 +182,8 @@ class Accuracy:
         There are no times of training runs that shared the machine with others.
         """
         value = self.detail.get(name)
-        shared = name in TIMES and self.detail.get("beside", 1) > 1
-        return None if value is None or shared else float(value)
+        alone = self.timed and self.detail.get("beside", 1) == 1
+        return None if value is None or (name in TIMES and not alone) else float(value)
 
     @property
     def status(self) -> str:

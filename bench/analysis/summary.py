@@ -47,7 +47,7 @@ def summarise(
     assert run, "nothing to summarise"
     machine = _newest_machine(run)
     here = [record.within(machine.fingerprint) for record in run]
-    notes = [*_torn(run), *_of_other_states(here)]
+    notes = [*_torn(run), *_of_other_states(here), *_of_other_versions(here)]
     kept = _newest_of_each(filter(has_runs, here))
     studied = set(chain.from_iterable(map(_studied, kept)))
     if not of_studies:
@@ -64,7 +64,7 @@ def summarise(
         best=_chosen(speed_rows(map(as_asked, asked), CONFIRMED)),
         sentinels=speed_rows(filter(_is_of_aa_check, speeds), MEASURED),
         probes=list(probes_of(kept)),
-        accuracies=list(accuracy_rows(kept)),
+        accuracies=list(accuracy_rows(kept, machine.fingerprint)),
         disturbed=sum(window.disturbed is not None for window in windows),
         windows=len(windows),
         notes=[*notes, *left_out],
@@ -83,8 +83,14 @@ def _is_of_aa_check(record: Record) -> bool:
 
 
 def _newest_machine(records: Iterable[Record]) -> Machine:
-    """Return the machine and the state of its software in the newest run."""
-    runs = chain.from_iterable(map(attrgetter("runs"), records))
+    """Return the machine and the state of its software in the newest run.
+
+    That is the newest one of what depends on the state, if there is any: a training that was made
+    at a low priority does not hide the speeds.
+    """
+    found = list(records)
+    timed = [record for record in found if not isinstance(record.arm, AccuracyArm)]
+    runs = chain.from_iterable(map(attrgetter("runs"), timed or found))
     return max(runs, key=attrgetter("started")).machine
 
 
@@ -103,6 +109,21 @@ def _of_other_states(records: Iterable[Record]) -> Iterator[str]:
             f"{older} records were measured under another state of this machine (versions, threads)"
             " and are not shown"
         )
+
+
+VERSIONS = ("torch", "torchvision", "timm")
+"""What a training computes with."""
+
+
+def _of_other_versions(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a note if trainings were made with different versions of what they compute with."""
+    used: set[str] = set()
+    for record in records:
+        if isinstance(record.arm, AccuracyArm) and record.arm.recipe:
+            versions = record.runs[-1].machine.versions
+            used.add(" and ".join(f"{name} {versions.get(name)}" for name in VERSIONS))
+    if len(used) > 1:
+        yield f"trainings were made with different versions: {'; '.join(sorted(used))}"
 
 
 def _protocol(record: Record) -> tuple[str, str]:

@@ -63,11 +63,14 @@ class Record:
     def within(self, fingerprint: str) -> Record:
         """Return the record with the runs of one machine in one state of its software only.
 
-        Runs that a later one supersedes (`--force`) are left out.
+        An accuracy is that of images, weights and a seed: those of every state are kept, so that
+        trainings go on after an update of the system. Runs that a later one supersedes (`--force`)
+        are left out.
         """
         current: set[str] = set()
+        every_state = isinstance(self.arm, AccuracyArm)
         for run in self.runs:
-            if run.machine.fingerprint == fingerprint:
+            if every_state or run.machine.fingerprint == fingerprint:
                 if run.fresh:
                     current.clear()
                 current.add(run.run)

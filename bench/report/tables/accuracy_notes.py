@@ -46,6 +46,8 @@ def _of_training(rows: list[Accuracy]) -> Iterator[str]:
     )
     if any(row.detail.get("beside", 1) > 1 for row in rows):
         yield "training runs that shared the machine have no times"
+    if not all(map(attrgetter("timed"), rows)):
+        yield "no times of trainings under another state of this machine (versions, threads)"
     splits = _distinct(row.detail.get("split") for row in rows)
     policies = _distinct(map(attrgetter("arm.policy"), rows))
     transforms = _distinct(map(_transform, rows))
