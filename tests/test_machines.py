@@ -51,6 +51,10 @@ def test_machines_stand_side_by_side_and_are_never_averaged() -> None:
     assert rows["vit_s16"][1].value == pytest.approx(10 * (rows["vit_s16"][3].value or 0), rel=0.02)
     assert rows["resnet50"][2].value == pytest.approx(2.0, rel=0.02)
     assert any("not averaged" in note for note in table.notes)
+    assert {note.partition(":")[0] for note in table.notes if "unchecked" in note} == {
+        "slow",
+        "fast",
+    }
 
 
 def test_one_machine_has_nothing_beside_it() -> None:

@@ -178,6 +178,7 @@ def test_another_question_has_another_hash(change: Change) -> None:
 
 
 FIELDS: dict[str, Any] = {
+    "near": 2,
     "image_size": (48,),
     "family": CIFAR10.family,
     "classes": 100,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -33,6 +32,7 @@ from bench.measure.worker import Workers
 from bench.record.store import load
 from bench.report.tables.reading_order import all_tables
 from bench.run.observer import Interrupted, Outcome
+from bench.run.parallel import by_torchrun
 from bench.run.session import Session
 
 FOR_GOOD = ("unsupported", "diverged")
@@ -62,7 +62,7 @@ def run(
     if dry_run:
         return _dry_run(config)
     measure = partial(_measure, strict=strict)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    if by_torchrun():
         from bench.run.torchrun import run_together
 
         return run_together(config, measure)

@@ -108,19 +108,20 @@ class AccuracyPhase:
     def require_consent(self, tasks: list[Task]) -> None:
         """UsageError if training would take more than an hour and `--yes` was not given."""
         config = self.context.config
-        if config.yes or not any(task.arm.trains for task in tasks):
+        trainings = [task for task in tasks if task.arm.trains]
+        if config.yes or not trainings:
             return
-        session = self.context.session
+        session, number_of = self.context.session, f"{len(trainings)} of {len(tasks)}"
         expected = hours(tasks, rate_now(session.device)(), config.data)
         kind = "GPU" if session.gpu is not None else "device"
         takes = f"{number(expected)} {kind} hours"
         if expected > 1:
             raise UsageError(
-                f"--recipe: these {len(tasks)} training runs would take about {takes} (estimated "
-                "from multiply-adds, right within a factor of a few); add --yes to start them, or "
-                "ask for fewer epochs, seeds or models"
+                f"--recipe: these {len(trainings)} training runs would take about {takes} "
+                "(estimated from multiply-adds, right within a factor of a few); add --yes to "
+                "start them, or ask for fewer epochs, seeds or models"
             )
         session.observer.note(
-            f"training  {len(tasks)} accuracy configurations, very roughly {takes} (estimated from "
-            f"multiply-adds); {description(tasks)}"
+            f"training  {number_of} configurations, very roughly {takes} (estimated from "
+            f"multiply-adds); {description(trainings)}"
         )

@@ -81,6 +81,11 @@ class JobPool:
             running |= set(map(threads.submit, islice(waiting, len(done))))
 
 
+def by_torchrun() -> bool:
+    """True if `torchrun` started this process, and maybe others for the same run."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     """Return the number of training runs at a time: `--jobs`, else one per processor.
 
@@ -88,7 +93,7 @@ def jobs_for(config: RunConfig, device: str, *, several: bool) -> int:
     was asked for and not on what is still open, so that a resumed run trains as it began.
     UsageError if `--jobs` is given for a GPU, a launcher or torchrun.
     """
-    if device != "cpu" or config.launcher != "local" or "WORLD_SIZE" in os.environ:
+    if device != "cpu" or config.launcher != "local" or by_torchrun():
         if config.jobs not in (None, 1):
             raise UsageError(
                 f"--jobs: {config.jobs} training runs at a time need the CPU of one machine, "

@@ -112,11 +112,6 @@ PATIENCE = 300
 """Seconds that the leader waits for the others; they wait for it as long, a store's timeout."""
 
 
-def launched() -> bool:
-    """True if `torchrun` started this process and others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 def join(device: str) -> tuple[World, str]:
     """Meet the other processes; return this one's place among them, and its device."""
     is_cuda = kind_of(device) is CUDA

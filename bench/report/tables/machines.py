@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from operator import attrgetter, itemgetter
 
+from bench.analysis.grade import grade
 from bench.analysis.rows import Quantity, Row, Summary
 from bench.report.columns import described, table_scale
 from bench.report.table import Cell, Column, Table, table_of
@@ -48,6 +49,10 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
     table.notes.append(NOTE)
     for key, rows in columns.items():
         _add_columns(table, key, rows, models)
+    shown = set(map(itemgetter(0), columns))
+    for summary in summaries:
+        if summary.machine.name in shown:
+            table.notes.append(f"{summary.machine.name}: {grade(summary, size).line}")
     yield table
 
 
