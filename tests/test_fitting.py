@@ -1,135 +1,85 @@
-"""Weights are loaded into a model without their names' prefixes; a misfit is named in one line."""
+"""Tables in a terminal: from 60 to 200 columns no line is too long and no word is broken."""
 
 from __future__ import annotations
 
-import re
+import io
+import random
+from pathlib import Path
 
 import pytest
-import timm
-import torch
-from torch import Tensor, nn
+from rich.cells import cell_len
 
-from bench.errors import UsageError
-from bench.training.fitting import load_weights
+from bench.cli.console import Terminal, print_tables
+from bench.cli.tables.fitting import fitted
+from bench.report.table import Column, Table
 
+from .program import ROOT, bench
 
-def build(classes: int = 10) -> nn.Module:
-    model: nn.Module = timm.create_model("test_resnet", num_classes=classes)
-    return model
-
-
-torch.manual_seed(0)
-STATE = build().state_dict()
-HEAD = ("fc.",)
+WIDTHS = (60, 80, 100, 140, 200)
+WORDS = ["convolution", "of", "patches", "is", "at", "equal", "parameters", "attention", "less"]
 
 
-def named(prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: one for name, one in STATE.items()}
+def drawn(draw: random.Random) -> Table:
+    """A table with names, numbers with intervals, and a column of sentences somewhere."""
+    headers: list[Column | str] = ["model", *(f"column {at}" for at in range(draw.randint(2, 9)))]
+    prose = draw.randrange(1, len(headers))
+    cells = []
+    for row in range(draw.randint(1, 6)):
+        cells.append([f"skeleton_{row}_" + "x" * draw.randint(2, 40)])
+        for place in range(1, len(headers)):
+            words = " ".join(draw.choices(WORDS, k=draw.randint(5, 12)))
+            number = f"{draw.uniform(1, 99):.1f} [{draw.uniform(1, 99):.1f}, 99.9]"
+            cells[-1].append(words if place == prose else number)
+    return Table("a table", headers, cells)
 
 
-def split() -> dict[str, Tensor]:
-    return {
-        ("head." if name.startswith(HEAD) else "backbone.") + name: one
-        for name, one in STATE.items()
-    }
+def printed(table: Table, width: int) -> list[str]:
+    console = Terminal(width=width)
+    console.file = io.StringIO()
+    print_tables(console, [table])
+    return console.file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(
-    ("weights", "removed"),
-    [
-        (STATE, ()),
-        (named("module."), ("module.",)),
-        (named("_orig_mod."), ("_orig_mod.",)),
-        (named("module._orig_mod."), ("_orig_mod.", "module.")),
-        (named("_orig_mod.module."), ("_orig_mod.", "module.")),
-        (named("model."), ("model.",)),
-        (named("model._orig_mod.module.net."), ("_orig_mod.", "model.module.net.")),
-        (
-            {name.replace("layer1.0.", "layer1.0._orig_mod."): one for name, one in STATE.items()},
-            ("_orig_mod.",),
-        ),
-        (split(), ("backbone.", "head.")),
-        ({f"module.{name}": one for name, one in split().items()}, ("backbone.", "head.")),
-    ],
-)
-def test_what_stands_in_front_goes(weights: dict[str, Tensor], removed: tuple[str, ...]) -> None:
-    model = build()
-    found = load_weights(model, weights, where="it")
-    assert (found.removed, found.left_out) == (removed, ())
-    assert all(torch.equal(one, STATE[name]) for name, one in model.state_dict().items())
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_is_too_long_and_no_word_is_broken(width: int) -> None:
+    draw = random.Random(width)
+    for _ in range(100):
+        table = drawn(draw)
+        lines = printed(table, width)
+        shown = fitted(table, width).table
+        assert max(map(cell_len, lines)) <= width, table.rows
+        words = set(" ".join(lines).split())
+        for row in shown.rows:
+            assert set(" ".join(row).split()) <= words, (width, row, lines)
+        left_out = len(table.headers) - len(shown.headers)
+        assert left_out == 0 or any("left out" in line for line in lines)
 
 
-def test_other_kinds_of_numbers_and_missing_counters() -> None:
-    model = build()
-    load_weights(
-        model,
-        {name: one.half() if one.is_floating_point() else one for name, one in STATE.items()},
-        where="it",
+def test_what_matters_most_is_kept() -> None:
+    keys = ["params", "activations", "throughput", "peak_memory"]
+    columns: list[Column | str] = ["model", *(Column(key, key=key) for key in keys), "× vit_s16"]
+    table = Table("t", columns, [["vit_s16", *["123,456,789.0"] * 4, "1.19 [0.99, 1.39]"]])
+    assert fitted(table, 200).table.headers == table.headers
+    assert fitted(table, 45).table.headers == ["model", "throughput", "× vit_s16"]
+
+
+def test_long_names_are_shortened_from_the_right_with_a_legend() -> None:
+    name = "skeleton_384_12_depthwise_pyramid_staged_ln_p16_m1706"
+    table = Table("t", ["model", "a", "b"], [[name, "1.0 [0.9, 1.1]", "2.0 [1.9, 2.1]"]])
+    shown = fitted(table, 60)
+    assert shown.table.rows[0][0] == name[:23] + "…"
+    assert shown.notes == [f"{name[:23]}… = {name}"]
+    alike = Table("t", ["model", "a", "b"], [[name + end, *["1.0 [0.9, 1.1]"] * 2] for end in "ab"])
+    assert fitted(alike, 60).table.rows[0][0] == name + "a", "equal shortened names say nothing"
+
+
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_all_verdicts_fit_a_screen_or_two(width: str, tmp_path: Path) -> None:
+    """On the committed records, as a user sees them through a pipe with `COLUMNS` set."""
+    ended = bench(
+        "study", "verdict", "--results", ROOT / "results", cwd=tmp_path, env={"COLUMNS": width}
     )
-    assert torch.equal(model.state_dict()["fc.weight"], STATE["fc.weight"].half().float())
-    load_weights(
-        build(),
-        {name: one for name, one in STATE.items() if "num_batches_tracked" not in name},
-        where="it",
-    )
-
-
-def test_what_is_not_the_models_is_left_out_by_name_or_chosen() -> None:
-    found = load_weights(build(), named("model.") | {"criterion.weight": torch.ones(3)}, where="it")
-    assert found.left_out == ("criterion.weight",)
-    both = named("student.") | {f"teacher.{name}": one * 2 for name, one in STATE.items()}
-    with pytest.raises(
-        UsageError,
-        match=re.escape("under 'student.', 'teacher.'; choose with --checkpoint-key /student."),
-    ):
-        load_weights(build(), both, where="it")
-    model = build()
-    assert len(load_weights(model, both, where="it", prefix="teacher.").left_out) == len(STATE)
-    assert torch.equal(model.state_dict()["fc.weight"], STATE["fc.weight"] * 2)
-
-
-FIRST = next(iter(STATE))
-
-
-@pytest.mark.parametrize(
-    ("weights", "words"),
-    [
-        ({name: one for name, one in STATE.items() if name != FIRST}, f"it lacks {FIRST}"),
-        (
-            {f"module.{name}": one for name, one in STATE.items() if name != FIRST},
-            f"it lacks {FIRST}",
-        ),
-        (STATE | {"extra": torch.ones(1)}, "it also has extra"),
-        (
-            STATE | {FIRST: torch.ones(1)},
-            f"the shape differs for {FIRST}: {FIRST} is 1, the model's ",
-        ),
-        (build(7).state_dict(), "weights for 7 classes, and the data has 10"),
-        (
-            timm.create_model("test_vit", num_classes=10).state_dict(),
-            "no name in it is the model's",
-        ),
-        (
-            STATE | {"fc.bias": STATE["fc.bias"].int()},
-            r"fc.bias of type torch.int32 cannot stand for torch.float32",
-        ),
-        (
-            STATE | {"fc.bias": STATE["fc.bias"] * torch.nan},
-            "values that are NaN or infinite in fc.bias",
-        ),
-        (
-            STATE | {"fc.bias": STATE["fc.bias"] + torch.inf},
-            "values that are NaN or infinite in fc.bias",
-        ),
-        (
-            STATE | {"bn1.running_mean": STATE["bn1.running_mean"] * torch.nan},
-            "in bn1.running_mean",
-        ),
-        (STATE | {f"_orig_mod.{FIRST}": STATE[FIRST]}, "with and without '_orig_mod.'"),
-    ],
-)
-def test_what_does_not_fit_is_one_line(weights: dict[str, Tensor], words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
-        load_weights(build(), weights, where="it.pth")
-    assert "it.pth" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert ended.code == 0, ended
+    lines = ended.out.splitlines()
+    assert len(lines) <= 120
+    assert max(cell_len(line) for line in lines if "python -m" not in line) <= int(width)

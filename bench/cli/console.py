@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -15,7 +16,9 @@ from rich.text import Text
 
 from bench.analysis import grade
 from bench.analysis.rows import Summary
+from bench.cli.tables.fitting import GAP, Fitted, fitted
 from bench.cli.terminal import complain
+from bench.config import COMMAND
 from bench.errors import visible
 from bench.measure import interrupts
 from bench.report.table import Table
@@ -30,7 +33,8 @@ if TYPE_CHECKING:  # some of these import torch, and the report uses this module
 
 REPEATED_S = 30.0
 """Without a terminal, seconds after which the progress of a step is printed again."""
-WIDTH_OF_FILES = 160
+NARROWEST = 40
+WIDTH_OF_FILES = 200
 """Columns in a file or a pipe, where tables should keep their lines."""
 
 
@@ -42,8 +46,14 @@ class Terminal(Console):
 
     @classmethod
     def on_stdout(cls) -> Terminal:
-        """Return standard output at the terminal's own width, or wide if it is no terminal."""
-        return cls() if sys.stdout.isatty() else cls(width=WIDTH_OF_FILES)
+        """Return standard output at the terminal's own width.
+
+        Where it is no terminal, its width is that of `COLUMNS` if that is set, else wide.
+        """
+        said = os.environ.get("COLUMNS", "")
+        if sys.stdout.isatty():
+            return cls()
+        return cls(width=max(NARROWEST, int(said)) if said.isdecimal() else WIDTH_OF_FILES)
 
     def print_line(self, text: str | Text, style: str | None = None) -> None:
         """Print a line that the terminal may wrap, but without highlighting numbers in it."""
@@ -73,17 +83,29 @@ def print_tables(console: Terminal, tables: Iterable[Table]) -> None:
     for table in tables:
         console.print()
         console.print(table.title, style="bold")
-        shown = RichTable(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-        for place, column in enumerate(table.headers):
-            first = place == 0
-            shown.add_column(
-                column, justify="left" if first else "right", overflow="fold", no_wrap=first
-            )
-        for row in table.cells:
-            shown.add_row(*(styled(cell.text, "bold" if cell.best else "") for cell in row))
-        console.print(shown)
-        for note in table.notes:
-            console.print_line(note, style="dim")
+        fit = fitted(table, console.width)
+        console.print(_drawn(fit))
+        for note in (*fit.notes, *table.notes):
+            print_words(console, note, "dim")
+
+
+def print_words(console: Terminal, text: str, style: str = "") -> None:
+    """Print text, wrapped between words; with a command in it, left to the terminal to wrap.
+
+    A command that was wrapped here could not be copied.
+    """
+    console.print(styled(text, style), highlight=False, soft_wrap=COMMAND in text)
+
+
+def _drawn(fit: Fitted) -> RichTable:
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    columns = zip(fit.table.headers, fit.widths, fit.text, strict=True)
+    for header, width, is_text in columns:
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        drawn.add_column(header, justify=justify, width=width, overflow="fold")
+    for row in fit.table.cells:
+        drawn.add_row(*(styled(cell.text, "bold" if cell.best else "") for cell in row))
+    return drawn
 
 
 def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
@@ -92,7 +114,7 @@ def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
     Returns False if any of them may not be ranked. `name` is put before each line.
     """
     for line in grade.lines(summary):
-        console.print_line(f"{name}: {line}" if name else line, style="bold")
+        print_words(console, f"{name}: {line}" if name else line, "bold")
     return may_be_ranked(summary)
 
 

@@ -24,15 +24,17 @@ from bench.cli.console import (
     print_grade,
     print_interrupted,
     print_tables,
+    print_words,
 )
 from bench.cli.inspect import list_
 from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.tables.forecast import queued
-from bench.config import Plain, Switch
+from bench.config import COMMAND, Plain, Switch
 from bench.errors import UsageError
 from bench.measure.worker import Workers
 from bench.plugins import Study, studies
-from bench.report.tables.verdicts import details, overview
+from bench.report.tables import verdicts as tables
+from bench.report.tables.verdicts import brief
 from bench.report.write import write
 from bench.run.observer import Interrupted
 from bench.run.session import Session
@@ -157,13 +159,17 @@ def _report(console: Terminal, folder: Path, asked: list[Study]) -> None:
     console.print_line(f"\n{folder}/report.md and {figures} written")
 
 
-def verdict(name: str = "all", /, *, results: ResultsFlag = Path("results")) -> int:
+def verdict(
+    name: str = "all", /, *, results: ResultsFlag = Path("results"), details: Switch = False
+) -> int:
     """Print verdicts from records, without measuring; exit with 2 if a record is damaged.
 
     Parameters
     ----------
     name
-        A study from `bench study list`, or all.
+        A study from `bench study list`, with all of its findings; or all, a line each.
+    details
+        Print the findings of every study.
     """
     console = Terminal.on_stdout()
     asked = _studies(name)
@@ -171,11 +177,25 @@ def verdict(name: str = "all", /, *, results: ResultsFlag = Path("results")) -> 
     damaged = 0
     for machine in machines:
         damaged += complain_about(machine.damaged)
+    silent: list[str] = []
     for machine in machines:
+        answers = verdicts(machine.everything, asked)
+        if all(one.outcome == "not measured" for one in answers) and name == "all":
+            silent.append(machine.folder.name)
+            continue
         if not grade.lines(machine.everything):
             console.print(machine.folder.name, style="bold", highlight=False)
         print_grade(console, machine.everything, machine.folder.name)
-        _print_verdicts(console, verdicts(machine.everything, asked))
+        if name == "all" and not details:
+            print_tables(console, brief(answers))
+        else:
+            _print_verdicts(console, answers)
+        console.print()
+    if silent:
+        print_words(console, f"no study is measured on {', '.join(silent)}")
+        console.print_line(f"{COMMAND} study run NAME measures what a study lacks")
+    if name == "all" and not details and len(silent) < len(machines):
+        console.print_line(f"{COMMAND} study verdict NAME has a study's findings, --details all")
     return 2 if damaged else 0
 
 
@@ -186,4 +206,4 @@ def _studies(name: str) -> list[Study]:
 
 def _print_verdicts(console: Terminal, answers: list[Verdict]) -> None:
     """Print the findings of each study, and the overview last, where it is still in view."""
-    print_tables(console, [*details(answers), *overview(answers)])
+    print_tables(console, [*tables.details(answers), *tables.overview(answers)])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 
+from bench.analysis.groups import grouped
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
@@ -42,6 +43,42 @@ def overview(verdicts: list[Verdict]) -> Iterator[Table]:
     if verdicts:
         lines = list(map(_verdict_line, verdicts))
         yield Table("Verdicts", OVERVIEW, lines, list(_overview_notes(verdicts)))
+
+
+BRIEF = ["study", "verdict", "leading effect [95 %]", "of"]
+
+
+def brief(verdicts: list[Verdict]) -> Iterator[Table]:
+    """Yield one table per scale with the verdicts on what was measured, a line each.
+
+    A note below the last one names the other studies.
+    """
+    measured = grouped(
+        (one for one in verdicts if one.outcome != "not measured"), attrgetter("scale")
+    )
+    tables = []
+    for scale, found in measured.items():
+        tables.append(Table(f"Verdicts · {scale}", BRIEF, list(map(_brief_line, found))))
+    if tables:
+        tables[-1].notes += _brief_notes(verdicts)
+    yield from tables
+
+
+def _brief_line(verdict: Verdict) -> list[str]:
+    leading = verdict.leading
+    outcome = verdict.outcome + (" *" if verdict.changed else "")
+    shown = [effect(leading), leading.what] if leading else ["", ""]
+    return [verdict.study, outcome, *shown]
+
+
+def _brief_notes(verdicts: list[Verdict]) -> Iterator[str]:
+    if any(map(attrgetter("changed"), verdicts)):
+        yield CHANGED_NOTE
+    for reason in dict.fromkeys(filter(None, map(attrgetter("withheld"), verdicts))):
+        yield f"no verdict on speeds: {reason}"
+    missing = [one.study for one in verdicts if one.outcome == "not measured"]
+    if missing:
+        yield f"not measured: {', '.join(dict.fromkeys(missing))}"
 
 
 def _verdict_line(verdict: Verdict) -> list[str]:

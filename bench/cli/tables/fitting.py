@@ -1,0 +1,161 @@
+"""Tables in the width that a terminal has: nothing is broken inside a word.
+
+Columns of prose wrap between words. If a table is still too wide, long names are shortened, with a
+legend; then the least important columns are left out, and named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from rich.cells import cell_len
+
+from bench.report.table import Cell, Table
+
+GAP = 2
+"""Spaces between two columns."""
+PROSE_WORDS, PROSE_WIDTH = 4, 22
+"""A column is prose if a cell has so many words; it is then at least so wide, if it needs to be."""
+NAME_WIDTH = 0.4
+"""Share of the width that the first column may take before its names are shortened."""
+SHORTEST = 16
+LEAST = (
+    "activations",
+    "top5",
+    "train_peak_memory",
+    "peak_memory",
+    "memory",
+    "first_call",
+    "train_images_per_s",
+    "train_s",
+    "params",
+    "family",
+    "macs",
+)
+"""Columns by key in the order in which they are left out; then all others, from the right."""
+NUMBER = re.compile(r"[-−+~≈<>×]?\s*[\d.]")
+
+
+@dataclass(kw_only=True)
+class Fitted:
+    """A table as it is shown: its columns, their widths, which are of text, and what to add below.
+
+    `notes` say what was left out and which names were shortened.
+    """
+
+    table: Table
+    widths: list[int]
+    text: list[bool]
+    notes: list[str] = field(default_factory=list)
+
+
+def fitted(table: Table, width: int) -> Fitted:
+    """Return a table for a terminal of `width` columns."""
+    places = list(range(len(table.columns)))
+    names, legend = _shortened(table, width)
+    left_out: list[int] = []
+    while _needed(names, places) > width and (least := _least(names, places)) is not None:
+        places.remove(least)
+        left_out.append(least)
+    shown = names.only(places)
+    notes = [legend] if legend else []
+    if left_out:
+        headers = ", ".join(table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out))
+        notes.append(f"left out at {width} columns: {headers}")
+    return Fitted(
+        table=shown,
+        widths=_widths(shown, width),
+        text=[place == 0 or _is_text(shown, place) for place in range(len(shown.columns))],
+        notes=notes,
+    )
+
+
+def _column(table: Table, place: int) -> list[str]:
+    return [row[place].text for row in table.cells]
+
+
+def _is_text(table: Table, place: int) -> bool:
+    """True if most filled cells of a column do not begin with a number."""
+    filled = list(filter(None, _column(table, place)))
+    return sum(NUMBER.match(text) is None for text in filled) > len(filled) / 2
+
+
+def _is_prose(table: Table, place: int) -> bool:
+    words = [len(text.split()) for text in _column(table, place)]
+    return _is_text(table, place) and max(words, default=0) >= PROSE_WORDS
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    return max(map(cell_len, chain.from_iterable(map(str.split, texts))), default=0)
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(cell_len, texts), default=0)
+
+
+def _natural(table: Table, place: int) -> int:
+    """Return the width of a column that is not wrapped, its header between words alone."""
+    header, texts = table.headers[place], _column(table, place)
+    return max(_longest_word([header]), _widest(texts), min(cell_len(header), 14))
+
+
+def _least_width(table: Table, place: int) -> int:
+    """Return the width that a column needs at least."""
+    natural = _natural(table, place)
+    if not _is_prose(table, place):
+        return natural
+    texts = [table.headers[place], *_column(table, place)]
+    return min(natural, max(_longest_word(texts), PROSE_WIDTH))
+
+
+def _needed(table: Table, places: Sequence[int]) -> int:
+    widths = [_least_width(table, place) for place in places]
+    return sum(widths) + GAP * (len(places) - 1)
+
+
+def _least(table: Table, places: Sequence[int]) -> int | None:
+    """Return the column to leave out next; None if only the first two are left."""
+    if len(places) < 3:
+        return None
+    keys = {table.columns[place].key: place for place in places[1:]}
+    for key in LEAST:
+        if key in keys:
+            return keys[key]
+    ratios = [place for place in places if table.headers[place].startswith("×")]
+    others = [place for place in places[1:] if place not in ratios]
+    return (others or places[1:])[-1]
+
+
+def _widths(table: Table, width: int) -> list[int]:
+    """Return the widths of all columns: prose gets what the others leave, most where most lacks."""
+    places = range(len(table.columns))
+    widths = [_least_width(table, place) for place in places]
+    left = width - sum(widths) - GAP * (len(widths) - 1)
+    lacking = {place: _natural(table, place) - widths[place] for place in places}
+    total = sum(lacking.values())
+    if total and left > 0:
+        for place, lack in lacking.items():
+            widths[place] += min(lack, left * lack // total)
+    return widths
+
+
+def _shortened(table: Table, width: int) -> tuple[Table, str]:
+    """Return the table with names that fit, and a legend of those that were shortened."""
+    names = _column(table, 0)
+    limit = max(SHORTEST, int(NAME_WIDTH * width))
+    if _widest(names) <= limit or _needed(table, range(len(table.columns))) <= width:
+        return table, ""
+    if _is_prose(table, 0):
+        return table, ""
+    short = {name: name if len(name) <= limit else f"{name[: limit - 1]}…" for name in names}
+    if len(set(short.values())) < len(short):
+        return table, ""
+    cells: list[list[Cell]] = []
+    for row in table.cells:
+        cells.append([replace(row[0], text=short[row[0].text]), *row[1:]])
+    cut = [f"{end} = {name}" for name, end in short.items() if end != name]
+    shown = Table(table.title, table.columns, cells, table.notes, published=table.published)
+    return shown, "; ".join(cut)
