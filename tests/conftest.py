@@ -19,6 +19,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# readline, which pytest imports, sets these behind the back of os.environ: programs that a test
+# starts would take them for the user's own width.
+for _name in ("COLUMNS", "LINES"):
+    if _name not in os.environ:
+        os.unsetenv(_name)
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two test processes with two threads each wait for each other on two cores: 174 s against 110 s
     # for the training tests. Programs that tests start set their own number.
