@@ -19,11 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# readline, which pytest imports, sets these behind the back of os.environ: programs that a test
-# starts would take them for the user's own width.
-for _name in ("COLUMNS", "LINES"):
-    if _name not in os.environ:
-        os.unsetenv(_name)
+# readline, which pytest imports, sets this behind the back of os.environ: programs that a test
+# starts would take it for the user's own width.
+if "COLUMNS" not in os.environ:
+    os.unsetenv("COLUMNS")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two test processes with two threads each wait for each other on two cores: 174 s against 110 s
