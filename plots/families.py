@@ -29,8 +29,7 @@ def draw(summary: Summary) -> dict[str, Figure]:
         for metric, shown in COLUMNS.items():
             if not shown.pareto or metric == TRAINING_TIME.metric:
                 continue
-            title = f"{scale.title}, recipe {label}"
-            figure = measured(summary, metric, protocol, contestants, title)
+            figure = measured(summary, metric, protocol, contestants, scale.title)
             if figure is not None:
                 usual = scale.recipes[label] == scale.recipe
                 stem = f"families_{metric}_{scale.key}"

@@ -74,7 +74,7 @@ class Scale:
     @property
     def caveat(self) -> str:
         """What a verdict at this scale does not say, in a few words; empty if it has no limit."""
-        return "known only at this small scale" if self.size == "small" else ""
+        return "small scale only" if self.size == "small" else ""
 
     @property
     def title(self) -> str:

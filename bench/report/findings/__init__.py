@@ -21,9 +21,7 @@ NAME = "answers"
 def check_target(out: Path) -> None:
     """Raise UsageError if a page cannot be written to `out`, or would replace somebody's file."""
     if out.suffix != ".md":
-        raise UsageError(
-            f"--out: must name a Markdown file, got {out}; docs/findings.md would work"
-        )
+        raise UsageError(f"--out: must end in .md, got {out}; docs/findings.md would work")
     if not out.parent.is_dir():
         raise UsageError(f"--out: {out.parent} is not a folder; make it or name another")
     inside(out.parent, out)

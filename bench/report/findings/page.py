@@ -56,7 +56,7 @@ WORDS = (
     "wholly outside, both after correction for the number of deciding effects (Holm). Anything "
     "else is *not known*.",
     "**seeds**: training runs of each network that differ in nothing but their random numbers.",
-    "**known only at this small scale**: the networks are far smaller, and trained far shorter, "
+    "**small scale only**: the networks are far smaller, and trained far shorter, "
     "than those that the claim was made about.",
     "**published**: what others reported, not measured here and never part of a verdict.",
 )

@@ -45,10 +45,10 @@ def _head(found: list[ClaimAnswer]) -> list[str]:
     for one in found:
         counts[one.standing] += 1
     text = (
-        f"{len(found)} claims about ConvMixer and its rivals: {counts['holds']} hold, "
-        f"{counts['does not hold']} do not, {counts['not known']} are not known"
+        f"{len(found)} claims about ConvMixer and its rivals. Hold: {counts['holds']}; "
+        f"do not hold: {counts['does not hold']}; not known: {counts['not known']}"
     )
-    text += f", {counts['differs']} differ by place. " if counts["differs"] else ". "
+    text += f"; differ by place: {counts['differs']}. " if counts["differs"] else ". "
     text += "A verdict is for the data, networks and machine beside it, and for nothing else."
     return textwrap.wrap(text, WIDTH)
 

@@ -37,6 +37,7 @@ DIRECTION_NOTE = (
     "same or opposite: the whole measured interval lies on the published side of no effect, or on "
     "the other; open: it contains no effect"
 )
+DISTRUST_NOTE = "not trusted: the run that timed it did not pass its own checks, so it decides nothing (METHOD.md)"
 BRACKETS_NOTE = "in brackets: accompanies the claim and does not decide it; its p is not corrected"
 MANY = "more than 2,000 observations, or none: it lies at the end of its region"
 
@@ -168,17 +169,19 @@ def all_table(found: list[ClaimAnswer]) -> Table:
             shown = [one for one in witness.verdict.findings if one.finding.shown is not None]
             lines += [_line(study, witness, one) for one in shown]
     heads = ["study", "effect", "measured [95 %]", "claimed", "outcome", "p", "from", "at"]
-    return Table(ALL_TITLE, heads, lines, [BRACKETS_NOTE])
+    return Table(ALL_TITLE, heads, lines, [BRACKETS_NOTE, DISTRUST_NOTE])
 
 
 def _line(study: str, witness: Witness, one: Judged) -> list[str]:
     finding = one.finding
+    withheld = one.outcome == "inconclusive" and witness.verdict.distrust
+    outcome = "not trusted" if withheld else one.outcome
     return [
         study,
         finding.what,
         measured(finding),
         region(finding),
-        one.outcome if finding.primary else f"({one.outcome})",
+        outcome if finding.primary else f"({outcome})",
         p_value(one.p),
         observations(finding),
         f"{where(witness)} · {witness.machine.folder.name}",

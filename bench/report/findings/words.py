@@ -82,13 +82,14 @@ def share_decided(found: ClaimAnswer) -> str:
     outcome = found.verdict.outcome
     alike = sum(one.outcome == outcome for one in deciding)
     if outcome == "supported":
-        return f"the first of {len(deciding)} effects, which all lie where the claim wants them"
-    words = {
-        "contradicted": "lie where the claim does not want them",
-        "inconclusive": "are not decided",
-        "not measured": "are not measured",
-    }
-    return f"{alike} of {len(deciding)} deciding effects {words[outcome]}"
+        return f"the first of {len(deciding)} deciding effects, which all lie where they should"
+    if outcome == "contradicted":
+        lie = "lies" if alike == 1 else "lie"
+        return f"{alike} of {len(deciding)} deciding effects {lie} outside"
+    if outcome == "inconclusive":
+        are = "is" if alike == 1 else "are"
+        return f"{alike} of {len(deciding)} deciding effects {are} not decided"
+    return ""
 
 
 def agreement(found: ClaimAnswer) -> str:
