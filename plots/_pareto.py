@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from bench.analysis import published
-from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
+from bench.analysis.accuracy_groups import Contestant, contestants_by_protocol
 from bench.analysis.grade import Grade, grade, severity
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Quantity, Row, Summary
@@ -102,9 +102,13 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
     """Draw one figure per protocol of an accuracy, and one of published values."""
     drawn: dict[str, Figure] = {}
     for protocol, contestants in contestants_by_protocol(summary).items():
-        figure = measured(summary, metric, protocol, contestants)
+        data = protocol.data.partition(":")[0]
+        caveat = "not a comparison of architectures" if data == "digits" else "measured here"
+        how = ", ".join(protocol.conditions)
+        about = f"top-1 on {data}, measured (filled), {how}; {caveat}"
+        figure = measured(summary, metric, contestants, about)
         if figure is not None:
-            stem = f"pareto_{metric}_{protocol.data.partition(':')[0]}"
+            stem = f"pareto_{metric}_{data}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
             drawn[stem] = figure
     costs = _costs(summary.rows, metric)
@@ -116,25 +120,16 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
 
 
 def measured(
-    summary: Summary,
-    metric: str,
-    protocol: Protocol,
-    contestants: Sequence[Contestant],
-    title: str = "",
+    summary: Summary, metric: str, contestants: Sequence[Contestant], about: str
 ) -> Figure | None:
-    """Draw the contestants of one protocol whose cost was measured at the same image size.
+    """Draw contestants whose cost was measured at the image size of their accuracy.
 
-    `title` names the data and networks; by default the data. None if there is nothing to draw.
+    They are of one protocol. `about` says which, in the line under the title. None if there is
+    nothing to draw.
     """
     costs = _costs_of(summary, metric, contestants)
     points = _measured(costs, contestants) if costs else []
-    if not costs or not points:
-        return None
-    data = protocol.data.partition(":")[0]
-    caveat = "not a comparison of architectures" if data == "digits" else "measured here"
-    how = ", ".join(protocol.conditions)
-    subtitle = f"top-1 on {title or data}, measured (filled), {how}; {caveat}"
-    return _figure(summary, costs, points, subtitle)
+    return _figure(summary, costs, points, about) if costs and points else None
 
 
 def _costs_of(summary: Summary, metric: str, contestants: Iterable[Contestant]) -> Costs | None:

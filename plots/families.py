@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
+from bench.analysis.accuracy_groups import Contestant, contestants_by_protocol
 from bench.analysis.rows import Summary
 from bench.claims.scales import Scale, scales_of
 from bench.plugins import Figure as FigureEntry
@@ -25,11 +25,12 @@ from ._pareto import measured
 def draw(summary: Summary) -> dict[str, Figure]:
     """Draw one figure per scale, recipe and cost; nothing of fewer than two families."""
     drawn: dict[str, Figure] = {}
-    for scale, label, protocol, contestants in _families(summary):
+    for scale, label, contestants in _families(summary):
+        about = f"top-1 on {scale.title}, measured (filled), recipe {label}"
         for metric, shown in COLUMNS.items():
             if not shown.pareto or metric == TRAINING_TIME.metric:
                 continue
-            figure = measured(summary, metric, protocol, contestants, scale.title)
+            figure = measured(summary, metric, contestants, about)
             if figure is not None:
                 usual = scale.recipes[label] == scale.recipe
                 stem = f"families_{metric}_{scale.key}"
@@ -37,7 +38,7 @@ def draw(summary: Summary) -> dict[str, Figure]:
     return drawn
 
 
-def _families(summary: Summary) -> Iterator[tuple[Scale, str, Protocol, list[Contestant]]]:
+def _families(summary: Summary) -> Iterator[tuple[Scale, str, list[Contestant]]]:
     """Yield the contestants of every scale and recipe that at least two families were trained at.
 
     Protocols of a study's own, such as a share of the data, are left out.
@@ -52,7 +53,7 @@ def _families(summary: Summary) -> Iterator[tuple[Scale, str, Protocol, list[Con
                 family = set(scale.family.values())
                 mine = [one for one in contestants if one.first.model in family]
                 if len(mine) > 1:
-                    yield scale, label, protocol, mine
+                    yield scale, label, mine
 
 
 figures.add(

@@ -37,7 +37,7 @@ DIRECTION_NOTE = (
     "same or opposite: the whole measured interval lies on the published side of no effect, or on "
     "the other; open: it contains no effect"
 )
-DISTRUST_NOTE = "not trusted: the run that timed it did not pass its own checks, so it decides nothing (METHOD.md)"
+DISTRUST_NOTE = "not trusted: its run did not pass its own checks, so it decides nothing"
 BRACKETS_NOTE = "in brackets: accompanies the claim and does not decide it; its p is not corrected"
 MANY = "more than 2,000 observations, or none: it lies at the end of its region"
 
