@@ -210,8 +210,8 @@ class Study:
     the paper's claims in docs/claims.md that the study tests.
 
     `headline` is the claim in at most 48 characters, and `claim` in one sentence for a reader who
-    knows nothing of the project; both say what holds if the verdict is "supported". `bench findings`
-    shows them, and the question without them.
+    knows nothing of the project; both say what holds if the verdict is "supported". Without them,
+    `bench findings` shows the question.
 
     `judge` is also called with empty evidence, to read what the study declares
     (`bench.claims.questions`). It has to yield the same findings whatever was measured, with
