@@ -16,8 +16,9 @@ from bench.claims.answers import SETTLED, ClaimAnswer
 from bench.claims.rules import Finding
 from bench.plugins import Figure, finding_figures
 from bench.report.findings.tables import compared
-from bench.report.findings.words import measured, where
+from bench.report.findings.words import where
 from bench.report.palette import OUTCOMES, REGION
+from bench.stats.formatting import interval
 
 from ._style import (
     empty_figure,
@@ -115,7 +116,7 @@ def _panel(axes: Axes, panel: Sequence[EffectLine]) -> None:
     _set_limits(axes, panel)
     axes.axvline(1 if unit == "×" else 0, color="#000000", linewidth=0.7)
     values = axes.secondary_yaxis("right")
-    texts = [measured(line.finding).partition(" points")[0] for line in reversed(panel)]
+    texts = [interval(line.finding.shown) for line in reversed(panel)]
     values.set_yticks(places, texts, fontsize=7.5)
     values.tick_params(length=0)
     values.spines["right"].set_visible(False)

@@ -292,6 +292,19 @@ def test_a_study_says_its_claim_in_a_headline_and_a_sentence(study: Study) -> No
     assert study.claim.endswith(".") and len(study.claim) <= 200
 
 
+def test_many_decided_claims_still_fit_a_screen(folder: Path) -> None:
+    """The open ones are then named by their studies."""
+    known, heard = found(folder), list(found(folder).values())
+    for place, one in enumerate(heard[:14]):
+        like = known["kernel_accuracy" if place % 2 else "block_choices"]
+        heard[place] = replace(like, study=one.study)
+    shown = screen(heard)
+    assert len(shown) <= MOST_LINES and max(map(len, shown)) <= WIDTH
+    text = " ".join(shown)
+    for one in heard:
+        assert (one.study.name if one.standing == "not known" else one.headline) in text
+
+
 def test_a_study_without_a_claim_is_known_by_its_question() -> None:
     bare = replace(studies.get("kernel_accuracy"), headline="", claim="")
     one = ClaimAnswer(study=bare, chosen=None)
@@ -319,8 +332,8 @@ def speeds(scale: Scale, image_size: int, factor: float) -> Iterator[Record]:
             )
 
 
-def families(scale: Scale) -> Iterator[Record]:
-    """Yield the families' trainings for a study under both recipes."""
+def families(scale: Scale, study: str = "family_ranking") -> Iterator[Record]:
+    """Yield the families' trainings under both recipes; for no study if it has no name."""
     draw = random.Random(5)
     for recipe in scale.recipes.values():
         for place, (family, model) in enumerate(scale.family.items()):
@@ -332,7 +345,7 @@ def families(scale: Scale) -> Iterator[Record]:
                     data=scale.data,
                     recipe=recipe,
                     family=family,
-                    studies={"family_ranking": "0" * 12},
+                    studies={study: "0" * 12} if study else None,
                 )
 
 
@@ -367,6 +380,16 @@ def test_intervals_stand_on_both_axes_and_costs_are_at_the_accuracys_size() -> N
     assert all(90 < way[0][0] < 450 for way in horizontal)
     words = " ".join(one.get_text() for one in axes.texts).split()
     assert "CPU, fp32, batch 2" in " ".join(words)
+
+
+def test_an_accuracy_is_not_drawn_against_a_speed_at_another_size() -> None:
+    """It used to be: a model's first row was taken, whatever its images."""
+    entry, trainings = figures.get("pareto_throughput"), list(families(SMALL, study=""))
+    assert drawings(entry, summarise([*trainings, *speeds(SMALL, 224, 1.0)])) == {}
+    both = [*trainings, *speeds(SMALL, 224, 1.0), *speeds(SMALL, 32, 1.0)]
+    assert set(drawings(entry, summarise(both))) == {
+        f"pareto_throughput_cifar10{more}" for more in ("", "_2")
+    }
 
 
 @pytest.mark.parametrize(("scale", "number"), [(DIGITS, 0), (SMALL, 4)])

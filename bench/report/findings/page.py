@@ -18,6 +18,8 @@ from bench.report.figures import study_stem
 from bench.report.findings.tables import all_table, published_table, settling_table
 from bench.report.findings.words import (
     agreement,
+    counts,
+    is_bare,
     measured,
     observations,
     published,
@@ -64,7 +66,7 @@ WORDS = (
 
 def page(found: list[ClaimAnswer], out: Path, drawn: dict[str, Path]) -> str:
     """Return the page; `out` is its path, and `drawn` its own figures by name."""
-    parts = [MARK, TITLE, *_head(out), *_sections(found, out)]
+    parts = [MARK, TITLE, *_head(found, out), *_sections(found, out)]
     for name, path in drawn.items():
         parts.append(f"![{name}]({_link(path, out)})")
     parts += map(formats.markdown, _tables(found))
@@ -72,10 +74,12 @@ def page(found: list[ClaimAnswer], out: Path, drawn: dict[str, Path]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _head(out: Path) -> Iterator[str]:
+def _head(found: list[ClaimAnswer], out: Path) -> Iterator[str]:
     beside = (out.parent / "claims.md").is_file()
     yield ABOUT.format(claims="[claims.md](claims.md)" if beside else "docs/claims.md")
-    yield f"Rendered by `{COMMAND} findings --out {formats.in_markdown(out.name)}`."
+    named = out.name if out.is_absolute() else out.as_posix()
+    rendered = f"Rendered by `{COMMAND} findings --out {named}`, from records alone."
+    yield f"**{counts(found)}** {rendered}"
 
 
 def _tables(found: list[ClaimAnswer]) -> Iterator[Table]:
@@ -87,6 +91,7 @@ def _tables(found: list[ClaimAnswer]) -> Iterator[Table]:
 def _sections(found: list[ClaimAnswer], out: Path) -> Iterator[str]:
     for standing, title in SECTIONS.items():
         claims = [one for one in found if one.standing == standing]
+        claims.sort(key=is_bare)
         if claims:
             yield f"## {title} ({len(claims)})"
             yield "\n".join(f"- {line(one, out)}" for one in claims)

@@ -1,7 +1,7 @@
 """The first screen: what holds, what does not, what is not known, at which scale. No wider than 80.
 
-Claims that are decided have a line each, with their effect. Those that are not share paragraphs, by
-reason; they are named by their studies if their headlines would not fit on a screen.
+Decided claims have a line each, with their effect. Open ones share a paragraph for each reason; if
+their headlines do not fit on a screen, they are named by their studies, and at last without scales.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bench.analysis.groups import grouped
 from bench.claims.answers import ClaimAnswer, Standing
 from bench.claims.rules import Finding
 from bench.config import COMMAND
-from bench.report.findings.words import reason_open, where
+from bench.report.findings.words import counts, is_bare, reason_open, where
 from bench.stats.formatting import interval
 
 WIDTH = 80
@@ -24,6 +24,7 @@ TITLES: dict[Standing, str] = {
     "does not hold": "DOES NOT HOLD",
     "differs": "HOLDS IN ONE PLACE, NOT IN ANOTHER",
 }
+MEANING = "A verdict is for the data, networks and machine beside it, and for nothing else."
 PLACES = {"points": 1}
 """Decimals by unit; two for any other. The page has more."""
 
@@ -36,20 +37,11 @@ def screen(found: list[ClaimAnswer]) -> list[str]:
     head, foot = _head(found), _foot()
     unknown = [one for one in found if one.standing == "not known"]
     room = MOST_LINES - len(head) - len(decided) - len(foot)
-    full = list(_unknown(unknown, short=False))
-    return [*head, *decided, *(full if len(full) <= room else _unknown(unknown, short=True)), *foot]
+    return [*head, *decided, *_fitting(unknown, room), *foot]
 
 
 def _head(found: list[ClaimAnswer]) -> list[str]:
-    counts = dict.fromkeys((*TITLES, "not known"), 0)
-    for one in found:
-        counts[one.standing] += 1
-    text = (
-        f"{len(found)} claims about ConvMixer and its rivals. Hold: {counts['holds']}; "
-        f"do not hold: {counts['does not hold']}; not known: {counts['not known']}"
-    )
-    text += f"; differ by place: {counts['differs']}. " if counts["differs"] else ". "
-    text += "A verdict is for the data, networks and machine beside it, and for nothing else."
+    text = f"{counts(found)} {MEANING}"
     return textwrap.wrap(text, WIDTH)
 
 
@@ -83,23 +75,30 @@ def _effect(finding: Finding | None) -> str:
     return f"{interval(finding.shown, places=PLACES.get(finding.unit, 2))} {finding.unit}"
 
 
-def _unknown(found: list[ClaimAnswer], *, short: bool) -> Iterator[str]:
+def _fitting(found: list[ClaimAnswer], room: int) -> list[str]:
+    """Return the open claims in at most `room` lines, as fully as that allows."""
+    lines: list[str] = []
+    for headlines, places in ((True, True), (False, True), (False, False)):
+        lines = list(_unknown(found, headlines=headlines, places=places))
+        if len(lines) <= room:
+            break
+    return lines
+
+
+def _unknown(found: list[ClaimAnswer], *, headlines: bool, places: bool) -> Iterator[str]:
     """Yield a paragraph for each reason why claims are not known, those nearest to one first."""
     if found:
         yield "NOT KNOWN"
-    for reason, claims in grouped(sorted(found, key=_is_bare), _reason).items():
-        names = [one.study.name if short else one.headline for one in claims]
-        text = f"{reason}: {', '.join(names) if short else '; '.join(names)}"
+    reasons = _reason if places else reason_open
+    for reason, claims in grouped(sorted(found, key=is_bare), reasons).items():
+        names = [one.headline if headlines else one.study.name for one in claims]
+        text = f"{reason}: {('; ' if headlines else ', ').join(names)}"
         yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _reason(found: ClaimAnswer) -> str:
     reason = reason_open(found)
     return f"{reason} ({_place(found)})" if found.chosen else reason
-
-
-def _is_bare(found: ClaimAnswer) -> bool:
-    return found.chosen is None
 
 
 def _foot() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from bench.claims.answers import ClaimAnswer, Witness
 from bench.claims.rules import Finding, Judged
@@ -11,6 +12,23 @@ from bench.stats.formatting import interval, number
 
 UNITS = {"points": "points of top-1", "exponent": "in the exponent", "share": "as a share"}
 """Units as they follow a value in a sentence."""
+
+
+def counts(found: list[ClaimAnswer]) -> str:
+    """Return how many claims hold, how many do not, and how many are not known."""
+    number = Counter(one.standing for one in found)
+    parts = [
+        f"{len(found)} claims about ConvMixer and its rivals. Hold: {number['holds']}",
+        f"do not hold: {number['does not hold']}",
+        f"differ by place: {number['differs']}" if number["differs"] else "",
+        f"not known: {number['not known']}.",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def is_bare(found: ClaimAnswer) -> bool:
+    """True for a claim of which nothing was measured."""
+    return found.chosen is None
 
 
 def measured(finding: Finding) -> str:
