@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -76,62 +76,105 @@ class Point:
         return self.x.value, self.low, self.high
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What models cost: one quantity, and a row for each model that has it.
+
+    `rows` are all of one policy if the cost depends on it.
+    """
+
+    quantity: Quantity
+    rows: Mapping[str, Row]
+
+    @property
+    def image_sizes(self) -> list[int]:
+        """The image sizes of the rows in pixels."""
+        return sorted(set(map(attrgetter("image_size"), self.rows.values())))
+
+    @property
+    def policy(self) -> str:
+        """The policy of the rows; empty for counts."""
+        policies = map(attrgetter("policy"), self.rows.values())
+        return next(filter(None, policies), "")
+
+
 def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
     """Draw one figure per protocol of an accuracy, and one of published values."""
     drawn: dict[str, Figure] = {}
-    quantity = TRAINING_TIME if metric == TRAINING_TIME.metric else _quantity(summary, metric)
-    if quantity is None:
-        return drawn
     for protocol, contestants in contestants_by_protocol(summary).items():
-        points = _measured(summary, quantity, contestants)
-        if points:
-            data = protocol.data.partition(":")[0]
-            caveat = "not a comparison of architectures" if data == "digits" else "measured here"
-            how = ", ".join(protocol.conditions)
-            subtitle = f"top-1 on {data}, measured (filled), {how}; {caveat}"
+        data = protocol.data.partition(":")[0]
+        caveat = "not a comparison of architectures" if data == "digits" else "measured here"
+        how = ", ".join(protocol.conditions)
+        about = f"top-1 on {data}, measured (filled), {how}; {caveat}"
+        figure = measured(summary, metric, contestants, about)
+        if figure is not None:
             stem = f"pareto_{metric}_{data}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = _figure(summary, quantity, points, subtitle)
-    points = _published(summary, quantity)
-    if points:
+            drawn[stem] = figure
+    costs = _costs(summary.rows, metric)
+    points = _published(summary, costs) if costs else []
+    if costs and points:
         stem = f"pareto_{metric}_imagenet_published"
-        drawn[stem] = _figure(summary, quantity, points, PUBLISHED)
+        drawn[stem] = _figure(summary, costs, points, PUBLISHED)
     return drawn
 
 
-def _quantity(summary: Summary, metric: str) -> Quantity | None:
-    """Return a metric's quantity at the largest batch size; None without one."""
-    found: Iterable[Quantity] = chain.from_iterable(map(attrgetter("values"), summary.rows))
-    return max((one for one in found if one.metric == metric), default=None)
+def measured(
+    summary: Summary, metric: str, contestants: Sequence[Contestant], about: str
+) -> Figure | None:
+    """Draw contestants whose cost was measured at the image size of their accuracy.
+
+    They are of one protocol. `about` says which, in the line under the title. None if there is
+    nothing to draw.
+    """
+    costs = _costs_of(summary, metric, contestants)
+    points = _measured(costs, contestants) if costs else []
+    return _figure(summary, costs, points, about) if costs and points else None
 
 
-def _rows(summary: Summary, quantity: Quantity) -> dict[str, Row]:
-    """Return one row per model; of a cost that depends on the policy, all of one policy."""
-    rows = [row for row in summary.rows if row.value(quantity.metric)]
+def _costs_of(summary: Summary, metric: str, contestants: Iterable[Contestant]) -> Costs | None:
+    """Return the costs of contestants, at the image size at which each was evaluated."""
+    if metric == TRAINING_TIME.metric:
+        return Costs(TRAINING_TIME, {})
+    shapes = {(one.first.model, one.first.arm.image_size) for one in contestants}
+    return _costs([row for row in summary.rows if row.shape in shapes], metric)
+
+
+def _costs(rows: Iterable[Row], metric: str) -> Costs | None:
+    """Return the costs of some rows at the largest batch size; None without any.
+
+    Of a cost that depends on the policy, all rows are of the policy with the most.
+    """
+    having = [row for row in rows if row.value(metric)]
+    if not all(row.quantity(metric) in row.counted for row in having):
+        having = of_one_policy(having)
+    quantities = filter(None, (row.quantity(metric) for row in having))
+    quantity = max(quantities, default=None)
+    if quantity is None:
+        return None
     first: dict[str, Row] = {}
-    for row in of_one_policy(rows) if quantity.batch_size else rows:
+    for row in having:
         first.setdefault(row.model, row)
-    return first
+    return Costs(quantity, first)
 
 
-def _measured(summary: Summary, quantity: Quantity, contestants: list[Contestant]) -> list[Point]:
+def _measured(costs: Costs, contestants: Iterable[Contestant]) -> list[Point]:
     """Return the contestants whose cost and interval of top-1 are known."""
-    rows = _rows(summary, quantity)
     points = []
     for one in contestants:
-        first, y = one.rows[0], one.top1
-        row = rows.get(first.model)
-        x = _training_time(one) if quantity == TRAINING_TIME else _cost(row, quantity)
+        y = one.top1
+        row = costs.rows.get(one.first.model)
+        x = _training_time(one) if costs.quantity == TRAINING_TIME else _cost(row, costs.quantity)
         if x is None or y is None or y.low is None or y.high is None:
             continue
         points.append(
             Point(
                 name=one.name,
-                family=first.about.family,
+                family=one.family,
                 x=x,
                 y=y.times(100.0),
                 filled=True,
-                rounds=row.rounds.get(quantity, {}) if row else {},
+                rounds=row.rounds.get(costs.quantity, {}) if row else {},
                 seeds=[100 * share for share in one.shares],
             )
         )
@@ -145,16 +188,17 @@ def _training_time(one: Contestant) -> Estimate | None:
 
 
 def _cost(row: Row | None, quantity: Quantity) -> Estimate | None:
-    return row.value(quantity.metric) if row else None
+    """Return a cost; None if the row lacks it, or has it at another batch size only."""
+    return row.values.get(quantity) if row else None
 
 
-def _published(summary: Summary, quantity: Quantity) -> list[Point]:
+def _published(summary: Summary, costs: Costs) -> list[Point]:
     """Return the range of published top-1 of every model whose cost is known."""
     points = []
-    for row in _rows(summary, quantity).values():
+    for row in costs.rows.values():
         found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
         plain = list(filter(attrgetter("plain"), found))
-        x = row.value(quantity.metric)
+        x = row.value(costs.quantity.metric)
         if found and x:
             best_first = plain or found
             low, high = best_first[-1].top1 * 100, best_first[0].top1 * 100
@@ -163,10 +207,11 @@ def _published(summary: Summary, quantity: Quantity) -> list[Point]:
     return points
 
 
-def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle: str) -> Figure:
+def _figure(summary: Summary, costs: Costs, points: list[Point], subtitle: str) -> Figure:
+    quantity = costs.quantity
     title, (factor, unit) = display_of(quantity.metric).name, scale_of(quantity)
     higher = quantity.better == "higher"
-    trust = _trust(summary, quantity)
+    trust = _trust(summary, costs)
     places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
     scaled = [replace(point, x=point.x.times(factor)) for point in points]
     hidden = len(points) > NAMED
@@ -175,7 +220,7 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     if hidden:
         subtitle += "; named: what may be on the front" if places else "; too many to name"
     figure, axes = new_figure(
-        f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, quantity)}"
+        f"Top-1 against {title}", f"{subtitle} · {title}: {_where(summary, costs)}"
     )
     for found in grouped(scaled, attrgetter("family")).values():
         _draw_points(axes, found)
@@ -199,12 +244,11 @@ def _figure(summary: Summary, quantity: Quantity, points: list[Point], subtitle:
     return figure
 
 
-def _trust(summary: Summary, quantity: Quantity) -> Grade | None:
+def _trust(summary: Summary, costs: Costs) -> Grade | None:
     """Return the worst grade at the image sizes of a timed cost; None for any other cost."""
-    if quantity.unit not in TIMED_UNITS or not quantity.batch_size:
+    if costs.quantity.unit not in TIMED_UNITS or not costs.quantity.batch_size:
         return None
-    sizes = set(map(attrgetter("image_size"), _rows(summary, quantity).values()))
-    return max(map(partial(grade, summary), sorted(sizes)), key=severity, default=None)
+    return max(map(partial(grade, summary), costs.image_sizes), key=severity, default=None)
 
 
 def _about_chances(chances: Sequence[float | None], trust: Grade | None) -> str:
@@ -236,16 +280,14 @@ def _label(point: Point, chance: float | None) -> str:
     return point.name if chance is None else f"{point.name} {100 * chance:.0f} %"
 
 
-def _where(summary: Summary, quantity: Quantity) -> str:
+def _where(summary: Summary, costs: Costs) -> str:
     """Return where and how the cost was measured."""
-    machine = summary.machine.hardware
+    machine, quantity = summary.machine.hardware, costs.quantity
     if quantity == TRAINING_TIME:
         return f"{machine}, mean over seeds"
     if not quantity.batch_size:
         return "counted"
-    policies = map(attrgetter("policy"), _rows(summary, quantity).values())
-    policy = next(filter(None, policies), "")
-    return f"{machine}, {policy}, batch {quantity.batch_size}"
+    return f"{machine}, {costs.policy}, batch {quantity.batch_size}"
 
 
 def _draw_points(axes: Axes, points: list[Point]) -> None:

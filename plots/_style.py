@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from bench.claims.rules import Finding
 from bench.report.palette import family
 from bench.stats.intervals import Estimate
 
@@ -115,6 +116,15 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontsize=12, fontweight="bold", x=0.01, ha="left")
 
 
+AXES = {"×": "ratio", "points": "points of top-1"}
+"""Labels of axes by unit, where the unit itself is not one."""
+
+
+def units_axis(unit: str) -> str:
+    """Return the label of an axis for effects of a unit."""
+    return AXES.get(unit, unit)
+
+
 def interval_bar(axes: Axes, x: float, value: Estimate | None, colour: str) -> None:
     """Draw the interval of an estimate as a vertical line, if it has one."""
     if value and value.low is not None and value.high is not None:
@@ -129,6 +139,24 @@ def ratio_mark(
         ends = [ratio.low, ratio.high]
         axes.plot(ends, [place, place], color=colour, linewidth=width, solid_capstyle="butt")
     axes.plot([ratio.value], [place], color=colour, linestyle="none", **marker)
+
+
+PUBLISHED = ", diamond: published by others"
+"""The end of a line that explains the marks of a figure."""
+
+
+def published_mark(axes: Axes, finding: Finding, place: float) -> None:
+    """Draw what others published for an effect as a hollow diamond, if anything."""
+    if finding.published is not None:
+        axes.plot(
+            [finding.published.value],
+            [place],
+            marker="D",
+            markersize=6.5,
+            markerfacecolor="none",
+            markeredgecolor="#000000",
+            linestyle="none",
+        )
 
 
 def ends_of(ratios: Iterable[Estimate]) -> list[float]:

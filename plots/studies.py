@@ -13,17 +13,19 @@ from bench.analysis.rows import Summary
 from bench.claims.rules import Judged, Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
-from bench.report.palette import OUTCOMES
+from bench.report.figures import study_name
+from bench.report.palette import OUTCOMES, REGION
 
-from ._style import empty_figure, headline, open_frame, ratio_axis, ratio_mark
-
-AXES = {
-    "×": "ratio",
-    "points": "points of top-1",
-    "exponent": "exponent",
-    "share": "share",
-}
-"""Labels of axes by unit."""
+from ._style import (
+    PUBLISHED,
+    empty_figure,
+    headline,
+    open_frame,
+    published_mark,
+    ratio_axis,
+    ratio_mark,
+    units_axis,
+)
 
 
 def studies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
@@ -32,8 +34,7 @@ def studies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     for verdict in verdicts(summary) if summary.studied else []:
         shown = [one for one in verdict.findings if one.finding.shown is not None]
         if shown:
-            scale = verdict.scale.partition(",")[0]
-            drawn[f"study_{verdict.study}_{scale}"] = _figure(verdict, shown)
+            drawn[study_name(verdict)] = _figure(verdict, shown)
     return drawn
 
 
@@ -46,15 +47,14 @@ def _figure(verdict: Verdict, shown: list[Judged]) -> matplotlib.figure.Figure:
     for axes, group in zip(panels, groups, strict=True):
         _panel(axes, group, verdict)
     headline(figure, "\n".join(textwrap.wrap(verdict.question, 92)))
+    has_published = any(one.finding.published for one in shown)
     changed = " · the study was changed after some of its data" if verdict.changed else ""
-    figure.supxlabel(
+    below = (
         f"{verdict.outcome} · {verdict.scale}{changed} · shaded: the claim's region; "
-        "filled: decides, hollow: does not decide",
-        fontsize=8,
-        color="#444444",
-        x=0.01,
-        ha="left",
+        f"filled: decides, hollow: does not decide{PUBLISHED if has_published else ''}"
     )
+    text = "\n".join(textwrap.wrap(below, 150))
+    figure.supxlabel(text, fontsize=8, color="#444444", x=0.01, ha="left")
     return figure
 
 
@@ -68,7 +68,7 @@ def _panel(axes: Axes, group: list[Judged], verdict: Verdict) -> None:
     axes.set_ylim(-0.6, len(group) - 0.4)
     _set_limits(axes, group, ratios)
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.7)
-    axes.set_xlabel(AXES[group[0].finding.unit], fontsize=8)
+    axes.set_xlabel(units_axis(group[0].finding.unit), fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     open_frame(axes)
 
@@ -84,13 +84,14 @@ def _draw_effect(axes: Axes, one: Judged, place: int, verdict: Verdict) -> None:
         [place - 0.38, place + 0.38],
         max(low, farthest),
         min(high, 1e9),
-        color="#56B4E9",
+        color=REGION,
         alpha=0.16,
         lw=0,
     )
     shade = OUTCOMES[verdict.outcome if verdict.outcome == "pipeline check" else one.outcome]
     face = shade if finding.primary else "white"
     ratio_mark(axes, shown, place, shade, width=1.8, marker="o", markerfacecolor=face, markersize=6)
+    published_mark(axes, finding, place)
 
 
 def _set_limits(axes: Axes, group: list[Judged], ratios: bool) -> None:
@@ -101,6 +102,8 @@ def _set_limits(axes: Axes, group: list[Judged], ratios: bool) -> None:
         if shown:
             known = (shown.value, shown.low, shown.high)
             ends += [end for end in known if end is not None]
+        if one.finding.published:
+            ends.append(one.finding.published.value)
         finite = filter(math.isfinite, one.finding.region)
         ends += [end for end in finite if end > 0 or not ratios]
     if ratios:

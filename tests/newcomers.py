@@ -133,7 +133,15 @@ def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:
 
 
 studies.add(
-    Study(name="newcomer", question="Is it faster?", needs=needs, judge=judge, trains=False)
+    Study(
+        name="newcomer",
+        question="Is it faster?",
+        headline="The newcomer is faster",
+        claim="The newcomer classifies more images a second than ConvMixer.",
+        needs=needs,
+        judge=judge,
+        trains=False,
+    )
 )
 '''
 FIGURE = '''

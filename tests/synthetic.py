@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.plugins.recipe import recipes
+from bench.record import store
 from bench.record.arms import AccuracyArm, Arm, CountArm, SpeedArm, key_of
 from bench.record.schema import FORMAT, About, ArmLine, EndLine, Role, RoundLine, Sample
 from bench.record.store import Record
@@ -142,3 +143,12 @@ def training(
 def noisy(draw: random.Random, middle: float, spread: float, number: int) -> list[float]:
     """Values around a middle, spread by so many parts of it."""
     return [middle * 2.718281828 ** draw.gauss(0, spread) for _ in range(number)]
+
+
+def write(folder: Path, records: Iterable[Record]) -> None:
+    """Write records into a machine's folder, as the program would have."""
+    for record in records:
+        head = record.head
+        path = store.create(folder / "records", head.arm, dict(head.settings), head.about)
+        for line in (*record.runs, *record.rounds, *record.ends):
+            store.append(path, line)

@@ -9,7 +9,7 @@ their numbers but rank nothing: no bold, no ≈, no percentages on fronts, no ve
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -47,6 +47,8 @@ class Grade:
     word: Word
     line: str
     resolves: float | None = None
+    reason: str = ""
+    """The first reason why nothing may be ranked, in few words; empty if speeds may be."""
 
     @property
     def marks(self) -> bool:
@@ -55,7 +57,7 @@ class Grade:
 
     def of(self, subject: str) -> Grade:
         """Return the same grade with its subject before the sentence."""
-        return Grade(self.word, f"{subject}: {self.line}", self.resolves)
+        return replace(self, line=f"{subject}: {self.line}")
 
 
 def grade(summary: Summary, size: int) -> Grade:
@@ -100,9 +102,12 @@ def _grade(summary: Summary, pair: Estimate | None) -> Grade:
     resolves = _far_end(pair)
     reasons = list(_reasons(summary, pair, steady, resolves))
     if reasons:
-        return Grade("do not use", f"do not use: {'; '.join(reasons)}", resolves)
+        line = f"do not use: {'; '.join(reasons)}"
+        return Grade("do not use", line, resolves, reasons[0])
     if pair is None or resolves is None:
-        return Grade("unchecked", f"unchecked: {_why_unchecked(pair)}; nothing is ranked")
+        why = _why_unchecked(pair)
+        short = why.partition(",")[0]
+        return Grade("unchecked", f"unchecked: {why}; nothing is ranked", reason=short)
     word: Word = "good" if resolves <= FINE else "coarse"
     checks = ", ".join(_checks(summary, pair, steady))
     line = f"{word}: this run can resolve differences of {percent(resolves)} ({checks})"

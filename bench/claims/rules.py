@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.claims.scales import Scale
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, student
 
 Outcome = Literal[
@@ -30,6 +31,19 @@ Unit = Literal["×", "points", "exponent", "share"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedEffect:
+    """The effect that others published for a finding's comparison; shown beside it, never mixed in.
+
+    `value` is in the finding's unit, for "×" as a ratio. `on` names their data and networks, which
+    are hardly ever those of the scale, and `source` who published it.
+    """
+
+    value: float
+    on: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One comparison of a study.
 
@@ -38,7 +52,7 @@ class Finding:
 
     `region` is where the claim wants the effect, for "×" as ratios; its ends follow from the
     smallest effect of interest. `of` is the kind of observation. `primary` findings decide the
-    study.
+    study. `published` is what others found for the same comparison, and is no part of the question.
     """
 
     what: str
@@ -49,6 +63,7 @@ class Finding:
     of: Literal["rounds", "trainings"] = "rounds"
     primary: bool = True
     note: str = ""
+    published: PublishedEffect | None = None
     exact: bool = False
     """True if `value` was counted, not measured, and has no error: it is in the region or not."""
 
@@ -102,13 +117,22 @@ class Verdict:
     outcome: Outcome
     findings: list[Judged]
     claims: tuple[int, ...] = ()
+    at: Scale | None = None
+    """The scale of a study that trains; None for speeds."""
     missing: str = ""
     sentinel: Estimate | None = None
     """The ratio of the A/A pair in the same runs, for studies of speed."""
     withheld: str = ""
     """Why the run's own checks allow no verdict on speeds (bench/analysis/grade.py)."""
+    distrust: str = ""
+    """The first reason for that, in few words."""
     changed: bool = False
     """True if some data were measured for another question (bench/claims/questions.py)."""
+
+    @property
+    def key(self) -> str:
+        """The scale's key, or the machine's hardware for speeds; part of the names of figures."""
+        return self.at.key if self.at else self.scale.partition(",")[0]
 
     @property
     def leading(self) -> Finding | None:

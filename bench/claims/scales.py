@@ -67,6 +67,16 @@ class Scale:
         return self.name if self.size == "authors" else f"{self.name}_{self.size}"
 
     @property
+    def rank(self) -> int:
+        """The place of the scale among all, from the smallest."""
+        return SMALLEST_FIRST.index(self.key)
+
+    @property
+    def caveat(self) -> str:
+        """What a verdict at this scale does not say, in a few words; empty if it has no limit."""
+        return "small scale only" if self.size == "small" else ""
+
+    @property
     def title(self) -> str:
         """The label, with what is known about the images."""
         if self.data != JPEG:
@@ -246,6 +256,8 @@ IMAGENET = Scale(
     switches={**SWITCHES, "no mixup": "mixup=0:cutmix=0"},
 )
 SCALES = (DIGITS, CIFAR10, CIFAR10_SMALL, IMAGENET)
+SMALLEST_FIRST = ("digits", "cifar10_small", "cifar10", "imagenet")
+"""The keys of the scales by what their verdicts say about: data first, then networks."""
 
 
 def scales_of(data: str) -> list[Scale]:

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
-from bench.analysis.grade import worst
+from bench.analysis.grade import Grade, worst
 from bench.analysis.rows import Asked, Summary
 from bench.claims.evidence import Evidence
 from bench.claims.questions import hash_of, same_question
@@ -68,8 +68,8 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
     """Return a verdict, computed once per summary: tables and figures of a report ask for it."""
     scale = scale_of(data, size=size) if data else None
     judged = judge(list(study.judge(evidence, scale)))
-    withheld = _withheld(evidence) if scale is None else ""
-    if withheld:
+    distrusted = _distrusted(evidence) if scale is None else None
+    if distrusted:
         judged = list(map(_undecided, judged))
     outcome: Outcome = overall(judged)
     if scale is not None and not scale.decisive and outcome != "not measured":
@@ -82,10 +82,12 @@ def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | Non
         outcome=outcome,
         findings=judged,
         claims=study.claims,
+        at=scale,
         missing=f"{COMMAND} study run {study.name}" + (f" {scale.asked}" if scale else ""),
         sentinel=evidence.sentinel if scale is None else None,
         changed=_changed(study, evidence.summary, scale),
-        withheld=withheld,
+        withheld=distrusted.line if distrusted else "",
+        distrust=distrusted.reason if distrusted else "",
     )
 
 
@@ -114,7 +116,10 @@ def _is_of(asked: Asked, scale: Scale | None) -> bool:
     return asked.data == scale.data and scale.has(asked.recipe)
 
 
-def _withheld(evidence: Evidence) -> str:
-    """Return why the machine's speeds allow no verdict; empty if they do or nothing was timed."""
+def _distrusted(evidence: Evidence) -> Grade | None:
+    """Return the grade of the machine's speeds if they allow no verdict; None if they do.
+
+    None as well if nothing was timed.
+    """
     grade = worst(evidence.summary)
-    return "" if grade is None or grade.marks else grade.line
+    return None if grade is None or grade.marks else grade

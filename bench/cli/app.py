@@ -100,6 +100,10 @@ app.command(
     help="Render tables, figures and the HTML page from records, without measuring.",
 )
 app.command(
+    "bench.cli.report:findings",
+    help="Print what the records say of every claim: what holds, what does not, what is not known.",
+)
+app.command(
     "bench.cli.report:claim",
     help="Test one comparison under every condition that was measured or published.\n\n"
     "Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record "

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bench.analysis import changes, grade
+from bench.analysis.machines import read_all
+from bench.claims.answers import answers
 from bench.claims.comparison import HOLDING, answer
 from bench.cli.console import (
     Terminal,
@@ -20,10 +22,11 @@ from bench.cli.console import (
     print_tables,
 )
 from bench.cli.options import ResultsFlag
-from bench.cli.terminal import complain
+from bench.cli.terminal import complain, say
 from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
+from bench.report.findings import check_target, screen, write_findings
 from bench.report.page import write_page
 from bench.report.selection import selection
 from bench.report.table import Table
@@ -125,6 +128,32 @@ def _complain_about_files(written: Report) -> int:
             "alone; delete by hand what an earlier version wrote there"
         )
     return damaged
+
+
+def findings(
+    *, results: ResultsFlag = Path("results"), out: Annotated[Path | None, Plain] = None
+) -> int:
+    """Print what the records say of every claim: what holds, what does not, what is not known.
+
+    Parameters
+    ----------
+    out
+        Also write the page with every effect, figure and published value, such as docs/findings.md,
+        and its figures beside it.
+    """
+    if out is not None:
+        check_target(out)
+    machines = read_all(results)
+    damaged = 0
+    for machine in machines:
+        damaged += complain_about(machine.damaged)
+    found = answers(machines)
+    for line in screen(found):
+        say(line)
+    if out is not None:
+        page, *figures = write_findings(found, out)
+        say(f"\n{page} and {counted(len(figures), 'figure file')} written")
+    return 2 if damaged else 0
 
 
 def claim(

@@ -209,6 +209,10 @@ class Study:
     `trains`, else None: speeds are always measured on the real models. `claims` are the numbers of
     the paper's claims in docs/claims.md that the study tests.
 
+    `headline` is the claim in at most 48 characters, and `claim` in one sentence for a reader who
+    knows nothing of the project; both say what holds if the verdict is "supported". Without them,
+    `bench findings` shows the question.
+
     `judge` is also called with empty evidence, to read what the study declares
     (`bench.claims.questions`). It has to yield the same findings whatever was measured, with
     `effect=None` for what was not.
@@ -220,6 +224,8 @@ class Study:
     judge: Callable[[Any, Any], Any]
     trains: bool
     claims: tuple[int, ...] = ()
+    headline: str = ""
+    claim: str = ""
 
 
 def cuda_only(reason: str) -> Callable[[str], str | None]:
@@ -268,6 +274,11 @@ claim_figures: Registry[Figure] = Registry(
 )
 """Figures of `bench claim`, which reports do not contain: `draw` gets a
 `bench.claims.comparison.Answer` and returns one matplotlib figure."""
+finding_figures: Registry[Figure] = Registry(
+    "figure of the findings", room="plots", plural="finding_figures", flag="findings"
+)
+"""Figures of `bench findings`: `draw` gets a list of `bench.claims.answers.ClaimAnswer` and returns
+a dict of figures by name."""
 launchers: Registry[Launcher] = Registry("launcher", room="bench.launchers", flag="--launcher")
 studies: Registry[Study] = Registry("study", room="bench.studies", plural="studies", flag="study")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.rows import Summary
+from bench.claims.rules import Verdict
 from bench.errors import UsageError, visible, with_place
 from bench.files.files import whole
 from bench.files.paths import stems
@@ -40,12 +41,25 @@ def names_are_text() -> Iterator[None]:
         yield
 
 
-def drawings(entry: Figure, summary: Summary) -> dict[str, Any]:
-    """Return a plug-in's matplotlib figures by file stem; a single one has the plug-in's name."""
+def drawings(entry: Figure, drawn_from: Any) -> dict[str, Any]:
+    """Return a plug-in's matplotlib figures by file stem; a single one has the plug-in's name.
+
+    `drawn_from` is the summary of a machine, or what another registry of figures says.
+    """
     with names_are_text():
-        drawn = entry.draw(summary)
+        drawn = entry.draw(drawn_from)
     found = drawn if isinstance(drawn, dict) else {entry.name: drawn}
     return dict(zip(stems(found), found.values(), strict=True))
+
+
+def study_name(verdict: Verdict) -> str:
+    """Return the name of the figure of a study at a scale or on a machine, for `stems`."""
+    return f"study_{verdict.study}_{verdict.key}"
+
+
+def study_stem(verdict: Verdict) -> str:
+    """Return the file stem of the figure of a study."""
+    return stems([study_name(verdict)])[0]
 
 
 def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:

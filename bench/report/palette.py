@@ -23,6 +23,8 @@ OUTCOMES = {
     "exact": "#333333",
 }
 """Colour by outcome of a verdict."""
+REGION = "#56B4E9"
+"""Shade of the region where a claim wants its effect."""
 
 
 def family(name: str) -> tuple[str, str, str]:

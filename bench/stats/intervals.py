@@ -216,6 +216,8 @@ class Effect:
     runs: int = 1
     """The number of runs behind the rounds: measuring again until a result appears is multiple
     testing, with as many tests as runs."""
+    groups: int = 1
+    """The number of groups of values, such as the seeds of one network each, that it compares."""
 
     @property
     def estimate(self) -> Estimate:
@@ -301,7 +303,7 @@ def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
     if not parts:
         return None
     variance, freedom = satterthwaite(parts)
-    return Effect(value, math.sqrt(variance), freedom, n)
+    return Effect(value, math.sqrt(variance), freedom, n, groups=len(parts))
 
 
 def satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:

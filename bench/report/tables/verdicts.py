@@ -16,6 +16,8 @@ PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
 """Decimals by unit of an effect."""
 OVERVIEW = ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"]
 FINDINGS = ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"]
+PUBLISHED = "published, not measured here"
+"""The head of a column of effects that others published, in tables that have any."""
 WORDS_NOTE = (
     "supported: the 95 % interval of every primary effect is wholly in the claim's region, beyond "
     "the smallest effect of interest; contradicted: that of one of them is wholly outside; both "
@@ -119,13 +121,24 @@ def effect(finding: Finding) -> str:
     return f"{interval(finding.shown, places=PLACES[finding.unit])} {finding.unit}"
 
 
+def published(finding: Finding) -> str:
+    """Return the effect that others published, with its unit; empty if they published none."""
+    if finding.published is None:
+        return ""
+    return f"{number(finding.published.value, places=PLACES[finding.unit])} {finding.unit}"
+
+
 def details(verdicts: list[Verdict]) -> Iterator[Table]:
     """Yield the findings of every study that was measured."""
     for verdict in verdicts:
         if any(one.outcome != "not measured" for one in verdict.findings):
             lines = list(map(partial(_finding_line, verdict), verdict.findings))
             title = f"Study {verdict.study} · {verdict.scale} · {verdict.outcome}"
-            yield Table(title, FINDINGS, lines, list(_notes(verdict)))
+            table = Table(title, FINDINGS, lines, list(_notes(verdict)))
+            theirs = [published(one.finding) for one in verdict.findings]
+            if any(theirs):
+                table.insert(2, PUBLISHED, theirs)
+            yield table
 
 
 def _finding_line(verdict: Verdict, one: Judged) -> list[str]:
@@ -148,6 +161,8 @@ def _notes(verdict: Verdict) -> Iterator[str]:
     for finding in findings:
         if finding.note:
             yield f"{finding.what}: {finding.note}"
+    theirs = filter(None, map(attrgetter("published"), findings))
+    yield from dict.fromkeys(f"published: {one.on}; {one.source}" for one in theirs)
     yield from _power(verdict)
     if verdict.sentinel is not None:
         yield (

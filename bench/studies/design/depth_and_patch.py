@@ -59,6 +59,9 @@ studies.add(
     Study(
         name="depth_and_patch",
         question="Do deeper ConvMixers need larger patches?",
+        headline="Deeper ConvMixers need larger patches",
+        claim="Making a ConvMixer deeper helps it at least a point more with large patches "
+        "than with small ones.",
         claims=(6,),
         needs=needs,
         judge=judge,

@@ -46,6 +46,9 @@ studies.add(
         name="isotropic_or_staged",
         question="Does one grid throughout do as well as a pyramid of four, "
         "with the same blocks and budget?",
+        headline="One resolution does as well as a pyramid",
+        claim="A network that keeps one resolution throughout is at most a point behind "
+        "one that halves it step by step, with the same blocks and budget.",
         claims=(15,),
         needs=needs,
         judge=judge,

@@ -7,14 +7,15 @@ from bench.claims.evidence import Evidence
 from bench.claims.rules import Finding
 from bench.claims.scales import Scale
 from bench.plugins import Need, Study, studies
-from bench.studies._variants import compared, published
+from bench.studies._variants import compared, published_step
 
 INTEREST = 0.5
 KERNELS = (3, 5, 7, 9)
 PAPER = {
-    "imagenet": "9 to 3 costs 0.94 points for 1536/20",
-    "cifar10": "93.61, 95.11, 95.72 and 95.88 with 3, 5, 7 and 9",
+    "imagenet": {9: 0.0, 3: -0.94},
+    "cifar10": {3: 93.61, 5: 95.11, 7: 95.72, 9: 95.88},
 }
+"""Points of top-1 by kernel; on ImageNet against kernel 9, for 1536/20."""
 
 
 def needs(scale: Scale, device: str) -> list[Need]:
@@ -33,7 +34,7 @@ def judge(evidence: Evidence, scale: Scale) -> Iterator[Finding]:
             small,
             (INTEREST, inf),
             primary=kernel == KERNELS[-1],
-            note=published(scale, PAPER) if kernel == KERNELS[-1] else "",
+            published=published_step(scale, PAPER, kernel, KERNELS[0]),
         )
 
 
@@ -41,6 +42,9 @@ studies.add(
     Study(
         name="kernel_accuracy",
         question="Do larger kernels help ConvMixer?",
+        headline="Larger kernels make ConvMixer more accurate",
+        claim="Convolution kernels of 9 x 9 instead of 3 x 3 gain ConvMixer at least half "
+        "a point of accuracy.",
         claims=(8,),
         needs=needs,
         judge=judge,

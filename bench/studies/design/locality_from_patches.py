@@ -55,6 +55,10 @@ studies.add(
         name="locality_from_patches",
         question="Does a transformer's locality come from its patches rather than from its "
         "positional embedding?",
+        headline="Patches matter more than position embeddings",
+        claim="A vision transformer loses at least a point more if the pixels of all pictures "
+        "are shuffled, so that no patch shows anything, than if it is not told where its "
+        "patches were.",
         claims=(18,),
         needs=needs,
         judge=judge,

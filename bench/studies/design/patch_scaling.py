@@ -54,6 +54,9 @@ studies.add(
         name="patch_scaling",
         question="Do smaller patches always help ConvMixer, "
         "at equal epochs and at equal training MACs?",
+        headline="Smaller patches always help ConvMixer",
+        claim="Every halving of the patch gains ConvMixer at least half a point of "
+        "accuracy, for equal epochs and for equal training compute.",
         claims=(16,),
         needs=needs,
         judge=judge,

@@ -84,6 +84,9 @@ studies.add(
     Study(
         name="receptive_field",
         question="Does a patch embedding widen the effective receptive field?",
+        headline="Patches widen what each feature sees",
+        claim="Cutting the picture into patches at once, instead of downsampling stepwise, "
+        "makes the region that a trained feature depends on at least a tenth wider.",
         claims=(11,),
         needs=needs,
         judge=judge,

@@ -84,6 +84,10 @@ studies.add(
         name="width_or_depth",
         question="At equal parameters, does a wider ConvMixer converge faster, "
         "at more memory and compute?",
+        headline="Wider ConvMixers learn faster but take more",
+        claim="Of two ConvMixers with equal numbers of parameters, the wider and shallower "
+        "one learns in at least a tenth fewer epochs and takes at least a tenth more "
+        "memory.",
         claims=(5,),
         needs=needs,
         judge=judge,

@@ -59,6 +59,9 @@ studies.add(
     Study(
         name="data_scaling",
         question="Does ViT gain more than the convolutional families as data grow?",
+        headline="ViT gains more from data than ConvNets",
+        claim="As training data grow, a vision transformer gains at least a point more per "
+        "tenfold than ConvMixer and ResNet do.",
         claims=(13,),
         needs=needs,
         judge=judge,

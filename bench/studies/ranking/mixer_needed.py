@@ -63,6 +63,10 @@ studies.add(
         name="mixer_needed",
         question="Does a network without a mixer, or with a random one, come within a few points "
         "of attention?",
+        headline="Networks do well without mixing tokens",
+        claim="A network whose blocks do not mix the positions of the picture at all, or by a "
+        "fixed random matrix, is at most three points of accuracy behind one with "
+        "attention.",
         claims=(17,),
         needs=needs,
         judge=judge,

@@ -53,6 +53,9 @@ studies.add(
     Study(
         name="ranking_stability",
         question="Is ConvMixer's lead over each family the same under every recipe and budget?",
+        headline="ConvMixer's lead survives recipe and budget",
+        claim="ConvMixer's lead over each other family stays within a point when the "
+        "training recipe or the compute budget is changed.",
         claims=(1,),
         needs=needs,
         judge=judge,

@@ -44,6 +44,9 @@ studies.add(
     Study(
         name="kernel_speed",
         question="Do large kernels cost ConvMixer more time than their multiply-adds say?",
+        headline="Large kernels cost more than their arithmetic",
+        claim="Kernels of 9 x 9 instead of 3 x 3 slow ConvMixer down by at least a tenth "
+        "more than their extra arithmetic would.",
         claims=(8,),
         needs=needs,
         judge=judge,

@@ -42,6 +42,8 @@ studies.add(
     Study(
         name="patch_speed",
         question="Does patch 14 instead of 7 make ConvMixer about 4 times faster?",
+        headline="Patch 14 is about 4 times as fast as patch 7",
+        claim="Patches of 14 instead of 7 pixels make ConvMixer about four times as fast.",
         claims=(4,),
         needs=needs,
         judge=judge,

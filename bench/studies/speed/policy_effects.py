@@ -58,6 +58,9 @@ studies.add(
     Study(
         name="policy_effects",
         question="Does one switch of layout, precision or compiler treat all families alike?",
+        headline="One switch treats all families alike",
+        claim="One switch of memory layout, number format or compiler changes the speed of "
+        "all families by the same factor, within a tenth.",
         needs=needs,
         judge=judge,
         trains=False,

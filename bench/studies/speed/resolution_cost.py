@@ -131,6 +131,10 @@ studies.add(
         name="resolution_cost",
         question="Is attention's cost quadratic in tokens and ConvMixer's linear, "
         "and where do they cross?",
+        headline="Attention's cost is quadratic, ConvMixer's not",
+        claim="As a picture is cut into more patches, the time of a vision transformer "
+        "grows with the square of their number and that of ConvMixer in proportion "
+        "to it.",
         claims=(14,),
         needs=needs,
         judge=judge,
