@@ -97,18 +97,16 @@ def _widest(texts: Sequence[str]) -> int:
 
 
 def _natural(table: Table, place: int) -> int:
-    """Return the width of a column that is not wrapped, its header between words alone."""
-    header, texts = table.headers[place], _column(table, place)
-    return max(_longest_word([header]), _widest(texts), min(cell_len(header), 14))
+    """Return the width of a column that is not wrapped at all."""
+    return _widest([table.headers[place], *_column(table, place)])
 
 
 def _least_width(table: Table, place: int) -> int:
-    """Return the width that a column needs at least."""
-    natural = _natural(table, place)
+    """Return the width that a column needs at least: headers and prose wrap between words."""
+    header, texts = table.headers[place], _column(table, place)
     if not _is_prose(table, place):
-        return natural
-    texts = [table.headers[place], *_column(table, place)]
-    return min(natural, max(_longest_word(texts), PROSE_WIDTH))
+        return max(_widest(texts), _longest_word([header]))
+    return min(_natural(table, place), max(_longest_word([header, *texts]), PROSE_WIDTH))
 
 
 def _needed(table: Table, places: Sequence[int]) -> int:
