@@ -116,7 +116,11 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, fontsize=12, fontweight="bold", x=0.01, ha="left")
 
 
-AXES = {"×": "ratio", "points": "points of top-1"}
+AXES = {
+    "×": "ratio",
+    "points": "points of top-1",
+    "rank correlation": "rank correlation (Kendall's tau)",
+}
 """Labels of axes by unit, where the unit itself is not one."""
 
 

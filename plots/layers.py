@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -66,26 +66,17 @@ def layers(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
 
 def segments(row: Row) -> list[Segment]:
     """Return the layers in order, each with the median of its seconds over rounds."""
-    windows = list(_windows(row))
+    windows = [layers for _, _, layers in row.layer_windows()]
     if not windows:
         return []
     taken: dict[str, list[float]] = {}
     for layers in windows:
-        for path, _, seconds, _ in layers:
-            taken.setdefault(path, []).append(seconds)
+        for layer in layers:
+            taken.setdefault(layer.path, []).append(layer.seconds)
     found = []
-    for path, kind, _, macs in windows[0]:
-        found.append(Segment(kind, statistics.median(taken[path]), macs))
+    for layer in windows[0]:
+        found.append(Segment(layer.kind, statistics.median(taken[layer.path]), layer.macs))
     return found
-
-
-def _windows(row: Row) -> Iterator[list[tuple[str, str, float, float]]]:
-    """Yield the layers of every window: path, kind, seconds, multiply-adds."""
-    for quantity, details in row.details.items():
-        if quantity.metric == "layer_time":
-            for detail in details:
-                if detail.get("layers"):
-                    yield detail["layers"]
 
 
 def _figure(rows: list[Row], where: str) -> matplotlib.figure.Figure:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any, Literal
 
 from bench.plugins.recipe import recipes
 from bench.record import store
@@ -17,7 +19,12 @@ from .conftest import run_line
 
 LIFE = 2
 """Rounds of a process."""
-UNITS = {"throughput": ("image/s", "higher"), "latency": ("s", "lower"), "memory": ("B", "lower")}
+UNITS = {
+    "throughput": ("image/s", "higher"),
+    "latency": ("s", "lower"),
+    "layer_time": ("s", "none"),
+    "memory": ("B", "lower"),
+}
 
 
 def _record(
@@ -54,8 +61,9 @@ def speed(
     family: str = "vit",
     studies: dict[str, str] | None = None,
     role: Role = "asked",
+    details: Sequence[dict[str, Any]] = (),
 ) -> Record:
-    """A speed with one value per round."""
+    """A speed with one value per round, and the details of each if there are any."""
     unit, better = UNITS[metric]
     batch = 2 if metric == "throughput" else 1
     arm = SpeedArm(
@@ -67,7 +75,8 @@ def speed(
         batch_size=batch,
     )
     samples = [
-        [Sample(metric=metric, unit=unit, better=better, values=[value])] for value in values
+        [Sample(metric=metric, unit=unit, better=better, values=[value], detail=detail)]
+        for value, detail in zip_longest(values, details, fillvalue={})
     ]
     return _record(arm, samples, family, studies or {}, role)
 
@@ -101,6 +110,7 @@ def training(
     data: str,
     recipe: str,
     tuning: str = AS_IS,
+    equalise: Literal["epochs", "macs", "seconds"] = "epochs",
     family: str = "convmixer",
     studies: dict[str, str] | None = None,
 ) -> Record:
@@ -116,7 +126,7 @@ def training(
         recipe=found.name,
         recipe_hash=found.hash,
         tuning=tuning,
-        equalise="epochs",
+        equalise=equalise,
         policy="fp32",
         seed=seed,
     )

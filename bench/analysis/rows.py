@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bench.analysis.published import Imported
 from bench.forecast.past import Past
-from bench.record.arms import AccuracyArm
+from bench.record.arms import AccuracyArm, At
 from bench.record.arrays import read_arrays
 from bench.record.schema import About, Machine
 from bench.record.values import InProcess
@@ -35,6 +35,15 @@ class Quantity:
     def has_direction(self) -> bool:
         """True if a lower or a higher value is better."""
         return self.better != "none"
+
+
+class LayerTime(NamedTuple):
+    """One layer in one window: its path, kind of work, seconds and multiply-adds per call."""
+
+    path: str
+    kind: str
+    seconds: float
+    macs: float
 
 
 @dataclass(kw_only=True)
@@ -106,6 +115,27 @@ class Row:
         value = self.value(metric)
         assert value is not None
         return value.value
+
+    def layer_windows(self) -> Iterator[tuple[At, InProcess, list[LayerTime]]]:
+        """Yield every window that timed layers: run and round, seconds of them all, and each."""
+        for quantity, details in self.details.items():
+            if quantity.metric == "layer_time":
+                for (at, total), detail in zip(self.rounds[quantity].items(), details, strict=True):
+                    yield at, total, [LayerTime(*layer) for layer in detail["layers"]]
+
+    def layer_rates(self, kind: str) -> dict[At, InProcess]:
+        """Return the multiply-adds per second of all layers of a kind, by run and round.
+
+        Empty if no layer is of that kind, or if none was timed.
+        """
+        rates: dict[At, InProcess] = {}
+        for at, total, layers in self.layer_windows():
+            of_kind = [layer for layer in layers if layer.kind == kind]
+            seconds = sum(layer.seconds for layer in of_kind)
+            macs = sum(layer.macs for layer in of_kind)
+            if seconds > 0 and macs > 0:
+                rates[at] = InProcess(macs / seconds, total.process)
+        return rates
 
     def by_batch(self, metric: str) -> dict[int, float]:
         """Return the medians of a metric by batch size."""

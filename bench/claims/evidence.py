@@ -103,6 +103,14 @@ class Evidence:
         """
         return sum_of(self._parts(parts, metric))
 
+    def layer_rates(self, of: Speed, kind: str) -> Mapping[At, float]:
+        """Return the multiply-adds per second of all layers of a kind, one value per (run, round).
+
+        Empty if the layers were not timed, or if none is of that kind.
+        """
+        row = self.row(of)
+        return row.layer_rates(kind) if row else {}
+
     def share(
         self, part: Mapping[Speed, float], whole: Mapping[Speed, float], metric: str
     ) -> Effect | None:

@@ -27,7 +27,7 @@ POWER = 0.8
 """Share of draws in which an effect that is called resolvable would be decided."""
 MOST = 2_000
 """Largest number of observations that is proposed."""
-Unit = Literal["×", "points", "exponent", "share"]
+Unit = Literal["×", "points", "exponent", "share", "rank correlation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,9 @@ class PublishedEffect:
 class Finding:
     """One comparison of a study.
 
-    `effect` is in `unit`: points of top-1, an exponent, a share, or for "×" the logarithm of a
-    ratio. It is None if something is missing; `value` may then still be known, without an interval.
+    `effect` is in `unit`: points of top-1, an exponent, a share, for "×" the logarithm of a ratio,
+    for "rank correlation" artanh of Kendall's tau. It is None if something is missing; `value` may
+    then still be known, without an interval.
 
     `region` is where the claim wants the effect, for "×" as ratios; its ends follow from the
     smallest effect of interest. `of` is the kind of observation. `primary` findings decide the
@@ -60,7 +61,7 @@ class Finding:
     region: tuple[float, float]
     effect: Effect | None
     value: float | None = None
-    of: Literal["rounds", "trainings"] = "rounds"
+    of: Literal["rounds", "trainings", "architectures"] = "rounds"
     primary: bool = True
     note: str = ""
     published: PublishedEffect | None = None
@@ -69,14 +70,19 @@ class Finding:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The region in the effect's own scale, which is logarithmic for ratios."""
-        if self.unit != "×":
-            return self.region
+        """The region in the effect's own scale: logarithms of ratios, artanh of correlations."""
         low, high = self.region
-        return (
-            math.log(low) if low > 0 else -math.inf,
-            math.log(high) if high < math.inf else math.inf,
-        )
+        if self.unit == "×":
+            return (
+                math.log(low) if low > 0 else -math.inf,
+                math.log(high) if high < math.inf else math.inf,
+            )
+        if self.unit == "rank correlation":
+            return (
+                math.atanh(low) if low > -1 else -math.inf,
+                math.atanh(high) if high < 1 else math.inf,
+            )
+        return self.region
 
     @property
     def nearest(self) -> float:
@@ -90,7 +96,22 @@ class Finding:
         """The effect as people read it, with ratios as ratios; None if nothing is known."""
         if self.effect is None:
             return None if self.value is None else Estimate(self.value)
+        if self.unit == "rank correlation":
+            return self.effect.as_correlation
         return self.effect.as_ratio if self.unit == "×" else self.effect.estimate
+
+    def distance(self, by: float) -> float:
+        """Return how far from the region's end an effect lies that is `by` off on its own scale.
+
+        It is in the finding's unit, for "×" as a ratio; for a correlation, on the side of 0, where
+        the same step is longer.
+        """
+        if self.unit == "×":
+            return math.exp(by)
+        if self.unit == "rank correlation":
+            end = abs(self.nearest)
+            return math.tanh(end) - math.tanh(end - by)
+        return by
 
 
 @dataclass(frozen=True)
@@ -202,8 +223,8 @@ def _needed(finding: Finding) -> int | None:
     effect = finding.effect
     if effect.value == finding.nearest:
         return None
-    # More rounds would be those of another run.
-    alpha = level(effect.runs + (finding.of == "rounds"))
+    # More rounds or architectures would be those of another run.
+    alpha = level(effect.runs + (finding.of != "trainings"))
 
     def settled(n: int) -> bool:
         error = effect.error * math.sqrt(effect.n / n)

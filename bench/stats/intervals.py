@@ -202,7 +202,7 @@ def proportion(correct: int, images: int) -> Estimate:
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference, or the logarithm of a ratio, from `n` observations.
+    """A difference, the logarithm of a ratio or artanh of a correlation, from `n` observations.
 
     `error` is its standard error, `freedom` the degrees of freedom of that.
     """
@@ -231,6 +231,14 @@ class Effect:
     def as_ratio(self) -> Estimate:
         """The ratio of which this is the logarithm, with its 95 % interval."""
         return self.as_ratio_at(ALPHA)
+
+    @property
+    def as_correlation(self) -> Estimate:
+        """The correlation of which this is artanh, with its 95 % interval."""
+        on_scale = self.estimate
+        assert on_scale.low is not None and on_scale.high is not None
+        low, value, high = map(math.tanh, (on_scale.low, on_scale.value, on_scale.high))
+        return Estimate(value, low, high, self.n, self.freedom, self.processes)
 
     def half_width(self, level: float) -> float:
         """Return half the width of the interval that misses the truth with probability `level`."""

@@ -11,6 +11,7 @@ from bench.claims.evidence import Evidence, Speed
 from bench.claims.rules import Finding, Unit
 from bench.devices import kind_of
 from bench.plugins import Need
+from bench.stats.intervals import Effect
 
 ONE_PROCESS = (
     "measured in fewer than two processes a side or six rounds: no interval (docs/METHOD.md)"
@@ -72,10 +73,30 @@ def combined(
     `less` is subtracted from it, a number without an error. `more` are further fields of `Finding`.
     """
     effect, value = evidence.contrast(parts, metric), evidence.value(parts, metric)
-    found: dict[str, Any] = {"effect": None}
     if effect is not None:
-        found["effect"] = replace(effect, value=effect.value - less)
-    elif value is not None:
-        found["value"] = math.exp(value - less) if unit == "×" else value - less
-        found["note"] = "; ".join(filter(None, (more.get("note"), ONE_PROCESS)))
-    return Finding(what=what, unit=unit, region=region, **{**more, **found})
+        effect = replace(effect, value=effect.value - less)
+    if value is not None:
+        value -= less
+    return of_rounds(what, region, effect, value, unit=unit, **more)
+
+
+def of_rounds(
+    what: str,
+    region: tuple[float, float],
+    effect: Effect | None,
+    value: float | None,
+    *,
+    unit: Unit = "×",
+    **more: Any,
+) -> Finding:
+    """Return the finding about an effect; without it, about `value`, with a note that says why.
+
+    `value` is in `unit`, for "×" the logarithm of the ratio. `more` are further fields of
+    `Finding`.
+    """
+    if effect is not None:
+        return Finding(what=what, unit=unit, region=region, effect=effect, **more)
+    if value is not None:
+        more["note"] = "; ".join(filter(None, (more.get("note"), ONE_PROCESS)))
+        value = math.exp(value) if unit == "×" else value
+    return Finding(what=what, unit=unit, region=region, effect=None, value=value, **more)

@@ -24,7 +24,7 @@ TITLES: dict[Standing, str] = {
     "does not hold": "DOES NOT HOLD",
     "differs": "HOLDS IN ONE PLACE, NOT IN ANOTHER",
 }
-MEANING = "A verdict is for the data, networks and machine beside it, and for nothing else."
+MEANING = "A verdict is for the data, networks and machine beside it, and no others."
 PLACES = {"points": 1}
 """Decimals by unit; two for any other. The page has more."""
 

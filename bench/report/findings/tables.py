@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.analysis.groups import grouped
 from bench.claims.answers import ClaimAnswer, Witness
@@ -107,16 +107,24 @@ def _settling(one: ClaimAnswer) -> tuple[str, str]:
         return "a run that passes its own checks, on a quiet machine", one.missing
     again = f"{one.missing} --again"
     if one.verdict.at is None:
-        rounds = [judged.needed for judged in open_effects(one)]
-        known = [needed for needed in rounds if needed is not None]
-        enough = len(known) == len(rounds) and known
-        return (f"about {max(known)} rounds" if enough else MANY), again
+        return _more_speeds(open_effects(one)), again
     needed = seeds_needed(one)
     if needed is None:
         return MANY, one.missing
     time = _minutes(one, needed)
     text = f"about {needed} seeds instead of {_seeds_now(one):.3g}"
     return (f"{text}, {time} there" if time else text), f"{one.missing} --seeds {needed}"
+
+
+def _more_speeds(effects: Sequence[Judged]) -> str:
+    """Return how many observations of each kind would settle all these effects."""
+    most: dict[str, int] = {}
+    for judged in effects:
+        if judged.needed is None:
+            return MANY
+        of = judged.finding.of
+        most[of] = max(most.get(of, 0), judged.needed)
+    return f"about {' and '.join(f'{n} {of}' for of, n in most.items())}" if most else MANY
 
 
 def _seeds_now(one: ClaimAnswer) -> float:

@@ -57,7 +57,7 @@ def observations(finding: Finding) -> str:
     if finding.of == "trainings":
         return f"{seeds(finding):.3g} seeds"
     processes = f" in {effect.processes} processes" if effect.processes else ""
-    return f"{effect.n} rounds{processes}"
+    return f"{effect.n} {finding.of}{processes}"
 
 
 def seeds(finding: Finding) -> float:

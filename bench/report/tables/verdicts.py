@@ -12,7 +12,7 @@ from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
 
-PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2}
+PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2, "rank correlation": 2}
 """Decimals by unit of an effect."""
 OVERVIEW = ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"]
 FINDINGS = ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"]
@@ -175,13 +175,12 @@ def _notes(verdict: Verdict) -> Iterator[str]:
 
 def _power(verdict: Verdict) -> Iterator[str]:
     """Yield what the data could have decided: without that, "inconclusive" says nothing."""
-    units = {one.finding.what: one.finding.unit for one in verdict.findings}
+    findings = {one.finding.what: one.finding for one in verdict.findings}
     distances = []
     for what, by in resolvable(verdict.findings).items():
-        ratio = units[what] == "×"
-        distances.append(
-            f"{what} {100 * math.expm1(by):.2g} %" if ratio else f"{what} {by:.2g} {units[what]}"
-        )
+        unit, far = findings[what].unit, findings[what].distance(by)
+        text = f"{100 * (far - 1):.2g} %" if unit == "×" else f"{far:.2g} {unit}"
+        distances.append(f"{what} {text}")
     if distances:
         yield (
             "power, eight in ten: an effect is decided this far from the end of its region: "
