@@ -9,10 +9,11 @@ import torch
 
 from bench.datasets._cache import cache
 from bench.datasets._image_cache import cached_images
+from bench.datasets._linear import logistic_regression
 from bench.datasets._pictures import find_splits, folders
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError, one_line
-from bench.plugins import Dataset, datasets
+from bench.plugins import Baseline, Dataset, datasets
 from bench.training.images.splits import Split, Splits, carve, held
 
 SIDE = 32
@@ -83,7 +84,8 @@ def _part(name: str, split: str, argument: str, flag: str) -> Split:
     return Split(images, torch.tensor(found.targets, dtype=torch.int64))
 
 
-for _name, _classes in (("cifar10", 10), ("cifar100", 100)):
+# The seconds that a logistic regression took on one core.
+for _name, _classes, _seconds in (("cifar10", 10, 30.0), ("cifar100", 100, 90.0)):
     datasets.add(
         Dataset(
             name=_name,
@@ -91,6 +93,9 @@ for _name, _classes in (("cifar10", 10), ("cifar100", 100)):
             num_classes=lambda argument, classes=_classes: classes,  # type: ignore[misc]
             identity=partial(identity, _name, _classes),
             image_size=SIDE,
+            baselines={
+                "logistic-regression": Baseline(predict=logistic_regression, seconds=_seconds)
+            },
             argument="[/path]",
             summary=f"{_name}, downloaded if there is a network; {_name}:/path for local files",
         )

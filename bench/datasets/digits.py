@@ -7,11 +7,13 @@ by three points.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.plugins import Dataset, datasets
+from bench.plugins import Baseline, Dataset, datasets
 from bench.training.images.splits import Splits, by_file_order
 
 SIZE = 32
@@ -37,20 +39,20 @@ def _flat(images: Tensor) -> Tensor:
     return F.interpolate(images[:, :1].float() / 255, size=8, mode="area").flatten(1)
 
 
-def nearest_neighbour(splits: Splits) -> Tensor:
+def nearest_neighbour(splits: Splits) -> tuple[Tensor, dict[str, Any]]:
     """Return for each test image the label of the closest training image by Euclidean distance."""
     from sklearn.neighbors import KNeighborsClassifier
 
     model = KNeighborsClassifier(n_neighbors=1).fit(_flat(splits.train.images), splits.train.labels)
-    return torch.from_numpy(model.predict(_flat(splits.test.images)))
+    return torch.from_numpy(model.predict(_flat(splits.test.images))), {}
 
 
-def logistic_regression(splits: Splits) -> Tensor:
+def logistic_regression(splits: Splits) -> tuple[Tensor, dict[str, Any]]:
     """Return the test labels by multinomial logistic regression with scikit-learn's penalty."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=5000).fit(_flat(splits.train.images), splits.train.labels)
-    return torch.from_numpy(model.predict(_flat(splits.test.images)))
+    return torch.from_numpy(model.predict(_flat(splits.test.images))), {}
 
 
 datasets.add(
@@ -61,8 +63,8 @@ datasets.add(
         image_size=SIZE,
         recipe="digits",
         baselines={
-            "1-nearest-neighbour": nearest_neighbour,
-            "logistic-regression": logistic_regression,
+            "1-nearest-neighbour": Baseline(predict=nearest_neighbour, seconds=2.0),
+            "logistic-regression": Baseline(predict=logistic_regression, seconds=2.0),
         },
         caveat="1,797 small images of 13 writers: a check that the pipeline works, not a "
         "comparison of architectures; the baselines saw the same training images",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from bench.measure import machine
-from bench.measure.messages import Chosen, images_of
+from bench.measure.messages import Chosen, Job, images_of
 from bench.measure.subject import AccuracySubject
 from bench.plugins import Metric, Reading, dataset_of, metrics, open_data
-from bench.training.arm import reading, train
-from bench.training.evaluate import Result
+from bench.record.arms import AccuracyArm
+from bench.training.arm import beside, reading, train
 from bench.training.weights import evaluate_weights
 
 
@@ -39,9 +39,17 @@ def measure(subject: AccuracySubject, window: float) -> Reading:
             tell=subject.progress,
         )
         return reading(found.result, found.detail)
+    return _baseline(arm, job)
+
+
+def _baseline(arm: AccuracyArm, job: Job | None) -> Reading:
+    """Return the top-1 of a data set's baseline, which has no top-5: it predicts one label."""
     splits = open_data(images_of(arm, job))
-    right = dataset_of(arm.data)[0].baselines[arm.model](splits) == splits.test.labels
-    return reading(Result(right, right), {})
+    labels, detail = dataset_of(arm.data)[0].baselines[arm.model].predict(splits)
+    right = labels == splits.test.labels
+    counts = {"correct": int(right.sum()), "images": len(right)}
+    share = counts["correct"] / counts["images"]
+    return Reading([share], counts | detail | beside(job), {"correct": right.numpy()})
 
 
 metrics.add(

@@ -35,7 +35,7 @@ from bench.plan import plan
 from bench.plan.evaluations import tested_images
 from bench.plan.task import Task
 from bench.plan.trainings import hours
-from bench.plugins import models
+from bench.plugins import dataset_of, models
 from bench.record.arms import AccuracyArm, SpeedArm
 
 REACHED = 0.35
@@ -117,12 +117,20 @@ class Lines:
 
     def _accuracy(self, task: Task, want: Want, arm: AccuracyArm) -> CostLine:
         if arm.baseline:
-            return CostLine(want, USUAL, once=2.0, disk=4 * ROUND_BYTES)
+            return self._baseline(want, arm)
         if not arm.trains:
             return self._evaluation(want, arm)
         seconds, basis = self._training(task, arm)
         disk = COPIES * 4 * _cost(arm).params
         return CostLine(want, basis, once=TRAINING_START_S + seconds, disk=disk)
+
+    def _baseline(self, want: Want, arm: AccuracyArm) -> CostLine:
+        """Return the cost of a baseline: what it took here, else what its data set declares."""
+        seen = self.past.of_arm(arm)
+        if seen is not None and seen.training is not None:
+            return CostLine(want, MEASURED, once=seen.training, disk=4 * ROUND_BYTES)
+        seconds = dataset_of(arm.data)[0].baselines[arm.model].seconds
+        return CostLine(want, USUAL, once=seconds, disk=4 * ROUND_BYTES)
 
     def _training(self, task: Task, arm: AccuracyArm) -> tuple[float, str]:
         """Return the seconds of a training run on the whole machine, and the basis of that.
@@ -171,5 +179,5 @@ def _memory(arm: SpeedArm) -> float:
 
 
 def is_known(name: str) -> bool:
-    """True if the cost of an arm is known without building its model; a baseline costs nothing."""
+    """True if the cost of an arm is known without building a model; a baseline is none."""
     return ":" not in name and (name not in models.names() or models.get(name).shape is not None)

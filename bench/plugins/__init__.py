@@ -2,6 +2,7 @@
 
 from bench.plugins.kinds import (
     Arrived,
+    Baseline,
     Better,
     Dataset,
     Family,
@@ -38,6 +39,7 @@ from bench.plugins.switches import (
 
 __all__ = [
     "Arrived",
+    "Baseline",
     "Better",
     "Dataset",
     "Family",

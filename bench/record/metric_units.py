@@ -168,6 +168,11 @@ class Top1(Plain, frozen=True, kw_only=True):
     """Training runs that shared the machine, this one included. If there were several, the seconds
     and images per second say nothing about the model."""
     threads: Positive | UnsetType = UNSET
+    penalty: Number | UnsetType = UNSET
+    """The L2 penalty of a logistic regression, chosen from `penalties`; `gap` is the most that its
+    objective may be above the optimum, in nats."""
+    penalties: list[Number] | UnsetType = UNSET
+    gap: Number | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         most = self.images if self.top5_correct is UNSET else self.top5_correct

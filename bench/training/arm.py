@@ -46,10 +46,14 @@ def train(
         world=world,
         tell=tell,
     )
-    detail = dict(trained.detail)
-    if job is not None and job.beside > 1:
-        detail |= {"beside": job.beside, "threads": job.threads}
-    return reading(trained.result, detail, **asdict(trained.curve))
+    return reading(trained.result, trained.detail | beside(job), **asdict(trained.curve))
+
+
+def beside(job: Job | None) -> dict[str, object]:
+    """Return how many arms shared the machine and their threads; empty for a machine to itself."""
+    if job is None or job.beside < 2:
+        return {}
+    return {"beside": job.beside, "threads": job.threads}
 
 
 def _files_of(job: Job | None, world: World) -> Files | None:

@@ -31,7 +31,7 @@ from bench.report.table import (
     marked,
     table_of,
 )
-from bench.report.tables.accuracy_notes import notes
+from bench.report.tables.accuracy_notes import fit_note, notes
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import Estimate, difference
 
@@ -87,6 +87,7 @@ def _table(protocol: Protocol, contestants: list[Contestant], summary: Summary) 
     else:
         table.add("right", map(_right, shown))
     table.notes = list(notes(contestants, protocol, summary))
+    table.notes += filter(None, map(fit_note, map(attrgetter("first"), shown)))
     if table.has_best:
         table.notes.append(BEST_NOTE)
     table.notes += together(table.fills, summary.past)
@@ -186,8 +187,9 @@ def _title(words: str, protocol: Protocol) -> str:
 
 
 def _top5(one: Contestant) -> Cell:
-    """Return the mean top-5 in percent; nothing if the right class is always among five."""
-    if one.first.arm.num_classes <= 5:
+    """Return the mean top-5 in percent; empty if it is always 100, and for a baseline."""
+    arm = one.first.arm
+    if arm.num_classes <= 5 or arm.baseline:
         return Cell("")
     shares = []
     for row in one.measured:

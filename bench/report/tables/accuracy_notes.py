@@ -157,3 +157,17 @@ def guessing(row: Accuracy) -> str:
         f"always answering the most frequent of {classes} classes, with {row.chance:.1%} of the "
         "test images"
     )
+
+
+def fit_note(row: Accuracy) -> str:
+    """Return how a logistic regression was fitted; empty for everything else."""
+    detail, tried = row.detail, row.detail.get("penalties")
+    if not tried or "penalty" not in detail or "gap" not in detail:
+        return ""
+    penalty = detail["penalty"]
+    edge = "; it is on the edge of those tried" if penalty in (min(tried), max(tried)) else ""
+    return (
+        f"{row.name}: pixels standardised by the training split, L2 penalty {penalty:g} chosen on "
+        f"the validation split from {', '.join(map('{:g}'.format, tried))}{edge}; within "
+        f"{detail['gap']:.1g} nats of its optimum"
+    )
