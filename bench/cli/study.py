@@ -29,6 +29,7 @@ from bench.cli.console import (
 from bench.cli.inspect import list_
 from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.tables.forecast import queued
+from bench.cli.tables.power import planned, shortfall
 from bench.config import COMMAND, Plain, Switch
 from bench.errors import UsageError
 from bench.measure.worker import Workers
@@ -70,7 +71,8 @@ class StudyConfig:
     force: Switch = False
     """Measure everything again; earlier records are superseded."""
     dry_run: Switch = False
-    """Show the queue with a forecast for each entry, and measure nothing."""
+    """Show what each study takes and can tell, and the queue with a forecast for each entry.
+    Nothing is measured."""
 
     def check(self) -> None:
         """Raise UsageError, naming the flag, for a value that makes no sense."""
@@ -112,15 +114,24 @@ def run(
     name
         A study from `bench study list`, or all.
     """
+    from bench.run.study_plan import outlook
+    from bench.run.study_queue import in_order
+
     config.check()
     asked = _studies(name)
     console = Terminal.on_stdout()
     with Workers() as workers, Live(console) as live:
         queue = _queue(config, Session.start(config.results, config.device, live, workers.open))
-        entries = queue.entries(asked)
+        surveyed = queue.survey(asked)
+        entries = in_order(surveyed)
+        prospects = outlook(queue, asked, surveyed)
         if config.dry_run:
-            print_tables(console, [queued(entries, queue.device)])
+            queue_table = queued(entries, prospects.seconds, queue.device)
+            print_tables(console, [queue_table, planned(prospects)])
             return 0
+        if entries:
+            for power in prospects.short:
+                print_words(console, shortfall(power))
         try:
             left = queue.run(entries, config.seconds_left)
         except Interrupted as stop:

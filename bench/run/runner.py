@@ -67,10 +67,15 @@ class Runner:
 
     def outstanding(self) -> list[Task]:
         """Return what `run` would measure, as far as it can be named in advance."""
+        return self.named_and_open()[1]
+
+    def named_and_open(self) -> tuple[list[Task], list[Task]]:
+        """Return all accuracies that can be named in advance, and all that `run` would measure."""
         asked = self._plan()
-        trainings = self.backlog.open_arms(asked.accuracies(self.backlog.value_of))
+        named = asked.accuracies(self.backlog.value_of)
+        trainings = self.backlog.open_arms(named)
         timed_and_counted = self.backlog.counts_and_speeds(asked.tasks)
-        return _tasks(timed_and_counted + trainings)
+        return named, _tasks(timed_and_counted + trainings)
 
     def run(self) -> Outcome:
         """Measure what was asked for and is not finished.

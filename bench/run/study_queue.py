@@ -7,7 +7,7 @@ nothing is measured twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -23,6 +23,7 @@ from bench.plan import plan
 from bench.plan.forecast import Rate, estimate, rate_now
 from bench.plan.task import Task
 from bench.plugins import Need, Study
+from bench.record.arms import AccuracyArm, Arm
 from bench.record.store import Record
 from bench.run.observer import Interrupted
 from bench.run.parallel import JobPool, jobs_for
@@ -45,7 +46,13 @@ class QueueEntry:
     """Forecast for the tasks that are open."""
     tasks: list[Task] = field(default_factory=list)
     """The tasks that are open."""
+    trained: set[Arm] = field(default_factory=set)
+    """All training runs that can be named by now, finished ones too."""
+    unnamed: int = 0
+    """Training runs that can be named only when others have finished."""
     cost: Forecast | None = None
+    unnamed_s: float = 0.0
+    """Forecast for the unnamed training runs."""
 
     @property
     def trains(self) -> bool:
@@ -73,30 +80,45 @@ class Queue:
     """Training runs at a time on a CPU; one per processor for small images unless given."""
     rounds: int = 0
     """Rounds finished so far."""
+    records: dict[str, Record] = field(default_factory=dict)
+    """This machine's records by key, as they were at the last survey."""
 
     def entries(self, studies: list[Study]) -> list[QueueEntry]:
         """Return the runs of which anything is open, best first; studies share equal runs."""
+        return in_order(self.survey(studies))
+
+    def survey(self, studies: list[Study]) -> list[QueueEntry]:
+        """Return all runs that studies need, with what is open of each and a forecast for it."""
         session = self.session
-        records = session.load_records()
-        open_entries: list[QueueEntry] = []
-        for entry in self._merged(studies):
-            entry.tasks = self._runner(entry, records=records).outstanding()
-            if entry.tasks:
-                open_entries.append(entry)
+        self.records = session.load_records()
+        surveyed = self._merged(studies)
+        for entry in surveyed:
+            self._look(entry)
         fingerprint = session.machine.fingerprint
-        mine = [record.within(fingerprint) for record in records.values()]
+        mine = [record.within(fingerprint) for record in self.records.values()]
         past, rate = Past.of(mine, read(session.folder)), rate_now(session.device)
-        for entry in open_entries:
-            self._forecast(entry, past, rate)
-        return sorted(open_entries, key=lambda entry: -entry.worth / entry.seconds)
+        for entry in surveyed:
+            if entry.tasks:
+                self._forecast(entry, past, rate)
+        return surveyed
+
+    def _look(self, entry: QueueEntry) -> None:
+        """Set which training runs an entry consists of, and what is open of it."""
+        runner = self._runner(entry, records=self.records)
+        named, entry.tasks = runner.named_and_open()
+        entry.trained = {task.arm for task in named if task.arm.trains}
+        if entry.trains:
+            config = runner.config
+            tested = sum(_is_tested(arm) for arm in entry.trained)
+            entry.unnamed = len(set(config.models)) * config.seeds - tested
 
     def _merged(self, studies: list[Study]) -> list[QueueEntry]:
         """Return one entry for each distinct need of the studies."""
         kind = self.session.kind
         merged: dict[str, QueueEntry] = {}
         for study in studies:
-            question = hash_of(study, self._scale(study, seeds=None), kind)
-            for need in study.needs(self._scale(study, self.seeds), kind):
+            question = hash_of(study, self.scale_for(study, seeds=None), kind)
+            for need in study.needs(self.scale_for(study, self.seeds), kind):
                 entry = merged.setdefault(
                     json.dumps(need.settings, sort_keys=True), QueueEntry(need)
                 )
@@ -154,7 +176,7 @@ class Queue:
         finally:
             self.rounds += runner.context.ledger.rounds
 
-    def _scale(self, study: Study, seeds: int | None) -> Scale | None:
+    def scale_for(self, study: Study, seeds: int | None) -> Scale | None:
         """Return the scale that a study is asked at; None if it trains nothing.
 
         `seeds` replaces the scale's number of seeds.
@@ -206,8 +228,36 @@ class Queue:
         # All timed arms of an entry are measured together, even those that were measured before.
         tasks = entry.tasks if entry.trains else plan.make(config, device=device).tasks
         cost = estimate(config, tasks, past, device, rate)
-        each = cost.training_seconds / max(1, cost.trainings)
+        each = [line.once for line in cost.lines if line.want.arm.trains]
         # A search is followed by training runs as long as its trials.
-        later = each * config.seeds * len(config.models) if config.lr_search else 0.0
+        entry.unnamed_s = entry.unnamed * sum(each) / max(1, len(each))
         entry.cost = cost
-        entry.seconds = max(1.0, cost.seconds + later - past.habits.start)  # a queue starts once
+        seconds = cost.seconds + entry.unnamed_s - past.habits.start  # a queue starts once
+        entry.seconds = max(1.0, seconds)
+
+
+def in_order(surveyed: list[QueueEntry]) -> list[QueueEntry]:
+    """Return the entries of which anything is open, those worth the most per minute first."""
+    open_entries = [entry for entry in surveyed if entry.tasks]
+    return sorted(open_entries, key=lambda entry: -entry.worth / entry.seconds)
+
+
+def seconds_of(entries: Iterable[QueueEntry]) -> float:
+    """Return the forecast for some entries together: an arm that several need is measured once."""
+    seconds = 0.0
+    counted: set[Arm] = set()
+    for entry in entries:
+        if not entry.trains or entry.cost is None:
+            seconds += entry.seconds
+            continue
+        for line in entry.cost.lines:
+            if line.want.arm not in counted:
+                seconds += line.once
+                counted.add(line.want.arm)
+        seconds += entry.unnamed_s
+    return seconds
+
+
+def _is_tested(arm: Arm) -> bool:
+    """True for a training run that is no trial of a search."""
+    return isinstance(arm, AccuracyArm) and arm.split == "test"

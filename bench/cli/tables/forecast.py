@@ -10,6 +10,7 @@ from bench.report.table import Table
 from bench.stats.formatting import duration, number
 
 if TYPE_CHECKING:  # imports torch
+    from bench.record.arms import Arm
     from bench.run.study_queue import QueueEntry
 
 RUN_HEADERS = [
@@ -69,22 +70,25 @@ def _row(line: CostLine) -> list[str]:
     ]
 
 
-def queued(entries: list[QueueEntry], device: str) -> Table:
-    """Return the queue of `bench study run` as a table, in its order."""
+def queued(entries: list[QueueEntry], seconds: float, device: str) -> Table:
+    """Return the queue of `bench study run` as a table, in its order.
+
+    `seconds` is the forecast for all entries together.
+    """
     lines = []
-    seconds, open_tasks, memory, disk = 0.0, 0, 0.0, 0.0
+    open_arms: set[Arm] = set()
+    memory, disk = 0.0, 0.0
     forecasts = []
     for entry in entries:
         lines.append(_queue_row(entry))
-        seconds += entry.seconds
-        open_tasks += len(entry.tasks)
+        open_arms.update(task.arm for task in entry.tasks)
         if entry.cost is not None:
             forecasts.append(entry.cost)
             memory = max(memory, entry.cost.memory)
             disk += entry.cost.disk
     notes = [
         f"about {duration(seconds)} in all ({_device_hours(seconds, device)}), "
-        f"{open_tasks} open configurations",
+        f"{len(open_arms)} open configurations; what several runs need is counted once",
         f"{number(memory / 1e9)} GB of memory in the largest run, {number(disk / 1e6)} MB of disk",
     ]
     notes += map(reliability, forecasts[:1])

@@ -1,0 +1,216 @@
+"""What a study can tell is said before it is run, and holds in draws."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bench.claims.evidence import Evidence, nothing_measured
+from bench.claims.power import Power, Resolution, power_of
+from bench.claims.rules import Finding, judge
+from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
+from bench.claims.spread import FREEDOM, HERE, SeedSpread, Spread, pooled, spread_at
+from bench.plugins import studies
+from bench.record.store import Record
+
+from . import synthetic
+from .program import bench
+
+SEED, DRAWS = 26, 400
+SPREAD = 0.6
+"""Points between seeds in all draws."""
+
+
+def known(scale: Scale, points: float = SPREAD) -> SeedSpread:
+    """A spread that needs no records."""
+    return SeedSpread(replace(scale, spread=points), [])
+
+
+class Drawn(Evidence):
+    """Training runs whose top-1 is normal around one level, anew for each `number`."""
+
+    def __init__(self, seeds: int, number: int) -> None:
+        super().__init__(nothing_measured("cpu").summary)
+        self.seeds, self.number = seeds, number
+
+    def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
+        draw = random.Random(f"{SEED} {self.number} {model} {recipe} {sorted(how.items())}")
+        return [draw.gauss(50.0, SPREAD) for _ in range(self.seeds)]
+
+
+def placed(finding: Finding, tells: float | None) -> Finding:
+    """Return a drawn finding whose true effect is `tells` inside its region; None: on its end.
+
+    A region with two ends is made twice `tells` wide around an effect of nothing.
+    """
+    assert finding.effect is not None
+    low, high = finding.region
+    if tells is not None and isfinite(low) and isfinite(high):
+        return replace(finding, region=(-tells, tells))
+    end, inwards = (low, 1.0) if isfinite(low) else (high, -1.0)
+    shift = end + inwards * (tells or 0.0)
+    return replace(finding, effect=replace(finding.effect, value=finding.effect.value + shift))
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [
+        ("kernel_accuracy", 3),
+        ("patch_accuracy", 2),
+        ("block_choices", 3),
+        ("recipe_ingredients", 5),
+        ("patches_or_attention", 2),
+        ("ranking_stability", 3),
+        ("data_scaling", 3),
+    ],
+)
+def test_what_seeds_are_said_to_tell_is_decided_in_eight_draws_of_ten(
+    name: str, seeds: int
+) -> None:
+    """The other deciding effects lie on their regions' ends, so that Holm takes its full toll."""
+    study, scale = studies.get(name), replace(CIFAR10_SMALL, seeds=seeds, replicates=seeds)
+    power = power_of(study, scale, "cpu", known(scale))
+    draws = [list(study.judge(Drawn(seeds, number), scale)) for number in range(DRAWS)]
+    for effect in power.effects:
+        decided = sum(is_decided(draw, effect) for draw in draws)
+        share = decided / DRAWS
+        print(f"{effect.what}: {share:.1%} of {DRAWS} draws, seed {SEED}, {seeds} training seeds")
+        # The standard error of a share of 0.8 is 0.02 in 400 draws.
+        assert 0.74 <= share <= 0.86
+
+
+def is_decided(draw: list[Finding], effect: Resolution) -> bool:
+    """True if a drawn effect is decided that is as large as the study is said to tell."""
+    moved = []
+    for finding in draw:
+        if finding.primary:
+            moved.append(placed(finding, effect.tells if finding.what == effect.what else None))
+    [found] = [one for one in judge(moved) if one.finding.what == effect.what]
+    return found.outcome in ("supported", "contradicted")
+
+
+def test_the_seeds_that_would_do_are_the_fewest() -> None:
+    study, spread = studies.get("recipe_ingredients"), known(CIFAR10_SMALL)
+
+    def at(seeds: int) -> Power:
+        scale = replace(CIFAR10_SMALL, seeds=seeds, replicates=seeds)
+        return power_of(study, scale, "cpu", spread)
+
+    planned = at(3)
+    assert planned.short and planned.needed is not None
+    assert not at(planned.needed).short and at(planned.needed).needed == planned.needed
+    assert at(planned.needed - 1).short
+
+
+@pytest.mark.parametrize("scale", [DIGITS, CIFAR10_SMALL], ids=lambda scale: scale.key)
+@pytest.mark.parametrize(
+    "name", [study.name for study in studies.entries() if study.trains], ids=str
+)
+def test_every_study_that_trains_has_a_power(name: str, scale: Scale) -> None:
+    power = power_of(studies.get(name), scale, "cpu", known(scale))
+    assert power.seeds in (scale.seeds, scale.replicates)
+    assert all(effect.interest >= 0 for effect in power.effects)
+
+
+# The spread
+
+
+def trained(scale: Scale, values: dict[str, list[float]]) -> list[Record]:
+    """Records of training runs with their top-1 in points, by model."""
+    records = []
+    for model, points in values.items():
+        for seed, value in enumerate(points):
+            records.append(
+                synthetic.training(model, seed, value, data=scale.data, recipe=scale.recipe)
+            )
+    return records
+
+
+def test_the_spread_is_pooled_within_configurations() -> None:
+    assert pooled([[1.0, 3.0], [10.0, 14.0]] * FREEDOM, "it") == Spread(5**0.5, 2 * FREEDOM, "it")
+    assert pooled([[1.0, 3.0]] * (FREEDOM - 1) + [[5.0]], "it") is None
+
+
+def test_the_spread_comes_from_records_here_then_from_all_then_is_assumed(tmp_path: Path) -> None:
+    scale = CIFAR10_SMALL
+    models = list(scale.family.values())
+    few = trained(scale, {models[0]: [60.0, 61.0]})
+    many = trained(scale, {name: [60.0, 61.0, 62.0, 63.0] for name in models})
+    other = trained(replace(DIGITS, data="digits"), {models[0]: [10.0, 90.0] * 10})
+    assumed = spread_at(scale, [*few, *other], tmp_path, tmp_path / "mine")
+    assert assumed.points == Spread(scale.spread, 0, "assumed") and assumed.points.assumed
+    here = spread_at(scale, many, tmp_path, tmp_path / "mine")
+    assert here.points.source == HERE and here.points.freedom == 12
+    assert here.points.value == pytest.approx((5 / 3) ** 0.5)
+
+
+def test_a_diverged_seed_does_not_hide_the_spread() -> None:
+    scale = CIFAR10_SMALL
+    records = trained(
+        scale, {name: [60.0, 61.0, 62.0, 63.0, 10.0] for name in scale.family.values()}
+    )
+    assert spread_at(scale, records, Path("x"), Path("x/y")).points.value < 2
+
+
+def test_ratios_are_not_told_before_there_are_seeds_of_them() -> None:
+    """A spread is assumed for top-1 only; the radii of receptive fields have none yet."""
+    power = power_of(studies.get("receptive_field"), CIFAR10_SMALL, "cpu", known(CIFAR10_SMALL))
+    assert power.worst.tells is None and power.unknown and not power.short
+
+
+# As users see it
+
+
+def pictures(folder: Path) -> Path:
+    """CIFAR-10 as folders of images, 20 per class, random."""
+    draw = torch.Generator().manual_seed(0)
+    for split in ("train", "test"):
+        for name in "abcdefghij":
+            (folder / split / name).mkdir(parents=True)
+            for number in range(20):
+                values = torch.randint(256, (32, 32, 3), dtype=torch.uint8, generator=draw)
+                path = folder / split / name / f"{number}.png"
+                Image.fromarray(values.numpy()).save(path)
+    return folder
+
+
+def test_a_dry_run_says_what_each_study_takes_and_tells(tmp_path: Path) -> None:
+    data = f"cifar10:{pictures(tmp_path / 'data')}"
+    ended = bench(
+        *("study", "run", "all", "--dry-run", "--data", data, "--scale", "small"),
+        cwd=tmp_path,
+        limit=600,
+        env={"COLUMNS": "80", "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert ended.code == 0, ended
+    table = ended.out.split("\nStudies\n")[1].splitlines()
+    rows = {line.split()[0]: line.split() for line in table[1 : 1 + len(studies.entries())]}
+    assert rows.keys() == {study.name for study in studies.entries()}
+    assert all(len(line) <= 80 for line in table[: 1 + len(rows)])
+    assert rows["kernel_accuracy"][1:3] == ["12", "12"]  # four kernels, three seeds
+    assert rows["tuning"][1:3] == ["52", "52"]  # twelve as they are, 28 trials, twelve at the best
+    assert rows["kernel_speed"][1:3] == ["-", "-"] and rows["kernel_speed"][-3:] == ["-"] * 3
+    assert "0.5 points of top-1, assumed: there are too few records" in ended.out
+    assert "recipe_ingredients: 3 seeds tell " in ended.out
+
+
+def test_a_run_begins_with_what_it_cannot_tell(tmp_path: Path) -> None:
+    """A minute is what the report takes, so that nothing is begun."""
+    data = f"cifar10:{pictures(tmp_path / 'data')}"
+    ended = bench(
+        *("study", "run", "recipe_ingredients", "--data", data, "--scale", "small"),
+        *("--max-minutes", "1"),
+        cwd=tmp_path,
+        limit=600,
+        env={"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert ended.code == 0, ended
+    said = ended.out.splitlines()[0]
+    assert said.startswith("recipe_ingredients: 3 seeds tell ")
+    assert "not the smallest effect of interest, 0.50 points; --seeds " in said
