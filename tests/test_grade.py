@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from bench.analysis.grade import grade, grades, lines, worst
+from bench.analysis.rows import Probe
+from bench.analysis.run_quality import canary
 from bench.analysis.summary import summarise
 from bench.claims.verdicts import verdicts
 from bench.plugins import figures, studies
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.report.tables.speeds import efficiency
 from bench.stats.reference import sentinel_size
 
 from . import synthetic
@@ -226,3 +229,21 @@ def test_the_committed_records_can_still_be_graded() -> None:
         machine.folder.name: lines(machine.everything) for machine in read_all(ROOT / "results")
     }
     assert found and all(len(text) <= 8 for text in found.values())
+
+
+def test_a_faster_day_is_no_unsteadiness_but_is_said() -> None:
+    """The drift check is held against its own run; a table says how far runs are apart."""
+    found = summarise([*synthetic.sound_pair(), synthetic.speed("resnet50", [9.0] * 8)])
+    first = {("r1", at): value for at, value in enumerate(STEADY)}
+    second = {("r2", at): 1.4 * value for at, value in enumerate(STEADY)}
+    found.probes = [Probe(precision="fp32", rounds={"canary": first | second})]
+    steady = canary(found)
+    assert steady is not None
+    assert steady.spread < 0.05
+    assert steady.rounds_off == 0
+    assert steady.between == pytest.approx(0.4)
+    [table] = efficiency(found)
+    assert any("40% faster in one run than in another" in note for note in table.notes)
+    found.probes = [Probe(precision="fp32", rounds={"canary": first})]
+    [table] = efficiency(found)
+    assert not any("faster in one run" in note for note in table.notes)

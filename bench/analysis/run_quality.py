@@ -101,13 +101,15 @@ def _how(row: Row) -> tuple[str, int, str]:
 class Canary:
     """The steadiness of the drift check.
 
-    `spread` reaches from its 5th to its 95th percentile, as a share of the median; `rounds_off`
-    counts the rounds that are more than 10 % off the median.
+    `spread` reaches from its 5th to its 95th percentile, as a share of the median of its run;
+    `rounds_off` counts the rounds that are more than 10 % off that median. `between` is how much
+    faster the fastest run was than the slowest, by their medians: 0 for one run.
     """
 
     spread: float
     rounds_off: int
     rounds: int
+    between: float = 0.0
 
     @property
     def off(self) -> float:
@@ -118,18 +120,26 @@ class Canary:
 def canary(summary: Summary) -> Canary | None:
     """Return the steadiness of all drift checks together; None from fewer than six rounds.
 
-    Each is divided by its own median, since every precision has its own workload.
+    Each is divided by the median of its run: every precision has its own workload, and a machine
+    may be faster on another day, which no ratio of a table spans.
     """
     values: list[float] = []
+    between = 0.0
     for probe in summary.probes:
-        found = list(probe.rounds.get("canary", {}).values())
-        values += [value / statistics.median(found) for value in found]
+        runs: dict[str, list[float]] = {}
+        for (run, _), value in probe.rounds.get("canary", {}).items():
+            runs.setdefault(run, []).append(value)
+        medians = list(map(statistics.median, runs.values()))
+        for found, median in zip(runs.values(), medians, strict=True):
+            values += [value / median for value in found]
+        if medians:
+            between = max(between, max(medians) / min(medians) - 1)
     if len(values) < FEWEST_ROUNDS:
         return None
     values.sort()
     spread = values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]
     off = sum(abs(value - 1) > CANARY_OFF for value in values)
-    return Canary(spread, off, len(values))
+    return Canary(spread, off, len(values), between)
 
 
 def canary_drift(summary: Summary) -> float | None:

@@ -14,7 +14,8 @@ from bench.analysis.grade import Grade
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Row, Summary
 from bench.analysis.run_quality import (
-    canary_drift,
+    CANARY_OFF,
+    canary,
     processes_behind,
     rounds_behind,
     sentinel,
@@ -231,9 +232,14 @@ def _method(summary: Summary, rows: list[Row], size: int) -> str:
     parts.append(
         f"other programs were using the CPU in {others}{caveat if summary.disturbed else ''}"
     )
-    drift = canary_drift(summary)
-    if drift is not None:
-        parts.append(f"drift check varied by {drift:.0%}")
+    steady = canary(summary)
+    if steady is not None:
+        parts.append(f"drift check varied by {steady.spread:.0%}")
+        if steady.between > CANARY_OFF:
+            parts.append(
+                f"the machine itself was {steady.between:.0%} faster in one run than in another, "
+                "which moves medians and no ratio"
+            )
     return "; ".join(parts)
 
 
