@@ -18,9 +18,13 @@ from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
 from bench.claims.spread import FREEDOM, HERE, SeedSpread, Spread, pooled, spread_at
 from bench.plugins import studies
 from bench.record.store import Record
+from bench.run.session import Session
+from bench.run.study_plan import open_trainings, outlook
+from bench.run.study_queue import Queue
 
 from . import synthetic
-from .program import bench
+from .conftest import FakeWorkers, Silent
+from .program import Ended, bench, called
 
 SEED, DRAWS = 26, 400
 SPREAD = 0.6
@@ -180,24 +184,61 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def test_a_dry_run_says_what_each_study_takes_and_tells(tmp_path: Path) -> None:
-    data = f"cifar10:{pictures(tmp_path / 'data')}"
-    ended = bench(
-        *("study", "run", "all", "--dry-run", "--data", data, "--scale", "small"),
-        cwd=tmp_path,
-        limit=600,
-        env={"COLUMNS": "80", "XDG_CACHE_HOME": str(tmp_path / "cache")},
-    )
+def test_trainings_are_counted_once_and_finished_ones_are_not_open(tmp_path: Path) -> None:
+    """Two studies share a ConvMixer; both need the data set's two baselines."""
+    workers = FakeWorkers(lambda job, window: [0.9])
+    session = Session.start(tmp_path, "cpu", Silent(), workers.open, now=workers.clock.now)
+    queue = Queue(session, "digits", 0)
+    asked = [studies.get("kernel_accuracy"), studies.get("block_choices")]
+    surveyed = queue.survey(asked)
+    before = outlook(queue, asked, surveyed)
+    assert [(plan.trainings, plan.open) for plan in before.plans] == [(12, 12), (12, 12)]
+    assert len(open_trainings(surveyed)) == 3 * (4 + 3)
+    assert before.seconds < sum(entry.seconds for entry in surveyed)
+    queue.run(queue.entries(asked[:1]), None)
+    after = outlook(queue, asked, queue.survey(asked))
+    assert [(plan.trainings, plan.open) for plan in after.plans] == [(12, 0), (12, 9)]
+    assert after.plans[0].seconds == 0 < after.plans[1].seconds < before.plans[1].seconds
+    assert after.short == []  # digits decide nothing
+
+
+SMALL = ("--dry-run", "--scale", "small", "--data")
+
+
+def rows_of(ended: Ended) -> dict[str, list[str]]:
+    """The cells of the table of studies, by study."""
     assert ended.code == 0, ended
     table = ended.out.split("\nStudies\n")[1].splitlines()
-    rows = {line.split()[0]: line.split() for line in table[1 : 1 + len(studies.entries())]}
-    assert rows.keys() == {study.name for study in studies.entries()}
-    assert all(len(line) <= 80 for line in table[: 1 + len(rows)])
-    assert rows["kernel_accuracy"][1:3] == ["12", "12"]  # four kernels, three seeds
-    assert rows["tuning"][1:3] == ["52", "52"]  # twelve as they are, 28 trials, twelve at the best
-    assert rows["kernel_speed"][1:3] == ["-", "-"] and rows["kernel_speed"][-3:] == ["-"] * 3
-    assert "0.5 points of top-1, assumed: there are too few records" in ended.out
-    assert "recipe_ingredients: 3 seeds tell " in ended.out
+    rows = {}
+    for line in table[1:]:
+        words = line.split()
+        if words and words[0] in studies.names():
+            assert len(line) <= 80
+            rows[words[0]] = words
+    return rows
+
+
+def test_a_dry_run_says_what_a_study_takes_and_tells(tmp_path: Path) -> None:
+    data = f"cifar10:{pictures(tmp_path / 'data')}"
+    env = {"COLUMNS": "80", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ended = bench("study", "run", "tuning", *SMALL, data, cwd=tmp_path, limit=600, env=env)
+    # Twelve as they are, 28 trials, and twelve at the rates that those will find.
+    assert rows_of(ended)["tuning"][1:3] == ["52", "52"]
+    said = " ".join(ended.out.split())
+    assert f"{CIFAR10_SMALL.spread:g} points of top-1, assumed: there are too few" in said
+    assert "tuning: 3 seeds tell " in said and "--seeds " in said
+    timed = called("study", "run", "kernel_speed", *SMALL, data, cwd=tmp_path)
+    row = rows_of(timed)["kernel_speed"]
+    assert row[1:3] == ["-", "-"] and row[-3:] == ["-"] * 3
+    assert "none of these studies trains anything" in timed.out
+
+
+@pytest.mark.exhaustive
+def test_a_dry_run_has_a_row_for_every_study(tmp_path: Path) -> None:
+    data = f"cifar10:{pictures(tmp_path / 'data')}"
+    env = {"COLUMNS": "80", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ended = bench("study", "run", "all", *SMALL, data, cwd=tmp_path, limit=900, env=env)
+    assert rows_of(ended).keys() == set(studies.names())
 
 
 def test_a_run_begins_with_what_it_cannot_tell(tmp_path: Path) -> None:
@@ -211,6 +252,6 @@ def test_a_run_begins_with_what_it_cannot_tell(tmp_path: Path) -> None:
         env={"XDG_CACHE_HOME": str(tmp_path / "cache")},
     )
     assert ended.code == 0, ended
-    said = ended.out.splitlines()[0]
+    said = ended.out.splitlines()[0]  # above everything else
     assert said.startswith("recipe_ingredients: 3 seeds tell ")
     assert "not the smallest effect of interest, 0.50 points; --seeds " in said

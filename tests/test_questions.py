@@ -195,8 +195,9 @@ FIELDS: dict[str, Any] = {
     "full": "digits",
     "switches": {"no augmentation": "rotate=0"},
 }
-NOT_ASKED = {"data", "label", "size"}
-"""Where images lie and words; and which scale it is, which needs and findings say themselves."""
+NOT_ASKED = {"data", "label", "size", "spread"}
+"""Where images lie and words; which scale it is, which needs and findings say themselves; and what
+is assumed before anything is measured."""
 
 
 def test_every_field_of_a_scale_is_part_of_a_question_or_known_not_to_be() -> None:

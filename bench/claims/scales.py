@@ -177,7 +177,7 @@ DIGITS = Scale(
     patches=(4, 8, 16),
     skeleton=(64, 6, 8, 128),
     level=0.5,
-    spread=1.5,
+    spread=2.2,  # of the committed records
     decisive=False,
     full="digits_small",
     switches={
@@ -205,7 +205,7 @@ CIFAR10 = Scale(
     patches=(1, 2, 4),
     skeleton=(128, 6, 4, 512),
     level=0.8,
-    spread=0.2,
+    spread=0.2,  # a guess: twice that of ImageNet
     full="convmixer_cifar:crop_scale=0.75-1:mixup=0.5",
     switches=SWITCHES,
 )
@@ -230,7 +230,7 @@ CIFAR10_SMALL = Scale(
     skeleton=(32, 6, 8, 160),
     near=4,
     level=0.5,
-    spread=0.5,
+    spread=0.8,  # of the first five pairs of seeds
     policy="fp32+channels_last",
     full="cifar_small:crop_scale=0.75-1:mixup=0.5:rand_augment=ra-n2-m12",
     switches=SWITCHES,

@@ -1,9 +1,9 @@
 """The power of comparisons of means over seeds: how large an effect has to be to be decided.
 
 With few seeds, what decides is how much the estimated standard error and its degrees of freedom
-vary from draw to draw. Both are drawn here, as Welch's test has them, instead of taken as known: of
-an effect that is as large as fixed degrees of freedom promise, two groups of three seeds would
-decide about six in ten draws, not eight.
+vary from draw to draw. Both are drawn here, as Welch's test has them, instead of taken as known.
+With fixed degrees of freedom, an effect of two groups of three seeds that is said to be decided in
+eight draws of ten would be in seven, and with Holm's correction in fewer.
 """
 
 from __future__ import annotations
