@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.claims.evidence import Evidence, nothing_measured
 from bench.claims.power import Power, Resolution, power_of
-from bench.claims.rules import Finding, judge
+from bench.claims.rules import Finding, judge, resolvable
 from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
 from bench.claims.spread import FREEDOM, HERE, SeedSpread, Spread, pooled, spread_at
 from bench.plugins import studies
@@ -21,6 +21,7 @@ from bench.record.store import Record
 from bench.run.session import Session
 from bench.run.study_plan import open_trainings, outlook
 from bench.run.study_queue import Queue
+from bench.stats.intervals import difference
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent
@@ -255,3 +256,37 @@ def test_a_run_begins_with_what_it_cannot_tell(tmp_path: Path) -> None:
     said = ended.out.splitlines()[0]  # above everything else
     assert said.startswith("recipe_ingredients: 3 seeds tell ")
     assert "not the smallest effect of interest, 0.50 points; --seeds " in said
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_power_under_a_verdict_holds_for_few_seeds(seeds: int) -> None:
+    """1,000 draws with a true spread of 1: what is said to be decided is, in eight of ten.
+
+    The statement rests on the spread of its own draw, which is right on average.
+    """
+    draw = random.Random(seeds)
+    said, decided = [], 0
+    true_error = (2 / seeds) ** 0.5
+    for _ in range(1000):
+        nothing = _pair(draw, seeds, 0.0)
+        [by] = resolvable(judge([nothing])).values()
+        assert nothing.effect is not None
+        said.append(by / nothing.effect.error)
+    assert max(said) - min(said) < 1e-6, "a multiple of the standard error"
+    for _ in range(1000):
+        [one] = judge([_pair(draw, seeds, said[0] * true_error)])
+        decided += one.outcome == "supported"
+    print(f"{seeds} seeds: decided {decided} of 1000 at {said[0]:.2f} standard errors")
+    assert 760 <= decided <= 840
+
+
+def _pair(draw: random.Random, seeds: int, effect: float) -> Finding:
+    left = [draw.gauss(effect, 1.0) for _ in range(seeds)]
+    right = [draw.gauss(0.0, 1.0) for _ in range(seeds)]
+    return Finding(
+        what="a difference",
+        unit="points",
+        region=(0.0, inf),
+        effect=difference(left, right),
+        of="trainings",
+    )

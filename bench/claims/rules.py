@@ -17,6 +17,7 @@ from typing import Literal
 
 from bench.claims.scales import Scale
 from bench.stats.intervals import ALPHA, Effect, Estimate, holm, student
+from bench.stats.power import decided_from
 
 Outcome = Literal[
     "supported", "contradicted", "inconclusive", "not measured", "pipeline check", "exact"
@@ -240,7 +241,8 @@ def resolvable(judged: Sequence[Judged]) -> dict[str, float]:
     """Return how far from its region's end each primary effect must lie to be decided.
 
     That is in eight draws of ten, with the spread that was found, and as if Holm's correction took
-    its full toll. The distance is in the effect's own scale.
+    its full toll. The distance is in the effect's own scale. Of few training runs, the spread that
+    the next ones show varies as well (bench/stats/power.py).
     """
     primary = [one.finding for one in judged if one.finding.primary]
     distances = {}
@@ -248,9 +250,16 @@ def resolvable(judged: Sequence[Judged]) -> dict[str, float]:
         effect = finding.effect
         if effect is not None:
             alpha = level(effect.runs) / len(primary)
-            quantiles = student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)
-            distances[finding.what] = quantiles * effect.error
+            distances[finding.what] = _quantiles(finding, effect, alpha) * effect.error
     return distances
+
+
+def _quantiles(finding: Finding, effect: Effect, alpha: float) -> float:
+    """Return the standard errors from which an effect is decided in eight draws of ten."""
+    seeds = effect.n // effect.groups
+    if finding.of == "trainings" and seeds > 1:
+        return decided_from(effect.groups, seeds, alpha, POWER)
+    return student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)
 
 
 def overall(judged: Sequence[Judged]) -> Outcome:

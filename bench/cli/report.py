@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from bench.analysis import changes, grade
 from bench.analysis.machines import read_all
 from bench.claims.answers import answers
 from bench.claims.comparison import HOLDING, answer
+from bench.claims.rules import Verdict
 from bench.cli.console import (
     Terminal,
     complain_about,
@@ -33,6 +34,7 @@ from bench.report.table import Table
 from bench.report.tables.changes import can_tell
 from bench.report.tables.changes import changes as changes_table
 from bench.report.tables.comparison import claim_tables, save
+from bench.report.tables.verdicts import TITLE, brief
 from bench.report.write import Report, write_all
 
 TEXT_FORMATS: dict[str, Callable[[Table], str]] = {
@@ -104,11 +106,20 @@ def _show(console: Terminal, written: Report, tables: list[Table]) -> None:
     if not grade.lines(written.graded):
         console.print(machine, style="bold", highlight=False)
     print_grade(console, written.graded, machine)
-    print_tables(console, tables)
+    print_tables(console, _for_a_screen(tables, written.verdicts))
     figures = counted(len(written.figures), "figure file")
     console.print_line(f"\n{written.folder}/report.md and {figures} written")
     for note in written.summary.notes:
         console.print_line(f"note: {note}")
+
+
+def _for_a_screen(tables: list[Table], verdicts: list[Verdict]) -> Iterator[Table]:
+    """Yield the tables with verdicts a line each, and none of studies that are not measured."""
+    for table in tables:
+        if table.title == TITLE:
+            yield from brief(verdicts)
+        else:
+            yield table
 
 
 def _print_text(written: Report, tables: list[Table], spelled: Callable[[Table], str]) -> None:

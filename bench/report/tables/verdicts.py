@@ -14,6 +14,7 @@ from bench.stats.formatting import interval, number, p_value
 
 PLACES = {"×": 2, "points": 2, "exponent": 2, "share": 2, "rank correlation": 2}
 """Decimals by unit of an effect."""
+TITLE = "Verdicts"
 OVERVIEW = ["study", "question", "claim", "verdict", "scale", "leading effect [95 %]"]
 FINDINGS = ["effect", "value [95 %]", "claimed", "outcome", "p", "observations"]
 PUBLISHED = "published, not measured here"
@@ -44,7 +45,7 @@ def overview(verdicts: list[Verdict]) -> Iterator[Table]:
     """Yield all verdicts, one study per line."""
     if verdicts:
         lines = list(map(_verdict_line, verdicts))
-        yield Table("Verdicts", OVERVIEW, lines, list(_overview_notes(verdicts)))
+        yield Table(TITLE, OVERVIEW, lines, list(_overview_notes(verdicts)))
 
 
 BRIEF = ["study", "verdict", "leading effect [95 %]", "of"]
