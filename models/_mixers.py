@@ -52,18 +52,15 @@ class RelativeAttention(Attention):
     that the first map depends on the contents alone.
     """
 
-    offsets: Tensor
-
     def __init__(self, width: int, side: int, heads: int | None = None) -> None:
         super().__init__(width, side, heads)
+        self.side = side
         self.table = nn.Parameter(torch.zeros(self.heads, 2 * side - 1, 2 * side - 1))
-        at = torch.arange(side)
-        offset = at[None, :] - at[:, None] + side - 1  # from a row or column to another one
-        flat = (2 * side - 1) * offset[:, None, :, None] + offset[None, :, None, :]
-        self.register_buffer("offsets", flat.reshape(side * side, side * side), persistent=False)
 
     def bias(self) -> Tensor:
-        return self.table.flatten(1)[:, self.offsets]
+        # Row a of the map sees the window of the table that begins at the offset -a.
+        windows = self.table.unfold(1, self.side, 1).unfold(2, self.side, 1).flip(1, 2)
+        return windows.reshape(self.heads, self.side**2, self.side**2)
 
 
 class ImpulseAttention(RelativeAttention):

@@ -13,6 +13,8 @@ from bench.record.store import Record, path_of, sealed
 from . import synthetic
 from .conftest import MACHINE
 
+SIDE = 32
+"""Pixels, as of the training runs: accuracies are drawn against speeds at the same size."""
 FAMILIES = ("convmixer", "vit", "mixer", "resnet")
 
 
@@ -27,11 +29,17 @@ def write(results: Path, records: int = 2000) -> Path:
         macs = float(round(1e9 * draw.lognormvariate(1, 1)))
         speed = 60e9 / macs
         found: list[Record] = [
-            synthetic.count(model, macs // 200, macs),
+            synthetic.count(model, macs // 200, macs, image_size=SIDE),
             synthetic.speed(
-                model, synthetic.noisy(draw, 1 / speed, 0.05, 12), metric="latency", family=family
+                model,
+                synthetic.noisy(draw, 1 / speed, 0.05, 12),
+                metric="latency",
+                family=family,
+                image_size=SIDE,
             ),
-            synthetic.speed(model, synthetic.noisy(draw, speed, 0.05, 12), family=family),
+            synthetic.speed(
+                model, synthetic.noisy(draw, speed, 0.05, 12), family=family, image_size=SIDE
+            ),
             synthetic.training(
                 model, 0, 80 + draw.gauss(0, 5), data="digits", recipe="digits", family=family
             ),

@@ -111,7 +111,7 @@ def test_every_other_reader_says_so_too(
     assert "verdict" in claim.out
     verdict = bench("study", "verdict", "--results", strange, cwd=tmp_path)
     assert_named(verdict, damaged)
-    assert "policy_effects" in verdict.out
+    assert "no study is measured" in verdict.out
     assert_named(bench("export", "out", "--results", strange, cwd=tmp_path), damaged)
     assert list((tmp_path / "out").glob("*.csv"))
     folder = strange / MACHINE.name

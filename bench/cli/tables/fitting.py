@@ -13,6 +13,7 @@ from itertools import chain
 
 from rich.cells import cell_len
 
+from bench.errors import visible
 from bench.report.table import Cell, Table
 
 GAP = 2
@@ -36,6 +37,9 @@ LEAST = (
     "macs",
 )
 """Columns by key in the order in which they are left out; then all others, from the right."""
+KEPT = ("verdict", "outcome")
+"""Columns by key that are left out last, as ratios are."""
+WORD = re.compile(r"[^\W\d_]{2,}")
 NUMBER = re.compile(r"[-−+~≈<>×]?\s*[\d.]")
 
 
@@ -74,18 +78,20 @@ def fitted(table: Table, width: int) -> Fitted:
 
 
 def _column(table: Table, place: int) -> list[str]:
-    return [row[place].text for row in table.cells]
+    return [visible(row[place].text) for row in table.cells]
 
 
 def _is_text(table: Table, place: int) -> bool:
-    """True if most filled cells of a column do not begin with a number."""
+    """True for prose, and if most filled cells of a column do not begin with a number."""
+    if _is_prose(table, place):
+        return True
     filled = list(filter(None, _column(table, place)))
     return sum(NUMBER.match(text) is None for text in filled) > len(filled) / 2
 
 
 def _is_prose(table: Table, place: int) -> bool:
-    words = [len(text.split()) for text in _column(table, place)]
-    return _is_text(table, place) and max(words, default=0) >= PROSE_WORDS
+    words = [sum(map(bool, map(WORD.search, text.split()))) for text in _column(table, place)]
+    return max(words, default=0) >= PROSE_WORDS
 
 
 def _longest_word(texts: Sequence[str]) -> int:
@@ -98,12 +104,12 @@ def _widest(texts: Sequence[str]) -> int:
 
 def _natural(table: Table, place: int) -> int:
     """Return the width of a column that is not wrapped at all."""
-    return _widest([table.headers[place], *_column(table, place)])
+    return _widest([visible(table.headers[place]), *_column(table, place)])
 
 
 def _least_width(table: Table, place: int) -> int:
     """Return the width that a column needs at least: headers and prose wrap between words."""
-    header, texts = table.headers[place], _column(table, place)
+    header, texts = visible(table.headers[place]), _column(table, place)
     if not _is_prose(table, place):
         return max(_widest(texts), _longest_word([header]))
     return min(_natural(table, place), max(_longest_word([header, *texts]), PROSE_WIDTH))
@@ -122,9 +128,12 @@ def _least(table: Table, places: Sequence[int]) -> int | None:
     for key in LEAST:
         if key in keys:
             return keys[key]
-    ratios = [place for place in places if table.headers[place].startswith("×")]
-    others = [place for place in places[1:] if place not in ratios]
+    others = [place for place in places[1:] if not _matters(table, place)]
     return (others or places[1:])[-1]
+
+
+def _matters(table: Table, place: int) -> bool:
+    return table.headers[place].startswith("×") or table.columns[place].key in KEPT
 
 
 def _widths(table: Table, width: int) -> list[int]:
