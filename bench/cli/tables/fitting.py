@@ -161,8 +161,8 @@ def _shortened(table: Table, width: int) -> tuple[Table, str]:
     if len(set(short.values())) < len(short):
         return table, ""
     cells: list[list[Cell]] = []
-    for row in table.cells:
-        cells.append([replace(row[0], text=short[row[0].text]), *row[1:]])
+    for name, row in zip(names, table.cells, strict=True):
+        cells.append([replace(row[0], text=short[name]), *row[1:]])
     cut = [f"{end} = {name}" for name, end in short.items() if end != name]
     shown = Table(table.title, table.columns, cells, table.notes, published=table.published)
     return shown, "; ".join(cut)
