@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ from bench.claims.rules import Finding
 from bench.plugins import Figure, finding_figures
 from bench.report.findings.tables import compared
 from bench.report.findings.words import where
-from bench.report.palette import OUTCOMES, REGION
+from bench.report.palette import OUTCOMES
 from bench.stats.formatting import interval
 
+from ._effects import shade_region, show_all
 from ._style import (
     empty_figure,
     headline,
     open_frame,
     published_mark,
-    ratio_axis,
     ratio_mark,
     units_axis,
 )
@@ -113,7 +112,7 @@ def _panel(axes: Axes, panel: Sequence[EffectLine]) -> None:
         place += height
     axes.set_yticks(places, list(map(_label, reversed(panel))), fontsize=7.5)
     axes.set_ylim(0, place)
-    _set_limits(axes, panel)
+    show_all(axes, [line.finding for line in panel])
     axes.axvline(1 if unit == "×" else 0, color="#000000", linewidth=0.7)
     values = axes.secondary_yaxis("right")
     texts = [interval(line.finding.shown) for line in reversed(panel)]
@@ -130,30 +129,9 @@ def _draw_effect(axes: Axes, line: EffectLine, place: float, half: float) -> Non
     """Draw an effect with its interval over the claim's region, and the published one."""
     finding = line.finding
     assert finding.shown is not None
-    low, high = finding.region
-    farthest = 1e-9 if finding.unit == "×" else -1e9
-    band = [place - half, place + half]
-    left, right = max(low, farthest), min(high, 1e9)
-    axes.fill_betweenx(band, left, right, color=REGION, alpha=0.16, lw=0)
+    shade_region(axes, finding, place, half)
     ratio_mark(axes, finding.shown, place, line.colour, width=2.0, marker="o", markersize=6)
     published_mark(axes, finding, place)
-
-
-def _set_limits(axes: Axes, panel: Sequence[EffectLine]) -> None:
-    """Show every effect, the neutral value, and the finite ends of the regions."""
-    ratios = panel[0].finding.unit == "×"
-    ends = [1.0 if ratios else 0.0]
-    for line in panel:
-        finding, shown = line.finding, line.finding.shown
-        assert shown is not None
-        theirs = finding.published.value if finding.published else None
-        known = (shown.value, shown.low, shown.high, theirs, *finding.region)
-        ends += [end for end in known if end is not None and math.isfinite(end)]
-    if ratios:
-        ratio_axis(axes, [end for end in ends if end > 0])
-        return
-    room = 0.06 * (max(ends) - min(ends) or 1.0)
-    axes.set_xlim(min(ends) - room, max(ends) + room)
 
 
 finding_figures.add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 
 import matplotlib.figure
@@ -14,15 +13,15 @@ from bench.claims.rules import Judged, Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
 from bench.report.figures import study_name
-from bench.report.palette import OUTCOMES, REGION
+from bench.report.palette import OUTCOMES
 
+from ._effects import shade_region, show_all
 from ._style import (
     PUBLISHED,
     empty_figure,
     headline,
     open_frame,
     published_mark,
-    ratio_axis,
     ratio_mark,
     units_axis,
 )
@@ -66,7 +65,7 @@ def _panel(axes: Axes, group: list[Judged], verdict: Verdict) -> None:
         names.append("\n".join(textwrap.wrap(one.finding.what, 54)))
     axes.set_yticks(range(len(group)), names, fontsize=7.5)
     axes.set_ylim(-0.6, len(group) - 0.4)
-    _set_limits(axes, group, ratios)
+    show_all(axes, [one.finding for one in group])
     axes.axvline(1 if ratios else 0, color="#000000", linewidth=0.7)
     axes.set_xlabel(units_axis(group[0].finding.unit), fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
@@ -78,39 +77,11 @@ def _draw_effect(axes: Axes, one: Judged, place: int, verdict: Verdict) -> None:
     finding = one.finding
     shown = finding.shown
     assert shown is not None
-    low, high = finding.region
-    farthest = 1e-9 if finding.unit == "×" else -1e9
-    axes.fill_betweenx(
-        [place - 0.38, place + 0.38],
-        max(low, farthest),
-        min(high, 1e9),
-        color=REGION,
-        alpha=0.16,
-        lw=0,
-    )
+    shade_region(axes, finding, place, 0.38)
     shade = OUTCOMES[verdict.outcome if verdict.outcome == "pipeline check" else one.outcome]
     face = shade if finding.primary else "white"
     ratio_mark(axes, shown, place, shade, width=1.8, marker="o", markerfacecolor=face, markersize=6)
     published_mark(axes, finding, place)
-
-
-def _set_limits(axes: Axes, group: list[Judged], ratios: bool) -> None:
-    """Show every effect, the neutral value, and the finite ends of the regions."""
-    ends = [1.0 if ratios else 0.0]
-    for one in group:
-        shown = one.finding.shown
-        if shown:
-            known = (shown.value, shown.low, shown.high)
-            ends += [end for end in known if end is not None]
-        if one.finding.published:
-            ends.append(one.finding.published.value)
-        finite = filter(math.isfinite, one.finding.region)
-        ends += [end for end in finite if end > 0 or not ratios]
-    if ratios:
-        ratio_axis(axes, [max(end, 1e-4) for end in ends])
-    else:
-        room = 0.06 * (max(ends) - min(ends) or 1.0)
-        axes.set_xlim(min(ends) - room, max(ends) + room)
 
 
 figures.add(

@@ -129,9 +129,10 @@ def canary(summary: Summary) -> Canary | None:
         runs: dict[str, list[float]] = {}
         for (run, _), value in probe.rounds.get("canary", {}).items():
             runs.setdefault(run, []).append(value)
-        medians = list(map(statistics.median, runs.values()))
-        for found, median in zip(runs.values(), medians, strict=True):
-            values += [value / median for value in found]
+        medians: list[float] = []
+        for found in runs.values():
+            medians.append(statistics.median(found))
+            values += [value / medians[-1] for value in found]
         if medians:
             between = max(between, max(medians) / min(medians) - 1)
     if len(values) < FEWEST_ROUNDS:
