@@ -19,6 +19,10 @@ class Diverged(RuntimeError):
     """A training run's loss was not finite. The message names the step and the settings."""
 
 
+class WrongOutput(RuntimeError):
+    """A policy computes something else than the model. The message has the figures."""
+
+
 class Uncountable(RuntimeError):
     """A count would be wrong. The message names the operators or modules that are the reason."""
 

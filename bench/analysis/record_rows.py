@@ -65,6 +65,8 @@ def _add_speeds(row: Row, record: Record, arm: SpeedArm, phases: Sequence[str]) 
         row.hopeless |= record.ends[-1].hopeless
     for run in record.runs:
         _add_setup(row, run.setup)
+    setups = [run.setup for run in record.runs] + [line.setup for line in record.rounds]
+    row.agreements += [setup for setup in setups if "agreement" in setup]
     row.records.append(record.path.name)
     _add_trouble(row, record, f"batch {size}" if size else "largest batch")
 

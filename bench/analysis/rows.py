@@ -79,6 +79,9 @@ class Row:
     """Its warm-up never settled."""
     precision: str | None = None
     """The precision of its policy; None in older records, where only the policy's name tells."""
+    agreements: list[dict[str, Any]] = field(default_factory=list)
+    """How far the logits of each timed process agree with float32 eager execution, by the names of
+    `Setup`; older records say nothing."""
     counted: set[Quantity] = field(default_factory=set)
     """The quantities that are counts, which no policy changes."""
     uncounted: dict[str, int] = field(default_factory=dict)

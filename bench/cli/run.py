@@ -131,12 +131,12 @@ def _print_outcome(console: Terminal, outcome: Outcome, config: RunConfig) -> No
 
 
 def _is_at_fault(outcome: Outcome) -> bool:
-    """True if a model's code failed, or if nothing that was measured succeeded.
+    """True if a model's code failed, if a policy computed something else, or if nothing succeeded.
 
     Out of memory or unsupported is a result like any other.
     """
     failures = outcome.failures | outcome.partial
-    if any(text.startswith("failed") for text in failures.values()):
+    if any(text.startswith(("failed", "wrong")) for text in failures.values()):
         return True
     return outcome.measured > 0 and len(outcome.failures) == outcome.measured
 

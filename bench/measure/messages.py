@@ -50,6 +50,10 @@ class Job:
     """How many training runs share the machine, including this one."""
     chosen: Chosen = field(default_factory=Chosen)
     """How weights are to be evaluated."""
+    reference: str | None = None
+    """File of the float32 logits that a timed execution is compared with; None: it is not."""
+    thorough: bool = False
+    """Compare all of its images, as in an arm's first process."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Window:
 @dataclass(frozen=True)
 class Prepare:
     """Request: get ready as far as the CPU is needed; nothing runs on the device."""
+
+
+@dataclass(frozen=True)
+class MakeReference:
+    """Request: write the float32 logits that executions of the job's model are compared with."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,10 @@ class Worker(Protocol):
 
     def ready(self) -> dict[str, Scalar]:
         """Build and warm up; return the set-up times. Raises Failure."""
+        ...
+
+    def make_reference(self) -> None:
+        """Write the job's reference file. Raises Failure."""
         ...
 
     def take(

@@ -15,11 +15,20 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from bench.count.model_errors import advised
-from bench.errors import Diverged, ModelFault, Uncountable, UsageError
+from bench.errors import Diverged, ModelFault, Uncountable, UsageError, WrongOutput
 from bench.files.files import unwritable
 from bench.measure import cpu_placement, process_settings
 from bench.measure.memory import is_out_of_memory
-from bench.measure.messages import Failure, Identify, Job, Prepare, Samples, Window, Word
+from bench.measure.messages import (
+    Failure,
+    Identify,
+    Job,
+    MakeReference,
+    Prepare,
+    Samples,
+    Window,
+    Word,
+)
 from bench.measure.processes import descendants, kill
 from bench.record.arms import CountArm, ProbeArm
 
@@ -157,11 +166,14 @@ def _identified(job: Job, request: Identify) -> Samples:
     return Samples(detail={"identity": identity})
 
 
-def _do(subject: ArmSubject[Any], request: Window | Prepare | None) -> Samples:
+def _do(subject: ArmSubject[Any], request: Window | MakeReference | Prepare | None) -> Samples:
     from bench.plugins import metrics
 
     if isinstance(request, Prepare):
         subject.prepare()
+        return Samples()
+    if isinstance(request, MakeReference):
+        subject.make_reference()
         return Samples()
     if request is None:
         return Samples(detail=subject.ready())
@@ -194,6 +206,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("failed", str(line), usage=True)  # every arm would fail alike
     if isinstance(error, Diverged):
         return Failure("diverged", str(error))
+    if isinstance(error, WrongOutput):
+        return Failure("wrong", str(error))
     if isinstance(error, ModelFault | Uncountable):
         return Failure("failed", " ".join(str(error).split())[:500])
     if is_out_of_memory(error):

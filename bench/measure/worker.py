@@ -22,6 +22,7 @@ from bench.measure.messages import (
     Failure,
     Identify,
     Job,
+    MakeReference,
     Prepare,
     Samples,
     Window,
@@ -38,7 +39,7 @@ PATIENCE = 5.0
 PRELOAD = ["torch", "timm", "torchvision", "bench.measure.subject"]
 
 
-Request = Window | Identify | Prepare | None
+Request = Window | Identify | MakeReference | Prepare | None
 """None: get ready."""
 
 
@@ -83,6 +84,9 @@ class ProcessWorker:
     def identify(self, request: Identify) -> str:
         """Return the identity of the job's model in hex digits. Raises Failure."""
         return str(self._ask(request, lambda text: None, look_away).detail["identity"])
+
+    def make_reference(self) -> None:
+        self._ask(MakeReference(), lambda text: None, look_away)
 
     def close(self) -> None:
         self.kill()

@@ -127,6 +127,8 @@ class Policy:
     `supports(device)` returns the reason why a device cannot run it, else None. `inference_only`
     switches are refused for training steps. A `handwritten` switch has kernels for some models
     only: its rows are marked, and it is never chosen as best nor drawn in figures of all models.
+    `tolerance` is the largest error of logits that a switch may cause, relative to their spread
+    between images (`bench/measure/subject/agreement.py`); None: that of float32.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Policy:
     default: bool = False
     inference_only: bool = False
     handwritten: bool = False
+    tolerance: float | None = None
     supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""
 

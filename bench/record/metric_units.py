@@ -291,6 +291,13 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     warmup_windows: Count | None = None
     steady: bool | None = None
     handwritten: bool | None = None
+    agreement: str | None = None
+    agreement_images: Positive | None = None
+    agreement_source: str | None = None
+    agreement_error: Amount | None = None
+    agreement_tolerance: Amount | None = None
+    agreement_cosine: Annotated[float, Meta(ge=-1.001, le=1.001)] | None = None
+    agreement_top1: Share | None = None
 
 
 def check_setup(setup: Mapping[str, Scalar]) -> None:

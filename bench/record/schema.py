@@ -20,6 +20,8 @@ Format history
     4   runs name the studies that they were made for; format 3 is still read
     5   every line ends with a checksum (`crc`: CRC-32 of the line without it), and a torn line is
         ended by the character CAN instead of being cut off; formats 3 and 4 are still read
+    6   an arm may end as `wrong`, and its rounds of that run count nowhere; processes of timed arms
+        say how far their logits agree with float32 eager execution; formats 3 to 5 are still read
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ from bench.record.arms import Arm, Device, Line, Positive, _digest
 from bench.record.metric_units import Scalar as Scalar
 from bench.record.metric_units import check_sample, check_setup
 
-FORMAT = 5
-READABLE = (3, 4, 5)
-"""The formats that can be read: 4 and 5 only added to 3."""
+FORMAT = 6
+READABLE = (3, 4, 5, 6)
+"""The formats that can be read: 4 to 6 only added to 3."""
 
 Sidecar = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.npz$")]
-Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged"]
+Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged", "wrong"]
 Phase = Literal["measure", "choose", "confirm"]
 Role = Literal["asked", "reference", "sentinel", "probe"]
 

@@ -77,13 +77,18 @@ class Record:
         return self.of_runs(current)
 
     def of_runs(self, names: Collection[str]) -> Record:
-        """Return the record with the runs of these names only."""
-        return replace(
-            self,
-            runs=[run for run in self.runs if run.run in names],
-            rounds=[line for line in self.rounds if line.run in names],
-            ends=[line for line in self.ends if line.run in names],
-        )
+        """Return the record with the runs of these names only.
+
+        Rounds of a run that ended as `wrong` are left out: something else was timed. If that is the
+        last run, all rounds are.
+        """
+        runs = [run for run in self.runs if run.run in names]
+        ends = [line for line in self.ends if line.run in names]
+        wrong = {line.run for line in ends if line.status == "wrong"}
+        if runs and runs[-1].run in wrong:
+            wrong.update(names)
+        rounds = [line for line in self.rounds if line.run in names and line.run not in wrong]
+        return replace(self, runs=runs, rounds=rounds, ends=ends)
 
     def latest(self) -> Record:
         """Return the record as measured by the machine and software of its last run."""

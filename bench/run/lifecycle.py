@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from bench.errors import UsageError
 from bench.measure import machine
 from bench.measure.messages import Chosen, Failure, Job, Worker
 from bench.record import store
-from bench.record.arms import AccuracyArm
+from bench.record.arms import AccuracyArm, Arm, SpeedArm
 from bench.record.schema import EndLine, RunLine, Status
 from bench.run.arm_run import ArmRun
 from bench.run.context import RunContext
@@ -47,10 +50,41 @@ class Lifecycle:
 
     def start_worker(self, arm_run: ArmRun) -> None:
         """Start a process, built and warmed up. Raises Failure."""
+        self._make_reference(arm_run)
         arm_run.open(lambda: self._start(arm_run), self.context.session.now)
 
     def _start(self, arm_run: ArmRun) -> Worker:
         return self.context.session.open_worker(self._job(arm_run))
+
+    def _make_reference(self, arm_run: ArmRun) -> None:
+        """Have the float32 logits of an arm's model written, once per run, in a process of its own.
+
+        Where that fails, so does the arm, with a better message, or it is not compared: a model may
+        fit in half precision only.
+        """
+        path = self._reference(arm_run.arm)
+        if path is None or path in self.context.references:
+            return
+        self.context.references.add(path)
+        self.context.observer.step("evaluating in float32", arm_run.arm.model, 0, 1, None)
+        job = self._job(arm_run)
+        worker = self.context.session.open_worker(
+            replace(job, arm=msgspec.structs.replace(job.arm, policy="fp32", batch_size=1))
+        )
+        try:
+            worker.make_reference()
+        except Failure as failure:
+            _raise_if_usage(failure)
+        finally:
+            worker.close()
+
+    def _reference(self, arm: Arm) -> str | None:
+        """Return the file of the logits that an arm is compared with; None: it is not compared."""
+        if not isinstance(arm, SpeedArm) or not arm.is_timed or arm.mode != "inference":
+            return None
+        about = (arm.model, arm.image_size, arm.num_classes, arm.device)
+        name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+        return os.path.join(self.context.cache, f"{name}.logits")
 
     def _job(self, arm_run: ArmRun) -> Job:
         """Return what a new process is told."""
@@ -78,6 +112,8 @@ class Lifecycle:
                 config.view,
                 config.spread,
             ),
+            reference=self._reference(arm_run.arm),
+            thorough=arm_run.process == 0,
         )
 
     def begin(self, arm_run: ArmRun) -> None:

@@ -123,6 +123,9 @@ class Together:
     def prepare(self) -> None:
         """Do nothing: all processes build the model together."""
 
+    def make_reference(self) -> None:
+        """Do nothing: training runs are not compared with anything."""
+
     def ready(self) -> dict[str, Any]:
         """Return no set-up times: the model is built when a window is taken."""
         return {}

@@ -43,6 +43,10 @@ class ArmSubject(Generic[A]):
     def prepare(self) -> None:
         """Do what `ready` needs of the processor alone, while the device may be busy."""
 
+    def make_reference(self) -> None:
+        """Write the file of the logits that timed executions are compared with."""
+        raise AssertionError("only timed arms have a reference")
+
     def ready(self) -> dict[str, Scalar]:
         """Prepare for the first window; return the set-up times for the run line."""
         return {}

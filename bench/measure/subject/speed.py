@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,9 @@ from bench.count.timed_weights import as_trained
 from bench.devices import kind_of
 from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.disturbance import free_memory
+from bench.measure.subject import agreement
 from bench.measure.subject.base import ArmSubject
+from bench.measure.subject.check_images import check_images
 from bench.measure.subject.execution import Call, Execution, check_output, training_step
 from bench.measure.timing import WarmUp, back_to_back, filled, warm_up
 from bench.plugins import handwritten, policies, precision_of, split_policy
@@ -73,6 +76,8 @@ class SpeedSubject(ArmSubject[SpeedArm]):
     """The model on the CPU, if `prepare` has built it."""
     ahead_s: float = 0.0
     """Seconds that `prepare` took."""
+    known: agreement.Reference | None = None
+    """What the call's logits are compared with; None: nothing."""
     layer_macs: dict[str, int] | None = None
     """MACs per module, after a metric first counted them."""
 
@@ -123,7 +128,13 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         clock = self.clock
         self.memory_before = memory.before(self.device)
         start = clock.now()
-        self._build_call()
+        model = self._timed_model() if self.prepared is None else self.prepared
+        self.prepared = None
+        clock.synchronize()
+        build_s = clock.now() - start
+        self.known = self._reference_for(model)
+        start = clock.now()
+        self._build_call(model)
         clock.synchronize()
         built = clock.now()
         output = self.call()
@@ -131,23 +142,65 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         first = clock.now()
         self.set_back |= process_guard.set_back(self.held)
         check_output(output, self.arm)
+        agrees = self._agrees()
         if self.device == "cpu":
             cpu_placement.settle()  # not earlier: compilers have finished by now
         warm = self._warm_up()
         process_guard.check(self.held, "while it was called again")
         self.seconds_per_call = max(warm.medians[-1], 1e-9)
         self.setup = {
-            "build_s": built - start + self.ahead_s,
+            "build_s": build_s + built - start + self.ahead_s,
             "first_call_s": first - built,
             "warmup_s": clock.now() - first,
             "warmup_windows": len(warm.medians),
             "steady": warm.steady,
             "seconds_per_call": self.seconds_per_call,
+            **agrees,
             **self._described(),
         }
         if self.ahead_s:
             self.setup["ahead_s"] = self.ahead_s
         return self.setup
+
+    def make_reference(self) -> None:
+        """Write the logits of the unchanged model in float32, on the device."""
+        assert self.job is not None and self.job.reference is not None
+        images, source = check_images(self.job.data, self.arm.image_size, self.seed)
+        self._evaluated(self._timed_model(), images, source).save(self.job.reference)
+
+    def _evaluated(self, model: nn.Module, images: Tensor, source: str) -> agreement.Reference:
+        model = model.eval().to(self.device)
+        busy = partial(self.progress, "evaluating in float32")
+        return agreement.reference(model, images, source, self.device, busy)
+
+    def _reference_for(self, model: nn.Module) -> agreement.Reference | None:
+        """Return the reference for a model that no policy has changed yet.
+
+        A model whose weights differ between processes, whatever the seed, is evaluated here.
+        """
+        if self.job is None or self.job.reference is None or self.arm.mode != "inference":
+            return None
+        known = agreement.Reference.load(self.job.reference)
+        if known is None or known.weights == agreement.checksum(model):
+            return known
+        few = known.images[: agreement.FEWEST].float()
+        return self._evaluated(model, few, known.source)
+
+    def _agrees(self) -> dict[str, Scalar]:
+        """Compare the timed call with the reference; return what the record says of it.
+
+        Raises:
+            WrongOutput: if they differ by more than the precision explains.
+        """
+        if self.known is None or self.execution is None or self.job is None:
+            return {}
+        start = self.clock.now()
+        found = agreement.checked(
+            self.call, self.execution.inputs, self.known, thorough=self.job.thorough
+        )
+        says = agreement.verify(found, self.known, self.arm.policy)
+        self.known = None  # it may be large
+        return {**says, "agreement_s": self.clock.now() - start}
 
     def capacity_call(self, batch: int) -> Call:
         """Return a forward pass over `batch` images; nothing of an earlier attempt is reused."""
@@ -158,9 +211,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         execution = self._execution(arm, self.build().eval())
         return execution.finished(execution.inference)
 
-    def _build_call(self) -> None:
-        model = self._timed_model() if self.prepared is None else self.prepared
-        self.prepared = None
+    def _build_call(self, model: nn.Module) -> None:
         execution = self._execution(self.arm, model)
         training = self.arm.mode == "training"
         call = training_step(execution, self.arm) if training else execution.inference

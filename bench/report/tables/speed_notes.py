@@ -52,10 +52,35 @@ def notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> 
     yield from _not_measured(summary, rows, size)
     if any(row.device and row.values for row in rows):
         yield _method(summary, rows, size)
+        yield from _agreement(rows)
         yield from _marks(rows)
     for row in rows:
         for where, text in row.trouble.items():
             yield f"{row.model}, {where}: {text}"
+
+
+def _agreement(rows: list[Row]) -> Iterator[str]:
+    """Yield how far the timed executions agree with float32 eager execution, by precision."""
+    errors: dict[str, float] = {}
+    same: list[float] = []
+    unchecked: dict[str, str] = {}
+    for row in rows:
+        for says in row.agreements:
+            if "agreement_error" not in says:
+                unchecked[row.name] = says["agreement"]
+                continue
+            precision = row.precision or "fp32"
+            errors[precision] = max(errors.get(precision, 0.0), says["agreement_error"])
+            same.append(says["agreement_top1"])
+    if errors:
+        largest = ", ".join(f"{error:.1g} in {name}" for name, error in errors.items())
+        yield (
+            "what was timed computes the model: its logits differ from float32 eager execution by "
+            f"at most {largest}, relative to their spread between images; same largest logit for "
+            f"at least {min(same):.0%} of the images"
+        )
+    for name, why in unchecked.items():
+        yield f"{name}: agreement with float32 eager execution {why}"
 
 
 def _uncounted(rows: list[Row]) -> str:

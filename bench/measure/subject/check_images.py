@@ -1,0 +1,71 @@
+"""The images on which an execution is compared with float32 eager execution.
+
+Pictures of the data set that the user named, or images drawn from a seed. The drawn ones have
+structure at every scale, like photographs: networks with random weights answer white noise with
+nearly the same logits whatever its seed, and two nearly constant outputs agree in anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bench.plugins import open_data
+
+IMAGES = 64
+
+
+def check_images(data: str | None, size: int, seed: int) -> tuple[Tensor, str]:
+    """Return `IMAGES` images (n, 3, size, size) float32, fewer if the data set has fewer, and a
+    name of where they come from.
+
+    `data` is spelled as in `--data`; None: images are drawn.
+    """
+    if data is None:
+        return drawn(IMAGES, size, seed), "drawn from a seed"
+    splits = open_data(data)
+    return _pictures(splits, size), f"the first of the test split of {data.partition(':')[0]}"
+
+
+def drawn(number: int, size: int, seed: int) -> Tensor:
+    """Return images (number, 3, size, size) with standard deviation 1 each.
+
+    Every image is a sum of smooth random fields whose contrast falls with their fineness, so that
+    images differ in colour and brightness and in coarse and fine shapes.
+    """
+    images = torch.zeros(number, 3, size, size)
+    generator = torch.Generator().manual_seed(seed)
+    for image in images:
+        side = 1
+        while side < size:
+            field = torch.randn(1, 3, side, side, generator=generator) / side**0.5
+            image += functional.interpolate(field, size=(size, size), mode="bilinear")[0]
+            side *= 2
+        image /= image.std()
+    return images
+
+
+def _pictures(splits: Any, size: int) -> Tensor:
+    """Return the first test images, normalised and resized."""
+    part = splits.test.subset(torch.arange(min(IMAGES, len(splits.test))))
+    mean = torch.tensor(splits.mean).view(3, 1, 1)
+    std = torch.tensor(splits.std).view(3, 1, 1)
+    images = torch.empty(len(part), 3, size, size)
+    for at, image in enumerate(images):
+        pixels = part.images[at] if splits.in_memory else _pixels(part.read(at))
+        resized = functional.interpolate(
+            pixels[None] / 255, size=(size, size), mode="bilinear", antialias=True
+        )
+        image.copy_((resized[0] - mean) / std)
+    return images
+
+
+def _pixels(picture: Any) -> Tensor:
+    """Return a PIL image in RGB as uint8 (3, height, width)."""
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    pixels: Tensor = pil_to_tensor(picture)
+    return pixels
