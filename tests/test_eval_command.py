@@ -13,6 +13,7 @@ import torch
 from timm.utils import CheckpointSaver, ModelEmaV3
 
 from bench.cli.app import main
+from bench.measure.subject.executed import Executed
 from bench.plugins import models
 from bench.training import checkpoint
 
@@ -240,3 +241,47 @@ def test_recipes_are_shown_and_compared(capsys: pytest.CaptureFixture[str]) -> N
     assert [line.split()[0] for line in lines[3:] if line] == ["epochs", "jitter", "erase"]
     assert main(["recipe", "diff", "digits", "digits"]) == 0
     assert "no difference" in capsys.readouterr().out
+
+
+def test_weights_are_evaluated_as_they_are_timed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each policy has a record and a row, and is held against float32 on the same images."""
+    path, results = weights(tmp_path / "one.safetensors"), tmp_path / "results"
+    command = ["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]
+    assert main([*command, "--policies", "fp32,bf16,channels_last"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Accuracy of what is timed · digits" in shown
+    rows = shown.partition("Accuracy of what is timed")[2]
+    for policy in ("fp32 eager", "bf16", "channels_last"):
+        assert f") {policy} " in rows
+    assert "channels_last" in rows and "0.00 [0.00, 0.00] 0 1" in rows
+    assert len(list(results.glob("*/records/*accuracy*.jsonl"))) == 3
+    digest = shown.partition("convmixer_digits (")[2].partition(")")[0]
+    left, right = f"convmixer_digits ({digest})", f"convmixer_digits ({digest}) under bf16"
+    assert main(["eval", "--compare", left, right, "--results", str(results)]) == 0
+    assert "McNemar's exact test" in capsys.readouterr().out
+
+
+def test_a_policy_that_a_model_cannot_have_is_a_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, results = weights(tmp_path / "one.safetensors"), tmp_path / "results"
+    command = ["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]
+    assert main([*command, "--policies", "graph"]) == 2
+    assert "--policies: graph does not run on cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["fp32", "bf16", "channels_last"])
+def test_a_smaller_last_batch_is_evaluated_like_the_others(policy: str) -> None:
+    torch.manual_seed(0)
+    model = models.get("convmixer_digits").build(image_size=32, num_classes=10).eval()
+    images = torch.randn(7, 3, 32, 32)
+    with torch.inference_mode():
+        expected = model(images)
+        executed = Executed(model, policy, torch.device("cpu"), 10)
+        logits = torch.cat([executed(images[:4]), executed(images[4:])])
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, expected, atol=0.02)
+    with pytest.raises(ValueError, match="after a first batch"):
+        executed(images)

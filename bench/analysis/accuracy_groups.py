@@ -19,7 +19,8 @@ class Protocol:
     """Everything that two accuracies must share to stand in one table.
 
     None means: the data set's own labels, published weights instead of a recipe, a recipe without a
-    search for its learning rate, or equal epochs for all models.
+    search for its learning rate, equal epochs for all models, or weights that were evaluated in
+    float32 by eager execution.
     """
 
     data: str
@@ -28,6 +29,7 @@ class Protocol:
     recipe_hash: str | None = None
     tuning: str | None = None
     equalise: str | None = None
+    policy: str | None = None
 
     @classmethod
     def of(cls, arm: AccuracyArm) -> Protocol:
@@ -40,6 +42,7 @@ class Protocol:
             recipe_hash=arm.recipe_hash if arm.recipe else None,
             tuning=(arm.tuning or None) if tuned else None,
             equalise=(arm.equalise or None) if arm.equalise != "epochs" else None,
+            policy=None if arm.trains else arm.policy,
         )
 
     @property
@@ -58,9 +61,14 @@ class Protocol:
         return f"equal {self.equalise}" if self.equalise else ""
 
     @property
+    def execution(self) -> str:
+        """`under bf16`; empty for float32 eager execution."""
+        return f"under {self.policy}" if self.policy else ""
+
+    @property
     def adjustments(self) -> list[str]:
-        """Changes to the recipe in words: the search for its learning rate, its budget."""
-        return list(filter(None, (self.tuning, self.budget)))
+        """Changes in words: the search for the learning rate, the budget, the policy of weights."""
+        return list(filter(None, (self.tuning, self.budget, self.execution)))
 
     @property
     def conditions(self) -> list[str]:
@@ -79,8 +87,15 @@ class Protocol:
 
     @property
     def sort_key(self) -> tuple[str, ...]:
-        """The order of tables: by data, labels, training, tuning and budget."""
-        return (self.data, self.labelling, self.training, self.tuning or "", self.budget)
+        """The order of tables: by data, labels, training, tuning, budget and policy."""
+        return (
+            self.data,
+            self.labelling,
+            self.training,
+            self.tuning or "",
+            self.budget,
+            self.execution,
+        )
 
 
 @dataclass

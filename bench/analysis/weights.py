@@ -29,8 +29,10 @@ def rows_of(results: Path, data: str | None) -> tuple[list[Accuracy], list[Damag
 
 
 def spelled(row: Accuracy) -> str:
-    """Return the name of one set of weights: the model with its tag or seed."""
-    return row.name + (f"@seed={row.arm.seed}" if row.arm.recipe else "")
+    """Return the name of one set of weights: the model with its tag or seed, and its policy."""
+    if row.arm.trains:
+        return f"{row.name}@seed={row.arm.seed}"
+    return row.name + (f" under {row.arm.policy}" if row.arm.policy else "")
 
 
 def find(name: str, rows: list[Accuracy]) -> Accuracy:
@@ -54,7 +56,8 @@ def find(name: str, rows: list[Accuracy]) -> Accuracy:
 def _names(row: Accuracy) -> Sequence[str]:
     """Return everything that names a set of weights on the command line."""
     path = row.path
-    return (spelled(row), row.name, path.stem, path.name, str(path), _key(row))
+    plain = () if row.arm.policy and not row.arm.trains else (row.name,)
+    return (*plain, spelled(row), path.stem, path.name, str(path), _key(row))
 
 
 def _key(row: Accuracy) -> str:

@@ -142,6 +142,7 @@ def _factors_of(protocol: Protocol) -> dict[str, str]:
         "recipe": protocol.training,
         "tuning": protocol.tuning or "as is",
         "budget": protocol.budget,
+        "execution": protocol.execution,
     }
 
 

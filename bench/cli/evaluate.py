@@ -12,7 +12,7 @@ from bench.analysis.weights import find, rows_of
 from bench.cli.console import Terminal, complain_about, print_tables
 from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.run import run
-from bench.config import CropMode, Interpolation, Plain, RunConfig, Shares, Switch
+from bench.config import CropMode, Interpolation, Names, Plain, RunConfig, Shares, Switch
 from bench.errors import UsageError
 from bench.plugins import dataset_of, models
 from bench.report.tables import weights as weights_table
@@ -22,6 +22,7 @@ ONLY_TO_EVALUATE = (
     "checkpoint",
     "checkpoint_key",
     "labels",
+    "policies",
     "image_size",
     "crop",
     "crop_mode",
@@ -51,8 +52,11 @@ class EvalConfig:
     """Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record."""
     labels: Annotated[str | None, Plain] = None
     """Other labels of ImageNet's validation images: real:/path/real.json."""
+    policies: Names = ()
+    """How to execute the model, such as fp32,bf16 or openvino: each is evaluated on the same images
+    and compared with float32 eager execution. Defaults to that alone."""
     spread: bool = True
-    """Evaluate at neighbouring crops and image sizes as well."""
+    """Evaluate at neighbouring crops and image sizes as well; in float32 eager execution only."""
     image_size: Annotated[int | None, Plain] = None
     """Side of the images in pixels; defaults to the model's own."""
     crop: Annotated[float | None, Plain] = None
@@ -115,6 +119,7 @@ def _run_config(config: EvalConfig) -> RunConfig:
         mean=config.mean,
         std=config.std,
         labels=config.labels,
+        policies=config.policies,
         spread=config.spread,
         image_size=() if config.image_size is None else (config.image_size,),
         device=config.device,

@@ -21,7 +21,7 @@ TIMMS = "timm's for these weights"
 
 
 def evaluations(wish: Wish) -> Iterator[Task]:
-    """Yield the evaluation of every model's weights.
+    """Yield the evaluation of every model's weights under every policy.
 
     Raises UsageError if there are no such weights, or if they do not fit the image size.
     """
@@ -45,7 +45,9 @@ def evaluations(wish: Wish) -> Iterator[Task]:
             refuse_size(model, size, classes=wish.num_classes)
         if arm.weights is None or config.view:
             arm = msgspec.structs.replace(arm, transform=view_of(wish, arm).key)
-        yield wish.task(arm, about_of(model, dataset.caveat), config.seed)
+        for policy in wish.execution_policies:
+            executed = msgspec.structs.replace(arm, policy=policy)
+            yield wish.task(executed, about_of(model, dataset.caveat), config.seed)
 
 
 def view_of(wish: Wish, arm: AccuracyArm) -> Shown:

@@ -115,6 +115,19 @@ class Wish:
         return policy
 
     @property
+    def execution_policies(self) -> list[str | None]:
+        """The policies to evaluate weights under; None is float32 eager execution, the default.
+
+        `best` asks for speeds of several policies, and for no other accuracy than the default's.
+        """
+        chosen: dict[str | None, None] = {}
+        for asked in self.config.policies or ("fp32",):
+            policy = "fp32" if asked == "best" else asked
+            name = runnable_policy(policy, self.kind, flag="--policies")
+            chosen[None if name == "fp32" else name] = None
+        return list(chosen)
+
+    @property
     def has_published_weights(self) -> bool:
         """True if weights are evaluated that are not from a file."""
         return self.recipe is None and self.config.checkpoint is None

@@ -161,7 +161,8 @@ of the two applies is known only when the data is opened."""
 
 class AccuracyArm(BaseArm, tag="accuracy", frozen=True, kw_only=True):
     """A model whose top-1 is measured: with published `weights`, with those of a `checkpoint`, or
-    after training under `recipe` with `policy`.
+    after training under `recipe`. `policy` is that of the training run, or of the evaluation of
+    weights if it is not float32 eager execution.
 
     A data set's baseline, which is not a network, has none of the three. `split` and `transform`
     say which images were evaluated and how they were shown.

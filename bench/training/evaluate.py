@@ -249,7 +249,7 @@ NEIGHBOURS = (28, 32)
 """Steps in pixels to neighbouring sizes: multiples of the usual patches of 7 and 14, or 16."""
 
 
-def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]:
+def neighbours(model: Callable[[Tensor], Any], view: View, device: torch.device) -> list[View]:
     """Return the view at other crops, and at the next smaller and larger size the model takes."""
     views = [replace(view, crop=crop) for crop in CROPS if crop != view.crop]
     for sign in (-1, 1):
@@ -262,7 +262,7 @@ def neighbours(model: nn.Module, view: View, device: torch.device) -> list[View]
 
 
 @torch.inference_mode()
-def _takes(model: nn.Module, size: int, device: torch.device) -> bool:
+def _takes(model: Callable[[Tensor], Any], size: int, device: torch.device) -> bool:
     """True if a model runs at another image size; transformers with fixed positions do not."""
     try:
         model(torch.zeros(1, 3, size, size, device=device))

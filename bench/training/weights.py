@@ -15,6 +15,7 @@ from bench.errors import Diverged, UsageError
 from bench.files import files
 from bench.files.foreign_errors import refusing
 from bench.measure.messages import Chosen
+from bench.measure.subject.executed import Executed
 from bench.plugins import Model, dataset_of, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import weights_file
@@ -49,7 +50,7 @@ def evaluate_weights(
 
     Args:
         arm: Its `weights` is the tag of published weights; None takes `chosen.checkpoint`.
-        chosen: The file of weights, its entry, the view and whether to evaluate other views.
+        chosen: The file of weights, its entry, the view, other views (not under a policy).
         build: Returns the model for a side of its images in pixels.
         device: Where to evaluate.
         workers: Processes that read images from disk.
@@ -57,8 +58,8 @@ def evaluate_weights(
         tell: Receives lines of progress.
         overlay: For published weights, see `with_weights`.
 
-    Raises UsageError, also if a file's weights give logits that are NaN or infinite; published
-    weights raise Diverged then.
+    Raises UsageError, also for a file's weights whose logits are not finite; published weights
+    raise Diverged then.
     """
     entry, splits = models.get(arm.model), open_data(data or arm.data)
     path = Path(chosen.checkpoint) if chosen.checkpoint else None
@@ -78,9 +79,9 @@ def evaluate_weights(
         assert path is not None and says is not None
         own = says.image_size or entry.image_size
         model, read = from_file(path, build, arm.image_size, own=own, key=chosen.key)
-    model.to(device).eval()
     labels = read_real(arm.labels, splits.test) if arm.labels else None
-    evaluation = Evaluation(model, splits.test, labels, device, workers, tell)
+    executed = _executed(model.to(device).eval(), arm, device)
+    evaluation = Evaluation(executed, splits.test, labels, device, workers, tell)
     found, without_label = evaluation.at(view, path)
     detail: dict[str, Any] = {
         "view": view.text,
@@ -91,16 +92,23 @@ def evaluate_weights(
     }
     if labels is not None:
         detail["without_label"] = without_label
-    if chosen.spread:
+    if chosen.spread and arm.policy is None:
         detail["spread"] = evaluation.spread(view)
     return Evaluated(found, detail)
+
+
+def _executed(model: nn.Module, arm: AccuracyArm, device: torch.device) -> Callable[[Tensor], Any]:
+    """Return a model as its arm executes it."""
+    if arm.policy is None:
+        return model
+    return Executed(model, arm.policy, device, arm.num_classes)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A model with weights, and the images to evaluate it on; `labels` replace the split's own."""
 
-    model: nn.Module
+    model: Callable[[Tensor], Any]
     part: Part
     labels: list[set[int]] | None
     device: torch.device

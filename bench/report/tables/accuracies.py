@@ -67,9 +67,13 @@ COST_NOTES = [
 
 
 def accuracy(summary: Summary) -> Iterator[Table]:
-    """Yield one table per protocol; two recipes or two ways of tuning never share one."""
+    """Yield one table per protocol; two recipes or two ways of tuning never share one.
+
+    Evaluations under a policy have a table of their own, next to float32's.
+    """
     for protocol, contestants in contestants_by_protocol(summary).items():
-        yield _table(protocol, contestants, summary)
+        if protocol.policy is None:
+            yield _table(protocol, contestants, summary)
 
 
 def _table(protocol: Protocol, contestants: list[Contestant], summary: Summary) -> Table:

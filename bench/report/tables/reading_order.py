@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.analysis.rows import Summary
 from bench.report.table import Table
 from bench.report.tables.accuracies import accuracy, training_cost, views
+from bench.report.tables.executions import executions
 from bench.report.tables.fused import handwritten
 from bench.report.tables.published import published_elsewhere, published_ranges, published_speeds
 from bench.report.tables.roofline import ceilings
@@ -17,6 +18,7 @@ ORDER = (
     percentiles,
     ceilings,
     accuracy,
+    executions,
     views,
     training_cost,
     published_ranges,
