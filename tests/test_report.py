@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import shutil
@@ -17,10 +18,12 @@ from bench.cli.app import main
 from bench.plugins import Figure, figures
 from bench.record import store
 from bench.record.schema import EndLine
+from bench.report import formats
 from bench.report.figures import drawings
+from bench.report.selection import arrange, selection
 from bench.report.table import slug
 from bench.report.tables.reading_order import Table, all_tables, efficiency
-from bench.report.write import markdown, write
+from bench.report.write import markdown, write, write_all
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
 
@@ -371,3 +374,31 @@ def test_a_few_rounds_tell_nothing_apart(tmp_path: Path) -> None:
         if one.title.startswith("Efficiency")
     ]
     assert not any(row[1].best for row in shown.cells)
+
+
+def test_published_top1_stands_beside_speeds_as_a_marked_range(results: Path) -> None:
+    """Never as a value: the middle of resnet50's 76.2 to 80.8 is nobody's accuracy."""
+    [report] = write_all(results)[0]
+    table = next(one for one in report.tables if one.title.startswith("Efficiency"))
+    keys = [column.key for column in table.columns]
+    place = keys.index("top1_published")
+    assert keys[place - 1] == "ratio"
+    assert table.headers[place] == "top-1 % as published ‡ ↑"
+    cells = {row[0].text: row[place] for row in table.cells}
+    assert cells["resnet50"].text == "76.2 to 80.8"
+    assert cells["resnet50"].value is None
+    assert not any(cell.best for cell in cells.values())
+    assert any(note.startswith("‡ published by others, not measured here") for note in table.notes)
+    [row] = [
+        row
+        for row in csv.DictReader(io.StringIO(formats.csv_text(table)))
+        if row["model"] == "resnet50"
+    ]
+    name = "top_1_percent_as_published"
+    assert row[name] == "76.2 to 80.8"
+    assert float(row[f"{name}_low"]) == pytest.approx(76.2, abs=0.1)
+    assert float(row[f"{name}_high"]) == pytest.approx(80.8, abs=0.1)
+    [best_first] = arrange(selection(sort="top1_published"), [table])
+    assert best_first.cells[0][0].text == "convmixer_1536_20"
+    [worst_first] = arrange(selection(sort="-top1_published"), [table])
+    assert worst_first.cells[0][0].text == "mixer_b16"

@@ -25,6 +25,7 @@ from bench.report.table import (
     marked,
     table_of,
 )
+from bench.report.tables.published import IN_MEASURED, IN_MEASURED_NOTE, in_measured_row
 from bench.report.tables.speed_notes import notes
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import Effect, holm, of_calls
@@ -102,6 +103,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
         if compared and quantity == compared.quantity:
             table.add(compared.column, compared.cells)
     table.notes = list(notes(summary, rows, size, trust))
+    _add_published(table, summary, rows)
     if table.has_best:
         table.notes.append(BEST_NOTE)
     if compared and compared.tied:
@@ -122,6 +124,16 @@ def _reference(rows: list[Row]) -> Row:
 
 def _is_throughput(quantity: Quantity) -> bool:
     return quantity.metric == "throughput"
+
+
+def _add_published(table: Table, summary: Summary, rows: list[Row]) -> None:
+    """Add the published top-1 of every row, marked, beside the speeds; nothing if none is known."""
+    cells = list(map(partial(in_measured_row, summary), rows))
+    if any(map(attrgetter("text"), cells)):
+        keys = list(map(attrgetter("key"), table.columns))
+        place = keys.index("ratio") + 1 if "ratio" in keys else len(keys)
+        table.insert(place, IN_MEASURED, cells)
+        table.notes.append(IN_MEASURED_NOTE)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,16 @@ function rangeLines(marks, x, y) {
   return Object.values(lines);
 }
 
+// True of models whose count was made equal on purpose: a front over it would rank nothing.
+function matched(points, key) {
+  if (!["params", "macs"].includes(key)) return false;
+  const values = points.map((point) => point.values[key].value);
+  return Math.max(...values) - Math.min(...values) <= 0.05 * (Math.max(...values) + Math.min(...values));
+}
+
 // Return the measured points that no other one beats in both directions.
 function front(points, x, y) {
-  if (x === y) return [];
+  if (x === y || [x, y].some((key) => matched(points, key))) return [];
   const sign = (key) => (data.axes[key].better === "lower" ? 1 : -1);
   const of = (point, key) => sign(key) * point.values[key].value;
   const ordered = points.filter((point) => !hollow(point, x, y)).sort((a, b) => of(a, x) - of(b, x) || of(a, y) - of(b, y));
