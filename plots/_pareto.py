@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
-from bench.analysis import published
 from bench.analysis.accuracy_groups import Contestant, contestants_by_protocol
 from bench.analysis.grade import Grade, grade, severity
 from bench.analysis.groups import grouped
-from bench.analysis.rows import Quantity, Row, Summary
-from bench.analysis.summary import of_one_policy
+from bench.analysis.rows import Quantity, Summary
 from bench.report.columns import TRAINING_TIME, display_of, scale_of
 from bench.report.palette import family
-from bench.stats.intervals import Estimate, mean_of_seeds
+from bench.stats.formatting import span
 from bench.stats.pareto import Candidate, front, probabilities
 
 from ._labels import place
+from ._pareto_points import (
+    Costs,
+    Point,
+    costs_at_one_batch,
+    costs_of,
+    measured_points,
+    published_points,
+)
 from ._style import family_legend, log_ticks, new_figure
 
 TIMED_UNITS = ("s", "image/s", "J")
@@ -32,70 +36,12 @@ NAMED = 30
 """With more points than this, only those that may be on the front are named."""
 MAY_BE_ON_FRONT = 0.05
 """Smallest probability of being on the front for a name."""
+MATCHED = 0.05
+"""Counts this near to the middle of their range are equal: what `bench match` allows at most."""
 PUBLISHED = (
     "ImageNet-1k top-1 as published (hollow: range over weight sets; dotted: more data or a "
-    "teacher)"
+    "teacher; behind a name: epochs of training, ? if not said)"
 )
-
-
-@dataclass(frozen=True)
-class Point:
-    """One model: its cost `x` in the stored unit, and its accuracy `y` in percent.
-
-    `filled` is True for measured points, `solid` for plain training. `rounds` and `seeds` are the
-    values behind cost and accuracy.
-    """
-
-    name: str
-    family: str
-    x: Estimate
-    y: Estimate
-    filled: bool
-    solid: bool = True
-    rounds: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    seeds: Sequence[float] = ()
-
-    @property
-    def place(self) -> tuple[float, float]:
-        """The point: cost and accuracy."""
-        return self.x.value, self.y.value
-
-    @property
-    def low(self) -> float:
-        """The lower end of the accuracy."""
-        return self.y.low if self.y.low is not None else self.y.value
-
-    @property
-    def high(self) -> float:
-        """The upper end of the accuracy."""
-        return self.y.high if self.y.high is not None else self.y.value
-
-    @property
-    def vertical(self) -> tuple[float, float, float]:
-        """The interval of the accuracy as a vertical line: x, low, high."""
-        return self.x.value, self.low, self.high
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What models cost: one quantity, and a row for each model that has it.
-
-    `rows` are all of one policy if the cost depends on it.
-    """
-
-    quantity: Quantity
-    rows: Mapping[str, Row]
-
-    @property
-    def image_sizes(self) -> list[int]:
-        """The image sizes of the rows in pixels."""
-        return sorted(set(map(attrgetter("image_size"), self.rows.values())))
-
-    @property
-    def policy(self) -> str:
-        """The policy of the rows; empty for counts."""
-        policies = map(attrgetter("policy"), self.rows.values())
-        return next(filter(None, policies), "")
 
 
 def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
@@ -104,15 +50,15 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
     for protocol, contestants in contestants_by_protocol(summary).items():
         data = protocol.data.partition(":")[0]
         caveat = "not a comparison of architectures" if data == "digits" else "measured here"
-        how = ", ".join(protocol.conditions)
+        how = ", ".join([*protocol.conditions, *_training(contestants)])
         about = f"top-1 on {data}, measured (filled), {how}; {caveat}"
         figure = measured(summary, metric, contestants, about)
         if figure is not None:
             stem = f"pareto_{metric}_{data}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
             drawn[stem] = figure
-    costs = _costs(summary.rows, metric)
-    points = _published(summary, costs) if costs else []
+    costs = costs_at_one_batch(summary.rows, metric)
+    points = published_points(summary, costs) if costs else []
     if costs and points:
         stem = f"pareto_{metric}_imagenet_published"
         drawn[stem] = _figure(summary, costs, points, PUBLISHED)
@@ -127,84 +73,28 @@ def measured(
     They are of one protocol. `about` says which, in the line under the title. None if there is
     nothing to draw.
     """
-    costs = _costs_of(summary, metric, contestants)
-    points = _measured(costs, contestants) if costs else []
+    costs = costs_of(summary, metric, contestants)
+    points = measured_points(costs, contestants) if costs else []
     return _figure(summary, costs, points, about) if costs and points else None
 
 
-def _costs_of(summary: Summary, metric: str, contestants: Iterable[Contestant]) -> Costs | None:
-    """Return the costs of contestants, at the image size at which each was evaluated."""
-    if metric == TRAINING_TIME.metric:
-        return Costs(TRAINING_TIME, {})
-    shapes = {(one.first.model, one.first.arm.image_size) for one in contestants}
-    return _costs([row for row in summary.rows if row.shape in shapes], metric)
+def seeds(contestants: Sequence[Contestant]) -> str:
+    """Return the number of seeds of each contestant: `3 seeds per model`."""
+    counts = [len(one.measured) for one in contestants]
+    count = span(min(counts), max(counts), places=0)
+    return f"{count} seed{'' if count == '1' else 's'} per model"
 
 
-def _costs(rows: Iterable[Row], metric: str) -> Costs | None:
-    """Return the costs of some rows at the largest batch size; None without any.
+def _training(contestants: Sequence[Contestant]) -> list[str]:
+    """Return how contestants were trained, beyond their recipe: epochs, and number of seeds.
 
-    Of a cost that depends on the policy, all rows are of the policy with the most.
+    Empty for published weights, whose tags are in their names.
     """
-    having = [row for row in rows if row.value(metric)]
-    if not all(row.quantity(metric) in row.counted for row in having):
-        having = of_one_policy(having)
-    quantities = filter(None, (row.quantity(metric) for row in having))
-    quantity = max(quantities, default=None)
-    if quantity is None:
-        return None
-    first: dict[str, Row] = {}
-    for row in having:
-        first.setdefault(row.model, row)
-    return Costs(quantity, first)
-
-
-def _measured(costs: Costs, contestants: Iterable[Contestant]) -> list[Point]:
-    """Return the contestants whose cost and interval of top-1 are known."""
-    points = []
-    for one in contestants:
-        y = one.top1
-        row = costs.rows.get(one.first.model)
-        x = _training_time(one) if costs.quantity == TRAINING_TIME else _cost(row, costs.quantity)
-        if x is None or y is None or y.low is None or y.high is None:
-            continue
-        points.append(
-            Point(
-                name=one.name,
-                family=one.family,
-                x=x,
-                y=y.times(100.0),
-                filled=True,
-                rounds=row.rounds.get(costs.quantity, {}) if row else {},
-                seeds=[100 * share for share in one.shares],
-            )
-        )
-    return points
-
-
-def _training_time(one: Contestant) -> Estimate | None:
-    """Return the mean training time over seeds, in seconds; None if it is unknown."""
-    seconds = list(filter(None, one.details("train_s")))
-    return mean_of_seeds(seconds) if seconds else None
-
-
-def _cost(row: Row | None, quantity: Quantity) -> Estimate | None:
-    """Return a cost; None if the row lacks it, or has it at another batch size only."""
-    return row.values.get(quantity) if row else None
-
-
-def _published(summary: Summary, costs: Costs) -> list[Point]:
-    """Return the range of published top-1 of every model whose cost is known."""
-    points = []
-    for row in costs.rows.values():
-        found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
-        plain = list(filter(attrgetter("plain"), found))
-        x = row.value(costs.quantity.metric)
-        if found and x:
-            best_first = plain or found
-            low, high = best_first[-1].top1 * 100, best_first[0].top1 * 100
-            y = Estimate((low + high) / 2, low, high)
-            points.append(Point(row.model, row.about.family, x, y, filled=False, solid=bool(plain)))
-    return points
+    if not all(one.first.arm.recipe for one in contestants):
+        return []
+    epochs = list(filter(None, (one.detail("epochs") for one in contestants)))
+    said = [f"{span(min(epochs), max(epochs), places=0)} epochs"] if epochs else []
+    return [*said, seeds(contestants)]
 
 
 def _figure(summary: Summary, costs: Costs, points: list[Point], subtitle: str) -> Figure:
@@ -212,7 +102,13 @@ def _figure(summary: Summary, costs: Costs, points: list[Point], subtitle: str) 
     title, (factor, unit) = display_of(quantity.metric).name, scale_of(quantity)
     higher = quantity.better == "higher"
     trust = _trust(summary, costs)
-    places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
+    apart = not _matched(quantity, points)
+    places: list[int] = []
+    chances: Sequence[float | None] = [None] * len(points)
+    if apart:
+        places, chances = _front(points, higher=higher, sure=trust is None or trust.marks)
+    elif points[0].filled:
+        subtitle += f"; no front: models of equal {title}, within {MATCHED:.0%} of their middle"
     scaled = [replace(point, x=point.x.times(factor)) for point in points]
     hidden = len(points) > NAMED
     if places:
@@ -235,12 +131,8 @@ def _figure(summary: Summary, costs: Costs, points: list[Point], subtitle: str) 
     for point, chance in zip(scaled, chances, strict=True):
         if not hidden or (chance or 0) >= MAY_BE_ON_FRONT:
             colour = family(point.family)[1]
-            labels.append((point.x.value, point.y.value, _label(point, chance), colour))
-    figure.draw_without_rendering()
-    obstacles = _steps(axes, steps)
-    for point in scaled:
-        obstacles += _bars(axes, point)
-    place(figure, axes, labels, obstacles)
+            labels.append((point.x.value, _named_at(point), _label(point, chance), colour))
+    place(figure, axes, labels)
     return figure
 
 
@@ -277,7 +169,24 @@ def _front(
 
 
 def _label(point: Point, chance: float | None) -> str:
-    return point.name if chance is None else f"{point.name} {100 * chance:.0f} %"
+    name = f"{point.name}, {point.training}" if point.training else point.name
+    return name if chance is None else f"{name} {100 * chance:.0f} %"
+
+
+def _named_at(point: Point) -> float:
+    """Return the accuracy at which a point's name stands: of a range, at the better end."""
+    return point.y.value if point.filled else point.high
+
+
+def _matched(quantity: Quantity, points: list[Point]) -> bool:
+    """True if all models have about the same count, as after `bench match` or in a study.
+
+    A front would then rank what was made equal on purpose.
+    """
+    if quantity.unit in TIMED_UNITS or quantity.batch_size or len(points) < 2:
+        return False
+    costs = [point.x.value for point in points]
+    return max(costs) - min(costs) <= MATCHED * (max(costs) + min(costs))
 
 
 def _where(summary: Summary, costs: Costs) -> str:
@@ -345,26 +254,3 @@ def _add_legend(figure: Figure, axes: Axes, points: list[Point]) -> None:
     if not points[0].filled:
         look["markerfacecolor"] = "white"
     family_legend(figure, axes, map(attrgetter("family"), points), **look)
-
-
-def _bars(axes: Axes, point: Point) -> list[Bbox]:
-    """Return the space that a point's intervals take, so that no label covers them."""
-    to_display = axes.transData.transform
-    x, low = to_display((point.x.value, point.low))
-    _, high = to_display((point.x.value, point.high))
-    boxes = [Bbox.from_extents(x - 4, low - 8, x + 4, high + 8)]
-    if point.x.low is not None and point.x.high is not None:
-        left, y = to_display((point.x.low, point.y.value))
-        right, _ = to_display((point.x.high, point.y.value))
-        boxes.append(Bbox.from_extents(left, y - 3, right, y + 3))
-    return boxes
-
-
-def _steps(axes: Axes, steps: list[tuple[float, float]]) -> list[Bbox]:
-    """Return the space that the drawn front takes."""
-    places = list(map(axes.transData.transform, steps))
-    boxes = []
-    for (x, y), (next_x, next_y) in pairwise(places):
-        boxes.append(Bbox.from_extents(min(x, next_x), y - 3, max(x, next_x), y + 3))
-        boxes.append(Bbox.from_extents(next_x - 3, min(y, next_y), next_x + 3, max(y, next_y)))
-    return boxes

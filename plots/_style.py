@@ -106,6 +106,17 @@ def empty_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def arrange(figure: Figure) -> None:
+    """Let a figure arrange itself, once and for all: nothing moves any more.
+
+    A legend outside its panel settles in the second pass only.
+    """
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+
+
 def open_frame(axes: Axes) -> None:
     """Remove the frame above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -19,14 +19,14 @@ from bench.plugins import figures
 from bench.plugins.recipe import recipes
 from bench.report.columns import COLUMNS, TRAINING_TIME
 
-from ._pareto import measured
+from ._pareto import measured, seeds
 
 
 def draw(summary: Summary) -> dict[str, Figure]:
     """Draw one figure per scale, recipe and cost; nothing of fewer than two families."""
     drawn: dict[str, Figure] = {}
     for scale, label, contestants in _families(summary):
-        about = f"top-1 on {scale.title}, measured (filled), recipe {label}"
+        about = f"top-1 on {scale.title}, measured (filled), recipe {label}, {seeds(contestants)}"
         for metric, shown in COLUMNS.items():
             if not shown.pareto or metric == TRAINING_TIME.metric:
                 continue

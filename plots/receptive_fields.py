@@ -12,7 +12,7 @@ from matplotlib.patches import Circle
 from bench.analysis.rows import Accuracy, Summary
 from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
-from bench.report.palette import family, family_order
+from bench.report.palette import family, family_order, readable
 
 from ._style import empty_figure, headline
 
@@ -49,7 +49,8 @@ def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:
         for row, when in enumerate(("before", "after")):
             field, reading = arrays[f"field_{when}_{size}"], one.fields[f"{when}_{size}"]
             _panel(panels[row][column], field, reading)
-        panels[0][column].set_title(_short(one), fontsize=7.5, color=family(one.about.family)[1])
+        colour = readable(family(one.about.family)[1])
+        panels[0][column].set_title(_short(one), fontsize=7.5, color=colour)
     for row, when in enumerate(("before training", "after training")):
         panels[row][0].set_ylabel(when, fontsize=9)
     headline(figure, f"Effective receptive fields on {data}")

@@ -54,9 +54,8 @@ def _figure(
     )
     axes.set_ylabel("GMAC/s (more is better)")
     family_legend(figure, axes, map(attrgetter("row.family"), found))
-    figure.draw_without_rendering()
     if len(points) <= NAMED:
-        place(figure, axes, points, [])
+        place(figure, axes, points)
     return figure
 
 

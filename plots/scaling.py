@@ -11,6 +11,7 @@ from bench.analysis.rows import Row, Summary
 from bench.analysis.summary import of_one_policy
 from bench.plugins import Figure, figures
 from bench.report.palette import family, family_order
+from bench.report.tables.speed_gap import patch_of
 
 from ._labels import place
 from ._style import interval_bar, legend_below, log_ticks, new_figure
@@ -62,6 +63,11 @@ def _throughput(row: Row) -> float:
     return row.exact("throughput")
 
 
+def _patch(row: Row) -> int | None:
+    """Return the side of a row's patches in pixels; None without patches."""
+    return patch_of(row.model)
+
+
 def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
     figure, axes = new_figure(
         "Throughput against batch size", f"median and 95 % interval · {where}"
@@ -85,35 +91,35 @@ def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
     axes.set_xlabel("images per call")
     axes.set_ylabel("img/s (more is better)")
     axes.margins(x=0.25)
-    figure.draw_without_rendering()
-    place(figure, axes, ends, [])
+    place(figure, axes, ends)
     return figure
 
 
 def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure.Figure:
     figure, axes = new_figure(
         "Throughput against parameters",
-        f"lines join the models of a family; median and 95 % interval · {where}",
+        "lines join the models of a family with patches of the same size; median and 95 % "
+        f"interval · {where}",
     )
     points = []
     for name in sorted(families, key=family_order):
         label, colour, marker = family(name)
         rows = sorted(families[name], key=lambda row: (_params(row), row.model))
-        xs = list(map(_params, rows))
-        ys = list(map(_throughput, rows))
-        axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=6, label=label)
-        for x, y, row in zip(xs, ys, rows, strict=True):
-            interval_bar(axes, x, row.value("throughput"), colour)
-            points.append((x, y, row.model, colour))
+        for joined in grouped(rows, _patch).values():
+            xs, ys = list(map(_params, joined)), list(map(_throughput, joined))
+            axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=6, label=label)
+            label = ""  # once in the legend
+        for row in rows:
+            interval_bar(axes, _params(row), row.value("throughput"), colour)
+            points.append((_params(row), _throughput(row), row.model, colour))
     log_ticks(axes, "x", [x for x, *_ in points])
     log_ticks(axes, "y", [y for _, y, *_ in points])
     axes.set_xlabel("parameters in M")
     axes.set_ylabel("img/s (more is better)")
     axes.margins(x=0.18, y=0.12)
     legend_below(figure)
-    figure.draw_without_rendering()
     if len(points) <= LINES * 2:
-        place(figure, axes, points, [])
+        place(figure, axes, points)
     return figure
 
 

@@ -38,8 +38,7 @@ def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     axes.margins(y=0.15)
-    figure.draw_without_rendering()
-    place(figure, axes, tops, [])
+    place(figure, axes, tops)
     return {"schedules": figure}
 
 

@@ -12,7 +12,7 @@ from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.claims.verdicts import verdicts
 from bench.plugins import Figure, figures
-from bench.report.palette import OUTCOMES
+from bench.report.palette import OUTCOMES, ink_on
 from bench.report.tables.verdicts import effect
 
 TITLE = "What the records say about the claims"
@@ -46,7 +46,7 @@ def _line(axes: Axes, y: float, verdict: Verdict) -> None:
         y,
         verdict.outcome + (" *" if verdict.changed else ""),
         fontsize=8,
-        color="#000000" if verdict.outcome == "not measured" else "#ffffff",
+        color=ink_on(OUTCOMES[verdict.outcome]),
         va="center",
         ha="center",
         bbox={

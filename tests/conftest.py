@@ -51,6 +51,14 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def reports_of_tests_have_no_pdf_files() -> Iterator[None]:
+    """Cutting fonts to size takes 0.3 s per figure; test_figures.py writes one in every format."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.report.figures.REPORTED", ("png", "svg"))
+        yield
+
+
 def resealed(content: bytes) -> bytes:
     """A record whose lines were changed, with checksums that fit them again."""
     lines = [store.SEAL.sub(b"}", line) for line in content.splitlines()]

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import matplotlib.figure
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from bench.analysis.machines import machine_folders, read
 from bench.analysis.rows import Summary
@@ -18,10 +20,12 @@ from bench.plugins import figures
 from bench.record.arms import ProbeArm
 from bench.record.schema import Sample
 from bench.record.store import Record, load
-from bench.report.figures import drawings
+from bench.report import palette
+from bench.report.figures import REPORTED, drawings, save_figure
+from plots import _labels, _style
 
 from . import synthetic
-from .conftest import CONTESTANTS, MACHINE
+from .conftest import CONTESTANTS, MACHINE, accuracy_record, count_record
 
 POLICIES = ("fp32", "channels_last", "compile", "channels_last+compile")
 BATCHES = (2, 4, 8, 32)
@@ -154,6 +158,100 @@ def check(figure: matplotlib.figure.Figure) -> None:
             label.get_window_extent() for label in axes.get_xticklabels() if id(label) in written
         ]
         assert not any(left.overlaps(right) for left, right in pairwise(ticks))
+        lines = list(_labels._drawn(axes))
+        for name, there in boxes:
+            assert not any(there.overlaps(Bbox.from_extents(*line)) for line in lines), name
+    for text in texts(figure):
+        assert legible(text), text.get_text()
+
+
+def legible(text: Text) -> bool:
+    """True if the contrast of a text with what is behind it is at least 4.5."""
+    box = text.get_bbox_patch()
+    paper = to_hex(box.get_facecolor()) if box else "#ffffff"
+    return palette.contrast(to_hex(text.get_color()), paper) >= 4.5
+
+
+def test_colours_of_text_are_legible_and_those_that_were_stay() -> None:
+    for _, colour, _ in (*palette.FAMILIES.values(), palette.OTHER):
+        shade = palette.readable(colour)
+        assert palette.contrast(shade, "#ffffff") >= 4.5
+        assert (shade == colour) is (palette.contrast(colour, "#ffffff") >= 4.5)
+    assert palette.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    for colour in palette.OUTCOMES.values():
+        assert palette.contrast(palette.ink_on(colour), colour) >= 4.5
+
+
+def test_a_name_is_never_under_a_line() -> None:
+    """A line across the nearest free place moves the name; without the line it stays there."""
+    found = []
+    for crossed in (False, True):
+        figure, axes = _style.new_figure("title", "subtitle")
+        axes.plot([0.0, 1.0], [0.0, 1.0], "o")
+        if crossed:
+            axes.plot([0.0, 1.0], [0.05, 0.06])
+        _labels.place(figure, axes, [(0.0, 0.0, "the_name_of_a_model", "#CC79A7")])
+        [name] = [text for text in axes.texts if text.get_text() == "the_name_of_a_model"]
+        box = name.get_window_extent()
+        lines = list(_labels._drawn(axes))
+        assert not any(box.overlaps(Bbox.from_extents(*line)) for line in lines)
+        assert legible(name)
+        found.append(name.get_position())
+    assert found[0] != found[1]
+
+
+def test_a_figure_that_is_arranged_does_not_move(full: Summary) -> None:
+    for figure in of(full, "roofline").values():
+        before = figure.axes[0].get_position().bounds
+        assert figure.get_layout_engine() is None
+        figure.draw_without_rendering()
+        assert figure.axes[0].get_position().bounds == before
+
+
+def test_sizes_of_different_patches_are_not_joined(full: Summary) -> None:
+    """The two ConvMixers with patches of 7 are joined; that with patches of 14 stands alone."""
+    lines = of(full, "scaling")["scaling_size_224"].axes[0].lines
+    colour = palette.family("convmixer")[1]
+    mine = sorted(len(line.get_xdata()) for line in lines if line.get_color() == colour)
+    assert mine == [1, 2]
+
+
+def test_models_of_equal_parameters_have_no_front_over_them(tmp_path: Path) -> None:
+    folder = tmp_path / MACHINE.name / "records"
+    for number, model in enumerate(("convmixer_a", "vit_b", "mixer_c")):
+        family = model.partition("_")[0]
+        count_record(folder, model, 100_000 + 1000 * number, 10**7 * 3**number, family=family)
+        accuracy_record(folder, model, 300 + 20 * number, family=family)
+    summary = read(machine_folders(tmp_path)[0]).summary
+    [equal] = of(summary, "pareto_params").values()
+    [apart] = of(summary, "pareto_macs").values()
+    said = [" ".join(text.get_text().split()) for text in texts(equal)]
+    assert any("no front: models of equal parameters" in text for text in said)
+    assert "front" not in [line.get_label() for line in equal.axes[0].lines]
+    assert "front" in [line.get_label() for line in apart.axes[0].lines]
+    assert any("1 seed per model" in text for text in said)
+
+
+def test_ranges_say_how_their_weights_were_trained(shared_results: Path) -> None:
+    summary = read(machine_folders(shared_results)[0]).summary
+    figure = of(summary, "pareto_throughput")["pareto_throughput_imagenet_published"]
+    names = [text.get_text() for text in figure.axes[0].texts]
+    assert "convmixer_1536_20, 150 epochs" in names
+    assert "vit_s16, ? epochs" in names
+
+
+def test_a_figure_is_the_same_bytes_twice_in_every_format(full: Summary, tmp_path: Path) -> None:
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        [figure] = of(full, "layers").values()
+        paths = save_figure(figure, folder, "layers", REPORTED)
+        assert [path.suffix for path in paths] == [".png", ".svg", ".pdf"]
+        found.append([path.read_bytes() for path in paths])
+    assert found[0] == found[1]
+    assert found[0][2].startswith(b"%PDF") and b"/FontType 3" not in found[0][2]
 
 
 def texts(figure: matplotlib.figure.Figure) -> Iterator[Text]:

@@ -358,7 +358,8 @@ def test_accuracies_of_a_study_are_drawn_against_speeds_of_the_same_folder(tmp_p
     assert ended.code == 0, ended
     for metric in ("throughput", "latency", "macs", "params"):
         for end in ("", "_the_authors_optimizer"):
-            assert (machine / f"families_{metric}_cifar10_small{end}.svg").is_file()
+            for kind in ("png", "svg", "pdf"):
+                assert (machine / f"families_{metric}_cifar10_small{end}.{kind}").is_file()
     text = (machine / "families_throughput_cifar10_small.svg").read_text(encoding="utf-8")
     assert f"top-1 on {TITLE}" in text and "probability" in text
 

@@ -6,9 +6,10 @@ without one.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ from bench.report.page import in_script, render, write_page
 from bench.report.page.data import page_data
 from bench.report.write import Report, write_all
 
+from .browsing import (
+    BROWSER,
+    grave,
+    in_view,
+    launched,
+    names_in_plot,
+    overflow,
+    plotted,
+    watched,
+)
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
 
-BROWSER = next(
-    (
-        found
-        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-        if (found := shutil.which(name))
-    ),
-    None,
-)
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on the path: apt-get install chromium"
 )
@@ -109,35 +112,16 @@ def test_the_same_records_give_the_same_page(reports: list[Report]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    with launched() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
 def opened(page_file: Path, browser: Any) -> Iterator[tuple[Any, list[str], list[str]]]:
     """The page at 1280 pixels, what the console said and what was asked of a network."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    said: list[str] = []
-    asked: list[str] = []
-    page.on(
-        "console",
-        lambda message: (
-            said.append(f"{message.type}: {message.text}")
-            if message.type in ("error", "warning")
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: said.append("a dialog opened") or dialog.dismiss())
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(page_file.as_uri())
-    page.wait_for_selector("html[data-ready=yes]")
-    yield page, said, asked
-    page.close()  # and the context that it had for itself
+    found = watched(browser, page_file.as_uri(), viewport={"width": 1280, "height": 800})
+    yield found
+    found[0].close()  # and the context that it had for itself
 
 
 def models(page: Any) -> list[str]:
@@ -151,7 +135,7 @@ def test_it_sorts_filters_and_changes_axes(
     page, said, asked = opened
     assert HOSTILE in models(page)
     header = page.locator("#rows thead th", has_text="parameters")
-    header.click()
+    header.click()  # less is better
     page.wait_for_selector("#rows thead th[aria-sort=ascending]")
     rising = models(page)
     assert rising[:2] == [HOSTILE, "convmixer_768_32"]
@@ -159,17 +143,152 @@ def test_it_sorts_filters_and_changes_axes(
     header.click()
     page.wait_for_selector("#rows thead th[aria-sort=descending]")
     assert models(page)[0] == "mixer_b16"
+    page.locator("#rows thead th", has_text="latency").click()
+    assert models(page)[-1] == HOSTILE  # it has no latency
+    page.locator("#rows thead th", has_text="that of vit_s16").click()  # more is better
+    assert models(page)[0] == "vit_s16"
+    assert models(page)[-1] == "convmixer_1536_20"
     page.get_by_role("searchbox").fill("convmixer")
     page.wait_for_function("document.querySelectorAll('#rows tbody tr').length === 3")
     assert set(models(page)) == {"convmixer_1536_20", "convmixer_768_32", "convmixer_1024_20"}
+    assert plotted(page) == set(models(page))
     page.get_by_role("searchbox").fill("")
     before = page.locator("#plot .xtitle").text_content()
-    labels = page.locator("#x-axis option").all_inner_texts()
-    page.select_option("#x-axis", label=next(label for label in labels if label.startswith("MACs")))
+    labels = page.locator("#x option").all_inner_texts()
+    page.select_option("#x", label=next(label for label in labels if label.startswith("MACs")))
     assert page.locator("#plot .xtitle").text_content() != before
     assert "MACs" in page.locator("#plot .xtitle").text_content()
     assert said == []
     assert asked == [page_file.as_uri()]
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
+def test_a_click_shows_the_record_in_view_and_beside_the_point(
+    page_file: Path, browser: Any, width: int, height: int
+) -> None:
+    window = {"width": width, "height": height}
+    page, said, _ = watched(browser, page_file.as_uri(), viewport=window)
+    assert overflow(page) <= 0
+    shown, outside = names_in_plot(page)
+    assert shown and outside == []
+    page.locator("#plot").scroll_into_view_if_needed()
+    mark = page.locator("#plot .scatterlayer path.point").first.bounding_box()
+    page.mouse.click(mark["x"] + 5, mark["y"] + 5)
+    page.wait_for_selector("#record:not([hidden])")
+    assert in_view(page, "#record")
+    box = page.locator("#record").bounding_box()
+    beside = mark["x"] < box["x"] or mark["x"] > box["x"] + box["width"]
+    assert beside or mark["y"] < box["y"] or mark["y"] > box["y"] + box["height"]
+    assert overflow(page) <= 0
+    page.keyboard.press("Escape")
+    assert page.locator("#record").is_hidden()
+    assert said == []
+    page.close()
+
+
+@needs_browser
+def test_a_published_range_is_a_range_on_a_linear_axis_and_is_said_of_its_axis(
+    opened: tuple[Any, list[str], list[str]],
+) -> None:
+    page, said, _ = opened
+    page.select_option("#y", value="top1_published")
+    lines = page.evaluate(
+        "document.getElementById('plot').data.filter((one) => one.mode === 'lines')"
+    )
+    ends = {
+        tuple(one["y"][place : place + 2]) for one in lines for place in range(0, len(one["y"]), 3)
+    }
+    assert any(
+        high == pytest.approx(80.8, abs=0.1) and low == pytest.approx(76.2, abs=0.1)
+        for high, low in ends
+    )
+    marks = page.evaluate(
+        "document.getElementById('plot').data.flatMap((one) => one.mode === 'markers' ? one.y : [])"
+    )
+    assert not any(mark == pytest.approx(78.5, abs=0.2) for mark in marks if mark)
+    note = page.locator("#plot-note").inner_text()
+    assert "y axis: published by others" in note
+    assert "x axis: measured here" in note
+    for key in ("top1_published", page.locator("#y option").nth(1).get_attribute("value")):
+        page.select_option("#y", value=key)
+        assert page.evaluate("document.getElementById('plot')._fullLayout.yaxis.type") == "linear"
+    page.select_option("#y", value="macs")
+    assert page.evaluate("document.getElementById('plot')._fullLayout.yaxis.type") == "log"
+    assert said == []
+
+
+def seen(page: Any) -> list[Any]:
+    """Menus, limits, columns, rows, marks, search and record."""
+    menus = [
+        page.locator(f"#{name}").input_value() for name in ("machine", "policy", "px", "x", "y")
+    ]
+    limits = page.locator(".limit output").all_inner_texts()
+    heads = page.locator("#rows thead th").all_inner_texts()
+    record = (
+        page.locator("#record-title").inner_text() if page.locator("#record").is_visible() else ""
+    )
+    search = page.get_by_role("searchbox").input_value()
+    return [menus, limits, heads, models(page), sorted(plotted(page)), search, record]
+
+
+@needs_browser
+def test_a_link_restores_the_view(
+    opened: tuple[Any, list[str], list[str]], browser: Any, page_file: Path
+) -> None:
+    page, said, _ = opened
+    first = seen(page)
+    page.select_option("#x", value="params")
+    page.locator("#latency").focus()
+    page.keyboard.press("ArrowLeft")  # at most the latency of the slowest, so unknown ones leave
+    assert HOSTILE not in models(page)
+    assert HOSTILE not in plotted(page)
+    page.locator("#params").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")  # and without the largest
+    assert "mixer_b16" not in {*models(page), *plotted(page)}
+    page.get_by_role("searchbox").fill("vit")
+    page.locator("#rows thead th", has_text="latency").click()
+    page.locator("summary", has_text="Columns").click()
+    page.locator("#columns input[value=macs]").uncheck()
+    page.locator("#rows tbody tr").first.click()
+    there = seen(page)
+    assert there != first
+    assert not any("MACs" in head for head in there[2])
+    other, heard, _ = watched(browser, page.url)
+    assert seen(other) == there
+    other.close()
+    page.click("#close")
+    page.click("#reset")
+    assert seen(page) == first
+    other, heard, _ = watched(browser, f"{page_file.as_uri()}#machine=mars&x=params")
+    assert "machine mars" in other.locator("#address-note").inner_text()
+    assert other.locator("#machine").input_value() == MACHINE.name
+    other.close()
+    assert said == heard == []
+
+
+@needs_browser
+def test_downloads_hold_what_is_shown(opened: tuple[Any, list[str], list[str]]) -> None:
+    page, said, _ = opened
+    page.get_by_role("searchbox").fill("resnet")
+    page.select_option("#y", value="top1_published")
+    with page.expect_download() as caught:
+        page.click("#csv")
+    text = Path(caught.value.path()).read_text(encoding="utf-8")
+    [row] = list(csv.DictReader(io.StringIO(text)))
+    assert row["model"] == "resnet50"
+    assert float(row["parameters in M"]) == pytest.approx(25.557032)
+    published = next(name for name in row if name.endswith("as published"))
+    assert row[published] == ""  # a range has no value of its own
+    assert float(row[f"{published}, low"]) < float(row[f"{published}, high"])
+    ratio = next(name for name in row if name.endswith("that of vit_s16"))
+    assert float(row[f"{ratio}, low"]) <= float(row[ratio]) <= float(row[f"{ratio}, high"])
+    with page.expect_download() as caught:
+        page.click("#svg")
+    drawn = Path(caught.value.path()).read_text(encoding="utf-8")
+    assert "<svg" in drawn and "resnet50" in drawn and "vit_s16" not in drawn
+    assert said == []
 
 
 @needs_browser
@@ -198,9 +317,9 @@ def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(
     page.locator("#rows tbody tr", has_text=HOSTILE).click()
     assert page.locator("#record-title").inner_text().startswith(HOSTILE)
     assert "python -m bench run --models" in page.locator("#record-body code").first.inner_text()
-    labels = page.locator("#y-axis option").all_inner_texts()
+    labels = page.locator("#y option").all_inner_texts()
     page.select_option(
-        "#y-axis", label=next(label for label in labels if label.startswith("parameters"))
+        "#y", label=next(label for label in labels if label.startswith("parameters"))
     )
     assert HOSTILE in page.locator("#plot").text_content()
     assert page.locator("#plot script").count() == 0
@@ -212,17 +331,9 @@ def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(
 def test_axe_finds_no_serious_violation(
     opened: tuple[Any, list[str], list[str]], dark: bool
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page, said, _ = opened
     if dark:
         page.click("#theme")
     page.locator("#rows tbody tr").first.click()
-    found = Axe().run(page).response["violations"]
-    grave = [
-        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert grave == []
+    assert grave(page) == []
     assert said == []

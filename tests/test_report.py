@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import shutil
@@ -17,10 +18,12 @@ from bench.cli.app import main
 from bench.plugins import Figure, figures
 from bench.record import store
 from bench.record.schema import EndLine
+from bench.report import formats
 from bench.report.figures import drawings
+from bench.report.selection import arrange, selection
 from bench.report.table import slug
 from bench.report.tables.reading_order import Table, all_tables, efficiency
-from bench.report.write import markdown, write
+from bench.report.write import markdown, write, write_all
 from bench.stats.formatting import estimate, interval, number
 from bench.stats.intervals import Estimate
 
@@ -46,6 +49,7 @@ def test_the_efficiency_table(results: Path) -> None:
         "latency ms b1 ↓",
         "img/s b4 ↑",
         "× vit_s16",
+        "top-1 % as published ‡ ↑",
     ]
     rows = {row[0]: row[1:] for row in shown.rows}
     assert rows["convmixer_1536_20"][:2] == ["51,625,960", "51.10"]
@@ -102,20 +106,19 @@ def test_the_digits_table_says_what_it_is_and_holds_the_baseline(results: Path) 
     assert shown.rows[0][5] == "1"
 
 
-def test_published_accuracies_are_ranges_in_a_table_of_their_own(results: Path) -> None:
+def test_published_accuracies_are_ranges_in_a_table_of_their_own_or_marked(results: Path) -> None:
     shown = table(results, "Published")
     rows = {row[0]: row for row in shown.rows}
     assert rows["resnet50"][1].startswith("76.2 to ")
     assert rows["convmixer_1024_20"][1] == "76.9"
     assert any(note.startswith("source: timm@") for note in shown.notes)
-    measured = [
-        cell
-        for one in all_tables(summary_of(results))
-        if not one.title.startswith("Published")
-        for row in one.rows
-        for cell in row
-    ]
-    assert not any("76.9" in cell for cell in measured)
+    for one in all_tables(summary_of(results)):
+        if one.title.startswith("Published"):
+            continue
+        for row in one.cells:
+            for column, cell in zip(one.columns, row, strict=True):
+                assert "76.9" not in cell.text or "‡" in column.name
+                assert "‡" not in column.name or cell.value is None
 
 
 def test_published_rows_know_their_data() -> None:
@@ -371,3 +374,31 @@ def test_a_few_rounds_tell_nothing_apart(tmp_path: Path) -> None:
         if one.title.startswith("Efficiency")
     ]
     assert not any(row[1].best for row in shown.cells)
+
+
+def test_published_top1_stands_beside_speeds_as_a_marked_range(results: Path) -> None:
+    """Never as a value: the middle of resnet50's 76.2 to 80.8 is nobody's accuracy."""
+    [report] = write_all(results)[0]
+    table = next(one for one in report.tables if one.title.startswith("Efficiency"))
+    keys = [column.key for column in table.columns]
+    place = keys.index("top1_published")
+    assert keys[place - 1] == "ratio"
+    assert table.headers[place] == "top-1 % as published ‡ ↑"
+    cells = {row[0].text: row[place] for row in table.cells}
+    assert cells["resnet50"].text == "76.2 to 80.8"
+    assert cells["resnet50"].value is None
+    assert not any(cell.best for cell in cells.values())
+    assert any(note.startswith("‡ published by others, not measured here") for note in table.notes)
+    [row] = [
+        row
+        for row in csv.DictReader(io.StringIO(formats.csv_text(table)))
+        if row["model"] == "resnet50"
+    ]
+    name = "top_1_percent_as_published"
+    assert row[name] == "76.2 to 80.8"
+    assert float(row[f"{name}_low"]) == pytest.approx(76.2, abs=0.1)
+    assert float(row[f"{name}_high"]) == pytest.approx(80.8, abs=0.1)
+    [best_first] = arrange(selection(sort="top1_published"), [table])
+    assert best_first.cells[0][0].text == "convmixer_1536_20"
+    [worst_first] = arrange(selection(sort="-top1_published"), [table])
+    assert worst_first.cells[0][0].text == "mixer_b16"

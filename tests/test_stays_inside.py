@@ -393,6 +393,20 @@ def test_only_what_a_report_wrote_is_deleted(tmp_path: Path) -> None:
     assert (outside / "paper.tex").read_text() == "x"
 
 
+def test_a_figure_left_behind_by_an_older_report_is_deleted(tmp_path: Path) -> None:
+    """Versions that kept no list of figures left some, of whose studies the folder has no data."""
+    (tmp_path / "tables").mkdir()
+    drawn = {"resolution.svg", "study_kernel_speed_epyc.png", "policies_224.svg"}
+    others = {"holiday.png", "resolutions.svg", "resolution_by_hand.png", "policies_224.txt"}
+    for name in drawn | others:
+        (tmp_path / name).write_bytes(b"<!-- Created with matplotlib -->")
+    (tmp_path / "resolution_by_hand.png").write_bytes(b"from a camera")
+    still = tmp_path / "policies_64.svg"
+    still.write_bytes(b"<!-- Created with matplotlib -->")
+    assert settle(tmp_path, [still], ["resolution", "policies", "study_kernel_speed"]) == []
+    assert {path.name for path in tmp_path.iterdir()} == {*others, NAME, "tables", still.name}
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"[" * 100_000, b'{"files": 3}'])
 def test_a_list_that_is_none_deletes_nothing(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()

@@ -21,7 +21,7 @@ from bench.claims.rules import Verdict
 from bench.errors import UsageError, visible, with_place
 from bench.files.files import whole
 from bench.files.paths import stems
-from bench.plugins import Figure, figures
+from bench.plugins import Figure, figures, studies
 
 MOST_PROCESSES = 8
 PR_SET_PDEATHSIG = 1
@@ -62,15 +62,27 @@ def study_stem(verdict: Verdict) -> str:
     return stems([study_name(verdict)])[0]
 
 
-def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
-    """Write a matplotlib figure as PNG and SVG, and return their paths.
+def figure_names() -> list[str]:
+    """Return what the file stems of a report's figures are or begin with, before a `_`."""
+    return [*figures.names(), *map("study_{}".format, studies.names())]
 
-    Without a date and with a fixed salt, the same records give the same SVG.
+
+KINDS = ("png", "svg")
+REPORTED = (*KINDS, "pdf")
+"""The formats of a report's figures. PDF files are for papers and are not committed."""
+_DATES = {"svg": "Date", "pdf": "CreationDate"}
+
+
+def save_figure(figure: Any, folder: Path, stem: str, kinds: Sequence[str] = KINDS) -> list[Path]:
+    """Write a matplotlib figure in several formats, and return the paths.
+
+    Without dates and with a fixed salt, the same records give the same files. Text in a PDF is
+    text, in fonts that journals take (TrueType).
     """
     from matplotlib import rc_context
 
-    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
-    with names_are_text(), rc_context({"svg.hashsalt": stem}):
+    paths = [folder / f"{stem}.{kind}" for kind in kinds]
+    with names_are_text(), rc_context({"svg.hashsalt": stem, "pdf.fonttype": 42}):
         _spell_out(figure)
         if figure.get_layout_engine() is not None:
             # Arrange it once; matplotlib would do so twice for every file.
@@ -78,7 +90,7 @@ def save_figure(figure: Any, folder: Path, stem: str) -> list[Path]:
             figure.set_layout_engine(None)
         for path in paths:
             kind = path.suffix[1:]
-            metadata = {"Date": None} if kind == "svg" else {}
+            metadata = {_DATES[kind]: None} if kind in _DATES else {}
             with whole(path) as temporary:
                 figure.savefig(temporary, format=kind, metadata=metadata)
     return paths
@@ -125,7 +137,7 @@ class DrawingJob:
             ) from error
         paths = []
         for stem, figure in drawn.items():
-            paths += save_figure(figure, self.folder, stem)
+            paths += save_figure(figure, self.folder, stem, REPORTED)
         return paths
 
 

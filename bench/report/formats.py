@@ -21,6 +21,7 @@ _LATEX = {
     "×": r"$\times$", "±": r"$\pm$", "≈": r"$\approx$", "≥": r"$\geq$", "≤": r"$\leq$",
     "¹": r"\textsuperscript{1}", "·": r"$\cdot$", "…": r"\ldots{}", "²": r"\textsuperscript{2}",
     "–": "--", "—": "---", "µ": r"\textmu{}", "−": "$-$", "→": r"$\rightarrow$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$",
 }  # fmt: skip
 _IN_LATEX = str.maketrans(_LATEX)
 

@@ -261,11 +261,12 @@ def _sorted(sort: str, table: Table) -> Table:
     if not places:
         return table
     place = places[-1]
-    numbers = any(row[place].value is not None for row in table.cells)
-    falling = numbers and table.columns[place].better != "lower"
+    better = table.columns[place].better
+    numbers = any(_number(row[place], better) is not None for row in table.cells)
+    falling = numbers and better != "lower"
 
     def value(row: list[Cell]) -> Any:
-        return row[place].value if numbers else row[place].text or None
+        return _number(row[place], better) if numbers else row[place].text or None
 
     def is_known(row: list[Cell]) -> bool:
         return value(row) is not None
@@ -274,6 +275,13 @@ def _sorted(sort: str, table: Table) -> Table:
     present = sorted(filter(is_known, table.cells), key=value, reverse=reverse)
     cells = [*present, *filterfalse(is_known, table.cells)]
     return Table(table.title, table.columns, cells, table.notes, published=table.published)
+
+
+def _number(cell: Cell, better: str) -> float | None:
+    """Return a cell's value; of a range, which has none, the better end."""
+    if cell.value is not None:
+        return cell.value
+    return cell.low if better == "lower" else cell.high
 
 
 def _places(table: Table, key: str) -> list[int]:

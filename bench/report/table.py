@@ -41,7 +41,8 @@ class Column:
 class Cell:
     """A text, and the number behind it in the column's unit with its 95 % interval.
 
-    `best` marks the best of a column. `fill` says how to measure the value of an empty cell.
+    A published range has ends and no value. `best` marks the best of a column. `fill` says how to
+    measure the value of an empty cell.
     """
 
     text: str

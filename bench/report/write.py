@@ -18,7 +18,7 @@ from bench.errors import UsageError
 from bench.files.files import sweep_folder, write_whole
 from bench.files.paths import inside, stems
 from bench.report import citations, formats
-from bench.report.figures import DrawingJob, draw_all
+from bench.report.figures import DrawingJob, draw_all, figure_names
 from bench.report.selection import (
     Selection,
     arrange,
@@ -135,7 +135,7 @@ def _write(
     write_whole(job.folder / "methods.tex", citations.methods(job.summary).encode())
     write_whole(job.folder / "references.bib", citations.bibliography(job.summary).encode())
     write_whole(job.folder / "report.md", text.encode())
-    unknown = settle(job.folder, [*written, *drawn])
+    unknown = settle(job.folder, [*written, *drawn], figure_names())
     return Report(
         folder=job.folder,
         summary=job.summary,

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,15 @@ def render(reports: Sequence[Report]) -> str:
         datatables=_datatables(),
         datatables_css=_inside("itables", "html/dt_bundle.css"),
         style=(own / "page.css").read_text(encoding="utf-8"),
-        script=(own / "page.js").read_text(encoding="utf-8"),
+        script=_script(),
     )
+
+
+def _script() -> str:
+    """Return the page's own script: its files in the order of their names, in one scope."""
+    files = (resources.files(PACKAGE) / "script").iterdir()
+    ordered = sorted((file for file in files if file.name.endswith(".js")), key=attrgetter("name"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in ordered)
 
 
 def in_script(data: Any) -> Any:

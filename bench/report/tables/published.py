@@ -10,13 +10,20 @@ from bench.analysis import published
 from bench.analysis.groups import grouped
 from bench.analysis.published import Published, PublishedSpeed
 from bench.analysis.rows import Row, Summary
-from bench.report.table import Table
+from bench.report.columns import TOP1_PUBLISHED
+from bench.report.table import Cell, Column, Table
 from bench.stats.formatting import number, span
 
 MORE_DATA = "more data or a teacher, top-1 %"
 RANGES = ["model", "ImageNet-1k alone, top-1 %", "weight sets", MORE_DATA, "weight sets", "epochs"]
 RANGES_ELSEWHERE = ["model", f"trained on {RANGES[1]}", "weight sets", MORE_DATA, "weight sets"]
 SPEEDS = ["model", "settings", "slowest img/s", "where", "fastest img/s", "where"]
+IN_MEASURED = Column("top-1 % as published ‡ ↑", key=TOP1_PUBLISHED, unit="%", better="higher")
+"""The column of published top-1 in a measured table."""
+IN_MEASURED_NOTE = (
+    "‡ published by others, not measured here: ImageNet-1k top-1, the range over weight sets that "
+    "were trained on ImageNet-1k alone (+: more data or a teacher, where there are no others)"
+)
 SOURCE = attrgetter("source")
 NAMED = 4
 """Most sources that a note names."""
@@ -42,6 +49,20 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
         notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
         notes += _each(sources)
         yield Table("Published ImageNet-1k top-1", RANGES, lines, notes, published=True)
+
+
+def in_measured_row(summary: Summary, row: Row) -> Cell:
+    """Return a row's published ImageNet-1k top-1 for a measured table: a range, never a value.
+
+    Weight sets trained on ImageNet-1k alone come first; without any, `+` marks the range of others.
+    """
+    found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
+    plain = list(filter(attrgetter("plain"), found))
+    best_first = plain or found
+    if not best_first:
+        return Cell("")
+    low, high = 100 * best_first[-1].top1, 100 * best_first[0].top1
+    return Cell(span(low, high) + ("" if plain else " +"), low=low, high=high)
 
 
 def published_elsewhere(summary: Summary) -> Iterator[Table]:

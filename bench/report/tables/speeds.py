@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -25,6 +25,7 @@ from bench.report.table import (
     marked,
     table_of,
 )
+from bench.report.tables.published import IN_MEASURED, IN_MEASURED_NOTE, in_measured_row
 from bench.report.tables.speed_notes import notes
 from bench.stats.formatting import interval, number
 from bench.stats.intervals import Effect, holm, of_calls
@@ -90,26 +91,25 @@ def _with_counts(summary: Summary, row: Row) -> Row:
 
 def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table:
     rows = sorted(rows, key=by_speed)
-    reference = _reference(rows)
     quantities = sorted(ranked_quantities(rows), key=_column_order)
-    ratio_of = max(filter(_is_throughput, quantities), default=None)
     trust = grade(summary, size) if rounds_behind(rows) else None
     ranked = trust is None or trust.marks
-    tied = _tied(rows, reference, ratio_of) if ratio_of and ranked else set()
+    compared = compare(rows, ranked=ranked)
     table = table_of(title, map(attrgetter("name"), rows))
     for quantity in quantities:
         cells = [_cell(summary, row, quantity) for row in rows]
         best = best_places(rows, quantity) if ranked else set()
         table.add(column_of(quantity), marked(cells, best))
-        if quantity == ratio_of:
-            _add_ratios(table, rows, reference, quantity, tied)
+        if compared and quantity == compared.quantity:
+            table.add(compared.column, compared.cells)
     table.notes = list(notes(summary, rows, size, trust))
+    _add_published(table, summary, rows)
     if table.has_best:
         table.notes.append(BEST_NOTE)
-    if tied:
+    if compared and compared.tied:
         table.notes.append(
-            f"≈ statistically tied with {reference.model}, by the test of the interval next to it, "
-            f"Holm-corrected over {len(rows) - 1} pairs"
+            f"≈ statistically tied with {compared.reference}, by the test of the interval next to "
+            f"it, Holm-corrected over {len(rows) - 1} pairs"
         )
     table.notes += together(table.fills, summary.past)
     return table
@@ -126,14 +126,48 @@ def _is_throughput(quantity: Quantity) -> bool:
     return quantity.metric == "throughput"
 
 
-def _add_ratios(
-    table: Table, rows: list[Row], reference: Row, quantity: Quantity, tied: set[int]
-) -> None:
-    """Add a column with the speeds over the reference's, marked where they are tied."""
-    ratios = []
+def _add_published(table: Table, summary: Summary, rows: list[Row]) -> None:
+    """Add the published top-1 of every row, marked, beside the speeds; nothing if none is known."""
+    cells = list(map(partial(in_measured_row, summary), rows))
+    if any(map(attrgetter("text"), cells)):
+        keys = list(map(attrgetter("key"), table.columns))
+        place = keys.index("ratio") + 1 if "ratio" in keys else len(keys)
+        table.insert(place, IN_MEASURED, cells)
+        table.notes.append(IN_MEASURED_NOTE)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The speeds of some rows over that of the reference model, paired by round.
+
+    `cells` are in the order of the rows, with ≈ at the places in `tied`.
+    """
+
+    reference: str
+    quantity: Quantity
+    cells: list[Cell]
+    tied: set[int]
+
+    @property
+    def column(self) -> Column:
+        """The column of the ratios."""
+        return Column(f"× {self.reference}", key="ratio", better="higher")
+
+
+def compare(rows: list[Row], *, ranked: bool) -> Compared | None:
+    """Return the throughputs of rows of one policy over the reference's, at the largest batch size.
+
+    None if no throughput was measured. Ties are marked if speeds may be `ranked`.
+    """
+    quantity = max(filter(_is_throughput, ranked_quantities(rows)), default=None)
+    if quantity is None:
+        return None
+    reference = _reference(rows)
+    tied = _tied(rows, reference, quantity) if ranked else set()
+    cells = []
     for place, row in enumerate(rows):
-        ratios.append(ratio_cell(row, reference, quantity, mark=" ≈" if place in tied else ""))
-    table.add(Column(f"× {reference.model}", key="ratio", better="higher"), ratios)
+        cells.append(ratio_cell(row, reference, quantity, mark=" ≈" if place in tied else ""))
+    return Compared(reference.model, quantity, cells, tied)
 
 
 def best_places(rows: list[Row], quantity: Quantity) -> set[int]:
