@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from bench.claims.scales import Scale
 from bench.plugins import Study
 from bench.stats.intervals import student
 from bench.stats.lr_search import AS_IS
+from bench.stats.seed_variance import CommonVariance, Seeds, common_variance
 
 Cell = tuple[str, ...]
 """A quantity, then whatever it was asked of."""
@@ -38,10 +39,13 @@ class Planted(Evidence):
     """Evidence in which the values of each cell are those that `values` returns."""
 
     values: Callable[[Cell], list[float]]
+    common: Mapping[tuple[str, str], CommonVariance | None] = field(default_factory=dict)
+    """The common variance between seeds by data and recipe."""
 
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
         how = {"tuning": AS_IS, "equalise": "epochs", **how}
-        return self._of(POINTS, model, data, recipe, how["tuning"], how["equalise"])
+        points = self._of(POINTS, model, data, recipe, how["tuning"], how["equalise"])
+        return Seeds(points, self.common.get((data, plain(recipe))))
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         return self._of(name, model, data, recipe)
@@ -61,9 +65,33 @@ class Planted(Evidence):
         return list(map(math.exp, offsets))
 
 
-def findings(study: Study, scale: Scale, values: Callable[[Cell], list[float]]) -> list[Finding]:
-    """Return what a study finds in planted values."""
-    return list(study.judge(Planted(nothing_measured("cpu").summary, values), scale))
+def findings(
+    study: Study,
+    scale: Scale,
+    values: Callable[[Cell], list[float]] | Mapping[Cell, list[float]],
+) -> list[Finding]:
+    """Return what a study finds in planted values; in all of a mapping as in records of these."""
+    summary = nothing_measured("cpu").summary
+    if isinstance(values, Mapping):
+        evidence = Planted(summary, values.__getitem__, common_of(values))
+    else:
+        evidence = Planted(summary, values)
+    return list(study.judge(evidence, scale))
+
+
+def common_of(
+    values: Mapping[Cell, list[float]],
+) -> dict[tuple[str, str], CommonVariance | None]:
+    """Return the common variance of the top-1 among planted values, by data and recipe."""
+    groups: dict[tuple[str, str], list[list[float]]] = {}
+    for cell, offsets in values.items():
+        if cell[0] == POINTS:
+            groups.setdefault((cell[2], plain(cell[3])), []).append(offsets)
+    return {scale: common_variance(found) for scale, found in groups.items()}
+
+
+def plain(recipe: str) -> str:
+    return recipe.partition(":")[0]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_what_was_planted_is_found(design: Design, inside: bool) -> None:
     right = 0
     for seed in range(DRAWS):
         values = drawn(means, seeds, random.Random(seed))
-        outcome = overall(judge(findings(design.study, design.scale, values.__getitem__)))
+        outcome = overall(judge(findings(design.study, design.scale, values)))
         right += outcome == ("supported" if inside else "contradicted")
     print(f"{design.study.name}: {right} of draws 0 to {DRAWS - 1}, {seeds} seeds each")
     assert right >= 90
@@ -52,7 +52,7 @@ def test_at_the_ends_of_its_regions_a_study_decides_little(design: Design) -> No
     decided = 0
     for seed in range(DRAWS):
         values = drawn(means, SEEDS, random.Random(seed))
-        outcome = overall(judge(findings(design.study, design.scale, values.__getitem__)))
+        outcome = overall(judge(findings(design.study, design.scale, values)))
         decided += outcome in ("supported", "contradicted")
     print(f"{design.study.name}: {decided} of draws 0 to {DRAWS - 1} decided")
     assert decided <= 15
@@ -64,7 +64,7 @@ def test_records_say_what_was_planted(design: Design) -> None:
     rounded = {}
     for cell, offsets in values.items():
         rounded[cell] = [round(offset, 2) for offset in offsets] if cell[0] == POINTS else offsets
-    planted = findings(design.study, design.scale, rounded.__getitem__)
+    planted = findings(design.study, design.scale, rounded)
     records = []
     for cell, offsets in rounded.items():
         if cell[0] == POINTS:

@@ -16,12 +16,13 @@ from bench.claims.power import Power, Resolution, power_of
 from bench.claims.rules import Finding, judge, resolvable
 from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
 from bench.claims.spread import FREEDOM, HERE, SeedSpread, Spread, pooled, spread_at
-from bench.plugins import studies
+from bench.plugins import Study, studies
 from bench.record.store import Record
 from bench.run.session import Session
 from bench.run.study_plan import open_trainings, outlook
 from bench.run.study_queue import Queue
 from bench.stats.intervals import difference
+from bench.stats.seed_variance import CommonVariance, Seeds, common_variance
 
 from . import synthetic
 from .conftest import FakeWorkers, Silent
@@ -43,10 +44,20 @@ class Drawn(Evidence):
     def __init__(self, seeds: int, number: int) -> None:
         super().__init__(nothing_measured("cpu").summary)
         self.seeds, self.number = seeds, number
+        self.groups: dict[str, list[float]] = {}
+        self.common: CommonVariance | None = None
 
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
-        draw = random.Random(f"{SEED} {self.number} {model} {recipe} {sorted(how.items())}")
-        return [draw.gauss(50.0, SPREAD) for _ in range(self.seeds)]
+        key = f"{SEED} {self.number} {model} {recipe} {sorted(how.items())}"
+        draw = random.Random(key)
+        self.groups[key] = [draw.gauss(50.0, SPREAD) for _ in range(self.seeds)]
+        return Seeds(self.groups[key], self.common)
+
+    def judged(self, study: Study, scale: Scale) -> list[Finding]:
+        """Return the study's findings, with the common variance of all that it asks for."""
+        list(study.judge(self, scale))
+        self.common = common_variance(self.groups.values())
+        return list(study.judge(self, scale))
 
 
 def placed(finding: Finding, tells: float | None) -> Finding:
@@ -81,7 +92,7 @@ def test_what_seeds_are_said_to_tell_is_decided_in_eight_draws_of_ten(
     """The other deciding effects lie on their regions' ends, so that Holm takes its full toll."""
     study, scale = studies.get(name), replace(CIFAR10_SMALL, seeds=seeds, replicates=seeds)
     power = power_of(study, scale, "cpu", known(scale))
-    draws = [list(study.judge(Drawn(seeds, number), scale)) for number in range(DRAWS)]
+    draws = [Drawn(seeds, number).judged(study, scale) for number in range(DRAWS)]
     for effect in power.effects:
         decided = sum(is_decided(draw, effect) for draw in draws)
         share = decided / DRAWS

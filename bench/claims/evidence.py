@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from bench.analysis.groups import grouped
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import sentinel
 from bench.devices import kind_of
@@ -18,6 +19,7 @@ from bench.record.schema import Machine
 from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
+from bench.stats.seed_variance import CommonVariance, Seeds, common_variance
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,29 @@ class Evidence:
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
         """Return the test top-1 in points, one per seed; `how` is passed to `trainings`.
 
-        A run that diverged counts as guessing: leaving it out would flatter the model.
+        A run that diverged counts as guessing: leaving it out would flatter the model. The values
+        know the common variance between seeds of their data and recipe.
         """
         points = []
         for row in self.trainings(model, data, recipe, **how):
             if row.top1 or row.status == "diverged":
                 points.append(_points(row))
-        return points
+        return Seeds(points, self._common_variances.get((data, _plain(recipe))))
+
+    @cached_property
+    def _common_variances(self) -> dict[tuple[str, str], CommonVariance | None]:
+        """The variance of top-1 in points between seeds, by data and recipe, its changes aside.
+
+        Training runs that diverged or stayed at chance are left out: they would hide all others.
+        """
+        trained = [row for row in self.summary.accuracies if row.arm.trains and row.status == "ok"]
+        tested = [row for row in trained if row.arm.split == "test"]
+        scales = grouped(tested, lambda row: (row.arm.data, _plain(row.arm.recipe or "")))
+        found: dict[tuple[str, str], CommonVariance | None] = {}
+        for scale, rows in scales.items():
+            groups = grouped(rows, configuration_of)
+            found[scale] = common_variance(list(map(_points, group)) for group in groups.values())
+        return found
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         """Return a number that training runs say about themselves, one per seed that has it."""
@@ -233,6 +251,17 @@ def nothing_measured(kind: str) -> Evidence:
             notes=[],
         )
     )
+
+
+def _plain(recipe: str) -> str:
+    """Return the name of a recipe without its changed fields."""
+    return recipe.partition(":")[0]
+
+
+def configuration_of(row: Accuracy) -> tuple[object, ...]:
+    """Return what the seeds of a trained configuration have in common."""
+    arm = row.arm
+    return arm.model, arm.data, arm.recipe_hash, arm.tuning, arm.equalise, arm.epochs
 
 
 def _points(row: Accuracy) -> float:

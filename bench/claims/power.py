@@ -22,6 +22,7 @@ from bench.claims.spread import SeedSpread
 from bench.plugins import Need, Study
 from bench.stats.intervals import Effect
 from bench.stats.power import decided_from
+from bench.stats.seed_variance import FREEDOM, CommonVariance, Seeds
 
 MOST_SEEDS = 1000
 """The largest value of `--seeds`."""
@@ -98,9 +99,11 @@ class Power:
 
 def power_of(study: Study, scale: Scale, kind: str, spread: SeedSpread) -> Power:
     """Return what a study can tell with the seeds of a scale, on a kind of device."""
-    plan = planned(study.needs(scale, kind))
+    trained = _trained(study.needs(scale, kind))
+    plan = _by_model(trained)
     seeds = min(map(len, plan.values()))
-    draws = _draws(study, scale, MadeUp(kind, frozenset(plan), seeds, spread))
+    freedom = len(trained) * (seeds - 1)
+    draws = _draws(study, scale, MadeUp(kind, frozenset(plan), seeds, spread, freedom))
     primary = [found for found in zip(*draws, strict=True) if found[0].primary]
     effects = []
     for found in primary:
@@ -110,9 +113,13 @@ def power_of(study: Study, scale: Scale, kind: str, spread: SeedSpread) -> Power
     return Power(study.name, seeds, effects)
 
 
-def planned(needs: Iterable[Need]) -> dict[str, set[int]]:
-    """Return the seeds with which each model will be trained, the fewest of all its recipes."""
-    trained: dict[tuple[object, ...], set[int]] = {}
+Configurations = dict[tuple[object, ...], set[int]]
+"""The seeds of every configuration that is to be trained: a model, and how."""
+
+
+def _trained(needs: Iterable[Need]) -> Configurations:
+    """Return the seeds with which each configuration will be trained."""
+    trained: Configurations = {}
     for need in needs:
         settings = need.settings
         if "data" not in settings:
@@ -122,6 +129,11 @@ def planned(needs: Iterable[Need]) -> dict[str, set[int]]:
         for model in settings["models"]:
             seeds = trained.setdefault((model, *how), set())
             seeds.update(range(first, first + settings.get("seeds", 1)))
+    return trained
+
+
+def _by_model(trained: Configurations) -> dict[str, set[int]]:
+    """Return the seeds with which each model will be trained, the fewest of all its recipes."""
     fewest: dict[str, set[int]] = {}
     for (model, *_), seeds in trained.items():
         name = str(model)
@@ -154,10 +166,12 @@ def _resolution(findings: Sequence[Finding], seeds: int, alpha: float) -> Resolu
     effects = [finding.effect for finding in findings if finding.effect is not None]
     if len(effects) < len(findings):
         return Resolution(first.what, first.unit, interest)
-    error, groups = _error(effects), _groups(effects, seeds)
+    error, groups, pooled = _error(effects), _groups(effects, seeds), effects[0].pooled
 
     def tells(number: int) -> float:
-        errors = decided_from(groups, number, alpha, POWER, len(ends))
+        shared = round((pooled or 0) * (number - 1) / (seeds - 1))
+        common = shared if shared >= FREEDOM else None
+        errors = decided_from(groups, number, alpha, POWER, len(ends), common)
         return errors * error * math.sqrt(seeds / number)
 
     needed = None
@@ -177,19 +191,24 @@ def _groups(effects: Sequence[Effect], seeds: int) -> int:
 
     Their degrees of freedom add up if they have equal variances, which some draw comes close to.
     """
+    if effects[0].pooled is not None:
+        return effects[0].groups
     return max(1, round(max(effect.freedom for effect in effects) / (seeds - 1)))
 
 
 class MadeUp(Evidence):
     """Training runs that were not made: as many seeds of each model as planned, without effects.
 
-    Their mean and standard deviation are exact in each configuration. Quantities that nothing is
-    known of are missing.
+    Their mean and standard deviation are exact in each configuration, and `freedom` are the degrees
+    of freedom of the variance that they have in common. Quantities that nothing is known of are
+    missing.
     """
 
-    def __init__(self, kind: str, models: frozenset[str], seeds: int, spread: SeedSpread) -> None:
+    def __init__(
+        self, kind: str, models: frozenset[str], seeds: int, spread: SeedSpread, freedom: int
+    ) -> None:
         super().__init__(nothing_measured(kind).summary)
-        self.models, self.seeds, self.spread = models, seeds, spread
+        self.models, self.seeds, self.spread, self.freedom = models, seeds, spread, freedom
         self.draw(0)
 
     def draw(self, number: int) -> None:
@@ -206,7 +225,8 @@ class MadeUp(Evidence):
             return []
         spread = self.spread.points.value
         deviates = self._deviates("top1", model, recipe, *sorted(how.items()))
-        return [LEVEL_OF_TOP1 + spread * deviate for deviate in deviates]
+        points = [LEVEL_OF_TOP1 + spread * deviate for deviate in deviates]
+        return Seeds(points, CommonVariance(spread**2, math.inf, self.freedom))
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         return self._relative("details", model, recipe, name)

@@ -258,7 +258,7 @@ def _quantiles(finding: Finding, effect: Effect, alpha: float) -> float:
     """Return the standard errors from which an effect is decided in eight draws of ten."""
     seeds = effect.n // effect.groups
     if finding.of == "trainings" and seeds > 1:
-        return decided_from(effect.groups, seeds, alpha, POWER)
+        return decided_from(effect.groups, seeds, alpha, POWER, shared=effect.pooled)
     return student(effect.freedom, 1 - alpha / 2) + student(effect.freedom, POWER)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.analysis.groups import grouped
 from bench.analysis.record_rows import accuracies_of
 from bench.analysis.rows import Accuracy
-from bench.claims.evidence import Evidence, nothing_measured
+from bench.claims.evidence import Evidence, configuration_of, nothing_measured
 from bench.claims.scales import Scale
 from bench.errors import UsageError
 from bench.plugins.registry import ROOT
@@ -83,7 +83,7 @@ class SeedSpread:
         Training runs that diverged or stayed at chance are left out: they would hide all others.
         """
         for source, rows in self._levels():
-            groups = grouped((row for row in rows if row.status == "ok"), _configuration)
+            groups = grouped((row for row in rows if row.status == "ok"), configuration_of)
             found = pooled((list(map(_points, group)) for group in groups.values()), source)
             if found is not None:
                 return found
@@ -135,12 +135,6 @@ def _is_of(row: Accuracy, scale: Scale) -> bool:
     arm = row.arm
     same_data = arm.data.partition(":")[0] == scale.name
     return same_data and arm.split == "test" and arm.recipe is not None and scale.has(arm.recipe)
-
-
-def _configuration(row: Accuracy) -> tuple[object, ...]:
-    """Return what the seeds of a configuration have in common."""
-    arm = row.arm
-    return arm.model, arm.data, arm.recipe_hash, arm.tuning, arm.equalise, arm.epochs
 
 
 def _points(row: Accuracy) -> float:

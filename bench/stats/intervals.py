@@ -12,6 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bench.stats.seed_variance import variance_of
+
 K = TypeVar("K", bound=Hashable)
 ALPHA = 0.05
 """Error rate of tests; intervals miss the truth as often."""
@@ -218,6 +220,9 @@ class Effect:
     testing, with as many tests as runs."""
     groups: int = 1
     """The number of groups of values, such as the seeds of one network each, that it compares."""
+    pooled: int | None = None
+    """The degrees of freedom of a variance that all configurations of a scale have in common
+    (bench/stats/seed_variance.py); None if each group has a variance of its own."""
 
     @property
     def estimate(self) -> Estimate:
@@ -285,7 +290,8 @@ def mean_effect(values: Sequence[float]) -> Effect | None:
 
 
 def difference(left: Sequence[float], right: Sequence[float]) -> Effect | None:
-    """Return the mean of `left` minus that of `right`, with unequal variances (Welch 1947).
+    """Return the mean of `left` minus that of `right`, with unequal variances (Welch 1947), which
+    are moderated if the values are `Seeds` with a common variance.
 
     None if a side has fewer than two values.
     """
@@ -295,23 +301,37 @@ def difference(left: Sequence[float], right: Sequence[float]) -> Effect | None:
 
 
 def contrast(cells: Sequence[tuple[float, Sequence[float]]]) -> Effect | None:
-    """Return a weighted sum of the means of groups, each with its own variance.
+    """Return a weighted sum of the means of groups, each with a variance by `variance_of`.
 
     `cells` are pairs of weight and values. The main effects and interactions of a factorial design
     are such sums. None if a group has fewer than two values.
     """
     parts: list[tuple[float, float]] = []
+    pooled: int | None = None
     value, n = 0.0, 0
     for weight, values in cells:
         if len(values) < 2:
             return None
-        parts.append((weight**2 * statistics.variance(values) / len(values), len(values) - 1))
+        spread = variance_of(values)
+        parts.append((weight**2 * spread.value / len(values), spread.freedom))
+        pooled = _smaller(pooled, spread.pooled)
         value += weight * statistics.fmean(values)
         n += len(values)
     if not parts:
         return None
+    variance, freedom = _summed(parts, pooled)
+    return Effect(value, math.sqrt(variance), freedom, n, groups=len(parts), pooled=pooled)
+
+
+def _smaller(left: int | None, right: int | None) -> int | None:
+    """Return the smaller number of those that are known."""
+    return min(filter(None, (left, right)), default=None)
+
+
+def _summed(parts: Sequence[tuple[float, float]], pooled: int | None) -> tuple[float, float]:
+    """Return variance and freedom of a sum; a common variance is one term, however often used."""
     variance, freedom = satterthwaite(parts)
-    return Effect(value, math.sqrt(variance), freedom, n, groups=len(parts))
+    return variance, freedom if pooled is None else min(freedom, pooled)
 
 
 def satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -327,13 +347,21 @@ def satterthwaite(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def less(left: Effect, right: Effect) -> Effect:
     """Return the difference of two independent effects."""
-    variance, freedom = satterthwaite(
-        [(left.error**2, left.freedom), (right.error**2, right.freedom)]
-    )
+    pooled = _smaller(left.pooled, right.pooled)
+    parts = [(left.error**2, left.freedom), (right.error**2, right.freedom)]
+    variance, freedom = _summed(parts, pooled)
     fewest = None
     if left.processes is not None and right.processes is not None:
         fewest = min(left.processes, right.processes)
-    return Effect(left.value - right.value, math.sqrt(variance), freedom, left.n + right.n, fewest)
+    return Effect(
+        left.value - right.value,
+        math.sqrt(variance),
+        freedom,
+        left.n + right.n,
+        fewest,
+        groups=left.groups + right.groups if pooled else 1,
+        pooled=pooled,
+    )
 
 
 def slope(xs: Sequence[float], ys: Sequence[float]) -> float:

@@ -15,14 +15,22 @@ DRAWS = 4000
 
 
 @lru_cache(maxsize=4096)
-def decided_from(groups: int, seeds: int, level: float, power: float, ends: int = 1) -> float:
+def decided_from(
+    groups: int,
+    seeds: int,
+    level: float,
+    power: float,
+    ends: int = 1,
+    shared: int | None = None,
+) -> float:
     """Return the smallest effect that a test decides with probability `power`.
 
     It is in true standard errors of the effect, a contrast of `groups` means over `seeds` values
     each, with equal weights and equal true variances. The test is two-sided at `level`, with a
-    variance of its own for each group and degrees of freedom by Satterthwaite (1946). The effect is
-    that far from the end of a region, or in the middle between both of its `ends`, from which it
-    has to be told.
+    variance of its own for each group and degrees of freedom by Satterthwaite (1946), or with a
+    variance of `shared` degrees of freedom that groups have in common, where a group's own is not
+    larger. The effect is that far from the end of a region, or in the middle between both of its
+    `ends`, from which it has to be told.
     """
     import numpy as np
     from scipy.optimize import brentq
@@ -30,8 +38,11 @@ def decided_from(groups: int, seeds: int, level: float, power: float, ends: int 
 
     draw = np.random.default_rng(0)
     variances = draw.chisquare(seeds - 1, (DRAWS, groups)) / (seeds - 1)
-    errors = np.sqrt(variances.mean(axis=1))
     freedom = (seeds - 1) * variances.sum(axis=1) ** 2 / (variances**2).sum(axis=1)
+    if shared:
+        common = draw.chisquare(shared, (DRAWS, 1)) / shared
+        variances, freedom = np.maximum(variances, common), np.full(DRAWS, float(shared))
+    errors = np.sqrt(variances.mean(axis=1))
     # The estimate is independent of the error: it is this far away, and normally distributed.
     critical = stdtrit(freedom, 1 - level / 2) * errors
 
