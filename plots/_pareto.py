@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.accuracy_groups import Contestant, contestants_by_protocol
+from bench.analysis.accuracy_groups import Contestant, Protocol, contestants_by_protocol
 from bench.analysis.grade import Grade, grade, severity
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Quantity, Summary
@@ -24,6 +24,7 @@ from ._labels import place
 from ._pareto_points import (
     Costs,
     Point,
+    artifacts,
     costs_at_one_batch,
     costs_of,
     measured_points,
@@ -47,7 +48,10 @@ PUBLISHED = (
 def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
     """Draw one figure per protocol of an accuracy, and one of published values."""
     drawn: dict[str, Figure] = {}
-    for protocol, contestants in contestants_by_protocol(summary).items():
+    by_protocol = contestants_by_protocol(summary)
+    for protocol, contestants in by_protocol.items():
+        if protocol.policy is not None:  # in the figure of artifacts
+            continue
         data = protocol.data.partition(":")[0]
         caveat = "not a comparison of architectures" if data == "digits" else "measured here"
         how = ", ".join([*protocol.conditions, *_training(contestants)])
@@ -57,11 +61,31 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
             stem = f"pareto_{metric}_{data}"
             stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
             drawn[stem] = figure
+    drawn |= _executed(summary, metric, by_protocol)
     costs = costs_at_one_batch(summary.rows, metric)
     points = published_points(summary, costs) if costs else []
     if costs and points:
         stem = f"pareto_{metric}_imagenet_published"
         drawn[stem] = _figure(summary, costs, points, PUBLISHED)
+    return drawn
+
+
+def _executed(
+    summary: Summary, metric: str, by_protocol: Mapping[Protocol, Sequence[Contestant]]
+) -> dict[str, Figure]:
+    """Draw accuracy and speed of the same artifact, where weights were evaluated under policies."""
+    drawn: dict[str, Figure] = {}
+    evaluated = [protocol for protocol in by_protocol if protocol.recipe is None]
+    for plain, protocols in grouped(evaluated, partial(replace, policy=None)).items():
+        found = artifacts(
+            summary, metric, {one.policy or "fp32": by_protocol[one] for one in protocols}
+        )
+        if len(protocols) > 1 and found and found[1]:
+            data = plain.data.partition(":")[0]
+            about = f"top-1 on {data} and {display_of(metric).name} of the same execution, measured"
+            stem = f"pareto_{metric}_{data}_executed"
+            stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
+            drawn[stem] = _figure(summary, *found, about)
     return drawn
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from bench.analysis import published
@@ -56,9 +56,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Costs:
-    """What models cost: one quantity, and a row for each model that has it.
+    """What points cost: one quantity, and a row for each model, or artifact, that has it.
 
-    `rows` are all of one policy if the cost depends on it.
+    Rows of models are all of one policy if the cost depends on it.
     """
 
     quantity: Quantity
@@ -71,9 +71,9 @@ class Costs:
 
     @property
     def policy(self) -> str:
-        """The policy of the rows; empty for counts."""
-        policies = map(attrgetter("policy"), self.rows.values())
-        return next(filter(None, policies), "")
+        """The policy of the rows in words; empty for counts."""
+        policies = set(filter(None, map(attrgetter("policy"), self.rows.values())))
+        return "each under its policy" if len(policies) > 1 else next(iter(policies), "")
 
 
 def costs_of(summary: Summary, metric: str, contestants: Iterable[Contestant]) -> Costs | None:
@@ -100,6 +100,31 @@ def costs_at_one_batch(rows: Iterable[Row], metric: str) -> Costs | None:
     for row in having:
         first.setdefault(row.model, row)
     return Costs(quantity, first)
+
+
+def artifacts(
+    summary: Summary, metric: str, contestants: Mapping[str, Sequence[Contestant]]
+) -> tuple[Costs, list[Point]] | None:
+    """Return the weights that were evaluated and timed under the same policy, as one point each.
+
+    `contestants` are evaluated weights by policy. None without any, or if `metric` is not timed.
+    """
+    by_name: dict[str, tuple[Contestant, Row]] = {}
+    for policy, members in contestants.items():
+        rows = {row.shape: row for row in summary.rows if row.policy == policy}
+        for one in members:
+            row = rows.get((one.first.model, one.first.arm.image_size))
+            if row is not None and row.quantity(metric):
+                by_name[f"{one.name}, {policy}"] = (one, row)
+    quantities = [row.quantity(metric) for _, row in by_name.values()]
+    quantity = max(filter(None, quantities), default=None)
+    if quantity is None or not quantity.batch_size:
+        return None
+    points: list[Point] = []
+    for name, (one, row) in by_name.items():
+        costs = Costs(quantity, {one.first.model: row})
+        points += [replace(point, name=name) for point in measured_points(costs, [one])]
+    return Costs(quantity, {name: row for name, (_, row) in by_name.items()}), points
 
 
 def measured_points(costs: Costs, contestants: Iterable[Contestant]) -> list[Point]:
