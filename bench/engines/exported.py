@@ -1,0 +1,103 @@
+"""A model as ONNX, by PyTorch's exporter on top of `torch.export`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.count.outputs import logits_of
+from bench.errors import one_line
+from bench.record.schema import Scalar
+
+IMAGES, LOGITS = "images", "logits"
+"""Names of the graph's only input and only output."""
+LARGEST = (1 << 31) - 1
+"""Bytes of a protocol buffer, at most; an ONNX graph with its weights is one."""
+
+
+class Logits(nn.Module):
+    """A model reduced to its logits (batch, num_classes), wherever they are in its output."""
+
+    def __init__(self, model: nn.Module, classes: int | None) -> None:
+        super().__init__()
+        self.model, self.classes = model, classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        return logits_of(self.model(images), len(images), self.classes)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model."""
+
+    graph: Any
+    """An `onnx.ModelProto` with the weights in it."""
+    shape: tuple[int, ...]
+    """Of the images."""
+    classes: int
+    dtype: torch.dtype
+    """Of images and logits."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of an .onnx file."""
+        return bytes(self.graph.SerializeToString())
+
+    def described(self) -> dict[str, Scalar]:
+        """Return the versions that the graph depends on, for the record."""
+        opset = next(each.version for each in self.graph.opset_import if not each.domain)
+        packages = {name: version(name) for name in ("onnx", "onnxscript")}
+        return {"onnx_opset": opset, **packages}
+
+
+def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
+    """Export a model in evaluation mode for images (batch, 3, size, size) of one shape and dtype.
+
+    Raises NotImplementedError, with the exporter's reason, for a model that it cannot take.
+    """
+    try:
+        program = _program(Logits(model, classes).eval(), images)
+    except Exception as error:
+        raise NotImplementedError(f"the model cannot be exported: {_innermost(error)}") from error
+    graph = program.model_proto
+    if graph.ByteSize() > LARGEST:
+        size = graph.ByteSize() / 1e9
+        raise NotImplementedError(f"the exported model has {size:.1f} GB, and ONNX holds 2.1 GB")
+    (logits,) = graph.graph.output
+    sides = [side.dim_value for side in logits.type.tensor_type.shape.dim]
+    return Exported(graph, tuple(images.shape), sides[-1], images.dtype)
+
+
+def _program(model: nn.Module, images: Tensor) -> Any:
+    """Run the exporter without its progress lines, its warnings, and its log of unused packages."""
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        return torch.onnx.export(
+            model,
+            (images.detach().clone(),),
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+            input_names=[IMAGES],
+            output_names=[LOGITS],
+        )
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the first error of a chain in one line: the exporter wraps it in a long report."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {one_line(error)[:200]}"
