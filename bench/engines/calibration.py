@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.errors import UsageError
 from bench.plugins import dataset_of, models
 from bench.record.schema import Scalar
 from bench.training.evaluate import EvaluationImages, memory_batches
@@ -38,17 +39,30 @@ class Calibration:
 def calibration(data: str, model: str, size: int) -> Calibration:
     """Return pictures of the training split of `--data`, in one fixed draw, at `size` pixels.
 
-    Raises UsageError if the data cannot be used.
+    Raises UsageError if the data cannot be used, or have no training split.
     """
     dataset, argument = dataset_of(data)
     splits = dataset.open(argument)
-    train = splits.train if splits.train is not None else splits.test
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PICTURES]
-    chosen = train.subset(order)
+    if splits.train is None:
+        raise UsageError(
+            f"--data: {data} has no training split, and quantisation must not see the test split; "
+            "name a folder that has one"
+        )
+    order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
+    chosen = splits.train.subset(order[:PICTURES])
     view = shown(models.get(model), dataset, size=size).of(splits)
     if isinstance(chosen, Split):
         images = torch.cat(list(memory_batches(chosen, view)))
     else:
-        read = EvaluationImages(chosen, view)
-        images = torch.stack([image for image, broken in map(read.__getitem__, range(len(read))) if not broken])
-    return Calibration(images, f"{data.partition(':')[0]}, {splits.name}")
+        images = _read(EvaluationImages(chosen, view))
+    return Calibration(images, f"{dataset.name}, train of {splits.name}")
+
+
+def _read(pictures: EvaluationImages) -> Tensor:
+    """Return the images that can be read."""
+    images = []
+    for at in range(len(pictures)):
+        image, unreadable = pictures[at]
+        if not unreadable:
+            images.append(image)
+    return torch.stack(images)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.count.outputs import logits_of
 from bench.errors import one_line
+from bench.measure.memory import is_out_of_memory
 from bench.record.schema import Scalar
 
 IMAGES, LOGITS = "images", "logits"
@@ -37,24 +38,19 @@ class Logits(nn.Module):
 class Exported:
     """An exported model."""
 
-    graph: Any
-    """An `onnx.ModelProto` with the weights in it."""
+    content: bytes
+    """The .onnx file, with the weights in it."""
+    opset: int
     shape: tuple[int, ...]
     """Of the images."""
     classes: int
     dtype: torch.dtype
     """Of images and logits."""
 
-    @property
-    def content(self) -> bytes:
-        """The bytes of an .onnx file."""
-        return bytes(self.graph.SerializeToString())
-
     def described(self) -> dict[str, Scalar]:
         """Return the versions that the graph depends on, for the record."""
-        opset = next(each.version for each in self.graph.opset_import if not each.domain)
         packages = {name: version(name) for name in ("onnx", "onnxscript")}
-        return {"onnx_opset": opset, **packages}
+        return {"onnx_opset": self.opset, **packages}
 
 
 def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
@@ -63,16 +59,22 @@ def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
     Raises NotImplementedError, with the exporter's reason, for a model that it cannot take.
     """
     try:
-        program = _program(Logits(model, classes).eval(), images)
+        graph = _program(Logits(model, classes).eval(), images).model_proto
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise NotImplementedError(f"the model cannot be exported: {_innermost(error)}") from error
-    graph = program.model_proto
     if graph.ByteSize() > LARGEST:
         size = graph.ByteSize() / 1e9
         raise NotImplementedError(f"the exported model has {size:.1f} GB, and ONNX holds 2.1 GB")
     (logits,) = graph.graph.output
-    sides = [side.dim_value for side in logits.type.tensor_type.shape.dim]
-    return Exported(graph, tuple(images.shape), sides[-1], images.dtype)
+    return Exported(
+        content=graph.SerializeToString(),
+        opset=next(each.version for each in graph.opset_import if not each.domain),
+        shape=tuple(images.shape),
+        classes=logits.type.tensor_type.shape.dim[-1].dim_value,
+        dtype=images.dtype,
+    )
 
 
 def _program(model: nn.Module, images: Tensor) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor
 from bench.engines.calibration import Calibration
 from bench.engines.deferred import Build
 from bench.engines.exported import IMAGES, LOGITS, Exported
-from bench.engines.precision import NAMES, checked
+from bench.engines.precision import NAMES, Product, checked
 from bench.errors import one_line
 from bench.measure import cpu_placement
 from bench.measure.memory import is_out_of_memory
@@ -36,8 +36,11 @@ FATAL = 4
 """Severity of what the engine may write to the terminal, where a progress display is. Errors are
 raised as well."""
 PRECISIONS = {
-    **{"float": "fp32", "float16": "fp16", "bfloat16": "bf16"},
-    **{"uint8": "int8", "int8": "int8"},
+    "float": "fp32",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+    "uint8": "int8",
+    "int8": "int8",
 }
 
 
@@ -160,9 +163,12 @@ def _kernels(profile: Path) -> Iterator[dict[str, Any]]:
             yield event["args"]
 
 
-def _products(kernels: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the precision of the first factor of every product."""
+def _products(kernels: list[dict[str, Any]]) -> Iterator[Product]:
+    """Yield every product, with the type of its first factor.
+
+    A profile lacks the shapes of weights that were packed, so all products count alike.
+    """
     for kernel in kernels:
         if any(part in kernel["op_name"] for part in PRODUCTS):
             kind = next(iter(kernel["input_type_shape"][0]))
-            yield PRECISIONS.get(kind, kind)
+            yield Product(PRECISIONS.get(kind, kind))

@@ -6,7 +6,8 @@ for a model in float32. The precision is therefore set, and read back from the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from bench.engines.calibration import Calibration
 from bench.engines.exported import Exported
-from bench.engines.precision import NAMES, checked
+from bench.engines.precision import NAMES, Product, checked
 from bench.measure import cpu_placement
 from bench.record.schema import Scalar
 
@@ -28,8 +29,6 @@ PRODUCTS = {
 }
 """Types of layers that multiply and add. Attention that was fused into a Subgraph is not told apart
 from arithmetic element by element."""
-BITS = {torch.float32: torch.float32, torch.float16: torch.float16, torch.bfloat16: torch.int16}
-"""The types under which NumPy, which has no bfloat16, is shown a tensor's memory."""
 
 
 class OpenVino:
@@ -63,11 +62,12 @@ class OpenVino:
 
     def described(self) -> dict[str, Scalar]:
         """Return the properties of the compiled model, and the precision of its layers."""
-        layers = list(_layers(self.compiled.get_runtime_model()))
-        products = [kind for layer, kind in layers if layer in PRODUCTS]
+        layers = self.compiled.get_runtime_model().get_ops()
+        products = list(_products(layers))
         if self.asked == "fp32":
-            # Whatever computes in another floating-point type would round, products or not.
-            products += [kind for layer, kind in layers if kind in ("bf16", "fp16")]
+            # Layers that compute in a shorter type round, products or not.
+            shorter = [kind for kind in map(_precision, layers) if kind in ("bf16", "fp16")]
+            products += map(Product, shorter)
         return {
             "openvino": version("openvino"),
             **self.settings,
@@ -105,15 +105,29 @@ def _read(compiled: Any, name: str) -> str:
     return str(compiled.get_property(name)).removeprefix("<Type: '").removesuffix("'>")
 
 
-def _layers(model: Any) -> Iterator[tuple[str, str]]:
-    """Yield type and precision of every layer that is executed."""
-    for layer in model.get_ops():
-        facts = layer.get_rt_info()
-        kind = _word(facts["runtimePrecision"])
-        yield _word(facts["layerType"]), PRECISIONS.get(kind, kind)
+def _products(layers: Iterable[Any]) -> Iterator[Product]:
+    """Yield every product of the layers that are executed."""
+    for layer in layers:
+        if _fact(layer, "layerType") in PRODUCTS:
+            yield Product(_precision(layer), _macs(layer))
 
 
-def _word(fact: Any) -> str:
+def _macs(layer: Any) -> int:
+    """Return the multiply-adds of a product, from the shapes of its factors and its result."""
+    left, right = (tuple(layer.input(at).get_shape()) for at in (0, 1))
+    result = tuple(layer.output(0).get_shape())
+    if "onv" not in _fact(layer, "layerType"):
+        return math.prod(result) * int(left[-1])
+    return math.prod(result) * (math.prod(right) // int(result[1]))
+
+
+def _precision(layer: Any) -> str:
+    kind = _fact(layer, "runtimePrecision")
+    return PRECISIONS.get(kind, kind)
+
+
+def _fact(layer: Any, name: str) -> str:
+    fact = layer.get_rt_info()[name]
     return str(fact.astype(str) if hasattr(fact, "astype") else fact)
 
 
