@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.count.outputs import logits_of
+from bench.engines.kept import digest, kept
 from bench.errors import one_line
 from bench.measure.memory import is_out_of_memory
 from bench.record.schema import Scalar
@@ -58,8 +59,26 @@ def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
 
     Raises NotImplementedError, with the exporter's reason, for a model that it cannot take.
     """
+    import onnx
+
+    whole = Logits(model, classes).eval()
+    key = digest("onnx", whole, tuple(images.shape), images.dtype, version("torch"))
+    content = kept(f"{key}.onnx", lambda: _content(whole, images))
+    graph = onnx.load_model_from_string(content)
+    (logits,) = graph.graph.output
+    return Exported(
+        content=content,
+        opset=next(each.version for each in graph.opset_import if not each.domain),
+        shape=tuple(images.shape),
+        classes=logits.type.tensor_type.shape.dim[-1].dim_value,
+        dtype=images.dtype,
+    )
+
+
+def _content(model: nn.Module, images: Tensor) -> bytes:
+    """Export a model. Raises NotImplementedError as `exported` does."""
     try:
-        graph = _program(Logits(model, classes).eval(), images).model_proto
+        graph = _program(model, images).model_proto
     except Exception as error:
         if is_out_of_memory(error):
             raise
@@ -67,14 +86,7 @@ def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
     if graph.ByteSize() > LARGEST:
         size = graph.ByteSize() / 1e9
         raise NotImplementedError(f"the exported model has {size:.1f} GB, and ONNX holds 2.1 GB")
-    (logits,) = graph.graph.output
-    return Exported(
-        content=graph.SerializeToString(),
-        opset=next(each.version for each in graph.opset_import if not each.domain),
-        shape=tuple(images.shape),
-        classes=logits.type.tensor_type.shape.dim[-1].dim_value,
-        dtype=images.dtype,
-    )
+    return bytes(graph.SerializeToString())
 
 
 def _program(model: nn.Module, images: Tensor) -> Any:

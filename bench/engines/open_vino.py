@@ -41,11 +41,12 @@ class OpenVino:
         self.asked = NAMES[graph.dtype] if quantised is None else "int8"
         self.dtype = graph.dtype
         core = openvino.Core()
-        model = core.read_model(graph.content)
-        if quantised is not None:
+        if quantised is None:
+            model = core.read_model(graph.content)
+        else:
             from bench.engines.quantised import by_nncf
 
-            model = by_nncf(model, quantised, graph.shape[0])
+            model = core.read_model(*by_nncf(graph, quantised))
         self.settings = _settings()
         self.compiled = core.compile_model(model, "CPU", _properties(self.asked, self.settings))
         self.request = self.compiled.create_infer_request()

@@ -12,8 +12,8 @@ from bench.record.schema import Scalar
 
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 ENOUGH = 0.75
-"""Share of the products that must be in int8, by multiply-adds. Quantisers leave some products in floating point
-by design (depthwise convolutions, attention), and which ones differs between them."""
+"""Share of the products that must be in int8, by multiply-adds. Quantisers leave some of them in
+floating point by design (depthwise convolutions, attention), and differ in which."""
 
 
 @dataclass(frozen=True)
