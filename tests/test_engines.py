@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.cli.app import main
 from bench.config import RunConfig
 from bench.engines.calibration import PICTURES, Calibration, calibration
 from bench.engines.deferred import Deferred
@@ -21,6 +24,10 @@ from bench.measure.subject import Execution
 from bench.plan import plan
 from bench.plugins import datasets, models, policies, split_policy
 from bench.plugins.switches import alternatives, not_installed, runnable_policy
+from bench.record.arms import SpeedArm
+from bench.record.reading import read_below
+
+from .program import ROOT, bench
 
 ENGINES = ("ort", "openvino")
 INSTALLED = [name for name in ENGINES if policies.get(name).supports("cpu") is None]
@@ -232,7 +239,7 @@ def test_another_precision_is_refused(asked: str, products: list[Product], kept:
 
 
 def test_what_was_exported_is_kept_for_the_next_process(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
 
@@ -250,6 +257,84 @@ def test_what_was_exported_is_kept_for_the_next_process(
     with torch.no_grad():
         next(model.parameters()).add_(1)
     assert digest(model, (2, 3)) != before
+
+
+EXPORTED = [
+    ("ort", (), "fp32"),
+    ("bf16", (), None),
+    ("int8+ort", ("--data", "digits"), "int8"),
+]
+
+
+@needs_engines
+@pytest.mark.parametrize(("policy", "more", "precision"), EXPORTED)
+def test_a_model_is_taken_home_as_it_is_measured(
+    policy: str, more: tuple[str, ...], precision: str | None, tmp_path: Path
+) -> None:
+    """The file has the policy's precision and says its settings; any reader of ONNX runs it."""
+    import onnx
+
+    file = tmp_path / "taken.onnx"
+    flags = ("--onnx", str(file), "--policy", policy, "--batch-size", "3", *more)
+    assert main(["export", "convmixer_digits", *flags]) == 0
+    graph = onnx.load(file)
+    said = {
+        entry.key.removeprefix("convmixer-bench."): entry.value for entry in graph.metadata_props
+    }
+    assert said["policy"] == policy and said["model"] == "convmixer_digits"
+    assert said.get("engine_precision") == precision
+    (images,) = graph.graph.input
+    assert [side.dim_value for side in images.type.tensor_type.shape.dim] == [3, 3, 32, 32]
+    quantised = any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
+    assert quantised == (precision == "int8")
+    types = {tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) == 4}
+    bits = onnx.TensorProto
+    assert types == {{"bf16": bits.BFLOAT16, "ort": bits.FLOAT}.get(policy, bits.INT8)}
+
+
+REFUSED = [
+    (("vit_digits", "--onnx", "a.txt"), "--onnx: must end in .onnx, got a.txt"),
+    (("vit_digits", "--onnx", "a.onnx", "--policy", "compile"), "compile runs in PyTorch only"),
+    (("vit_digits", "--onnx", "a.onnx", "--policy", "int8+ort"), "add --data, such as"),
+    (("vit_digits", "--onnx", "a.onnx", "--batch-size", "0"), "--batch-size: must be at least 1"),
+    (("out", "--policy", "ort"), "--policy: is for a model; add --onnx FILE.onnx"),
+]
+
+
+@needs_engines
+@pytest.mark.parametrize(("arguments", "line"), REFUSED, ids=[line for _, line in REFUSED])
+def test_what_cannot_be_taken_home_is_one_line(
+    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert line in told and told.count("\n") == 1
+
+
+@needs_engines
+@pytest.mark.exhaustive
+def test_a_run_measures_engines_beside_pytorch(tmp_path: Path) -> None:
+    """Records say which engine, in which precision, on which threads; what it lacks is a status."""
+    asked = ("--models", "vit_digits", "--policies", "fp32,ort,openvino,bf16+ort")
+    ended = bench(
+        *("run", *asked, "--metrics", "latency", "--time-budget", "5", "--device", "cpu"),
+        *("--results", "results"),
+        cwd=tmp_path,
+        limit=400,
+        env={"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+    )
+    assert ended.code == 1, ended.text
+    found = {}
+    for record in read_below(tmp_path / "results")[0]:
+        arm = record.head.arm
+        if isinstance(arm, SpeedArm) and arm.model == "vit_digits":
+            found[arm.policy] = record
+    for engine in ENGINES:
+        setup = found[engine].runs[-1].setup
+        assert setup["engine"] == engine and setup["engine_precision"] == "fp32"
+        assert float(setup["export_s"] or 0) < float(setup["first_call_s"] or 0)
+    assert found["bf16+ort"].ends[-1].status == "unsupported"
+    assert "ort: has no bf16 kernels" in (found["bf16+ort"].ends[-1].error or "")
 
 
 @pytest.mark.gpu

@@ -21,6 +21,10 @@ from bench.record.schema import Scalar
 class Engine(Protocol):
     """A model that was built for one shape of images."""
 
+    content: bytes
+    """The .onnx file that it was built from, until the first call has been described; empty if that
+    is in a format of its own."""
+
     def __call__(self, images: Tensor) -> Tensor:
         """Return new logits (batch, classes) of images of that shape, in their dtype."""
         ...
@@ -57,12 +61,17 @@ class Deferred:
         The engine takes the timed number of images; another number is split and padded.
         """
         if self.engine is None:
-            with self._named():
-                self.engine = self._built()
-                logits = self._logits(self.engine, images)
-                self.execution.engine |= self.engine.described()
-            return logits
+            return self.first(images)[0]
         return self._logits(self.engine, images)
+
+    def first(self, images: Tensor) -> tuple[Tensor, bytes]:
+        """Build the engine; return the logits of its first call, and its .onnx file."""
+        with self._named():
+            self.engine = self._built()
+            logits, content = self._logits(self.engine, images), self.engine.content
+            self.execution.engine |= self.engine.described()
+            self.engine.content = b""
+        return logits, content
 
     def _logits(self, engine: Engine, images: Tensor) -> Tensor:
         if images.shape == self.shape:

@@ -54,14 +54,13 @@ class OnnxRuntime:
         self.shape = (graph.shape[0], graph.classes)
         self.profiles = tempfile.mkdtemp()
         self.settings = _settings(self.device)
-        if quantised is None:
-            content = graph.content
-        else:
+        self.content = graph.content
+        if quantised is not None:
             from bench.engines.quantised import by_onnx_runtime
 
-            content = by_onnx_runtime(graph, quantised)
+            self.content = by_onnx_runtime(graph, quantised)
         try:
-            self.session = _session(content, self.device, self.settings, self.profiles)
+            self.session = _session(self.content, self.device, self.settings, self.profiles)
         except Exception as error:
             if self.asked not in ("bf16", "fp16") or is_out_of_memory(error):
                 raise

@@ -41,6 +41,7 @@ class OpenVino:
         self.asked = NAMES[graph.dtype] if quantised is None else "int8"
         self.dtype = graph.dtype
         core = openvino.Core()
+        self.content = graph.content if quantised is None else b""
         if quantised is None:
             model = core.read_model(graph.content)
         else:

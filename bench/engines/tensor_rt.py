@@ -37,7 +37,7 @@ class TensorRt:
         import tensorrt
 
         self.tensorrt = tensorrt
-        self.asked = NAMES[graph.dtype]
+        self.asked, self.content = NAMES[graph.dtype], graph.content
         self.device = torch.device(device)
         self.shape = (graph.shape[0], graph.classes)
         self.tf32 = torch.backends.cuda.matmul.allow_tf32
