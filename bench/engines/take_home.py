@@ -83,7 +83,11 @@ def write(wanted: Wanted, file: Path) -> Written:
         raise UsageError(
             f"--policy: {wanted.policy} runs a format of its own, not ONNX; int8+ort can be written"
         )
-    settings = {"model": wanted.entry.name, "policy": wanted.policy, "weights": whose}
+    settings: dict[str, Scalar] = {
+        "model": wanted.entry.name,
+        "policy": wanted.policy,
+        "weights": whose,
+    }
     settings |= {name: found for name, found in execution.engine.items() if name not in TIMES}
     write_whole(file, _with_settings(content, settings))
     return Written(whose, settings, error)
