@@ -26,7 +26,7 @@ class Engine(Protocol):
     is in a format of its own."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return new logits (batch, classes) of images of that shape, in their dtype."""
+        """Return new logits (batch, classes) of images of that shape."""
         ...
 
     def described(self) -> dict[str, Scalar]:
@@ -49,8 +49,11 @@ class Deferred:
     The PyTorch model is given up then.
     """
 
-    def __init__(self, name: str, execution: Execution, build: Build) -> None:
+    def __init__(
+        self, name: str, execution: Execution, build: Build, *, in_float32: bool = False
+    ) -> None:
         self.name, self.execution, self.build = name, execution, build
+        self.in_float32 = in_float32
         self.model = module_of(execution)
         self.shape = execution.inputs.shape
         self.engine: Engine | None = None
@@ -86,7 +89,9 @@ class Deferred:
     def _built(self) -> Engine:
         execution = self.execution
         start = time.perf_counter()
-        graph = exported(self.model, execution.inputs, execution.classes)
+        graph = exported(
+            self.model, execution.inputs, execution.classes, in_float32=self.in_float32
+        )
         done = time.perf_counter()
         engine = self.build(graph, execution.calibration)
         execution.engine |= {
@@ -115,8 +120,13 @@ class Deferred:
             raise NotImplementedError(f"{self.name}: {reason}") from error
 
 
-def engine_policy(name: str, build: Build) -> Callable[[Execution], None]:
-    """Return the `apply` of a policy that replaces the model by an engine."""
+def engine_policy(
+    name: str, build: Build, *, in_float32: bool = False
+) -> Callable[[Execution], None]:
+    """Return the `apply` of a policy that replaces the model by an engine.
+
+    `in_float32`: the engine is given a float32 graph and told the precision to compute in.
+    """
 
     def apply(execution: Execution) -> None:
         if execution.contexts:
@@ -124,6 +134,6 @@ def engine_policy(name: str, build: Build) -> Callable[[Execution], None]:
                 f"{name}: an engine has weights and images in one precision and knows no "
                 "autocast; use bf16 or fp16"
             )
-        execution.model = Deferred(name, execution, build)
+        execution.model = Deferred(name, execution, build, in_float32=in_float32)
 
     return apply

@@ -46,7 +46,7 @@ class Exported:
     """Of the images."""
     classes: int
     dtype: torch.dtype
-    """Of images and logits."""
+    """Of the images at each call: the precision that was asked for."""
 
     def described(self) -> dict[str, Scalar]:
         """Return the versions that the graph depends on, for the record."""
@@ -54,13 +54,20 @@ class Exported:
         return {"onnx_opset": self.opset, **packages}
 
 
-def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
+def exported(
+    model: nn.Module, images: Tensor, classes: int | None, *, in_float32: bool = False
+) -> Exported:
     """Export a model in evaluation mode for images (batch, 3, size, size) of one shape and dtype.
 
-    Raises NotImplementedError, with the exporter's reason, for a model that it cannot take.
+    `in_float32` writes a graph in float32, with weights as they were rounded, for engines that are
+    told their precision. Raises NotImplementedError, with the exporter's reason, for a model that
+    it cannot take.
     """
     import onnx
 
+    dtype = images.dtype
+    if in_float32:
+        model, images = model.float(), images.float()
     whole = Logits(model, classes).eval()
     key = digest("onnx", whole, tuple(images.shape), images.dtype, version("torch"))
     content = kept(f"{key}.onnx", lambda: _content(whole, images))
@@ -71,7 +78,7 @@ def exported(model: nn.Module, images: Tensor, classes: int | None) -> Exported:
         opset=next(each.version for each in graph.opset_import if not each.domain),
         shape=tuple(images.shape),
         classes=logits.type.tensor_type.shape.dim[-1].dim_value,
-        dtype=images.dtype,
+        dtype=dtype,
     )
 
 

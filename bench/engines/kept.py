@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-FOLDER = "TORCHINDUCTOR_CACHE_DIR"
+from bench.measure.serve import EXPORTS
 
 
 def kept(key: str, make: Callable[[], bytes]) -> bytes:
     """Return what an earlier process of the arm kept under `key`, or make and keep it."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(EXPORTS)
     if folder is None:
         return make()
     path = Path(folder) / f"engine-{key}"

@@ -39,7 +39,6 @@ class OpenVino:
 
         self.openvino = openvino
         self.asked = NAMES[graph.dtype] if quantised is None else "int8"
-        self.dtype = graph.dtype
         core = openvino.Core()
         self.content = graph.content if quantised is None else b""
         if quantised is None:
@@ -48,6 +47,8 @@ class OpenVino:
             from bench.engines.quantised import by_nncf
 
             model = core.read_model(*by_nncf(graph, quantised))
+        if graph.dtype != torch.float32:
+            model = _taking(model, HINTS[self.asked])
         self.settings = _settings()
         self.compiled = core.compile_model(model, "CPU", _properties(self.asked, self.settings))
         self.request = self.compiled.create_infer_request()
@@ -60,7 +61,7 @@ class OpenVino:
             self.bound = images.data_ptr(), images
         self.request.infer()
         output = self.request.get_output_tensor().data
-        return torch.from_numpy(output.copy()).view(self.dtype)
+        return torch.from_numpy(output.copy())
 
     def described(self) -> dict[str, Scalar]:
         """Return the properties of the compiled model, and the precision of its layers."""
@@ -86,6 +87,15 @@ class OpenVino:
             bits = images.view(torch.int16).numpy()
             return self.openvino.Tensor(bits, tuple(images.shape), self.openvino.Type.bf16)
         return self.openvino.Tensor(images.numpy(), shared_memory=True)
+
+
+def _taking(model: Any, kind: str) -> Any:
+    """Return a model that takes images in another type than float32."""
+    import openvino
+
+    outer = openvino.preprocess.PrePostProcessor(model)
+    outer.input().tensor().set_element_type(getattr(openvino.Type, kind))
+    return outer.build()
 
 
 def _settings() -> dict[str, Scalar]:

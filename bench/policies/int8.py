@@ -10,6 +10,11 @@ from bench.errors import UsageError
 from bench.measure.subject import Execution
 from bench.plugins import Policy, policies
 
+TOLERANCE = 0.5
+"""With random weights as they are timed and pictures of digits, four small networks in two engines
+had errors of 0.07 to 0.38. That is more than some networks change without one of their blocks, so
+for int8 the top-1 of the same artifact has to say the rest."""
+
 
 def apply(execution: Execution) -> None:
     """Have the engine quantise by pictures of the training split of `--data`.
@@ -48,6 +53,7 @@ policies.add(
         inference_only=True,
         needs=("ort", "openvino"),
         needs_data=True,
+        tolerance=TOLERANCE,
         summary="static int8 by pictures of --data, with ort or openvino",
     )
 )

@@ -16,7 +16,7 @@ def apply(execution: Execution) -> None:
     from bench.engines.deferred import engine_policy
     from bench.engines.open_vino import build
 
-    engine_policy("openvino", build)(execution)
+    engine_policy("openvino", build, in_float32=True)(execution)
 
 
 def supports(device: str) -> str | None:
