@@ -323,7 +323,7 @@ def test_a_run_measures_engines_beside_pytorch(tmp_path: Path) -> None:
         limit=400,
         env={"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
     )
-    assert ended.code == 1, ended.text
+    assert ended.code == 0, ended.text
     found = {}
     for record in read_below(tmp_path / "results")[0]:
         arm = record.head.arm
