@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.cli.app import main
@@ -23,9 +24,10 @@ from bench.errors import UsageError
 from bench.measure.serve import EXPORTS
 from bench.measure.subject import Execution
 from bench.plan import plan
+from bench.plan.wish import Wish
 from bench.plugins import datasets, models, policies, split_policy
 from bench.plugins.switches import alternatives, not_installed, runnable_policy
-from bench.record.arms import SpeedArm
+from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.reading import read_below
 
 from .program import ROOT, bench
@@ -215,6 +217,9 @@ def test_best_is_chosen_at_one_precision(monkeypatch: pytest.MonkeyPatch) -> Non
     assert alternatives("int8+best", "cpu", flag="--policies") == ["int8+ort", "int8+openvino"]
     assert all("fp16" in name for name in alternatives("fp16+best", "cuda", flag="--policies"))
     assert not not_installed("cpu")
+    asked = RunConfig(policies=("int8+best", "bf16+best"), data="digits", checkpoint=Path("x"))
+    evaluated = Wish(asked, [], (), "cpu").execution_policies
+    assert evaluated == ["int8+ort", "int8+openvino", "bf16"]
     with pytest.raises(UsageError, match="no policy named 'bf17'"):
         alternatives("bf17+best", "cpu", flag="--policies")
 
@@ -257,6 +262,22 @@ def test_what_was_exported_is_kept_for_the_next_process(
     with torch.no_grad():
         next(model.parameters()).add_(1)
     assert digest(model, (2, 3)) != before
+
+
+@needs_engines
+def test_weights_are_evaluated_in_int8_by_each_engine(tmp_path: Path) -> None:
+    """As they are timed, on the test split; the last batch is smaller than the others."""
+    model, file = small(), tmp_path / "weights.safetensors"
+    save_file(model.state_dict(), file)
+    command = ("eval", "--model", "convmixer_digits", "--checkpoint", str(file), "--data", "digits")
+    asked = ("--policies", "fp32,int8+ort,int8+openvino", "--results", str(tmp_path / "results"))
+    assert main([*command, *asked]) == 0
+    ended = {}
+    for record in read_below(tmp_path / "results")[0]:
+        if isinstance(record.head.arm, AccuracyArm):
+            (line,) = record.rounds
+            ended[record.head.arm.policy] = line.samples[0].detail["images"]
+    assert ended == dict.fromkeys((None, "int8+ort", "int8+openvino"), 360)
 
 
 EXPORTED = [

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.errors import UsageError
 from bench.plugins import dataset_of, models
 from bench.record.schema import Scalar
-from bench.training.evaluate import EvaluationImages, memory_batches
+from bench.training.evaluate import EvaluationImages, View, memory_batches
 from bench.training.images.splits import Split
 from bench.training.images.views import shown
 
@@ -36,8 +36,10 @@ class Calibration:
         return {"calibrated_on": self.name, "calibration_pictures": len(self.images)}
 
 
-def calibration(data: str, model: str, size: int) -> Calibration:
+def calibration(data: str, model: str, size: int, view: View | None = None) -> Calibration:
     """Return pictures of the training split of `--data`, in one fixed draw, at `size` pixels.
+
+    They are shown as `view` says, else as usual for the model and the data.
 
     Raises UsageError if the data cannot be used, or have no training split.
     """
@@ -50,7 +52,7 @@ def calibration(data: str, model: str, size: int) -> Calibration:
         )
     order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
     chosen = splits.train.subset(order[:PICTURES])
-    view = shown(models.get(model), dataset, size=size).of(splits)
+    view = view or shown(models.get(model), dataset, size=size).of(splits)
     if isinstance(chosen, Split):
         images = torch.cat(list(memory_batches(chosen, view)))
     else:

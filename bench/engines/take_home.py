@@ -16,8 +16,10 @@ from bench.engines.exported import exported
 from bench.errors import UsageError
 from bench.files.files import write_whole
 from bench.measure.subject import Execution, module_of
-from bench.plugins import Model, policies
+from bench.plugins import Model, dataset_of, open_data, policies
 from bench.record.schema import Scalar
+from bench.training.evaluate import View
+from bench.training.images.views import shown
 from bench.training.published import CLASSES, weights, with_weights
 from bench.training.weights import from_file, resized
 from bench.training.weights_file import metadata_of
@@ -108,7 +110,18 @@ def _execution(wanted: Wanted, model: nn.Module) -> Execution:
         classes=wanted.num_classes,
         model_name=wanted.entry.name,
         data=wanted.data,
+        view=_view(wanted),
     )
+
+
+def _view(wanted: Wanted) -> View | None:
+    """Return how pictures are shown to the weights that were asked for; None without data."""
+    if wanted.data is None:
+        return None
+    says = metadata_of(wanted.checkpoint) if wanted.checkpoint else None
+    dataset, size = dataset_of(wanted.data)[0], wanted.image_size
+    usual = shown(wanted.entry, dataset, size=size, tag=wanted.tag, says=says)
+    return usual.of(open_data(wanted.data))
 
 
 def _model(wanted: Wanted) -> tuple[nn.Module, str]:

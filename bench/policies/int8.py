@@ -31,7 +31,9 @@ def apply(execution: Execution) -> None:
                 "add --data, such as --data digits"
             )
         size = execution.inputs.shape[-1]
-        execution.calibration = calibration(execution.data, execution.model_name, size)
+        execution.calibration = calibration(
+            execution.data, execution.model_name, size, execution.view
+        )
     execution.finish.append(lambda call: _in_engine(execution, call))
 
 

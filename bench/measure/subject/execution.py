@@ -45,6 +45,9 @@ class Execution:
     model_name: str = ""
     data: str | None = None
     """`--data` as the user typed it, whose training split quantisation is calibrated on."""
+    view: Any = None
+    """How pictures of `data` are shown, a `bench.training.evaluate.View`; None: as usual for the
+    model."""
     calibration: Any = None
     """A `bench.engines.calibration.Calibration` of an engine that computes in int8."""
     engine: dict[str, Scalar] = field(default_factory=dict)
