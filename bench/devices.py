@@ -27,7 +27,7 @@ class DeviceKind:
     policy: str
     """The policy of speeds unless others are asked for; studies and the report compare under it."""
     best_policies: tuple[str, ...]
-    """The policies that `--policies best` chooses from."""
+    """The policies that `--policies best` chooses from, where their packages are installed."""
     training_policy: str
     """The policy of training runs without `--train-policy`."""
 
@@ -57,7 +57,7 @@ CPU = DeviceKind(
     policy="fp32",
     best_policies=(
         *("fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen"),
-        "bf16+channels_last",
+        *("ort", "openvino"),
     ),
     training_policy="fp32",
     batch_sizes=(2,),

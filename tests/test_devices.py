@@ -19,7 +19,7 @@ from bench.measure.machine import resolve_device
 from bench.metrics.probes import WORKLOADS
 from bench.plugins import policies, split_policy
 from bench.plugins.registry import ROOT
-from bench.studies.speed import policy_effects
+from bench.studies.speed import engine_reverses, policy_effects
 
 from .layers import Tree
 from .program import assert_one_line, bench, environment
@@ -86,6 +86,7 @@ def test_an_entry_is_usable(kind: devices.DeviceKind) -> None:
 
 def test_tables_next_to_what_uses_them_have_every_kind() -> None:
     assert WORKLOADS.keys() == policy_effects.SWITCHES.keys() == KINDS.keys()
+    assert engine_reverses.ENGINES.keys() == KINDS.keys()
 
 
 # Where kinds are told apart
@@ -104,8 +105,14 @@ PLACES = {
     "bench/metrics/largest_batch.py": "memory kept by the allocator",
     "bench/metrics/probes.py": "WORKLOADS: the sizes of the probes",
     "bench/plugins/kinds.py": "cuda_only, for plug-ins",
+    "bench/engines/onnx_runtime.py": "the provider of a device, and its stream",
+    "bench/engines/tensor_rt.py": "an engine for NVIDIA GPUs",
     "bench/policies/fused.py": "handwritten kernels",
+    "bench/policies/openvino.py": "an engine for CPUs",
+    "bench/policies/ort.py": "an engine with a package of its own for CUDA",
+    "bench/policies/tensorrt.py": "an engine for NVIDIA GPUs",
     "bench/run/session.py": "processes that prepare themselves ahead",
+    "bench/studies/speed/engine_reverses.py": "ENGINES: the policies that the study compares",
     "bench/studies/speed/policy_effects.py": "SWITCHES: the policies that the study compares",
     "bench/training/images/loader.py": "pinned memory",
     "bench/training/loop.py": "DistributedDataParallel",
@@ -232,7 +239,7 @@ PLANNED = """\
 --device: must be auto, cpu, cuda, cuda:N, mps, xpu or xpu:N, got 'tpu'
 ['bf16'] [1, 4, 8] {'channels_last'} {'xpu'}
 ['bf16', 'bf16+channels_last'] [1, 4, 8] {'channels_last'} {'xpu'}
-[('policy_effects', "'xpu'")]
+[('engine_reverses', "'xpu'"), ('policy_effects', "'xpu'")]
 there is no clock that waits for xpu devices
 the probes have no sizes for xpu
 """

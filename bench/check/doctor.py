@@ -54,6 +54,8 @@ EXTRAS = (
         "clocks, power and energy of an NVIDIA GPU",
         "pip install 'convmixer-bench[gpu]'",
     ),
+    Extra("onnxruntime", "onnxruntime", "--policies ort", "pip install 'convmixer-bench[onnx]'"),
+    Extra("openvino", "openvino", "--policies openvino", "pip install 'convmixer-bench[openvino]'"),
     Extra("datasets", "datasets", "--data hfds:NAME", "pip install 'convmixer-bench[data]'"),
     Extra("ray", "ray", "--launcher ray", "pip install 'convmixer-bench[scale]'"),
     Extra(

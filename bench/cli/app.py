@@ -120,7 +120,7 @@ app.command(
 )
 app.command(
     "bench.cli.exchange:export",
-    help="Write the results as CSV files with the columns of timm's result files.",
+    help="Write the results as CSV files in timm's columns, or a model as ONNX (--onnx).",
 )
 app.command(
     "bench.cli.exchange:pack",

@@ -233,6 +233,14 @@ def settle() -> None:
         os.sched_setaffinity(0, _first)
 
 
+def places() -> list[int]:
+    """Return the core of each thread, the calling one's first; empty if threads are not placed.
+
+    For engines with threads of their own. Call it before `settle`.
+    """
+    return [*_first, *(core for core in _allowed() if core not in _first)] if _first else []
+
+
 def runtimes() -> int:
     """Return the number of loaded OpenMP libraries (Linux)."""
     paths = {line.split(None, 5)[-1] for line in MAPS.read_text().splitlines() if line.count("/")}

@@ -110,8 +110,12 @@ def _open(job: Job, pipe: Connection) -> ArmSubject[Any]:
     )
 
 
+EXPORTS = "BENCH_EXPORTS"
+"""The environment variable with the folder for what an engine's later processes need not repeat."""
+
+
 def _use_compiler_cache(cache: str, device: str) -> None:
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ[EXPORTS] = cache
     os.environ["TRITON_CACHE_DIR"] = os.path.join(cache, "triton")
     if device == "cpu":
         # Compiler processes would outlive a killed worker, and a model has at most one kernel

@@ -23,14 +23,17 @@ from bench.plan.wish import Known, Named, Wish, distinct
 from bench.plugins import (
     Metric,
     Model,
+    alternatives,
     for_every_model,
     in_one_launch,
     launchers,
     metrics,
     models,
+    not_installed,
+    policies,
     precision_of,
-    runnable_policy,
 )
+from bench.plugins.switches import BEST
 from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL
@@ -97,7 +100,8 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
             "add --data digits or imagenet:/path"
         )
     part = part or part_of(config.shard)
-    plan = Plan(part(tasks), wish, part, tuple(matched.notes) if matched else ())
+    said = [*(matched.notes if matched else ()), *_left_out(config, kind)]
+    plan = Plan(part(tasks), wish, part, tuple(said))
     plan.accuracies(lambda task: None)  # report what cannot be measured before measuring anything
     if wish is None:
         return plan
@@ -286,8 +290,8 @@ def _speeds(
     modes = dict.fromkeys(metric.mode for metric in timed)
     usual = config.batch_sizes or kind_of(kind).batch_sizes
     batches = sorted({*usual, *(metric.batch for metric in timed if metric.batch is not None)})
-    policies, sized = _policies(config, kind), _at_sizes(config, named)
-    for policy, (model, size), mode, batch_size in product(policies, sized, modes, batches):
+    chosen, sized = _policies(config, kind), _at_sizes(config, named)
+    for policy, (model, size), mode, batch_size in product(chosen, sized, modes, batches):
         fitting = []
         for metric in timed:
             at_batch = batch_size in usual if metric.batch is None else batch_size == metric.batch
@@ -317,9 +321,25 @@ def _speeds(
 
 
 def _policies(config: RunConfig, kind: str) -> list[str]:
-    """Return the canonical names of the policies asked for; `best` stands for the usual ones."""
-    policies: dict[str, None] = {}
+    """Return the canonical names of the policies asked for; `best` stands for the usual ones.
+
+    Raises UsageError for one that needs pictures where there is no data set.
+    """
+    found: dict[str, None] = {}
     for asked in config.policies or (kind_of(kind).policy,):
-        for name in kind_of(kind).best_policies if asked == "best" else (asked,):
-            policies[runnable_policy(name, kind, flag="--policies")] = None
-    return list(policies)
+        found |= dict.fromkeys(alternatives(asked, kind, flag="--policies"))
+    for policy in found:
+        for name in policy.split("+"):
+            if policies.get(name).needs_data and config.data is None:
+                raise UsageError(
+                    f"--policies: {policy}: {name} takes its ranges from pictures, never from "
+                    "random inputs; add --data, such as --data digits"
+                )
+    return list(found)
+
+
+def _left_out(config: RunConfig, kind: str) -> list[str]:
+    """Return a note on the engines that `best` does not choose from; empty without `best`."""
+    best = any(BEST in asked.split("+") for asked in config.policies)
+    reasons = not_installed(kind) if best else []
+    return [f"best is chosen without {'; '.join(reasons)}"] if reasons else []

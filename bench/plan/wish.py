@@ -12,8 +12,17 @@ from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.files import files
 from bench.plan.task import Task
-from bench.plugins import Dataset, Metric, Model, dataset_of, policies, runnable_policy
+from bench.plugins import (
+    Dataset,
+    Metric,
+    Model,
+    alternatives,
+    dataset_of,
+    policies,
+    runnable_policy,
+)
 from bench.plugins.recipe import Recipe, recipes
+from bench.plugins.switches import BEST
 from bench.record.arms import Arm
 from bench.record.schema import About, Scalar
 from bench.training.weights_file import WeightsMetadata, metadata_of
@@ -118,14 +127,21 @@ class Wish:
     def execution_policies(self) -> list[str | None]:
         """The policies to evaluate weights under; None is float32 eager execution, the default.
 
-        `best` asks for speeds of several policies, and for no other accuracy than the default's.
+        `best` asks for speeds of several policies, and for no other accuracy than its precision's;
+        int8 is another function in each engine.
         """
         chosen: dict[str | None, None] = {}
         for asked in self.config.policies or ("fp32",):
-            policy = "fp32" if asked == "best" else asked
-            name = runnable_policy(policy, self.kind, flag="--policies")
-            chosen[None if name == "fp32" else name] = None
+            for name in self._executions(asked):
+                chosen[None if name == "fp32" else name] = None
         return list(chosen)
+
+    def _executions(self, asked: str) -> list[str]:
+        parts = asked.split("+")
+        precision = [part for part in parts if part != BEST] or ["fp32"]
+        if BEST not in parts or not any(policies.get(name).needs for name in precision):
+            return [runnable_policy("+".join(precision), self.kind, flag="--policies")]
+        return alternatives(asked, self.kind, flag="--policies")
 
     @property
     def has_published_weights(self) -> bool:

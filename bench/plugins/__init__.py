@@ -29,9 +29,11 @@ from bench.plugins.kinds import (
 )
 from bench.plugins.readings import Reading, Subject
 from bench.plugins.switches import (
+    alternatives,
     for_every_model,
     handwritten,
     in_one_launch,
+    not_installed,
     precision_of,
     runnable_policy,
     split_policy,
@@ -52,6 +54,7 @@ __all__ = [
     "Reading",
     "Study",
     "Subject",
+    "alternatives",
     "claim_figures",
     "cuda_only",
     "dataset_of",
@@ -65,6 +68,7 @@ __all__ = [
     "launchers",
     "metrics",
     "models",
+    "not_installed",
     "open_data",
     "policies",
     "precision_of",

@@ -125,10 +125,11 @@ class Policy:
     `slot` names what is switched: two switches of one slot exclude each other. `also` names further
     slots that a switch occupies, and `default` marks the switch of a slot that changes nothing.
     `supports(device)` returns the reason why a device cannot run it, else None. `inference_only`
-    switches are refused for training steps. A `handwritten` switch has kernels for some models
-    only: its rows are marked, and it is never chosen as best nor drawn in figures of all models.
-    `tolerance` is the largest error of logits that a switch may cause, relative to their spread
-    between images (`bench/measure/subject/agreement.py`); None: that of float32.
+    switches are refused for training steps. A switch with `needs` is combined with one of those,
+    and one with `needs_data` takes pictures from `--data`. A `handwritten` switch has kernels for
+    some models only: its rows are marked, and it is never chosen as best nor drawn in figures of
+    all models. `tolerance` is the largest error of logits that a switch may cause, relative to
+    their spread between images (`bench/measure/subject/agreement.py`); None: that of float32.
     """
 
     name: str
@@ -140,6 +141,8 @@ class Policy:
     inference_only: bool = False
     handwritten: bool = False
     tolerance: float | None = None
+    needs: tuple[str, ...] = ()
+    needs_data: bool = False
     supports: Callable[[str], str | None] = lambda device: None
     summary: str = ""
 

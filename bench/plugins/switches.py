@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from itertools import chain, combinations
 
+from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.plugins.kinds import Policy, policies
+
+BEST = "best"
+"""Stands for several policies, of which the fastest is chosen for each model."""
 
 
 def split_policy(policy: str) -> list[str]:
@@ -41,11 +45,50 @@ def runnable_policy(policy: str, device: str, *, flag: str) -> str:
         UsageError: naming `flag`, if one of the switches does not run there.
     """
     names = split_policy(policy)
-    for name in names:
-        reason = policies.get(name).supports(device)
+    for switch in map(policies.get, names):
+        reason = switch.supports(device)
         if reason:
-            raise UsageError(f"{flag}: {name} does not run on {device}: {reason}")
+            raise UsageError(f"{flag}: {switch.name} does not run on {device}: {reason}")
+        if switch.needs and not set(switch.needs) & set(names):
+            whole = [f"{switch.name}+{other}" for other in switch.needs]
+            raise UsageError(f"{flag}: {policy}: {switch.name} is a part of {' or '.join(whole)}")
     return "+".join(names)
+
+
+def alternatives(asked: str, device: str, *, flag: str) -> list[str]:
+    """Return the canonical names of the policies that a device runs of those asked for.
+
+    `best` stands for the device's usual ones, and `bf16+best` for these in bfloat16; those are
+    left out that a missing package or another switch rules out.
+
+    Raises:
+        UsageError: naming `flag`, if a policy does not run there, or none of the best does.
+    """
+    parts = [part.strip() for part in asked.split("+")]
+    if BEST not in parts:
+        return [runnable_policy(asked, device, flag=flag)]
+    more = [part for part in parts if part != BEST]
+    takes = {policies.get(part).slot for part in more}
+    found, refused = [], None
+    for policy in kind_of(device).best_policies:
+        usual = [name for name in policy.split("+") if policies.get(name).slot not in takes]
+        try:
+            found.append(runnable_policy("+".join([*more, *usual]), device, flag=flag))
+        except UsageError as error:
+            refused = error
+    if not found and refused is not None:
+        raise refused
+    return list(dict.fromkeys(found))
+
+
+def not_installed(device: str) -> list[str]:
+    """Return, of each of a device's best policies that cannot run here, the reason."""
+    reasons = []
+    for policy in kind_of(device).best_policies:
+        for name in policy.split("+"):
+            if reason := policies.get(name).supports(device):
+                reasons.append(f"{name}: {reason}")
+    return reasons
 
 
 def in_one_launch(policy: str, device: str) -> str:

@@ -6,7 +6,7 @@ installed; a record may come from a machine that had other switches.
 
 from __future__ import annotations
 
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """Bytes of one number, by the precision that a policy names."""
 
 

@@ -80,7 +80,7 @@ def evaluate_weights(
         own = says.image_size or entry.image_size
         model, read = from_file(path, build, arm.image_size, own=own, key=chosen.key)
     labels = read_real(arm.labels, splits.test) if arm.labels else None
-    executed = _executed(model.to(device).eval(), arm, device)
+    executed = _executed(model.to(device).eval(), arm, device, data or arm.data, view)
     evaluation = Evaluation(executed, splits.test, labels, device, workers, tell)
     found, without_label = evaluation.at(view, path)
     detail: dict[str, Any] = {
@@ -97,11 +97,14 @@ def evaluate_weights(
     return Evaluated(found, detail)
 
 
-def _executed(model: nn.Module, arm: AccuracyArm, device: torch.device) -> Callable[[Tensor], Any]:
+def _executed(
+    model: nn.Module, arm: AccuracyArm, device: torch.device, data: str, view: View
+) -> Callable[[Tensor], Any]:
     """Return a model as its arm executes it."""
     if arm.policy is None:
         return model
-    return Executed(model, arm.policy, device, arm.num_classes)
+    pictures = {"data": data, "view": view, "model_name": arm.model}
+    return Executed(model, arm.policy, device, arm.num_classes, **pictures)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -16,8 +18,12 @@ class Executed:
     padded with the images before them.
     """
 
-    def __init__(self, model: nn.Module, policy: str, device: torch.device, classes: int) -> None:
+    def __init__(
+        self, model: nn.Module, policy: str, device: torch.device, classes: int, **more: Any
+    ) -> None:
+        """`more` are further fields of the `Execution`, such as the data for a quantisation."""
         self.model, self.policy, self.device, self.classes = model, policy, device, classes
+        self.more = more
         self._execution: Execution | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -42,6 +48,7 @@ class Executed:
             inputs=images.clone(),
             device=str(self.device),
             classes=self.classes,
+            **self.more,
         )
         for name in split_policy(self.policy):
             policies.get(name).apply(execution)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.count.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.errors import ModelFault
 from bench.record.arms import Mode, SpeedArm
+from bench.record.schema import Scalar
 
 Call = Callable[[], Tensor]
 """Runs the model once and returns the logits (batch, num_classes)."""
@@ -41,6 +42,16 @@ class Execution:
     """How many auxiliary heads the latest training step saw."""
     classes: int | None = None
     """How many logits an image should have; None accepts any number."""
+    model_name: str = ""
+    data: str | None = None
+    """`--data` as the user typed it, whose training split quantisation is calibrated on."""
+    view: Any = None
+    """How pictures of `data` are shown, a `bench.training.evaluate.View`; None: as usual for the
+    model."""
+    calibration: Any = None
+    """A `bench.engines.calibration.Calibration` of an engine that computes in int8."""
+    engine: dict[str, Scalar] = field(default_factory=dict)
+    """Settings, versions and precision that an engine reports after the first call."""
 
     @contextlib.contextmanager
     def within(self) -> Iterator[None]:

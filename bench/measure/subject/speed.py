@@ -235,6 +235,8 @@ class SpeedSubject(ArmSubject[SpeedArm]):
             device=self.device,
             mode=arm.mode,
             classes=arm.num_classes,
+            model_name=arm.model,
+            data=self.job.data if self.job is not None else None,
         )
         for name in split_policy(arm.policy):
             switch = policies.get(name)
@@ -276,6 +278,8 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         described |= self.weights
         if self.execution is not None and self.execution.auxiliary:
             described["auxiliary_heads"] = self.execution.auxiliary
+        if self.execution is not None:
+            described |= self.execution.engine
         described |= process_settings.current()
         for name, value in self.held.items():
             described[f"held_{name}"] = value
