@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from bench.config import RunConfig
 from bench.engines.calibration import PICTURES, Calibration, calibration
 from bench.engines.deferred import Deferred
 from bench.engines.kept import digest, kept
+from bench.engines.no_telemetry import imported
 from bench.engines.precision import Product, checked
 from bench.errors import UsageError
 from bench.measure.serve import EXPORTS
@@ -30,7 +33,7 @@ from bench.plugins.switches import alternatives, not_installed, runnable_policy
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.reading import read_below
 
-from .program import ROOT, bench
+from .program import ROOT, bench, environment
 
 ENGINES = ("ort", "openvino")
 INSTALLED = [name for name in ENGINES if policies.get(name).supports("cpu") is None]
@@ -97,10 +100,9 @@ def test_an_engine_computes_the_same_function(engine: str, name: str) -> None:
 @needs_engines
 def test_openvino_left_to_its_default_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its default is bfloat16 where a processor has it, whatever the model is in."""
-    import openvino
-
     from bench.engines import open_vino
 
+    openvino = imported("openvino")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("needs a processor with bfloat16")
     real = open_vino._properties
@@ -118,8 +120,7 @@ def test_openvino_left_to_its_default_is_refused(monkeypatch: pytest.MonkeyPatch
 @needs_engines
 def test_half_precision_is_kept_or_refused() -> None:
     model = small("vit_digits")
-    import openvino
-
+    openvino = imported("openvino")
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         made = execution("bf16+openvino", model)
         logits = call_of(made)()
@@ -373,3 +374,14 @@ def test_an_engine_on_a_gpu_computes_the_same_function(policy: str) -> None:
     logits = call_of(made)()
     tolerance = TOLERANCE["fp32" if "+" not in policy else "bf16"]
     assert off(logits, model(images).detach()) < tolerance
+
+
+@needs_engines
+def test_engines_write_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    """By default each leaves an identifier there, and reports to its makers."""
+    code = (
+        "from bench.engines.no_telemetry import imported; "
+        "list(map(imported, ('openvino', 'nncf', 'onnxruntime')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(HOME=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from torch import Tensor
 from bench.engines.calibration import Calibration
 from bench.engines.deferred import Build
 from bench.engines.exported import IMAGES, LOGITS, Exported
+from bench.engines.no_telemetry import imported
 from bench.engines.precision import NAMES, Product, checked
 from bench.errors import one_line
 from bench.measure import cpu_placement
@@ -126,8 +127,7 @@ def _settings(device: torch.device) -> dict[str, Scalar]:
 
 
 def _session(content: bytes, device: torch.device, settings: dict[str, Scalar], into: str) -> Any:
-    import onnxruntime
-
+    onnxruntime = imported("onnxruntime")
     onnxruntime.set_default_logger_severity(FATAL)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL

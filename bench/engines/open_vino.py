@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.engines.calibration import Calibration
 from bench.engines.exported import Exported
+from bench.engines.no_telemetry import imported
 from bench.engines.precision import NAMES, Product, checked
 from bench.measure import cpu_placement
 from bench.record.schema import Scalar
@@ -35,8 +36,7 @@ class OpenVino:
     """A compiled model for images of one shape."""
 
     def __init__(self, graph: Exported, quantised: Calibration | None) -> None:
-        import openvino
-
+        openvino = imported("openvino")
         self.openvino = openvino
         self.asked = NAMES[graph.dtype] if quantised is None else "int8"
         core = openvino.Core()
@@ -91,8 +91,7 @@ class OpenVino:
 
 def _taking(model: Any, kind: str) -> Any:
     """Return a model that takes images in another type than float32."""
-    import openvino
-
+    openvino = imported("openvino")
     outer = openvino.preprocess.PrePostProcessor(model)
     outer.input().tensor().set_element_type(getattr(openvino.Type, kind))
     return outer.build()

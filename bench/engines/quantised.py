@@ -20,6 +20,7 @@ from typing import Any
 from bench.engines.calibration import Calibration
 from bench.engines.exported import IMAGES, Exported
 from bench.engines.kept import digest, kept
+from bench.engines.no_telemetry import imported
 
 PRODUCTS = ["Conv", "MatMul", "Gemm"]
 """Operators that ONNX Runtime's tool quantises here. By default it also takes sums and softmax: the
@@ -36,21 +37,20 @@ def by_onnx_runtime(graph: Exported, pictures: Calibration) -> bytes:
 
 
 def _by_onnx_runtime(graph: Exported, pictures: Calibration) -> bytes:
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
+    tool = imported("onnxruntime.quantization")
+    shapes = imported("onnxruntime.quantization.shape_inference")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         plain, prepared, made = (str(Path(folder) / name) for name in ("plain", "prepared", "made"))
         Path(plain).write_bytes(graph.content)
-        quant_pre_process(plain, prepared)
-        quantize_static(
+        shapes.quant_pre_process(plain, prepared)
+        tool.quantize_static(
             prepared,
             made,
             _Reader(pictures, graph.shape[0]),
-            quant_format=QuantFormat.QDQ,
+            quant_format=tool.QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            activation_type=tool.QuantType.QUInt8,
+            weight_type=tool.QuantType.QInt8,
             op_types_to_quantize=PRODUCTS,
         )
         return Path(made).read_bytes()
@@ -71,12 +71,10 @@ def _by_nncf(graph: Exported, pictures: Calibration) -> bytes:
     pictures that had no part in it: errors of 0.07 to 0.28 of the logits' spread, where ranges
     averaged over batches (NNCF's default) had 0.24 to 6.4, and SmoothQuant 1.4 and 1.6 for a mixer.
     """
-    import openvino
-
+    openvino = imported("openvino")
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        import nncf
-        from nncf.quantization import range_estimator as ranges
-
+        nncf = imported("nncf")
+        ranges = imported("nncf.quantization.range_estimator")
         images = [part.numpy() for part in pictures.batches(graph.shape[0])]
         model = nncf.quantize(
             openvino.Core().read_model(graph.content),
