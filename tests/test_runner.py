@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.measure.messages import Failure, Job, Window
+from bench.plugins import policies
 from bench.record import arms as record_arms
 from bench.record import store
 from bench.run.observer import Interrupted, Outcome
@@ -347,8 +349,15 @@ def test_a_finished_policy_takes_part_in_a_later_choice(tmp_path: Path) -> None:
             assert not record.ends[-1].short
 
 
+@pytest.fixture
+def fused_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the handwritten policy run on the device of these tests, as it does on a GPU."""
+    anywhere = dataclasses.replace(policies.get("fused"), supports=lambda device: None)
+    monkeypatch.setitem(policies._entries, "fused", anywhere)
+
+
 def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was(
-    tmp_path: Path,
+    tmp_path: Path, fused_runs: None
 ) -> None:
     workers = FakeWorkers(by_policy({"fp32": 1.0, "channels_last": 1.5, "fused": 9.0}))
     outcome, _ = start(
@@ -374,7 +383,7 @@ def test_handwritten_kernels_are_never_chosen_and_measured_again_beside_what_was
     )
 
 
-def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
+def test_nothing_to_choose_from_is_no_failure(tmp_path: Path, fused_runs: None) -> None:
     """Handwritten kernels alone are measured in both phases; if all fail, none is confirmed."""
     what: Any = {
         "models": THREE[:1],
@@ -396,7 +405,7 @@ def test_nothing_to_choose_from_is_no_failure(tmp_path: Path) -> None:
     assert len(outcome.failures) == 2
 
 
-def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path) -> None:
+def test_the_sentinels_run_without_handwritten_kernels(tmp_path: Path, fused_runs: None) -> None:
     outcome, _ = start(
         tmp_path,
         FakeWorkers(steady),
