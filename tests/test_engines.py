@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -38,6 +39,17 @@ from .program import ROOT, bench, environment
 ENGINES = ("ort", "openvino")
 INSTALLED = [name for name in ENGINES if policies.get(name).supports("cpu") is None]
 needs_engines = pytest.mark.skipif(len(INSTALLED) < 2, reason="needs the extras onnx and openvino")
+
+
+def in_this_process(test: Any) -> Any:
+    """Mark a test that loads engines into pytest's own process: run by `pytest -m exhaustive`.
+
+    Engines have threads of their own; once a process of the whole suite ended without a word after
+    these. By default engines run as users have them, in the workers of `bench run`.
+    """
+    return pytest.mark.exhaustive(needs_engines(test))
+
+
 # The exporter uses what PyTorch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.25}
@@ -71,7 +83,7 @@ def off(logits: Tensor, expected: Tensor) -> float:
     return float((logits.float() - expected.detach()).abs().max() / expected.detach().abs().max())
 
 
-@needs_engines
+@in_this_process
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["convmixer_digits", "vit_digits"])
 def test_an_engine_computes_the_same_function(engine: str, name: str) -> None:
@@ -97,7 +109,7 @@ def test_an_engine_computes_the_same_function(engine: str, name: str) -> None:
     assert made.engine["engine_threads"] == torch.get_num_threads()
 
 
-@needs_engines
+@in_this_process
 def test_openvino_left_to_its_default_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its default is bfloat16 where a processor has it, whatever the model is in."""
     from bench.engines import open_vino
@@ -117,7 +129,7 @@ def test_openvino_left_to_its_default_is_refused(monkeypatch: pytest.MonkeyPatch
         call_of(execution("openvino", small()))()
 
 
-@needs_engines
+@in_this_process
 def test_half_precision_is_kept_or_refused() -> None:
     model = small("vit_digits")
     openvino = imported("openvino")
@@ -134,7 +146,7 @@ def test_half_precision_is_kept_or_refused() -> None:
         execution("bf16_autocast+ort", model)
 
 
-@needs_engines
+@in_this_process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_int8_takes_its_ranges_from_pictures(engine: str) -> None:
     model = small()
@@ -179,7 +191,7 @@ def test_pictures_are_of_the_training_split(monkeypatch: pytest.MonkeyPatch) -> 
         calibration("x:y", "convmixer_digits", 32)
 
 
-@needs_engines
+@in_this_process
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_model_that_cannot_be_exported_is_unsupported(engine: str) -> None:
     with pytest.raises(NotImplementedError, match=f"{engine}: the model cannot be exported: "):
@@ -265,7 +277,7 @@ def test_what_was_exported_is_kept_for_the_next_process(
     assert digest(model, (2, 3)) != before
 
 
-@needs_engines
+@in_this_process
 def test_weights_are_evaluated_in_int8_by_each_engine(tmp_path: Path) -> None:
     """As they are timed, on the test split; the last batch is smaller than the others."""
     model, file = small(), tmp_path / "weights.safetensors"
@@ -288,7 +300,7 @@ EXPORTED = [
 ]
 
 
-@needs_engines
+@in_this_process
 @pytest.mark.parametrize(("policy", "more", "precision"), EXPORTED)
 def test_a_model_is_taken_home_as_it_is_measured(
     policy: str, more: tuple[str, ...], precision: str | None, tmp_path: Path
@@ -323,7 +335,7 @@ REFUSED = [
 ]
 
 
-@needs_engines
+@in_this_process
 @pytest.mark.parametrize(("arguments", "line"), REFUSED, ids=[line for _, line in REFUSED])
 def test_what_cannot_be_taken_home_is_one_line(
     arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
@@ -334,7 +346,6 @@ def test_what_cannot_be_taken_home_is_one_line(
 
 
 @needs_engines
-@pytest.mark.exhaustive
 def test_a_run_measures_engines_beside_pytorch(tmp_path: Path) -> None:
     """Records say which engine, in which precision, on which threads; what it lacks is a status."""
     asked = ("--models", "vit_digits", "--policies", "fp32,ort,openvino,bf16+ort")
