@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from math import inf, isfinite
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.claims import spread
 from bench.claims.evidence import Evidence, nothing_measured
 from bench.claims.power import Power, Resolution, power_of
 from bench.claims.rules import Finding, judge, resolvable
 from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
-from bench.claims.spread import FREEDOM, HERE, SeedSpread, Spread, pooled, spread_at
+from bench.claims.spread import FREEDOM, HERE, RECORDS, SeedSpread, Spread, pooled, spread_at
 from bench.plugins import Study, studies
 from bench.record.store import Record
 from bench.run.session import Session
@@ -153,8 +155,13 @@ def test_the_spread_is_pooled_within_configurations() -> None:
     assert pooled([[1.0, 3.0]] * (FREEDOM - 1) + [[5.0]], "it") is None
 
 
-def test_the_spread_comes_from_records_here_then_from_all_then_is_assumed(tmp_path: Path) -> None:
+def test_the_spread_comes_from_records_here_then_from_all_then_is_assumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scale = CIFAR10_SMALL
+    known_here = spread_at(scale, [], tmp_path, tmp_path / "mine").points
+    assert known_here.source == RECORDS and known_here.freedom >= FREEDOM, "those of this project"
+    monkeypatch.setattr(spread, "ROOT", tmp_path)
     models = list(scale.family.values())
     few = trained(scale, {models[0]: [60.0, 61.0]})
     many = trained(scale, {name: [60.0, 61.0, 62.0, 63.0] for name in models})
@@ -237,7 +244,7 @@ def test_a_dry_run_says_what_a_study_takes_and_tells(tmp_path: Path) -> None:
     # Twelve as they are, 28 trials, and twelve at the rates that those will find.
     assert rows_of(ended)["tuning"][1:3] == ["52", "52"]
     said = " ".join(ended.out.split())
-    assert f"{CIFAR10_SMALL.spread:g} points of top-1, assumed: there are too few" in said
+    assert re.search(r"0\.\d+ points of top-1, from the records of all machines \(\d+ deg", said)
     assert "tuning: 3 seeds tell " in said and "--seeds " in said
     timed = called("study", "run", "kernel_speed", *SMALL, data, cwd=tmp_path)
     row = rows_of(timed)["kernel_speed"]
