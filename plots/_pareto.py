@@ -59,8 +59,7 @@ def draw(summary: Summary, *, metric: str) -> dict[str, Figure]:
         figure = measured(summary, metric, contestants, about)
         if figure is not None:
             stem = f"pareto_{metric}_{data}"
-            stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = figure
+            drawn[_unused(stem, drawn)] = figure
     drawn |= _executed(summary, metric, by_protocol)
     costs = costs_at_one_batch(summary.rows, metric)
     points = published_points(summary, costs) if costs else []
@@ -84,9 +83,13 @@ def _executed(
             data = plain.data.partition(":")[0]
             about = f"top-1 on {data} and {display_of(metric).name} of the same execution, measured"
             stem = f"pareto_{metric}_{data}_executed"
-            stem = stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
-            drawn[stem] = _figure(summary, *found, about)
+            drawn[_unused(stem, drawn)] = _figure(summary, *found, about)
     return drawn
+
+
+def _unused(stem: str, drawn: Mapping[str, Figure]) -> str:
+    """Return a file stem that no drawn figure has."""
+    return stem if stem not in drawn else f"{stem}_{len(drawn) + 1}"
 
 
 def measured(

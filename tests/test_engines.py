@@ -207,8 +207,7 @@ def test_without_the_package_one_line_says_how_to_install_it(
     def absent(name: str) -> object:
         return None if name in ("onnxruntime", "openvino") else find_spec(name) or object()
 
-    for room in ENGINES:
-        monkeypatch.setattr(f"bench.policies.{room}.find_spec", absent)
+    monkeypatch.setattr("bench.policies._engine.find_spec", absent)
     extra = {"ort": "onnx", "openvino": "openvino"}[engine]
     with pytest.raises(UsageError) as refused:
         runnable_policy(engine, "cpu", flag="--policies")
@@ -221,8 +220,7 @@ def test_without_the_package_one_line_says_how_to_install_it(
 
 
 def test_best_is_chosen_at_one_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ENGINES:
-        monkeypatch.setattr(f"bench.policies.{room}.find_spec", lambda name: object())
+    monkeypatch.setattr("bench.policies._engine.find_spec", lambda name: object())
     plain = ["fp32", "channels_last", "compile", "channels_last+compile", "compile_frozen"]
     assert alternatives("best", "cpu", flag="--policies") == [*plain, *ENGINES]
     assert "bf16+openvino" in alternatives("bf16+best", "cpu", flag="--policies")

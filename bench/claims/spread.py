@@ -18,10 +18,10 @@ from bench.errors import UsageError
 from bench.plugins.registry import ROOT
 from bench.record.reading import record_folders
 from bench.record.store import Record, load
+from bench.stats import seed_variance
+from bench.stats.seed_variance import FREEDOM as FREEDOM
+from bench.stats.seed_variance import variance_of
 
-FREEDOM = 10
-"""Fewest degrees of freedom of a spread that is used: in nine of ten cases the true one is then
-0.74 to 1.6 times as large."""
 HERE, RECORDS = "this machine's records", "the records of all machines"
 
 
@@ -55,12 +55,8 @@ def pooled(groups: Iterable[Sequence[float]], source: str) -> Spread | None:
 
     None if they have fewer than `FREEDOM` degrees of freedom together.
     """
-    squares, freedom = 0.0, 0
-    for values in groups:
-        if len(values) > 1:
-            squares += statistics.variance(values) * (len(values) - 1)
-            freedom += len(values) - 1
-    return Spread(math.sqrt(squares / freedom), freedom, source) if freedom >= FREEDOM else None
+    found = seed_variance.pooled([variance_of(group) for group in groups if len(group) > 1])
+    return Spread(math.sqrt(found.value), round(found.freedom), source) if found else None
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from bench.exchange import pack as packs
 from bench.exchange import timm_csv
 from bench.files.paths import inside
 from bench.plugins import models, policies, runnable_policy
+from bench.plugins.switches import check_data
 
 ENGINES = ("ort", "openvino")
 """Policies whose engine is built from an .onnx file."""
@@ -157,16 +158,12 @@ def _policy_to_export(asked: str, data: str | None) -> str:
     Raises UsageError for any other.
     """
     policy = runnable_policy(asked, "cpu", flag="--policy")
+    check_data(policy, data, flag="--policy")
     for switch in map(policies.get, policy.split("+")):
         if switch.slot != "precision" and switch.name not in ENGINES:
             raise UsageError(
                 f"--policy: {switch.name} runs in PyTorch only; use a precision, "
                 f"{' or '.join(ENGINES)}"
-            )
-        if switch.needs_data and data is None:
-            raise UsageError(
-                f"--policy: {switch.name} takes its ranges from pictures, never from random "
-                "inputs; add --data, such as --data digits"
             )
     return policy
 

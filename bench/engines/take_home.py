@@ -15,8 +15,8 @@ from bench.engines.deferred import Deferred
 from bench.engines.exported import exported
 from bench.errors import UsageError
 from bench.files.files import write_whole
-from bench.measure.subject import Execution, module_of
-from bench.plugins import Model, dataset_of, open_data, policies
+from bench.measure.subject import Execution, apply, module_of
+from bench.plugins import Model, dataset_of, open_data
 from bench.record.schema import Scalar
 from bench.training.evaluate import View
 from bench.training.images.views import shown
@@ -69,8 +69,7 @@ def write(wanted: Wanted, file: Path) -> Written:
     """
     model, whose = _model(wanted)
     execution = _execution(wanted, copy.deepcopy(model))
-    for name in wanted.policy.split("+"):
-        policies.get(name).apply(execution)
+    apply(wanted.policy, execution)
     if execution.calibration is not None:  # its ranges are those of pictures
         execution.inputs.copy_(execution.calibration.batches(wanted.batch_size)[0])
     expected = _logits(model, execution.inputs.float())

@@ -30,10 +30,9 @@ from bench.plugins import (
     metrics,
     models,
     not_installed,
-    policies,
     precision_of,
 )
-from bench.plugins.switches import BEST
+from bench.plugins.switches import BEST, check_data
 from bench.record.arms import CountArm, ProbeArm, SpeedArm
 from bench.record.schema import About, Scalar
 from bench.stats.reference import SENTINEL
@@ -329,12 +328,7 @@ def _policies(config: RunConfig, kind: str) -> list[str]:
     for asked in config.policies or (kind_of(kind).policy,):
         found |= dict.fromkeys(alternatives(asked, kind, flag="--policies"))
     for policy in found:
-        for name in policy.split("+"):
-            if policies.get(name).needs_data and config.data is None:
-                raise UsageError(
-                    f"--policies: {policy}: {name} takes its ranges from pictures, never from "
-                    "random inputs; add --data, such as --data digits"
-                )
+        check_data(policy, config.data, flag=f"--policies: {policy}")
     return list(found)
 
 

@@ -55,6 +55,16 @@ def runnable_policy(policy: str, device: str, *, flag: str) -> str:
     return "+".join(names)
 
 
+def check_data(policy: str, data: str | None, *, flag: str) -> None:
+    """Raise UsageError if a switch of a policy needs pictures and there is no data set."""
+    for switch in map(policies.get, policy.split("+")):
+        if switch.needs_data and data is None:
+            raise UsageError(
+                f"{flag}: {switch.name} takes its ranges from pictures, never from random inputs; "
+                "add --data, such as --data digits"
+            )
+
+
 def alternatives(asked: str, device: str, *, flag: str) -> list[str]:
     """Return the canonical names of the policies that a device runs of those asked for.
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from bench.devices import CPU, kind_of
 from bench.measure.subject import Execution
-from bench.plugins import Policy, policies
-
-NEEDED = ("onnx", "onnxscript", "openvino")
+from bench.policies import _engine
 
 
 def apply(execution: Execution) -> None:
@@ -23,20 +19,12 @@ def supports(device: str) -> str | None:
     """Return the reason why a device cannot run it, else None."""
     if kind_of(device) is not CPU:
         return "OpenVINO is used on CPUs here"
-    if any(find_spec(name) is None for name in NEEDED):
-        return "it is not installed: pip install 'convmixer-bench[openvino]'"
-    return None
+    return _engine.missing("openvino", "onnx", "onnxscript", "openvino")
 
 
-policies.add(
-    Policy(
-        name="openvino",
-        apply=apply,
-        order=30,
-        slot="compiler",
-        also=("memory format", "batch norm", "graph"),
-        supports=supports,
-        inference_only=True,
-        summary="OpenVINO, from an ONNX export, in the precision asked for (extra: openvino)",
-    )
+_engine.add(
+    "openvino",
+    apply=apply,
+    supports=supports,
+    summary="OpenVINO, from an ONNX export, in the precision asked for (extra: openvino)",
 )

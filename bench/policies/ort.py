@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 from bench.devices import CPU, CUDA, kind_of
 from bench.measure.subject import Execution
-from bench.plugins import Policy, policies
-
-INSTALL = "pip install 'convmixer-bench[onnx]'"
+from bench.policies import _engine
 
 
 def apply(execution: Execution) -> None:
@@ -25,25 +22,21 @@ def supports(device: str) -> str | None:
     kind = kind_of(device)
     if kind not in (CPU, CUDA):
         return "ONNX Runtime is used on CPUs and NVIDIA GPUs here"
-    if any(find_spec(name) is None for name in ("onnx", "onnxscript")):
-        return f"it is not installed: {INSTALL}"
+    if reason := _engine.missing("onnx", "onnx", "onnxscript"):
+        return reason
     if kind is CUDA:
         try:
             version("onnxruntime-gpu")
         except PackageNotFoundError:
-            return f"it is not installed for GPUs: {INSTALL} onnxruntime-gpu"
-    return None if find_spec("onnxruntime") else f"it is not installed: {INSTALL}"
+            return (
+                "it is not installed for GPUs: pip install 'convmixer-bench[onnx]' onnxruntime-gpu"
+            )
+    return _engine.missing("onnx", "onnxruntime")
 
 
-policies.add(
-    Policy(
-        name="ort",
-        apply=apply,
-        order=30,
-        slot="compiler",
-        also=("memory format", "batch norm", "graph"),
-        supports=supports,
-        inference_only=True,
-        summary="ONNX Runtime, from an export by torch.export (extra: onnx)",
-    )
+_engine.add(
+    "ort",
+    apply=apply,
+    supports=supports,
+    summary="ONNX Runtime, from an export by torch.export (extra: onnx)",
 )

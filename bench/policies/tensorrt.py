@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from bench.devices import CUDA, kind_of
 from bench.measure.subject import Execution
-from bench.plugins import Policy, policies
-
-NEEDED = ("onnx", "onnxscript", "tensorrt")
+from bench.policies import _engine
 
 
 def apply(execution: Execution) -> None:
@@ -23,20 +19,12 @@ def supports(device: str) -> str | None:
     """Return the reason why a device cannot run it, else None."""
     if kind_of(device) is not CUDA:
         return "TensorRT needs an NVIDIA GPU"
-    if any(find_spec(name) is None for name in NEEDED):
-        return "it is not installed: pip install 'convmixer-bench[tensorrt]'"
-    return None
+    return _engine.missing("tensorrt", "onnx", "onnxscript", "tensorrt")
 
 
-policies.add(
-    Policy(
-        name="tensorrt",
-        apply=apply,
-        order=30,
-        slot="compiler",
-        also=("memory format", "batch norm", "graph"),
-        supports=supports,
-        inference_only=True,
-        summary="TensorRT, from an ONNX export, in the types of the graph (extra: tensorrt)",
-    )
+_engine.add(
+    "tensorrt",
+    apply=apply,
+    supports=supports,
+    summary="TensorRT, from an ONNX export, in the types of the graph (extra: tensorrt)",
 )

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 FREEDOM = 10
-"""Fewest degrees of freedom of a common variance that is used."""
+"""Fewest degrees of freedom of a common variance that is used: in nine of ten cases the true
+standard deviation is then 0.74 to 1.6 times as large."""
 FLOOR = 1e-3
 """Smallest variance of a group, relative to the mean one: two seeds may be equal by chance."""
 
@@ -70,36 +71,39 @@ def common_variance(groups: Iterable[Sequence[float]]) -> CommonVariance | None:
 
     None if they have fewer than `FREEDOM` degrees of freedom together, or are all constant.
     """
-    variances, freedoms = [], []
-    for values in groups:
-        if len(values) > 1:
-            variances.append(statistics.variance(values))
-            freedoms.append(len(values) - 1)
-    pooled = sum(freedoms)
-    if pooled < FREEDOM:
+    parts = [variance_of(values) for values in map(list, groups) if len(values) > 1]
+    together = pooled(parts)
+    return _fitted(parts, together) if together and together.value else None
+
+
+def pooled(parts: Sequence[Variance]) -> Variance | None:
+    """Return the variance within groups, as if it were the same in all of them.
+
+    None if they have fewer than `FREEDOM` degrees of freedom together.
+    """
+    freedom = sum(part.freedom for part in parts)
+    if freedom < FREEDOM:
         return None
-    mean = sum(map(math.prod, zip(variances, freedoms, strict=True))) / pooled
-    return _fitted(variances, freedoms, mean, pooled) if mean else None
+    return Variance(sum(part.value * part.freedom for part in parts) / freedom, freedom)
 
 
-def _fitted(
-    variances: list[float], freedoms: list[int], mean: float, pooled: int
-) -> CommonVariance:
+def _fitted(parts: Sequence[Variance], together: Variance) -> CommonVariance:
     """Fit a scaled inverse chi-squared distribution by the moments of logarithms (Smyth 2004)."""
     from scipy.special import digamma, polygamma
 
+    number = round(together.freedom)
     logs, noise = [], []
-    for variance, freedom in zip(variances, freedoms, strict=True):
-        logs.append(
-            math.log(max(variance, FLOOR * mean)) - digamma(freedom / 2) + math.log(freedom / 2)
-        )
-        noise.append(polygamma(1, freedom / 2))
+    for part in parts:
+        half = part.freedom / 2
+        value = max(part.value, FLOOR * together.value)
+        logs.append(math.log(value) - digamma(half) + math.log(half))
+        noise.append(polygamma(1, half))
     excess = statistics.variance(logs) - statistics.fmean(noise)
     if excess <= 0:
-        return CommonVariance(mean, math.inf, pooled)
+        return CommonVariance(together.value, math.inf, number)
     half = _trigamma_inverse(excess)
     common = math.exp(statistics.fmean(logs) + digamma(half) - math.log(half))
-    return CommonVariance(common, 2 * half, pooled)
+    return CommonVariance(common, 2 * half, number)
 
 
 def _trigamma_inverse(value: float) -> float:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.count.tensor_checksum import checksum
 from bench.errors import UsageError
 from bench.files import files
 from bench.files.foreign_errors import refusing
@@ -48,15 +48,6 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
             if number is None:
                 raise
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
-
-
-def checksum(tensors: dict[str, Tensor]) -> str:
-    """Return eight hex digits over the names and bytes of tensors."""
-    crc = 0
-    for name in sorted(tensors):
-        content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data
-        crc = zlib.crc32(content, zlib.crc32(name.encode(), crc))
-    return f"{crc:08x}"
 
 
 def load(

@@ -16,8 +16,8 @@ from torch import nn
 from bench.count.outputs import AUXILIARY_WEIGHT
 from bench.errors import UsageError
 from bench.measure import memory
-from bench.measure.subject import Execution
-from bench.plugins import open_data, policies, split_policy
+from bench.measure.subject import Execution, apply
+from bench.plugins import open_data
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.arms import AccuracyArm
 from bench.training import checkpoint
@@ -224,8 +224,7 @@ class Session:
             mode="training",
             classes=self.arm.num_classes,
         )
-        for name in split_policy(self.arm.policy or "fp32"):
-            policies.get(name).apply(execution)
+        apply(self.arm.policy or "fp32", execution)
         return execution
 
     def _identity(self, steps: int) -> dict[str, Any]:

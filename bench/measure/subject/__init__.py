@@ -1,7 +1,7 @@
 """The subject: an arm that a worker process has opened, of one class per kind of arm."""
 
 from bench.measure.subject.base import ArmSubject
-from bench.measure.subject.execution import Execution, module_of
+from bench.measure.subject.execution import Execution, apply, module_of
 from bench.measure.subject.kinds import (
     AccuracySubject,
     CountSubject,
@@ -21,6 +21,7 @@ __all__ = [
     "Reading",
     "SpeedSubject",
     "Subject",
+    "apply",
     "module_of",
     "open_subject",
 ]

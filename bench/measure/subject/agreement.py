@@ -11,15 +11,15 @@ from __future__ import annotations
 import copy
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from bench.count.tensor_checksum import checksum
 from bench.errors import WrongOutput
 from bench.plugins import policies, split_policy
 from bench.record.schema import Scalar
@@ -74,7 +74,7 @@ class Reference:
 
     images: Tensor
     logits: Tensor
-    weights: int
+    weights: str
     noise: float
     source: str
     rounding: float = 0.0
@@ -143,7 +143,7 @@ def reference(
     return Reference(
         images=images.half(),
         logits=made,
-        weights=checksum(model),
+        weights=checksum_of(model),
         noise=compared(again, made[:PART], made).error,
         source=source,
         rounding=compared(rounded, made[:PART], made).error,
@@ -211,7 +211,7 @@ def checked(
     inputs.copy_(before)
     seen = torch.cat(places)
     found = compared(torch.cat(outputs), known.logits[seen], known.logits)
-    return Agreement(len(seen.unique()), found.error, found.cosine, found.top1)
+    return replace(found, images=len(seen.unique()))
 
 
 def _places(batch: int, wanted: int, available: int) -> Iterator[Tensor]:
@@ -257,11 +257,6 @@ def verify(found: Agreement, known: Reference, policy: str) -> dict[str, Scalar]
     }
 
 
-def checksum(model: nn.Module) -> int:
-    """Return a checksum of a model's parameters and buffers in order."""
-    total = 0
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.numel():
-            values = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-            total = zlib.crc32(values.numpy().data, total)
-    return total
+def checksum_of(model: nn.Module) -> str:
+    """Return a checksum of a model's parameters and buffers."""
+    return checksum(dict((*model.named_parameters(), *model.named_buffers())))

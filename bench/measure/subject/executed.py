@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.measure.subject.execution import Execution
-from bench.plugins import policies, split_policy
+from bench.measure.subject.execution import Execution, apply
 
 
 class Executed:
@@ -50,7 +49,6 @@ class Executed:
             classes=self.classes,
             **self.more,
         )
-        for name in split_policy(self.policy):
-            policies.get(name).apply(execution)
+        apply(self.policy, execution)
         self._call = execution.finished(execution.inference)
         return execution

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.count.outputs import AUXILIARY_WEIGHT, heads, logits_of
 from bench.errors import ModelFault
+from bench.plugins import policies, split_policy
 from bench.record.arms import Mode, SpeedArm
 from bench.record.schema import Scalar
 
@@ -87,6 +88,21 @@ def module_of(execution: Execution) -> nn.Module:
     """Return the model as a module; a compiled model is a module too."""
     assert isinstance(execution.model, nn.Module)
     return execution.model
+
+
+def apply(policy: str, execution: Execution) -> None:
+    """Apply the switches of a policy in their order.
+
+    Raises:
+        NotImplementedError: if one of them cannot be applied to the model or to a training step.
+    """
+    for name in split_policy(policy):
+        switch = policies.get(name)
+        if execution.mode != "inference" and switch.inference_only:
+            raise NotImplementedError(
+                f"{name} is for inference and does not apply to a {execution.mode} step"
+            )
+        switch.apply(execution)
 
 
 def training_step(execution: Execution, arm: SpeedArm) -> Call:

@@ -21,9 +21,15 @@ from bench.measure.disturbance import free_memory
 from bench.measure.subject import agreement
 from bench.measure.subject.base import ArmSubject
 from bench.measure.subject.check_images import check_images
-from bench.measure.subject.execution import Call, Execution, check_output, training_step
+from bench.measure.subject.execution import (
+    Call,
+    Execution,
+    apply,
+    check_output,
+    training_step,
+)
 from bench.measure.timing import WarmUp, back_to_back, filled, warm_up
-from bench.plugins import handwritten, policies, precision_of, split_policy
+from bench.plugins import handwritten, precision_of
 from bench.record.arms import SpeedArm
 from bench.record.schema import Scalar
 
@@ -181,7 +187,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         if self.job is None or self.job.reference is None or self.arm.mode != "inference":
             return None
         known = agreement.Reference.load(self.job.reference)
-        if known is None or known.weights == agreement.checksum(model):
+        if known is None or known.weights == agreement.checksum_of(model):
             return known
         few = known.images[: agreement.FEWEST].float()
         return self._evaluated(model, few, known.source)
@@ -238,13 +244,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
             model_name=arm.model,
             data=self.job.data if self.job is not None else None,
         )
-        for name in split_policy(arm.policy):
-            switch = policies.get(name)
-            if arm.mode != "inference" and switch.inference_only:
-                raise NotImplementedError(
-                    f"{name} is for inference and does not apply to a {arm.mode} step"
-                )
-            switch.apply(execution)
+        apply(arm.policy, execution)
         self.held = process_guard.now()
         return execution
 

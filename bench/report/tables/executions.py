@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Accuracy, Summary
+from bench.errors import UsageError
 from bench.report.columns import TOP1, header_of
 from bench.report.table import Cell, Column, Columns, Table
+from bench.report.tables.weights import paired
 from bench.stats.formatting import interval
-from bench.stats.intervals import Paired, holm, mcnemar
+from bench.stats.intervals import Paired, holm
 
 COLUMNS: Columns = [
     "weights",
@@ -41,21 +43,13 @@ def executions(summary: Summary) -> Iterator[Table]:
 
 
 def _lines(rows: list[Accuracy]) -> list[list[Cell | str]]:
-    by_weights = grouped(rows, _weights)
-    pairs: dict[tuple[int, str], Paired] = {}
-    for group in by_weights.values():
+    shown: list[tuple[Accuracy, Paired | None]] = []
+    for _, group in sorted(grouped(rows, _weights).items()):
         reference = next((row for row in group if row.arm.policy is None), None)
-        for row in group:
-            pair = _pair(row, reference)
-            if pair is not None:
-                pairs[id(row), row.arm.policy or ""] = pair
-    corrected = holm({key: pair.p for key, pair in pairs.items()})
-    lines: list[list[Cell | str]] = []
-    for _, group in sorted(by_weights.items()):
         for row in sorted(group, key=lambda row: row.arm.policy or ""):
-            key = (id(row), row.arm.policy or "")
-            lines.append(_line(row, pairs.get(key), corrected.get(key)))
-    return lines
+            shown.append((row, _against(reference, row)))
+    p = holm({place: pair.p for place, (_, pair) in enumerate(shown) if pair is not None})
+    return [_line(row, pair, p.get(place)) for place, (row, pair) in enumerate(shown)]
 
 
 def _weights(row: Accuracy) -> tuple[str, int, str]:
@@ -63,15 +57,14 @@ def _weights(row: Accuracy) -> tuple[str, int, str]:
     return row.name, row.arm.image_size, row.arm.transform
 
 
-def _pair(row: Accuracy, reference: Accuracy | None) -> Paired | None:
+def _against(reference: Accuracy | None, row: Accuracy) -> Paired | None:
     """Return a policy's answers against float32's; None if they are not on the same images."""
     if reference is None or row is reference:
         return None
-    mine, theirs = row.arrays.get("correct"), reference.arrays.get("correct")
-    same_images = row.detail.get("unreadable", []) == reference.detail.get("unreadable", [])
-    if mine is None or theirs is None or len(mine) != len(theirs) or not same_images:
+    try:
+        return paired(row, reference)
+    except UsageError:
         return None
-    return mcnemar(mine.tolist(), theirs.tolist())
 
 
 def _line(row: Accuracy, pair: Paired | None, p: float | None) -> list[Cell | str]:

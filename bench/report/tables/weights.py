@@ -14,6 +14,11 @@ LEVEL = 0.05
 
 def compare(left: Accuracy, right: Accuracy) -> Table:
     """Return the comparison; UsageError if the two were not evaluated on the same images."""
+    return _table(left, right, paired(left, right))
+
+
+def paired(left: Accuracy, right: Accuracy) -> Paired:
+    """Return McNemar's test of two sets of answers; UsageError as for `compare`."""
     if (left.arm.data, left.arm.labels) != (right.arm.data, right.arm.labels):
         raise UsageError(
             f"--compare: {spelled(left)} was tested on {left.arm.data} and {spelled(right)} on "
@@ -30,7 +35,7 @@ def compare(left: Accuracy, right: Accuracy) -> Table:
         raise UsageError(
             f"--compare: {len(mine)} and {len(theirs)} images were read; the same images are needed"
         )
-    return _table(left, right, mcnemar(mine.tolist(), theirs.tolist()))
+    return mcnemar(mine.tolist(), theirs.tolist())
 
 
 def _table(left: Accuracy, right: Accuracy, paired: Paired) -> Table:
