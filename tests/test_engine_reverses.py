@@ -16,8 +16,8 @@ from bench.studies.speed.engine_reverses import ENGINES, MODELS
 from . import synthetic
 
 STUDY = studies.get("engine_reverses")
-PLAIN = dict(zip(MODELS, (4.0, 16.0, 8.0, 15.0), strict=True))
-ORDERED = dict(zip(MODELS, (5.0, 30.0, 9.0, 20.0), strict=True))
+PLAIN = dict(zip(MODELS, (4.0, 2.0, 16.0, 8.0, 15.0), strict=True))
+ORDERED = dict(zip(MODELS, (5.0, 3.0, 30.0, 9.0, 20.0), strict=True))
 REVERSED = ORDERED | {"resnet50": 40.0}
 TIED = PLAIN | {"resnet50": 16.0}
 

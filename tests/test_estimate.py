@@ -128,11 +128,16 @@ def test_what_runs_took_is_kept_and_the_next_estimate_is_held_against_it(tmp_pat
     second = estimate(CONFIG, tasks, Past(costs=costs), "cpu", rate=lambda: 1e9)
     assert second.past == [1.1, 0.9]
     each = sum(line.each_round for line in second.lines)
-    # Each arm begins three times, the probes once.
+    # Each arm begins three times, later processes sooner, the probes once.
     setups = sum(
-        line.setup * (1 if line.want.role == "probe" else PROCESSES) for line in second.lines
+        line.setup + (0 if line.want.role == "probe" else (PROCESSES - 1) * line.renewal)
+        for line in second.lines
     )
-    assert second.seconds == pytest.approx(30.0 + setups + 10 * 1.5 * each)
+    assert all(line.renewal < line.setup for line in second.lines if line.reference)
+    references = {line.want.arm.model: line.reference for line in second.lines}
+    assert len(list(filter(None, references.values()))) == 4  # both models, and the A/A pair
+    expected = 30.0 + setups + sum(references.values()) + 10 * 1.5 * each
+    assert second.seconds == pytest.approx(expected)
     text = markdown(cost(second, second, "cpu"))
     assert "the last 2 runs here took 0.90 to 1.10 times their forecasts" in text
     assert "GPU hours" in markdown(cost(second, second, "cuda:0"))

@@ -264,10 +264,16 @@ def test_a_study_says_what_it_declared(committed: dict[str, Any]) -> None:
 STARRED = {
     (folder, study)
     for folder in ("amd-epyc-2t-eb82", "amd-epyc-2t-eb82-freed-memory-kept")
-    for study in ("inference_cost", "resolution_cost")
+    for study in (
+        "inference_cost",
+        "resolution_cost",
+        "kernel_speed",
+        "patch_speed",
+        "policy_effects",
+    )
 }
-"""Both ask more than they did when these were measured: inference_cost needs one more model, and
-resolution_cost's exponent of memory is over three grids. Measure them anew with `study run NAME
+"""All ask more than they did when these were measured: longer runs, one more model, an exponent of
+memory over three grids. Measure them anew with `study run NAME
 --force`, or add a study whose question you changed."""
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench.forecast.round_rules import PROCESSES, RENEWING
+from bench.forecast.round_rules import PROCESSES, PROCESSES_IF_DEAR, RENEWING
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Job, Window
 from bench.plan.task import Task
 from bench.plugins import metrics
 from bench.record.arms import SpeedArm
-from bench.record.schema import About, RoundLine
+from bench.record.schema import About, RoundLine, Scalar
 from bench.record.store import Body
 from bench.run.arm_run import ArmRun
 from bench.run.rounds import Rounds
@@ -305,6 +305,19 @@ def test_what_compiles_long_is_renewed_for_what_its_cache_leaves_of_that() -> No
 
     assert FIRST_CALL.cold and not THROUGHPUT.cold
     assert opened(cold=False) > opened(cold=True) >= 4
+
+
+def test_the_first_processes_longer_check_does_not_make_others_dear() -> None:
+    """Of 30 s to open, 28 are the comparison with float32 on 64 images; later ones see 4."""
+
+    def opened(setup: dict[str, Scalar]) -> int:
+        lines: list[Body] = []
+        workers = FakeWorkers(noisy(0.0), seconds_to_open=30.0, setup=setup)
+        rounds([arm_run("vit_a", lines), arm_run("mixer_b")], workers, most=12).go()
+        return processes(lines)[-1]
+
+    assert opened({}) == PROCESSES_IF_DEAR
+    assert opened({"agreement_s": 28.0, "agreement_images": 64}) == PROCESSES
 
 
 def test_renewals_are_counted_by_phase() -> None:

@@ -112,7 +112,7 @@ def run(
     Parameters
     ----------
     name
-        A study from `bench study list`, or all.
+        A study from `bench study list`, several with commas, or all.
     """
     from bench.run.study_plan import outlook
     from bench.run.study_queue import in_order
@@ -178,7 +178,8 @@ def verdict(
     Parameters
     ----------
     name
-        A study from `bench study list`, with all of its findings; or all, a line each.
+        A study from `bench study list`, or several with commas, with all of their findings; or
+        all, a line each.
     details
         Print the findings of every study.
     """
@@ -211,8 +212,10 @@ def verdict(
 
 
 def _studies(name: str) -> list[Study]:
-    """Return the study of a name, or all of them; UsageError if there is none."""
-    return studies.entries() if name == "all" else [studies.get(name)]
+    """Return the studies of some names, or all of them; UsageError if there is none."""
+    if name == "all":
+        return studies.entries()
+    return [studies.get(one.strip()) for one in name.split(",")]
 
 
 def _print_verdicts(console: Terminal, answers: list[Verdict]) -> None:

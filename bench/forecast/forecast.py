@@ -22,6 +22,7 @@ from bench.forecast.round_rules import (
     RENEWING,
     SENTINEL_EVERY,
 )
+from bench.record import checking
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
 from bench.record.schema import Role, Scalar
 
@@ -71,13 +72,16 @@ class Want:
 class CostLine:
     """The cost of one arm, and what the forecast is based on.
 
-    In seconds: `setup` until it is ready, `each_round` for the windows of a round, and `once` for
-    work that is done a single time. In bytes: `memory` and `disk`.
+    In seconds: `setup` until it is ready, `renewal` until a later process of it is, `reference` for
+    the float32 logits of its model, `each_round` for the windows of a round, and `once` for work
+    that is done a single time. In bytes: `memory` and `disk`.
     """
 
     want: Want
     basis: str
     setup: float = 0.0
+    renewal: float = 0.0
+    reference: float = 0.0
     each_round: float = 0.0
     once: float = 0.0
     memory: float = 0.0
@@ -98,8 +102,8 @@ class CostLine:
         """Seconds for setting up the further processes that the arm has to have."""
         if not self.each_round or self.want.role == "probe":
             return 0.0
-        processes = PROCESSES_IF_DEAR if self.setup > DEAR else PROCESSES
-        return (processes - 1) * self.setup
+        processes = PROCESSES_IF_DEAR if self.renewal > DEAR else PROCESSES
+        return (processes - 1) * self.renewal
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def total(config: RunConfig, lines: Sequence[CostLine], past: Past) -> Forecast:
     habits = past.habits
     round_s = habits.spent * sum(line.each_round for line in lines)
     rounds, renewing = _rounds_and_renewing(config, lines, round_s)
-    setup = _setups_per_arm(lines) * sum(line.setup for line in lines)
+    setup = _setups_per_arm(lines) * sum(line.setup for line in lines) + _references(lines)
     once = memory = disk = training_s = 0.0
     for line in lines:
         once += line.once
@@ -172,6 +176,17 @@ def _rounds_and_renewing(
         return rounds, renewing
     renewing = min(renewing, RENEWING * budget)
     return max(1, min(rounds, int((budget - renewing) / round_s))), renewing
+
+
+def _references(lines: Sequence[CostLine]) -> float:
+    """Return the seconds for the float32 logits of every model at every image size."""
+    seconds: dict[tuple[str, int], float] = {}
+    for line in lines:
+        arm = line.want.arm
+        if isinstance(arm, SpeedArm):
+            shape = (arm.model, arm.image_size)
+            seconds[shape] = max(line.reference, seconds.get(shape, 0.0))
+    return sum(seconds.values())
 
 
 def _setups_per_arm(lines: Sequence[CostLine]) -> float:
@@ -223,8 +238,14 @@ def timed(want: Want, call: float, basis: str, seen: Seen | None) -> CostLine:
     """
     arm = want.arm
     assert isinstance(arm, SpeedArm)
-    known_setup = seen.setup if seen is not None else None
-    setup = PROCESS_S + (SETUP_CALLS * call if known_setup is None else known_setup)
+    setup = renewal = PROCESS_S + SETUP_CALLS * call
+    reference = 0.0
+    if arm.is_timed and arm.mode == "inference":
+        setup += checking.first_s(call, arm.batch_size)
+        renewal += checking.later_s(call, arm.batch_size)
+        reference = PROCESS_S + checking.first_s(call / arm.batch_size, 1)
+    if seen is not None and seen.setup is not None and seen.renewal is not None:
+        setup, renewal = PROCESS_S + seen.setup, PROCESS_S + seen.renewal
     memory = WORKER + seen.memory if seen is not None and seen.memory is not None else 0.0
     disk = 2 * ROUND_BYTES
     if arm.mode == "capacity":
@@ -233,7 +254,16 @@ def timed(want: Want, call: float, basis: str, seen: Seen | None) -> CostLine:
     windows = _windows(want, seen, call)
     if want.role == "sentinel":
         windows /= SENTINEL_EVERY
-    return CostLine(want, basis, setup=setup, each_round=windows, memory=memory, disk=disk)
+    return CostLine(
+        want,
+        basis,
+        setup=setup,
+        renewal=renewal,
+        reference=reference,
+        each_round=windows,
+        memory=memory,
+        disk=disk,
+    )
 
 
 def _windows(want: Want, seen: Seen | None, call: float) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.forecast.past_runs import Habits, RunCost, habits, missed
 from bench.forecast.past_runs import read as read_costs
+from bench.record import checking
 from bench.record.arms import Arm, CountArm, SpeedArm
 from bench.record.schema import Sample, Scalar
 from bench.record.store import Record, load_folder
@@ -41,6 +42,8 @@ class Seen:
     """Seconds per call."""
     setup: float | None
     """Seconds from the start of building until the arm was ready."""
+    renewal: float | None
+    """The same for one of its later processes."""
     windows: Mapping[str, float | None]
     """Seconds per window of every metric that was measured."""
     macs: float | None
@@ -62,12 +65,17 @@ def seen(record: Record) -> Seen:
         settings=record.head.settings,
         call=_seconds_per_call(taken, arm, setup) if isinstance(arm, SpeedArm) else None,
         setup=sum(parts) if parts else None,
+        renewal=sum(parts) - checking.saved_s(setup, _batch_size(arm)) if parts else None,
         windows={metric: _window_seconds(samples) for metric, samples in taken.items()},
         macs=taken["macs"][-1].values[-1] if "macs" in taken else None,
         memory=max(memory, default=None),
         training=_training_seconds(taken.get("top1", ())),
         handwritten=any(run.setup.get("handwritten") is True for run in record.runs),
     )
+
+
+def _batch_size(arm: Arm) -> int:
+    return arm.batch_size if isinstance(arm, SpeedArm) else 1
 
 
 def _last_setup(record: Record) -> Mapping[str, Scalar]:

@@ -9,6 +9,7 @@ from bench.forecast.round_rules import DEAR, PROCESSES, PROCESSES_IF_DEAR
 from bench.measure.messages import Worker
 from bench.plan.task import Task
 from bench.plugins import Metric, handwritten
+from bench.record import checking
 from bench.record.arms import Arm, At, SpeedArm
 from bench.record.schema import Role, Sample, Scalar, Status
 from bench.record.store import Body, Record
@@ -115,8 +116,14 @@ class ArmRun:
         self.setup = self.worker.ready()
         # A renewal is not prepared: no process may start while others are timed.
         self.renewal_s = now() - before + float(self.setup.get("ahead_s") or 0)
-        if self.process == 1 and not self.cold:
-            self.renewal_s -= (1 - RELOADING) * self._compile_s()
+        if self.process == 1:
+            self.renewal_s -= self._only_once_s()
+
+    def _only_once_s(self) -> float:
+        """Return the seconds of the first process's set-up that later ones are spared."""
+        compiling = 0.0 if self.cold else (1 - RELOADING) * self._compile_s()
+        batch_size = self.arm.batch_size if isinstance(self.arm, SpeedArm) else 1
+        return compiling + checking.saved_s(self.setup, batch_size)
 
     def _compile_s(self) -> float:
         first = float(self.setup.get("first_call_s") or 0)

@@ -36,8 +36,6 @@ class RunContext:
     """Arms left for the next call."""
     jobs: int = 1
     """Training runs at a time; each gets its share of the processors."""
-    references: set[str] = field(default_factory=set)
-    """Files of float32 logits that were made in this run, or could not be."""
     cache: str = ""
     """Folder of the compilers' caches; each arm has its own in it."""
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bench.errors import UsageError
+from bench.files import temporary
 from bench.measure import machine
 from bench.measure.messages import Chosen, Failure, Job, Worker
+from bench.plan.task import Task
 from bench.record import store
-from bench.record.arms import AccuracyArm, Arm, SpeedArm
+from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.schema import EndLine, RunLine, Status
 from bench.run.arm_run import ArmRun
 from bench.run.context import RunContext
@@ -57,15 +59,17 @@ class Lifecycle:
         return self.context.session.open_worker(self._job(arm_run))
 
     def _make_reference(self, arm_run: ArmRun) -> None:
-        """Have the float32 logits of an arm's model written, once per run, in a process of its own.
+        """Have the float32 logits of an arm's model written, in a process of its own.
+
+        A queue of studies has many of them in common, so that is done once per command.
 
         Where that fails, so does the arm, with a better message, or it is not compared: a model may
         fit in half precision only.
         """
-        path = self._reference(arm_run.arm)
-        if path is None or path in self.context.references:
+        path, made = self._reference(arm_run.task), self.context.session.references
+        if path is None or path in made:
             return
-        self.context.references.add(path)
+        made.add(path)
         self.context.observer.step("evaluating in float32", arm_run.arm.model, 0, 1, None)
         job = self._job(arm_run)
         worker = self.context.session.open_worker(
@@ -78,13 +82,19 @@ class Lifecycle:
         finally:
             worker.close()
 
-    def _reference(self, arm: Arm) -> str | None:
-        """Return the file of the logits that an arm is compared with; None: it is not compared."""
+    def _reference(self, task: Task) -> str | None:
+        """Return the file of the logits that an arm is compared with; None: it is not compared.
+
+        Its folder is of the images, which the files of all models in it share.
+        """
+        arm = task.arm
         if not isinstance(arm, SpeedArm) or not arm.is_timed or arm.mode != "inference":
             return None
-        about = (arm.model, arm.image_size, arm.num_classes, arm.device)
-        name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-        return os.path.join(self.context.cache, f"{name}.logits")
+        images = _digest(task.seed, self.context.config.data)
+        folder = temporary.folder() / f"logits-{images}"
+        folder.mkdir(exist_ok=True)
+        model = _digest(arm.model, arm.source, arm.image_size, arm.num_classes, arm.device)
+        return str(folder / f"{model}.logits")
 
     def _job(self, arm_run: ArmRun) -> Job:
         """Return what a new process is told."""
@@ -112,7 +122,7 @@ class Lifecycle:
                 config.view,
                 config.spread,
             ),
-            reference=self._reference(arm_run.arm),
+            reference=self._reference(arm_run.task),
             thorough=arm_run.process == 0,
         )
 
@@ -210,6 +220,10 @@ class Lifecycle:
                 target_ci=config.target_ci,
             )
         )
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _raise_if_usage(failure: Failure) -> None:

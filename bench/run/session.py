@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.config import RunConfig
@@ -41,6 +41,8 @@ class Session:
     """Free bytes of the device's memory; None where they cannot be read."""
     ahead: int = 0
     """Number of processes that prepare themselves while another one is warmed up."""
+    references: set[str] = field(default_factory=set)
+    """Files of float32 logits that were made by this command, or could not be."""
 
     @classmethod
     def start(

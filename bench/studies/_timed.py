@@ -37,7 +37,7 @@ def timed(
         "metrics": ("params", "macs", *metrics),
         "policies": (kind_of(device).policy,),
         "batch_sizes": (kind_of(device).study_batch_size,),
-        "time_budget": 90.0,
+        "time_budget": 240.0,
         "target_ci": 0.02,
     }
     return Need(what=what, settings=settings | more, worth=worth)

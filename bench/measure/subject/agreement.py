@@ -22,6 +22,7 @@ from torch.nn.functional import cosine_similarity
 from bench.count.tensor_checksum import checksum
 from bench.errors import WrongOutput
 from bench.plugins import policies, split_policy
+from bench.record import checking
 from bench.record.schema import Scalar
 
 TOLERANCE = 5e-4
@@ -29,11 +30,8 @@ TOLERANCE = 5e-4
 
 Honest float32 executions have errors of 1e-6 to 1e-5; half precision has at least 7e-4.
 """
-FEWEST, LATER = 8, 4
-"""Images for executions too slow to be checked on all of them, and for the later processes of an
-arm."""
-LONGEST_S = 60.0
-"""Seconds after which the check of an arm's first process ends, if it had `FEWEST` images."""
+FEWEST = 8
+"""Images for executions too slow to be checked on all of them."""
 FLAT = 0.02
 """A model whose logits differ between images by less than this share of their size cannot be
 checked: rounding alone would be as large. With timed weights, families of this project have 0.25 to
@@ -128,14 +126,15 @@ def reference(
 ) -> Reference:
     """Return the logits of a model in evaluation mode on `device`, for `images` on the CPU.
 
-    Calls `busy` after every part. Takes as many images as fit into `LONGEST_S`, at least `FEWEST`.
+    Calls `busy` after every part. Takes as many images as fit into `checking.LONGEST_S`, at least
+    `FEWEST`.
     """
     logits: list[Tensor] = []
     start = time.monotonic()
     for part in images.split(PART):
         logits.append(_logits(model, part, device))
         busy()
-        if time.monotonic() - start > LONGEST_S:
+        if time.monotonic() - start > checking.LONGEST_S:
             break
     made = torch.cat(logits)
     again = _logits(model, images[:PART], device)
@@ -201,12 +200,12 @@ def checked(
     places: list[Tensor] = []
     start = time.monotonic()
     available = len(known.logits)
-    for at in _places(len(inputs), available if thorough else LATER, available):
+    for at in _places(len(inputs), available if thorough else checking.LATER, available):
         inputs.copy_(known.images[at].float())
         outputs.append(call().detach().float().cpu())
         places.append(at)
         done = sum(map(len, places))
-        if thorough and done >= FEWEST and time.monotonic() - start > LONGEST_S:
+        if thorough and done >= FEWEST and time.monotonic() - start > checking.LONGEST_S:
             break
     inputs.copy_(before)
     seen = torch.cat(places)
@@ -216,8 +215,7 @@ def checked(
 
 def _places(batch: int, wanted: int, available: int) -> Iterator[Tensor]:
     """Yield the images of each call: all `wanted` ones, and two calls or more."""
-    calls = max(2, -(-wanted // batch))
-    for number in range(calls):
+    for number in range(checking.calls(wanted, batch)):
         # An image more than a whole batch each time, so that no place sees its former image.
         yield (torch.arange(batch) + number * (batch + (batch % available == 0))) % available
 
@@ -239,7 +237,7 @@ def verify(found: Agreement, known: Reference, policy: str) -> dict[str, Scalar]
     if unfit is None and most > max(LOOSEST, tolerance(policy)):
         unfit = f"weights rounded to 7 bits change the model's logits by {known.rounding:.2g}"
     if unfit is not None:
-        return {"agreement": f"not checked: {unfit}"}
+        return {"agreement": f"not checked: {unfit}", "agreement_images": found.images}
     if not found.error <= most:
         raise WrongOutput(
             f"{policy} does not compute what the model does in float32: its logits are off by "

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.plugins import open_data
+from bench.record import checking
 
-IMAGES = 64
+IMAGES = checking.FIRST
 
 
 def check_images(data: str | None, size: int, seed: int) -> tuple[Tensor, str]:

@@ -16,7 +16,7 @@ from bench.plugins import Need, Study, studies
 from bench.stats.intervals import ALPHA
 from bench.studies._timed import ratio, timed
 
-MODELS = ("convmixer_768_32", "vit_s16", "mixer_b16", "resnet50")
+MODELS = ("convmixer_768_32", "convmixer_1536_20", "vit_s16", "mixer_b16", "resnet50")
 ENGINES = {
     "cpu": ("compile_frozen", "ort", "openvino"),
     "cuda": ("bf16+compile", "bf16+tensorrt"),
@@ -36,7 +36,7 @@ def needs(scale: None, device: str) -> list[Need]:
     installed = filter(_is_installed, ENGINES[device])
     policies = (kind_of(device).policy, *installed)
     what = "throughput in PyTorch and under each engine"
-    return [timed(what, MODELS, device, policies=policies, time_budget=400.0, worth=3.0)]
+    return [timed(what, MODELS, device, policies=policies, time_budget=700.0, worth=3.0)]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ ALIKE = (1 / 1.1, 1.1)
 def needs(scale: None, device: str) -> list[Need]:
     what, models = "throughput under each policy", (*MODELS, AGAINST)
     policies = (kind_of(device).policy, *SWITCHES[device].values())
-    return [timed(what, models, device, policies=policies, time_budget=240.0, worth=5.0)]
+    return [timed(what, models, device, policies=policies, time_budget=480.0, worth=5.0)]
 
 
 def judge(evidence: Evidence, scale: None) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ def needs(scale: None, device: str) -> list[Need]:
     common: dict[str, Any] = {
         "metrics": ("latency", "memory"),
         "batch_sizes": (1,),
-        "time_budget": 240.0,
+        "time_budget": 360.0,
         "target_ci": None,
     }
     what = "latency and memory over image sizes"
