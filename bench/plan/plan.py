@@ -43,7 +43,7 @@ COUNT_SETTINGS: dict[str, Scalar] = {
     "macs": "multiply-adds of convolutions, linear layers and attention; no norm",
 }
 PROBE_SETTINGS: dict[str, Scalar] = {
-    "protocol": 2,
+    "protocol": 3,
     "arithmetic": "the fastest of a product and of 1 x 1 and 3 x 3 convolutions",
 }
 
