@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from bench.errors import visible
 from bench.files.csv_cells import in_csv
+from bench.report.notes import for_papers
 from bench.report.table import Cell, Table, slug
 
 _LATEX = {
@@ -128,7 +129,10 @@ def _value(cell: Cell) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a `table` environment, which needs booktabs. The notes follow in small type."""
+    """Return a `table` environment, which needs booktabs.
+
+    The notes follow in small type, without those that only help at a terminal.
+    """
     sides = "l" + "r" * (len(table.columns) - 1)
     lines = [
         r"\begin{table}",
@@ -143,8 +147,8 @@ def latex(table: Table) -> str:
     for row in table.cells:
         lines.append(" & ".join(map(_latex_cell, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.notes:
-        notes = r" \\ ".join(map(in_latex, table.notes))
+    if said := for_papers(table.notes):
+        notes = r" \\ ".join(map(in_latex, said))
         small = rf"\footnotesize {notes}"
         lines += [r"\par\medskip", rf"\begin{{minipage}}{{\linewidth}}{small}\end{{minipage}}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
