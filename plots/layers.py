@@ -138,5 +138,6 @@ figures.add(
         name="layers",
         draw=layers,
         summary="where MACs and time go, layer by layer (--metrics layer_time)",
+        needs="the time of each layer: run --metrics layer_time",
     )
 )

@@ -99,5 +99,6 @@ figures.add(
         draw=policies,
         of_studies=True,
         summary="the effect of each policy on each model's throughput",
+        needs="throughput under several policies: run --policies best",
     )
 )

@@ -84,5 +84,6 @@ figures.add(
         draw=receptive_fields,
         of_studies=True,
         summary="effective receptive fields before and after training",
+        needs="receptive fields of trained models: run --data digits --metrics receptive_field",
     )
 )

@@ -76,6 +76,9 @@ def _draw_roof(
 
 figures.add(
     Figure(
-        name="roofline", draw=roofline, summary="every model under this machine's measured ceilings"
+        name="roofline",
+        draw=roofline,
+        summary="every model under this machine's measured ceilings",
+        needs="throughput, MACs and the rates of the machine, which every timed run measures",
     )
 )

@@ -124,5 +124,10 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
 
 
 figures.add(
-    Figure(name="scaling", draw=scaling, summary="throughput over batch size and over model size")
+    Figure(
+        name="scaling",
+        draw=scaling,
+        summary="throughput over batch size and over model size",
+        needs="throughput at three batch sizes, or of two models of a family",
+    )
 )

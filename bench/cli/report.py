@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bench.analysis import changes, grade
-from bench.analysis.machines import read_all
+from bench.analysis.machines import one_or_all, read_all
 from bench.claims.answers import answers
 from bench.claims.comparison import HOLDING, answer
 from bench.claims.rules import Verdict
@@ -28,8 +28,9 @@ from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
 from bench.report.findings import check_target, screen, write_findings
+from bench.report.one_figure import check_figure_file, draw_one, save_one
 from bench.report.page import write_page
-from bench.report.selection import selection
+from bench.report.selection import Selection, check, selection
 from bench.report.table import Table
 from bench.report.tables.changes import can_tell
 from bench.report.tables.changes import changes as changes_table
@@ -54,6 +55,8 @@ def report(
     format: Literal["console", "markdown", "csv", "latex"] = "console",
     page: bool = True,
     strict: Switch = False,
+    figure: Annotated[str, Plain] = "",
+    out: Annotated[Path | None, Plain] = None,
 ) -> int:
     """Render tables, figures and the HTML page from records, without measuring.
 
@@ -76,8 +79,15 @@ def report(
     strict
         Exit with 1 if a machine's speeds must not be ranked, because its A/A check or drift check
         failed or is missing, or other programs were using the CPU.
+    figure
+        Draw one figure and nothing else, such as pareto_throughput; with --out. --results may name
+        the folder of one machine.
+    out
+        File of that figure: .pdf, .png or .svg.
     """
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
+    if figure or out is not None:
+        return _one_figure(results, figure, out, chosen)
     reports, between = write_all(results, chosen)
     console = Terminal.on_stdout()
     damaged = 0
@@ -98,6 +108,20 @@ def report(
     if failed:
         complain("--strict: speeds must not be ranked; the first line of each machine says why")
     return 2 if damaged else int(failed)
+
+
+def _one_figure(results: Path, name: str, out: Path | None, chosen: Selection) -> int:
+    """Draw one figure into a file; exit with 2 if a damaged record had to be left out."""
+    if out is None:
+        raise UsageError(f"--figure: into which file? add --out {name}.pdf, or .png or .svg")
+    if not name:
+        raise UsageError("--out: which figure? add --figure pareto_throughput or another one")
+    check_figure_file(out)
+    machines = one_or_all(results)
+    check(chosen, [machine.summary for machine in machines])
+    drawn = draw_one(name, machines, chosen)
+    say(f"{save_one(drawn, out)} written")
+    return 2 if sum(complain_about(machine.damaged) for machine in machines) else 0
 
 
 def _show(console: Terminal, written: Report, tables: list[Table]) -> None:

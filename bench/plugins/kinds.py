@@ -195,13 +195,21 @@ class Figure:
 
     `draw(summary)` returns a matplotlib figure, or a dict of figures by file stem, which is empty
     if there is nothing to draw. The summary of a figure `of_studies` also has the rows that were
-    measured only for studies.
+    measured only for studies. `stem` is what the file stems begin with, if not the name. `needs`
+    says in words what has to be in the records, for where it is not.
     """
 
     name: str
     draw: Callable[..., Any]
     of_studies: bool = False
     summary: str = ""
+    stem: str = ""
+    needs: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What the stems of its files are or begin with."""
+        return self.stem or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
