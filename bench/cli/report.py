@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from bench.analysis import changes, grade
 from bench.analysis.machines import one_or_all, read_all
-from bench.claims.answers import answers
+from bench.claims.answers import ClaimAnswer, answers
 from bench.claims.comparison import HOLDING, answer
 from bench.claims.rules import Verdict
 from bench.cli.console import (
@@ -27,7 +27,7 @@ from bench.cli.terminal import complain, say
 from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
-from bench.report.findings import check_target, screen, write_findings
+from bench.report.findings import check_target, paper_screen, screen, write_findings
 from bench.report.one_figure import check_figure_file, draw_one, save_one
 from bench.report.page import write_page
 from bench.report.selection import Selection, check, selection
@@ -178,17 +178,28 @@ def findings(
     """
     if out is not None:
         check_target(out)
-    machines = read_all(results)
-    damaged = 0
-    for machine in machines:
-        damaged += complain_about(machine.damaged)
-    found = answers(machines)
+    found, damaged = _answers(results)
     for line in screen(found):
         say(line)
     if out is not None:
         page, *figures = write_findings(found, out)
         say(f"\n{page} and {counted(len(figures), 'figure file')} written")
     return 2 if damaged else 0
+
+
+def paper(*, results: ResultsFlag = Path("results")) -> int:
+    """Print what the records say of each claim of the paper: does it hold, where, how sure?"""
+    found, damaged = _answers(results)
+    for line in paper_screen(found):
+        say(line)
+    return 2 if damaged else 0
+
+
+def _answers(results: Path) -> tuple[list[ClaimAnswer], int]:
+    """Return the answer of every claim, and the number of damaged records, each complained about."""
+    machines = read_all(results)
+    damaged = sum(complain_about(machine.damaged) for machine in machines)
+    return answers(machines), damaged
 
 
 def claim(

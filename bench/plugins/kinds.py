@@ -237,7 +237,8 @@ class Study:
 
     `headline` is the claim in at most 48 characters, and `claim` in one sentence for a reader who
     knows nothing of the project; both say what holds if the verdict is "supported". Without them,
-    `bench findings` shows the question.
+    `bench findings` shows the question. `paper` is the place in "Patches Are All You Need?" where
+    the claim is made; it is empty for a claim that others make.
 
     `judge` is also called with empty evidence, to read what the study declares
     (`bench.claims.questions`). It has to yield the same findings whatever was measured, with
@@ -252,6 +253,7 @@ class Study:
     claims: tuple[int, ...] = ()
     headline: str = ""
     claim: str = ""
+    paper: Literal["", "abstract", "design", "results", "ablations"] = ""
 
 
 def cuda_only(reason: str) -> Callable[[str], str | None]:

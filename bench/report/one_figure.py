@@ -38,7 +38,9 @@ def draw_one(name: str, machines: Sequence[MachineRecords], chosen: Selection = 
         )
     [drawn] = here.values()
     if len(drawn) > 1:
-        raise UsageError(f"--figure: {name} is {len(drawn)} figures here; name one of {_all(drawn)}")
+        raise UsageError(
+            f"--figure: {name} is {len(drawn)} figures here; name one of {_all(drawn)}"
+        )
     return next(iter(drawn.values()))
 
 
@@ -49,7 +51,9 @@ def _entry(name: str) -> Figure:
         known = [entry.prefix for entry in figures.entries()]
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ";"
-        raise UsageError(f"--figure: no figure {visible(name)!r}{hint} there are {', '.join(known)}")
+        raise UsageError(
+            f"--figure: no figure {visible(name)!r}{hint} there are {', '.join(known)}"
+        )
     return max(fitting, key=lambda entry: len(entry.prefix))
 
 
