@@ -196,7 +196,7 @@ def paper(*, results: ResultsFlag = Path("results")) -> int:
 
 
 def _answers(results: Path) -> tuple[list[ClaimAnswer], int]:
-    """Return the answer of every claim, and the number of damaged records, each complained about."""
+    """Return the answer of every claim, and the number of damaged records, which are named."""
     machines = read_all(results)
     damaged = sum(complain_about(machine.damaged) for machine in machines)
     return answers(machines), damaged

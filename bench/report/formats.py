@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV and LaTeX. A cell may hold a stranger's text, so none of it is markup."""
+"""Tables as Markdown, HTML, CSV and LaTeX. A cell may hold a stranger's text, so none of it is markup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable
 from functools import partial
+from html import escape
 
 from tabulate import tabulate
 
@@ -70,6 +71,26 @@ def in_markdown(text: str) -> str:
 def in_item(text: str) -> str:
     """Return text for the beginning of a line, where it is no heading or list either."""
     return re.sub(r"^(\s*(?:\d+(?=[.)])|(?=[#+=-])))", r"\1\\", in_markdown(text))
+
+
+def html(table: Table) -> str:
+    """Return a heading, a table with the best marked, and the notes, for a notebook."""
+    heads = "".join(f"<th>{in_html(name)}</th>" for name in table.headers)
+    rows = ["<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in table.cells]
+    grid = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    notes = "".join(f"<li>{in_html(note)}</li>" for note in table.notes)
+    below = f"<ul>{notes}</ul>" if notes else ""
+    return f"<h4>{in_html(table.title)}</h4>{grid}{below}"
+
+
+def _html_cell(cell: Cell) -> str:
+    text = in_html(cell.text)
+    return f"<td>{f'<b>{text}</b>' if cell.best else text}</td>"
+
+
+def in_html(text: str) -> str:
+    """Return text in which nothing is a tag, and control characters are spelled out."""
+    return escape(visible(text))
 
 
 def csv_text(table: Table) -> str:

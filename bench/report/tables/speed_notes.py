@@ -122,7 +122,8 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     )
     launched = list(_launch_bound(rows))
     if launched:
-        why, names = "the GPU waits for the host's launches, whose speed drifts", ", ".join(launched)
+        why = "the GPU waits for the host's launches, whose speed drifts"
+        names = ", ".join(launched)
         yield Note(
             f"launch-bound ({why}; --policies graph or compile show what the GPU can do): {names}",
             f"launch-bound ({why}): {names}",
