@@ -1,4 +1,7 @@
-"""Tables as Markdown, HTML, CSV and LaTeX. A cell may hold a stranger's text, so none of it is markup."""
+"""Tables as Markdown, HTML, CSV and LaTeX.
+
+A cell may hold a stranger's text, so none of it is markup.
+"""
 
 from __future__ import annotations
 
