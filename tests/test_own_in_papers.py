@@ -143,6 +143,7 @@ def test_names_go_to_own_models_in_their_order_or_to_the_one_named(
         (("a", "b", "c"), "3 names for 2 of your own models"),
         (("Ours=c:Net",), "Ours=c:Net names c:Net, which is no model of this run; there are"),
         (("Ours=b:Net", "Ours=./a.py:build"), "Ours is given to"),
+        (("Ours=b:Net", "Mine=b:Net"), "b:Net has two names, Ours and Mine"),
         (("vit_b16=b:Net",), "vit_b16 is the name of another model"),
         (("a\x1b[31m=b:Net",), "1 to 60 printable characters, got 'a\\x1b[31m'"),
         (("=b:Net",), "1 to 60 printable characters, got ''"),

@@ -82,8 +82,10 @@ def names_for(config: RunConfig, named: list[Named]) -> dict[str, str]:
         name, model = _split(text, [model.name for model in every])
         if model is None:
             alone.append(name)
-        else:
-            names[model] = name
+            continue
+        if model in names:
+            raise UsageError(f"--name: {model} has two names, {names[model]} and {visible(name)}")
+        names[model] = name
     left = [model for model in own if model not in names]
     if alone and len(alone) != len(left):
         raise UsageError(_does_not_match(alone, left))

@@ -47,7 +47,7 @@ Sidecar = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.npz$
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged", "wrong"]
 Phase = Literal["measure", "choose", "confirm"]
 Role = Literal["asked", "reference", "sentinel", "probe"]
-Shown = Annotated[str, Meta(min_length=1, max_length=limits.NAME)]
+DisplayName = Annotated[str, Meta(min_length=1, max_length=limits.NAME)]
 
 
 class About(Line, tag="about", frozen=True, kw_only=True):
@@ -184,7 +184,7 @@ class NameLine(Line, tag="name", frozen=True, kw_only=True):
     away.
     """
 
-    name: Shown
+    name: DisplayName
     given: str
     """When it was given, in ISO format."""
 
