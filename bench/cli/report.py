@@ -89,6 +89,19 @@ def report(
     if figure or out is not None:
         return _one_figure(results, figure, out, chosen)
     reports, between = write_all(results, chosen)
+    damaged = _print_all(reports, between, format)
+    if page and chosen.whole:
+        path = write_page(results, reports)
+        if format == "console":
+            Terminal.on_stdout().print_line(f"{path} written; open it in a browser")
+    failed = strict and not all(may_be_ranked(written.graded) for written in reports)
+    if failed:
+        complain("--strict: speeds must not be ranked; the first line of each machine says why")
+    return 2 if damaged else int(failed)
+
+
+def _print_all(reports: list[Report], between: list[Table], format: str) -> int:
+    """Print the reports of all machines; return the number of damaged records, which are named."""
     console = Terminal.on_stdout()
     damaged = 0
     for written in reports:
@@ -100,14 +113,7 @@ def report(
         damaged += _complain_about_files(written)
     if reports:
         damaged += complain_about(reports[0].summary.imported.problems)
-    if page and chosen.whole:
-        path = write_page(results, reports)
-        if format == "console":
-            console.print_line(f"{path} written; open it in a browser")
-    failed = strict and not all(may_be_ranked(written.graded) for written in reports)
-    if failed:
-        complain("--strict: speeds must not be ranked; the first line of each machine says why")
-    return 2 if damaged else int(failed)
+    return damaged
 
 
 def _one_figure(results: Path, name: str, out: Path | None, chosen: Selection) -> int:
