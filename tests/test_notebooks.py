@@ -29,7 +29,7 @@ def cells(path: Path, kind: str) -> list[str]:
 
 
 def run_cell(source: str, names: dict[str, Any]) -> Any:
-    """Run a cell as a notebook does; returns the value of its last expression, if it ends in one."""
+    """Run a cell as a notebook does, and return the value of the expression that it ends in."""
     tree = ast.parse(source)
     last = tree.body[-1]
     if not isinstance(last, ast.Expr):

@@ -1,13 +1,15 @@
-"""A model of one's own in a paper: its name, its image size, the time it needs, LaTeX, one figure."""
+"""One's own model in a paper: its name, its image size, the time it needs, LaTeX, one figure."""
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
 import bench as package
 from bench.analysis.machines import read_all
@@ -26,11 +28,12 @@ from bench.record.store import Record, load_folder
 from bench.report.formats import latex
 from bench.report.write import WHOLE, tables_of
 
+from . import synthetic
 from .conftest import speed_record
 from .program import ROOT, Ended, assert_one_line, bench, called
 from .test_own_models import net
 
-NAMES = "Ours,Ours_wide & co"
+NAME = "Ours_2 & co"
 FOR_TERMINALS = re.compile(r"(?<![-\w])--[a-z]|python -m|`|docs/|\.py\b")
 """Flags, commands, pages of the documentation and files, which no reader of a paper has."""
 
@@ -43,13 +46,12 @@ def records(folder: Path) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ended]]:
-    """Two own models beside one of ours that is made for 32 pixels, in too little time."""
+    """An own model beside one that is made for 32 pixels, in too little time."""
     folder = tmp_path_factory.mktemp("paper")
-    wide = "\ndef wide(*, image_size, num_classes):\n    return build(image_size=image_size, "
-    (folder / "ours.py").write_text(net() + wide + "num_classes=num_classes)\n")
+    (folder / "ours.py").write_text(net())
     ended = bench(
-        *("run", "--models", "vit_digits,./ours.py:build,./ours.py:wide", "--name", NAMES),
-        *("--metrics", "params,macs,throughput", "--time-budget", "2", "--device", "cpu"),
+        *("run", "--models", "vit_digits,./ours.py:build", "--name", NAME),
+        *("--metrics", "params,throughput", "--time-budget", "2", "--device", "cpu"),
         cwd=folder,
     )
     assert ended.code == 0, ended
@@ -58,10 +60,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ended]
 
 def test_own_models_take_the_size_and_classes_of_the_others(ran: tuple[Path, Ended]) -> None:
     folder, ended = ran
-    said = "./ours.py:build, ./ours.py:wide: 32 pixels and 10 classes, like the other models"
+    said = "./ours.py:build: 32 pixels and 10 classes, like the other models"
     assert said in " ".join(ended.out.split())
     for record in records(folder):
-        if record.arm.model.startswith("./ours.py"):
+        if record.arm.model == "./ours.py:build":
             assert (record.arm.image_size, record.arm.num_classes) == (32, 10)
     assert ended.out.count("Efficiency · ") == 1 and "× vit_digits" in ended.out
 
@@ -76,23 +78,20 @@ def test_a_run_says_before_it_begins_that_its_time_is_too_short(ran: tuple[Path,
 
 def test_reports_show_the_names_and_records_keep_the_models(ran: tuple[Path, Ended]) -> None:
     folder, ended = ran
-    assert "Ours_wide & co" in ended.out
-    assert {record.arm.model for record in records(folder)} >= {"./ours.py:build", "./ours.py:wide"}
+    assert NAME in ended.out
+    assert "./ours.py:build" in {record.arm.model for record in records(folder)}
     reported = bench("report", cwd=folder)
     assert reported.code == 0, reported
     machine = next(folder.glob("results/*/report.md")).parent
     [table] = machine.glob("tables/efficiency*.tex")
     tex = table.read_text(encoding="utf-8")
-    assert r"Ours\_wide \& co" in tex and "ours.py" not in tex
+    assert r"Ours\_2 \& co" in tex and "ours.py" not in tex
     assert "stopped by a limit on time" in tex and not FOR_TERMINALS.search(tex), tex
-    assert "Ours_wide & co," in table.with_suffix(".csv").read_text(encoding="utf-8")
+    assert f"{NAME}," in table.with_suffix(".csv").read_text(encoding="utf-8")
     report = (machine / "report.md").read_text(encoding="utf-8")
-    assert "| Ours " in report and "Ours is ./ours.py:build" in report
+    assert "| Ours_2 &amp; co " in report and "Ours_2 &amp; co is ./ours.py:build" in report
     page = (folder / "results" / "report.html").read_text(encoding="utf-8")
-    assert '"model":"Ours"' in page and '"spec":"./ours.py:build"' in page
-    pictures = [path.read_text(encoding="utf-8") for path in machine.glob("*.svg")]
-    assert any("<!-- Ours -->" in picture for picture in pictures)
-    assert not any("ours.py" in picture for picture in pictures)
+    assert '"model":"Ours_2 \\u0026 co"' in page and '"spec":"./ours.py:build"' in page
 
 
 def test_a_finished_model_can_be_renamed_and_gets_its_own_name_back(
@@ -100,14 +99,29 @@ def test_a_finished_model_can_be_renamed_and_gets_its_own_name_back(
 ) -> None:
     folder, _ = ran
     before = {record.path: record.rounds for record in records(folder)}
-    asked = ("run", "--models", "vit_digits,./ours.py:build,./ours.py:wide")
+    asked = ("run", "--models", "vit_digits,./ours.py:build")
     settings = ("--metrics", "params", "--device", "cpu")
     renamed = called(*asked, *settings, "--name", "Better=./ours.py:build", cwd=folder)
     assert renamed.code == 0 and "nothing to measure" in renamed.out, renamed
-    assert "Better" in renamed.out and "Ours_wide & co" in renamed.out
+    assert "Better" in renamed.out and NAME not in renamed.out
     back = called(*asked, *settings, "--name", "./ours.py:build=./ours.py:build", cwd=folder)
     assert back.code == 0 and "Better" not in back.out and "./ours.py:build" in back.out, back
     assert {record.path: record.rounds for record in records(folder)} == before
+
+
+def test_figures_show_the_name(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    records = [
+        synthetic.speed(name, synthetic.noisy(draw, at, 0.01, 8), policy=policy)
+        for name in ("./ours.py:build", "vit_s16")
+        for policy, at in (("fp32", 10.0), ("channels_last", 12.0))
+    ]
+    for record in records[:2]:
+        record.names.append(NameLine(name=NAME, given="2026-01-01T00:00:00"))
+    synthetic.write(tmp_path / "results" / "cpu", records)
+    figure = package.report(tmp_path / "results").figure("policies")
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert NAME in texts and "./ours.py:build" not in texts
 
 
 # Names
@@ -284,7 +298,7 @@ def test_one_figure_goes_where_it_is_asked_to(tmp_path: Path) -> None:
         (("--figure", "layers"), ("--figure", "cannot be drawn", "run --metrics layer_time")),
         (("--figure", "pareto_latency"), ("--figure", "2 figures", "pareto_latency_digits")),
         (("--figure", "roofline_99"), ("--figure", "no 'roofline_99', but roofline_224_fp32")),
-        (("--figure", "roofline", "--out", "fig.gif"), ("--out", ".png, .svg, .pdf")),
+        (("--figure", "roofline", "--out", "fig.gif"), ("--out", ".pdf, .png, .svg")),
         (("--figure", "roofline", "--out", "no/fig.pdf"), ("--out", "no is not a folder")),
         (("--out", "fig.pdf"), ("--out", "add --figure")),
     ],

@@ -18,7 +18,7 @@ from bench.analysis.record_rows import (
     speed_rows,
     windows_of,
 )
-from bench.analysis.rows import Asked, Row, Summary
+from bench.analysis.rows import Accuracy, Asked, Row, Summary
 from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm, Arm, ProbeArm, SpeedArm
 from bench.record.names import names_in
@@ -74,7 +74,8 @@ def summarise(
         protocols=set(map(_protocol, kept)),
         past=past or Past.of(here),
     )
-    for row in (*summary.rows, *summary.best, *summary.sentinels, *summary.accuracies):
+    shown: list[Row | Accuracy] = [*summary.rows, *summary.best, *summary.sentinels]
+    for row in [*shown, *summary.accuracies]:
         row.given = summary.names.get(row.model, "")
     return summary
 

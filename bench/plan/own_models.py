@@ -116,9 +116,7 @@ def _does_not_match(alone: list[str], own: list[str]) -> str:
             f'write "{visible(alone[0])}=MODEL" for another one'
         )
     count = f"{len(alone)} name{'s' if len(alone) > 1 else ''} for {len(own)} of your own models"
-    return (
-        f"--name: {count} ({', '.join(own)}); give one for each, in their order, or NAME=MODEL"
-    )
+    return f"--name: {count} ({', '.join(own)}); give one for each, in their order, or NAME=MODEL"
 
 
 def _check(names: dict[str, str]) -> None:
@@ -128,7 +126,7 @@ def _check(names: dict[str, str]) -> None:
         if not name or len(name) > limits.NAME or not name.isprintable() or visible(name) != name:
             raise UsageError(
                 f"--name: must be 1 to {limits.NAME} printable characters, got "
-                f"{ascii(name[:limits.NAME])} for {model}"
+                f"{name[: limits.NAME]!a} for {model}"
             )
         if name in seen:
             raise UsageError(

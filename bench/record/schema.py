@@ -177,6 +177,7 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     target_ci: Annotated[float, Meta(ge=0)] | None = None
     """The relative half-width of the interval to reach; None if a number of rounds was given."""
 
+
 class NameLine(Line, tag="name", frozen=True, kw_only=True):
     """The name under which reports show the arm's model; of several lines the last one counts.
 

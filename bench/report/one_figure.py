@@ -11,10 +11,11 @@ from bench.analysis.machines import MachineRecords
 from bench.errors import UsageError, visible
 from bench.files.paths import inside
 from bench.plugins import Figure, figures
-from bench.report.figures import REPORTED, drawings, save_figure
+from bench.report.figures import drawings, save_figure
 from bench.report.selection import Selection, select
 
 WHOLE = Selection()
+SUFFIXES = (".pdf", ".png", ".svg")
 
 
 def draw_one(name: str, machines: Sequence[MachineRecords], chosen: Selection = WHOLE) -> Any:
@@ -89,9 +90,10 @@ def _all(drawn: dict[str, Any]) -> str:
 
 def check_figure_file(out: Path) -> None:
     """Raise UsageError if a figure cannot be written to `out`."""
-    if out.suffix[1:] not in REPORTED:
-        kinds = ", ".join(f".{kind}" for kind in REPORTED)
-        raise UsageError(f"--out: must end in {kinds}, got {out}; figure.pdf would work")
+    if out.suffix not in SUFFIXES:
+        raise UsageError(
+            f"--out: must end in {', '.join(SUFFIXES)}, got {out}; figure.pdf would work"
+        )
     if not out.parent.is_dir():
         raise UsageError(f"--out: {out.parent} is not a folder; make it or name another")
     inside(out.parent, out)

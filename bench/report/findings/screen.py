@@ -24,6 +24,7 @@ TITLES: dict[Standing, str] = {
 }
 MEANING = "A verdict is for the data, networks and machine beside it, and no others."
 
+
 def screen(found: list[ClaimAnswer]) -> list[str]:
     """Return the lines of the first screen."""
     decided: list[str] = []

@@ -34,9 +34,7 @@ _HANDWRITTEN = (
     "† kernels written by this project for this model, or, on a CPU, compiler options that suit "
     "it{more}: not the work of a library alone; never chosen as a best policy"
 )
-HANDWRITTEN_NOTE = Note(
-    _HANDWRITTEN.format(more=" (docs/fused.md)"), _HANDWRITTEN.format(more="")
-)
+HANDWRITTEN_NOTE = Note(_HANDWRITTEN.format(more=" (docs/fused.md)"), _HANDWRITTEN.format(more=""))
 KNEE = 0.05
 """How far, as a share, the knee may be below the best throughput."""
 HOST_BOUND = 0.9
