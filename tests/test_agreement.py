@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError, WrongOutput
-from bench.measure.messages import Job
+from bench.measure.messages import Failure, Job
 from bench.measure.subject import SpeedSubject, agreement, module_of, open_subject
 from bench.measure.subject.check_images import check_images, drawn
 from bench.plugins import policies
@@ -19,6 +21,7 @@ from bench.record.arms import SpeedArm
 from bench.record.schema import EndLine
 from bench.record.store import Record, load_folder
 from bench.record.values import per_round
+from bench.run.lifecycle import Lifecycle
 from bench.training.images.splits import Pictures
 
 from . import wrong_policies
@@ -179,6 +182,44 @@ def test_a_model_that_ignores_its_images_is_not_checked(tmp_path: Path) -> None:
     assert says["agreement"] == "not checked: the model's logits hardly depend on the image"
 
 
+def test_where_no_reference_can_be_made_the_record_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = SpeedArm(
+        model="net",
+        policy="fp32",
+        device="cpu",
+        batch_size=1,
+        image_size=32,
+        num_classes=10,
+    )
+
+    class Poor:
+        def make_reference(self) -> None:
+            raise Failure("oom", "20 GB for the images")
+
+        def close(self) -> None:
+            pass
+
+    context: Any = SimpleNamespace(
+        references=set(),
+        cache=str(tmp_path),
+        observer=SimpleNamespace(step=lambda *_: None),
+        session=SimpleNamespace(open_worker=lambda job: Poor()),
+    )
+    monkeypatch.setattr(Lifecycle, "_job", lambda self, arm_run: Job(arm, "cpu", 0, 1))
+    lifecycle = Lifecycle(context)
+    run: Any = SimpleNamespace(arm=arm)
+    lifecycle._make_reference(run)
+    job = Job(arm, "cpu", 0, 1, reference=lifecycle._reference(arm))
+    subject = open_subject(
+        arm, device="cpu", seed=0, build=small, progress=lambda text: None, job=job
+    )
+    reason = "the model in float32 could not be evaluated: oom: 20 GB for the images"
+    assert subject.ready()["agreement"] == f"not checked: {reason}"
+
+
+@pytest.mark.exhaustive
 def test_a_model_without_a_reference_is_not_checked_and_says_why(tmp_path: Path) -> None:
     """It fits with one image, and not with the eight that its reference is made of."""
     (tmp_path / "net.py").write_text(
@@ -199,7 +240,7 @@ def test_a_model_without_a_reference_is_not_checked_and_says_why(tmp_path: Path)
         cwd=tmp_path,
     )
     assert ended.code == 0, ended
-    reason = "the model in float32 could not be evaluated: oom: 20 GB for the images"
+    reason = "the model in float32 could not be evaluated: oom: MemoryError: 20 GB"
     [record] = [one for one in records(tmp_path) if one.arm.model == "./net.py:large"]
     assert str(record.runs[0].setup["agreement"]).startswith(f"not checked: {reason}"), record.runs
     said = " ".join(ended.text.split())

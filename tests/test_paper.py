@@ -46,6 +46,8 @@ def test_one_screen_with_verdict_effect_scale_and_command(home: Path) -> None:
     assert "NOT KNOWN · speeds not trusted: there is no A/A check · Test CPU" in text
     assert "published: 2.27 points of top-1 (CIFAR-10, the paper's network and training)" in text
     assert "results · kernel_accuracy --data cifar10:/path --scale authors" in text
+    assert "results · patch_speed --force" in text
+    assert lines[-1].startswith(RUN)
     for others in ("filters need not be learned", "Multiply-adds do not predict"):
         assert others not in text
 

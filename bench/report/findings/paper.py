@@ -38,7 +38,7 @@ def paper_screen(found: list[ClaimAnswer]) -> list[str]:
             lines += _wrapped(title, more="  ")
             for one in claims:
                 lines += _claim(one)
-    return [*lines, *_foot()]
+    return [*lines, *_foot(mine)]
 
 
 def _head(found: list[ClaimAnswer]) -> str:
@@ -84,8 +84,9 @@ def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
     )
 
 
-def _foot() -> list[str]:
-    return _wrapped(
+def _foot(found: list[ClaimAnswer]) -> list[str]:
+    text = (
         "Under each claim: where the paper makes it (the abstract, or the part that others quote), "
-        f"and what would settle it better, to be put behind `{RUN.strip()}`."
+        "and the study that would settle it better, as in:"
     )
+    return [*_wrapped(text), min(map(better, found), key=len)]
