@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.config import RunConfig
 from bench.errors import UsageError, WrongOutput
 from bench.measure.messages import Failure, Job
 from bench.measure.subject import SpeedSubject, agreement, module_of, open_subject
@@ -202,16 +203,17 @@ def test_where_no_reference_can_be_made_the_record_says_why(
             pass
 
     context: Any = SimpleNamespace(
-        references=set(),
-        cache=str(tmp_path),
+        config=RunConfig(),
         observer=SimpleNamespace(step=lambda *_: None),
-        session=SimpleNamespace(open_worker=lambda job: Poor()),
+        session=SimpleNamespace(references=set(), open_worker=lambda job: Poor()),
     )
+    monkeypatch.setattr("bench.files.temporary.folder", lambda: tmp_path)
     monkeypatch.setattr(Lifecycle, "_job", lambda self, arm_run: Job(arm, "cpu", 0, 1))
     lifecycle = Lifecycle(context)
-    run: Any = SimpleNamespace(arm=arm)
+    task: Any = SimpleNamespace(arm=arm, seed=0)
+    run: Any = SimpleNamespace(arm=arm, task=task)
     lifecycle._make_reference(run)
-    job = Job(arm, "cpu", 0, 1, reference=lifecycle._reference(arm))
+    job = Job(arm, "cpu", 0, 1, reference=lifecycle._reference(task))
     subject = open_subject(
         arm, device="cpu", seed=0, build=small, progress=lambda text: None, job=job
     )

@@ -222,7 +222,7 @@ def test_own_models_are_fitted_to_others_that_agree_and_to_the_data() -> None:
 # The time budget
 
 
-def line(model: str, policy: str = "fp32", *, setup: float, each_round: float) -> CostLine:
+def line(model: str, policy: str = "fp32", *, renewal: float, each_round: float) -> CostLine:
     arm = SpeedArm(
         model=model,
         image_size=224,
@@ -232,11 +232,11 @@ def line(model: str, policy: str = "fp32", *, setup: float, each_round: float) -
         batch_size=1,
     )
     want = Want(arm, (Pace("latency"),), {})
-    return CostLine(want, "test", setup=setup, each_round=each_round)
+    return CostLine(want, "test", renewal=renewal, each_round=each_round)
 
 
 def test_a_budget_is_too_short_below_six_rounds_and_two_processes() -> None:
-    lines = [line("a", setup=3.0, each_round=1.0), line("b", setup=3.0, each_round=1.0)]
+    lines = [line("a", renewal=3.0, each_round=1.0), line("b", renewal=3.0, each_round=1.0)]
     spent = Past().habits.spent
     # Two more processes take half of the budget at most: 4 x 3 s, and six rounds of 2 s beside.
     enough = max(6 * 2 * spent + 6, 12)
@@ -249,7 +249,7 @@ def test_a_budget_is_too_short_below_six_rounds_and_two_processes() -> None:
 
 
 def test_a_choice_of_policies_takes_longer() -> None:
-    lines = [line("a", policy, setup=3.0, each_round=1.0) for policy in ("fp32", "bf16")]
+    lines = [line("a", policy, renewal=3.0, each_round=1.0) for policy in ("fp32", "bf16")]
     one = too_short(RunConfig(time_budget=1.0), lines[:1], Past())
     both = too_short(RunConfig(time_budget=1.0), lines, Past())
     assert one is not None and both is not None

@@ -51,7 +51,7 @@ def _needed(lines: Sequence[CostLine], past: Past, processes: int) -> float:
     windows = sum(line.each_round for line in lines)
     rounds = FIRST_LOOK * past.habits.spent * windows
     renewed = [line for line in lines if not isinstance(line.want.arm, ProbeArm)]
-    setups = sum(max(line.setup, LEAST_SETUP_S) for line in renewed)
+    setups = sum(max(line.renewal, LEAST_SETUP_S) for line in renewed)
     renewing = (processes - 1) * setups
     everything = max(rounds + renewing, renewing / RENEWING)
     models, pairs = set(), set()
