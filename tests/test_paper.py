@@ -91,8 +91,9 @@ def test_a_decided_speed_is_asked_of_the_other_kind_of_machine(tmp_path: Path) -
 
 
 def test_the_committed_records_fit_on_a_screen() -> None:
-    lines = paper_screen(answers(read_all(ROOT / "results")))
+    found_here = answers(read_all(ROOT / "results"))
+    lines = paper_screen(found_here)
     assert len(lines) <= MOST_LINES and max(map(len, lines)) <= WIDTH
     text = "\n".join(lines)
     commands = re.findall(r"^    (?:abstract|design|results|ablations) · (\w+)", text, re.M)
-    assert sorted(commands) == sorted(one.name for one in studies.entries() if one.paper)
+    assert sorted(commands) == sorted(one.study.name for one in found_here if one.study.paper)
