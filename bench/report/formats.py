@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from bench.errors import visible
 from bench.files.csv_cells import in_csv
-from bench.report.notes import for_papers
+from bench.report.notes import Note, for_papers
 from bench.report.table import Cell, Table, slug
 
 _LATEX = {
@@ -77,18 +77,30 @@ def in_item(text: str) -> str:
 
 
 def html(table: Table) -> str:
-    """Return a heading, a table with the best marked, and the notes, for a notebook."""
+    """Return a heading, a table with the best marked, and the notes, for a notebook.
+
+    Notes with commands are folded away.
+    """
     heads = "".join(f"<th>{in_html(name)}</th>" for name in table.headers)
-    rows = ["<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in table.cells]
+    rows = [f"<tr>{''.join(map(_html_cell, range(len(row)), row))}</tr>" for row in table.cells]
     grid = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    notes = "".join(f"<li>{in_html(note)}</li>" for note in table.notes)
-    below = f"<ul>{notes}</ul>" if notes else ""
-    return f"<h4>{in_html(table.title)}</h4>{grid}{below}"
+    plain = _html_list(note for note in table.notes if not isinstance(note, Note))
+    more = _html_list(note for note in table.notes if isinstance(note, Note))
+    folded = f"<details><summary>commands and details</summary>{more}</details>" if more else ""
+    return f"<h4>{in_html(table.title)}</h4>{grid}{plain}{folded}"
 
 
-def _html_cell(cell: Cell) -> str:
+def _html_list(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{in_html(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _html_cell(place: int, cell: Cell) -> str:
+    """Return a cell: names on the left, numbers on the right."""
+    side = "right" if place else "left"
     text = in_html(cell.text)
-    return f"<td>{f'<b>{text}</b>' if cell.best else text}</td>"
+    shown = f"<b>{text}</b>" if cell.best else text
+    return f"<td style='text-align: {side}; white-space: nowrap'>{shown}</td>"
 
 
 def in_html(text: str) -> str:

@@ -37,6 +37,7 @@ from bench.report.selection import (
     check,
     check_columns,
     leaves_something,
+    select,
     selection,
 )
 from bench.report.table import Table
@@ -143,7 +144,8 @@ class NotebookReport:
     @property
     def grades(self) -> dict[str, list[str]]:
         """By machine, whether its speeds can be used, in words."""
-        return {machine.folder.name: grade.lines(_graded(machine)) for machine in self._machines}
+        machines = self._machines
+        return {machine.folder.name: _grade(machine, self._chosen) for machine in machines}
 
     @cached_property
     def tables(self) -> list[ShownTable]:
@@ -188,7 +190,7 @@ class NotebookReport:
         parts: list[str] = []
         for machine in self._machines:
             parts.append(f"<h3>{formats.in_html(machine.folder.name)}</h3>")
-            for line in grade.lines(_graded(machine)):
+            for line in _grade(machine, self._chosen):
                 parts.append(f"<p><strong>{formats.in_html(line)}</strong></p>")
             parts += [table._repr_html_() for table in self._tables(machine)]
         return "\n".join(parts)
@@ -200,9 +202,9 @@ class NotebookReport:
         return list(map(ShownTable, tables))
 
 
-def _graded(machine: MachineRecords) -> Any:
-    """Return the speeds that a grade is of: those of the report, or without any, of studies."""
-    return machine.summary if grade.grades(machine.summary) else machine.everything
+def _grade(machine: MachineRecords, chosen: Selection) -> list[str]:
+    """Return whether the speeds of a report can be used; without any, those of studies."""
+    return grade.lines(select(chosen, machine.summary)) or grade.lines(machine.everything)
 
 
 def _png(figure: Any) -> bytes:
