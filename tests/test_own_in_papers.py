@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 import bench as package
 from bench.analysis.machines import read_all
+from bench.claims.comparison import answer
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.forecast.budget import too_short
@@ -323,3 +324,12 @@ def test_a_figure_without_a_file_or_of_several_machines_asks(tmp_path: Path) -> 
 def test_a_notebook_gets_the_same_figure() -> None:
     figure = package.report(ROOT / "results" / "amd-epyc-2t-e074").figure("scaling")
     assert figure.axes and figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_claim_finds_a_model_by_its_name_and_by_its_own(tmp_path: Path) -> None:
+    path = speed_record(tmp_path / "results" / "cpu" / "records", "./ours.py:build", [2.0] * 6)
+    speed_record(path.parent, "vit_s16", [1.0] * 6)
+    give([path], {"./ours.py:build": "Ours"}, "2026-01-01T00:00:00")
+    for name in ("Ours", "./ours.py:build"):
+        found = answer(f"{name} > vit_s16", "throughput", tmp_path / "results")
+        assert [one.ratio.value for one in found.conditions] == [pytest.approx(2.0)]

@@ -190,8 +190,11 @@ class Runner:
         return rate_now(self.session.device)
 
     def _warn_of_budget(self, tasks: list[Task]) -> None:
-        """Tell the observer if --time-budget is too short, before its time begins."""
-        if self.config.time_budget is None or self.pool is not None:
+        """Tell the observer if --time-budget is too short, before its time begins.
+
+        The budgets of studies are their own, so nobody could change them.
+        """
+        if self.config.time_budget is None or self.studies:
             return
         device = self.session.device
         text = budget_warning(self.config, tasks, self._past, device, self._rate)
