@@ -66,6 +66,9 @@ class RunConfig:
     models: Names = ()
     """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build,
     package.module:build."""
+    name: Names = ()
+    """Name of your own model in reports, such as "Ours"; several names for several, in their order.
+    NAME=MODEL names any model of the run."""
     reference: Annotated[str | None, Plain] = None
     """Model whose budget the siblings of --match have to meet; it is measured first."""
     match: Names = ()

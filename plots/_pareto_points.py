@@ -174,7 +174,7 @@ def published_points(summary: Summary, costs: Costs) -> list[Point]:
             y = Estimate((low + high) / 2, low, high)
             points.append(
                 Point(
-                    name=row.model,
+                    name=row.label,
                     family=row.about.family,
                     x=x,
                     y=y,

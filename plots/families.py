@@ -62,5 +62,6 @@ figures.add(
         draw=draw,
         of_studies=True,
         summary="top-1 against every cost, of the families at equal parameters",
+        needs="the families trained at equal parameters: study run family_ranking",
     )
 )

@@ -92,7 +92,7 @@ def _figure(rows: list[Row], where: str) -> matplotlib.figure.Figure:
         seen |= _draw_bar(axes, place - 0.2, kinds, macs)
         seen |= _draw_bar(axes, place + 0.2, kinds, seconds)
         ticks += [place - 0.2, place + 0.2]
-        labels += [f"{row.model}  {sum(macs) / 1e9:.3g} GMACs", f"{sum(seconds) * 1e3:.3g} ms"]
+        labels += [f"{row.label}  {sum(macs) / 1e9:.3g} GMACs", f"{sum(seconds) * 1e3:.3g} ms"]
     axes.set_yticks(ticks, labels, fontsize=7.5)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.set_xlim(0, 100)
@@ -138,5 +138,6 @@ figures.add(
         name="layers",
         draw=layers,
         summary="where MACs and time go, layer by layer (--metrics layer_time)",
+        needs="the time of each layer: run --metrics layer_time",
     )
 )

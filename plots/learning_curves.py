@@ -117,5 +117,7 @@ figures.add(
         name="learning_curves",
         draw=learning_curves,
         summary="validation accuracy over epochs, compute and time",
+        stem="curves",
+        needs="training runs: run --data digits, or another data set",
     )
 )

@@ -14,5 +14,6 @@ for metric, shown in sorted(COLUMNS.items()):
                 name=f"pareto_{metric}",
                 draw=partial(draw, metric=metric),
                 summary=f"top-1 against {shown.name}",
+                needs=f"top-1 and {shown.name} of the same models, measured, or published top-1",
             )
         )

@@ -32,7 +32,7 @@ def policies(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
         rows = list(filter(attrgetter("policy"), summary.at(size)))
         found = ratios(summary, rows)
         if found:
-            families = dict(map(attrgetter("model", "family"), rows))
+            families = dict(map(attrgetter("label", "family"), rows))
             drawn[f"policies_{size}"] = _figure(summary, found, families, size)
     return drawn
 
@@ -50,7 +50,7 @@ def ratios(summary: Summary, rows: list[Row]) -> Ratios:
         ratio = paired_ratio(row.fair[quantity], other.fair.get(quantity, {}))
         if ratio:
             policy = f"{row.policy} †" if row.handwritten else row.policy
-            found.setdefault(policy, {})[row.model] = ratio
+            found.setdefault(policy, {})[row.label] = ratio
     return found
 
 
@@ -99,5 +99,6 @@ figures.add(
         draw=policies,
         of_studies=True,
         summary="the effect of each policy on each model's throughput",
+        needs="throughput under several policies: run --policies best",
     )
 )

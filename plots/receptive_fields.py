@@ -59,8 +59,8 @@ def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:
 
 
 def _short(one: Accuracy) -> str:
-    if one.about.family != "skeleton":
-        return family(one.about.family)[0]
+    if one.given or one.about.family != "skeleton":
+        return one.given or family(one.about.family)[0]
     return "skeleton\n" + ", ".join(one.model.split("_")[3:5])
 
 
@@ -84,5 +84,6 @@ figures.add(
         draw=receptive_fields,
         of_studies=True,
         summary="effective receptive fields before and after training",
+        needs="receptive fields of trained models: run --data digits --metrics receptive_field",
     )
 )

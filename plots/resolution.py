@@ -127,5 +127,6 @@ figures.add(
         draw=resolution,
         of_studies=True,
         summary="latency and memory over tokens",
+        needs="the study of them: study run resolution_cost",
     )
 )

@@ -47,7 +47,7 @@ def _figure(
         _, colour, marker = family(one.row.about.family)
         rate = one.rate / 1e9
         axes.plot([one.intensity], [rate], marker=marker, color=colour, ms=6.5, ls="none")
-        points.append((one.intensity, rate, one.row.model, colour))
+        points.append((one.intensity, rate, one.row.label, colour))
     _draw_roof(axes, found, top, bandwidth)
     axes.set_xlabel(
         "multiply-adds per byte (weights once per batch, every output written and read once)"
@@ -76,6 +76,9 @@ def _draw_roof(
 
 figures.add(
     Figure(
-        name="roofline", draw=roofline, summary="every model under this machine's measured ceilings"
+        name="roofline",
+        draw=roofline,
+        summary="every model under this machine's measured ceilings",
+        needs="throughput, MACs and the rates of the machine, which every timed run measures",
     )
 )

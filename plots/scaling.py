@@ -83,7 +83,7 @@ def _over_batches(rows: list[Row], where: str) -> matplotlib.figure.Figure:
         axes.plot(xs, ys, color=colour, marker=marker, lw=1.2, ms=5)
         for quantity in swept:
             interval_bar(axes, quantity.batch_size, row.values[quantity], colour)
-        ends.append((float(xs[-1]), ys[-1], row.model, colour))
+        ends.append((float(xs[-1]), ys[-1], row.label, colour))
         batches += map(float, xs)
         speeds += ys
     log_ticks(axes, "x", batches, base=2)
@@ -111,7 +111,7 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
             label = ""  # once in the legend
         for row in rows:
             interval_bar(axes, _params(row), row.value("throughput"), colour)
-            points.append((_params(row), _throughput(row), row.model, colour))
+            points.append((_params(row), _throughput(row), row.label, colour))
     log_ticks(axes, "x", [x for x, *_ in points])
     log_ticks(axes, "y", [y for _, y, *_ in points])
     axes.set_xlabel("parameters in M")
@@ -124,5 +124,10 @@ def _over_sizes(families: dict[str, list[Row]], where: str) -> matplotlib.figure
 
 
 figures.add(
-    Figure(name="scaling", draw=scaling, summary="throughput over batch size and over model size")
+    Figure(
+        name="scaling",
+        draw=scaling,
+        summary="throughput over batch size and over model size",
+        needs="throughput at three batch sizes, or of two models of a family",
+    )
 )

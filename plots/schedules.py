@@ -64,5 +64,6 @@ figures.add(
         name="schedules",
         draw=schedules,
         summary="the learning rate of every step, from real training runs",
+        needs="training runs: run --data digits, or another data set",
     )
 )

@@ -90,5 +90,7 @@ figures.add(
         draw=studies,
         of_studies=True,
         summary="one per study: its effects, their intervals and its claim",
+        stem="study",
+        needs="what a study measures: study run NAME",
     )
 )

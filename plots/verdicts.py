@@ -63,5 +63,11 @@ def _line(axes: Axes, y: float, verdict: Verdict) -> None:
 
 
 figures.add(
-    Figure(name="verdicts", draw=overview, of_studies=True, summary="all verdicts on one page")
+    Figure(
+        name="verdicts",
+        draw=overview,
+        of_studies=True,
+        summary="all verdicts on one page",
+        needs="what a study measures: study run NAME",
+    )
 )

@@ -299,6 +299,9 @@ class World:
                     rounds,
                     draw.choice([states[0], states[0], states[1]]),
                 )
+            if draw.random() < 0.3:
+                name = draw.choice(TEXTS)[:60] or "Ours"
+                lines.append(schema.NameLine(name=name, given="2026-01-01"))
             path.write_bytes(
                 b"".join(map(store.sealed, lines)) + (b'{"torn' if draw.random() < 0.1 else b"")
             )

@@ -160,5 +160,5 @@ def write(folder: Path, records: Iterable[Record]) -> None:
     for record in records:
         head = record.head
         path = store.create(folder / "records", head.arm, dict(head.settings), head.about)
-        for line in (*record.runs, *record.rounds, *record.ends):
+        for line in (*record.runs, *record.rounds, *record.ends, *record.names):
             store.append(path, line)

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.errors import WrongOutput
-from bench.measure.messages import Job
+from bench.config import RunConfig
+from bench.errors import UsageError, WrongOutput
+from bench.measure.messages import Failure, Job
 from bench.measure.subject import SpeedSubject, agreement, module_of, open_subject
-from bench.measure.subject.check_images import drawn
+from bench.measure.subject.check_images import check_images, drawn
 from bench.plugins import policies
 from bench.record.arms import SpeedArm
 from bench.record.schema import EndLine
 from bench.record.store import Record, load_folder
 from bench.record.values import per_round
+from bench.run.lifecycle import Lifecycle
+from bench.training.images.splits import Pictures
 
 from . import wrong_policies
+from .pictures import Named, make_folder
 from .program import bench
 from .test_record import speed_record
 
@@ -175,6 +181,88 @@ def test_a_model_that_ignores_its_images_is_not_checked(tmp_path: Path) -> None:
 
     says = subject_of(Deaf, tmp_path).ready()
     assert says["agreement"] == "not checked: the model's logits hardly depend on the image"
+
+
+def test_where_no_reference_can_be_made_the_record_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = SpeedArm(
+        model="net",
+        policy="fp32",
+        device="cpu",
+        batch_size=1,
+        image_size=32,
+        num_classes=10,
+    )
+
+    class Poor:
+        def make_reference(self) -> None:
+            raise Failure("oom", "20 GB for the images")
+
+        def close(self) -> None:
+            pass
+
+    context: Any = SimpleNamespace(
+        config=RunConfig(),
+        observer=SimpleNamespace(step=lambda *_: None),
+        session=SimpleNamespace(references=set(), open_worker=lambda job: Poor()),
+    )
+    monkeypatch.setattr("bench.files.temporary.folder", lambda: tmp_path)
+    monkeypatch.setattr(Lifecycle, "_job", lambda self, arm_run: Job(arm, "cpu", 0, 1))
+    lifecycle = Lifecycle(context)
+    task: Any = SimpleNamespace(arm=arm, seed=0)
+    run: Any = SimpleNamespace(arm=arm, task=task)
+    lifecycle._make_reference(run)
+    job = Job(arm, "cpu", 0, 1, reference=lifecycle._reference(task))
+    subject = open_subject(
+        arm, device="cpu", seed=0, build=small, progress=lambda text: None, job=job
+    )
+    reason = "the model in float32 could not be evaluated: oom: 20 GB for the images"
+    assert subject.ready()["agreement"] == f"not checked: {reason}"
+
+
+@pytest.mark.exhaustive
+def test_a_model_without_a_reference_is_not_checked_and_says_why(tmp_path: Path) -> None:
+    """It fits with one image, and not with the eight that its reference is made of."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Large(nn.Sequential):\n"
+        "    def forward(self, images):\n"
+        "        if len(images) > 4:\n"
+        '            raise MemoryError("20 GB for the images")\n'
+        "        return super().forward(images)\n\n\n"
+        "def large(num_classes=10):\n"
+        "    pool = nn.AdaptiveAvgPool2d(2)\n"
+        "    return Large(pool, nn.Flatten(), nn.Linear(12, num_classes))\n",
+        encoding="utf-8",
+    )
+    ended = bench(
+        *("run", "--models", "./net.py:large", "--metrics", "latency", "--rounds", "1"),
+        *("--image-size", "32", "--device", "cpu"),
+        cwd=tmp_path,
+    )
+    assert ended.code == 0, ended
+    reason = "the model in float32 could not be evaluated: oom: MemoryError: 20 GB"
+    [record] = [one for one in records(tmp_path) if one.arm.model == "./net.py:large"]
+    assert str(record.runs[0].setup["agreement"]).startswith(f"not checked: {reason}"), record.runs
+    said = " ".join(ended.text.split())
+    assert f"agreement with float32 eager execution not checked: {reason}" in said
+
+
+def test_pictures_of_the_data_are_whole_and_normalised_wherever_they_lie(tmp_path: Path) -> None:
+    """In memory or in files, by the same code as pictures for quantisation."""
+    from bench.plugins import open_data
+
+    images, source = check_images("digits", 48, seed=0)
+    assert source == "the first of the test split of digits" and images.shape == (64, 3, 48, 48)
+    splits = open_data("digits")
+    assert torch.equal(images, splits.test.subset(torch.arange(64)).shown(splits.whole(48)))
+    folder = make_folder(tmp_path, {"train": 3, "val": 3}, classes=2, side=300)
+    images, _ = check_images(f"folder:{folder}", 32, seed=0)
+    assert images.shape == (6, 3, 32, 32) and images.isfinite().all()
+    unreadable = Pictures(Named("val_{}.JPEG"), torch.arange(2), torch.zeros(2))
+    with pytest.raises(UsageError, match="none of 2 images can be read: nothing is there"):
+        unreadable.shown(splits.whole(32))
 
 
 def test_a_wrong_output_in_a_later_process_is_found_on_fewer_images(tmp_path: Path) -> None:

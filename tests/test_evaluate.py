@@ -18,7 +18,8 @@ from bench.measure.messages import Chosen
 from bench.plan.plan import make
 from bench.plugins import datasets, models
 from bench.record.arms import AccuracyArm
-from bench.training.evaluate import Result, View, evaluate, memory_batches, neighbours, view_of
+from bench.training.evaluate import Result, evaluate, neighbours, view_of
+from bench.training.images.showing import View
 from bench.training.images.views import timms
 from bench.training.processes import World
 from bench.training.published import CLASSES, weights
@@ -328,9 +329,9 @@ def test_small_images_are_trained_at_the_size_they_are_tested_at(tmp_path: Path)
         splits, recipe, seed=0, share=ALONE.share(recipe, CPU), device=CPU, image_size=48, workers=0
     )
     [[(trained, _)]] = feed.steps(0, 1)
-    [tested] = memory_batches(splits.test, view_of(recipe, splits, 48))
+    tested = splits.test.shown(view_of(recipe, splits, 48))
     assert trained.shape[1:] == tested.shape[1:] == (3, 48, 48)
-    every = torch.cat(list(memory_batches(splits.train, view_of(recipe, splits, 48))))
+    every = splits.train.shown(view_of(recipe, splits, 48))
     assert all(
         any(torch.equal(one, other) for other in every) for one in trained
     )  # by the same enlargement

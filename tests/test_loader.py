@@ -20,9 +20,10 @@ from bench.datasets._pictures import folders
 from bench.errors import UsageError
 from bench.plugins import datasets
 from bench.plugins.recipe import changed, recipes
-from bench.training.evaluate import EvaluationImages, View
+from bench.training.evaluate import EvaluationImages
 from bench.training.images.batches import FromDisk, feed_of
 from bench.training.images.loader import loaded, refuse_broken, said
+from bench.training.images.showing import View
 from bench.training.images.splits import Splits
 from bench.training.processes import ALONE
 

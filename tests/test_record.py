@@ -52,7 +52,7 @@ def test_a_torn_last_line_is_left_out_and_void_after_the_next_append(tmp_path: P
         (b'"round":1', b'"round":"one"', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[null]', "line 3 is damaged"),
         (b'"values":[1.0]', b'"values":[]', "line 3 is damaged"),
-        (b'"format":6', b'"format":99', "line 1 is damaged .format 99"),
+        (b'"format":7', b'"format":99', "line 1 is damaged .format 99"),
         (b'"batch_size":4', b'"batch_size":8', "line 1 is damaged .its key"),
         (b'"run":"r1","round":1', b'"run":"r9","round":1', "run 'r9' has no run line"),
         (b'{"type":"run"', b'{"type":"nun"', "line 2 is damaged"),
@@ -80,14 +80,14 @@ def test_a_changed_value_is_noticed_even_where_it_could_be_one(tmp_path: Path) -
 def test_records_of_formats_without_checksums_are_read(tmp_path: Path) -> None:
     path = speed_record(tmp_path, "vit_s16", [1.0, 2.0])
     lines = [
-        store.SEAL.sub(b"}", line).replace(b'"format":6', b'"format":4')
+        store.SEAL.sub(b"}", line).replace(b'"format":7', b'"format":4')
         for line in path.read_bytes().splitlines()
     ]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     assert len(store.load(path).rounds) == 2
     store.append(path, EndLine(run="r1", status="ok", metrics=["throughput"]))
     assert len(store.load(path).ends) == 2
-    path.write_bytes(path.read_bytes().replace(b'"format":4', b'"format":6'))
+    path.write_bytes(path.read_bytes().replace(b'"format":4', b'"format":7'))
     with pytest.raises(DamagedRecord, match=r"line 1 is damaged .it has no checksum"):
         store.load(path)
 

@@ -254,7 +254,7 @@ def damage(results: Path) -> dict[str, Path]:
         name: speed_record(folder, name, [1.0] * 6)
         for name in ("other_format", "cut_short", "nan", "foreign_unit")
     }
-    edit(paths["other_format"], b'"format":6', b'"format":99')
+    edit(paths["other_format"], b'"format":7', b'"format":99')
     paths["cut_short"].write_bytes(paths["cut_short"].read_bytes()[:-40])
     edit(paths["nan"], b'"values":[1.0]', b'"values":[NaN]')
     edit(paths["foreign_unit"], b'"unit":"image/s"', b'"unit":"furlong"')

@@ -62,6 +62,14 @@ def read(folder: Path) -> MachineRecords:
     return machines[0]
 
 
+def one_or_all(path: Path) -> list[MachineRecords]:
+    """Return the machine whose folder `path` is, else every machine below it.
+
+    Raises UsageError if nothing can be read.
+    """
+    return [read(path)] if (path / "records").is_dir() else read_all(path)
+
+
 def read_all(results: Path) -> list[MachineRecords]:
     """Return every machine with readable records; UsageError if there is none."""
     machines, left_out = read_each(results)

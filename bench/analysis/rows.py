@@ -88,6 +88,8 @@ class Row:
     """Operators that the MAC count leaves out, with their number of calls."""
     records: list[str] = field(default_factory=list)
     """The names of the files that the row was read from."""
+    given: str = ""
+    """The name that the user gave the model for reports; empty without one."""
 
     @property
     def family(self) -> str:
@@ -100,9 +102,14 @@ class Row:
         return self.model, self.image_size
 
     @property
+    def label(self) -> str:
+        """The model as reports show it. `model` is what it is measured and found by."""
+        return self.given or self.model
+
+    @property
     def name(self) -> str:
-        """The model, marked with † if its kernels are handwritten."""
-        return f"{self.model} †" if self.handwritten else self.model
+        """The model as reports show it, marked with † if its kernels are handwritten."""
+        return f"{self.label} †" if self.handwritten else self.label
 
     def quantity(self, metric: str) -> Quantity | None:
         """Return the quantity of a metric at its largest batch size; None without one."""
@@ -196,6 +203,8 @@ class Accuracy:
     arrays_file: str | None = None
     timed: bool = True
     """False if the machine was in another state then (versions, threads): no time is its own."""
+    given: str = ""
+    """The name that the user gave the model for reports; empty without one."""
 
     @property
     def family(self) -> str:
@@ -203,11 +212,16 @@ class Accuracy:
         return self.about.family
 
     @property
+    def label(self) -> str:
+        """The model as reports show it. `model` is what it is measured and found by."""
+        return self.given or self.model
+
+    @property
     def name(self) -> str:
-        """The model, with the tag or checkpoint of its weights."""
+        """The model as reports show it, with the tag or checkpoint of its weights."""
         if self.arm.weights:
-            return f"{self.model}@{self.arm.weights}"
-        return f"{self.model} ({self.arm.checkpoint})" if self.arm.checkpoint else self.model
+            return f"{self.label}@{self.arm.weights}"
+        return f"{self.label} ({self.arm.checkpoint})" if self.arm.checkpoint else self.label
 
     def says(self, name: str) -> float | None:
         """Return a number that the training run reports; None without one.
@@ -267,6 +281,8 @@ class Summary:
     windows: int
     notes: list[str]
     studied: set[Asked] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
+    """The names given to models for reports, by model."""
     protocols: set[tuple[str, str]] = field(default_factory=set)
     """Kinds of arms with the measuring protocol of their records (docs/METHOD.md)."""
     imported: Imported = field(default_factory=Imported)

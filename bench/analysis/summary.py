@@ -18,9 +18,10 @@ from bench.analysis.record_rows import (
     speed_rows,
     windows_of,
 )
-from bench.analysis.rows import Asked, Row, Summary
+from bench.analysis.rows import Accuracy, Asked, Row, Summary
 from bench.forecast.past import Past
 from bench.record.arms import AccuracyArm, Arm, ProbeArm, SpeedArm
+from bench.record.names import names_in
 from bench.record.schema import Machine
 from bench.record.store import Record
 from bench.record.values import MEASURED
@@ -58,7 +59,7 @@ def summarise(
     rows = speed_rows(asked, MEASURED)
     add_counts(rows, kept)
     windows = windows_of(speeds)
-    return Summary(
+    summary = Summary(
         machine=msgspec.structs.replace(machine, name=name or machine.name),
         rows=rows,
         best=_chosen(speed_rows(map(as_asked, asked), CONFIRMED)),
@@ -69,9 +70,14 @@ def summarise(
         windows=len(windows),
         notes=[*notes, *left_out],
         studied=studied,
+        names=names_in(run),
         protocols=set(map(_protocol, kept)),
         past=past or Past.of(here),
     )
+    shown: list[Row | Accuracy] = [*summary.rows, *summary.best, *summary.sentinels]
+    for row in [*shown, *summary.accuracies]:
+        row.given = summary.names.get(row.model, "")
+    return summary
 
 
 def _is_speed(record: Record) -> bool:

@@ -127,7 +127,8 @@ def _no_condition(left: str, right: str, on: str, summaries: list[Summary]) -> s
     """Return the error if no condition has both models."""
     known = set(TIMM_NAMES) | {row.architecture for row in published.rows()}
     for summary in summaries:
-        known.update(row.model for row in rows_of(summary))
+        for row in rows_of(summary):
+            known |= {row.model, row.label}
     for name in (left, right):
         model = name.partition("@")[0]
         if model not in known:

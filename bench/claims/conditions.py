@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -97,7 +97,8 @@ def _where(summary: Summary) -> dict[str, str]:
 def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator[Condition]:
     alike: dict[tuple[int, str], dict[str, Row]] = {}
     for row in summary.rows:
-        alike.setdefault((row.image_size, row.policy), {})[row.model] = row
+        of_policy = alike.setdefault((row.image_size, row.policy), {})
+        of_policy |= dict.fromkeys((row.model, row.label), row)
     for (size, policy), rows in alike.items():
         if left not in rows or right not in rows:
             continue
@@ -121,7 +122,7 @@ def _ratios(left: Row, right: Row, on: On) -> Iterator[tuple[Quantity, Estimate]
 def _measured_top1(left: str, right: str, summary: Summary) -> Iterator[Condition]:
     for protocol, contestants in contestants_by_protocol(summary).items():
         for one, other in product(contestants, contestants):
-            asked = _is_called(left, one.name) and _is_called(right, other.name)
+            asked = _is_called(left, one) and _is_called(right, other)
             if asked and one.measured and other.measured:
                 factors = {**_where(summary), **_factors_of(protocol)}
                 for contestant in (one, other):
@@ -151,9 +152,11 @@ def _weights(contestant: Contestant, protocol: Protocol) -> str:
     return contestant.name if "@" in contestant.name else f"{contestant.name} {protocol.label}"
 
 
-def _is_called(asked: str, name: str) -> bool:
-    """True if `asked` is a name, with or without its tag."""
-    return asked in (name, name.partition("@")[0])
+def _is_called(asked: str, one: Contestant) -> bool:
+    """True if `asked` is a contestant's name, or its model's own, with or without the tag."""
+    own = replace(one.first, given="").name
+    names = (one.name, one.name.partition("@")[0], own, own.partition("@")[0])
+    return asked in names
 
 
 def _top1_ratio(mine: Sequence[Accuracy], theirs: Sequence[Accuracy]) -> Estimate:

@@ -74,6 +74,15 @@ class Scale:
         return SMALLEST_FIRST.index(self.key)
 
     @property
+    def larger(self) -> Scale | None:
+        """The next larger scale, on the same images if it has them; None if this is the largest."""
+        if self.rank + 1 == len(SMALLEST_FIRST):
+            return None
+        key = SMALLEST_FIRST[self.rank + 1]
+        [scale] = [one for one in SCALES if one.key == key]
+        return replace(scale, data=self.data if scale.name == self.name else f"{scale.name}:/path")
+
+    @property
     def caveat(self) -> str:
         """What a verdict at this scale does not say, in a few words; empty if it has no limit."""
         return "small scale only" if self.size == "small" else ""

@@ -104,6 +104,10 @@ app.command(
     help="Print what the records say of every claim: what holds, what does not, what is not known.",
 )
 app.command(
+    "bench.cli.report:paper",
+    help="Print what the records say of each claim of the paper: does it hold, where, how sure?",
+)
+app.command(
     "bench.cli.report:claim",
     help="Test one comparison under every condition that was measured or published.\n\n"
     "Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record "

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bench.analysis import changes, grade
-from bench.analysis.machines import read_all
-from bench.claims.answers import answers
+from bench.analysis.machines import one_or_all, read_all
+from bench.claims.answers import ClaimAnswer, answers
 from bench.claims.comparison import HOLDING, answer
 from bench.claims.rules import Verdict
 from bench.cli.console import (
@@ -27,9 +27,10 @@ from bench.cli.terminal import complain, say
 from bench.config import COMMAND, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
-from bench.report.findings import check_target, screen, write_findings
+from bench.report.findings import check_target, paper_screen, screen, write_findings
+from bench.report.one_figure import check_figure_file, draw_one, save_one
 from bench.report.page import write_page
-from bench.report.selection import selection
+from bench.report.selection import Selection, check, selection
 from bench.report.table import Table
 from bench.report.tables.changes import can_tell
 from bench.report.tables.changes import changes as changes_table
@@ -54,6 +55,8 @@ def report(
     format: Literal["console", "markdown", "csv", "latex"] = "console",
     page: bool = True,
     strict: Switch = False,
+    figure: Annotated[str, Plain] = "",
+    out: Annotated[Path | None, Plain] = None,
 ) -> int:
     """Render tables, figures and the HTML page from records, without measuring.
 
@@ -76,9 +79,29 @@ def report(
     strict
         Exit with 1 if a machine's speeds must not be ranked, because its A/A check or drift check
         failed or is missing, or other programs were using the CPU.
+    figure
+        Draw one figure and nothing else, such as pareto_throughput; with --out. --results may name
+        the folder of one machine.
+    out
+        File of that figure: .pdf, .png or .svg.
     """
     chosen = selection(family=family, where=where, sort=sort, columns=columns)
+    if figure or out is not None:
+        return _one_figure(results, figure, out, chosen)
     reports, between = write_all(results, chosen)
+    damaged = _print_all(reports, between, format)
+    if page and chosen.whole:
+        path = write_page(results, reports)
+        if format == "console":
+            Terminal.on_stdout().print_line(f"{path} written; open it in a browser")
+    failed = strict and not all(may_be_ranked(written.graded) for written in reports)
+    if failed:
+        complain("--strict: speeds must not be ranked; the first line of each machine says why")
+    return 2 if damaged else int(failed)
+
+
+def _print_all(reports: list[Report], between: list[Table], format: str) -> int:
+    """Print the reports of all machines; return the number of damaged records, which are named."""
     console = Terminal.on_stdout()
     damaged = 0
     for written in reports:
@@ -90,14 +113,21 @@ def report(
         damaged += _complain_about_files(written)
     if reports:
         damaged += complain_about(reports[0].summary.imported.problems)
-    if page and chosen.whole:
-        path = write_page(results, reports)
-        if format == "console":
-            console.print_line(f"{path} written; open it in a browser")
-    failed = strict and not all(may_be_ranked(written.graded) for written in reports)
-    if failed:
-        complain("--strict: speeds must not be ranked; the first line of each machine says why")
-    return 2 if damaged else int(failed)
+    return damaged
+
+
+def _one_figure(results: Path, name: str, out: Path | None, chosen: Selection) -> int:
+    """Draw one figure into a file; exit with 2 if a damaged record had to be left out."""
+    if out is None:
+        raise UsageError(f"--figure: into which file? add --out {name}.pdf, or .png or .svg")
+    if not name:
+        raise UsageError("--out: which figure? add --figure pareto_throughput or another one")
+    check_figure_file(out)
+    machines = one_or_all(results)
+    check(chosen, [machine.summary for machine in machines])
+    drawn = draw_one(name, machines, chosen)
+    say(f"{save_one(drawn, out)} written")
+    return 2 if sum(complain_about(machine.damaged) for machine in machines) else 0
 
 
 def _show(console: Terminal, written: Report, tables: list[Table]) -> None:
@@ -154,17 +184,28 @@ def findings(
     """
     if out is not None:
         check_target(out)
-    machines = read_all(results)
-    damaged = 0
-    for machine in machines:
-        damaged += complain_about(machine.damaged)
-    found = answers(machines)
+    found, damaged = _answers(results)
     for line in screen(found):
         say(line)
     if out is not None:
         page, *figures = write_findings(found, out)
         say(f"\n{page} and {counted(len(figures), 'figure file')} written")
     return 2 if damaged else 0
+
+
+def paper(*, results: ResultsFlag = Path("results")) -> int:
+    """Print what the records say of each claim of the paper: does it hold, where, how sure?"""
+    found, damaged = _answers(results)
+    for line in paper_screen(found):
+        say(line)
+    return 2 if damaged else 0
+
+
+def _answers(results: Path) -> tuple[list[ClaimAnswer], int]:
+    """Return the answer of every claim, and the number of damaged records, which are named."""
+    machines = read_all(results)
+    damaged = sum(complain_about(machine.damaged) for machine in machines)
+    return answers(machines), damaged
 
 
 def claim(

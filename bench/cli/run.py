@@ -144,7 +144,7 @@ def _is_at_fault(outcome: Outcome) -> bool:
 def _dry_run(config: RunConfig) -> int:
     """Print the plan of a run as a table."""
     from bench.plan import plan
-    from bench.plan.forecast import estimate, rate_now
+    from bench.plan.forecast import budget_warning, estimate, rate_now
     from bench.run.runner import Runner
 
     device = resolve_device(config.device)
@@ -162,6 +162,9 @@ def _dry_run(config: RunConfig) -> int:
     whole = estimate(config, tasks, past, device, rate)
     left = estimate(config, open_tasks, past, device, rate)
     print_tables(console, [cost(whole, left, device)])
+    warning = budget_warning(config, open_tasks, past, device, rate)
+    if warning is not None:
+        console.print_line(f"warning: {warning}")
     return 0
 
 

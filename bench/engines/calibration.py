@@ -10,8 +10,7 @@ from torch import Tensor
 from bench.errors import UsageError
 from bench.plugins import dataset_of, models
 from bench.record.schema import Scalar
-from bench.training.evaluate import EvaluationImages, View, memory_batches
-from bench.training.images.splits import Split
+from bench.training.images.showing import View
 from bench.training.images.views import shown
 
 PICTURES = 64
@@ -51,20 +50,6 @@ def calibration(data: str, model: str, size: int, view: View | None = None) -> C
             "name a folder that has one"
         )
     order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(0))
-    chosen = splits.train.subset(order[:PICTURES])
     view = view or shown(models.get(model), dataset, size=size).of(splits)
-    if isinstance(chosen, Split):
-        images = torch.cat(list(memory_batches(chosen, view)))
-    else:
-        images = _read(EvaluationImages(chosen, view))
+    images = splits.train.subset(order[:PICTURES]).shown(view)
     return Calibration(images, f"{dataset.name}, train of {splits.name}")
-
-
-def _read(pictures: EvaluationImages) -> Tensor:
-    """Return the images that can be read."""
-    images = []
-    for at in range(len(pictures)):
-        image, unreadable = pictures[at]
-        if not unreadable:
-            images.append(image)
-    return torch.stack(images)

@@ -18,7 +18,7 @@ from bench.files.files import write_whole
 from bench.measure.subject import Execution, apply, module_of
 from bench.plugins import Model, dataset_of, open_data
 from bench.record.schema import Scalar
-from bench.training.evaluate import View
+from bench.training.images.showing import View
 from bench.training.images.views import shown
 from bench.training.published import CLASSES, weights, with_weights
 from bench.training.weights import from_file, resized

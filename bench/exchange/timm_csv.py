@@ -90,7 +90,7 @@ def _evaluated(contestant: Contestant, summary: Summary) -> dict[str, str]:
     params = _params(first.model, summary)
     crop = re.search(r"crop ([0-9.]+)", first.arm.transform)
     interpolation = re.search(r"bicubic|bilinear|nearest|lanczos", first.arm.transform)
-    name = first.about.timm_name or first.model
+    name = first.about.timm_name or first.label
     return {
         "model": f"{name}.{first.arm.weights}" if first.arm.weights else name,
         "img_size": str(first.arm.image_size),
@@ -144,7 +144,7 @@ def _timed(row: Row) -> Iterator[dict[str, str]]:
     }
     for batch, speed in sorted(row.by_batch("throughput").items()):
         yield {
-            "model": row.about.timm_name or row.model,
+            "model": row.about.timm_name or row.label,
             "infer_samples_per_sec": f"{speed:.2f}",
             "infer_step_time": f"{1e3 * batch / speed:.3f}",
             "infer_batch_size": str(batch),

@@ -12,6 +12,8 @@ PROCESSES = 1_000
 RUNS = 10_000
 METRICS = 100
 """Metrics in one record."""
+NAME = 60
+"""Characters of a name for a model in reports."""
 RECORD = 128 << 20
 """Bytes of one record."""
 VALUES = 4_000_000

@@ -10,3 +10,5 @@ RENEWING = 0.5
 SENTINEL_EVERY = 3
 """The A/A pair takes part in the rounds that an interval needs, then in every third. It checks the
 others and should not cost as much as they do, but without an interval it checks nothing."""
+CHOOSING = 0.6
+"""Share of the time budget in which policies are chosen; the rest measures the chosen ones anew."""

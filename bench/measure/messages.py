@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bench.record.arms import AccuracyArm, Arm
@@ -54,6 +55,11 @@ class Job:
     """File of the float32 logits that a timed execution is compared with; None: it is not."""
     thorough: bool = False
     """Compare all of its images, as in an arm's first process."""
+
+
+def why_none(reference: str) -> Path:
+    """Return the file that says why a job's reference could not be made, next to its place."""
+    return Path(f"{reference}.missing")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from functools import cache
 from bench.config import RunConfig
 from bench.count.cost import Cost, cost_in_closed_form
 from bench.devices import kind_of
+from bench.forecast.budget import at_least, too_short
 from bench.forecast.forecast import (
     FROM_MACS,
     MEASURED,
@@ -36,7 +37,7 @@ from bench.plan.evaluations import tested_images
 from bench.plan.task import Task
 from bench.plan.trainings import hours
 from bench.plugins import dataset_of, models
-from bench.record.arms import AccuracyArm, SpeedArm
+from bench.record.arms import AccuracyArm, ProbeArm, SpeedArm
 
 REACHED = 0.35
 """Share of a large matrix product's rate that networks reach; seen between 0.1 and 0.7 on CPUs."""
@@ -48,6 +49,12 @@ TRAINING_START_S = 2.5
 Rate = Callable[[], float]
 """Returns the multiply-adds per second that networks reach on a device. Measuring it takes time, so
 it is only called if no record says it."""
+
+
+def want_of(task: Task) -> Want:
+    """Return what a forecast has to know of a task."""
+    paces = tuple(Pace(metric.name, metric.rounds, metric.window) for metric in task.metrics)
+    return Want(task.arm, paces, task.settings, task.role)
 
 
 def rate_now(device: str) -> Rate:
@@ -79,11 +86,31 @@ def estimate(
     config: RunConfig, tasks: list[Task], past: Past, device: str, rate: Rate | None = None
 ) -> Forecast:
     """Return the cost of `tasks` on `device`, with the companions of the timed ones."""
-    kind = kind_of(device)
-    companions = plan.companions(config, tasks, kind.name)
-    everything = {task.arm: task for task in [*companions, *tasks]}
-    lines = Lines(past, rate or rate_now(device), kind.policy, config.data)
-    return total(config, list(map(lines.of, everything.values())), past)
+    lines = Lines(past, rate or rate_now(device), kind_of(device).policy, config.data)
+    return total(config, list(map(lines.of, _with_companions(config, tasks, device))), past)
+
+
+def _with_companions(config: RunConfig, tasks: list[Task], device: str) -> list[Task]:
+    """Return tasks with the A/A checks and probes that are measured along, each arm once."""
+    companions = plan.companions(config, tasks, kind_of(device).name)
+    return list({task.arm: task for task in [*companions, *tasks]}.values())
+
+
+def budget_warning(
+    config: RunConfig, tasks: list[Task], past: Past, device: str, rate: Rate
+) -> str | None:
+    """Return a warning if --time-budget is too short for `tasks` and their companions.
+
+    No model is built for it and no GPU is touched, so a model that is neither known nor in the past
+    is taken to cost the least that it can: the real need may be higher.
+    """
+    lines = Lines(past, rate, kind_of(device).policy, config.data)
+    found = []
+    for task in _with_companions(config, tasks, device):
+        counted = kind_of(device).name == "cpu" and is_known(task.arm.model)
+        if task.arm.is_timed or isinstance(task.arm, ProbeArm):
+            found.append(lines.of(task) if counted else at_least(want_of(task), past))
+    return too_short(config, found, past)
 
 
 @dataclass(frozen=True)
@@ -100,8 +127,7 @@ class Lines:
 
     def of(self, task: Task) -> CostLine:
         """Return the cost of a task, from records if there are any."""
-        paces = tuple(Pace(metric.name, metric.rounds, metric.window) for metric in task.metrics)
-        want = Want(task.arm, paces, task.settings, task.role)
+        want = want_of(task)
         if isinstance(task.arm, AccuracyArm):
             return self._accuracy(task, want, task.arm)
         line = line_of(want, self.past) or self._by_macs(want)

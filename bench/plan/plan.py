@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import msgspec
@@ -17,6 +17,7 @@ from bench.match.siblings import Siblings, siblings
 from bench.measure.own_models import source_of
 from bench.measure.subject import SPEED_SETTINGS
 from bench.plan.accuracies import notes, wanted
+from bench.plan.own_models import fitted, names_for, sizing_notes
 from bench.plan.shards import Part, everything, part_of
 from bench.plan.task import Task, about_of
 from bench.plan.wish import Known, Named, Wish, distinct
@@ -61,6 +62,8 @@ class Plan:
     """Selects the arms that this program measures."""
     notes: tuple[str, ...] = ()
     """What the user has to know before anything is measured."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The names that `--name` gives to models, by model."""
 
     def accuracies(self, known: Known) -> list[Task]:
         """Return the accuracy arms that can be named by now.
@@ -89,7 +92,8 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
     launchers.get(config.launcher)
     kind = kind_of(device).name
     matched = _matched(config, device)
-    named = _all_named(config, matched)
+    named = fitted(config, _all_named(config, matched))
+    names = names_for(config, named)
     asked = _metrics(config, kind)
     tasks = [*_counts(config, named, asked), *_speeds(config, named, asked, kind)]
     wish = _wish(config, named, asked, kind)
@@ -99,8 +103,12 @@ def make(config: RunConfig, *, device: str, part: Part | None = None) -> Plan:
             "add --data digits or imagenet:/path"
         )
     part = part or part_of(config.shard)
-    said = [*(matched.notes if matched else ()), *_left_out(config, kind)]
-    plan = Plan(part(tasks), wish, part, tuple(said))
+    said = [
+        *(matched.notes if matched else ()),
+        *sizing_notes(config, named),
+        *_left_out(config, kind),
+    ]
+    plan = Plan(part(tasks), wish, part, tuple(said), names)
     plan.accuracies(lambda task: None)  # report what cannot be measured before measuring anything
     if wish is None:
         return plan

@@ -195,13 +195,21 @@ class Figure:
 
     `draw(summary)` returns a matplotlib figure, or a dict of figures by file stem, which is empty
     if there is nothing to draw. The summary of a figure `of_studies` also has the rows that were
-    measured only for studies.
+    measured only for studies. `stem` is what the file stems begin with, if not the name. `needs`
+    says in words what has to be in the records, for where it is not.
     """
 
     name: str
     draw: Callable[..., Any]
     of_studies: bool = False
     summary: str = ""
+    stem: str = ""
+    needs: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What the stems of its files are or begin with."""
+        return self.stem or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +237,8 @@ class Study:
 
     `headline` is the claim in at most 48 characters, and `claim` in one sentence for a reader who
     knows nothing of the project; both say what holds if the verdict is "supported". Without them,
-    `bench findings` shows the question.
+    `bench findings` shows the question. `paper` is the place in "Patches Are All You Need?" where
+    the claim is made; it is empty for a claim that others make.
 
     `judge` is also called with empty evidence, to read what the study declares
     (`bench.claims.questions`). It has to yield the same findings whatever was measured, with
@@ -244,6 +253,7 @@ class Study:
     claims: tuple[int, ...] = ()
     headline: str = ""
     claim: str = ""
+    paper: Literal["", "abstract", "design", "results", "ablations"] = ""
 
 
 def cuda_only(reason: str) -> Callable[[str], str | None]:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bench.errors import UsageError
+from bench.record.names import names_in
 from bench.record.reading import read_below
 from bench.record.schema import EndLine, RoundLine, RunLine, Sample
 from bench.record.store import Record
@@ -35,8 +36,8 @@ ARM = (
 )
 """Fields of arms; a column is empty for the kinds of arm without this field."""
 COLUMNS = (
-    *("machine", "kind", "family", *ARM, "metric", "unit", "better", "value", "calls", "low"),
-    *("high", "run", "round", "phase", "worker", "disturbed", "role", "started", "commit"),
+    *("machine", "kind", "family", "label", *ARM, "metric", "unit", "better", "value", "calls"),
+    *("low", "high", "run", "round", "phase", "worker", "disturbed", "role", "started", "commit"),
     *("status", "key"),
 )
 
@@ -45,8 +46,9 @@ def load(path: str | Path) -> pandas.DataFrame:
     """Return all records below a results folder, or a machine's folder, with the columns `COLUMNS`.
 
     `value` is the median of a round's window of `calls` values, `low` and `high` are their
-    extremes. `status` is how the run ended for the configuration, empty if it was killed. A damaged
-    record is left out with a warning that names it.
+    extremes. `label` is the model as reports show it (`bench run --name`). `status` is how the run
+    ended for the configuration, empty if it was killed. A damaged record is left out with a warning
+    that names it.
 
     Raises UsageError if there are no records that can be read.
     """
@@ -60,12 +62,13 @@ def load(path: str | Path) -> pandas.DataFrame:
     for error in damaged:
         warnings.warn(f"left out: {error}", stacklevel=2)
     rows: list[dict[str, Any]] = []
+    names = names_in(records)
     for record in records:
-        rows += _rows(record)
+        rows += _rows(record, names)
     return pandas.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(record: Record) -> Iterator[dict[str, Any]]:
+def _rows(record: Record, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     arm = msgspec.structs.asdict(record.arm)
     runs = {run.run: run for run in record.runs}
     ends: dict[tuple[str, str], EndLine] = {}
@@ -75,6 +78,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         "machine": record.path.parent.parent.name,
         "kind": record.arm.__struct_config__.tag,
         "family": record.head.about.family,
+        "label": names.get(record.arm.model, record.arm.model),
         "key": record.head.key,
         **{name: arm.get(name) for name in ARM},
     }

@@ -22,6 +22,7 @@ Format history
         ended by the character CAN instead of being cut off; formats 3 and 4 are still read
     6   an arm may end as `wrong`, and its rounds of that run count nowhere; processes of timed arms
         say how far their logits agree with float32 eager execution; formats 3 to 5 are still read
+    7   a line may give the arm's model a name for reports; formats 3 to 6 are still read
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ import msgspec
 from msgspec import Meta
 
 from bench.devices import kind_of
+from bench.files import limits
 from bench.record.arms import Arm, Device, Line, Positive, _digest
 from bench.record.metric_units import Scalar as Scalar
 from bench.record.metric_units import check_sample, check_setup
 
-FORMAT = 6
-READABLE = (3, 4, 5, 6)
-"""The formats that can be read: 4 to 6 only added to 3."""
+FORMAT = 7
+READABLE = (3, 4, 5, 6, 7)
+"""The formats that can be read: 4 to 7 only added to 3."""
 
 Sidecar = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.npz$")]
 Status = Literal["ok", "oom", "failed", "timeout", "unsupported", "diverged", "wrong"]
 Phase = Literal["measure", "choose", "confirm"]
 Role = Literal["asked", "reference", "sentinel", "probe"]
+DisplayName = Annotated[str, Meta(min_length=1, max_length=limits.NAME)]
 
 
 class About(Line, tag="about", frozen=True, kw_only=True):
@@ -173,3 +176,18 @@ class EndLine(Line, tag="end", frozen=True, kw_only=True):
     """True if the arm was dropped early because another policy of its model was far better."""
     target_ci: Annotated[float, Meta(ge=0)] | None = None
     """The relative half-width of the interval to reach; None if a number of rounds was given."""
+
+
+class NameLine(Line, tag="name", frozen=True, kw_only=True):
+    """The name under which reports show the arm's model; of several lines the last one counts.
+
+    The arm keeps the model's own name, by which it is measured. A line with that takes a given name
+    away.
+    """
+
+    name: DisplayName
+    given: str
+    """When it was given, in ISO format."""
+
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.given)

@@ -23,6 +23,7 @@ from bench.record.schema import (
     About,
     ArmLine,
     EndLine,
+    NameLine,
     RoundLine,
     RunLine,
     Sample,
@@ -34,7 +35,7 @@ SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 VOID = b"\x18"
 """The character CAN at the end of a line whose writer was killed while writing it. JSON has no such
 character."""
-Body = RunLine | RoundLine | EndLine
+Body = RunLine | RoundLine | EndLine | NameLine
 
 _decode_head = msgspec.json.Decoder(ArmLine).decode
 _decode_body = msgspec.json.Decoder(Body).decode
@@ -53,6 +54,8 @@ class Record:
     runs: list[RunLine] = field(default_factory=list)
     rounds: list[RoundLine] = field(default_factory=list)
     ends: list[EndLine] = field(default_factory=list)
+    names: list[NameLine] = field(default_factory=list)
+    """Names for reports, in the order in which they were given."""
     torn: bool = False
 
     @property
@@ -246,6 +249,8 @@ class _Reading:
         if isinstance(line, RunLine):
             self.runs.add(line.run)
             self.record.runs.append(line)
+        elif isinstance(line, NameLine):
+            self.record.names.append(line)
         elif line.run not in self.runs:
             raise ValueError(f"run {line.run!r} has no run line before it")
         elif isinstance(line, RoundLine):
@@ -259,6 +264,7 @@ class _Reading:
         for name, number, most in (
             ("runs", len(self.record.runs), limits.RUNS),
             ("ends", len(self.record.ends), limits.RUNS),
+            ("names", len(self.record.names), limits.RUNS),
             ("rounds", len(self.record.rounds), limits.ROUNDS),
             ("processes", len(self.processes), limits.PROCESSES),
             ("metrics", len(self.metrics), limits.METRICS),

@@ -64,7 +64,8 @@ def study_stem(verdict: Verdict) -> str:
 
 def figure_names() -> list[str]:
     """Return what the file stems of a report's figures are or begin with, before a `_`."""
-    return [*figures.names(), *map("study_{}".format, studies.names())]
+    begin = [entry.prefix for entry in figures.entries() if entry.name != "studies"]
+    return [*figures.names(), *begin, *map("study_{}".format, studies.names())]
 
 
 KINDS = ("png", "svg")

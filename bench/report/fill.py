@@ -17,6 +17,7 @@ from bench.forecast.past import Past
 from bench.record.arms import Arm, ProbeArm, SpeedArm
 from bench.record.metric_units import METRICS
 from bench.record.precisions import precision_in_name
+from bench.report.notes import Note
 from bench.stats.formatting import duration
 from bench.stats.reference import SENTINEL
 
@@ -53,11 +54,11 @@ def described(fill: Fill, past: Past) -> str:
     return fill.command + _about([fill], past)
 
 
-def together(fills: Iterable[Fill], past: Past) -> list[str]:
+def together(fills: Iterable[Fill], past: Past) -> list[Note]:
     """Return the fewest commands that fill all cells and measure nothing else, with their times."""
     lines = []
     for group in _groups(fills):
-        lines.append(f"empty cells are filled by: {command(group)}{_about(group, past)}")
+        lines.append(Note(f"empty cells are filled by: {command(group)}{_about(group, past)}"))
     return lines
 
 

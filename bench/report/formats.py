@@ -1,4 +1,7 @@
-"""Tables as Markdown, CSV and LaTeX. A cell may hold a stranger's text, so none of it is markup."""
+"""Tables as Markdown, HTML, CSV and LaTeX.
+
+A cell may hold a stranger's text, so none of it is markup.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import io
 import re
 from collections.abc import Iterable
 from functools import partial
+from html import escape
 
 from tabulate import tabulate
 
 from bench.errors import visible
 from bench.files.csv_cells import in_csv
+from bench.report.notes import Note, for_papers
 from bench.report.table import Cell, Table, slug
 
 _LATEX = {
@@ -71,6 +76,38 @@ def in_item(text: str) -> str:
     return re.sub(r"^(\s*(?:\d+(?=[.)])|(?=[#+=-])))", r"\1\\", in_markdown(text))
 
 
+def html(table: Table) -> str:
+    """Return a heading, a table with the best marked, and the notes, for a notebook.
+
+    Notes with commands are folded away.
+    """
+    heads = "".join(f"<th>{in_html(name)}</th>" for name in table.headers)
+    rows = [f"<tr>{''.join(map(_html_cell, range(len(row)), row))}</tr>" for row in table.cells]
+    grid = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    plain = _html_list(note for note in table.notes if not isinstance(note, Note))
+    more = _html_list(note for note in table.notes if isinstance(note, Note))
+    folded = f"<details><summary>commands and details</summary>{more}</details>" if more else ""
+    return f"<h4>{in_html(table.title)}</h4>{grid}{plain}{folded}"
+
+
+def _html_list(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{in_html(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _html_cell(place: int, cell: Cell) -> str:
+    """Return a cell: names on the left, numbers on the right."""
+    side = "right" if place else "left"
+    text = in_html(cell.text)
+    shown = f"<b>{text}</b>" if cell.best else text
+    return f"<td style='text-align: {side}; white-space: nowrap'>{shown}</td>"
+
+
+def in_html(text: str) -> str:
+    """Return text in which nothing is a tag, and control characters are spelled out."""
+    return escape(visible(text))
+
+
 def csv_text(table: Table) -> str:
     """Return CSV with numbers in full precision, in the column's unit.
 
@@ -128,7 +165,10 @@ def _value(cell: Cell) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a `table` environment, which needs booktabs. The notes follow in small type."""
+    """Return a `table` environment, which needs booktabs.
+
+    The notes follow in small type, without those that only help at a terminal.
+    """
     sides = "l" + "r" * (len(table.columns) - 1)
     lines = [
         r"\begin{table}",
@@ -143,8 +183,8 @@ def latex(table: Table) -> str:
     for row in table.cells:
         lines.append(" & ".join(map(_latex_cell, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.notes:
-        notes = r" \\ ".join(map(in_latex, table.notes))
+    if said := for_papers(table.notes):
+        notes = r" \\ ".join(map(in_latex, said))
         small = rf"\footnotesize {notes}"
         lines += [r"\par\medskip", rf"\begin{{minipage}}{{\linewidth}}{small}\end{{minipage}}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"

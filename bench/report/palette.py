@@ -9,7 +9,7 @@ FAMILIES = {
     "vit": ("ViT", "#0072B2", "s"),
     "mixer": ("MLP-Mixer", "#009E73", "^"),
     "resnet": ("ResNet", "#CC79A7", "D"),
-    "user": ("your own", "#000000", "P"),
+    "user": ("own model", "#000000", "P"),
 }
 """Label, colour and matplotlib marker by family, in the order of a legend."""
 OTHER = ("other", "#666666", "X")

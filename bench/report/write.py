@@ -86,7 +86,7 @@ def write(folder: Path) -> Report:
 
 def _written(machines: list[MachineRecords], chosen: Selection) -> list[Report]:
     # All tables first, so that a wrong name is reported before anything is written.
-    tables = list(map(partial(_tables, chosen), machines))
+    tables = list(map(partial(tables_of, chosen), machines))
     check_columns(chosen, list(chain.from_iterable(tables)))
     found = list(map(partial(_verdicts, chosen), machines))
     jobs = list(map(partial(_job, chosen), machines))
@@ -116,7 +116,8 @@ def _verdicts(chosen: Selection, machine: MachineRecords) -> list[Verdict]:
     return verdicts(machine.everything) if machine.everything.studied and chosen.whole else []
 
 
-def _tables(chosen: Selection, machine: MachineRecords) -> list[Table]:
+def tables_of(chosen: Selection, machine: MachineRecords) -> list[Table]:
+    """Return the tables of one machine, before they are sorted and cut to columns."""
     tables = all_tables(select(chosen, machine.summary))
     return [*tables, *gaps(machine.everything)] if chosen.whole else tables
 

@@ -11,7 +11,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.files import temporary
 from bench.measure import machine
-from bench.measure.messages import Chosen, Failure, Job, Worker
+from bench.measure.messages import Chosen, Failure, Job, Worker, why_none
 from bench.plan.task import Task
 from bench.record import store
 from bench.record.arms import AccuracyArm, SpeedArm
@@ -63,8 +63,8 @@ class Lifecycle:
 
         A queue of studies has many of them in common, so that is done once per command.
 
-        Where that fails, so does the arm, with a better message, or it is not compared: a model may
-        fit in half precision only.
+        Where that fails, so does the arm, with a better message, or it is not compared, and its
+        record says why: a model may fit in half precision only.
         """
         path, made = self._reference(arm_run.task), self.context.session.references
         if path is None or path in made:
@@ -79,6 +79,8 @@ class Lifecycle:
             worker.make_reference()
         except Failure as failure:
             _raise_if_usage(failure)
+            reason = f"{failure.status}: {failure.error}"
+            why_none(path).write_text(reason, encoding="utf-8", errors="backslashreplace")
         finally:
             worker.close()
 

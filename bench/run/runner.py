@@ -9,16 +9,17 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from bench.config import RunConfig
 from bench.files import temporary
 from bench.forecast import past_runs
 from bench.forecast.past import Past
 from bench.plan import plan
-from bench.plan.forecast import estimate, is_known
+from bench.plan.forecast import Rate, budget_warning, estimate, is_known, rate_now
 from bench.plan.shards import Part
 from bench.plan.task import Task
-from bench.record import store
+from bench.record import names, store
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.store import Record
 from bench.run.accuracy_phase import TOP1, AccuracyPhase
@@ -93,6 +94,7 @@ class Runner:
         self.accuracy_phase.require_consent(trainings)
         expected = self._expected(open_tasks)
         self._announce([*asked.tasks, *accuracies], open_tasks)
+        self._warn_of_budget(open_tasks)
         along = plan.companions(self.config, asked.tasks, self.session.kind)
         # The compilers' caches are this run's own: a cached graph would compile in no time.
         with tempfile.TemporaryDirectory(prefix="compiler-", dir=temporary.folder()) as cache:
@@ -106,6 +108,7 @@ class Runner:
             finally:
                 for arm_run in arm_runs:
                     arm_run.close()
+                self._give_names(asked, [*asked.tasks, *accuracies])
         measured = len(arm_runs) - self.context.left + trained
         if measured and not self.context.left:
             self._account(expected, arm_runs, trained)
@@ -173,10 +176,30 @@ class Runner:
         for task in tasks:
             if isinstance(task.arm, SpeedArm | AccuracyArm) and not is_known(task.arm.model):
                 return None
+        return estimate(self.config, tasks, self._past, self.session.device, self._rate).seconds
+
+    @cached_property
+    def _past(self) -> Past:
+        """This machine's past as it was when the run began."""
         fingerprint = self.session.machine.fingerprint
         records = [record.within(fingerprint) for record in self.backlog.records.values()]
-        past = Past.of(records, past_runs.read(self.session.folder))
-        return estimate(self.config, tasks, past, self.session.device).seconds
+        return Past.of(records, past_runs.read(self.session.folder))
+
+    @cached_property
+    def _rate(self) -> Rate:
+        return rate_now(self.session.device)
+
+    def _warn_of_budget(self, tasks: list[Task]) -> None:
+        """Tell the observer if --time-budget is too short, before its time begins.
+
+        The budgets of studies are their own, so nobody could change them.
+        """
+        if self.config.time_budget is None or self.studies:
+            return
+        device = self.session.device
+        text = budget_warning(self.config, tasks, self._past, device, self._rate)
+        if text is not None:
+            self.session.observer.warn(text)
 
     def _account(self, expected: float | None, arm_runs: list[ArmRun], trained: int) -> None:
         """Add what this run took to the machine's past runs."""
@@ -199,16 +222,26 @@ class Runner:
 
     def _outcome(self, tasks: list[Task], measured: int) -> Outcome:
         context, folder = self.context, self.session.records
-        paths = [store.path_of(folder, task.arm, task.settings) for task in tasks]
         return Outcome(
             folder=folder,
-            records=[path for path in dict.fromkeys(paths) if path.exists()],
+            records=self._written(tasks),
             measured=measured,
             ledger=context.ledger,
             left=context.left,
             failures=context.failures,
             partial=context.partial,
         )
+
+    def _written(self, tasks: list[Task]) -> list[Path]:
+        """Return the records of tasks that exist."""
+        folder = self.session.records
+        paths = [store.path_of(folder, task.arm, task.settings) for task in tasks]
+        return [path for path in dict.fromkeys(paths) if path.exists()]
+
+    def _give_names(self, asked: plan.Plan, tasks: list[Task]) -> None:
+        """Write the names that --name gives into the records of their models, finished or not."""
+        named = [task for task in tasks if task.arm.model in asked.names]
+        names.give(self._written(named), asked.names, self.context.started)
 
 
 def _tasks(arm_runs: list[ArmRun]) -> list[Task]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.forecast.round_rules import CHOOSING
 from bench.measure.disturbance import State
 from bench.plan.task import Task, with_role
 from bench.record.arms import SpeedArm
@@ -19,8 +20,6 @@ from bench.run.lifecycle import Lifecycle
 from bench.run.rounds import Rounds
 from bench.stats.reference import reference_model
 
-CHOOSING = 0.6
-"""Share of the time budget in which policies are chosen; the rest measures the chosen ones anew."""
 RESERVE = 512 << 20
 """Bytes of memory that stay free while arms share the machine."""
 

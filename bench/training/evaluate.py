@@ -8,49 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from timm.data import create_transform
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from bench.count.outputs import logits_of
 from bench.devices import kind_of
-from bench.errors import Diverged, UsageError, one_line
+from bench.errors import Diverged, one_line
 from bench.plugins.recipe import Recipe
-from bench.training.images.augment import normalised, resized
 from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
+from bench.training.images.showing import View
 from bench.training.images.splits import Part, Pictures, Split, Splits
 from bench.training.processes import ALONE, World
 
 WORTH = 64
 """Images that a reading process must read to be worth its start: a training run evaluates a
 validation split twenty times, and that may be small."""
-IN_MEMORY = ("bicubic", "bilinear")
-"""Interpolations for resizing images that are held in memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How an image is shown to a model: the crop, and the normalisation of values in [0, 1].
-
-    The image is resized so that a crop of `size` pixels is the share `crop` of its side.
-    """
-
-    size: int
-    crop: float
-    interpolation: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop_mode: str = "center"
-
-    @property
-    def text(self) -> str:
-        """Crop, interpolation and size, as records and tables have them."""
-        mode = "" if self.crop_mode == "center" else f" {self.crop_mode}"
-        return f"crop {self.crop:g}{mode}, {self.interpolation}, {self.size} px"
 
 
 @dataclass
@@ -90,10 +66,7 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, pictures: Pictures, view: View) -> None:
         self.pictures = pictures
-        settings: dict[str, Any] = asdict(view)
-        size, crop = settings.pop("size"), settings.pop("crop")
-        self.transform = create_transform(size, is_training=False, crop_pct=crop, **settings)
-        self.size = size
+        self.transform, self.size = view.transform, view.size
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -110,26 +83,6 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
             raise UnreadableImage(
                 f"{self.pictures.name(at)} cannot be resized ({reason})"
             ) from error
-
-
-def memory_batches(split: Split, view: View) -> Iterator[Tensor]:
-    """Yield the images of a split in memory as batches (m, 3, size, size) float32 of a view.
-
-    A batch has 256 images of 32 pixels, and fewer of a larger size, but at least 16. Raises
-    UsageError if the view's interpolation cannot resize images in memory.
-    """
-    scaled = round(view.size / view.crop)
-    if split.images.shape[-1] != scaled and view.interpolation not in IN_MEMORY:
-        raise UsageError(
-            f"--interpolation: got {view.interpolation}, but the images are held in memory; "
-            f"use {' or '.join(IN_MEMORY)}"
-        )
-    for images in split.images.split(min(256, max(16, 256 * 32**2 // view.size**2))):
-        values = resized(images, scaled, view.interpolation)
-        edge = (scaled - view.size) // 2
-        yield normalised(
-            values[..., edge : edge + view.size, edge : edge + view.size], view.mean, view.std
-        )
 
 
 @torch.inference_mode()
@@ -181,7 +134,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield images (m, 3, size, size) with 1 per unreadable one (m,), or None if all are fine."""
     if isinstance(part, Split):
-        for images in memory_batches(part.to(device), view):
+        for images in view.batches(part.to(device).images):
             yield images, None
         return
     assert isinstance(part, Pictures)

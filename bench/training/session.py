@@ -21,9 +21,10 @@ from bench.plugins import open_data
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.arms import AccuracyArm
 from bench.training import checkpoint
-from bench.training.evaluate import Result, View, evaluate, view_of
+from bench.training.evaluate import Result, evaluate, view_of
 from bench.training.images.batches import feed_of
 from bench.training.images.files import Files
+from bench.training.images.showing import View
 from bench.training.images.splits import Part, Splits, commonest, fewer
 from bench.training.log import Log
 from bench.training.loop import Curve, Training

@@ -19,8 +19,9 @@ from bench.measure.subject.executed import Executed
 from bench.plugins import Model, dataset_of, models, open_data
 from bench.record.arms import AccuracyArm
 from bench.training import weights_file
-from bench.training.evaluate import Result, View, evaluate, neighbours
+from bench.training.evaluate import Result, evaluate, neighbours
 from bench.training.fitting import Fitted, load_weights
+from bench.training.images.showing import View
 from bench.training.images.splits import Part, Pictures, commonest
 from bench.training.images.views import shown
 from bench.training.published import CLASSES, with_weights

@@ -7,8 +7,6 @@ nearly the same logits whatever its seed, and two nearly constant outputs agree 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,7 +26,9 @@ def check_images(data: str | None, size: int, seed: int) -> tuple[Tensor, str]:
     if data is None:
         return drawn(IMAGES, size, seed), "drawn from a seed"
     splits = open_data(data)
-    return _pictures(splits, size), f"the first of the test split of {data.partition(':')[0]}"
+    part = splits.test.subset(torch.arange(min(IMAGES, len(splits.test))))
+    source = f"the first of the test split of {data.partition(':')[0]}"
+    return part.shown(splits.whole(size)), source
 
 
 def drawn(number: int, size: int, seed: int) -> Tensor:
@@ -47,26 +47,3 @@ def drawn(number: int, size: int, seed: int) -> Tensor:
             side *= 2
         image /= image.std()
     return images
-
-
-def _pictures(splits: Any, size: int) -> Tensor:
-    """Return the first test images, normalised and resized."""
-    part = splits.test.subset(torch.arange(min(IMAGES, len(splits.test))))
-    mean = torch.tensor(splits.mean).view(3, 1, 1)
-    std = torch.tensor(splits.std).view(3, 1, 1)
-    images = torch.empty(len(part), 3, size, size)
-    for at, image in enumerate(images):
-        pixels = part.images[at] if splits.in_memory else _pixels(part.read(at))
-        resized = functional.interpolate(
-            pixels[None] / 255, size=(size, size), mode="bilinear", antialias=True
-        )
-        image.copy_((resized[0] - mean) / std)
-    return images
-
-
-def _pixels(picture: Any) -> Tensor:
-    """Return a PIL image in RGB as uint8 (3, height, width)."""
-    from torchvision.transforms.v2.functional import pil_to_tensor
-
-    pixels: Tensor = pil_to_tensor(picture)
-    return pixels

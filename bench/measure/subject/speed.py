@@ -18,6 +18,7 @@ from bench.count.timed_weights import as_trained
 from bench.devices import kind_of
 from bench.measure import cpu_placement, memory, process_settings
 from bench.measure.disturbance import free_memory
+from bench.measure.messages import why_none
 from bench.measure.subject import agreement
 from bench.measure.subject.base import ArmSubject
 from bench.measure.subject.check_images import check_images
@@ -199,7 +200,7 @@ class SpeedSubject(ArmSubject[SpeedArm]):
             WrongOutput: if they differ by more than the precision explains.
         """
         if self.known is None or self.execution is None or self.job is None:
-            return {}
+            return self._not_checked()
         start = self.clock.now()
         found = agreement.checked(
             self.call, self.execution.inputs, self.known, thorough=self.job.thorough
@@ -207,6 +208,13 @@ class SpeedSubject(ArmSubject[SpeedArm]):
         says = agreement.verify(found, self.known, self.arm.policy)
         self.known = None  # it may be large
         return {**says, "agreement_s": self.clock.now() - start}
+
+    def _not_checked(self) -> dict[str, Scalar]:
+        """Return why there is nothing to compare the call with; empty if nothing was planned."""
+        if self.job is None or self.job.reference is None or self.arm.mode != "inference":
+            return {}
+        reason = why_none(self.job.reference).read_text(encoding="utf-8")
+        return agreement.not_checked(f"the model in float32 could not be evaluated: {reason}")
 
     def capacity_call(self, batch: int) -> Call:
         """Return a forward pass over `batch` images; nothing of an earlier attempt is reused."""

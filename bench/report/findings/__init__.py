@@ -11,9 +11,10 @@ from bench.files.paths import inside
 from bench.plugins import finding_figures
 from bench.report.figures import drawings, save_figure
 from bench.report.findings.page import MARK, page
+from bench.report.findings.paper import paper_screen
 from bench.report.findings.screen import screen
 
-__all__ = ["check_target", "screen", "write_findings"]
+__all__ = ["check_target", "paper_screen", "screen", "write_findings"]
 NAME = "answers"
 """The entry of `finding_figures` that draws the figures of the page."""
 

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 
 from bench.analysis.groups import grouped
 from bench.claims.answers import ClaimAnswer, Standing
-from bench.claims.rules import Finding
 from bench.config import COMMAND
-from bench.report.findings.words import counts, is_bare, reason_open, where
-from bench.stats.formatting import interval
+from bench.report.findings.words import counts, is_bare, reason_open, short_effect, where
 
 WIDTH = 80
 MOST_LINES = 24
@@ -25,8 +23,6 @@ TITLES: dict[Standing, str] = {
     "differs": "HOLDS IN ONE PLACE, NOT IN ANOTHER",
 }
 MEANING = "A verdict is for the data, networks and machine beside it, and no others."
-PLACES = {"points": 1}
-"""Decimals by unit; two for any other. The page has more."""
 
 
 def screen(found: list[ClaimAnswer]) -> list[str]:
@@ -51,7 +47,7 @@ def _decided(standing: Standing, found: list[ClaimAnswer]) -> Iterator[str]:
         yield from textwrap.wrap(f"{TITLES[standing]} · {place}", WIDTH, subsequent_indent="  ")
         for one in claims:
             headline = textwrap.shorten(one.headline, HEADLINE, placeholder=" …")
-            yield from _row(headline, _effect(one.leading))
+            yield from _row(headline, short_effect(one.leading))
 
 
 def _place(found: ClaimAnswer) -> str:
@@ -66,13 +62,6 @@ def _row(headline: str, effect: str) -> Iterator[str]:
         return
     yield f"  {headline}"
     yield effect.rjust(WIDTH)
-
-
-def _effect(finding: Finding | None) -> str:
-    """Return `2.3 [1.9, 2.7] points`; empty if nothing was measured."""
-    if finding is None or finding.shown is None:
-        return ""
-    return f"{interval(finding.shown, places=PLACES.get(finding.unit, 2))} {finding.unit}"
 
 
 def _fitting(found: list[ClaimAnswer], room: int) -> list[str]:

@@ -12,6 +12,8 @@ from bench.stats.formatting import interval, number
 
 UNITS = {"points": "points of top-1", "exponent": "in the exponent", "share": "as a share"}
 """Units as they follow a value in a sentence."""
+SHORT = {"points": 1}
+"""Decimals by unit on a screen; two for any other. The page has more."""
 
 
 def counts(found: list[ClaimAnswer]) -> str:
@@ -29,6 +31,13 @@ def counts(found: list[ClaimAnswer]) -> str:
 def is_bare(found: ClaimAnswer) -> bool:
     """True for a claim of which nothing was measured."""
     return found.chosen is None
+
+
+def short_effect(finding: Finding | None) -> str:
+    """Return `2.3 [1.9, 2.7] points` for one line of a screen; empty if nothing was measured."""
+    if finding is None or finding.shown is None:
+        return ""
+    return f"{interval(finding.shown, places=SHORT.get(finding.unit, 2))} {finding.unit}"
 
 
 def measured(finding: Finding) -> str:

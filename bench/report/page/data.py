@@ -64,7 +64,7 @@ def _points(report: Report, axes: Axes) -> Iterator[dict[str, Any]]:
     quantities = sorted(ranked_quantities(summary.rows))
     ratios = _ratios(summary)
     for row in sorted(summary.rows, key=by_speed):
-        for name, found in evaluated.get(row.model, {row.model: []}).items():
+        for name, found in evaluated.get(row.model, {row.label: []}).items():
             point = _measured_point(report, name, row, found, quantities, axes)
             if id(row) in ratios:
                 add_ratio(point, *ratios[id(row)], axes)
@@ -119,6 +119,8 @@ def _measured_point(
     for protocol, one in evaluated:
         add_accuracy(point, protocol.label, one, axes)
     add_published(point, report.summary, row, axes)
+    if row.given:
+        point["spec"] = row.model
     point["records"] = row.records
     point["trouble"] = list(map(": ".join, row.trouble.items()))
     return point
@@ -127,6 +129,8 @@ def _measured_point(
 def _evaluated_point(report: Report, name: str, evaluated: Evaluated, axes: Axes) -> dict[str, Any]:
     first = evaluated[0][1].rows[0]
     point = _point(report, name, first.about.family, first.arm.image_size, "")
+    if first.given:
+        point["spec"] = first.model
     for protocol, one in evaluated:
         add_accuracy(point, protocol.label, one, axes)
     return point

@@ -9,8 +9,11 @@ from operator import attrgetter
 from bench.analysis.accuracy_groups import Contestant, Protocol
 from bench.analysis.rows import Accuracy, Summary
 from bench.record.arms import NORMALISED
+from bench.report.notes import Note
+from bench.report.tables.speed_notes import named_models
 from bench.stats import lr_search
 
+CHOOSES = " (--checkpoint-key chooses)"
 NAMED = 3
 """Most files or tensors that a note names."""
 
@@ -30,12 +33,13 @@ def notes(contestants: list[Contestant], protocol: Protocol, summary: Summary) -
     yield from _of_training(rows) if protocol.recipe else _of_weights(rows)
     for row in rows:
         for text in _of_file(row):
-            yield f"{row.name}: {text}"
+            yield Note(f"{row.name}: {text}", f"{row.name}: {text}".replace(CHOOSES, ""))
     if protocol.tuning:
         for one in contestants:
             yield from _search(one, summary)
     for row in rows:
         yield from _troubles(row)
+    yield from named_models(rows)
 
 
 def _of_training(rows: list[Accuracy]) -> Iterator[str]:
@@ -93,7 +97,7 @@ def _of_file(row: Accuracy) -> Iterator[str]:
     entry, removed, left_out = map(file.get, ("entry", "removed", "left_out"))
     if entry:
         others = ", ".join(file.get("other_entries", []))
-        also = f", which also has {others} (--checkpoint-key chooses)" if others else ""
+        also = f", which also has {others}{CHOOSES}" if others else ""
         yield f"taken from entry {entry} of the file{also}"
     if removed:
         yield f"prefix {', '.join(removed)} removed from names"
@@ -140,7 +144,7 @@ def _troubles(row: Accuracy) -> Iterator[str]:
     """Yield failures, training runs at chance, and images that could not be read."""
     seed = f" seed {row.arm.seed}" if row.arm.seed is not None else ""
     if row.trouble:
-        yield f"{row.name}{seed}: {row.trouble}"
+        yield Note(f"{row.name}{seed}: {row.trouble}", f"{row.name}{seed}: {row.status}")
     elif row.status == "at chance":
         yield f"{row.name}{seed}: at chance, no better than {guessing(row)}"
     lost = row.detail.get("unreadable")

@@ -54,7 +54,7 @@ def _table(summary: Summary, pairs: list[tuple[Row, Row]], quantity: Quantity, s
 
 def _line(row: Row, best: Row, quantity: Quantity) -> TableRow:
     return [
-        row.model,
+        row.label,
         described(row.policy),
         value_cell(row, quantity),
         described(best.policy),

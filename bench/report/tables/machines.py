@@ -45,7 +45,10 @@ def _table(summaries: list[Summary], size: int, metric: str) -> Iterator[Table]:
     first = next(iter(columns.values()))
     models = sorted(shared, key=lambda model: (-_speed(first.get(model)), model))
     title = f"Machines side by side · {metric} · {size} × {size} px"
-    table = table_of(title, models)
+    labels: dict[str, str] = {}
+    for rows in columns.values():
+        labels |= {model: row.label for model, row in rows.items()}
+    table = table_of(title, map(labels.__getitem__, models))
     table.notes.append(NOTE)
     for key, rows in columns.items():
         _add_columns(table, key, rows, models)
@@ -102,7 +105,7 @@ def _add_columns(table: Table, key: MeasuredAs, rows: ByModel, models: list[str]
         speeds.append(value_cell(row, quantity) if row else "")
         ratios.append(ratio_cell(row, reference, quantity) if row else "")
     table.add(Column(name, quantity.metric, unit, quantity.better), speeds)
-    table.add(Column(f"× {reference.model}", "ratio"), ratios)
+    table.add(Column(f"× {reference.label}", "ratio"), ratios)
 
 
 def _speed(row: Row | None) -> float:

@@ -43,7 +43,7 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
         if found:
             epochs = sorted(set(filter(None, map(attrgetter("epochs"), found))))
             said = ", ".join(map(str, epochs)) or "not said"
-            lines.append([row.model, *_ranges(found), said])
+            lines.append([row.label, *_ranges(found), said])
             sources |= dict.fromkeys(map(SOURCE, found))
     if lines:
         notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
@@ -74,7 +74,7 @@ def published_elsewhere(summary: Summary) -> Iterator[Table]:
             row.about.timm_name, row.image_size, summary.imported.accuracies
         )
         for dataset, found in grouped(every, attrgetter("dataset")).items():
-            lines.setdefault(dataset, []).append([row.model, *_ranges(found)])
+            lines.setdefault(dataset, []).append([row.label, *_ranges(found)])
             sources.setdefault(dataset, {}).update(dict.fromkeys(map(SOURCE, found)))
     for dataset in sorted(lines):
         title = f"Published top-1 · {published.DATASETS.get(dataset, dataset)}"
@@ -112,7 +112,7 @@ def _speeds(summary: Summary, kind: str, every: Sequence[PublishedSpeed]) -> Ite
     for row in _shapes(summary):
         found = by_shape.get((row.about.timm_name, row.image_size))
         if found:
-            lines.append([row.model, str(len(found)), *_slowest_and_fastest(found)])
+            lines.append([row.label, str(len(found)), *_slowest_and_fastest(found)])
             sources.update(map(SOURCE, found))
     if lines:
         more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""

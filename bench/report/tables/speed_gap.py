@@ -19,6 +19,7 @@ from bench.analysis.rows import Row, Summary
 from bench.claims.evidence import Evidence, Speed
 from bench.config import COMMAND
 from bench.devices import kind_of
+from bench.report.notes import Note
 from bench.report.table import Cell, Column, Columns, Table, TableRow
 from bench.stats.formatting import interval
 from bench.stats.intervals import Effect
@@ -48,8 +49,11 @@ NOTES = [
     "whole: images per second of the model over those of the transformer; grid: the twin's over "
     "the transformer's; mixer: by multiply-adds, exact; kernels: multiply-adds per second, the "
     "model's over the twin's",
-    f"budgets within {WITHIN:.0%} in parameters; more twins: {COMMAND} match --reference MODEL "
-    "--families vit --hold tokens",
+    Note(
+        f"budgets within {WITHIN:.0%} in parameters; more twins: {COMMAND} match --reference MODEL "
+        "--families vit --hold tokens",
+        f"budgets within {WITHIN:.0%} in parameters",
+    ),
 ]
 
 
@@ -119,7 +123,7 @@ def _line(evidence: Evidence, row: Row, usual: str, twin: str) -> Iterator[Table
     product = math.exp(grid.value + mixer + kernels.value)
     place = "inside" if whole.as_ratio.holds(product) else "OUTSIDE"
     yield [
-        row.model,
+        row.label,
         usual,
         twin,
         _cell(whole),

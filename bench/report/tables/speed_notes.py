@@ -12,7 +12,7 @@ from typing import Any
 from bench.analysis import published
 from bench.analysis.grade import Grade
 from bench.analysis.groups import grouped
-from bench.analysis.rows import Row, Summary
+from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import (
     CANARY_OFF,
     canary,
@@ -24,19 +24,22 @@ from bench.analysis.run_quality import (
 from bench.config import COMMAND
 from bench.forecast.forecast import evaluating
 from bench.record.product_names import is_product
+from bench.report.notes import Note
 from bench.report.table import MACS_NOTE
 from bench.stats.formatting import duration, interval, span
 from bench.stats.intervals import smallest_within
 from bench.stats.reference import sentinel_size
 
-HANDWRITTEN_NOTE = (
-    "† kernels written by this project for this model, or, on a CPU, compiler options that suit it "
-    "(docs/fused.md): not the work of a library alone; never chosen as a best policy"
+_HANDWRITTEN = (
+    "† kernels written by this project for this model, or, on a CPU, compiler options that suit "
+    "it{more}: not the work of a library alone; never chosen as a best policy"
 )
+HANDWRITTEN_NOTE = Note(_HANDWRITTEN.format(more=" (docs/fused.md)"), _HANDWRITTEN.format(more=""))
 KNEE = 0.05
 """How far, as a share, the knee may be below the best throughput."""
 HOST_BOUND = 0.9
 """Share of the wall time above which the host is the bottleneck."""
+AGAIN = " (--force measures anew)"
 IMAGENET_IMAGES = 50_000
 MATCHED = ("vit", "mixer", "resnet")
 """Families of which `bench run --match` finds models of equal budget."""
@@ -56,7 +59,16 @@ def notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> 
         yield from _marks(rows)
     for row in rows:
         for where, text in row.trouble.items():
-            yield f"{row.model}, {where}: {text}"
+            failed = text.partition(":")[0]
+            yield Note(f"{row.label}, {where}: {text}", f"{row.label}, {where}: {failed}")
+    yield from named_models(rows)
+
+
+def named_models(rows: Iterable[Row | Accuracy]) -> Iterator[Note]:
+    """Yield which models stand behind names that the user gave."""
+    for label, model in {row.label: row.model for row in rows if row.given}.items():
+        if model not in label:
+            yield Note(f"{label} is {model}")
 
 
 def _agreement(rows: list[Row]) -> Iterator[str]:
@@ -80,7 +92,8 @@ def _agreement(rows: list[Row]) -> Iterator[str]:
             f"at least {min(same):.0%} of the images"
         )
     for name, why in unchecked.items():
-        yield f"{name}: agreement with float32 eager execution {why}"
+        text = f"{name}: agreement with float32 eager execution {why}"
+        yield Note(text, f"{name}: agreement with float32 eager execution not checked")
 
 
 def _uncounted(rows: list[Row]) -> str:
@@ -107,19 +120,23 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     )
     launched = list(_launch_bound(rows))
     if launched:
-        yield (
-            "launch-bound (the GPU waits for the host's launches, whose speed drifts; --policies "
-            f"graph or compile show what the GPU can do): {', '.join(launched)}"
+        why = "the GPU waits for the host's launches, whose speed drifts"
+        names = ", ".join(launched)
+        yield Note(
+            f"launch-bound ({why}; --policies graph or compile show what the GPU can do): {names}",
+            f"launch-bound ({why}): {names}",
         )
     yield from _named("warm-up never settled", filter(attrgetter("unsteady"), rows))
     yield from _named(
         "dropped early (another policy of the same model was at least 2x faster in every round)",
         filter(attrgetter("hopeless"), rows),
     )
-    yield from _named(
-        "stopped by --time-budget (rerun with a larger one to continue)",
-        filter(attrgetter("short"), rows),
-    )
+    short = ", ".join(row.name for row in rows if row.short)
+    if short:
+        yield Note(
+            f"stopped by --time-budget (rerun with a larger one to continue): {short}",
+            f"stopped by a limit on time: {short}",
+        )
 
 
 def _named(text: str, rows: Iterable[Row]) -> Iterator[str]:
@@ -183,11 +200,11 @@ def _budgets(rows: list[Row], size: int) -> Iterator[str]:
     for name, metric in (("parameters", "params"), ("MACs", "macs")):
         ratios = [row.exact(metric) / reference.exact(metric) for row in others]
         spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
-    yield f"budgets: {', '.join(spans)} those of {reference.model}"
+    yield f"budgets: {', '.join(spans)} those of {reference.label}"
     matched = ",".join(family for family in families if family in MATCHED)
     if matched and reference.model != "convmixer_digits":
         at = "" if size == 224 else f" --image-size {size}"
-        yield (
+        yield Note(
             f"match them: {COMMAND} run --reference {reference.model} --match {matched} "
             f"--budget params{at}"
         )
@@ -203,7 +220,7 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
             tags[row.model] = tag
     if tags:
         models = shlex.quote(",".join(map("@".join, tags.items())))
-        yield (
+        yield Note(
             "top-1 not measured; published weights are evaluated by: "
             f"{COMMAND} run --metrics top1 --data imagenet:/path --models {models}"
             f"{_time_to_evaluate(summary, tags, size)}"
@@ -211,7 +228,7 @@ def _not_measured(summary: Summary, rows: list[Row], size: int) -> Iterator[str]
     elif missing and size == 32:
         models = shlex.quote(",".join(missing))
         number = "1 model" if len(missing) == 1 else f"{len(missing)} models"
-        yield (
+        yield Note(
             f"top-1 not measured for {number}; {COMMAND} run --metrics top1 "
             f"--data digits --image-size 32 --models {models}"
         )
@@ -236,14 +253,14 @@ def _time_to_evaluate(summary: Summary, models: Iterable[str], size: int) -> str
     return "" if seconds is None else f" (about {duration(seconds)} on this machine)"
 
 
-def _method(summary: Summary, rows: list[Row], size: int) -> str:
+def _method(summary: Summary, rows: list[Row], size: int) -> Note:
     """Return how the speeds of a table were measured, and how far to believe them."""
     parts = [_rounds(rows)]
     single = without_interval(rows)
     if single:
         parts.append(
-            f"no interval and no mark for {', '.join(single)}: one process, or fewer than 6 rounds "
-            "(--force measures anew)"
+            f"no interval and no mark for {', '.join(single)}: one process, or fewer than 6 "
+            f"rounds{AGAIN}"
         )
     pair = sentinel(summary, sentinel_size(size))
     if pair:
@@ -265,7 +282,8 @@ def _method(summary: Summary, rows: list[Row], size: int) -> str:
                 f"the machine itself was {steady.between:.0%} faster in one run than in another, "
                 "which moves medians and no ratio"
             )
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    return Note(text, text.replace(AGAIN, ""))
 
 
 def _rounds(rows: list[Row]) -> str:

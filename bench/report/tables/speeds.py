@@ -167,7 +167,7 @@ def compare(rows: list[Row], *, ranked: bool) -> Compared | None:
     cells = []
     for place, row in enumerate(rows):
         cells.append(ratio_cell(row, reference, quantity, mark=" ≈" if place in tied else ""))
-    return Compared(reference.model, quantity, cells, tied)
+    return Compared(reference.label, quantity, cells, tied)
 
 
 def best_places(rows: list[Row], quantity: Quantity) -> set[int]:

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from bench.analysis.groups import grouped
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
+from bench.report.notes import Note
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
 
@@ -24,8 +25,9 @@ WORDS_NOTE = (
     "the smallest effect of interest; contradicted: that of one of them is wholly outside; both "
     "after Holm's correction over the study's primary effects"
 )
-SCALE_NOTE = (
-    "claims are numbered as in docs/claims.md; a verdict holds only for the scale next to it"
+SCALE_NOTE = Note(
+    "claims are numbered as in docs/claims.md; a verdict holds only for the scale next to it",
+    "a verdict holds only for the scale next to it",
 )
 PIPELINE_NOTE = (
     "pipeline check: the images are too small and too few to say anything about architectures; it "
@@ -112,7 +114,7 @@ def _overview_notes(verdicts: list[Verdict]) -> Iterator[str]:
         yield f"no verdict on speeds: {reason}"
     for one in verdicts:
         if one.outcome == "not measured":
-            yield f"{one.study} is not measured: {one.missing}"
+            yield Note(f"{one.study} is not measured: {one.missing}")
 
 
 def effect(finding: Finding) -> str:

@@ -51,6 +51,7 @@ studies.add(
         "least half a point with layer norm instead of batch norm or with a second "
         "residual connection.",
         claims=(7, 10),
+        paper="ablations",
         needs=needs,
         judge=judge,
         trains=True,

@@ -63,6 +63,7 @@ studies.add(
         claim="Making a ConvMixer deeper helps it at least a point more with large patches "
         "than with small ones.",
         claims=(6,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=True,

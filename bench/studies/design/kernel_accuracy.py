@@ -46,6 +46,7 @@ studies.add(
         claim="Convolution kernels of 9 x 9 instead of 3 x 3 gain ConvMixer at least half "
         "a point of accuracy.",
         claims=(8,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=True,

@@ -47,6 +47,7 @@ studies.add(
         headline="Larger patches cost ConvMixer accuracy",
         claim="Every doubling of the patch costs ConvMixer at least a point of accuracy.",
         claims=(4, 9),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=True,

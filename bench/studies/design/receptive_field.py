@@ -88,6 +88,7 @@ studies.add(
         claim="Cutting the picture into patches at once, instead of downsampling stepwise, "
         "makes the region that a trained feature depends on at least a tenth wider.",
         claims=(11,),
+        paper="design",
         needs=needs,
         judge=judge,
         trains=True,

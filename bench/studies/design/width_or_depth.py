@@ -89,6 +89,7 @@ studies.add(
         "one learns in at least a tenth fewer epochs and takes at least a tenth more "
         "memory.",
         claims=(5,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=True,

@@ -75,6 +75,7 @@ studies.add(
         claim="At equal numbers of parameters, ConvMixer is at most a point of accuracy "
         "behind a vision transformer, an MLP-Mixer and a ResNet.",
         claims=(1, 2),
+        paper="abstract",
         needs=needs,
         judge=judge,
         trains=True,

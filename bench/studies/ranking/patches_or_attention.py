@@ -54,6 +54,7 @@ studies.add(
         "attention changes accuracy by less than a point, and patches do no worse "
         "than stepwise downsampling.",
         claims=(1,),
+        paper="abstract",
         needs=needs,
         judge=judge,
         trains=True,

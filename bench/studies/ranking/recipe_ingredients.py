@@ -53,6 +53,7 @@ studies.add(
         claim="Leaving any one ingredient out of ConvMixer's training recipe costs at "
         "least half a point of accuracy.",
         claims=(10,),
+        paper="ablations",
         needs=needs,
         judge=judge,
         trains=True,

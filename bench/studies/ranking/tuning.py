@@ -67,6 +67,7 @@ studies.add(
         claim="Searching the learning rate with equal effort for every family takes at "
         "least a point off ConvMixer's lead over a vision transformer.",
         claims=(12,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=True,

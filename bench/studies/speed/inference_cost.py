@@ -131,6 +131,7 @@ studies.add(
         "vision transformer, and more than half of that is due to its smaller "
         "patches.",
         claims=(3,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=False,

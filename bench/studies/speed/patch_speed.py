@@ -45,6 +45,7 @@ studies.add(
         headline="Patch 14 is about 4 times as fast as patch 7",
         claim="Patches of 14 instead of 7 pixels make ConvMixer about four times as fast.",
         claims=(4,),
+        paper="results",
         needs=needs,
         judge=judge,
         trains=False,

@@ -136,6 +136,7 @@ studies.add(
         "grows with the square of their number and that of ConvMixer in proportion "
         "to it.",
         claims=(14,),
+        paper="abstract",
         needs=needs,
         judge=judge,
         trains=False,

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from bench.errors import one_line
+from bench.errors import UsageError, one_line
+from bench.training.images.showing import View
 
 SELECT_SHARE, SELECT_MOST = 0.05, 10_000
 """Share and largest number of training images that become the validation split if there is none."""
@@ -27,6 +28,13 @@ class Part(Protocol):
         """Return the images at `indices` (m,), in that order, as a split."""
         ...
 
+    def shown(self, view: View) -> Tensor:
+        """Return the images as a view shows them, (n, 3, size, size) float32.
+
+        Those that cannot be read are left out; UsageError if that leaves none.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
@@ -40,6 +48,9 @@ class Split:
 
     def subset(self, indices: Tensor) -> Split:
         return Split(self.images[indices], self.labels[indices])
+
+    def shown(self, view: View) -> Tensor:
+        return torch.cat(list(view.batches(self.images)))
 
     def to(self, device: torch.device) -> Split:
         """Return the split on another device."""
@@ -91,6 +102,18 @@ class Pictures:
     def subset(self, indices: Tensor) -> Pictures:
         return replace(self, indices=self.indices[indices], labels=self.labels[indices])
 
+    def shown(self, view: View) -> Tensor:
+        transform, images = view.transform, []
+        for at in range(len(self)):
+            try:
+                picture = self.read(at)
+            except Exception:  # whatever its reader raises
+                continue
+            images.append(transform(picture))
+        if not images:
+            raise UsageError(f"--data: none of {len(self)} images can be read: {self.trouble(0)}")
+        return torch.stack(images)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
@@ -113,6 +136,17 @@ class Splits:
     def in_memory(self) -> bool:
         """True if the images are in memory, and hence on the device."""
         return isinstance(self.test, Split)
+
+    def whole(self, size: int) -> View:
+        """Return the view of whole images, squashed to `size` pixels and normalised."""
+        return View(
+            size=size,
+            crop=1.0,
+            interpolation="bilinear",
+            mean=self.mean,
+            std=self.std,
+            crop_mode="squash",
+        )
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -16,7 +16,7 @@ import timm
 from timm.data import resolve_data_config
 
 from bench.plugins import Dataset, Model
-from bench.training.evaluate import View
+from bench.training.images.showing import View
 from bench.training.images.splits import Splits
 from bench.training.published import weights
 from bench.training.weights_file import WeightsMetadata

@@ -32,6 +32,7 @@ function open(point, click = null) {
 function recordTable(point) {
   const machine = machineOf(point);
   const table = document.createElement("table");
+  if (point.spec) table.append(line("measured as", point.spec, "code"));
   for (const text of point.trouble) table.append(line("trouble", text));
   for (const { px, line: text } of machine.grades) if (px === point.px) table.append(line("can these speeds be used?", text));
   for (const [key, axis] of Object.entries(data.axes)) {

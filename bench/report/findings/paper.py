@@ -1,0 +1,92 @@
+"""The claims of "Patches Are All You Need?" on one screen: does the paper hold?
+
+Each claim has its verdict, its effect with the interval, the scale, what the paper published, and
+the study that would settle it better. No wider than 80.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+from bench.analysis.groups import grouped
+from bench.claims.answers import ClaimAnswer, Standing
+from bench.config import COMMAND
+from bench.report.findings.settling import better
+from bench.report.findings.words import published, reason_open, short_effect, where
+
+WIDTH = 80
+HEADLINE = 48
+TITLES: dict[Standing, str] = {
+    "holds": "HOLDS",
+    "does not hold": "DOES NOT HOLD",
+    "differs": "HOLDS IN ONE PLACE, NOT IN ANOTHER",
+    "not known": "NOT KNOWN",
+}
+TITLE = '"Patches Are All You Need?" (arXiv 2201.09792)'
+RUN = f"{COMMAND} study run "
+
+
+def paper_screen(found: list[ClaimAnswer]) -> list[str]:
+    """Return the lines of the screen; `found` may contain claims of others, which are left out."""
+    mine = [one for one in found if one.study.paper]
+    lines = _wrapped(_head(mine))
+    for standing in TITLES:
+        of_standing = [one for one in mine if one.standing == standing]
+        for title, claims in grouped(of_standing, _group).items():
+            lines += _wrapped(title, more="  ")
+            for one in claims:
+                lines += _claim(one)
+    return [*lines, *_foot(mine)]
+
+
+def _head(found: list[ClaimAnswer]) -> str:
+    number = Counter(one.standing for one in found)
+    differs = f"; differ by place: {number['differs']}" if number["differs"] else ""
+    return (
+        f"{TITLE} makes {len(found)} claims that are tested here. Hold: {number['holds']}; do not "
+        f"hold: {number['does not hold']}{differs}; not known: {number['not known']}. A verdict is "
+        "for the data, networks and machine above it."
+    )
+
+
+def _group(one: ClaimAnswer) -> str:
+    """Return the line above the claims of one verdict: the verdict, why it is open, the scale."""
+    place = where(one.chosen) if one.chosen else ""
+    return " · ".join(filter(None, (TITLES[one.standing], reason_open(one), place)))
+
+
+def _claim(one: ClaimAnswer) -> Iterator[str]:
+    """Yield the lines of one claim: its effect, what the paper has, and what would tell more."""
+    headline = textwrap.shorten(one.headline, HEADLINE, placeholder=" …")
+    effect = short_effect(one.leading)
+    line = f"  {headline:<{HEADLINE}} {effect}".rstrip()
+    if len(line) <= WIDTH:
+        yield line
+    else:
+        yield f"  {headline}"
+        yield effect.rjust(WIDTH)
+    if one.leading is not None and one.leading.published is not None:
+        theirs = f"published: {published(one.leading)} ({one.leading.published.on})"
+        yield from _wrapped(theirs, first="    ", more="      ")
+    yield from _wrapped(f"{one.study.paper} · {better(one).removeprefix(RUN)}", "    ", "      ")
+
+
+def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=more,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _foot(found: list[ClaimAnswer]) -> list[str]:
+    text = (
+        "Under each claim: where the paper makes it (the abstract, or the part that others quote), "
+        "and the study that would settle it better, as in:"
+    )
+    return [*_wrapped(text), min(map(better, found), key=len)]
