@@ -298,7 +298,10 @@ def test_help_loads_neither_torch_nor_timm(tmp_path: Path) -> None:
     loaded = modules_loaded("--help", cwd=tmp_path)
     assert not {"torch", "timm", "scipy", "matplotlib"} & loaded
     ours = {name for name in loaded if name.startswith("bench.cli.")}
-    assert ours == {"bench.cli.app", "bench.cli.terminal"}, "commands are imported when called"
+    shown = {"bench.cli.help", "bench.cli.help.commands", "bench.cli.help.mistakes"}
+    assert ours == {"bench.cli.app", "bench.cli.terminal", *shown}, (
+        "others are imported when called"
+    )
 
 
 def test_no_commands_help_loads_torch(tmp_path: Path) -> None:

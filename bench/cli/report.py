@@ -19,21 +19,22 @@ from bench.cli.console import (
     complain_about,
     counted,
     may_be_ranked,
-    print_grade,
+    print_answer,
     print_tables,
+    print_words,
 )
-from bench.cli.options import ResultsFlag
+from bench.cli.options import NotesFlag, ResultsFlag
 from bench.cli.terminal import complain, say
-from bench.config import COMMAND, Names, Plain, Switch
+from bench.config import COMMAND, HOW, WHAT, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
 from bench.report.findings import check_target, screen, write_findings
 from bench.report.page import write_page
 from bench.report.selection import selection
 from bench.report.table import Table
-from bench.report.tables.changes import can_tell
+from bench.report.tables.changes import can_tell, outcomes
 from bench.report.tables.changes import changes as changes_table
-from bench.report.tables.comparison import claim_tables, save
+from bench.report.tables.comparison import claim_tables, save, sentence
 from bench.report.tables.verdicts import TITLE, brief
 from bench.report.write import Report, write_all
 
@@ -47,15 +48,16 @@ TEXT_FORMATS: dict[str, Callable[[Table], str]] = {
 def report(
     *,
     results: ResultsFlag = Path("results"),
-    family: Names = (),
-    where: Annotated[str, Plain] = "",
-    sort: Annotated[str, Plain] = "",
-    columns: Names = (),
-    format: Literal["console", "markdown", "csv", "latex"] = "console",
-    page: bool = True,
-    strict: Switch = False,
+    family: Annotated[Names, WHAT] = (),
+    where: Annotated[str, Plain, WHAT] = "",
+    sort: Annotated[str, Plain, WHAT] = "",
+    columns: Annotated[Names, WHAT] = (),
+    format: Annotated[Literal["console", "markdown", "csv", "latex"], HOW] = "console",
+    notes: Annotated[NotesFlag, HOW] = False,
+    page: Annotated[bool, HOW] = True,
+    strict: Annotated[Switch, HOW] = False,
 ) -> int:
-    """Render tables, figures and the HTML page from records, without measuring.
+    """Render tables, figures and a page from records.
 
     Parameters
     ----------
@@ -84,7 +86,7 @@ def report(
     for written in reports:
         tables = [*written.tables, *(between if written is reports[-1] else ())]
         if format == "console":
-            _show(console, written, tables)
+            _show(console, written, tables, notes=notes)
         else:
             _print_text(written, tables, TEXT_FORMATS[format])
         damaged += _complain_about_files(written)
@@ -93,24 +95,21 @@ def report(
     if page and chosen.whole:
         path = write_page(results, reports)
         if format == "console":
-            console.print_line(f"{path} written; open it in a browser")
+            print_words(console, f"{path} written; open it in a browser")
     failed = strict and not all(may_be_ranked(written.graded) for written in reports)
     if failed:
         complain("--strict: speeds must not be ranked; the first line of each machine says why")
     return 2 if damaged else int(failed)
 
 
-def _show(console: Terminal, written: Report, tables: list[Table]) -> None:
-    """Print the grade, the tables and the notes of one machine."""
-    machine = written.summary.machine.name
-    if not grade.lines(written.graded):
-        console.print(machine, style="bold", highlight=False)
-    print_grade(console, written.graded, machine)
-    print_tables(console, _for_a_screen(tables, written.verdicts))
+def _show(console: Terminal, written: Report, tables: list[Table], *, notes: bool) -> None:
+    """Print what one machine says, its grade, its tables and their notes."""
+    print_answer(console, written.summary, written.graded, written.summary.machine.name)
+    print_tables(console, _for_a_screen(tables, written.verdicts), notes=notes)
     figures = counted(len(written.figures), "figure file")
-    console.print_line(f"\n{written.folder}/report.md and {figures} written")
+    print_words(console, f"\n{written.folder}/report.md and {figures} written")
     for note in written.summary.notes:
-        console.print_line(f"note: {note}")
+        print_words(console, f"note: {note}")
 
 
 def _for_a_screen(tables: list[Table], verdicts: list[Verdict]) -> Iterator[Table]:
@@ -144,7 +143,7 @@ def _complain_about_files(written: Report) -> int:
 def findings(
     *, results: ResultsFlag = Path("results"), out: Annotated[Path | None, Plain] = None
 ) -> int:
-    """Print what the records say of every claim: what holds, what does not, what is not known.
+    """Print which claims hold, which do not, which are not known.
 
     Parameters
     ----------
@@ -159,7 +158,7 @@ def findings(
     for machine in machines:
         damaged += complain_about(machine.damaged)
     found = answers(machines)
-    for line in screen(found):
+    for line in screen(found, Terminal.on_stdout().width):
         say(line)
     if out is not None:
         page, *figures = write_findings(found, out)
@@ -176,8 +175,9 @@ def claim(
         ResultsFlag,
         Parameter(help="Results folder; the figure is written into its subfolder claims."),
     ] = Path("results"),
+    notes: NotesFlag = False,
 ) -> int:
-    """Test one comparison under every condition that was measured or published.
+    """Test one comparison under every condition on record.
 
     Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record had
     to be left out.
@@ -196,13 +196,16 @@ def claim(
     found = answer(comparison, on, results)
     damaged = complain_about(found.damaged)
     console = Terminal.on_stdout()
-    print_tables(console, claim_tables(found))
-    console.print_line(f"\n{save(found, results)} written")
+    print_words(console, sentence(found), "bold")
+    print_tables(console, claim_tables(found), notes=notes)
+    print_words(console, f"\n{save(found, results)} written")
     return 2 if damaged else int(found.verdict not in HOLDING)
 
 
-def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) -> int:
-    """Show what changed between two sets of records, by configuration.
+def compare(
+    left: str, right: str, /, *, fail_on_regression: str | None = None, notes: NotesFlag = False
+) -> int:
+    """Show what changed between two sets of records.
 
     Parameters
     ----------
@@ -219,12 +222,13 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     comparison = changes.compare(left, right)
     damaged = complain_about(comparison.damaged)
     console = Terminal.on_stdout()
-    console.print_line(can_tell(comparison), style="bold")
-    print_tables(console, [changes_table(comparison, left, right)])
+    print_words(console, f"{outcomes(comparison)}, from {left} to {right}", "bold")
+    print_words(console, can_tell(comparison), "bold")
+    print_tables(console, [changes_table(comparison, left, right)], notes=notes)
     worse = [] if limit is None else comparison.regressions(limit)
     if worse:
         names = ", ".join(dict.fromkeys(change.name for change in worse))
-        console.print_line(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
+        print_words(console, f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
     return 2 if damaged else int(bool(worse))
 
 

@@ -64,7 +64,7 @@ Names = Annotated[tuple[str, ...], LIST]
 Numbers = Annotated[tuple[int, ...], LIST]
 Shares = Annotated[tuple[float, ...], LIST]
 Plain = Parameter(show_default=False)
-Switch = Annotated[bool, Parameter(negative=())]
+Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 SECONDS, MINUTES = _time(1.0), _time(60.0)
 """Annotations of times: seconds or minutes, or with units, such as 20s, 2m or 1h30m."""
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "hamming", "box"]

@@ -24,6 +24,12 @@ BEST_NOTE = (
 )
 
 
+class Caveat(str):
+    """A note that changes how a table is read; a terminal shows it without --notes."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Column:
     """A header; for a column of numbers, with its name for `--sort` and `--columns`.
@@ -97,6 +103,11 @@ class Table:
     def rows(self) -> list[list[str]]:
         """The text of the cells."""
         return [[cell.text for cell in row] for row in self.cells]
+
+    @property
+    def caveats(self) -> list[Caveat]:
+        """The notes that change how the table is read."""
+        return [note for note in self.notes if isinstance(note, Caveat)]
 
     @property
     def fills(self) -> list[Fill]:
