@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.plugins.recipe import recipes
 from bench.report.headlines import headlines
 
 from .conftest import accuracy_record, count_record, fill, sound_pair, speed_record
 from .program import called
+from .synthetic import write
+from .test_findings import SMALL, trained
 from .test_speed_tables import WOBBLE, speeds, summary
 
 ALIKE = "(224 px, fp32 eager, batch 4)"
@@ -140,7 +143,7 @@ def test_accuracies_alone_have_a_sentence(tmp_path: Path) -> None:
     [line] = headlines(summary(tmp_path))
     assert re.fullmatch(
         r"resnet50 has the highest top-1 of 3, 94\.4 \[\S+, \S+\] %, statistically tied with "
-        r"mixer_s16 \(digits, recipe digits 0\)",
+        r"mixer_s16 \(digits, recipe digits 0\); a pipeline check",
         line,
     ), line
 
@@ -154,7 +157,19 @@ def test_the_sentence_is_the_first_line_of_a_report(tmp_path: Path, one_figure: 
     results = fill(tmp_path / "results")
     sound_pair(next(results.iterdir()) / "records")
     ended = called("report", "--results", results, "--no-page", cwd=tmp_path)
-    first, second, third = ended.out.splitlines()[:3]
+    first, second = ended.out.splitlines()[:2]
     assert first.startswith("test-cpu-2t-0000: vit_s16, the fastest of 7 models")
-    assert second.startswith("test-cpu-2t-0000: resnet50 has the highest top-1 of 7")
-    assert third.startswith("test-cpu-2t-0000: good: this run can resolve")
+    assert second.startswith("test-cpu-2t-0000: good: this run can resolve")
+
+
+def test_top1_has_a_sentence_beside_speeds_unless_its_data_say_nothing(tmp_path: Path) -> None:
+    timed(tmp_path, vit_s16=12.0, resnet50=4.0)
+    sound_pair(tmp_path)
+    accuracy_record(tmp_path, "vit_s16", 200)
+    assert len(headlines(summary(tmp_path))) == 1
+    write(tmp_path, trained(SMALL, {"vit_s16": 61.0, "resnet50": 71.0}))
+    for record in (tmp_path / "records").iterdir():
+        record.rename(tmp_path / record.name)
+    _, line = headlines(summary(tmp_path))
+    assert line.startswith("resnet50 has the highest top-1 of 2, 7")
+    assert line.endswith(f"({SMALL.data}, recipe {SMALL.recipe} {recipes.get(SMALL.recipe).hash})")

@@ -27,8 +27,13 @@ NAMED = 3
 
 
 def headlines(summary: Summary) -> list[str]:
-    """Return a sentence on speeds and one on top-1, as far as they were measured."""
-    return [*_speeds(summary), *_accuracies(summary)]
+    """Return a sentence on speeds and one on top-1, as far as they were measured.
+
+    Accuracies on data that say nothing of architectures have one only if there is no other, and it
+    says so.
+    """
+    speeds = list(_speeds(summary))
+    return [*speeds, *_accuracies(summary, alone=not speeds)]
 
 
 def _speeds(summary: Summary) -> Iterator[str]:
@@ -145,15 +150,27 @@ def _named(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _accuracies(summary: Summary) -> Iterator[str]:
+def _accuracies(summary: Summary, *, alone: bool) -> Iterator[str]:
     """Yield a sentence on the largest group of models whose top-1 was measured alike."""
-    groups = []
+    groups: list[tuple[Protocol, list[Contestant]]] = []
     for protocol, contestants in contestants_by_protocol(summary).items():
         measured = [one for one in contestants if one.top1 is not None]
-        if measured and protocol.policy is None:
+        if measured and protocol.policy is None and (alone or not _caveat(measured)):
             groups.append((protocol, measured))
     if groups:
-        yield _highest(*max(groups, key=lambda group: len(group[1])))
+        protocol, contestants = min(groups, key=_by_worth)
+        caveat = _caveat(contestants)
+        yield _highest(protocol, contestants) + (f"; {caveat}" if caveat else "")
+
+
+def _caveat(contestants: list[Contestant]) -> str:
+    """Return what the data set of some accuracies does not say; empty for most."""
+    return contestants[0].first.about.caveat
+
+
+def _by_worth(group: tuple[Protocol, list[Contestant]]) -> tuple[bool, int]:
+    """Return the sort key that puts data without a caveat first, then the largest group."""
+    return bool(_caveat(group[1])), -len(group[1])
 
 
 def _highest(protocol: Protocol, contestants: list[Contestant]) -> str:

@@ -99,8 +99,8 @@ def fitted(table: Table, width: int) -> Fitted:
     shown = names.only(places)
     notes = [legend] if legend else []
     if left_out:
-        headers = ", ".join(table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out))
-        notes.append(f"left out at {width} columns: {headers}")
+        headers = [table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out)]
+        notes.append(f"left out at {width} columns: {', '.join(dict.fromkeys(headers))}")
     return Fitted(
         table=shown,
         widths=_widths(shown, width),
