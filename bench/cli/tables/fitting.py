@@ -19,7 +19,7 @@ from bench.report.table import Cell, Table
 
 GAP = 2
 """Spaces between two columns."""
-PROSE_WORDS, PROSE_WIDTH = 4, 18
+PROSE_WORDS, PROSE_WIDTH = 4, 16
 """A column is prose if a cell has so many words; it is then at least so wide, if it needs to be."""
 NAME_WIDTH = 0.4
 """Share of the width that the first column may take before its names are shortened."""
