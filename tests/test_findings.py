@@ -300,6 +300,7 @@ def test_many_decided_claims_still_fit_a_screen(folder: Path) -> None:
         heard[place] = replace(like, study=one.study)
     shown = screen(heard)
     assert len(shown) <= MOST_LINES and max(map(len, shown)) <= WIDTH
+    assert max(map(len, screen(heard, 60))) <= 60
     text = " ".join(shown)
     for one in heard:
         assert (one.study.name if one.standing == "not known" else one.headline) in text
