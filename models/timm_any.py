@@ -73,3 +73,9 @@ def timm_model(name: str) -> Model | None:
         users=not registered_by.startswith("timm."),
         summary="timm's own",
     )
+
+
+@models.suggester
+def bare(name: str) -> str | None:
+    """Return `timm:NAME` for timm's name without the prefix; None for any other."""
+    return f"timm:{name}" if timm.is_model(name) else None

@@ -1,6 +1,6 @@
 """The table of wings, and a checker that compares a tree of files with it.
 
-A wing is a folder of `bench/`, one of its single modules (`config`, `devices`, `errors`), or
+A wing is a folder of `bench/`, one of its single modules (`devices`, `errors`), or
 `models` or `plots` next to it. Every import counts: relative, inside a function, under
 TYPE_CHECKING, by `importlib.import_module("name")`.
 """
@@ -50,7 +50,7 @@ WINGS = {
 and `cli` may import all but `models` and `plots`."""
 COMMON = {"devices", "files"}
 """These two import `errors` only."""
-SINGLE_MODULES = {"config", "devices", "errors"}
+SINGLE_MODULES = {"devices", "errors"}
 FREE_OF_TORCH = {
     "errors",
     "devices",

@@ -387,6 +387,7 @@ def read(results: Path) -> list[Any]:
 
 def tables(results: Path) -> None:
     from bench.report import citations, formats
+    from bench.report.headlines import headlines
     from bench.report.tables.machines import side_by_side
     from bench.report.tables.reading_order import all_tables
     from bench.report.tables.speed_gap import gaps
@@ -399,6 +400,7 @@ def tables(results: Path) -> None:
             for table in made:
                 spell(table)
         markdown(machine.summary, made, [])
+        assert all(headlines(machine.summary))
         citations.methods(machine.summary)
         citations.bibliography(machine.summary)
     list(side_by_side([machine.summary for machine in machines]))
@@ -440,11 +442,11 @@ def figures(results: Path) -> None:
 
 def verdicts(results: Path) -> None:
     from bench.claims.verdicts import verdicts
-    from bench.report.tables.verdicts import details, overview
+    from bench.report.tables.verdicts import details, overview, tally
 
     for machine in read(results):
         found = verdicts(machine.everything)
-        list(details(found)), list(overview(found))
+        list(details(found)), list(overview(found)), tally(found)
 
 
 def export(results: Path) -> None:
@@ -456,12 +458,13 @@ def export(results: Path) -> None:
 
 def claim(results: Path) -> None:
     from bench.claims.comparison import answer
-    from bench.report.tables.comparison import claim_tables
+    from bench.report.tables.comparison import claim_tables, sentence
 
     for on in ("top1", "throughput", "latency", "memory"):
         for left, right in (NAMES[:2], NAMES[2:4]):
             try:
-                claim_tables(answer(f"{left} > {right}", on, results))  # type: ignore[arg-type]
+                found = answer(f"{left} > {right}", on, results)  # type: ignore[arg-type]
+                claim_tables(found), sentence(found)
             except UsageError as error:
                 assert str(error).startswith("claim: ")
 

@@ -147,10 +147,19 @@ def test_the_main_job_in_small(
     (tmp_path / "small.toml").write_text(
         'models = ["convmixer_digits", "vit_digits"]\nrounds = 6\n'
     )
-    arguments = ["run", "--suite", "small.toml", "--device", "cpu", "--time-budget", "60"]
+    arguments = [
+        "run",
+        "--suite",
+        "small.toml",
+        "--device",
+        "cpu",
+        "--time-budget",
+        "1m",
+        "--notes",
+    ]
     first = bench(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "99,466" in first.stdout
+    assert "99.5 k" in first.stdout
     assert (
         "median of 6 interleaved rounds in" in first.stdout
         and "95 % interval over rounds and processes" in first.stdout

@@ -87,6 +87,7 @@ def test_somebody_elses_checkpoint_by_the_plain_command(tmp_path: Path) -> None:
         "--data",
         "folder:data",
         "--no-spread",
+        "--notes",
     ]
     ended = bench(*command, cwd=tmp_path)
     assert ended.code == 0, ended

@@ -21,7 +21,7 @@ from bench.plugins import Study, figures, finding_figures, studies
 from bench.record.store import Record
 from bench.report.figures import drawings, study_stem
 from bench.report.findings.page import line
-from bench.report.findings.screen import HEADLINE, MOST_LINES, WIDTH, screen
+from bench.report.findings.screen import EFFECT, MOST_LINES, WIDTH, screen
 from bench.report.findings.tables import direction, published_table, settling_table
 from bench.studies.design import kernel_accuracy
 
@@ -288,7 +288,7 @@ def test_two_scales_of_one_data_set_have_figures_of_their_own(tmp_path: Path) ->
 
 @pytest.mark.parametrize("study", studies.entries(), ids=lambda study: study.name)
 def test_a_study_says_its_claim_in_a_headline_and_a_sentence(study: Study) -> None:
-    assert 0 < len(study.headline) <= HEADLINE and not study.headline.endswith(".")
+    assert 0 < len(study.headline) <= WIDTH - EFFECT and not study.headline.endswith(".")
     assert study.claim.endswith(".") and len(study.claim) <= 200
 
 
@@ -300,6 +300,7 @@ def test_many_decided_claims_still_fit_a_screen(folder: Path) -> None:
         heard[place] = replace(like, study=one.study)
     shown = screen(heard)
     assert len(shown) <= MOST_LINES and max(map(len, shown)) <= WIDTH
+    assert max(map(len, screen(heard, 60))) <= 60
     text = " ".join(shown)
     for one in heard:
         assert (one.study.name if one.standing == "not known" else one.headline) in text

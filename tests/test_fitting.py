@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from bench.cli.console import Terminal, print_tables
+from bench.cli.console import Terminal, print_tables, print_words
 from bench.cli.tables.fitting import fitted
-from bench.report.table import Column, Table
+from bench.config import COMMAND
+from bench.report.formats import csv_text, latex, markdown
+from bench.report.notes import Caveat
+from bench.report.table import Cell, Column, Table
 
 from .program import ROOT, bench
 
@@ -83,3 +86,46 @@ def test_all_verdicts_fit_a_screen_or_two(width: str, tmp_path: Path) -> None:
     lines = ended.out.splitlines()
     assert len(lines) <= 120
     assert max(cell_len(line) for line in lines if "python -m" not in line) <= int(width)
+
+
+def test_two_columns_that_are_too_wide_wrap_between_words() -> None:
+    value = " ".join(f"[{number}.0, {number}.5]" for number in range(9))
+    lines = printed(Table("t", ["field", "value"], [["learning_rate_of_each", value]]), 40)
+    assert max(map(cell_len, lines)) <= 40
+    assert set(value.split()) <= set(" ".join(lines).split())
+
+
+def test_counts_are_short_in_a_terminal_and_whole_in_files() -> None:
+    counts = [21_110_248, 99_466, 999, 999_950, 1_250_000_000]
+    cells = [["m", Cell(f"{count:,}", count)] for count in counts]
+    table = Table("t", ["model", Column("params ↓", key="params")], cells)
+    shown = [row[1] for row in fitted(table, 80).table.rows]
+    assert shown == ["21.1 M", "99.5 k", "999", "1.00 M", "1.25 G"]
+    assert "21,110,248" in markdown(table) and "21110248" in csv_text(table)
+    assert "21,110,248" in latex(table)
+
+
+def test_without_notes_the_first_caveats_stay_and_the_others_are_counted() -> None:
+    notes = ["how", *(Caveat(f"beware {number}") for number in range(5)), "what"]
+    tables = [Table("t", ["model", "a"], [["m", "1"]], notes)] * 2
+    console = Terminal(width=80)
+    console.file = io.StringIO()
+    print_tables(console, tables, notes=False)
+    lines = console.file.getvalue().splitlines()
+    assert [line for line in lines if "beware" in line] == [f"beware {at}" for at in range(3)] * 2
+    assert "how" not in lines and lines[-1] == "8 more notes: --notes"
+    console.file = io.StringIO()
+    print_tables(console, tables)
+    assert console.file.getvalue().splitlines().count("what") == 2
+
+
+@pytest.mark.parametrize("width", [40, 60, 200])
+def test_a_command_is_never_wrapped(width: int) -> None:
+    """It stands on a line of its own where it does not fit behind the words before it."""
+    command = f"{COMMAND} run --reference convmixer_768_32 --match vit,mixer,resnet"
+    console = Terminal(width=width)
+    console.file = io.StringIO()
+    print_words(console, f"networks of equal budget are found by: {command}")
+    lines = console.file.getvalue().splitlines()
+    assert any(line.endswith(command) for line in lines)
+    assert all(cell_len(line) <= width for line in lines if COMMAND not in line)

@@ -14,6 +14,7 @@ import string
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.summary import summarise
 from bench.cli.app import app, main
-from bench.config import RunConfig, fields, suite_fields
+from bench.config import RunConfig, suite_fields
 from bench.count import building
 from bench.errors import ModelFault, UsageError, visible
 from bench.exchange import pack as packing

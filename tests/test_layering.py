@@ -87,7 +87,7 @@ ALONG = {
     "a wing of its row": "from bench.stats.intervals import Effect\n"
     "from ..stats import intervals\n",
     "the files": "from bench.files import disk\n",
-    "a single module": "from bench.errors import UsageError\nfrom ..config import RunConfig\n",
+    "a single module": "from bench.errors import UsageError\nfrom ..devices import CPU\n",
     "others' packages": "import run\nfrom run.runner import Runner\nimport numpy\n",
 }
 
@@ -100,7 +100,7 @@ def test_an_import_along_the_table_is_not(source: str, tmp_path: Path) -> None:
             STATS,
             "bench/files/disk.py",
             "bench/errors.py",
-            "bench/config.py",
+            "bench/devices.py",
         ),
         "",
     )
@@ -298,7 +298,10 @@ def test_help_loads_neither_torch_nor_timm(tmp_path: Path) -> None:
     loaded = modules_loaded("--help", cwd=tmp_path)
     assert not {"torch", "timm", "scipy", "matplotlib"} & loaded
     ours = {name for name in loaded if name.startswith("bench.cli.")}
-    assert ours == {"bench.cli.app", "bench.cli.terminal"}, "commands are imported when called"
+    shown = {"bench.cli.help", "bench.cli.help.commands", "bench.cli.help.mistakes"}
+    assert ours == {"bench.cli.app", "bench.cli.terminal", *shown}, (
+        "others are imported when called"
+    )
 
 
 def test_no_commands_help_loads_torch(tmp_path: Path) -> None:

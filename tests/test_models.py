@@ -163,8 +163,8 @@ def test_a_users_folder_may_have_its_own_models_and_plots(tmp_path: Path) -> Non
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    assert "3,073,000" in run.stdout  # 3 * 32 * 32 * 1000 + 1000 of the folder's own
-    assert "99,466" in run.stdout  # and ours beside it
+    assert "3.07 M" in run.stdout  # 3 * 32 * 32 * 1000 + 1000 of the folder's own
+    assert "99.5 k" in run.stdout  # and ours beside it
 
 
 @pytest.mark.parametrize("name", ["convmixer_768_32", "convmixer_1536_20", "convmixer_1024_20"])

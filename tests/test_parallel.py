@@ -99,6 +99,7 @@ def test_two_at_a_time_give_the_weights_that_each_has_alone(tmp_path: Path) -> N
         "small_folder:epochs=2",
         "--jobs",
         "2",
+        "--notes",
     ]
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     both = bench(

@@ -21,7 +21,7 @@ import PIL
 import pytest
 import safetensors
 
-from bench import config
+from bench.config import suites
 from bench.errors import UsageError
 from bench.files.foreign_errors import refusing
 
@@ -67,7 +67,7 @@ BUILT_IN += [
 def raised() -> Iterator[type[BaseException]]:
     """Every exception that these libraries have, and the built-in ones that they let out."""
     yield from BUILT_IN
-    for library in [*LIBRARIES, config.tomllib]:
+    for library in [*LIBRARIES, suites.tomllib]:
         for name in dir(library):
             found = getattr(library, name)
             if (

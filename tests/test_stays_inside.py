@@ -115,7 +115,7 @@ def test_a_report_of_hostile_records(hostile: Path, tmp_path: Path) -> None:
     os.mkfifo(hostile / "published" / "pipe.csv")
     os.mkfifo(machine / "records" / "pipe.jsonl")
     before = apart_from(hostile, tmp_path)
-    ended = bench("report", "--results", hostile, cwd=tmp_path)
+    ended = bench("report", "--notes", "--results", hostile, cwd=tmp_path)
     assert ended.code == 2, ended
     assert "pipe.csv is a pipe" in ended.err and "pipe.jsonl is a pipe" in ended.err
     assert "my_notes.tex: not part of this report and left alone" in ended.err

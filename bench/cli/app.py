@@ -9,6 +9,8 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Dict
 
 from bench.cli import terminal
+from bench.cli.help.commands import add_commands
+from bench.cli.help.mistakes import in_words
 from bench.cli.terminal import complain
 from bench.config import DEFAULT_SUITE, suite_fields
 from bench.errors import ModelFault, UsageError
@@ -64,104 +66,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # cyclopts would exit without a message
 )
-recipe = App(name="recipe", help="Show and compare training recipes.")
-study = App(name="study", help="Test the paper's claims on records.")
-
-# The module of a command is imported when the command is called. Its help is repeated here, since
-# `bench --help` imports none of them; tests/test_cli.py compares it with the docstring.
-app.command(
-    "bench.cli.run:run",
-    help="Measure models and write records; finished configurations are not measured again.",
-)
-app.command(
-    "bench.cli.evaluate:evaluate",
-    name="eval",
-    help="Evaluate published weights or a weights file, or compare two sets of weights.",
-)
-app.command(recipe)
-recipe.command("bench.cli.recipe:show", help="Show every field of a recipe.")
-recipe.command("bench.cli.recipe:diff", help="Show the fields in which two recipes differ.")
-app.command(study)
-study.command(
-    "bench.cli.study:list_studies",
-    name="list",
-    help="List the studies, each with its question and the claims it tests.",
-)
-study.command(
-    "bench.cli.study:run",
-    help="Measure what a study lacks, most valuable per minute first, and print its verdict.",
-)
-study.command(
-    "bench.cli.study:verdict",
-    help="Print verdicts from records, without measuring; exit with 2 if a record is damaged.",
-)
-app.command(
-    "bench.cli.report:report",
-    help="Render tables, figures and the HTML page from records, without measuring.",
-)
-app.command(
-    "bench.cli.report:findings",
-    help="Print what the records say of every claim: what holds, what does not, what is not known.",
-)
-app.command(
-    "bench.cli.report:paper",
-    help="Print what the records say of each claim of the paper: does it hold, where, how sure?",
-)
-app.command(
-    "bench.cli.report:claim",
-    help="Test one comparison under every condition that was measured or published.\n\n"
-    "Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record "
-    "had to be left out.",
-)
-app.command(
-    "bench.cli.report:compare",
-    help="Show what changed between two sets of records, by configuration.",
-)
-app.command(
-    "bench.cli.exchange:import_",
-    name="import",
-    help="Keep somebody's published table with the results, as reference rows of every report.",
-)
-app.command(
-    "bench.cli.exchange:export",
-    help="Write the results as CSV files in timm's columns, or a model as ONNX (--onnx).",
-)
-app.command(
-    "bench.cli.exchange:pack",
-    help="Pack all records of a results folder into one file; damaged ones are named and left out.",
-)
-app.command(
-    "bench.cli.exchange:verify",
-    help="Check a pack without executing any of it: hashes, schema, counts, A/A and drift checks.",
-)
-app.command(
-    "bench.cli.visit:visit",
-    help="Measure what is most valuable within a few minutes, and pack the records into one file."
-    "\n\nA step that fails, hangs or fills the memory is ended, and the next one begins. Rerun the "
-    "same command to continue.",
-)
-app.command(
-    "bench.cli.visit:unpack",
-    help="Check packs as `verify` does, and write their records into a results folder."
-    "\n\nExisting files are never overwritten.",
-)
-app.command("bench.cli.inspect:list_", name="list", help="List models, metrics and other plug-ins.")
-app.command(
-    "bench.cli.inspect:describe",
-    help="Show a model layer by layer: shape, parameters, MACs and their share.",
-)
-app.command(
-    "bench.cli.inspect:match",
-    help="Find models of other families with the same budget as a reference.",
-)
-app.command(
-    "bench.cli.check:doctor",
-    help="Examine this machine: versions, missing packages, disk, memory, other users, noise.",
-)
-app.command(
-    "bench.cli.check:selfcheck",
-    help="Test whether this machine measures correctly; writes nothing.",
-)
+add_commands(app)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -169,17 +74,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # A scheduler's SIGTERM ends a run as Ctrl-C does: finished rounds are kept and reported.
         with interrupts.listening():
-            code = app(
-                arguments, exit_on_error=False, print_error=False, result_action="return_value"
-            )
-            return code or 0
-    except (UsageError, ModelFault, CycloptsError) as error:
+            return _run(arguments)
+    except (UsageError, ModelFault) as error:
         complain(error)
         return 2
     except OSError as error:
         return _end_with(error)
     except KeyboardInterrupt:
         return terminal.interrupted()
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run one command and return its exit code; UsageError for flags that cannot be parsed."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise UsageError(in_words(error)) from error
+    return code or 0
 
 
 def _end_with(error: OSError) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.text import Text
+from rich.table import Table as RichTable
 
 from bench.check.doctor import CheckResult, examine, verdict
-from bench.cli.console import Terminal, styled
+from bench.cli.console import Terminal, print_words, styled
 from bench.cli.options import DeviceFlag, ResultsFlag
-from bench.config import RunConfig
+from bench.config import MINUTES, SECONDS, RunConfig
 from bench.measure.worker import Workers
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
@@ -28,6 +28,8 @@ STYLES = {
     "unfit": "bold red",
 }
 HARMLESS = ("ok", "note", "missing")
+IN_COLUMNS = 90
+"""Columns of a terminal from which on what was found has a column of its own."""
 
 
 def doctor(
@@ -36,14 +38,14 @@ def doctor(
     results: Annotated[
         ResultsFlag, Parameter(help="Results folder; the free space on its disk is checked.")
     ] = Path("results"),
-    seconds: float = 10.0,
+    seconds: Annotated[float, SECONDS] = 10.0,
 ) -> int:
-    """Examine this machine: versions, missing packages, disk, memory, other users, noise.
+    """Examine this machine: packages, disk, memory, users, noise.
 
     Parameters
     ----------
     seconds
-        How long to read the noise.
+        How long to read the noise, in seconds, or such as 1m.
     """
     device = RunConfig(device=device).device  # UsageError if there is no such kind of device
     console = Terminal.on_stdout()
@@ -57,23 +59,35 @@ def _print_checks(console: Terminal, checks: Iterable[CheckResult]) -> list[Chec
     done = []
     for check in checks:
         done.append(check)
-        word = check.status.upper() if check.status == "wrong" else check.status
-        line = Text.assemble(
-            styled(f"{word:<7}", STYLES[check.status]),
-            styled(f"  {check.what:<26}{check.found}"),
-            styled(f"  → {check.remedy}" if check.remedy else "", "dim"),
-        )
-        console.print_line(line)
+        console.print(_line(console, check))
     return done
 
 
-def selfcheck(*, minutes: float = 8.0, device: DeviceFlag = "auto") -> int:
+def _line(console: Terminal, check: CheckResult) -> RichTable:
+    """Return a check in columns: its status, what was checked, what was found and a remedy."""
+    word = check.status.upper() if check.status == "wrong" else check.status
+    found = styled(check.found).append_text(
+        styled(f"  → {check.remedy}" if check.remedy else "", "dim")
+    )
+    line = RichTable.grid(padding=(0, 2))
+    line.add_column(width=7)
+    if console.width < IN_COLUMNS:
+        line.add_row(
+            styled(word, STYLES[check.status]), styled(f"{check.what}: ").append_text(found)
+        )
+    else:
+        line.add_column(width=24)
+        line.add_row(styled(word, STYLES[check.status]), styled(check.what), found)
+    return line
+
+
+def selfcheck(*, minutes: Annotated[float, MINUTES] = 8.0, device: DeviceFlag = "auto") -> int:
     """Test whether this machine measures correctly; writes nothing.
 
     Parameters
     ----------
     minutes
-        About how long the test may take.
+        About how long the test may take, in minutes, or such as 1h.
     """
     from bench.check.selfcheck import SelfCheck
 
@@ -111,14 +125,15 @@ def _print_selfcheck(console: Terminal, result: SelfCheckResult) -> None:
     if not result.believable:
         answer = "Do not trust this machine in its present state"
     share = alike.resolvable(result.seconds)
-    console.print_line(
+    print_words(
+        console,
         f"\n{answer}: in {result.seconds / 60:.0f} minutes it can resolve a difference of about "
-        f"{share:.1%} between two models, and nothing smaller."
+        f"{share:.1%} between two models, and nothing smaller.",
     )
 
 
 def _print_answer(console: Terminal, is_right: bool, text: str) -> None:
-    console.print_line(f"{'right' if is_right else 'WRONG'}  {text}")
+    print_words(console, f"{'right' if is_right else 'WRONG'}  {text}")
 
 
 def _intervals(ratios: list[Estimate]) -> str:

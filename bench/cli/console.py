@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
@@ -21,6 +23,7 @@ from bench.cli.terminal import complain
 from bench.config import COMMAND
 from bench.errors import visible
 from bench.measure import interrupts
+from bench.report.headlines import headlines
 from bench.report.table import Table
 from bench.stats.formatting import number, scale
 
@@ -78,23 +81,50 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_tables(console: Terminal, tables: Iterable[Table]) -> None:
-    """Print each table with its notes below."""
+MOST_CAVEATS = 3
+"""Notes below each table, of those that change how it is read, without --notes."""
+
+
+def print_tables(console: Terminal, tables: Iterable[Table], *, notes: bool = True) -> None:
+    """Print each table with its notes below.
+
+    Without `notes`, only its first caveats, and at last the number of notes that are not shown.
+    """
+    hidden = 0
     for table in tables:
         console.print()
-        console.print(table.title, style="bold")
+        print_words(console, table.title, "bold")
         fit = fitted(table, console.width)
         console.print(_drawn(fit))
-        for note in (*fit.notes, *table.notes):
+        shown = table.notes if notes else table.caveats[:MOST_CAVEATS]
+        hidden += len(table.notes) - len(shown)
+        for note in (*fit.notes, *shown):
             print_words(console, note, "dim")
+    if hidden:
+        console.print_line(f"\n{counted(hidden, 'more note')}: --notes", "dim")
 
 
 def print_words(console: Terminal, text: str, style: str = "") -> None:
-    """Print text, wrapped between words; with a command in it, left to the terminal to wrap.
+    """Print text, wrapped between words; a command that does not fit has a line of its own.
 
-    A command that was wrapped here could not be copied.
+    The terminal wraps that line: a command that was wrapped here could not be copied.
     """
-    console.print(styled(text, style), highlight=False, soft_wrap=COMMAND in text)
+    before, command, after = text.partition(COMMAND)
+    if not command or cell_len(text) <= console.width:
+        before, command, after = text, "", ""
+    if before.strip():
+        console.print_line(styled(_wrapped(before.rstrip(), console.width), style))
+    if command:
+        console.print_line(styled(f"  {command}{after}", style))
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Return text in lines; a word that is longer than a line, such as a path, is not broken."""
+    lines: list[str] = []
+    for line in visible(text).splitlines():
+        wrapped = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        lines += wrapped or [""]
+    return "\n".join(lines)
 
 
 def _drawn(fit: Fitted) -> RichTable:
@@ -108,14 +138,25 @@ def _drawn(fit: Fitted) -> RichTable:
     return drawn
 
 
-def print_grade(console: Terminal, summary: Summary, name: str = "") -> bool:
-    """Print how far a machine's speeds can be believed.
-
-    Returns False if any of them may not be ranked. `name` is put before each line.
-    """
+def print_grade(console: Terminal, summary: Summary, name: str) -> None:
+    """Print how far the speeds of the machine called `name` can be believed."""
     for line in grade.lines(summary):
+        print_words(console, f"{name}: {line}", "bold")
+
+
+def print_answer(console: Terminal, summary: Summary, graded: Summary, name: str = "") -> bool:
+    """Print what the records of a machine say, and how far its speeds can be believed.
+
+    A grade that forbids ranking comes first, and makes the result False. `graded` has the speeds
+    that the grade is of. `name` is put before each line.
+    """
+    ranked = may_be_ranked(graded)
+    said, trust = headlines(summary), grade.lines(graded)
+    for line in [*said, *trust] if ranked else [*trust, *said]:
         print_words(console, f"{name}: {line}" if name else line, "bold")
-    return may_be_ranked(summary)
+    if name and not said and not trust:
+        console.print(name, style="bold", highlight=False)
+    return ranked
 
 
 def may_be_ranked(summary: Summary) -> bool:
@@ -134,9 +175,10 @@ def complain_about(errors: Sequence[object]) -> int:
 def print_interrupted(console: Terminal, rounds: int) -> int:
     """Say what is kept after Ctrl-C; returns the exit code."""
     interrupts.deaf()  # the command is ending: a second Ctrl-C would only cut this line off
-    console.print_line(
+    print_words(
+        console,
         f"interrupted: {counted(rounds, 'finished round')} and the last checkpoint of every "
-        "training run are kept; rerun the same command to continue"
+        "training run are kept; rerun the same command to continue",
     )
     return 130
 
@@ -149,12 +191,13 @@ def print_ledger(console: Terminal, ledger: Ledger) -> None:
     windows = ledger.share
     waking = ledger.seconds.get("waking", 0.0) / total
     renewing = ledger.seconds.get("renewing", 0.0) / total
-    console.print_line(
+    print_words(
+        console,
         f"\ntime      set-up with warm-up {ledger.seconds.get('set-up', 0.0):.0f} s; "
         f"rounds {total:.0f} s: {windows:.0%} inside measuring windows, {waking:.0%} waking "
         f"processes, {renewing:.0%} replacing them, {1 - windows - waking - renewing:.0%} other · "
         f"{ledger.windows} windows, other programs were using the CPU in {ledger.disturbed}, "
-        f"{ledger.repeated} repeated"
+        f"{ledger.repeated} repeated",
     )
 
 
@@ -215,11 +258,11 @@ class Live:
 
     def warn(self, text: str) -> None:
         """Print something that may spoil the numbers."""
-        self.console.print_line(f"warning: {text}")
+        print_words(self.console, f"warning: {text}")
 
     def note(self, text: str) -> None:
         """Print something worth knowing."""
-        self.console.print_line(text)
+        print_words(self.console, text)
 
     def step(self, name: str, arm: str, done: int, total: int, seconds_left: float | None) -> None:
         """Show the step that began, and the latest figure of its arm."""

@@ -10,9 +10,21 @@ from cyclopts import Parameter
 
 from bench.analysis.weights import find, rows_of
 from bench.cli.console import Terminal, complain_about, print_tables
-from bench.cli.options import DeviceFlag, ResultsFlag
+from bench.cli.options import DeviceFlag, NotesFlag, ResultsFlag
 from bench.cli.run import run
-from bench.config import CropMode, Interpolation, Names, Plain, RunConfig, Shares, Switch
+from bench.config import (
+    HOW,
+    IMAGES,
+    WHAT,
+    WHERE,
+    CropMode,
+    Interpolation,
+    Names,
+    Plain,
+    RunConfig,
+    Shares,
+    Switch,
+)
 from bench.errors import UsageError
 from bench.plugins import dataset_of, models
 from bench.report.tables import weights as weights_table
@@ -37,53 +49,56 @@ ONLY_TO_EVALUATE = (
 class EvalConfig:
     """Flags of `bench eval`."""
 
-    model: Annotated[str | None, Plain] = None
+    model: Annotated[str | None, Plain, WHAT] = None
     """NAME@TAG for published weights (`bench list weights NAME`); NAME with --checkpoint, if the
     file does not name its model."""
-    checkpoint: Annotated[Path | None, Plain] = None
+    checkpoint: Annotated[Path | None, Plain, WHAT] = None
     """File of weights: safetensors, or a torch file with a state dict. Nothing in it is executed;
     pickled code is refused."""
-    checkpoint_key: Annotated[str | None, Plain] = None
+    checkpoint_key: Annotated[str | None, Plain, WHAT] = None
     """Entry of that file to load if it has several, such as state_dict; with a prefix of the names
     in it: state_dict/teacher."""
-    data: Annotated[str | None, Plain] = None
+    data: Annotated[str | None, Plain, WHAT] = None
     """Images, as for `run`."""
-    compare: Annotated[tuple[str, str] | None, Parameter(negative=(), show_default=False)] = None
+    compare: Annotated[tuple[str, str] | None, Parameter(negative=(), show_default=False), WHAT] = (
+        None
+    )
     """Two sets of evaluated weights: NAME@TAG, NAME@seed=N, or the key of a record."""
-    labels: Annotated[str | None, Plain] = None
+    labels: Annotated[str | None, Plain, WHAT] = None
     """Other labels of ImageNet's validation images: real:/path/real.json."""
-    policies: Names = ()
+    policies: Annotated[Names, HOW] = ()
     """How to execute the model, such as fp32,bf16 or openvino: each is evaluated on the same images
     and compared with float32 eager execution. Defaults to that alone."""
-    spread: bool = True
+    spread: Annotated[bool, HOW] = True
     """Evaluate at neighbouring crops and image sizes as well; in float32 eager execution only."""
-    image_size: Annotated[int | None, Plain] = None
+    image_size: Annotated[int | None, Plain, IMAGES] = None
     """Side of the images in pixels; defaults to the model's own."""
-    crop: Annotated[float | None, Plain] = None
+    crop: Annotated[float | None, Plain, IMAGES] = None
     """Share of the image's side to show. This and the next four default to the weights' own: what
     the file says, else what timm has for these weights or this architecture. They are printed with
     their source."""
-    crop_mode: Annotated[CropMode | None, Plain] = None
+    crop_mode: Annotated[CropMode | None, Plain, IMAGES] = None
     """center, squash or border: how to crop an oblong image."""
-    interpolation: Annotated[Interpolation | None, Plain] = None
+    interpolation: Annotated[Interpolation | None, Plain, IMAGES] = None
     """bicubic, bilinear, nearest, lanczos, hamming or box."""
-    mean: Shares = ()
+    mean: Annotated[Shares, IMAGES] = ()
     """Subtracted from images in [0, 1], one number or three."""
-    std: Shares = ()
+    std: Annotated[Shares, IMAGES] = ()
     """The divisor after that, one number or three."""
-    device: DeviceFlag = "auto"
-    results: ResultsFlag = Path("results")
-    force: Switch = False
+    device: Annotated[DeviceFlag, WHERE] = "auto"
+    results: Annotated[ResultsFlag, WHERE] = Path("results")
+    force: Annotated[Switch, HOW] = False
     """Evaluate again what is already finished."""
+    notes: Annotated[NotesFlag, HOW] = False
 
 
 def evaluate(
     *,
     config: Annotated[EvalConfig, Parameter(name="*")] = EvalConfig(),
 ) -> int:
-    """Evaluate published weights or a weights file, or compare two sets of weights."""
+    """Evaluate published weights or a file, or compare two sets."""
     if config.compare is None:
-        return run(config=_run_config(config))
+        return run(config=_run_config(config), notes=config.notes)
     return _compare(config, *config.compare)
 
 
@@ -97,7 +112,7 @@ def _compare(config: EvalConfig, left: str, right: str) -> int:
     rows, damaged = rows_of(config.results, config.data)
     complain_about(damaged)
     table = weights_table.compare(find(left, rows), find(right, rows))
-    print_tables(Terminal.on_stdout(), [table])
+    print_tables(Terminal.on_stdout(), [table], notes=config.notes)
     return 2 if damaged else 0
 
 

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from bench.analysis.machines import read_all
 from bench.analysis.published_csv import import_csv
-from bench.cli.console import complain_about, counted
+from bench.cli.console import Terminal, complain_about, counted, print_words
 from bench.cli.options import ResultsFlag
-from bench.cli.terminal import complain, say
+from bench.cli.terminal import complain
 from bench.config import COMMAND, check_shape
 from bench.errors import UsageError
 from bench.exchange import pack as packs
@@ -35,7 +35,9 @@ def import_(
         Parameter(help="Results folder; the file is copied into its subfolder published."),
     ] = Path("results"),
 ) -> int:
-    """Keep somebody's published table with the results, as reference rows of every report.
+    """Keep somebody's published table beside the results.
+
+    Its rows become reference rows of every report.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def import_(
         results-imagenet-a.csv.
     """
     kept = import_csv(file, results, source, dataset)
-    say(
+    _say(
         f"{counted(kept.rows, 'published row')} kept in {kept.path}: {kept.of}; "
         f"next: {COMMAND} report --results {results}"
     )
@@ -72,7 +74,7 @@ def export(
     checkpoint: Path | None = None,
     data: str | None = None,
 ) -> int:
-    """Write the results as CSV files in timm's columns, or a model as ONNX (--onnx).
+    """Write results as CSV in timm's columns, or a model as ONNX.
 
     Parameters
     ----------
@@ -139,16 +141,18 @@ def _export_model(name: str, file: Path, asked: dict[str, Any]) -> int:
         written = write(wanted, file)
     except NotImplementedError as error:
         raise UsageError(f"export: {name}: {error}") from None
-    say(f"{file} written: {name} under {wanted.policy}; weights: {written.weights}")
+    _say(f"{file} written: {name} under {wanted.policy}; weights: {written.weights}")
     if written.error is not None:
         off = f"{written.error:.1e} of the largest logit"
-        say(f"run by {wanted.policy}, its logits differ from PyTorch's in float32 by at most {off}")
+        _say(
+            f"run by {wanted.policy}, its logits differ from PyTorch's in float32 by at most {off}"
+        )
     settings = []
     for key, value in written.settings.items():
         if key.startswith("engine_"):
             settings.append(f"{key.removeprefix('engine_')} {value}")
     if settings:
-        say(f"settings, also in the file's metadata: {', '.join(settings)}")
+        _say(f"settings, also in the file's metadata: {', '.join(settings)}")
     return 0
 
 
@@ -168,6 +172,11 @@ def _policy_to_export(asked: str, data: str | None) -> str:
     return policy
 
 
+def _say(text: str) -> None:
+    """Print text on standard output, wrapped between words."""
+    print_words(Terminal.on_stdout(), text)
+
+
 def _export_results(folder: Path, results: Path) -> int:
     machines = read_all(results)
     written: list[Path] = []
@@ -177,13 +186,13 @@ def _export_results(folder: Path, results: Path) -> int:
             target = inside(folder, folder / machine.folder.name)
         files = timm_csv.export(machine.summary, target)
         if not files:
-            say(f"{machine.folder}: nothing to export, its records are of studies only")
+            _say(f"{machine.folder}: nothing to export, its records are of studies only")
         written += files
     damaged = 0
     for machine in machines:
         damaged += complain_about(machine.damaged)
     for path in written:
-        say(f"{path} written")
+        _say(f"{path} written")
     if not written:
         raise UsageError(
             f"export: {results} has neither speeds nor accuracies; `{COMMAND} run` measures some"
@@ -192,7 +201,9 @@ def _export_results(folder: Path, results: Path) -> int:
 
 
 def pack(file: Path, /, *, results: ResultsFlag = Path("results")) -> int:
-    """Pack all records of a results folder into one file; damaged ones are named and left out.
+    """Pack all records of a results folder into one file.
+
+    Damaged records are named and left out.
 
     Parameters
     ----------
@@ -201,7 +212,7 @@ def pack(file: Path, /, *, results: ResultsFlag = Path("results")) -> int:
     """
     files, damaged = packs.pack(results, file)
     complain_about(damaged)
-    say(
+    _say(
         f"{counted(files, 'file')} packed into {file}; whoever receives it checks it with: "
         f"{COMMAND} verify {file}"
     )
@@ -209,7 +220,9 @@ def pack(file: Path, /, *, results: ResultsFlag = Path("results")) -> int:
 
 
 def verify(file: Path, /) -> int:
-    """Check a pack without executing any of it: hashes, schema, counts, A/A and drift checks.
+    """Check a pack without executing any of it.
+
+    The checks are of hashes, schema, counts, A/A and drift checks.
 
     Parameters
     ----------
@@ -218,13 +231,13 @@ def verify(file: Path, /) -> int:
     """
     checked = packs.verify(file)
     for remark in checked.remarks:
-        say(f"note: {remark}")
+        _say(f"note: {remark}")
     for problem in checked.problems:
         complain(f"{file}: {problem}")
     if checked.problems:
         complain(f"{file}: refused for {counted(len(checked.problems), 'reason')}")
         return 1
-    say(
+    _say(
         f"{file}: accepted; {counted(checked.records, 'record')} of "
         f"{', '.join(checked.machines)}, {counted(checked.files, 'file')} unchanged since packing"
     )

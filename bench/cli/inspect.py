@@ -12,7 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from bench.cli.catalogue import Kind, catalogue
-from bench.cli.console import Terminal, print_tables, styled
+from bench.cli.console import Terminal, print_tables, print_words, styled
 from bench.cli.options import DeviceFlag, JsonFlag
 from bench.cli.tables.listings import listing, matches
 from bench.config import Names, check_shape
@@ -20,6 +20,7 @@ from bench.devices import choices, kind_of
 from bench.errors import UsageError
 from bench.measure.machine import resolve_device
 from bench.plugins import models
+from bench.stats.formatting import human
 
 if TYPE_CHECKING:  # these import torch
     from bench.count.module_tree import Described, Layer
@@ -57,7 +58,7 @@ def list_(
 def describe(
     name: str, /, *, image_size: int | None = None, num_classes: int | None = None, depth: int = 2
 ) -> int:
-    """Show a model layer by layer: shape, parameters, MACs and their share.
+    """Show a model layer by layer: shapes, parameters, MACs.
 
     Parameters
     ----------
@@ -90,25 +91,27 @@ def _print_layers(console: Terminal, described: Described, depth: int) -> None:
     root = Tree(_layer_line(described.root, described, times=1, copies=1))
     _grow(root, described.root, described, depth, copies=1)
     console.print(root, highlight=False)
+    print_words(console, f"{described.root.params:,} parameters in all", "dim")
     if described.missed:
-        console.print(
+        print_words(
+            console,
             f"no MACs: {', '.join(described.missed)} could not be counted, so the figures would be "
             "too small",
-            style="yellow",
-            soft_wrap=True,
+            "yellow",
         )
     else:
-        console.print(
+        print_words(
+            console,
             "MACs of convolutions, linear layers and attention for one image; shares are those of "
             "all equal layers together",
-            style="dim",
+            "dim",
         )
     if described.on_cpu:
-        console.print(
+        print_words(
+            console,
             "built and run on the CPU, since tensors on the meta device have no values: "
             f"{described.on_cpu}",
-            style="dim",
-            soft_wrap=True,
+            "dim",
         )
 
 
@@ -136,11 +139,11 @@ def _layer_line(layer: Layer, described: Described, *, times: int, copies: int) 
         styled(f"{layer.name} … ×{times}" if times > 1 else layer.name, "bold"),
         styled(f" {layer.kind}  "),
         styled(", ".join(sizes), "dim"),
-        styled(f"  {layer.params:,} params"),
+        styled(f"  {human(layer.params)} params"),
     ]
     if not described.missed:
         total = described.root.macs
-        parts.append(styled(f", {layer.macs / 1e9:.4g} GMACs  "))
+        parts.append(styled(f", {human(layer.macs)} MACs  "))
         parts.append(styled(f"{copies * layer.macs / total:.1%}" if total else "", "cyan"))
     return Text.assemble(*parts)
 
@@ -160,7 +163,7 @@ def match(
     ] = "auto",
     as_json: JsonFlag = False,
 ) -> int:
-    """Find models of other families with the same budget as a reference.
+    """Find models of other families with a reference's budget.
 
     Parameters
     ----------

@@ -12,5 +12,16 @@ from bench.devices import choices
 ResultsFlag = Annotated[Path, Parameter(help="Results folder; it holds one folder per machine.")]
 DeviceFlag = Annotated[str, Parameter(help=f"{choices()}.")]
 JsonFlag = Annotated[
-    bool, Parameter(name="--json", negative=(), help="Print JSON instead of a table.")
+    bool,
+    Parameter(
+        name="--json", negative=(), show_default=False, help="Print JSON instead of a table."
+    ),
+]
+NotesFlag = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Print all notes below each table, not only those that change how it is read.",
+    ),
 ]

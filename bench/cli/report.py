@@ -19,12 +19,13 @@ from bench.cli.console import (
     complain_about,
     counted,
     may_be_ranked,
-    print_grade,
+    print_answer,
     print_tables,
+    print_words,
 )
-from bench.cli.options import ResultsFlag
+from bench.cli.options import NotesFlag, ResultsFlag
 from bench.cli.terminal import complain, say
-from bench.config import COMMAND, Names, Plain, Switch
+from bench.config import COMMAND, HOW, WHAT, Names, Plain, Switch
 from bench.errors import UsageError, visible
 from bench.report import formats
 from bench.report.findings import check_target, paper_screen, screen, write_findings
@@ -32,9 +33,9 @@ from bench.report.one_figure import check_figure_file, draw_one, save_one
 from bench.report.page import write_page
 from bench.report.selection import Selection, check, selection
 from bench.report.table import Table
-from bench.report.tables.changes import can_tell
+from bench.report.tables.changes import can_tell, outcomes
 from bench.report.tables.changes import changes as changes_table
-from bench.report.tables.comparison import claim_tables, save
+from bench.report.tables.comparison import claim_tables, save, sentence
 from bench.report.tables.verdicts import TITLE, brief
 from bench.report.write import Report, write_all
 
@@ -48,17 +49,18 @@ TEXT_FORMATS: dict[str, Callable[[Table], str]] = {
 def report(
     *,
     results: ResultsFlag = Path("results"),
-    family: Names = (),
-    where: Annotated[str, Plain] = "",
-    sort: Annotated[str, Plain] = "",
-    columns: Names = (),
-    format: Literal["console", "markdown", "csv", "latex"] = "console",
-    page: bool = True,
-    strict: Switch = False,
-    figure: Annotated[str, Plain] = "",
-    out: Annotated[Path | None, Plain] = None,
+    family: Annotated[Names, WHAT] = (),
+    where: Annotated[str, Plain, WHAT] = "",
+    sort: Annotated[str, Plain, WHAT] = "",
+    columns: Annotated[Names, WHAT] = (),
+    figure: Annotated[str, Plain, WHAT] = "",
+    out: Annotated[Path | None, Plain, WHAT] = None,
+    format: Annotated[Literal["console", "markdown", "csv", "latex"], HOW] = "console",
+    notes: Annotated[NotesFlag, HOW] = False,
+    page: Annotated[bool, HOW] = True,
+    strict: Annotated[Switch, HOW] = False,
 ) -> int:
-    """Render tables, figures and the HTML page from records, without measuring.
+    """Render tables, figures and a page from records.
 
     Parameters
     ----------
@@ -89,25 +91,25 @@ def report(
     if figure or out is not None:
         return _one_figure(results, figure, out, chosen)
     reports, between = write_all(results, chosen)
-    damaged = _print_all(reports, between, format)
+    damaged = _print_all(reports, between, format, notes=notes)
     if page and chosen.whole:
         path = write_page(results, reports)
         if format == "console":
-            Terminal.on_stdout().print_line(f"{path} written; open it in a browser")
+            print_words(Terminal.on_stdout(), f"{path} written; open it in a browser")
     failed = strict and not all(may_be_ranked(written.graded) for written in reports)
     if failed:
         complain("--strict: speeds must not be ranked; the first line of each machine says why")
     return 2 if damaged else int(failed)
 
 
-def _print_all(reports: list[Report], between: list[Table], format: str) -> int:
+def _print_all(reports: list[Report], between: list[Table], format: str, *, notes: bool) -> int:
     """Print the reports of all machines; return the number of damaged records, which are named."""
     console = Terminal.on_stdout()
     damaged = 0
     for written in reports:
         tables = [*written.tables, *(between if written is reports[-1] else ())]
         if format == "console":
-            _show(console, written, tables)
+            _show(console, written, tables, notes=notes)
         else:
             _print_text(written, tables, TEXT_FORMATS[format])
         damaged += _complain_about_files(written)
@@ -130,17 +132,14 @@ def _one_figure(results: Path, name: str, out: Path | None, chosen: Selection) -
     return 2 if sum(complain_about(machine.damaged) for machine in machines) else 0
 
 
-def _show(console: Terminal, written: Report, tables: list[Table]) -> None:
-    """Print the grade, the tables and the notes of one machine."""
-    machine = written.summary.machine.name
-    if not grade.lines(written.graded):
-        console.print(machine, style="bold", highlight=False)
-    print_grade(console, written.graded, machine)
-    print_tables(console, _for_a_screen(tables, written.verdicts))
+def _show(console: Terminal, written: Report, tables: list[Table], *, notes: bool) -> None:
+    """Print what one machine says, its grade, its tables and their notes."""
+    print_answer(console, written.summary, written.graded, written.summary.machine.name)
+    print_tables(console, _for_a_screen(tables, written.verdicts), notes=notes)
     figures = counted(len(written.figures), "figure file")
-    console.print_line(f"\n{written.folder}/report.md and {figures} written")
+    print_words(console, f"\n{written.folder}/report.md and {figures} written")
     for note in written.summary.notes:
-        console.print_line(f"note: {note}")
+        print_words(console, f"note: {note}")
 
 
 def _for_a_screen(tables: list[Table], verdicts: list[Verdict]) -> Iterator[Table]:
@@ -174,7 +173,7 @@ def _complain_about_files(written: Report) -> int:
 def findings(
     *, results: ResultsFlag = Path("results"), out: Annotated[Path | None, Plain] = None
 ) -> int:
-    """Print what the records say of every claim: what holds, what does not, what is not known.
+    """Print which claims hold, which do not, which are not known.
 
     Parameters
     ----------
@@ -185,7 +184,7 @@ def findings(
     if out is not None:
         check_target(out)
     found, damaged = _answers(results)
-    for line in screen(found):
+    for line in screen(found, Terminal.on_stdout().width):
         say(line)
     if out is not None:
         page, *figures = write_findings(found, out)
@@ -194,7 +193,7 @@ def findings(
 
 
 def paper(*, results: ResultsFlag = Path("results")) -> int:
-    """Print what the records say of each claim of the paper: does it hold, where, how sure?"""
+    """Print whether each claim of the paper holds, and where."""
     found, damaged = _answers(results)
     for line in paper_screen(found):
         say(line)
@@ -217,8 +216,9 @@ def claim(
         ResultsFlag,
         Parameter(help="Results folder; the figure is written into its subfolder claims."),
     ] = Path("results"),
+    notes: NotesFlag = False,
 ) -> int:
-    """Test one comparison under every condition that was measured or published.
+    """Test one comparison under every condition on record.
 
     Exit with 0 if no decided condition contradicts it, else with 1; with 2 if a damaged record had
     to be left out.
@@ -237,13 +237,16 @@ def claim(
     found = answer(comparison, on, results)
     damaged = complain_about(found.damaged)
     console = Terminal.on_stdout()
-    print_tables(console, claim_tables(found))
-    console.print_line(f"\n{save(found, results)} written")
+    print_words(console, sentence(found), "bold")
+    print_tables(console, claim_tables(found), notes=notes)
+    print_words(console, f"\n{save(found, results)} written")
     return 2 if damaged else int(found.verdict not in HOLDING)
 
 
-def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) -> int:
-    """Show what changed between two sets of records, by configuration.
+def compare(
+    left: str, right: str, /, *, fail_on_regression: str | None = None, notes: NotesFlag = False
+) -> int:
+    """Show what changed between two sets of records.
 
     Parameters
     ----------
@@ -260,12 +263,13 @@ def compare(left: str, right: str, /, *, fail_on_regression: str | None = None) 
     comparison = changes.compare(left, right)
     damaged = complain_about(comparison.damaged)
     console = Terminal.on_stdout()
-    console.print_line(can_tell(comparison), style="bold")
-    print_tables(console, [changes_table(comparison, left, right)])
+    print_words(console, f"{outcomes(comparison)}, from {left} to {right}", "bold")
+    print_words(console, can_tell(comparison), "bold")
+    print_tables(console, [changes_table(comparison, left, right)], notes=notes)
     worse = [] if limit is None else comparison.regressions(limit)
     if worse:
         names = ", ".join(dict.fromkeys(change.name for change in worse))
-        console.print_line(f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
+        print_words(console, f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
     return 2 if damaged else int(bool(worse))
 
 

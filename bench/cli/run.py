@@ -17,14 +17,16 @@ from bench.cli.console import (
     Live,
     Terminal,
     counted,
-    print_grade,
+    print_answer,
     print_interrupted,
     print_ledger,
     print_tables,
+    print_words,
 )
+from bench.cli.options import NotesFlag
 from bench.cli.tables.forecast import cost
 from bench.cli.terminal import complain
-from bench.config import COMMAND, DEFAULT_SUITE, RunConfig, Switch
+from bench.config import COMMAND, DEFAULT_SUITE, HOW, HOW_LONG, WHAT, RunConfig, Switch
 from bench.forecast.past import Past
 from bench.measure.machine import resolve_device
 from bench.measure.messages import Job, Worker
@@ -42,11 +44,12 @@ FOR_GOOD = ("unsupported", "diverged")
 def run(
     *,
     config: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),  # noqa: B008 - frozen
-    suite: str = DEFAULT_SUITE,
-    dry_run: Switch = False,
-    strict: Switch = False,
+    suite: Annotated[str, WHAT] = DEFAULT_SUITE,
+    dry_run: Annotated[Switch, HOW_LONG] = False,
+    notes: Annotated[NotesFlag, HOW] = False,
+    strict: Annotated[Switch, HOW] = False,
 ) -> int:
-    """Measure models and write records; finished configurations are not measured again.
+    """Measure models; what is finished is not measured again.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def run(
     """
     if dry_run:
         return _dry_run(config)
-    measure = partial(_measure, strict=strict)
+    measure = partial(_measure, strict=strict, notes=notes)
     if by_torchrun():
         from bench.run.torchrun import run_together
 
@@ -70,7 +73,9 @@ def run(
         return measure(config, workers.open)
 
 
-def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool) -> int:
+def _measure(
+    config: RunConfig, open_worker: Callable[[Job], Worker], *, strict: bool, notes: bool
+) -> int:
     """Measure, print the results, and return the exit code."""
     from bench.run.runner import Runner
 
@@ -84,14 +89,21 @@ def _measure(config: RunConfig, open_worker: Callable[[Job], Worker], *, strict:
     can_be_ranked = True
     summary = _summary(outcome)
     if summary is not None:
-        can_be_ranked = print_grade(console, summary)
-        print_tables(console, [table for table in all_tables(summary) if not table.published])
+        can_be_ranked = print_results(console, summary, notes=notes)
     print_ledger(console, outcome.ledger)
     _print_outcome(console, outcome, config)
     if strict and not can_be_ranked:
         complain("--strict: these speeds must not be ranked; the line before the tables says why")
         return 1
     return int(_is_at_fault(outcome))
+
+
+def print_results(console: Terminal, summary: Summary, *, notes: bool) -> bool:
+    """Print what a run measured; returns False if its speeds must not be ranked."""
+    ranked = print_answer(console, summary, summary)
+    tables = [table for table in all_tables(summary) if not table.published]
+    print_tables(console, tables, notes=notes)
+    return ranked
 
 
 def _summary(outcome: Outcome) -> Summary | None:
@@ -110,10 +122,9 @@ def _print_outcome(console: Terminal, outcome: Outcome, config: RunConfig) -> No
     state = "nothing was measured"
     if outcome.measured:
         state = f"{counted(outcome.measured, 'configuration')} measured"
-    console.print_line(
-        f"\n{state}; {counted(len(outcome.records), 'record')} in {outcome.folder} · "
-        f"next: {COMMAND} report --results {config.results}"
-    )
+    records = counted(len(outcome.records), "record")
+    print_words(console, f"\n{state}; {records} in {outcome.folder}")
+    console.print_line(f"next: {COMMAND} report --results {config.results}")
     if outcome.left:
         console.print(
             f"{counted(outcome.left, 'timed configuration')} left for the next slice; rerun the "
@@ -151,7 +162,7 @@ def _dry_run(config: RunConfig) -> int:
     console = Terminal.on_stdout()
     asked = plan.make(config, device=device)
     for note in asked.notes:
-        console.print_line(note)
+        print_words(console, note)
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     past, open_tasks = Past(), tasks
     if (config.results / ".installation").exists():  # something was measured before

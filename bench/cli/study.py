@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bench.analysis import grade
-from bench.analysis.machines import read_all
+from bench.analysis.machines import MachineRecords, read_all
 from bench.claims.rules import Verdict
 from bench.claims.scales import scale_of
 from bench.claims.verdicts import verdicts
@@ -27,10 +26,10 @@ from bench.cli.console import (
     print_words,
 )
 from bench.cli.inspect import list_
-from bench.cli.options import DeviceFlag, ResultsFlag
+from bench.cli.options import DeviceFlag, NotesFlag, ResultsFlag
 from bench.cli.tables.forecast import queued
 from bench.cli.tables.power import planned, shortfall
-from bench.config import COMMAND, Plain, Switch
+from bench.config import COMMAND, HOW, HOW_LONG, MINUTES, WHAT, WHERE, Plain, Switch
 from bench.errors import UsageError
 from bench.measure.worker import Workers
 from bench.plugins import Study, studies
@@ -51,35 +50,37 @@ RENDERING_S = 60.0
 class StudyConfig:
     """Flags of `bench study run`."""
 
-    data: str = "digits"
+    data: Annotated[str, WHAT] = "digits"
     """Data set for studies that train: digits, cifar10:/path or imagenet:/path."""
-    scale: Annotated[Literal["small", "authors"] | None, Plain] = None
+    scale: Annotated[Literal["small", "authors"] | None, Plain, WHAT] = None
     """small: models that train for minutes on a processor core; authors: the paper's own. Defaults
     to what suits the device."""
-    max_minutes: Annotated[float | None, Plain] = None
-    """Begin nothing that would end later than this; defaults to no limit."""
-    results: ResultsFlag = Path("results")
-    device: DeviceFlag = "auto"
-    seed: int = 0
+    max_minutes: Annotated[float | None, Plain, MINUTES, HOW_LONG] = None
+    """Begin nothing that would end later than this, in minutes, or such as 1h30m; defaults to no
+    limit."""
+    results: Annotated[ResultsFlag, WHERE] = Path("results")
+    device: Annotated[DeviceFlag, WHERE] = "auto"
+    seed: Annotated[int, HOW] = 0
     """Seed of the order of rounds and the inputs; training runs have their own."""
-    seeds: Annotated[int | None, Plain] = None
+    seeds: Annotated[int | None, Plain, WHAT] = None
     """Training runs per model; defaults to the number of the scale."""
-    jobs: Annotated[int | None, Plain] = None
+    jobs: Annotated[int | None, Plain, WHERE] = None
     """Training runs at a time on a CPU; defaults to one per processor for small images."""
-    again: Switch = False
+    again: Annotated[Switch, HOW] = False
     """Repeat the timed runs and add their rounds, if a verdict is inconclusive."""
-    force: Switch = False
+    force: Annotated[Switch, HOW] = False
     """Measure everything again; earlier records are superseded."""
-    dry_run: Switch = False
+    dry_run: Annotated[Switch, HOW_LONG] = False
     """Show what each study takes and can tell, and the queue with a forecast for each entry.
     Nothing is measured."""
+    notes: Annotated[NotesFlag, HOW] = False
 
     def check(self) -> None:
         """Raise UsageError, naming the flag, for a value that makes no sense."""
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise UsageError(
                 "--max-minutes: must be a number of minutes above 0, "
-                f"got {self.max_minutes:g}; 28 would work"
+                f"got {self.max_minutes:g}; 28 or 1h would work"
             )
         if self.seeds is not None and not 2 <= self.seeds <= 1000:
             raise UsageError(
@@ -97,7 +98,7 @@ class StudyConfig:
 
 
 def list_studies() -> int:
-    """List the studies, each with its question and the claims it tests."""
+    """List the studies with their questions and claims."""
     return list_("studies")
 
 
@@ -107,7 +108,9 @@ def run(
     *,
     config: Annotated[StudyConfig, Parameter(name="*")] = StudyConfig(),
 ) -> int:
-    """Measure what a study lacks, most valuable per minute first, and print its verdict.
+    """Measure what a study lacks, and print its verdict.
+
+    What is most valuable per minute comes first.
 
     Parameters
     ----------
@@ -137,7 +140,7 @@ def run(
         except Interrupted as stop:
             return print_interrupted(console, stop.rounds)
     if any((queue.folder / "records").glob("*.jsonl")):
-        _report(console, queue.folder, asked)
+        _report(console, queue.folder, asked, notes=config.notes)
     if left:
         console.print(
             f"{counted(len(left), 'run')} of the queue left; rerun the same command to continue",
@@ -161,19 +164,27 @@ def _queue(config: StudyConfig, session: Session) -> Queue:
     )
 
 
-def _report(console: Terminal, folder: Path, asked: list[Study]) -> None:
+def _report(console: Terminal, folder: Path, asked: list[Study], *, notes: bool) -> None:
     """Write the report of a machine, and print the verdicts of some studies."""
     report = write(folder)
     names = {study.name for study in asked}
-    _print_verdicts(console, [verdict for verdict in report.verdicts if verdict.study in names])
+    asked_for = [verdict for verdict in report.verdicts if verdict.study in names]
+    _print_verdicts(console, asked_for, notes=notes)
     figures = counted(len(report.figures), "figure file")
-    console.print_line(f"\n{folder}/report.md and {figures} written")
+    print_words(console, f"\n{folder}/report.md and {figures} written")
 
 
 def verdict(
-    name: str = "all", /, *, results: ResultsFlag = Path("results"), details: Switch = False
+    name: str = "all",
+    /,
+    *,
+    results: ResultsFlag = Path("results"),
+    details: Switch = False,
+    notes: NotesFlag = False,
 ) -> int:
-    """Print verdicts from records, without measuring; exit with 2 if a record is damaged.
+    """Print verdicts from records, without measuring.
+
+    Exit with 2 if a record is damaged.
 
     Parameters
     ----------
@@ -184,6 +195,7 @@ def verdict(
         Print the findings of every study.
     """
     console = Terminal.on_stdout()
+    briefly = name == "all" and not details
     asked = _studies(name)
     machines = read_all(results)
     damaged = 0
@@ -194,21 +206,32 @@ def verdict(
         answers = verdicts(machine.everything, asked)
         if all(one.outcome == "not measured" for one in answers) and name == "all":
             silent.append(machine.folder.name)
-            continue
-        if not grade.lines(machine.everything):
-            console.print(machine.folder.name, style="bold", highlight=False)
-        print_grade(console, machine.everything, machine.folder.name)
-        if name == "all" and not details:
-            print_tables(console, brief(answers))
         else:
-            _print_verdicts(console, answers)
-        console.print()
+            _print_machine(console, machine, answers, briefly=briefly, notes=notes)
     if silent:
         print_words(console, f"no study is measured on {', '.join(silent)}")
-        console.print_line(f"{COMMAND} study run NAME measures what a study lacks")
-    if name == "all" and not details and len(silent) < len(machines):
-        console.print_line(f"{COMMAND} study verdict NAME has a study's findings, --details all")
+        print_words(console, f"what a study lacks is measured by: {COMMAND} study run NAME")
+    if briefly and len(silent) < len(machines):
+        print_words(console, f"all findings of a study: {COMMAND} study verdict NAME")
     return 2 if damaged else 0
+
+
+def _print_machine(
+    console: Terminal,
+    machine: MachineRecords,
+    answers: list[Verdict],
+    *,
+    briefly: bool,
+    notes: bool,
+) -> None:
+    """Print how many verdicts came out how on a machine, its grade, and the verdicts."""
+    print_words(console, f"{machine.folder.name}: {tables.tally(answers)}", "bold")
+    print_grade(console, machine.everything, machine.folder.name)
+    if briefly:
+        print_tables(console, brief(answers), notes=notes)
+    else:
+        _print_verdicts(console, answers, notes=notes)
+    console.print()
 
 
 def _studies(name: str) -> list[Study]:
@@ -218,6 +241,6 @@ def _studies(name: str) -> list[Study]:
     return [studies.get(one.strip()) for one in name.split(",")]
 
 
-def _print_verdicts(console: Terminal, answers: list[Verdict]) -> None:
+def _print_verdicts(console: Terminal, answers: list[Verdict], *, notes: bool) -> None:
     """Print the findings of each study, and the overview last, where it is still in view."""
-    print_tables(console, [*tables.details(answers), *tables.overview(answers)])
+    print_tables(console, [*tables.details(answers), *tables.overview(answers)], notes=notes)

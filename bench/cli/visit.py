@@ -15,9 +15,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bench.cli import BEGAN, terminal
-from bench.cli.console import Terminal, counted, print_tables
+from bench.cli.console import Terminal, counted, print_tables, print_words
 from bench.cli.options import DeviceFlag, ResultsFlag
-from bench.config import COMMAND, Names, RunConfig, Switch
+from bench.config import COMMAND, MINUTES, Names, RunConfig, Switch
 from bench.errors import UsageError
 from bench.exchange import unpack as unpacking
 from bench.exchange.parts import Packed
@@ -39,7 +39,7 @@ MOST_NAMES = 20
 
 def visit(
     *,
-    minutes: float = 9.0,
+    minutes: Annotated[float, MINUTES] = 9.0,
     data: str | None = None,
     out: Path = Path("visit.zip"),
     steps: Names = (),
@@ -47,7 +47,7 @@ def visit(
     tests: Switch = False,
     dry_run: Switch = False,
 ) -> int:
-    """Measure what is most valuable within a few minutes, and pack the records into one file.
+    """Measure the most valuable within minutes, into one file.
 
     A step that fails, hangs or fills the memory is ended, and the next one begins. Rerun the same
     command to continue.
@@ -55,8 +55,8 @@ def visit(
     Parameters
     ----------
     minutes
-        How long the visit may take, packing included; 0 packs what an earlier visit left in its
-        folder.
+        How long the visit may take, packing included, in minutes, or such as 1h; 0 packs what an
+        earlier visit left in its folder.
     data
         Images to train on, cifar10:/path.
     out
@@ -151,7 +151,6 @@ def _print_plan(
     console: Terminal, steps: Sequence[Step], minutes: float, seconds: float, out: Path
 ) -> None:
     """Print the steps and their times, before any of them is taken."""
-    width = max(len(step.name) for step in steps)
     rows = []
     for step, given in planned(steps, seconds):
         lacking = step.lacks()
@@ -160,12 +159,13 @@ def _print_plan(
             time_given = f"{given / 60:.1f}"
         elif lacking:
             time_given = "skipped"
-        rows.append([f"{step.name:<{width}}  {lacking or step.why}", time_given])
+        rows.append([step.name, lacking or step.why, time_given])
     notes = [
         f"at most {minutes:g} minutes in total; time that a step leaves goes to the later ones",
         f"Ctrl-C stops the visit and packs the records so far: {out}",
     ]
-    print_tables(console, [Table("Steps of the visit", ["step", "minutes, at most"], rows, notes)])
+    headers = ["step", "what for", "minutes, at most"]
+    print_tables(console, [Table("Steps of the visit", headers, rows, notes)])
     console.print()
 
 
@@ -198,7 +198,7 @@ def _complain_about_missing(packed: Packed, folder: Folder) -> None:
 
 
 def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
-    """Check packs as `verify` does, and write their records into a results folder.
+    """Check packs, and write their records into a results folder.
 
     Existing files are never overwritten.
 
@@ -217,9 +217,10 @@ def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
             terminal.complain(f"{file}: {doubt}; reports grade these records accordingly")
         present = checked.files - len(unpacked.written)
         rest = f"; {present} existed already" if present else ""
-        console.print_line(
+        print_words(
+            console,
             f"{file}: {counted(len(unpacked.written), 'file')} of {', '.join(checked.machines)} "
-            f"written into {results}{rest}"
+            f"written into {results}{rest}",
         )
     console.print_line(f"next: {COMMAND} report --results {results}")
     return 0
@@ -228,7 +229,7 @@ def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
 def _tell(console: Terminal, text: str) -> None:
     """Print text of one or more lines, even if nobody reads it."""
     with _even_if_unread():
-        console.print_line(text)
+        print_words(console, text)
 
 
 def _complain(text: str) -> None:

@@ -52,6 +52,7 @@ class Registry(Generic[E]):
         self._entries: dict[str, E] = {}
         self._origins: dict[str, str] = {}
         self._resolvers: list[Callable[[str], E | None]] = []
+        self._suggesters: list[Callable[[str], str | None]] = []
         self._loaded = False
         self.typed: set[str] = set()
         """Names that the user typed. A resolver that runs code accepts no others, since a name may
@@ -85,6 +86,14 @@ class Registry(Generic[E]):
         It returns the entry of a name, or None if the name is not one of its own.
         """
         self._resolvers.append(function)
+        return function
+
+    def suggester(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
+        """Register a function that knows names which are nearly right, such as one of timm's.
+
+        It returns the name that would work in place of an unknown one, or None.
+        """
+        self._suggesters.append(function)
         return function
 
     def names(self) -> list[str]:
@@ -121,10 +130,19 @@ class Registry(Generic[E]):
                 return Path(resolve.__code__.co_filename)
         raise KeyError(name)
 
+    def suggestion(self, name: str) -> str | None:
+        """Return the name that was probably meant by an unknown one; None without a likely one."""
+        self._load()
+        for suggest in self._suggesters:
+            likely = suggest(name)
+            if likely is not None:
+                return likely
+        return next(iter(difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)), None)
+
     def _hint(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
+        likely = self.suggestion(name)
         listing = f"`bench list {self.plural}` shows all {len(self._entries)}"
-        return f"; did you mean {close[0]}? ({listing})" if close else f"; {listing}"
+        return f"; did you mean {likely}? ({listing})" if likely else f"; {listing}"
 
     def _load(self) -> None:
         if self._loaded:

@@ -15,7 +15,7 @@ from typing import Any
 from bench.analysis.rows import Quantity
 from bench.record.precisions import BYTES
 from bench.report.table import ARROWS, Column
-from bench.stats.formatting import estimate, number, scale
+from bench.stats.formatting import estimate, human, number, scale
 from bench.stats.intervals import Estimate
 
 Details = Sequence[Mapping[str, Any]]
@@ -56,6 +56,8 @@ class Display:
     unit: a factor and a name in place of the stored unit's usual ones (`stats.formatting.UNITS`).
     exact: tables show the stored value itself, without a unit.
     text: returns a table cell from a value, its stored unit and the details of its windows.
+    brief: returns a cell of a terminal from the value in the column's unit; files, where exact
+        numbers are copied from, keep the other text. The same text unless given.
     one_batch: measured at one batch size, regardless of `--batch-sizes`.
     pareto: True for a figure of top-1 against it.
     """
@@ -65,6 +67,7 @@ class Display:
     unit: tuple[float, str] | None = None
     exact: bool = False
     text: Callable[[Estimate, str, Details], str] = _with_interval
+    brief: Callable[[float], str] | None = None
     one_batch: bool = False
     pareto: bool = False
 
@@ -78,7 +81,12 @@ COLUMNS = {
         name="top-1 on ImageNet-1k as published", header="top-1 {unit} on ImageNet-1k as published"
     ),
     "params": Display(
-        name="parameters", header="params", exact=True, text=_counted_out, pareto=True
+        name="parameters",
+        header="params",
+        exact=True,
+        text=_counted_out,
+        brief=human,
+        pareto=True,
     ),
     "macs": Display(name="MACs", header="GMACs¹", text=_gmacs, pareto=True),
     "activations": Display(name="activations"),

@@ -1,4 +1,7 @@
-"""Notes below tables that not everybody is to read: a paper's readers have no terminal."""
+"""Notes below tables, by who is to read them.
+
+A paper's readers have no terminal, and a terminal shows few notes unless asked.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,21 @@ class Note(str):
         return note
 
 
+class Caveat(str):
+    """A note that changes how a table is read; a terminal shows it without --notes.
+
+    `for_papers` is as in `Note`, but the same text unless given.
+    """
+
+    for_papers: str
+
+    def __new__(cls, text: str, for_papers: str | None = None) -> Caveat:
+        note = super().__new__(cls, text)
+        note.for_papers = text if for_papers is None else for_papers
+        return note
+
+
 def for_papers(notes: Iterable[str]) -> list[str]:
     """Return the notes as readers of a paper get them: without flags, commands and paths."""
-    said = (note.for_papers if isinstance(note, Note) else note for note in notes)
+    said = (note.for_papers if isinstance(note, Note | Caveat) else note for note in notes)
     return list(filter(None, said))

@@ -9,9 +9,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from bench.report.notes import Caveat
+from bench.stats.intervals import Estimate
+
 if TYPE_CHECKING:
     from bench.report.fill import Fill
-    from bench.stats.intervals import Estimate
 
 MACS_NOTE = (
     "¹ multiply-adds of convolutions, linear layers and attention (many papers print this as "
@@ -97,6 +99,11 @@ class Table:
     def rows(self) -> list[list[str]]:
         """The text of the cells."""
         return [[cell.text for cell in row] for row in self.cells]
+
+    @property
+    def caveats(self) -> list[Caveat]:
+        """The notes that change how the table is read."""
+        return [note for note in self.notes if isinstance(note, Caveat)]
 
     @property
     def fills(self) -> list[Fill]:

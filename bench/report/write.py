@@ -112,8 +112,11 @@ def _prepare(machine: Path, folder: Path) -> None:
 
 
 def _verdicts(chosen: Selection, machine: MachineRecords) -> list[Verdict]:
-    """Return the verdicts, which rest on all records and so have no place in a selection."""
-    return verdicts(machine.everything) if machine.everything.studied and chosen.whole else []
+    """Return the verdicts if any study was measured; none for a selection: they rest on all."""
+    if not machine.everything.studied or not chosen.whole:
+        return []
+    found = verdicts(machine.everything)
+    return found if any(one.outcome != "not measured" for one in found) else []
 
 
 def tables_of(chosen: Selection, machine: MachineRecords) -> list[Table]:

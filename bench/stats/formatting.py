@@ -69,6 +69,18 @@ def number(value: float, *, places: int | None = None) -> str:
     return f"{value:,.{max(0, 3 - digits)}f}"
 
 
+PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def human(value: float) -> str:
+    """Return three significant figures with k, M or G: `21.1 M`; below a thousand, the whole."""
+    rounded = float(f"{value:.3g}")
+    for factor, prefix in PREFIXES:
+        if abs(rounded) >= factor:
+            return f"{number(rounded / factor)} {prefix}"
+    return f"{value:,.0f}"
+
+
 def estimate(value: Estimate | None, unit: str, *, places: int | None = None) -> str:
     """Return `62.4 ±0.9` in the shown unit, `382 [344, 573]` if the halves differ; "" for None."""
     if value is None:

@@ -14,15 +14,17 @@ from itertools import chain
 from rich.cells import cell_len
 
 from bench.errors import visible
+from bench.report.columns import display_of
 from bench.report.table import Cell, Table
 
 GAP = 2
 """Spaces between two columns."""
-PROSE_WORDS, PROSE_WIDTH = 4, 22
+PROSE_WORDS, PROSE_WIDTH = 4, 16
 """A column is prose if a cell has so many words; it is then at least so wide, if it needs to be."""
 NAME_WIDTH = 0.4
 """Share of the width that the first column may take before its names are shortened."""
-SHORTEST = 16
+SHORTEST = 20
+"""Names up to this length are never shortened."""
 LEAST = (
     "activations",
     "top5",
@@ -32,13 +34,38 @@ LEAST = (
     "first_call",
     "train_images_per_s",
     "train_s",
-    "params",
+    "where",
+    "estimate",
+    "metrics",
+    "hash",
+    "twins",
+    "searched",
+    "classes",
+    "tokens",
+    "claims",
+    "trains",
+    "better",
+    "trainings",
+    "open",
+    "px",
+    "chosen_by",
     "family",
+    "params",
     "macs",
 )
 """Columns by key in the order in which they are left out; then all others, from the right."""
-KEPT = ("verdict", "outcome")
-"""Columns by key that are left out last, as ratios are."""
+KEPT = (
+    "question",
+    "summary",
+    "tells",
+    "outcome",
+    "verdict",
+    "metric",
+    "ratio_95_holm",
+    "value_95",
+    "leading_effect_95",
+)
+"""Columns by key that are left out last, in this order, as ratios are after them."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 NUMBER = re.compile(r"[-−+~≈<>×]?\s*[\d.]")
 
@@ -58,23 +85,42 @@ class Fitted:
 
 def fitted(table: Table, width: int) -> Fitted:
     """Return a table for a terminal of `width` columns."""
+    table = _briefly(table)
     places = list(range(len(table.columns)))
     names, legend = _shortened(table, width)
     left_out: list[int] = []
     while _needed(names, places) > width and (least := _least(names, places)) is not None:
         places.remove(least)
         left_out.append(least)
+    for place in reversed(left_out):  # a narrow column may fit where a wide one had to go
+        if _needed(names, [*places, place]) <= width:
+            places = sorted([*places, place])
+    left_out = [place for place in left_out if place not in places]
     shown = names.only(places)
     notes = [legend] if legend else []
     if left_out:
-        headers = ", ".join(table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out))
-        notes.append(f"left out at {width} columns: {headers}")
+        headers = [table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out)]
+        notes.append(f"left out at {width} columns: {', '.join(dict.fromkeys(headers))}")
     return Fitted(
         table=shown,
         widths=_widths(shown, width),
         text=[place == 0 or _is_text(shown, place) for place in range(len(shown.columns))],
         notes=notes,
     )
+
+
+def _briefly(table: Table) -> Table:
+    """Return the table with counts such as `21.1 M` where files have every digit."""
+    spelled = [display_of(column.key).brief for column in table.columns]
+    cells: list[list[Cell]] = []
+    for row in table.cells:
+        shown = list(row)
+        for place, brief in enumerate(spelled):
+            value = row[place].value
+            if brief is not None and value is not None:
+                shown[place] = replace(row[place], text=brief(value))
+        cells.append(shown)
+    return Table(table.title, table.columns, cells, table.notes, published=table.published)
 
 
 def _column(table: Table, place: int) -> list[str]:
@@ -129,7 +175,9 @@ def _least(table: Table, places: Sequence[int]) -> int | None:
         if key in keys:
             return keys[key]
     others = [place for place in places[1:] if not _matters(table, place)]
-    return (others or places[1:])[-1]
+    if others:
+        return others[-1]
+    return next((keys[key] for key in KEPT if key in keys), places[-1])
 
 
 def _matters(table: Table, place: int) -> bool:
@@ -137,10 +185,20 @@ def _matters(table: Table, place: int) -> bool:
 
 
 def _widths(table: Table, width: int) -> list[int]:
-    """Return the widths of all columns: prose gets what the others leave, most where most lacks."""
+    """Return the widths of all columns: prose gets what the others leave, most where most lacks.
+
+    If even the least is too much, the widest columns wrap between words as well.
+    """
     places = range(len(table.columns))
     widths = [_least_width(table, place) for place in places]
     left = width - sum(widths) - GAP * (len(widths) - 1)
+    for place in sorted(places, key=lambda place: -widths[place]):
+        spare = widths[place] - _longest_word(
+            [visible(table.headers[place]), *_column(table, place)]
+        )
+        given = min(max(0, -left), spare)
+        widths[place] -= given
+        left += given
     lacking = {place: _natural(table, place) - widths[place] for place in places}
     total = sum(lacking.values())
     if total and left > 0:
@@ -152,13 +210,13 @@ def _widths(table: Table, width: int) -> list[int]:
 def _shortened(table: Table, width: int) -> tuple[Table, str]:
     """Return the table with names that fit, and a legend of those that were shortened."""
     names = _column(table, 0)
-    limit = max(SHORTEST, int(NAME_WIDTH * width))
-    if _widest(names) <= limit or _needed(table, range(len(table.columns))) <= width:
+    if _needed(table, range(len(table.columns))) <= width or _is_prose(table, 0):
         return table, ""
-    if _is_prose(table, 0):
-        return table, ""
-    short = {name: name if len(name) <= limit else f"{name[: limit - 1]}…" for name in names}
-    if len(set(short.values())) < len(short):
+    for limit in _limits(table, width):
+        short = {name: name if len(name) <= limit else f"{name[: limit - 1]}…" for name in names}
+        if len(set(short.values())) == len(short):
+            break
+    else:
         return table, ""
     cells: list[list[Cell]] = []
     for name, row in zip(names, table.cells, strict=True):
@@ -166,3 +224,15 @@ def _shortened(table: Table, width: int) -> tuple[Table, str]:
     cut = [f"{end} = {name}" for name, end in short.items() if end != name]
     shown = Table(table.title, table.columns, cells, table.notes, published=table.published)
     return shown, "; ".join(cut)
+
+
+def _limits(table: Table, width: int) -> tuple[int, int]:
+    """Return how long names may be: short enough for all columns, and the most they may take.
+
+    Few long names are shortened for the sake of columns; where most are long, all stay longer.
+    """
+    most = max(SHORTEST, int(NAME_WIDTH * width))
+    lengths = sorted(map(cell_len, _column(table, 0)))
+    usual = max(SHORTEST, lengths[len(lengths) // 2])
+    room = width - _needed(table, range(1, len(table.columns))) - GAP
+    return min(most, max(usual, room)), most

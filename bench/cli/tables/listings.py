@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.rows import Quantity
-from bench.report.columns import TOP1, header_of, text_of
-from bench.report.table import MACS_NOTE, Table
+from bench.report.columns import TOP1, header_of, table_scale, text_of
+from bench.report.table import MACS_NOTE, Cell, Table, TableRow
 from bench.stats.formatting import number, span
 from bench.stats.intervals import Estimate
 
@@ -21,7 +21,7 @@ COUNTED_IN = {"params": "parameter", "macs": "MAC"}
 
 def matches(found: Siblings, *, budget: str) -> Table:
     """Return a table of a reference and its siblings, each with its misses and its rule."""
-    lines = [[*_counts(found.reference.name, found.cost), "", "reference"]]
+    lines: list[TableRow] = [[*_counts(found.reference.name, found.cost), "", "reference"]]
     for sibling in found.matches:
         counts = _counts(sibling.name, sibling.cost)
         lines.append([*counts, _missed(sibling), sibling.rule])
@@ -31,8 +31,9 @@ def matches(found: Siblings, *, budget: str) -> Table:
     return Table(title, headers, lines, [*found.notes, MACS_NOTE.replace("¹ ", "MACs: ")])
 
 
-def _counts(name: str, cost: Cost) -> list[str]:
-    return [name, f"{cost.params:,}", number(cost.macs * 1e-9), str(cost.tokens or "")]
+def _counts(name: str, cost: Cost) -> TableRow:
+    params = Cell(f"{cost.params:,}", cost.params)
+    return [name, params, number(cost.macs * 1e-9), str(cost.tokens or "")]
 
 
 def _missed(sibling: Match) -> str:
@@ -46,7 +47,7 @@ def listing(title: str, rows: list[dict[str, Any]]) -> Table:
     `rows` have equal keys; there is at least one.
     """
     columns = [column for column in rows[0] if column not in _only_in_json(rows[0])]
-    lines = []
+    lines: list[TableRow] = []
     for row in rows:
         lines.append([_shown(column, row[column]) for column in columns])
     return Table(title, list(map(_header, columns)), lines)
@@ -67,11 +68,12 @@ def _header(column: str) -> str:
     return "px" if column == "image_size" else column.replace("_", " ")
 
 
-def _shown(column: str, value: Any) -> str:
+def _shown(column: str, value: Any) -> Cell | str:
     if value is None:
         return ""
     if column in COUNTED_IN:
-        return text_of(Quantity(column, 0, COUNTED_IN[column]), Estimate(value), [])
+        quantity = Quantity(column, 0, COUNTED_IN[column])
+        return Cell(text_of(quantity, Estimate(value), []), value * table_scale(quantity)[0])
     if isinstance(value, list):
         return span(*value)
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The first screen: what holds, what does not, what is not known, at which scale. No wider than 80.
+"""The first screen: what holds, what does not, what is not known, at which scale.
 
 Decided claims have a line each, with their effect. Open ones share a paragraph for each reason; if
 their headlines do not fit on a screen, they are named by their studies, and at last without scales.
@@ -15,8 +15,10 @@ from bench.config import COMMAND
 from bench.report.findings.words import counts, is_bare, reason_open, short_effect, where
 
 WIDTH = 80
+"""Columns that the screen takes at most."""
 MOST_LINES = 24
-HEADLINE = 48
+EFFECT = 32
+"""Columns for an effect behind a headline."""
 TITLES: dict[Standing, str] = {
     "holds": "HOLDS",
     "does not hold": "DOES NOT HOLD",
@@ -25,56 +27,60 @@ TITLES: dict[Standing, str] = {
 MEANING = "A verdict is for the data, networks and machine beside it, and no others."
 
 
-def screen(found: list[ClaimAnswer]) -> list[str]:
-    """Return the lines of the first screen."""
+def screen(found: list[ClaimAnswer], width: int = WIDTH) -> list[str]:
+    """Return the lines of the first screen, in at most `width` columns."""
+    width = min(width, WIDTH)
     decided: list[str] = []
     for standing in TITLES:
-        decided += _decided(standing, [one for one in found if one.standing == standing])
-    head, foot = _head(found), _foot()
+        of_standing = [one for one in found if one.standing == standing]
+        decided += _decided(standing, of_standing, width)
+    head, foot = _head(found, width), _foot(width)
     unknown = [one for one in found if one.standing == "not known"]
     room = MOST_LINES - len(head) - len(decided) - len(foot)
-    return [*head, *decided, *_fitting(unknown, room), *foot]
+    return [*head, *decided, *_fitting(unknown, room, width), *foot]
 
 
-def _head(found: list[ClaimAnswer]) -> list[str]:
+def _head(found: list[ClaimAnswer], width: int) -> list[str]:
     text = f"{counts(found)} {MEANING}"
-    return textwrap.wrap(text, WIDTH)
+    return textwrap.wrap(text, width)
 
 
-def _decided(standing: Standing, found: list[ClaimAnswer]) -> Iterator[str]:
+def _decided(standing: Standing, found: list[ClaimAnswer], width: int) -> Iterator[str]:
     """Yield the claims with one standing, a line each, under the scale that they are known at."""
     for place, claims in grouped(found, _place).items():
-        yield from textwrap.wrap(f"{TITLES[standing]} · {place}", WIDTH, subsequent_indent="  ")
+        yield from textwrap.wrap(f"{TITLES[standing]} · {place}", width, subsequent_indent="  ")
         for one in claims:
-            headline = textwrap.shorten(one.headline, HEADLINE, placeholder=" …")
-            yield from _row(headline, short_effect(one.leading))
+            headline = textwrap.shorten(one.headline, width - 2, placeholder=" …")
+            yield from _row(headline, short_effect(one.leading), width)
 
 
 def _place(found: ClaimAnswer) -> str:
     return where(found.chosen) if found.chosen else ""
 
 
-def _row(headline: str, effect: str) -> Iterator[str]:
+def _row(headline: str, effect: str, width: int) -> Iterator[str]:
     """Yield a headline with its effect, on two lines if one is too short."""
-    line = f"  {headline:<{HEADLINE}} {effect}".rstrip()
-    if len(line) <= WIDTH:
+    line = f"  {headline:<{width - EFFECT}} {effect}".rstrip()
+    if len(line) <= width:
         yield line
         return
     yield f"  {headline}"
-    yield effect.rjust(WIDTH)
+    yield effect.rjust(width)
 
 
-def _fitting(found: list[ClaimAnswer], room: int) -> list[str]:
+def _fitting(found: list[ClaimAnswer], room: int, width: int) -> list[str]:
     """Return the open claims in at most `room` lines, as fully as that allows."""
     lines: list[str] = []
     for headlines, places in ((True, True), (False, True), (False, False)):
-        lines = list(_unknown(found, headlines=headlines, places=places))
+        lines = list(_unknown(found, width, headlines=headlines, places=places))
         if len(lines) <= room:
             break
     return lines
 
 
-def _unknown(found: list[ClaimAnswer], *, headlines: bool, places: bool) -> Iterator[str]:
+def _unknown(
+    found: list[ClaimAnswer], width: int, *, headlines: bool, places: bool
+) -> Iterator[str]:
     """Yield a paragraph for each reason why claims are not known, those nearest to one first."""
     if found:
         yield "NOT KNOWN"
@@ -82,7 +88,7 @@ def _unknown(found: list[ClaimAnswer], *, headlines: bool, places: bool) -> Iter
     for reason, claims in grouped(sorted(found, key=is_bare), reasons).items():
         names = [one.headline if headlines else one.study.name for one in claims]
         text = f"{reason}: {('; ' if headlines else ', ').join(names)}"
-        yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
 
 
 def _reason(found: ClaimAnswer) -> str:
@@ -90,5 +96,7 @@ def _reason(found: ClaimAnswer) -> str:
     return f"{reason} ({_place(found)})" if found.chosen else reason
 
 
-def _foot() -> list[str]:
-    return [f"all effects and figures: {COMMAND} findings --out docs/findings.md"]
+def _foot(width: int) -> list[str]:
+    what, command = "all effects and figures:", f"{COMMAND} findings --out docs/findings.md"
+    line = f"{what} {command}"
+    return [line] if len(line) <= width else [what, f"  {command}"]

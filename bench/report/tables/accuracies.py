@@ -22,6 +22,7 @@ from bench.analysis.rows import Accuracy, Quantity, Summary
 from bench.report.columns import TOP1, column_of, header_of, table_scale, text_of
 from bench.report.fill import together
 from bench.report.missing import missing_count
+from bench.report.notes import Caveat
 from bench.report.table import (
     Cell,
     Column,
@@ -45,7 +46,7 @@ BEST_NOTE = (
     "bold: the best, and models statistically tied with it (the 95 % interval of the difference "
     "contains 0)"
 )
-VIEWS_NOTE = (
+VIEWS_NOTE = Caveat(
     "only the first column is a result: its view was fixed beforehand; the best of the others is "
     "not"
 )
@@ -61,7 +62,7 @@ COST_COLUMNS: Columns = [
 COST_NOTES = [
     "medians over seeds, if more than half of them got there; read at the 20 evaluations on the "
     "validation split (select)",
-    "read within one schedule: stopping there would be another, worse training run",
+    Caveat("read within one schedule: stopping there would be another, worse training run"),
     "TMACs are 10¹² multiply-adds; a step counts as three forward passes",
 ]
 
@@ -77,12 +78,12 @@ def accuracy(summary: Summary) -> Iterator[Table]:
 
 
 def _table(protocol: Protocol, contestants: list[Contestant], summary: Summary) -> Table:
-    ranked = sorted(contestants, key=_falling)
+    ranked = sorted(contestants, key=falling)
     shown = [*ranked, *sorted(_baselines(protocol, summary), key=attrgetter("name"))]
     table = table_of(_title("Top-1", protocol), map(attrgetter("name"), shown))
     table.add("family", map(attrgetter("family"), shown))
     table.add(column_of(PARAMS), map(partial(_params, summary), shown))
-    table.add(TOP1_COLUMN, marked(list(map(top1_cell, shown)), _best(ranked)))
+    table.add(TOP1_COLUMN, marked(list(map(top1_cell, shown)), best_top1(ranked)))
     table.add(TOP5_COLUMN, map(_top5, shown))
     for quantity in sorted(set(chain.from_iterable(map(attrgetter("others"), shown)))):
         table.add(column_of(quantity), map(partial(_value, quantity), shown))
@@ -117,7 +118,7 @@ def _add_training(table: Table, shown: list[Contestant], protocol: Protocol) -> 
     table.add(MEMORY_COLUMN, map(_peak_memory, shown))
 
 
-def _falling(one: Contestant) -> float:
+def falling(one: Contestant) -> float:
     """Return the sort key that puts the highest top-1 first."""
     return -(one.top1.value if one.top1 else 0)
 
@@ -159,7 +160,7 @@ def top1_cell(one: Contestant) -> Cell:
     return Cell.of(f"{text} ({trouble})" if trouble else text, top1.times(100.0))
 
 
-def _best(ranked: list[Contestant]) -> set[int]:
+def best_top1(ranked: list[Contestant]) -> set[int]:
     """Return the places of the best top-1 and of those tied with it; empty below two of them."""
     measured = [place for place, one in enumerate(ranked) if one.top1]
     if len(measured) < 2:

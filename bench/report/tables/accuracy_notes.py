@@ -9,7 +9,7 @@ from operator import attrgetter
 from bench.analysis.accuracy_groups import Contestant, Protocol
 from bench.analysis.rows import Accuracy, Summary
 from bench.record.arms import NORMALISED
-from bench.report.notes import Note
+from bench.report.notes import Caveat, Note
 from bench.report.tables.speed_notes import named_models
 from bench.stats import lr_search
 
@@ -21,19 +21,18 @@ NAMED = 3
 def notes(contestants: list[Contestant], protocol: Protocol, summary: Summary) -> Iterator[str]:
     """Yield all notes on the accuracies under one protocol."""
     rows = list(chain.from_iterable(map(attrgetter("rows"), contestants)))
-    yield from dict.fromkeys(filter(None, map(attrgetter("about.caveat"), rows)))
+    yield from map(Caveat, dict.fromkeys(filter(None, map(attrgetter("about.caveat"), rows))))
     images = max((row.detail["images"] for row in rows if row.top1), default=0)
     if any(len(one.measured) > 1 for one in contestants):
         yield f"mean over seeds with Student's t interval; each tested on {images:,} images"
     else:
-        yield (
+        yield Caveat(
             f"interval: binomial over {images:,} test images of one set of weights; the choice of "
             "the seed adds to it"
         )
     yield from _of_training(rows) if protocol.recipe else _of_weights(rows)
     for row in rows:
-        for text in _of_file(row):
-            yield Note(f"{row.name}: {text}", f"{row.name}: {text}".replace(CHOOSES, ""))
+        yield from _of_file(row)
     if protocol.tuning:
         for one in contestants:
             yield from _search(one, summary)
@@ -92,20 +91,25 @@ def _of_file(row: Accuracy) -> Iterator[str]:
     """Yield what was taken from a file of weights, and what was done to it."""
     own = row.detail.get("resampled_from")
     if own:
-        yield f"position embeddings resampled from {own} to {row.arm.image_size} pixels"
+        yield Caveat(
+            f"{row.name}: position embeddings resampled from {own} to {row.arm.image_size} pixels"
+        )
     file = row.detail.get("file", {})
     entry, removed, left_out = map(file.get, ("entry", "removed", "left_out"))
     if entry:
         others = ", ".join(file.get("other_entries", []))
-        also = f", which also has {others}{CHOOSES}" if others else ""
-        yield f"taken from entry {entry} of the file{also}"
+        also = f", which also has {others}" if others else ""
+        text = f"{row.name}: taken from entry {entry} of the file{also}"
+        yield Note(f"{text}{CHOOSES}", text) if others else text
     if removed:
-        yield f"prefix {', '.join(removed)} removed from names"
+        yield f"{row.name}: prefix {', '.join(removed)} removed from names"
     if left_out:
-        yield f"{len(left_out)} tensors of the file were left out: {_named(left_out)}"
+        yield Caveat(
+            f"{row.name}: {len(left_out)} tensors of the file were left out: {_named(left_out)}"
+        )
     stored = file.get("stored_as", [])
     if stored not in ([], ["float32"]):
-        yield f"stored as {', '.join(stored)}"
+        yield f"{row.name}: stored as {', '.join(stored)}"
 
 
 def _named(names: list[str]) -> str:
@@ -125,11 +129,14 @@ def _search(one: Contestant, summary: Summary) -> Iterator[str]:
         return
     failed = sum(score < 0 for score in tried.values())
     failures = f", {failed} of which diverged or failed" if failed else ""
-    edge = "; it is on the edge of those tried" if lr_search.on_edge(tried) else ""
-    yield (
+    chosen = (
         f"{one.name}: rate {arm.learning_rate:g} chosen on the validation split from {len(tried)} "
-        f"between {min(tried):g} and {max(tried):g}{failures}{edge}"
+        f"between {min(tried):g} and {max(tried):g}{failures}"
     )
+    if lr_search.on_edge(tried):
+        yield Caveat(f"{chosen}; it is on the edge of those tried")
+    else:
+        yield chosen
 
 
 def _is_trial_of(trial: Accuracy, row: Accuracy) -> bool:
@@ -144,12 +151,12 @@ def _troubles(row: Accuracy) -> Iterator[str]:
     """Yield failures, training runs at chance, and images that could not be read."""
     seed = f" seed {row.arm.seed}" if row.arm.seed is not None else ""
     if row.trouble:
-        yield Note(f"{row.name}{seed}: {row.trouble}", f"{row.name}{seed}: {row.status}")
+        yield Caveat(f"{row.name}{seed}: {row.trouble}", f"{row.name}{seed}: {row.status}")
     elif row.status == "at chance":
-        yield f"{row.name}{seed}: at chance, no better than {guessing(row)}"
+        yield Caveat(f"{row.name}{seed}: at chance, no better than {guessing(row)}")
     lost = row.detail.get("unreadable")
     if lost:
-        yield f"{row.name}{seed}: {len(lost)} images could not be read: {_named(lost)}"
+        yield Caveat(f"{row.name}{seed}: {len(lost)} images could not be read: {_named(lost)}")
 
 
 def guessing(row: Accuracy) -> str:

@@ -7,10 +7,21 @@ from operator import attrgetter
 
 from bench.analysis.changes import Change, Comparison
 from bench.analysis.grade import percent
+from bench.report.notes import Caveat
 from bench.report.table import Table
 from bench.stats.formatting import interval, p_value
 
-COLUMNS = ["configuration", "metric", "ratio [95 %, Holm]", "change", "", "p (Holm)", ""]
+COLUMNS = [
+    "configuration",
+    "metric",
+    "ratio [95 %, Holm]",
+    "change",
+    "outcome",
+    "p (Holm)",
+    "compared",
+]
+ORDER = {"worse": 0, "better": 1}
+"""The place of outcomes in the first line; all others follow."""
 
 
 def can_tell(found: Comparison) -> str:
@@ -32,6 +43,13 @@ def can_tell(found: Comparison) -> str:
     )
 
 
+def outcomes(found: Comparison) -> str:
+    """Return how many lines came out how: `2 worse, 1 better, 17 no change`."""
+    counts = Counter(map(attrgetter("outcome"), found.changes))
+    ordered = sorted(counts, key=lambda outcome: (ORDER.get(outcome, 2), outcome))
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in ordered)
+
+
 def _tested(found: Comparison) -> int:
     """Return the number of lines with a p-value."""
     return sum(one.p is not None for one in found.changes)
@@ -39,11 +57,11 @@ def _tested(found: Comparison) -> int:
 
 def changes(found: Comparison, left: str, right: str) -> Table:
     """Return one line per metric of a configuration, the worst change first."""
-    counts = Counter(map(attrgetter("outcome"), found.changes))
-    notes = [
-        ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())),
-        f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over the "
-        f"{_tested(found)} lines with a p",
+    notes: list[str] = [
+        Caveat(
+            f"ratios are {right} : {left}; interval, p and word are one test, Holm-corrected over "
+            f"the {_tested(found)} lines with a p"
+        ),
     ]
     references = sorted(set(map(attrgetter("against"), found.changes)) - {""})
     if references:
@@ -51,7 +69,7 @@ def changes(found: Comparison, left: str, right: str) -> Table:
             f"speeds are divided by that of {', '.join(references)} in their own run: what all "
             "configurations have in common is not a change here"
         )
-    notes += map("refused: {}".format, found.refused)
+    notes += [Caveat(f"refused: {reason}") for reason in found.refused]
     worst_first = sorted(found.changes, key=lambda one: -one.loss)
     return Table("Changes", COLUMNS, list(map(_line, worst_first)), notes)
 

@@ -12,6 +12,7 @@ from bench.errors import UsageError
 from bench.files.paths import inside, stem
 from bench.plugins import claim_figures
 from bench.report.figures import names_are_text, save_figure
+from bench.report.notes import Caveat
 from bench.report.table import Table
 from bench.stats.formatting import interval, number
 
@@ -27,7 +28,7 @@ DECIDED_NOTE = (
     f"a published speed has none, and decides if it is more than {NEAR:.0%} off 1; a published "
     "top-1 has the binomial one of its images"
 )
-UNTRUSTED_NOTE = (
+UNTRUSTED_NOTE = Caveat(
     "undecided whatever the interval: speeds of runs whose own checks failed or are missing "
     "(`bench report` says which)"
 )
@@ -40,6 +41,18 @@ FLIPS_NOTE = (
 def claim_tables(found: Answer) -> list[Table]:
     """Return the verdict with what turns it, then every condition, the worst ratio first."""
     return [_verdict(found), _conditions(found)]
+
+
+def sentence(found: Answer) -> str:
+    """Return the verdict with the conditions that it holds in, and the range of their ratios."""
+    total = len(found.conditions)
+    decided = total - found.count("undecided")
+    low, high = (number(one.ratio.value) for one in (found.conditions[0], found.conditions[-1]))
+    conditions = f"{decided} decided conditions" if decided < total else f"{total} conditions"
+    return (
+        f"{found.verdict}: {found.left} > {found.right} on {found.on} holds in "
+        f"{found.count('holds')} of {conditions}; ratios from {low} to {high}"
+    )
 
 
 def _verdict(found: Answer) -> Table:
@@ -98,7 +111,7 @@ def _conditions(found: Answer) -> Table:
     for one in found.conditions:
         factors = [one.factors.get(name, "") for name in names]
         lines.append([_ratio(one), one.outcome, *factors])
-    columns = [f"× {found.right} [95 %]", "", *names]
+    columns = [f"× {found.right} [95 %]", "outcome", *names]
     return Table(f"{len(lines)} conditions", columns, lines)
 
 

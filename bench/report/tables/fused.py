@@ -9,11 +9,12 @@ from operator import attrgetter
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Quantity, Row, Summary, by_speed
 from bench.report.columns import described, table_scale
+from bench.report.notes import Caveat
 from bench.report.table import Column, Columns, Table, TableRow
 from bench.report.tables.speed_notes import HANDWRITTEN_NOTE
 from bench.report.tables.speeds import ratio_cell, value_cell
 
-NOTES = [HANDWRITTEN_NOTE, "ratios are paired by round, in rounds that did not choose"]
+NOTES = [Caveat(HANDWRITTEN_NOTE), "ratios are paired by round, in rounds that did not choose"]
 
 
 def handwritten(summary: Summary) -> Iterator[Table]:

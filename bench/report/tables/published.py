@@ -11,6 +11,7 @@ from bench.analysis.groups import grouped
 from bench.analysis.published import Published, PublishedSpeed
 from bench.analysis.rows import Row, Summary
 from bench.report.columns import TOP1_PUBLISHED
+from bench.report.notes import Caveat
 from bench.report.table import Cell, Column, Table
 from bench.stats.formatting import number, span
 
@@ -46,7 +47,9 @@ def published_ranges(summary: Summary) -> Iterator[Table]:
             lines.append([row.label, *_ranges(found), said])
             sources |= dict.fromkeys(map(SOURCE, found))
     if lines:
-        notes = ["published, not measured here; recipes, epochs and data differ from row to row"]
+        notes: list[str] = [
+            Caveat("published, not measured here; recipes, epochs and data differ from row to row")
+        ]
         notes += _each(sources)
         yield Table("Published ImageNet-1k top-1", RANGES, lines, notes, published=True)
 
@@ -78,7 +81,9 @@ def published_elsewhere(summary: Summary) -> Iterator[Table]:
             sources.setdefault(dataset, {}).update(dict.fromkeys(map(SOURCE, found)))
     for dataset in sorted(lines):
         title = f"Published top-1 · {published.DATASETS.get(dataset, dataset)}"
-        notes = ["published, not measured here; not comparable with top-1 on any other data set"]
+        notes: list[str] = [
+            Caveat("published, not measured here; not comparable with top-1 on any other data set")
+        ]
         notes += _each(sources[dataset])
         yield Table(title, RANGES_ELSEWHERE, lines[dataset], notes, published=True)
 
@@ -117,8 +122,10 @@ def _speeds(summary: Summary, kind: str, every: Sequence[PublishedSpeed]) -> Ite
     if lines:
         more = f" and {len(sources) - NAMED} more" if len(sources) > NAMED else ""
         notes = [
-            "published, not measured here; devices, precisions and batch sizes differ: no ratio "
-            "between rows means anything",
+            Caveat(
+                "published, not measured here; devices, precisions and batch sizes differ: no "
+                "ratio between rows means anything"
+            ),
             f"sources: {'; '.join(sorted(sources)[:NAMED])}{more}",
         ]
         yield Table(f"Published {kind} speed", SPEEDS, lines, notes, published=True)

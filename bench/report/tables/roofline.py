@@ -10,6 +10,7 @@ from bench.analysis.roofline import MeasuredCeiling, Place, ceiling, places
 from bench.analysis.rows import Summary
 from bench.record.metric_units import METRICS
 from bench.report.columns import described
+from bench.report.notes import Caveat
 from bench.report.table import Cell, Column, Columns, Table, TableRow
 from bench.stats.formatting import number, scale
 
@@ -95,7 +96,7 @@ def _faults(found: list[Place]) -> Iterator[str]:
         over = exceeding[kind, precision]
         most = max(over, key=attrgetter("share"))
         names = ", ".join(sorted(set(map(attrgetter("row.name"), over))))
-        yield (
+        yield Caveat(
             f"fault of the {kind} ceiling in {precision}: {names} reached up to "
             f"{number(max(most.mfu, most.share))} times as much, so it is not a ceiling "
             f"({WHY_EXCEEDED[kind]}); other shares of it are too large by as much"

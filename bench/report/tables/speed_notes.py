@@ -24,7 +24,7 @@ from bench.analysis.run_quality import (
 from bench.config import COMMAND
 from bench.forecast.forecast import evaluating
 from bench.record.product_names import is_product
-from bench.report.notes import Note
+from bench.report.notes import Caveat, Note
 from bench.report.table import MACS_NOTE
 from bench.stats.formatting import duration, interval, span
 from bench.stats.intervals import smallest_within
@@ -50,7 +50,7 @@ def notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> 
     if trust:
         yield trust.line if trust.marks else f"{trust.line}: no bold, no ≈ in this table"
     if any(row.value("macs") for row in rows):
-        yield f"{MACS_NOTE}; {_uncounted(rows)}"
+        yield _of_macs(rows)
     yield from _budgets(rows, size)
     yield from _not_measured(summary, rows, size)
     if any(row.device and row.values for row in rows):
@@ -60,7 +60,7 @@ def notes(summary: Summary, rows: list[Row], size: int, trust: Grade | None) -> 
     for row in rows:
         for where, text in row.trouble.items():
             failed = text.partition(":")[0]
-            yield Note(f"{row.label}, {where}: {text}", f"{row.label}, {where}: {failed}")
+            yield Caveat(f"{row.label}, {where}: {text}", f"{row.label}, {where}: {failed}")
     yield from named_models(rows)
 
 
@@ -96,25 +96,25 @@ def _agreement(rows: list[Row]) -> Iterator[str]:
         yield Note(text, f"{name}: agreement with float32 eager execution not checked")
 
 
-def _uncounted(rows: list[Row]) -> str:
-    """Return the products that the MAC counts leave out."""
+def _of_macs(rows: list[Row]) -> str:
+    """Return what MACs are, and the products that their counts leave out."""
     products: dict[str, None] = {}
     for row in rows:
         products |= dict.fromkeys(filter(is_product, row.uncounted))
     if not products:
-        return "no convolution, matrix product or attention uncounted"
-    return f"UNCOUNTED: {', '.join(products)}"
+        return f"{MACS_NOTE}; no convolution, matrix product or attention uncounted"
+    return Caveat(f"{MACS_NOTE}; UNCOUNTED: {', '.join(products)}")
 
 
 def _marks(rows: list[Row]) -> Iterator[str]:
     """Yield what to beware of in single rows."""
     if any(map(attrgetter("handwritten"), rows)):
-        yield HANDWRITTEN_NOTE
+        yield Caveat(HANDWRITTEN_NOTE)
     knees = list(_knees(rows))
     if knees:
         best = f"within {KNEE:.0%} of the best throughput"
         yield f"knee, the smallest batch {best}: {', '.join(knees)}"
-    yield from _named(
+    yield from _warned(
         f"host-bound at batch 1 (the host takes more than {HOST_BOUND:.0%} of the wall time)",
         filter(_host_bound, rows),
     )
@@ -122,11 +122,11 @@ def _marks(rows: list[Row]) -> Iterator[str]:
     if launched:
         why = "the GPU waits for the host's launches, whose speed drifts"
         names = ", ".join(launched)
-        yield Note(
+        yield Caveat(
             f"launch-bound ({why}; --policies graph or compile show what the GPU can do): {names}",
             f"launch-bound ({why}): {names}",
         )
-    yield from _named("warm-up never settled", filter(attrgetter("unsteady"), rows))
+    yield from _warned("warm-up never settled", filter(attrgetter("unsteady"), rows))
     yield from _named(
         "dropped early (another policy of the same model was at least 2x faster in every round)",
         filter(attrgetter("hopeless"), rows),
@@ -144,6 +144,11 @@ def _named(text: str, rows: Iterable[Row]) -> Iterator[str]:
     names = ", ".join(map(attrgetter("name"), rows))
     if names:
         yield f"{text}: {names}"
+
+
+def _warned(text: str, rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the same as a caveat."""
+    yield from map(Caveat, _named(text, rows))
 
 
 def _knees(rows: list[Row]) -> Iterator[str]:
@@ -200,7 +205,7 @@ def _budgets(rows: list[Row], size: int) -> Iterator[str]:
     for name, metric in (("parameters", "params"), ("MACs", "macs")):
         ratios = [row.exact(metric) / reference.exact(metric) for row in others]
         spans.append(f"{name} {min(ratios):.2f} to {max(ratios):.2f} ×")
-    yield f"budgets: {', '.join(spans)} those of {reference.label}"
+    yield Caveat(f"budgets: {', '.join(spans)} those of {reference.label}")
     matched = ",".join(family for family in families if family in MATCHED)
     if matched and reference.model != "convmixer_digits":
         at = "" if size == 224 else f" --image-size {size}"

@@ -15,6 +15,7 @@ from bench.analysis.run_quality import rounds_behind
 from bench.report.columns import column_of, described, place_of, table_scale, text_of
 from bench.report.fill import together
 from bench.report.missing import missing
+from bench.report.notes import Caveat
 from bench.report.table import (
     BEST_NOTE,
     Cell,
@@ -115,7 +116,7 @@ def _table(summary: Summary, rows: list[Row], *, title: str, size: int) -> Table
     return table
 
 
-def _reference(rows: list[Row]) -> Row:
+def reference_row(rows: list[Row]) -> Row:
     """Return the row that speeds are compared with."""
     model = reference_model(map(attrgetter("model", "family"), rows))
     of_model = (row for row in rows if row.model == model and not row.handwritten)
@@ -133,7 +134,7 @@ def _add_published(table: Table, summary: Summary, rows: list[Row]) -> None:
         keys = list(map(attrgetter("key"), table.columns))
         place = keys.index("ratio") + 1 if "ratio" in keys else len(keys)
         table.insert(place, IN_MEASURED, cells)
-        table.notes.append(IN_MEASURED_NOTE)
+        table.notes.append(Caveat(IN_MEASURED_NOTE))
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def compare(rows: list[Row], *, ranked: bool) -> Compared | None:
     quantity = max(filter(_is_throughput, ranked_quantities(rows)), default=None)
     if quantity is None:
         return None
-    reference = _reference(rows)
+    reference = reference_row(rows)
     tied = _tied(rows, reference, quantity) if ranked else set()
     cells = []
     for place, row in enumerate(rows):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 
 from bench.analysis.groups import grouped
 from bench.claims.rules import Finding, Judged, Verdict, level, resolvable
-from bench.report.notes import Note
+from bench.report.notes import Caveat, Note
 from bench.report.table import Table
 from bench.stats.formatting import interval, number, p_value
 
@@ -29,11 +30,11 @@ SCALE_NOTE = Note(
     "claims are numbered as in docs/claims.md; a verdict holds only for the scale next to it",
     "a verdict holds only for the scale next to it",
 )
-PIPELINE_NOTE = (
+PIPELINE_NOTE = Caveat(
     "pipeline check: the images are too small and too few to say anything about architectures; it "
     "shows that the study runs"
 )
-CHANGED_NOTE = (
+CHANGED_NOTE = Caveat(
     "* some of its data were measured when the study asked another question: other runs, effects "
     "or regions"
 )
@@ -69,6 +70,14 @@ def brief(verdicts: list[Verdict]) -> Iterator[Table]:
     yield from tables
 
 
+def tally(verdicts: list[Verdict]) -> str:
+    """Return how many verdicts came out how: `3 supported, 1 inconclusive; 20 not measured`."""
+    counts = Counter(map(attrgetter("outcome"), verdicts))
+    missing = counts.pop("not measured", 0)
+    known = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    return f"{known}; {missing} not measured" if missing else known
+
+
 def _brief_line(verdict: Verdict) -> list[str]:
     leading = verdict.leading
     outcome = verdict.outcome + (" *" if verdict.changed else "")
@@ -80,7 +89,7 @@ def _brief_notes(verdicts: list[Verdict]) -> Iterator[str]:
     if any(map(attrgetter("changed"), verdicts)):
         yield CHANGED_NOTE
     for reason in dict.fromkeys(filter(None, map(attrgetter("withheld"), verdicts))):
-        yield f"no verdict on speeds: {reason}"
+        yield Caveat(f"no verdict on speeds: {reason}")
     missing = [one.study for one in verdicts if one.outcome == "not measured"]
     if missing:
         yield f"not measured: {', '.join(dict.fromkeys(missing))}"
@@ -111,10 +120,10 @@ def _overview_notes(verdicts: list[Verdict]) -> Iterator[str]:
     if any(map(attrgetter("changed"), verdicts)):
         yield CHANGED_NOTE
     for reason in dict.fromkeys(filter(None, map(attrgetter("withheld"), verdicts))):
-        yield f"no verdict on speeds: {reason}"
+        yield Caveat(f"no verdict on speeds: {reason}")
     for one in verdicts:
         if one.outcome == "not measured":
-            yield Note(f"{one.study} is not measured: {one.missing}")
+            yield Caveat(f"{one.study} is not measured: {one.missing}", "")
 
 
 def effect(finding: Finding) -> str:
@@ -160,10 +169,10 @@ def _notes(verdict: Verdict) -> Iterator[str]:
     findings = list(map(attrgetter("finding"), verdict.findings))
     yield verdict.question
     if verdict.withheld:
-        yield f"no verdict: {verdict.withheld}"
+        yield Caveat(f"no verdict: {verdict.withheld}")
     for finding in findings:
         if finding.note:
-            yield f"{finding.what}: {finding.note}"
+            yield Caveat(f"{finding.what}: {finding.note}")
     theirs = filter(None, map(attrgetter("published"), findings))
     yield from dict.fromkeys(f"published: {one.on}; {one.source}" for one in theirs)
     yield from _power(verdict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.analysis.rows import Accuracy
 from bench.analysis.weights import spelled
 from bench.errors import UsageError
+from bench.report.notes import Caveat
 from bench.report.table import Table
 from bench.stats.formatting import interval
 from bench.stats.intervals import Paired, mcnemar
@@ -43,10 +44,14 @@ def _table(left: Accuracy, right: Accuracy, paired: Paired) -> Table:
     difference = interval(paired.difference, factor=100, places=2)
     outcome = "they differ at 5 %" if paired.p < LEVEL else "they are statistically tied at 5 %"
     notes = [
-        f"difference {difference} points on the same {paired.difference.n:,} images; McNemar's "
-        f"exact test p = {paired.p:.3g}: {outcome}",
-        "this compares two sets of weights, not two architectures: those differ by their recipes "
-        "and seeds too",
+        Caveat(
+            f"difference {difference} points on the same {paired.difference.n:,} images; McNemar's "
+            f"exact test p = {paired.p:.3g}: {outcome}"
+        ),
+        Caveat(
+            "this compares two sets of weights, not two architectures: those differ by their "
+            "recipes and seeds too"
+        ),
     ]
     columns = ["weights", "top-1 % [95 %]", "right alone"]
     return Table(f"Compared on {left.arm.data}", columns, lines, notes)

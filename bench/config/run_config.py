@@ -1,57 +1,35 @@
-"""The options of a run: one frozen dataclass behind the flags and the TOML suites."""
+"""The flags of `bench run` with their checks."""
 
 from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter, Token
-
 from bench import devices
+from bench.config.flags import (
+    HOW,
+    HOW_LONG,
+    IMAGES,
+    SECONDS,
+    TRAINING,
+    WHAT,
+    WHERE,
+    CropMode,
+    Interpolation,
+    Names,
+    Numbers,
+    Plain,
+    Shares,
+    Switch,
+)
 from bench.errors import UsageError
 from bench.files import limits
-from bench.files.foreign_errors import content_of, refusing
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 COMMAND = "python -m bench"
-SUITES = Path(__file__).parent / "suites"
-DEFAULT_SUITE = "quick"
-LARGEST_SUITE = 256 << 10
-"""Largest size of a suite file in bytes."""
-MOST_DOTS = 500
-"""Most dots in a line of a suite file: parsing a dotted key takes time quadratic in its parts."""
-
-
-def _commas(hint: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
-    """Parse `a,b` on the command line and ["a", "b"] in TOML to the same tuple."""
-    item: type = hint.__args__[0]
-    parts = [part.strip() for token in tokens for part in token.value.split(",")]
-    try:
-        return tuple(map(item, filter(None, parts)))
-    except ValueError:
-        example = "numbers, such as 0.485,0.456,0.406"
-        if item is int:
-            example = "whole numbers, such as 1,8,64"
-        raise ValueError(f"{','.join(parts)!r} is not a list of {example}") from None
-
-
-LIST = Parameter(converter=_commas, n_tokens=1, negative=(), show_default=False)
-Names = Annotated[tuple[str, ...], LIST]
-Numbers = Annotated[tuple[int, ...], LIST]
-Shares = Annotated[tuple[float, ...], LIST]
-Plain = Parameter(show_default=False)
-Switch = Annotated[bool, Parameter(negative=())]
-Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "hamming", "box"]
-CropMode = Literal["center", "squash", "border"]
 VIEW = ("crop", "crop_mode", "interpolation", "mean", "std")
 """Flags that say how images are shown to weights under evaluation."""
 
@@ -63,103 +41,105 @@ class RunConfig:
     Raises UsageError, naming the flag, for a value or a combination that makes no sense.
     """
 
-    models: Names = ()
+    models: Annotated[Names, WHAT] = ()
     """Models, comma separated: names from `bench list models`, timm:NAME, ./net.py:build,
     package.module:build."""
-    name: Names = ()
+    name: Annotated[Names, WHAT] = ()
     """Name of your own model in reports, such as "Ours"; several names for several, in their order.
     NAME=MODEL names any model of the run."""
-    reference: Annotated[str | None, Plain] = None
+    reference: Annotated[str | None, Plain, WHAT] = None
     """Model whose budget the siblings of --match have to meet; it is measured first."""
-    match: Names = ()
+    match: Annotated[Names, WHAT] = ()
     """Families that get a sibling of equal budget, comma separated; see `bench list families`."""
-    budget: Literal["params", "macs", "params+macs", "latency"] = "params"
+    budget: Annotated[Literal["params", "macs", "params+macs", "latency"], WHAT] = "params"
     """What siblings have in common with the reference."""
-    hold: Annotated[Literal["tokens", "shape"] | None, Plain] = None
+    hold: Annotated[Literal["tokens", "shape"] | None, Plain, WHAT] = None
     """tokens: siblings keep the reference's token grid; shape: also its width and depth."""
-    tolerance: Annotated[float | None, Plain] = None
+    tolerance: Annotated[float | None, Plain, WHAT] = None
     """Largest relative difference from the budget; defaults to 0.02, to 0.05 for params+macs, to
     0.1 for latency."""
-    metrics: Names = ()
+    metrics: Annotated[Names, WHAT] = ()
     """Metrics, comma separated; defaults to all that apply."""
-    policies: Names = ()
+    policies: Annotated[Names, HOW] = ()
     """How to execute the models, comma separated, switches joined with +; defaults to fp32 on a
     CPU, bf16 on CUDA. If several are given, the best one of each model is chosen and measured again
     on fresh rounds; `best` tries the usual ones."""
-    device: str = "auto"
+    device: Annotated[str, WHERE] = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
-    batch_sizes: Numbers = ()
+    batch_sizes: Annotated[Numbers, HOW] = ()
     """Images per call for throughput and memory, comma separated (latency is always at 1);
     defaults to 2 on a CPU."""
-    image_size: Numbers = ()
+    image_size: Annotated[Numbers, HOW] = ()
     """Side of the images in pixels, or several, comma separated; defaults to each model's own."""
-    num_classes: Annotated[int | None, Plain] = None
+    num_classes: Annotated[int | None, Plain, HOW] = None
     """Outputs of the classifier for counts and speeds; defaults to each model's own."""
-    data: Annotated[str | None, Plain] = None
+    data: Annotated[str | None, Plain, TRAINING] = None
     """Data set for top-1, such as digits or imagenet:/path; see `bench list datasets`."""
-    recipe: Annotated[str | None, Plain] = None
+    recipe: Annotated[str | None, Plain, TRAINING] = None
     """Recipe to train with; NAME:field=value changes fields. Defaults to the data set's own; for a
     data set without one, published weights are evaluated."""
-    seeds: int = 1
+    seeds: Annotated[int, TRAINING] = 1
     """Training runs per model, each with its own seed, counted from --seed."""
-    lr_search: Switch = False
+    lr_search: Annotated[Switch, TRAINING] = False
     """Try the same learning rates with every model and choose on the validation split."""
-    equalise: Literal["epochs", "macs", "seconds"] = "epochs"
+    equalise: Annotated[Literal["epochs", "macs", "seconds"], TRAINING] = "epochs"
     """What every model may spend on training. For macs and seconds, the schedule is stretched
     before training to what the first model spends in the recipe's epochs."""
-    train_policy: Annotated[str | None, Plain] = None
+    train_policy: Annotated[str | None, Plain, TRAINING] = None
     """How to execute training runs; defaults to fp32 on a CPU, bf16+channels_last on CUDA."""
-    yes: Switch = False
+    yes: Annotated[Switch, TRAINING] = False
     """Train even if that is expected to take more than an hour."""
-    checkpoint: Annotated[Path | None, Plain] = None
+    checkpoint: Annotated[Path | None, Plain, TRAINING] = None
     """File of weights to evaluate with --data, safetensors or a state dict."""
-    checkpoint_key: Annotated[str | None, Plain] = None
+    checkpoint_key: Annotated[str | None, Plain, TRAINING] = None
     """Entry of that file to load if it has several, such as state_dict; with a prefix of the names
     in it: state_dict/teacher."""
-    crop: Annotated[float | None, Plain] = None
+    crop: Annotated[float | None, Plain, IMAGES] = None
     """Share of the image's side to show, usually 0.875 to 1; defaults to the weights' own."""
-    crop_mode: Annotated[CropMode | None, Plain] = None
+    crop_mode: Annotated[CropMode | None, Plain, IMAGES] = None
     """center, squash or border: how to crop an oblong image; defaults to the weights' own."""
-    interpolation: Annotated[Interpolation | None, Plain] = None
+    interpolation: Annotated[Interpolation | None, Plain, IMAGES] = None
     """How images are resized: bicubic, bilinear and others; defaults to the weights' own."""
-    mean: Shares = ()
+    mean: Annotated[Shares, IMAGES] = ()
     """Subtracted from images in [0, 1], one number or three; defaults to the weights' own."""
-    std: Shares = ()
+    std: Annotated[Shares, IMAGES] = ()
     """The divisor after that, one number or three; defaults to the weights' own."""
-    labels: Annotated[str | None, Plain] = None
+    labels: Annotated[str | None, Plain, TRAINING] = None
     """Other labels of ImageNet's validation images, real:/path/real.json (arXiv 2006.07159)."""
-    spread: Switch = False
+    spread: Annotated[Switch, TRAINING] = False
     """Evaluate weights at neighbouring crops and image sizes as well."""
-    time_budget: Annotated[float | None, Plain] = None
-    """Seconds for the timed rounds, without warm-up and training runs; defaults to no limit."""
-    rounds: Annotated[int | None, Plain] = None
+    time_budget: Annotated[float | None, Plain, SECONDS, HOW_LONG] = None
+    """Time for the timed rounds, without warm-up and training runs, such as 20s, 2m or 1h30m, or in
+    seconds; defaults to no limit."""
+    rounds: Annotated[int | None, Plain, HOW_LONG] = None
     """Rounds over all configurations; defaults to 16, with a time budget to as many as fit but at
     most 64, with --target-ci to at most 768."""
-    target_ci: Annotated[float | None, Plain] = None
+    target_ci: Annotated[float | None, Plain, HOW_LONG] = None
     """Stop measuring a configuration when the 95 % interval of its ratio to the reference is within
     this share, such as 0.01."""
-    slice: Annotated[int | None, Plain] = None
+    slice: Annotated[int | None, Plain, HOW_LONG] = None
     """Most timed configurations that one call measures; the same command continues with the next
     ones. Defaults to all at once; with slices no best policy is chosen."""
-    shard: Annotated[str | None, Plain] = None
+    shard: Annotated[str | None, Plain, WHERE] = None
     """Measure the i-th of n parts, such as 1/3. Each configuration is in one of them, all timed
     ones in the same. For array jobs."""
-    jobs: Annotated[int | None, Plain] = None
+    jobs: Annotated[int | None, Plain, WHERE] = None
     """Training runs at a time on a CPU, each with its share of the processors; defaults to one per
     processor for images of up to 64 pixels, else to 1."""
-    launcher: str = "local"
+    launcher: Annotated[str, WHERE] = "local"
     """local, or ray: training runs and evaluations as tasks of a Ray cluster (extra [scale])."""
-    address: Annotated[str | None, Plain] = None
+    address: Annotated[str | None, Plain, WHERE] = None
     """Ray cluster to join, such as auto; defaults to a new one on this machine."""
-    timeout: float = 600.0
-    """Seconds without a sign of life after which a configuration counts as hung."""
-    worker_memory: Annotated[float | None, Plain] = None
+    timeout: Annotated[float, SECONDS, HOW_LONG] = 600.0
+    """Time without a sign of life after which a configuration counts as hung, in seconds, or such
+    as 10m."""
+    worker_memory: Annotated[float | None, Plain, WHERE] = None
     """Most gigabytes for each worker process; defaults to no limit."""
-    results: Path = Path("results")
+    results: Annotated[Path, WHERE] = Path("results")
     """Folder of the records."""
-    seed: int = 0
+    seed: Annotated[int, HOW] = 0
     """Seed of the order of rounds, the inputs and the training runs."""
-    force: Switch = False
+    force: Annotated[Switch, HOW] = False
     """Measure again what is already finished."""
 
     def __post_init__(self) -> None:
@@ -221,7 +201,8 @@ CHECKS: tuple[tuple[Callable[[RunConfig], bool], str], ...] = (
     ),
     (
         lambda config: _is_positive(config.time_budget),
-        "--time-budget: must be a number of seconds above 0, got {time_budget}; 120 would work",
+        "--time-budget: must be a number of seconds above 0, got {time_budget}; 120 or 2m would "
+        "work",
     ),
     (
         lambda config: not config.match or bool(config.reference),
@@ -261,7 +242,7 @@ CHECKS: tuple[tuple[Callable[[RunConfig], bool], str], ...] = (
     ),
     (
         lambda config: _is_positive(config.timeout),
-        "--timeout: must be a number of seconds above 0, got {timeout}; 600 is usual",
+        "--timeout: must be a number of seconds above 0, got {timeout}; 600 or 10m is usual",
     ),
     (
         lambda config: _is_positive(config.worker_memory),
@@ -352,49 +333,3 @@ def check_view(view: dict[str, Any]) -> None:
                 f"--{name}: must be one number or three between 0 and 1, "
                 f"got {','.join(map(str, values))}; 0.5 or 0.485,0.456,0.406 would work"
             )
-
-
-def suite_fields(name: str) -> dict[str, Any]:
-    """Return the fields of a suite: a name from `bench/suites/` or a path to a TOML file.
-
-    Raises UsageError if there is no such file, or if it cannot be read or has unknown fields.
-    """
-    path = _suite_file(name)
-    content = _parsed_suite(path)
-    if "address" in content:  # a cluster runs code in every program that joins it
-        raise UsageError(
-            f"--suite: {path} names a cluster to join; give --address on the command line instead"
-        )
-    known = [field.name for field in fields(RunConfig)]
-    for key, value in content.items():
-        if key.replace("-", "_") not in known:
-            raise UsageError(
-                f"--suite: {path} has an unknown field {key[:80]!r}; known are {', '.join(known)}"
-            )
-        items = value if isinstance(value, list) else [value]
-        if any(isinstance(item, dict | list) for item in items):
-            raise UsageError(
-                f"--suite: {path}: {key} is a table or a list of lists; "
-                "give a value or a list of values"
-            )
-    return content
-
-
-def _suite_file(name: str) -> Path:
-    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
-    if path.exists() and not path.is_file():
-        raise UsageError(f"--suite: {path} is a folder, a pipe or a device; give a TOML file")
-    if not path.is_file():
-        known = ", ".join(sorted(suite.stem for suite in SUITES.glob("*.toml")))
-        raise UsageError(f"--suite: no suite {name!r}; give one of {known}, or a path to a .toml")
-    return path
-
-
-def _parsed_suite(path: Path) -> dict[str, Any]:
-    text = content_of(
-        path, LARGEST_SUITE, lambda words: UsageError(f"--suite: {path} cannot be read ({words})")
-    )
-    with refusing(lambda words: UsageError(f"--suite: {path} is not valid TOML: {words}")):
-        if any(line.count(b".") > MOST_DOTS for line in text.split(b"\n")):
-            raise ValueError(f"more than {MOST_DOTS} dots in a line")
-        return tomllib.loads(text.decode())

@@ -1,0 +1,1 @@
+"""What `--help` shows, what a mistyped command line is told, and shell completion."""
