@@ -195,7 +195,7 @@ def findings(
 def paper(*, results: ResultsFlag = Path("results")) -> int:
     """Print whether each claim of the paper holds, and where."""
     found, damaged = _answers(results)
-    for line in paper_screen(found):
+    for line in paper_screen(found, Terminal.on_stdout().width):
         say(line)
     return 2 if damaged else 0
 

@@ -25,14 +25,15 @@ class Note(str):
 class Caveat(str):
     """A note that changes how a table is read; a terminal shows it without --notes.
 
-    `for_papers` is as in `Note`, but the same text unless given.
+    `for_papers` is as in `Note`; unless given, that of `text` if it is a note, else `text` itself.
     """
 
     for_papers: str
 
     def __new__(cls, text: str, for_papers: str | None = None) -> Caveat:
         note = super().__new__(cls, text)
-        note.for_papers = text if for_papers is None else for_papers
+        said = getattr(text, "for_papers", text)
+        note.for_papers = said if for_papers is None else for_papers
         return note
 
 

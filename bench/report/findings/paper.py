@@ -1,7 +1,7 @@
 """The claims of "Patches Are All You Need?" on one screen: does the paper hold?
 
 Each claim has its verdict, its effect with the interval, the scale, what the paper published, and
-the study that would settle it better. No wider than 80.
+the study that would settle it better. At most 80 columns wide.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bench.report.findings.settling import better
 from bench.report.findings.words import published, reason_open, short_effect, where
 
 WIDTH = 80
+"""Columns that the screen takes at most."""
 HEADLINE = 48
 TITLES: dict[Standing, str] = {
     "holds": "HOLDS",
@@ -28,17 +29,18 @@ TITLE = '"Patches Are All You Need?" (arXiv 2201.09792)'
 RUN = f"{COMMAND} study run "
 
 
-def paper_screen(found: list[ClaimAnswer]) -> list[str]:
+def paper_screen(found: list[ClaimAnswer], width: int = WIDTH) -> list[str]:
     """Return the lines of the screen; `found` may contain claims of others, which are left out."""
+    width = min(width, WIDTH)
     mine = [one for one in found if one.study.paper]
-    lines = _wrapped(_head(mine))
+    lines = _wrapped(_head(mine), width)
     for standing in TITLES:
         of_standing = [one for one in mine if one.standing == standing]
         for title, claims in grouped(of_standing, _group).items():
-            lines += _wrapped(title, more="  ")
+            lines += _wrapped(title, width, more="  ")
             for one in claims:
-                lines += _claim(one)
-    return [*lines, *_foot(mine)]
+                lines += _claim(one, width)
+    return [*lines, *_foot(mine, width)]
 
 
 def _head(found: list[ClaimAnswer]) -> str:
@@ -57,26 +59,27 @@ def _group(one: ClaimAnswer) -> str:
     return " · ".join(filter(None, (TITLES[one.standing], reason_open(one), place)))
 
 
-def _claim(one: ClaimAnswer) -> Iterator[str]:
+def _claim(one: ClaimAnswer, width: int) -> Iterator[str]:
     """Yield the lines of one claim: its effect, what the paper has, and what would tell more."""
-    headline = textwrap.shorten(one.headline, HEADLINE, placeholder=" …")
+    headline = textwrap.shorten(one.headline, min(HEADLINE, width - 2), placeholder=" …")
     effect = short_effect(one.leading)
     line = f"  {headline:<{HEADLINE}} {effect}".rstrip()
-    if len(line) <= WIDTH:
+    if len(line) <= width:
         yield line
     else:
         yield f"  {headline}"
-        yield effect.rjust(WIDTH)
+        yield effect.rjust(width)
     if one.leading is not None and one.leading.published is not None:
         theirs = f"published: {published(one.leading)} ({one.leading.published.on})"
-        yield from _wrapped(theirs, first="    ", more="      ")
-    yield from _wrapped(f"{one.study.paper} · {better(one).removeprefix(RUN)}", "    ", "      ")
+        yield from _wrapped(theirs, width, first="    ", more="      ")
+    settling = f"{one.study.paper} · {better(one).removeprefix(RUN)}"
+    yield from _wrapped(settling, width, first="    ", more="      ")
 
 
-def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
+def _wrapped(text: str, width: int, first: str = "", more: str = "") -> list[str]:
     return textwrap.wrap(
         text,
-        WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=more,
         break_long_words=False,
@@ -84,9 +87,9 @@ def _wrapped(text: str, first: str = "", more: str = "") -> list[str]:
     )
 
 
-def _foot(found: list[ClaimAnswer]) -> list[str]:
+def _foot(found: list[ClaimAnswer], width: int) -> list[str]:
     text = (
         "Under each claim: where the paper makes it (the abstract, or the part that others quote), "
         "and the study that would settle it better, as in:"
     )
-    return [*_wrapped(text), min(map(better, found), key=len)]
+    return [*_wrapped(text, width), min(map(better, found), key=len)]
