@@ -103,6 +103,17 @@ def of(
     return _of_architecture((*rows(), *new), timm_name, image_size)
 
 
+def comparable(
+    timm_name: str | None, image_size: int, imported: Sequence[Published] = ()
+) -> list[Published]:
+    """Return the rows of `of` that stand beside measured values, best first.
+
+    Those are of weight sets trained on ImageNet-1k alone; without any, the others.
+    """
+    found = of(timm_name, image_size, imported)
+    return list(filter(attrgetter("plain"), found)) or found
+
+
 def elsewhere(
     timm_name: str | None, image_size: int, imported: Sequence[Published]
 ) -> list[Published]:

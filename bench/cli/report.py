@@ -68,7 +68,9 @@ def report(
         Show only these families, comma separated. With this or one of the next three flags, files
         go into the subfolder `selection` of each machine's folder.
     where
-        Show only what meets these conditions, such as "params<30M, latency<=20ms and policy=fp32".
+        Show only what meets these conditions, such as "top1>79% and latency<100ms or params<30M".
+        `and` binds tighter than `or`; a number without a unit is in its column's unit. top1 is the
+        measured one, and the published one of models without; top1_published is always that.
     sort
         Sort rows, the best first: throughput, latency, params, top1 ...; -throughput puts the worst
         first.

@@ -1,54 +1,33 @@
 """Choose what a report shows: `--family`, `--where`, `--sort` and `--columns`.
 
-`--where` takes conditions joined by commas or `and`: a name, one of < <= > >= = !=, and a value
-with its unit, such as `params<30M, latency<=20ms and family=vit`. A condition on an accuracy
-chooses accuracies, any other one measured rows; a model that is left without rows (or without
-accuracies) loses the other kind too.
+bench/report/where.py has the conditions of `--where`. One on top-1 chooses accuracies, any other one
+measured rows; a model that is left without rows (or without accuracies) loses the other kind too.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import chain, filterfalse
-from operator import attrgetter, eq, ge, gt, le, lt, ne
+from operator import attrgetter
 from typing import Any
 
 from bench.analysis.rows import Accuracy, Row, Summary, ranked_quantities
 from bench.errors import UsageError
+from bench.report.columns import TOP1, TOP1_PUBLISHED
 from bench.report.table import Cell, Table
-from bench.stats.formatting import unit_of
-
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "<=": le,
-    ">=": ge,
-    "!=": ne,
-    "<": lt,
-    ">": gt,
-    "=": eq,
-}
-TEXT = ("model", "family", "policy", "device")
-"""Names whose values are text."""
-_CRITERION = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=|!=|==|<|>|=)\s*(.+?)\s*")
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One comparison of `--where`, as typed."""
-
-    name: str
-    operator: str
-    value: str
-
-    def holds(self, stored: object, unit: str) -> bool:
-        """True if a stored value meets the criterion; UsageError for a unit that does not fit."""
-        compare = OPERATORS[self.operator]
-        if self.name in TEXT:
-            return compare(str(stored), self.value)
-        return compare(stored, number(self, unit))
+from bench.report.where import (
+    TEXT,
+    Alternatives,
+    Criterion,
+    criteria,
+    kept_rows,
+    parsed,
+    sources_of_top1,
+    with_published_top1,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +35,15 @@ class Selection:
     """The values of the four flags."""
 
     families: tuple[str, ...] = ()
-    conditions: tuple[Criterion, ...] = ()
+    where: Alternatives = ()
+    """The conditions of `--where`; at least one of the alternatives has to hold."""
     sort: str = ""
     columns: tuple[str, ...] = ()
 
     @property
     def of_rows(self) -> bool:
         """True if rows are left out."""
-        return bool(self.families or self.conditions)
+        return bool(self.families or self.where)
 
     @property
     def whole(self) -> bool:
@@ -78,8 +58,8 @@ class Selection:
     def _parts(self) -> Iterator[str]:
         if self.families:
             yield f"family {', '.join(self.families)}"
-        for one in self.conditions:
-            yield f"{one.name} {one.operator} {one.value}"
+        if self.where:
+            yield " or ".join(map(_together, self.where))
         if self.sort:
             yield f"sorted by {self.sort}"
         if self.columns:
@@ -92,47 +72,25 @@ def selection(
     """Return the selection of flags as typed; UsageError if `where` cannot be read."""
     return Selection(
         families=tuple(family),
-        conditions=tuple(_criteria(where)),
+        where=parsed(where),
         sort=sort,
         columns=tuple(columns),
     )
 
 
-def _criteria(text: str) -> Iterator[Criterion]:
-    for part in re.split(r",|\band\b", text):
-        if not part.strip():
-            continue
-        found = _CRITERION.fullmatch(part)
-        if not found:
-            raise UsageError(
-                f"--where: cannot read {part.strip()!r}; write conditions such as "
-                '"params<30M" or "latency<=20ms, family=vit"'
-            )
-        name, operator, value = found.groups()
-        operator = "=" if operator == "==" else operator
-        if name in TEXT and operator not in ("=", "!="):
-            raise UsageError(f"--where: {name} is text, so use = or != instead of {operator}")
-        yield Criterion(name, operator, value)
-
-
-def number(criterion: Criterion, unit: str) -> float:
-    """Return the value of a criterion in a stored unit; UsageError for a unit that does not fit."""
-    known = unit_of(unit)
-    found = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\D*)", criterion.value)
-    try:
-        return float(found[1] if found else "") * known.typed[found[2] if found else ""]
-    except (KeyError, ValueError):
-        units = ", ".join(filter(None, known.typed))
-        raise UsageError(
-            f"--where: {criterion.name} cannot be compared with {criterion.value!r}; "
-            f"{known.example} would work (units: {units})"
-        ) from None
+def _together(together: Iterable[Criterion]) -> str:
+    return " and ".join(map(attrgetter("text"), together))
 
 
 def names(summary: Summary) -> list[str]:
     """Return every name that `--where` can use with these records."""
     measured = map(attrgetter("metric"), ranked_quantities(summary.rows))
-    return sorted({*TEXT, "image_size", *measured, *(("top1",) if summary.accuracies else ())})
+    known = {*TEXT, "image_size", *measured}
+    if with_published_top1(summary):
+        known |= {TOP1, TOP1_PUBLISHED}
+    if summary.accuracies:
+        known.add(TOP1)
+    return sorted(known)
 
 
 def _families(summary: Summary) -> set[str]:
@@ -149,14 +107,14 @@ def check(chosen: Selection, summaries: list[Summary]) -> None:
                 f"{', '.join(families)}"
             )
     known = sorted(set(chain.from_iterable(map(names, summaries))))
-    for criterion in chosen.conditions:
+    for criterion in criteria(chosen.where):
         if criterion.name not in known:
             raise UsageError(
                 f"--where: nothing called {criterion.name!r} in these records; "
                 f"{_there_are(criterion.name, known)}"
             )
     if chosen.of_rows and not any(leaves_something(chosen, summary) for summary in summaries):
-        flag = "--where" if chosen.conditions else "--family"
+        flag = "--where" if chosen.where else "--family"
         raise UsageError(f"{flag}: no model in these records meets {chosen.described}")
 
 
@@ -177,52 +135,20 @@ def select(chosen: Selection, summary: Summary) -> Summary:
     """Return the rows and accuracies of a machine's records that meet a selection."""
     if not chosen.of_rows:
         return summary
-    rows = list(filter(partial(_row_meets, chosen), summary.rows))
-    accuracies = list(filter(partial(_accuracy_meets, chosen), summary.accuracies))
-    if any(map(_is_on_accuracy, chosen.conditions)):
-        able = {row.model for row in accuracies if not row.arm.baseline}
-        rows = [row for row in rows if row.model in able]
-    if not all(map(_is_on_accuracy, chosen.conditions)):
-        kept = set(map(attrgetter("model"), rows))
-        accuracies = [row for row in accuracies if row.model in kept or row.arm.baseline]
+    rows = list(filter(partial(_of_families, chosen), summary.rows))
+    accuracies = list(filter(partial(_of_families, chosen), summary.accuracies))
+    if chosen.where:
+        of_families = replace(summary, rows=rows, accuracies=accuracies)
+        rows, accuracies = kept_rows(chosen.where, of_families)
     shapes = set(map(attrgetter("shape"), rows))
     best = [row for row in summary.best if row.shape in shapes]
-    return replace(summary, rows=rows, best=best, accuracies=accuracies, studied=set())
-
-
-def _is_on_accuracy(criterion: Criterion) -> bool:
-    """True if a criterion chooses accuracies; the others choose rows."""
-    return criterion.name == "top1"
+    left = replace(summary, rows=rows, best=best, accuracies=accuracies, studied=set())
+    notes = [*summary.notes, *sources_of_top1(chosen.where, summary, left)]
+    return replace(left, notes=notes)
 
 
 def _of_families(chosen: Selection, row: Row | Accuracy) -> bool:
     return not chosen.families or row.family in (*chosen.families, "baseline")
-
-
-def _row_meets(chosen: Selection, row: Row) -> bool:
-    on_rows = filterfalse(_is_on_accuracy, chosen.conditions)
-    return _of_families(chosen, row) and all(_holds_of_row(one, row) for one in on_rows)
-
-
-def _holds_of_row(criterion: Criterion, row: Row) -> bool:
-    """True if a row meets a criterion; an unknown value meets none."""
-    if criterion.name == "family":
-        return criterion.holds(row.family, "")
-    if criterion.name in TEXT:
-        return criterion.holds(getattr(row, criterion.name), "")
-    if criterion.name == "image_size":
-        return criterion.holds(row.image_size, "px")
-    quantity = row.quantity(criterion.name)
-    return quantity is not None and criterion.holds(row.values[quantity].value, quantity.unit)
-
-
-def _accuracy_meets(chosen: Selection, row: Accuracy) -> bool:
-    on_accuracies = filter(_is_on_accuracy, chosen.conditions)
-    return _of_families(chosen, row) and all(_holds_of_accuracy(one, row) for one in on_accuracies)
-
-
-def _holds_of_accuracy(criterion: Criterion, row: Accuracy) -> bool:
-    return row.top1 is not None and criterion.holds(row.top1.value, "share")
 
 
 def check_columns(chosen: Selection, tables: list[Table]) -> None:

@@ -5,6 +5,8 @@ Records store base units; only tables scale them.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +44,7 @@ UNITS = {
     "share": StoredUnit(factor=100.0, shown="%", typed={"%": 1e-2}, example="80%"),
 }
 
+_TYPED = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([^\d\s]*)")
 UNEQUAL = 0.05
 """Share of an interval by which its halves may differ before both ends are shown."""
 
@@ -49,6 +52,29 @@ UNEQUAL = 0.05
 def unit_of(unit: str) -> StoredUnit:
     """Return a stored unit; an unknown one is shown as stored, and typed with k, M, G or T."""
     return UNITS.get(unit) or StoredUnit(shown=unit)
+
+
+def typed(text: str, unit: str, *, bare: float | None = None) -> float | None:
+    """Return a value as typed, such as `20ms`, in a stored unit; None if it cannot be read.
+
+    `bare` is what a number without a unit is multiplied by; None: it needs a unit, unless the unit
+    is a number of things.
+    """
+    found = _TYPED.fullmatch(text.strip())
+    if found is None:
+        return None
+    digits, suffix = found.groups()
+    factor = bare if not suffix and bare is not None else unit_of(unit).typed.get(suffix)
+    try:
+        value = float(digits)
+    except ValueError:  # two points
+        return None
+    return value * factor if factor is not None and math.isfinite(value) else None
+
+
+def typed_units(unit: str) -> str:
+    """Return what may follow a number of a stored unit, with commas."""
+    return ", ".join(filter(None, unit_of(unit).typed))
 
 
 def scale(unit: str) -> tuple[float, str]:

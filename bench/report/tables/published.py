@@ -59,13 +59,14 @@ def in_measured_row(summary: Summary, row: Row) -> Cell:
 
     Weight sets trained on ImageNet-1k alone come first; without any, `+` marks the range of others.
     """
-    found = published.of(row.about.timm_name, row.image_size, summary.imported.accuracies)
-    plain = list(filter(attrgetter("plain"), found))
-    best_first = plain or found
+    best_first = published.comparable(
+        row.about.timm_name, row.image_size, summary.imported.accuracies
+    )
     if not best_first:
         return Cell("")
     low, high = 100 * best_first[-1].top1, 100 * best_first[0].top1
-    return Cell(span(low, high) + ("" if plain else " +"), low=low, high=high)
+    more = "" if best_first[0].plain else " +"
+    return Cell(span(low, high) + more, low=low, high=high)
 
 
 def published_elsewhere(summary: Summary) -> Iterator[Table]:
