@@ -32,6 +32,8 @@ WINGS = {
     "plan": "errors config plugins record stats measure count match training forecast",
     "run": "errors config plugins record stats measure forecast plan training claims",
     "check": "errors plugins record stats measure plan run analysis",
+    "pick": "errors config plugins record stats forecast measure count training plan run analysis "
+    "datasets",
     "analysis": "errors record stats forecast",
     "claims": "errors config plugins record stats analysis",
     "exchange": "errors record stats analysis",

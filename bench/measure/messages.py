@@ -55,6 +55,8 @@ class Job:
     """File of the float32 logits that a timed execution is compared with; None: it is not."""
     thorough: bool = False
     """Compare all of its images, as in an arm's first process."""
+    check_images: int | None = None
+    """The number of images to compare; None: the usual one."""
 
 
 def why_none(reference: str) -> Path:

@@ -1,6 +1,6 @@
 """Choose what a report shows: `--family`, `--where`, `--sort` and `--columns`.
 
-bench/report/where.py has the conditions of `--where`. One on top-1 chooses accuracies, any other one
+bench/report/where.py has the conditions of `--where`. One on top-1 chooses accuracies, any other
 measured rows; a model that is left without rows (or without accuracies) loses the other kind too.
 """
 

@@ -19,7 +19,7 @@ from bench.analysis import published
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.errors import UsageError
 from bench.report.columns import TOP1, TOP1_PUBLISHED, table_scale
-from bench.stats.formatting import scale, typed, typed_units, unit_of
+from bench.stats.formatting import per_shown, scale, typed, typed_units, unit_of
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": le,
@@ -106,7 +106,7 @@ def number(criterion: Criterion, unit: str, factor: float) -> float:
 
     `factor` leads from the stored unit to the one of a number without a unit.
     """
-    value = typed(criterion.value, unit, bare=1 / factor)
+    value = typed(criterion.value, unit, bare=per_shown(factor))
     if value is None:
         raise UsageError(
             f"--where: {criterion.name} cannot be compared with {criterion.value!r}; "
@@ -167,7 +167,7 @@ def sources_of_top1(alternatives: Alternatives, before: Summary, after: Summary)
     """
     if not any(map(attrgetter("on_top1"), criteria(alternatives))):
         return []
-    left = {row.model for row in chain(after.rows, after.accuracies)}
+    left = {row.model for row in after.rows} | {row.model for row in after.accuracies}
     own = with_own_top1(before)
     parts = []
     if measured := sorted(left & own):
@@ -191,9 +191,7 @@ def kept_rows(alternatives: Alternatives, summary: Summary) -> tuple[list[Row], 
     )
 
 
-def _kept(
-    together: tuple[Criterion, ...], summary: Summary
-) -> tuple[list[Row], list[Accuracy]]:
+def _kept(together: tuple[Criterion, ...], summary: Summary) -> tuple[list[Row], list[Accuracy]]:
     """Return the rows and accuracies that meet all of some criteria.
 
     A model that is left without rows, or without an accuracy that a criterion is about, loses the

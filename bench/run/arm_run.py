@@ -54,6 +54,9 @@ class ArmRun:
     hopeless: bool = False
     """Another policy of the same model was far better: this one takes no further part in the
     choice."""
+    out: bool = False
+    """What was asked can be answered without more of it: it takes no further part, and counts as
+    stopped early."""
     postponed: bool = False
     """It ran out of memory next to other arms once, and is tried again next to fewer."""
 
@@ -71,6 +74,11 @@ class ArmRun:
     def handwritten(self) -> bool:
         """True if it runs handwritten kernels, which no other policy competes with."""
         return isinstance(self.arm, SpeedArm) and handwritten(self.arm.policy)
+
+    @property
+    def left_early(self) -> bool:
+        """True if it takes no further part in this series of rounds."""
+        return self.hopeless or self.out
 
     @property
     def alive(self) -> bool:
@@ -144,7 +152,7 @@ class ArmRun:
 
     def wants(self, metric: Metric, rounds: int) -> bool:
         """True if a metric still needs a round, where `rounds` are planned."""
-        closed = self.hopeless or metric.name in self.reached or metric.name in self.dropped
+        closed = self.left_early or metric.name in self.reached or metric.name in self.dropped
         return not closed and self.rounds_had(metric.name) < min(rounds, metric.rounds or rounds)
 
     def start_anew(self, earlier: Record | None, phases: Iterable[str]) -> None:
@@ -153,7 +161,8 @@ class ArmRun:
         if earlier is not None:
             for metric in self.task.metrics:
                 self.earlier[metric.name] = fair_per_round(earlier, metric.name, phases)
-        self.values, self.reached, self.narrow, self.hopeless = {}, set(), set(), False
+        self.values, self.reached, self.narrow = {}, set(), set()
+        self.hopeless = self.out = False
 
     def close(self) -> None:
         """End its processes."""

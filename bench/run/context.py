@@ -12,6 +12,7 @@ from bench.measure.gpu import described
 from bench.record.schema import Scalar
 from bench.run.observer import Ledger, Observer
 from bench.run.parallel import JobPool
+from bench.run.rounds.elimination import Race
 from bench.run.session import Session
 
 
@@ -36,6 +37,8 @@ class RunContext:
     """Arms left for the next call."""
     jobs: int = 1
     """Training runs at a time; each gets its share of the processors."""
+    race: Race | None = None
+    """By which arms leave the rounds early."""
     cache: str = ""
     """Folder of the compilers' caches; each arm has its own in it."""
 

@@ -92,7 +92,8 @@ class Lifecycle:
         arm = task.arm
         if not isinstance(arm, SpeedArm) or not arm.is_timed or arm.mode != "inference":
             return None
-        images = _digest(task.seed, self.context.config.data)
+        race = self.context.race
+        images = _digest(task.seed, self.context.config.data, race and race.check_images)
         folder = temporary.folder() / f"logits-{images}"
         folder.mkdir(exist_ok=True)
         model = _digest(arm.model, arm.source, arm.image_size, arm.num_classes, arm.device)
@@ -100,7 +101,8 @@ class Lifecycle:
 
     def _job(self, arm_run: ArmRun) -> Job:
         """Return what a new process is told."""
-        config, session = self.context.config, self.context.session
+        context = self.context
+        config, session = context.config, context.session
         stem = store.path_of(session.records, arm_run.arm, arm_run.task.settings).stem
         memory = config.worker_memory
         beside = self.context.jobs if isinstance(arm_run.arm, AccuracyArm) else 1
@@ -126,6 +128,7 @@ class Lifecycle:
             ),
             reference=self._reference(arm_run.task),
             thorough=arm_run.process == 0,
+            check_images=None if context.race is None else context.race.check_images,
         )
 
     def begin(self, arm_run: ArmRun) -> None:

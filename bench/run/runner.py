@@ -29,6 +29,7 @@ from bench.run.context import RunContext
 from bench.run.lifecycle import Lifecycle
 from bench.run.observer import Interrupted, Outcome
 from bench.run.parallel import JobPool, jobs_for
+from bench.run.rounds.elimination import Race
 from bench.run.session import Session
 from bench.run.single_readings import SingleReadings
 from bench.run.speed_phase import SpeedPhase
@@ -57,10 +58,17 @@ class Runner:
     """The arms that are measured here; those of `--shard` unless given."""
     records: dict[str, Record] | None = None
     """This machine's records by key, if they have been read already."""
+    race: Race | None = None
+    """By which timed arms leave the rounds early."""
 
     def __post_init__(self) -> None:
         self.context = RunContext(
-            self.config, self.session, self.studies, until=self.until, pool=self.pool
+            self.config,
+            self.session,
+            self.studies,
+            until=self.until,
+            pool=self.pool,
+            race=self.race,
         )
         self.lifecycle = Lifecycle(self.context)
         if self.began is None:

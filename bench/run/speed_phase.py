@@ -62,13 +62,15 @@ class SpeedPhase:
 
     def _choose(self, arm_runs: list[ArmRun], companions: list[ArmRun]) -> set[ArmRun]:
         """Choose each model's best policy and measure it anew; returns which fell short."""
-        budget = self.context.config.time_budget
-        short = self._in_groups(arm_runs, companions, "choose", budget and budget * CHOOSING)
-        best = best_policies([arm_run for arm_run in arm_runs if arm_run.status is None])
+        budget, race = self.context.config.time_budget, self.context.race
+        share = CHOOSING if race is None else race.choosing
+        short = self._in_groups(arm_runs, companions, "choose", budget and budget * share)
+        running = [arm_run for arm_run in arm_runs if arm_run.status is None and not arm_run.out]
+        best = best_policies(running)
         for arm_run in [*best, *companions]:
             earlier = None if arm_run.fresh else self.backlog.found(arm_run.task)
             arm_run.start_anew(earlier, ["confirm"])
-        self._in_groups(best, companions, "confirm", budget and budget * (1 - CHOOSING))
+        self._in_groups(best, companions, "confirm", budget and budget * (1 - share))
         return short
 
     def _in_groups(
@@ -168,6 +170,7 @@ class SpeedPhase:
             phase=phase,
             time_budget=budget,
             target=context.config.target_ci,
+            race=context.race,
             state=State(session.gpu, device=session.device),
             ledger=context.ledger,
             now=session.now,

@@ -72,6 +72,11 @@ def typed(text: str, unit: str, *, bare: float | None = None) -> float | None:
     return value * factor if factor is not None and math.isfinite(value) else None
 
 
+def per_shown(factor: float) -> float:
+    """Return what a number in the unit shown is multiplied by, given the factor to that unit."""
+    return float(f"{1 / factor:.12g}")  # 1 / 1e-9 is not 1e9
+
+
 def typed_units(unit: str) -> str:
     """Return what may follow a number of a stored unit, with commas."""
     return ", ".join(filter(None, unit_of(unit).typed))

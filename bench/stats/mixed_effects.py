@@ -157,7 +157,9 @@ def _pulled_in(values: tuple[float, ...], layout: _Layout) -> Any:
     import numpy as np
 
     data = np.asarray(values, dtype=float)
-    if layout.left < 3 or not _outliers(layout.residuals(data), layout.left).any():
+    off = layout.residuals(data)
+    exact = float(np.square(off).max()) < EXACT
+    if layout.left < 3 or exact or not _outliers(off, layout.left).any():
         return data
     left = layout.least_absolute(data)
     bound = OUTLYING * _spread(left, layout.left)

@@ -120,7 +120,7 @@ def evaluate(
     places = torch.arange(world.rank, len(part), world.size)
     mine = part.subset(places) if world.size > 1 else part
     tally = Tally(part, right)
-    for images, unreadable in _batches(mine, view, device, workers):
+    for images, unreadable in batches(mine, view, device, workers):
         with within():
             logits = logits_of(model(images.to(device, non_blocking=True)), len(images)).float()
         done = tally.done + len(images)
@@ -129,7 +129,7 @@ def evaluate(
     return tally.result(world)
 
 
-def _batches(
+def batches(
     part: Part, view: View, device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield images (m, 3, size, size) with 1 per unreadable one (m,), or None if all are fine."""

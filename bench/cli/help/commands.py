@@ -112,6 +112,17 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             ),
         ),
         Command(
+            path="bench.cli.pick:pick",
+            help="Find the best backbone under limits of speed, size and top-1."
+            "\n\nCandidates that miss a limit by their counts or published top-1 are left out; the "
+            "others are timed in interleaved rounds, which those leave early that cannot be the "
+            "best. Exit with 1 if no candidate is within the limits.",
+            examples=(
+                "pick --max-latency 60ms --device cpu",
+                "pick --max-latency 100ms --max-params 30M --min-top1 79% --dry-run",
+            ),
+        ),
+        Command(
             path="bench.cli.evaluate:evaluate",
             name="eval",
             help="Evaluate published weights or a file, or compare two sets.",
@@ -164,7 +175,7 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             help="Render tables, figures and a page from records.",
             examples=(
                 "report",
-                'report --where "params<30M and latency<=20ms" --sort latency',
+                'report --where "top1>79% and latency<100ms or params<30M" --sort latency',
                 "report --format latex",
                 "report --figure pareto_throughput --out figure.pdf",
             ),

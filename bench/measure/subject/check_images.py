@@ -17,16 +17,19 @@ from bench.record import checking
 IMAGES = checking.FIRST
 
 
-def check_images(data: str | None, size: int, seed: int) -> tuple[Tensor, str]:
-    """Return `IMAGES` images (n, 3, size, size) float32, fewer if the data set has fewer, and a
-    name of where they come from.
+def check_images(
+    data: str | None, size: int, seed: int, number: int | None = None
+) -> tuple[Tensor, str]:
+    """Return `number` images (n, 3, size, size) float32, fewer if the data set has fewer, and a
+    name of where they come from. None stands for `IMAGES`.
 
     `data` is spelled as in `--data`; None: images are drawn.
     """
+    number = number or IMAGES
     if data is None:
-        return drawn(IMAGES, size, seed), "drawn from a seed"
+        return drawn(number, size, seed), "drawn from a seed"
     splits = open_data(data)
-    part = splits.test.subset(torch.arange(min(IMAGES, len(splits.test))))
+    part = splits.test.subset(torch.arange(min(number, len(splits.test))))
     source = f"the first of the test split of {data.partition(':')[0]}"
     return part.shown(splits.whole(size)), source
 

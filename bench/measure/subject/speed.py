@@ -172,7 +172,9 @@ class SpeedSubject(ArmSubject[SpeedArm]):
     def make_reference(self) -> None:
         """Write the logits of the unchanged model in float32, on the device."""
         assert self.job is not None and self.job.reference is not None
-        images, source = check_images(self.job.data, self.arm.image_size, self.seed)
+        images, source = check_images(
+            self.job.data, self.arm.image_size, self.seed, self.job.check_images
+        )
         self._evaluated(self._timed_model(), images, source).save(self.job.reference)
 
     def _evaluated(self, model: nn.Module, images: Tensor, source: str) -> agreement.Reference:

@@ -1,8 +1,10 @@
-"""Where policies compete, those that are far behind leave early."""
+"""Arms that leave the rounds early: policies that are far behind, and what a race has decided."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -12,6 +14,25 @@ from bench.run.arm_run import ArmRun
 HOPELESS, HOPELESS_AFTER = 2.0, 2
 """A policy leaves if another one of its model was this many times as good, in every metric, in
 each of at least this many common rounds."""
+
+
+class Race(Protocol):
+    """A rule by which arms leave the rounds once what was asked needs no more of them."""
+
+    choosing: float
+    """Share of the time budget in which policies are chosen."""
+    check_images: int
+    """Images on which the first process of an arm is compared with float32 eager execution."""
+
+    def leaving(self, arm_runs: Sequence[ArmRun]) -> Iterable[ArmRun]:
+        """Return the arms that are to leave, given what all have measured so far."""
+        ...
+
+
+def end_early(race: Race, arm_runs: Sequence[ArmRun]) -> None:
+    """Mark the arms that leave by the rule of a race."""
+    for arm_run in race.leaving(arm_runs):
+        arm_run.out = True
 
 
 def mark_hopeless(arm_runs: list[ArmRun]) -> None:

@@ -21,7 +21,7 @@ from bench.plugins import Metric
 from bench.record.schema import Phase, RoundLine, Sample
 from bench.run.arm_run import ArmRun
 from bench.run.observer import Ledger, Watcher
-from bench.run.rounds.elimination import mark_hopeless
+from bench.run.rounds.elimination import Race, end_early, mark_hopeless
 from bench.run.rounds.pairing import Pairing
 from bench.run.rounds.renewals import Renewals
 from bench.run.rounds.schedule import Schedule, Slot, shuffled
@@ -51,6 +51,8 @@ class Rounds:
     """Seconds for all rounds."""
     target: float | None = None
     """Relative half-width of the intervals that is aimed at."""
+    race: Race | None = None
+    """By which arms leave early."""
     state: State = field(default_factory=State)
     ledger: Ledger = field(default_factory=Ledger)
     now: Callable[[], float] = time.monotonic
@@ -81,6 +83,8 @@ class Rounds:
             self.stop_rule.after_round(self.done)
             if self.phase == "choose":
                 mark_hopeless(self.arm_runs)
+            if self.race is not None:
+                end_early(self.race, self.arm_runs)
             self.renewals.renew({arm_run for arm_run, _ in self.schedule.windows()})
         self.stop_rule.after_last_round()
         self.ledger.add("rounds", self.account.elapsed)

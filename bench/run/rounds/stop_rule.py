@@ -65,6 +65,8 @@ class StopRule:
 
     def short(self, arm_run: ArmRun, rounds: int) -> bool:
         """True if an arm has fewer than the `rounds` that were wanted, or missed the target."""
+        if arm_run.out:
+            return True
         metrics = arm_run.metrics_of_all_rounds
         if any(arm_run.wants(metric, rounds) for metric in metrics):
             return True

@@ -96,7 +96,7 @@ class TimeAccount:
         for arm_run in self.arm_runs:
             every = SENTINEL_EVERY if arm_run.role == "sentinel" else 1
             each_round += self.round_s(arm_run) / every
-            if arm_run.alive and arm_run.role != "probe" and not arm_run.hopeless:
+            if arm_run.alive and arm_run.role != "probe" and not arm_run.left_early:
                 renewals += (arm_run.processes_needed - 1) * arm_run.renewal_s
         left = self.budget - min(renewals, RENEWING * self.budget)
         affordable = left / max(OVERHEAD * each_round, LEAST_S)

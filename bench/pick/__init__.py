@@ -1,0 +1,1 @@
+"""Which backbone, under given limits: candidates, their measuring, and the answer."""
