@@ -9,20 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from bench.analysis import grade
 from bench.analysis.published_csv import imported
 from bench.cli import BEGAN
 from bench.cli.console import (
     Live,
     Terminal,
     counted,
-    print_grade,
+    may_be_ranked,
     print_interrupted,
     print_tables,
     print_words,
 )
 from bench.cli.options import DeviceFlag, ResultsFlag
 from bench.cli.tables.pick import candidates_table, headline, left_out_lines, short_list
-from bench.config import COMMAND, Names, Plain, RunConfig, Switch, check_batch_sizes, check_shape
+from bench.config import (
+    COMMAND,
+    HOW,
+    HOW_LONG,
+    SECONDS,
+    WHAT,
+    WHERE,
+    Names,
+    Plain,
+    RunConfig,
+    Switch,
+    check_batch_sizes,
+    check_shape,
+)
 from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.measure.machine import resolve_device
@@ -46,49 +60,50 @@ if TYPE_CHECKING:  # imports torch
 class PickConfig:
     """Flags of `bench pick`."""
 
-    max_latency: Annotated[str | None, Plain] = None
+    max_latency: Annotated[str | None, Plain, WHAT] = None
     """Most time of a call at batch 1, such as 60ms."""
-    max_params: Annotated[str | None, Plain] = None
+    max_params: Annotated[str | None, Plain, WHAT] = None
     """Most parameters, such as 30M."""
-    max_macs: Annotated[str | None, Plain] = None
+    max_macs: Annotated[str | None, Plain, WHAT] = None
     """Most multiply-adds per image, such as 5G."""
-    max_memory: Annotated[str | None, Plain] = None
+    max_memory: Annotated[str | None, Plain, WHAT] = None
     """Most memory of a forward pass, such as 2GB."""
-    min_top1: Annotated[str | None, Plain] = None
+    min_top1: Annotated[str | None, Plain, WHAT] = None
     """Least published ImageNet-1k top-1, such as 79%; weight sets below it do not count."""
     objective: Annotated[
         Literal["top1", "latency", "throughput", "params"] | None,
         Parameter(name="--for", show_default=False),
+        WHAT,
     ] = None
     """What is best within the limits; defaults to the highest top-1, and to the lowest latency if
     --min-top1 is the only limit."""
-    candidates: Names = ()
+    candidates: Annotated[Names, WHAT] = ()
     """Models to choose from, comma separated; defaults to every architecture with a published top-1
     in this project's table."""
-    more_data: Switch = False
+    more_data: Annotated[Switch, WHAT] = False
     """Count weight sets with more data or a teacher next to those of ImageNet-1k alone."""
-    data: Annotated[str | None, Plain] = None
+    data: Annotated[str | None, Plain, WHAT] = None
     """Data set, such as folder:/path: the top-1 of heads on frozen features takes the place of the
     published one. The weights have to be at hand."""
-    weights: Annotated[Path | None, Plain] = None
+    weights: Annotated[Path | None, Plain, WHAT] = None
     """Folder of weights for --data, in files named as timm names weights, such as
     resnet50.a1_in1k.safetensors; those in the cache of the Hugging Face Hub are found without."""
-    policies: Names = ()
+    policies: Annotated[Names, HOW] = ()
     """How to execute the models, comma separated, the first one for all of them; defaults to the
     device's usual one, and for the best few to as many further ones as --time-budget sets up."""
-    device: DeviceFlag = "auto"
-    batch_size: Annotated[int | None, Plain] = None
+    device: Annotated[DeviceFlag, WHERE] = "auto"
+    batch_size: Annotated[int | None, Plain, HOW] = None
     """Images per call for throughput and memory; latency is always at 1."""
-    image_size: Annotated[int | None, Plain] = None
+    image_size: Annotated[int | None, Plain, HOW] = None
     """Side of the images in pixels; defaults to each model's own."""
-    time_budget: float = 265.0
-    """Seconds for the whole command, about."""
-    results: ResultsFlag = Path("results")
-    seed: int = 0
+    time_budget: Annotated[float, SECONDS, HOW_LONG] = 265.0
+    """Time for the whole command, about: seconds, or with a unit, such as 10m."""
+    results: Annotated[ResultsFlag, WHERE] = Path("results")
+    seed: Annotated[int, HOW] = 0
     """Seed of the order of rounds and the inputs."""
-    force: Switch = False
+    force: Annotated[Switch, HOW] = False
     """Measure again what is already finished."""
-    dry_run: Switch = False
+    dry_run: Annotated[Switch, HOW_LONG] = False
     """Show the candidates and a forecast; measure nothing."""
 
     def check(self) -> Limits:
@@ -290,11 +305,18 @@ def _no_worker(job: Job) -> Worker:
 
 def _print(console: Terminal, search: Search, found: Answer, left_out: list[LeftOut]) -> int:
     """Print the answer and return the exit code."""
-    console.print()
-    print_words(console, headline(found), "bold")
     summary = search.summary()
-    if summary is not None and not print_grade(console, summary):
-        print_words(console, "speeds of this run must not be ranked, so take no answer from it")
+    trust = [] if summary is None else grade.lines(summary)
+    ranked = summary is None or may_be_ranked(summary)
+    console.print()
+    if not ranked:
+        for line in trust:
+            print_words(console, line, "bold")
+        print_words(console, "take no answer from these speeds; so far it would be:")
+    print_words(console, headline(found), "bold" if ranked else "")
+    if ranked:
+        for line in trust:
+            print_words(console, line)
     results = str(search.session.results)
     print_tables(console, [short_list(found, left_out, search.final, results)])
     for reason in not_installed(search.session.kind) if not search.question.all_policies else ():

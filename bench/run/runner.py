@@ -200,9 +200,9 @@ class Runner:
     def _warn_of_budget(self, tasks: list[Task]) -> None:
         """Tell the observer if --time-budget is too short, before its time begins.
 
-        The budgets of studies are their own, so nobody could change them.
+        The budgets of studies and of races are their own, so nobody could change them.
         """
-        if self.config.time_budget is None or self.studies:
+        if self.config.time_budget is None or self.studies or self.race is not None:
             return
         device = self.session.device
         text = budget_warning(self.config, tasks, self._past, device, self._rate)

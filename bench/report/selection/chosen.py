@@ -1,6 +1,6 @@
 """Choose what a report shows: `--family`, `--where`, `--sort` and `--columns`.
 
-bench/report/where.py has the conditions of `--where`. One on top-1 chooses accuracies, any other
+where.py has the conditions of `--where`. One on top-1 chooses accuracies, any other
 measured rows; a model that is left without rows (or without accuracies) loses the other kind too.
 """
 
@@ -17,8 +17,7 @@ from typing import Any
 from bench.analysis.rows import Accuracy, Row, Summary, ranked_quantities
 from bench.errors import UsageError
 from bench.report.columns import TOP1, TOP1_PUBLISHED
-from bench.report.table import Cell, Table
-from bench.report.where import (
+from bench.report.selection.where import (
     TEXT,
     Alternatives,
     Criterion,
@@ -28,6 +27,7 @@ from bench.report.where import (
     sources_of_top1,
     with_published_top1,
 )
+from bench.report.table import Cell, Table
 
 
 @dataclass(frozen=True, kw_only=True)
