@@ -117,3 +117,14 @@ def world(
         tops.append(draw.choice(candidates[-1].tops))
         measured[name] = timed(found)
     return World(candidates=candidates, latencies=latencies, tops=tops, measured=measured)
+
+
+def one_of_unknown_speed(one: World) -> World:
+    """Return the world with a further candidate that was timed in a single process."""
+    rounds = {("r", at): InProcess(LIMIT * (1 + 0.01 * at), ("r", 0)) for at in range(3)}
+    return World(
+        candidates=[*one.candidates, candidate("timm:few_rounds_patch16_224", [0.765])],
+        latencies=[*one.latencies, LIMIT],
+        tops=[*one.tops, 0.765],
+        measured={**one.measured, "timm:few_rounds_patch16_224": timed(rounds)},
+    )

@@ -29,7 +29,7 @@ from bench.record.store import load_folder
 from bench.report.tables import weights
 from bench.stats.intervals import mcnemar
 
-from . import synthetic
+from . import pick_worlds, synthetic
 from .conftest import (
     CONTESTANTS,
     MACHINE,
@@ -90,6 +90,24 @@ def _compared() -> None:
     print_tables(Terminal.on_stdout(), [weights._table(left, right, found)], notes=False)
 
 
+def _pick() -> None:
+    """Print what `bench pick` prints when it is done."""
+    from bench.cli.pick import print_answer
+    from bench.pick.candidates import LeftOut
+    from bench.pick.stages import FinalPlan
+
+    world = pick_worlds.world(random.Random(4), number=5)
+    unknown = pick_worlds.one_of_unknown_speed(world)
+    print_answer(
+        Terminal.on_stdout(),
+        once(unknown.answer)("top1"),
+        None,
+        [LeftOut("published top-1 below 79.0 %", ("timm:gmixer_24_224", "resnet18"))],
+        FinalPlan(("model0",), ("fp32",), ("ort", "openvino")),
+        "results",
+    )
+
+
 def _visit() -> None:
     """Print the plan of a visit, which depends on what is installed."""
     from bench.cli.visit import _print_plan
@@ -117,6 +135,11 @@ SCREENS = {
         "run",
         *("--models", "convmixer_768_32,vit_s16,mixer_b16", "--policies", "fp32,channels_last"),
         *("--dry-run", "--device", "cpu", "--results", "nothing"),
+    ),
+    "pick": Screen([_pick]),
+    "pick_dry_run": Screen(
+        [("pick", "--max-latency", "60ms", "--max-params", "30M", "--device", "cpu", "--dry-run")],
+        stored=False,
     ),
     "eval_compare": Screen([_compared]),
     "report": _of("report", "--results", "results", "--no-page"),
@@ -235,6 +258,7 @@ def still() -> Iterator[None]:
         put("bench.cli.report.save", lambda found, results: results / "claims" / "figure.png")
         put("bench.cli.check.examine", lambda **_: iter(CHECKS))
         put("bench.plan.forecast.matmul_rate", lambda device="cpu": 5e10)
+        put("bench.pick.search.product_rate", lambda device="cpu": 1e11)
         for name in slow:
             put(name, once(resolve_name(name)))
         put("bench.cli.study.BEGAN", time.monotonic())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,11 +50,13 @@ from bench.run.session import Session
 from bench.stats.formatting import duration
 
 if TYPE_CHECKING:  # imports torch
+    from bench.analysis.rows import Summary
     from bench.pick.answer import Answer
     from bench.pick.candidates import Candidate, Field, LeftOut
     from bench.pick.limits import Limits
     from bench.pick.probe import AtHand
     from bench.pick.search import Probe, Question, Search
+    from bench.pick.stages import FinalPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,10 +308,34 @@ def _no_worker(job: Job) -> Worker:
 
 def _print(console: Terminal, search: Search, found: Answer, left_out: list[LeftOut]) -> int:
     """Print the answer and return the exit code."""
-    summary = search.summary()
+    session = search.session
+    results = str(session.results)
+    console.print()
+    print_answer(console, found, search.summary(), left_out, search.final, results)
+    for reason in not_installed(session.kind) if not search.question.all_policies else ():
+        print_words(console, f"not tried: {reason}", "dim")
+    records = sum(len(outcome.records) for outcome in search.outcomes)
+    console.print_line(
+        f"\n{counted(records, 'record')} in {session.records} · next: {COMMAND} report "
+        f"--results {results}"
+    )
+    return int(found.none > 0.5)
+
+
+def print_answer(
+    console: Terminal,
+    found: Answer,
+    summary: Summary | None,
+    left_out: Sequence[LeftOut],
+    final: FinalPlan | None,
+    results: str,
+) -> None:
+    """Print the answer in a line and as a table; a grade that forbids ranking comes first.
+
+    `summary` has the speeds that the answer rests on; None: they are not graded.
+    """
     trust = [] if summary is None else grade.lines(summary)
     ranked = summary is None or may_be_ranked(summary)
-    console.print()
     if not ranked:
         for line in trust:
             print_words(console, line, "bold")
@@ -317,13 +344,4 @@ def _print(console: Terminal, search: Search, found: Answer, left_out: list[Left
     if ranked:
         for line in trust:
             print_words(console, line)
-    results = str(search.session.results)
-    print_tables(console, [short_list(found, left_out, search.final, results)])
-    for reason in not_installed(search.session.kind) if not search.question.all_policies else ():
-        print_words(console, f"not tried: {reason}", "dim")
-    records = sum(len(outcome.records) for outcome in search.outcomes)
-    console.print_line(
-        f"\n{counted(records, 'record')} in {search.session.records} · next: {COMMAND} report "
-        f"--results {results}"
-    )
-    return int(found.none > 0.5)
+    print_tables(console, [short_list(found, left_out, final, results)])

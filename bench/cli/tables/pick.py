@@ -103,7 +103,6 @@ def short_list(
     found: Answer, left_out: Sequence[LeftOut], final: FinalPlan | None, results: str
 ) -> Table:
     """Return the likeliest candidates as a table; what became of the others is in its notes."""
-    top1 = "probe" if found.by_probe else "published"
     name = "top-1 % by probe ↑" if found.by_probe else f"top-1 % as published {PUBLISHED_MARK} ↑"
     columns: Columns = [
         "model",
@@ -111,9 +110,9 @@ def short_list(
         Column("P(within)", key="p_within", better="higher"),
         Column("latency ms b1 ↓", key="latency", unit="ms", better="lower"),
         *_further_columns(found),
-        "policy",
-        Column(name, key=f"top1_{top1}", unit="%", better="higher"),
-        Column("params M ↓", key="params", unit="M", better="lower"),
+        Column(name, key="top1", unit="%", better="higher"),
+        Column("policy", key="execution"),
+        Column("params ↓", key="params", better="lower"),
         Column("GMACs ↓", key="macs", unit="G", better="lower"),
     ]
     rows = [_row(one, found) for one in found.short_list or found.judged[:1]]
@@ -144,10 +143,9 @@ def _row(one: Judged, found: Answer) -> TableRow:
         cells.append(_measured(one, "memory", "B"))
     return [
         *cells,
-        described(timed.policy) if timed else one.reason,
         _top1(one),
-        _counted(candidate.cost.params, "parameter"),
-        _counted(candidate.cost.macs, "MAC"),
+        described(timed.policy) if timed else one.reason,
+        *_counts(candidate),
     ]
 
 
@@ -158,9 +156,9 @@ def _measured(one: Judged, metric: str, unit: str) -> Cell | str:
     return Cell.of(estimate(value, unit), value.times(scale(unit)[0]))
 
 
-def _counted(value: float, unit: str) -> Cell:
-    shown = value * scale(unit)[0]
-    return Cell(number(shown), shown)
+def _counts(candidate: Candidate) -> list[Cell]:
+    params, macs = candidate.cost.params, candidate.cost.macs * scale("MAC")[0]
+    return [Cell(f"{params:,}", params), Cell(number(macs), macs)]
 
 
 def _top1(one: Judged) -> Cell | str:
@@ -245,12 +243,12 @@ def candidates_table(candidates: Sequence[Candidate], left_out: Sequence[LeftOut
         Column("px", key="image_size"),
         Column(
             f"top-1 % as published {PUBLISHED_MARK} ↑",
-            key="top1_published",
+            key="top1",
             unit="%",
             better="higher",
         ),
         Column("weight sets", key="weight_sets"),
-        Column("params M ↓", key="params", unit="M", better="lower"),
+        Column("params ↓", key="params", better="lower"),
         Column("GMACs ↓", key="macs", unit="G", better="lower"),
     ]
     rows: list[TableRow] = []
@@ -263,8 +261,7 @@ def candidates_table(candidates: Sequence[Candidate], left_out: Sequence[LeftOut
                 str(one.image_size),
                 shown,
                 str(len(tops)),
-                _counted(one.cost.params, "parameter"),
-                _counted(one.cost.macs, "MAC"),
+                *_counts(one),
             ]
         )
     title = f"{len(candidates)} candidates; nothing was measured"
