@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 HOME = "index.md"
 ALSO = ("CONTRIBUTING.md", "CITATION.cff")
 """Files of the root that README links to."""
-RESULT = re.compile(r"\]\((?:\.\./)?(results/[^)#]+)\)")
+RESULT = re.compile(r"(?:\]\(|src=\"|href=\")(?:\.\./)?(results/[^)#\"]+)")
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -4,32 +4,70 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from bench.claims.comparison import answer
 from bench.plugins.registry import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FOUND = README.partition("**Found so far**")[2].partition("```")[0]
+"""What was found, on the first screen."""
+INTERVAL = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
+WITH_COMMANDS = ("README.md", "docs/commands.md", "docs/tutorial.md", "docs/pick.md")
 
 
-def test_its_table_and_figures_are_those_of_a_committed_report() -> None:
+def report(words: str) -> str:
+    """The text of a committed report that the README links to by some words."""
+    [path] = re.findall(rf"\[{words}\]\((results/[^)]*/report\.md)\)", README)
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_its_table_is_that_of_a_committed_report_and_its_figures_exist() -> None:
     [shown] = re.findall(r"<!-- table -->\n(.*?)\n<!-- /table -->", README, flags=re.DOTALL)
-    first, *others = re.findall(r"\((results/[^)]*/report\.md)\)", README)
-    assert shown in (ROOT / first).read_text(encoding="utf-8")
-    assert all((ROOT / other).exists() for other in others)
-    for path in re.findall(r"!\[[^]]*\]\(([^)]*)\)", README):
-        assert (ROOT / path).exists()
+    assert shown in report("the whole report")
+    linked = re.findall(r"\]\(([^)#h][^)#]*)", README) + re.findall(r'src="([^"]*)"', README)
+    assert len(linked) > 10
+    for path in linked:
+        assert (ROOT / path).exists(), path
+
+
+def test_what_it_says_of_all_conditions_is_what_the_records_and_tables_have() -> None:
+    found = answer("convmixer_768_32 > vit_s16", "throughput", ROOT / "results")
+    ratios = [one.ratio.value for one in found.conditions]
+    said = re.findall(r"at (\d+) to (\d+) % of ViT-S/16's speed in all (\d+) conditions", README)
+    assert said == [(f"{100 * min(ratios):.0f}", f"{100 * max(ratios):.0f}", f"{len(ratios)}")]
+    assert found.count("holds") == 0
+
+
+def test_every_interval_of_its_first_screen_is_in_a_rendered_page() -> None:
+    pages = [(ROOT / "docs/findings.md").read_text(encoding="utf-8"), report("the whole report")]
+    pages.append((ROOT / "results/amd-epyc-2t-cifar/report.md").read_text(encoding="utf-8"))
+    rendered = [tuple(map(float, found)) for page in pages for found in INTERVAL.findall(page)]
+    said = INTERVAL.findall(" ".join(FOUND.split()))
+    assert len(said) >= 4
+    for one in said:
+        places = len(one[0].partition(".")[2])
+        wanted = tuple(map(float, one))
+        off = 0.51 * 10.0**-places
+        assert any(wanted == pytest.approx(found, abs=off) for found in rendered), one
 
 
 def test_the_speeds_that_its_text_quotes_are_in_the_report_beside_them() -> None:
-    [(text, report)] = re.findall(
+    [(text, path)] = re.findall(
         r"On an NVIDIA H200(.*?)\[report\]\((results/[^)]*/report\.md)\)", README, flags=re.DOTALL
     )
-    quoted = set(re.findall(r"(?:at|and) ([\d,]{3,})", text.replace("\n", " ")))
-    table = (ROOT / report).read_text(encoding="utf-8").partition("## Handwritten kernels over")[2]
-    assert quoted == {"399", "3,526", "3,006", "6,896"}
+    quoted = set(re.findall(r"at ([\d,]{3,})", text.replace("\n", " ")))
+    table = (ROOT / path).read_text(encoding="utf-8").partition("## Handwritten kernels over")[2]
+    assert quoted == {"399", "3,526"}
     assert all(f" {speed} |" in table for speed in quoted)
 
 
-def test_its_commands_are_known() -> None:
+@pytest.mark.parametrize("name", WITH_COMMANDS)
+def test_its_commands_are_known(name: str) -> None:
     from bench.cli.app import app
 
-    for command in re.findall(r"python -m bench (\w+)", README):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    commands = re.findall(r"python -m bench ([a-z]+)", text)
+    assert commands
+    for command in commands:
         assert command in app

@@ -116,16 +116,20 @@ def _conditions(found: Answer) -> Table:
 
 
 def save(found: Answer, results: Path) -> Path:
-    """Draw the figure into `results/claims`, and return the PNG's path.
+    """Draw the figures into `results/claims`, and return the path of that with all conditions.
 
-    Raises UsageError if the folder cannot be written.
+    The other one, with `_at_a_glance` in its name, is small. Raises UsageError if the folder cannot
+    be written.
     """
     with names_are_text():
         drawn = claim_figures.get("conditions").draw(found)
+        small = claim_figures.get("strip").draw(found)
     folder = inside(results, results / "claims")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return save_figure(drawn, folder, stem(f"{found.left}_over_{found.right}_{found.on}"))[0]
+        name = f"{found.left}_over_{found.right}_{found.on}"
+        save_figure(small, folder, stem(f"{name}_at_a_glance"))
+        return save_figure(drawn, folder, stem(name))[0]
     except OSError as error:
         raise UsageError(
             f"--results: cannot write to {folder} ({error.strerror}); give a folder that can be "
