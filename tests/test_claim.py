@@ -232,11 +232,10 @@ def test_the_command_draws_and_exits_by_the_verdict(
     assert main(["claim", "resnet50 > deit_s16", "--on", "top1", "--results", str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert "fragile" in told and "turned by" in told
-    assert (
-        len(list((tmp_path / "claims").glob("*.png")))
-        == len(list((tmp_path / "claims").glob("*.svg")))
-        == 2
-    )
+    drawn = sorted(path.stem for path in (tmp_path / "claims").glob("*.png"))
+    assert drawn == sorted(path.stem for path in (tmp_path / "claims").glob("*.svg"))
+    whole = [name for name in drawn if not name.endswith("_at_a_glance")]
+    assert len(whole) == 2 and set(drawn) == {*whole, *(f"{name}_at_a_glance" for name in whole)}
 
 
 def test_it_loads_no_torch_and_is_quick(results: Path) -> None:
