@@ -51,6 +51,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, i
         "--policies",
         ",".join(("fp32", "bf16", *wrong_policies.NAMES)),
         *("--rounds", "1", "--batch-sizes", "3", "--metrics", "throughput", "--device", "cpu"),
+        "--notes",
         cwd=folder,
         env={"PYTHONPATH": f"{Path(__file__).parent.parent}:{site}"},
         limit=600,
@@ -203,6 +204,7 @@ def test_where_no_reference_can_be_made_the_record_says_why(
             pass
 
     context: Any = SimpleNamespace(
+        race=None,
         config=RunConfig(),
         observer=SimpleNamespace(step=lambda *_: None),
         session=SimpleNamespace(references=set(), open_worker=lambda job: Poor()),

@@ -127,6 +127,7 @@ def test_its_forecast_is_what_it_took_here_and_before_that_what_the_data_set_say
         settings={},
         call=None,
         setup=None,
+        renewal=None,
         windows={},
         macs=None,
         memory=None,
