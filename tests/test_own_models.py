@@ -111,7 +111,7 @@ def test_an_edited_model_is_measured_anew_and_a_reformatted_one_is_not(tmp_path:
     released.write_text(released.read_text().replace('"gelu": nn.GELU', '"gelu": nn.SiLU'))
     out = measured()
     assert "6 configurations measured" in out
-    assert out.count("3,258") == 4, out  # 3 * 8 * 8 * 16 + 16, and 16 * 10 + 10
+    assert out.count("3.26 k") == 4, out  # 3 * 8 * 8 * 16 + 16, and 16 * 10 + 10
     assert len(records(work)) == 12
 
 

@@ -16,6 +16,7 @@ from bench.devices import kind_of
 from bench.measure.subject import ProbeSubject
 from bench.measure.timing import back_to_back
 from bench.plugins import Metric, Reading, metrics
+from bench.record.metric_units import DRIFT_S
 
 DTYPES = {
     "fp32": torch.float32,
@@ -182,7 +183,7 @@ metrics.add(
         unit="s",
         better="lower",
         arm="probe",
-        window=0.15,
+        window=DRIFT_S,
         measure=canary,
         summary="drift check: a small fixed matrix product",
     )

@@ -226,6 +226,8 @@ class Known:
     whole: bool = False
     rounds: int | None = None
     """The number of rounds in which it takes part; None for all."""
+    window: float | None = None
+    """Seconds of its windows; None for the usual ones."""
 
 
 def _speed(
@@ -245,9 +247,11 @@ def _count(unit: str, detail: type[Plain] = Plain) -> Known:
 
 SHORTEST, LONGEST = 1e-15, 1e9
 """Seconds."""
+DRIFT_S = 0.15
+"""Seconds of a window of the drift check, as many as windows of models have at least."""
 METRICS = {
     "activations": _count("element"),
-    "canary": Known("s", "lower", "probe", SHORTEST, LONGEST),
+    "canary": Known("s", "lower", "probe", SHORTEST, LONGEST, window=DRIFT_S),
     "copy_ceiling": Known("B/s", "higher", "probe", 1e-3, 1e21, PeakRate, rounds=6),
     "energy": _speed("J", "lower", 0, 1e12, Energy, rounds=6),
     "first_call": _speed("s", "lower", 0, LONGEST, FirstCall, rounds=1),

@@ -126,7 +126,7 @@ def _probes() -> Iterator[Pace]:
     """Yield the metrics of probes."""
     for name, known in METRICS.items():
         if known.arm == "probe":
-            yield Pace(name, known.rounds)
+            yield Pace(name, known.rounds, known.window)
 
 
 def _in_all_rounds(want: Want) -> bool:
