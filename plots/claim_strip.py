@@ -53,7 +53,10 @@ def _title(found: Answer) -> str:
 
 
 def _subtitle(found: Answer) -> str:
-    counts = ", ".join(f"{name} in {found.count(name)}" for name in COLOURS)
+    counts = (
+        f"holds in {found.count('holds')}, fails in {found.count('fails')}, "
+        f"undecided in {found.count('undecided')}"
+    )
     return f"{len(found.conditions)} conditions: {counts} (grey: no interval, or a run not trusted)"
 
 

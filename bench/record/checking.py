@@ -12,8 +12,16 @@ from typing import Any
 
 FIRST, LATER = 64, 4
 """Images for the first process of an arm, and for its later ones."""
+SHORT_S, IN_SHORT = 60.0, 16
+"""In a run whose time budget is below so many seconds, a first process sees so many images: with
+64, a slow model would be compared for minutes and timed for seconds."""
 LONGEST_S = 60.0
 """Seconds after which the comparison of a first process ends early."""
+
+
+def first(time_budget: float | None) -> int:
+    """Return the number of images for first processes in a run with a time budget in seconds."""
+    return FIRST if time_budget is None or time_budget >= SHORT_S else IN_SHORT
 
 
 def calls(images: int, batch_size: int) -> int:

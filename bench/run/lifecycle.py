@@ -13,7 +13,7 @@ from bench.files import temporary
 from bench.measure import machine
 from bench.measure.messages import Chosen, Failure, Job, Worker, why_none
 from bench.plan.task import Task
-from bench.record import store
+from bench.record import checking, store
 from bench.record.arms import AccuracyArm, SpeedArm
 from bench.record.schema import EndLine, RunLine, Status
 from bench.run.arm_run import ArmRun
@@ -92,12 +92,18 @@ class Lifecycle:
         arm = task.arm
         if not isinstance(arm, SpeedArm) or not arm.is_timed or arm.mode != "inference":
             return None
-        race = self.context.race
-        images = _digest(task.seed, self.context.config.data, race and race.check_images)
+        images = _digest(task.seed, self.context.config.data, self._check_images())
         folder = temporary.folder() / f"logits-{images}"
         folder.mkdir(exist_ok=True)
         model = _digest(arm.model, arm.source, arm.image_size, arm.num_classes, arm.device)
         return str(folder / f"{model}.logits")
+
+    def _check_images(self) -> int:
+        """Return the number of images that the first process of an arm is compared on."""
+        context = self.context
+        if context.race is not None:
+            return context.race.check_images
+        return checking.first(context.config.time_budget)
 
     def _job(self, arm_run: ArmRun) -> Job:
         """Return what a new process is told."""
@@ -128,7 +134,7 @@ class Lifecycle:
             ),
             reference=self._reference(arm_run.task),
             thorough=arm_run.process == 0,
-            check_images=None if context.race is None else context.race.check_images,
+            check_images=self._check_images(),
         )
 
     def begin(self, arm_run: ArmRun) -> None:
