@@ -62,13 +62,17 @@ def _subtitle(found: Answer, shown: int, common: dict[str, str]) -> Iterator[str
     """Yield the counts of outcomes, and the factors that all conditions share."""
     left_out = len(found.conditions) - shown
     more = f" · {left_out} conditions in between are not drawn" if left_out else ""
-    yield (
-        f"holds in {found.count('holds')}, fails in {found.count('fails')}, "
-        f"undecided in {found.count('undecided')} · "
-        f"filled: measured, hollow: published{more}"
-    )
+    yield f"{outcomes(found)} · filled: measured, hollow: published{more}"
     if common:
         yield f"everywhere: {', '.join(map(' '.join, common.items()))}"
+
+
+def outcomes(found: Answer) -> str:
+    """Return in how many conditions a claim holds, fails and is undecided."""
+    return (
+        f"holds in {found.count('holds')}, fails in {found.count('fails')}, "
+        f"undecided in {found.count('undecided')}"
+    )
 
 
 def _kept(conditions: list[Condition]) -> list[Condition]:

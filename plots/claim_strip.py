@@ -12,7 +12,7 @@ from bench.claims.conditions import Condition
 from bench.plugins import Figure, claim_figures
 
 from ._style import empty_figure, ends_of, headline, open_frame, ratio_axis, ratio_mark
-from .claim import COLOURS
+from .claim import COLOURS, outcomes
 
 APART = 0.035
 """Marks closer than this, in natural logarithms over the width of the axis, are stacked."""
@@ -53,11 +53,8 @@ def _title(found: Answer) -> str:
 
 
 def _subtitle(found: Answer) -> str:
-    counts = (
-        f"holds in {found.count('holds')}, fails in {found.count('fails')}, "
-        f"undecided in {found.count('undecided')}"
-    )
-    return f"{len(found.conditions)} conditions: {counts} (grey: no interval, or a run not trusted)"
+    number = len(found.conditions)
+    return f"{number} conditions: {outcomes(found)} (grey: no interval, or a run not trusted)"
 
 
 def _levels(row: Sequence[Condition], apart: float) -> list[int]:

@@ -12,7 +12,8 @@ from bench.analysis.machines import read_all
 from bench.claims.answers import answers
 from bench.claims.scales import CIFAR10, CIFAR10_SMALL, IMAGENET, JPEG
 from bench.plugins import studies
-from bench.report.findings.paper import RUN, WIDTH, paper_screen
+from bench.report.findings.paper import RUN, paper_screen
+from bench.report.findings.screen import WIDTH
 from bench.report.findings.settling import better, settling
 
 from . import synthetic

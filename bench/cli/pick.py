@@ -23,6 +23,7 @@ from bench.cli.console import (
     print_words,
 )
 from bench.cli.options import DeviceFlag, ResultsFlag
+from bench.cli.run import measured_before
 from bench.cli.tables.pick import candidates_table, headline, left_out_lines, short_list
 from bench.config import (
     COMMAND,
@@ -41,7 +42,6 @@ from bench.config import (
 from bench.devices import kind_of
 from bench.errors import UsageError
 from bench.measure.machine import resolve_device
-from bench.measure.messages import Job, Worker
 from bench.measure.worker import Workers
 from bench.plugins import alternatives, dataset_of, not_installed
 from bench.plugins.switches import BEST
@@ -285,8 +285,8 @@ def _dry_run(console: Terminal, config: PickConfig, choice: Choice, device: str)
     question = choice.question
     print_tables(console, [candidates_table(question.candidates, choice.left_out)])
     past = Past()
-    if (config.results / ".installation").exists():  # something was measured before
-        session = Session.start(config.results, config.device, Live(console), _no_worker)
+    session = measured_before(config.results, config.device, console)
+    if session is not None:
         past = Past.read(session.folder, session.machine.fingerprint)
     rate, calls = rate_now(device), []
     for one in question.candidates:
@@ -300,10 +300,6 @@ def _dry_run(console: Terminal, config: PickConfig, choice: Choice, device: str)
         f"policies for the best few, as time allows: {', '.join(question.policies)}",
     )
     return 0
-
-
-def _no_worker(job: Job) -> Worker:
-    raise AssertionError("a dry run opens no worker")
 
 
 def _print(console: Terminal, search: Search, found: Answer, left_out: list[LeftOut]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from operator import attrgetter
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -165,8 +166,8 @@ def _dry_run(config: RunConfig) -> int:
         print_words(console, note)
     tasks = [*asked.tasks, *asked.accuracies(lambda task: None)]
     past, open_tasks = Past(), tasks
-    if (config.results / ".installation").exists():  # something was measured before
-        session = Session.start(config.results, config.device, Live(console), _no_worker)
+    session = measured_before(config.results, config.device, console)
+    if session is not None:
         past = Past.read(session.folder, session.machine.fingerprint)
         open_tasks = Runner(config, session).outstanding()
     rate = rate_now(device)
@@ -177,6 +178,13 @@ def _dry_run(config: RunConfig) -> int:
     if warning is not None:
         console.print_line(f"warning: {warning}")
     return 0
+
+
+def measured_before(results: Path, device: str, console: Terminal) -> Session | None:
+    """Return a session that measures nothing; None if nothing was measured before."""
+    if not (results / ".installation").exists():
+        return None
+    return Session.start(results, device, Live(console), _no_worker)
 
 
 def _no_worker(job: Job) -> Worker:

@@ -13,18 +13,12 @@ from collections.abc import Iterator
 from bench.analysis.groups import grouped
 from bench.claims.answers import ClaimAnswer, Standing
 from bench.config import COMMAND
+from bench.report.findings.screen import TITLES, WIDTH, row
 from bench.report.findings.settling import better
 from bench.report.findings.words import published, reason_open, short_effect, where
 
-WIDTH = 80
-"""Columns that the screen takes at most."""
 HEADLINE = 48
-TITLES: dict[Standing, str] = {
-    "holds": "HOLDS",
-    "does not hold": "DOES NOT HOLD",
-    "differs": "HOLDS IN ONE PLACE, NOT IN ANOTHER",
-    "not known": "NOT KNOWN",
-}
+ALL_TITLES: dict[Standing, str] = {**TITLES, "not known": "NOT KNOWN"}
 TITLE = '"Patches Are All You Need?" (arXiv 2201.09792)'
 RUN = f"{COMMAND} study run "
 
@@ -34,7 +28,7 @@ def paper_screen(found: list[ClaimAnswer], width: int = WIDTH) -> list[str]:
     width = min(width, WIDTH)
     mine = [one for one in found if one.study.paper]
     lines = _wrapped(_head(mine), width)
-    for standing in TITLES:
+    for standing in ALL_TITLES:
         of_standing = [one for one in mine if one.standing == standing]
         for title, claims in grouped(of_standing, _group).items():
             lines += _wrapped(title, width, more="  ")
@@ -56,19 +50,13 @@ def _head(found: list[ClaimAnswer]) -> str:
 def _group(one: ClaimAnswer) -> str:
     """Return the line above the claims of one verdict: the verdict, why it is open, the scale."""
     place = where(one.chosen) if one.chosen else ""
-    return " · ".join(filter(None, (TITLES[one.standing], reason_open(one), place)))
+    return " · ".join(filter(None, (ALL_TITLES[one.standing], reason_open(one), place)))
 
 
 def _claim(one: ClaimAnswer, width: int) -> Iterator[str]:
     """Yield the lines of one claim: its effect, what the paper has, and what would tell more."""
     headline = textwrap.shorten(one.headline, min(HEADLINE, width - 2), placeholder=" …")
-    effect = short_effect(one.leading)
-    line = f"  {headline:<{HEADLINE}} {effect}".rstrip()
-    if len(line) <= width:
-        yield line
-    else:
-        yield f"  {headline}"
-        yield effect.rjust(width)
+    yield from row(headline, short_effect(one.leading), width, HEADLINE)
     if one.leading is not None and one.leading.published is not None:
         theirs = f"published: {published(one.leading)} ({one.leading.published.on})"
         yield from _wrapped(theirs, width, first="    ", more="      ")

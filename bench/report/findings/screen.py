@@ -51,16 +51,16 @@ def _decided(standing: Standing, found: list[ClaimAnswer], width: int) -> Iterat
         yield from textwrap.wrap(f"{TITLES[standing]} · {place}", width, subsequent_indent="  ")
         for one in claims:
             headline = textwrap.shorten(one.headline, width - 2, placeholder=" …")
-            yield from _row(headline, short_effect(one.leading), width)
+            yield from row(headline, short_effect(one.leading), width, width - EFFECT)
 
 
 def _place(found: ClaimAnswer) -> str:
     return where(found.chosen) if found.chosen else ""
 
 
-def _row(headline: str, effect: str, width: int) -> Iterator[str]:
-    """Yield a headline with its effect, on two lines if one is too short."""
-    line = f"  {headline:<{width - EFFECT}} {effect}".rstrip()
+def row(headline: str, effect: str, width: int, room: int) -> Iterator[str]:
+    """Yield a headline, padded to `room`, with its effect; on two lines if one is too short."""
+    line = f"  {headline:<{room}} {effect}".rstrip()
     if len(line) <= width:
         yield line
         return
