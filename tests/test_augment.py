@@ -13,13 +13,17 @@ from bench.plugins import datasets
 from bench.plugins.recipe import recipes
 from bench.training.images.augment import augment, erased, jittered, normalised, resampled
 from bench.training.images.rand_augment import operators, parse, rand_augment
-from bench.training.seeding import generator
+from bench.training.seeding import Draws, generator
 
 IMAGES = torch.randint(
     256, (24, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
 )
 DIGITS = recipes.get("digits")
 STILL = replace(DIGITS, rotate=0.0, shift=0.0, scale=0.0)
+
+
+def draw(images: torch.Tensor, *where: object) -> Draws:
+    return Draws((generator(*where),), len(images))
 
 
 @pytest.mark.parametrize("strength", [0, 5, 12, 30])
@@ -38,15 +42,15 @@ def test_every_operator_is_torchvisions(strength: int) -> None:
 
 
 def test_images_draw_for_themselves_and_batches_change_nothing() -> None:
-    together = rand_augment(IMAGES, "ra-n2-m12", generator(0, "x"))
-    assert torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", generator(0, "x")))
-    assert not torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", generator(1, "x")))
+    together = rand_augment(IMAGES, "ra-n2-m12", draw(IMAGES, 0, "x"))
+    assert torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", draw(IMAGES, 0, "x")))
+    assert not torch.equal(together, rand_augment(IMAGES, "ra-n2-m12", draw(IMAGES, 1, "x")))
     same = IMAGES[:1].expand(24, -1, -1, -1)
     assert (
         len(
             {
                 image.numpy().tobytes()
-                for image in rand_augment(same, "ra-n2-m12", generator(0, "x"))
+                for image in rand_augment(same, "ra-n2-m12", draw(same, 0, "x"))
             }
         )
         > 12
@@ -57,7 +61,7 @@ def test_every_operator_is_drawn_equally_often() -> None:
     black = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     images = (black + 40).repeat(6000, 1, 1, 1)
     images[:, :, 2:4, 2:6] = 200
-    found = rand_augment(images, "ra-n1-m15", generator(3, "x"))
+    found = rand_augment(images, "ra-n1-m15", draw(images, 3, "x"))
     changed_share = float((found != images).flatten(1).any(dim=1).float().mean())
     # Of the fourteen operators, identity, saturation of a grey image and others that happen to do
     # nothing to these images leave them unchanged.
@@ -76,15 +80,15 @@ def test_spelling() -> None:
 
 
 def test_no_augmentation_leaves_images_alone() -> None:
-    assert augment(IMAGES, STILL, generator(0)) is IMAGES
+    assert augment(IMAGES, STILL, draw(IMAGES, 0)) is IMAGES
     digits = datasets.get("digits").open("").train.images[:8]
-    moved = augment(digits, DIGITS, generator(0))
+    moved = augment(digits, DIGITS, draw(digits, 0))
     assert float((moved.float() - digits.float()).abs().mean()) > 2
-    assert torch.equal(moved, augment(digits, DIGITS, generator(0)))
+    assert torch.equal(moved, augment(digits, DIGITS, draw(digits, 0)))
 
 
 def test_resampling_by_nothing_gives_the_image_back() -> None:
-    assert (resampled(IMAGES, STILL, generator(0)).int() - IMAGES.int()).abs().max() <= 1
+    assert (resampled(IMAGES, STILL, draw(IMAGES, 0)).int() - IMAGES.int()).abs().max() <= 1
 
 
 def test_a_shift_moves_by_its_share_of_the_image() -> None:
@@ -92,7 +96,7 @@ def test_a_shift_moves_by_its_share_of_the_image() -> None:
     image[:, :, 16, 16] = 255
     places = []
     for seed in range(40):
-        moved = resampled(image, replace(STILL, shift=0.25), generator(seed))[0, 0]
+        moved = resampled(image, replace(STILL, shift=0.25), draw(image, seed))[0, 0]
         places.append(divmod(int(moved.argmax()), 32))
     assert all(abs(row - 16) <= 9 and abs(column - 16) <= 9 for row, column in places)
     assert max(abs(row - 16) for row, _ in places) >= 5
@@ -103,14 +107,14 @@ def test_a_crop_keeps_its_share_of_the_area() -> None:
     ramp = torch.arange(32).mul(8).to(torch.uint8).expand(1, 3, 32, 32)
     recipe = replace(STILL, crop_scale=(0.25, 0.25))
     for seed in range(10):
-        row = resampled(ramp, recipe, generator(seed))[0, 0, 16].float()
+        row = resampled(ramp, recipe, draw(ramp, seed))[0, 0, 16].float()
         assert float(row.max() - row.min()) == pytest.approx(124, abs=12)
         assert bool((row.diff() >= 0).all())
 
 
 def test_half_of_the_images_are_flipped() -> None:
     images = IMAGES[:1].repeat(400, 1, 1, 1)
-    found = augment(images, replace(STILL, flip=0.5), generator(0))
+    found = augment(images, replace(STILL, flip=0.5), draw(images, 0))
     flipped = (found == images.flip(-1)).flatten(1).all(dim=1)
     kept = (found == images).flatten(1).all(dim=1)
     assert bool((flipped ^ kept).all())
@@ -119,7 +123,7 @@ def test_half_of_the_images_are_flipped() -> None:
 
 def test_jitter_stays_within_its_strength_and_moves_every_image_by_its_own() -> None:
     grey = torch.full((50, 3, 8, 8), 100, dtype=torch.uint8)
-    levels = jittered(grey, 0.2, generator(0))[:, 0, 0, 0].float()
+    levels = jittered(grey, 0.2, draw(grey, 0))[:, 0, 0, 0].float()
     assert 79 <= float(levels.min()) < 90
     assert 110 < float(levels.max()) <= 121
 
@@ -151,3 +155,12 @@ def test_seeding_a_place_is_what_torch_would_seed() -> None:
     assert found == (torch.rand(4).tolist(), np.random.rand(), random.random())
     seed_everything(3, "here", 5)
     assert found[0] != torch.rand(4).tolist()
+
+
+def test_micro_batches_augmented_together_or_alone_are_the_same() -> None:
+    """A GPU augments several at once; a killed training run goes on in the middle of these."""
+    recipe = replace(DIGITS, flip=0.5, rand_augment="ra-n2-m12", jitter=0.2)
+    parts = IMAGES.split(8)
+    alone = [augment(part, recipe, draw(part, at)) for at, part in enumerate(parts)]
+    together = augment(IMAGES, recipe, Draws(tuple(map(generator, range(3))), 8))
+    assert torch.equal(torch.cat(alone), together)

@@ -38,7 +38,7 @@ def test_the_default_run_on_cuda(tmp_path: Path) -> None:
         models=("convmixer_digits", "vit_digits"),
         metrics=what,
         batch_sizes=(1, 64),
-        rounds=6,
+        rounds=3,
         results=tmp_path,
     )
     outcome = measured(config)
@@ -47,7 +47,7 @@ def test_the_default_run_on_cuda(tmp_path: Path) -> None:
         loaded = store.load(path)
         assert loaded.ends[-1].status == "ok"
         assert loaded.runs[0].machine.accelerator == torch.cuda.get_device_name(0)
-        if isinstance(loaded.arm, arms.SpeedArm):
+        if isinstance(loaded.arm, arms.SpeedArm) and loaded.arm.model in config.models:
             assert (loaded.arm.device, loaded.arm.policy) == ("cuda", "bf16")
 
 
@@ -55,7 +55,7 @@ def test_memory_is_the_allocators(tmp_path: Path) -> None:
     config = RunConfig(models=("vit_s16",), metrics=("memory",), batch_sizes=(1,), results=tmp_path)
     outcome = measured(config)
     [(_, sample)] = values.samples(store.load(outcome.records[0]), "memory")
-    assert 88e6 < sample.values[0] < 1e9  # at least the float32 weights
+    assert 44e6 < sample.values[0] < 1e9  # at least the weights in bfloat16
 
 
 def test_out_of_memory_is_a_status(tmp_path: Path) -> None:

@@ -148,10 +148,12 @@ def test_the_hash_covers_what_changes_the_training() -> None:
 
 
 def test_a_changed_recipe_is_spelled_and_says_so() -> None:
-    found = recipes.get("convmixer_cifar:epochs=2:rand_augment=none:clip_norm=none")
-    assert (found.epochs, found.rand_augment, found.clip_norm) == (2, None, None)
-    assert found.name == "convmixer_cifar:clip_norm=none:epochs=2:rand_augment=none"
+    found = recipes.get("cifar_small:epochs=2:clip_norm=none:decay_vectors=true")
+    assert (found.epochs, found.clip_norm, found.decay_vectors) == (2, None, True)
+    assert found.name == "cifar_small:clip_norm=none:decay_vectors=true:epochs=2"
     assert recipes.get(found.name) == found
+    with pytest.raises(UsageError, match="decay_vectors=yes: there are true, false"):
+        recipes.get("cifar_small:decay_vectors=yes")
     assert recipes.get("digits:epochs=60") == recipes.get("digits")
 
 
@@ -561,8 +563,10 @@ CONSTANTS: dict[str, Callable[[Recipe], bool]] = {
         == (0.5, 0.5, 0.25, 0.1, (0.08, 1.0), 0.96)
     ),
     "convmixer_cifar": lambda r: (
-        (r.batch_size, r.learning_rate, r.weight_decay, r.epochs, r.rand_augment)
-        == (512, 0.05, 0.005, 25, "ra-n2-m12")
+        (r.batch_size, r.learning_rate, r.weight_decay, r.epochs, r.rand_augment, r.flip)
+        == (512, 0.05, 0.005, 25, "ra-n2-m12", 0.5)
+        and (r.epsilon, r.clip_norm, r.decay_vectors) == (1e-8, None, True)
+        and (r.crop_scale, r.jitter, r.erase, r.mixup) == ((1.0, 1.0), 0.0, 0.0, 0.0)
     ),
     "convmixer_cifar_100": lambda r: (r.epochs, r.jitter, r.erase) == (100, 0.2, 0.2),
     "deit_imagenet": lambda r: (

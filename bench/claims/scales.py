@@ -157,7 +157,7 @@ def _without_changes(recipe: str) -> str:
     return recipe.partition(":")[0]
 
 
-AUTHORS = "epsilon=0.001:learning_rate=0.05:weight_decay=0.005"
+AUTHORS = "clip_norm=none:decay_vectors=true:learning_rate=0.05:weight_decay=0.005"
 """The ConvMixer authors' CIFAR-10 optimizer, as changed fields of a recipe."""
 SWITCHES = {
     "no RandAugment": "rand_augment=none",
@@ -215,7 +215,7 @@ CIFAR10 = Scale(
     skeleton=(128, 6, 4, 512),
     level=0.8,
     spread=0.2,  # a guess: twice that of ImageNet
-    full="convmixer_cifar:crop_scale=0.75-1:mixup=0.5",
+    full="convmixer_cifar:clip_norm=1:crop_scale=0.75-1:mixup=0.5",
     switches=SWITCHES,
 )
 CIFAR10_SMALL = Scale(

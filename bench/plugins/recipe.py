@@ -19,7 +19,7 @@ from bench.errors import UsageError
 from bench.plugins.registry import Registry
 
 Corners = tuple[tuple[float, float], ...]
-LATER: dict[str, Any] = {"data_share": 1.0}
+LATER: dict[str, Any] = {"data_share": 1.0, "decay_vectors": False}
 """Fields that the first recorded recipes did not have, with the values that they then had."""
 LABELS = ("name", "summary", "source")
 """Fields that do not change the training."""
@@ -51,7 +51,9 @@ class Recipe:
     """The optimizer's name in `timm.optim`."""
     learning_rate: float
     weight_decay: float
-    """Not applied to biases, norms and other vectors (timm's rule)."""
+    """Not applied to biases, norms and other vectors (timm's rule) without `decay_vectors`."""
+    decay_vectors: bool = False
+    """True to apply weight decay to every parameter, as PyTorch's optimizers do by themselves."""
     epsilon: float = 1e-8
     clip_norm: float | None = None
     """Largest norm of the gradient; None for no clipping."""
@@ -159,6 +161,8 @@ def _text(value: Any) -> str:
     """Return a field's value as it is spelled in a recipe's name."""
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return "-".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -192,6 +196,7 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 RANGES = ("crop_scale", "crop_ratio")
+SWITCHED = {"true": True, "false": False}
 CHOICES = {
     "decay": ("linear", "cosine"),
     "loss": ("cross_entropy", "binary_cross_entropy"),
@@ -216,6 +221,10 @@ def _parsed(name: str, text: str, present: Any) -> Any:
         return None
     if name in CHOICES and text not in CHOICES[name]:
         raise UsageError(f"--recipe: {name}={text}: there are {', '.join(CHOICES[name])}")
+    if declared == "bool":
+        if text not in SWITCHED:
+            raise UsageError(f"--recipe: {name}={text}: there are {', '.join(SWITCHED)}")
+        return SWITCHED[text]
     try:
         if declared.startswith("int"):
             return int(text)

@@ -2,8 +2,9 @@
 
 ImageNet: locuslab/convmixer, README and training script; ten GPUs with 64 images each, so a batch
 norm saw 64. They trained ConvMixer-768/32 for 300 epochs (`convmixer_imagenet:epochs=300`), the
-others for 150. CIFAR-10: locuslab/convmixer-cifar10, whose RandAugment is torchvision's; one GPU,
-so a batch norm saw the whole batch.
+others for 150. CIFAR-10: locuslab/convmixer-cifar10, README and training script, whose RandAugment
+is torchvision's; one GPU, so a batch norm saw the whole batch. AdamW has PyTorch's own epsilon and
+decays every parameter there, and no gradient is clipped, unlike in their ImageNet settings.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 from bench.plugins.recipe import TRIANGULAR, Recipe, recipes
 
 IMAGENET = "locuslab/convmixer, README and training script"
-CIFAR = "locuslab/convmixer-cifar10, training script"
+CIFAR = "locuslab/convmixer-cifar10, README and training script"
 
 recipes.add(
     Recipe(
@@ -48,8 +49,7 @@ SHORT = Recipe(
     micro_batch=512,
     learning_rate=0.05,
     weight_decay=0.005,
-    epsilon=1e-3,
-    clip_norm=1.0,
+    decay_vectors=True,
     schedule=TRIANGULAR,
     flip=0.5,
     rand_augment="ra-n2-m12",

@@ -1,8 +1,8 @@
 """The digits recipes: about a quarter of a minute per small model on two cores, or a few seconds.
 
 The triangular schedule is the ConvMixer authors'. The rate is ours: with their CIFAR rate (0.05)
-and epsilon (1e-3), a small transformer stays at chance on these images, and a level that one family
-cannot reach would say nothing about the pipeline.
+and their ImageNet epsilon (1e-3), a small transformer stays at chance on these images, and a level
+that one family cannot reach would say nothing about the pipeline.
 """
 
 from dataclasses import replace

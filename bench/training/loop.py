@@ -98,6 +98,7 @@ class Training:
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             eps=recipe.epsilon,
+            filter_bias_and_bn=not recipe.decay_vectors,
         )
         self.loss_of = loss_of(recipe)
         self.ema: ModelEmaV3 | None = None

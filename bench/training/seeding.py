@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def derive(*where: object) -> int:
@@ -20,6 +22,27 @@ def derive(*where: object) -> int:
 def generator(*where: object) -> torch.Generator:
     """Return a generator on the host for a place."""
     return torch.Generator().manual_seed(derive(*where))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers for the images of several micro-batches, `each` images from a generator.
+
+    A micro-batch's numbers do not depend on the others, so they can be augmented together or not.
+    """
+
+    generators: tuple[torch.Generator, ...]
+    each: int
+
+    def uniform(self) -> Tensor:
+        """Return a number from 0 to 1 for each image, (n,) float32 on the host."""
+        return torch.cat([torch.rand(self.each, generator=one) for one in self.generators])
+
+    def integers(self, below: int, rows: int) -> Tensor:
+        """Return `rows` whole numbers from 0 to before `below` for each image: (rows, n) int64."""
+        size = (rows, self.each)
+        drawn = [torch.randint(below, size, generator=one) for one in self.generators]
+        return torch.cat(drawn, dim=1)
 
 
 def seed_everything(*where: object) -> None:

@@ -11,6 +11,8 @@ from bench.plugins.registry import ROOT
 from bench.visit import cpu, cuda
 from bench.visit.step import Step
 
+GPU_TESTS = ("test_gpu.py", "test_fused.py", "test_engines.py")
+
 
 def steps_for(device: str, data: str | None = None, *, tests: bool = False) -> list[Step]:
     """Return the steps on a device, such as cuda:0 or cpu, in order of value.
@@ -73,14 +75,14 @@ def _check(data: str) -> None:
 
 
 def _gpu_tests() -> Step:
-    file = ROOT / "tests" / "test_gpu.py"
-    if not file.exists():
+    files = [ROOT / "tests" / name for name in GPU_TESTS]
+    if not all(file.exists() for file in files):
         raise UsageError("--tests: this installation contains no tests; run from a checkout")
-    settings = ("-c", str(ROOT / "pyproject.toml"), "-m", "gpu", "-n0")
+    settings = ("-c", str(ROOT / "pyproject.toml"), "-m", "gpu", "-n4", "-k", "not itself")
     return Step(
         name="gpu_tests",
-        why="the tests of the code for GPUs",
-        command=("-m", "pytest", *settings, str(file)),
+        why="the tests of the code for GPUs, but for the A/A check, which is a step",
+        command=("-m", "pytest", *settings, *map(str, files)),
         limit_s=180,
         min_s=30,
         needs=("pytest", "xdist"),

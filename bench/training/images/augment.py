@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 from bench.plugins.recipe import Recipe
 from bench.training.images.rand_augment import rand_augment
-from bench.training.seeding import seed_everything
+from bench.training.seeding import Draws, seed_everything
 
 
-def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
+def augment(images: Tensor, recipe: Recipe, draw: Draws) -> Tensor:
     """Return augmented uint8 images (n, 3, size, size), all but normalisation and erasing."""
     cropped = (recipe.crop_scale, recipe.crop_ratio) != ((1.0, 1.0), (1.0, 1.0))
     if cropped or recipe.rotate or recipe.shift or recipe.scale:
         images = resampled(images, recipe, draw)
     if recipe.flip:
-        flipped = (torch.rand(len(images), generator=draw) < recipe.flip).to(images.device)
+        flipped = (draw.uniform() < recipe.flip).to(images.device)
         images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
     if recipe.rand_augment is not None:
         images = rand_augment(images, recipe.rand_augment, draw)
@@ -34,12 +34,11 @@ def augment(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
     return images
 
 
-def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
+def resampled(images: Tensor, recipe: Recipe, draw: Draws) -> Tensor:
     """Crop, rotate, shift and scale each image (n, 3, size, size); new edges are black."""
-    n = len(images)
 
     def between(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(n, generator=draw)
+        return low + (high - low) * draw.uniform()
 
     area = between(*recipe.crop_scale)
     ratio = torch.exp(between(math.log(recipe.crop_ratio[0]), math.log(recipe.crop_ratio[1])))
@@ -59,12 +58,12 @@ def resampled(images: Tensor, recipe: Recipe, draw: torch.Generator) -> Tensor:
     return F.grid_sample(images.float(), grid, align_corners=False).round().to(torch.uint8)
 
 
-def jittered(images: Tensor, strength: float, draw: torch.Generator) -> Tensor:
+def jittered(images: Tensor, strength: float, draw: Draws) -> Tensor:
     """Change brightness, contrast and saturation, each by its own factor within 1 +- strength."""
     values = images.float()
 
     def factor() -> Tensor:
-        factors = 1 + strength * (2 * torch.rand(len(images), generator=draw) - 1)
+        factors = 1 + strength * (2 * draw.uniform() - 1)
         return factors.to(images.device)[:, None, None, None]
 
     luma = torch.tensor([0.299, 0.587, 0.114], device=images.device)[None, :, None, None]

@@ -24,9 +24,11 @@ from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
 from bench.training.images.rand_augment import parse
 from bench.training.images.splits import Pictures, Splits
 from bench.training.processes import Share
-from bench.training.seeding import derive, generator, seed_everything
+from bench.training.seeding import Draws, derive, generator, seed_everything
 
 Batch = tuple[Tensor, Tensor]
+MOST_TOGETHER, MOST_PIXELS = 16, 16 << 20
+"""Micro-batches that a GPU augments together, and the pixels that these have at most."""
 ATTEMPTS = 10
 """Images that are tried for one place of an epoch before a training run gives up."""
 
@@ -145,12 +147,20 @@ class Common:
 
 
 class InMemory:
-    """Images that stay on the device, resized at every step if the model takes another size."""
+    """Images that stay on the device, resized at every step if the model takes another size.
+
+    On a GPU several micro-batches are augmented together, with the same result: RandAugment takes
+    dozens of calls, whatever the number of images, and starting them takes longer than a step.
+    """
 
     def __init__(self, common: Common, image_size: int) -> None:
         self.common, self.image_size = common, image_size
         self.split = common.splits.train.to(common.device)
         self.steps_per_epoch = common.steps_per_epoch
+        self.together = 1
+        if common.device.type != "cpu":
+            pixels = common.share.images * image_size**2
+            self.together = max(1, min(MOST_TOGETHER, MOST_PIXELS // pixels))
 
     def steps(self, first: int, last: int) -> Iterator[list[Batch]]:
         return self.common.by_step(self._batches(first, last))
@@ -160,12 +170,23 @@ class InMemory:
 
     def _batches(self, first: int, last: int) -> Iterator[Batch]:
         common = self.common
-        for step, micro, places in common.places(first, last, common.device):
-            draw = generator(common.seed, step, micro, common.share.first, "augment")
+        places = common.places(first, last, common.device)
+        while together := list(islice(places, self.together)):
+            everything = torch.cat([of_batch for _, _, of_batch in together])
             images = augment(
-                resized(self.split.images[places], self.image_size), common.recipe, draw
+                resized(self.split.images[everything], self.image_size),
+                common.recipe,
+                self._draws([(step, micro) for step, micro, _ in together]),
             )
-            yield common.ready(images, self.split.labels[places], step, micro)
+            parts = images.split(common.share.images)
+            for (step, micro, of_batch), part in zip(together, parts, strict=True):
+                yield common.ready(part, self.split.labels[of_batch], step, micro)
+
+    def _draws(self, batches: list[tuple[int, int]]) -> Draws:
+        """Return the random numbers for micro-batches, each by its step and number."""
+        seed, share = self.common.seed, self.common.share
+        each = [generator(seed, *batch, share.first, "augment") for batch in batches]
+        return Draws(tuple(each), share.images)
 
 
 class TrainingImages(Dataset[tuple[Tensor, int, int]]):

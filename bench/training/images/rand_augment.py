@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from bench.errors import UsageError
+from bench.training.seeding import Draws
 
 BINS = 31
 """Number of torchvision's strengths: `m` is from 0 to 30."""
@@ -96,12 +97,12 @@ def operators(strength: int, side: int) -> list[tuple[str, Callable[[float], Ope
     ]
 
 
-def rand_augment(images: Tensor, spelling: str, draw: torch.Generator) -> Tensor:
+def rand_augment(images: Tensor, spelling: str, draw: Draws) -> Tensor:
     """Apply operators, drawn with repetition, to each of the uint8 images (n, 3, size, size)."""
     number, strength = parse(spelling)
     known = operators(strength, images.shape[-1])
-    chosen = torch.randint(len(known), (number, len(images)), generator=draw)
-    negative = torch.randint(2, (number, len(images)), generator=draw).bool()
+    chosen = draw.integers(len(known), number)
+    negative = draw.integers(2, number).bool()
     for which, minus in zip(chosen, negative, strict=True):
         result = images.clone()
         for place, (_, make, signed) in enumerate(known[1:], start=1):  # the first is the identity
