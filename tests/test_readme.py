@@ -41,7 +41,8 @@ def test_what_it_says_of_all_conditions_is_what_the_records_and_tables_have() ->
 
 def test_every_interval_of_its_first_screen_is_in_a_rendered_page() -> None:
     pages = [(ROOT / "docs/findings.md").read_text(encoding="utf-8"), report("the whole report")]
-    pages.append((ROOT / "results/amd-epyc-2t-cifar/report.md").read_text(encoding="utf-8"))
+    for machine in ("amd-epyc-2t-cifar", "nvidia-h200-d28d"):
+        pages.append((ROOT / "results" / machine / "report.md").read_text(encoding="utf-8"))
     rendered = [tuple(map(float, found)) for page in pages for found in INTERVAL.findall(page)]
     said = INTERVAL.findall(" ".join(FOUND.split()))
     assert len(said) >= 4
@@ -56,10 +57,13 @@ def test_the_speeds_that_its_text_quotes_are_in_the_report_beside_them() -> None
     [(text, path)] = re.findall(
         r"On an NVIDIA H200(.*?)\[report\]\((results/[^)]*/report\.md)\)", README, flags=re.DOTALL
     )
-    quoted = set(re.findall(r"at ([\d,]{3,})", text.replace("\n", " ")))
+    quoted = set(re.findall(r"([\d,.]{3,}) (?:images|\()", text.replace("\n", " ")))
+    ratio = re.findall(r"it (\d\.\d+) +(\[.*?\]) times", text.replace("\n", " "))
+    quoted |= set(re.findall(r"instead of ([\d,]+)", text.replace("\n", " ")))
     table = (ROOT / path).read_text(encoding="utf-8").partition("## Handwritten kernels over")[2]
-    assert quoted == {"399", "3,526"}
-    assert all(f" {speed} |" in table for speed in quoted)
+    assert quoted == {"391", "3,564"}
+    assert all(f" {speed} ±" in table for speed in quoted)
+    assert [f"{middle} {ends}" in table for middle, ends in ratio] == [True]
 
 
 @pytest.mark.parametrize("name", WITH_COMMANDS)

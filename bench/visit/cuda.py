@@ -1,6 +1,6 @@
 """The steps of a visit to a machine with an NVIDIA GPU, in order of value.
 
-The limits come from first runs on an NVIDIA H200 with 16 cores. A command takes 8 s until its first
+The limits come from runs on an NVIDIA H200 with 16 cores. A command takes 8 s until its first
 arm. An arm opens in 2 to 4 s, a compiled one in 22 s, and one on the bench's own kernels in 12 to
 19 s, since their block sizes are tuned. Every timed run also opens an A/A pair and a probe. Arms
 that are timed together are all opened before the first round, so that a step has few of them.
@@ -22,13 +22,15 @@ BATCH = ("--batch-sizes", "64")
 UNCHOSEN = ("--slice", "99")
 """With slices, no best policy is chosen and measured again in new processes, which would tune their
 kernels again; every policy keeps its rows."""
-BESIDE_FUSED = {
-    "convmixer_1536_20": "bf16",
-    "convmixer_768_32": "bf16+channels_last,bf16+channels_last+compile",
+BESIDE_FUSED: dict[str, tuple[str, float]] = {
+    "convmixer_1536_20": ("bf16", 60),
+    "convmixer_768_32": ("bf16+channels_last,bf16+channels_last+compile", 85),
 }
-"""Of the policies that `best` tries, all of which would take minutes, those in the memory format in
-which cuDNN's depthwise convolution was faster on an H200: by 2.0 at 9 x 9, by 5.1 at 7 x 7. The
-compiler arranges maps in the other format, and made 1536/20 slower (237 images a second, not 399).
+"""The policies beside `fused`, and the seconds until the first round.
+
+Of the policies that `best` tries, all of which would take minutes, these are in the memory format
+in which cuDNN's depthwise convolution was faster on an H200: by 2.0 at 9 x 9, by 5.1 at 7 x 7. The
+compiler arranges maps in the other format, and made 1536/20 slower: 237 images a second, not 399.
 """
 SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_cost")
 """The studies that train nothing, apart from `inference_cost`, which comes earlier."""
@@ -102,7 +104,7 @@ def _families(on: On) -> list[Step]:
     counts = "params,macs,activations"
     launching = "the same as CUDA graphs: what kernel launches cost"
     return [
-        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 90, on),
+        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 140, on),
         _family("layout", "the same in channels-last", "throughput", "bf16+channels_last", 50, on),
         _family("graph", launching, "latency,throughput", "bf16+graph", 60, on),
         Step(
@@ -127,8 +129,8 @@ def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: 
         *(FAMILIES, metrics, policy, *BATCH),
         on=on,
         limit_s=limit_s,
-        min_s=0.7 * limit_s,
-        opening_s=0.4 * limit_s,
+        min_s=round(0.6 * limit_s),
+        opening_s=round(0.3 * limit_s),
     )
 
 
@@ -146,16 +148,17 @@ def _compiled(on: On) -> Step:
 
 
 def _fused(model: str, on: On) -> Step:
-    """Return a step that times the bench's own kernels next to two other policies, and the better
-    of these once more in rounds that did not choose it."""
+    """Return a step that times the bench's own kernels next to other policies, and the best of
+    these once more in rounds that did not choose it."""
+    policies, opening_s = BESIDE_FUSED[model]
     return timed(
         f"fused_{model.removeprefix('convmixer_')}",
         f"{model} on the bench's own kernels against other policies",
-        *(model, "throughput", f"{BESIDE_FUSED[model]},bf16+fused", *BATCH),
+        *(model, "macs,throughput", f"{policies},bf16+fused", *BATCH),
         on=on,
-        limit_s=150,
-        min_s=90,
-        opening_s=60,
+        limit_s=opening_s + 90,
+        min_s=opening_s + 30,
+        opening_s=opening_s,
         needs=("triton",),
     )
 
