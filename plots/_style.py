@@ -122,9 +122,20 @@ def open_frame(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+CAPTION_CHARACTERS = 16
+"""Characters of a caption in an inch."""
+
+
 def headline(figure: Figure, text: str) -> None:
     """Write the title of a figure with several panels or a tall one."""
     figure.suptitle(text, fontsize=12, fontweight="bold", x=0.01, ha="left")
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Write what a figure shows below it, in lines as wide as the figure."""
+    width = int(CAPTION_CHARACTERS * figure.get_figwidth())
+    lines = textwrap.fill(text, width)
+    figure.supxlabel(lines, fontsize=8, color="#444444", x=0.01, ha="left")
 
 
 AXES = {

@@ -21,6 +21,7 @@ from bench.stats.formatting import interval
 
 from ._effects import shade_region, show_all
 from ._style import (
+    caption,
     empty_figure,
     headline,
     open_frame,
@@ -85,8 +86,7 @@ def _figure(title: str, lines: Sequence[EffectLine]) -> matplotlib.figure.Figure
     for axes, panel in zip(all_axes, panels, strict=True):
         _panel(axes, panel)
     headline(figure, title)
-    text = "\n".join(textwrap.wrap(KEY, 150))
-    figure.supxlabel(text, fontsize=8, color="#444444", x=0.01, ha="left")
+    caption(figure, KEY)
     return figure
 
 

@@ -14,7 +14,7 @@ from bench.report.palette import family, family_order
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
 
-from ._style import empty_figure, ends_of, headline, open_frame, ratio_axis, ratio_mark
+from ._style import caption, empty_figure, ends_of, headline, open_frame, ratio_axis, ratio_mark
 
 PANELS = 6
 """Most policies side by side; more would be too small to read."""
@@ -72,10 +72,10 @@ def _figure(
     panels[0].set_ylim(len(models) - 0.4, -0.6)
     headline(figure, "The effect of each policy on each model")
     plain = kind_of(summary.machine.kind).policy
-    figure.supxlabel(
+    caption(
+        figure,
         f"throughput over {plain} eager, log scale, 95 % intervals; right of the line is faster · "
         f"{size} px, {summary.machine.hardware}",
-        fontsize=8,
     )
     return figure
 

@@ -14,7 +14,7 @@ from bench.plugins import Figure, figures
 from bench.record.arrays import read_arrays
 from bench.report.palette import family, family_order, readable
 
-from ._style import empty_figure, headline
+from ._style import caption, empty_figure, headline
 
 CAPTION = (
     "gradient of the central output, absolute, mean over 256 images; circle: radius of half its "
@@ -54,7 +54,7 @@ def _figure(data: str, rows: list[Accuracy]) -> matplotlib.figure.Figure:
     for row, when in enumerate(("before training", "after training")):
         panels[row][0].set_ylabel(when, fontsize=9)
     headline(figure, f"Effective receptive fields on {data}")
-    figure.supxlabel(CAPTION, fontsize=7)
+    caption(figure, CAPTION)
     return figure
 
 

@@ -18,6 +18,7 @@ from bench.report.palette import OUTCOMES
 from ._effects import shade_region, show_all
 from ._style import (
     PUBLISHED,
+    caption,
     empty_figure,
     headline,
     open_frame,
@@ -48,12 +49,11 @@ def _figure(verdict: Verdict, shown: list[Judged]) -> matplotlib.figure.Figure:
     headline(figure, "\n".join(textwrap.wrap(verdict.question, 92)))
     has_published = any(one.finding.published for one in shown)
     changed = " · the study was changed after some of its data" if verdict.changed else ""
-    below = (
+    caption(
+        figure,
         f"{verdict.outcome} · {verdict.scale}{changed} · shaded: the claim's region; "
-        f"filled: decides, hollow: does not decide{PUBLISHED if has_published else ''}"
+        f"filled: decides, hollow: does not decide{PUBLISHED if has_published else ''}",
     )
-    text = "\n".join(textwrap.wrap(below, 150))
-    figure.supxlabel(text, fontsize=8, color="#444444", x=0.01, ha="left")
     return figure
 
 
