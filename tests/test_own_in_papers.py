@@ -91,6 +91,9 @@ def test_reports_show_the_names_and_records_keep_the_models(ran: tuple[Path, End
     assert f"{NAME}," in table.with_suffix(".csv").read_text(encoding="utf-8")
     report = (machine / "report.md").read_text(encoding="utf-8")
     assert "| Ours_2 &amp; co " in report and "Ours_2 &amp; co is ./ours.py:build" in report
+    for spelled in (NAME, "./ours.py:build"):
+        chosen = called("report", "--where", f"model={spelled}", cwd=folder)
+        assert chosen.code == 0 and NAME in chosen.out and "vit_digits" not in chosen.out, chosen
     page = (folder / "results" / "report.html").read_text(encoding="utf-8")
     assert '"model":"Ours_2 \\u0026 co"' in page and '"spec":"./ours.py:build"' in page
 

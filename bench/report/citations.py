@@ -151,9 +151,10 @@ def _training(protocol: Protocol, contestants: list[Contestant]) -> str:
     seeds = [len(one.measured) for one in contestants]
     recipe = f"{in_latex(str(protocol.recipe))} {in_latex(str(protocol.recipe_hash))}"
     how = "; ".join([recipe, *map(in_latex, protocol.adjustments)])
+    noun = "seed" if max(seeds) == 1 else "seeds"
     return (
         f"On {in_latex(protocol.data)} every model was trained under one recipe ({how}), "
-        f"{span(min(seeds), max(seeds), places=0)} seeds each; top-1 is that of the last "
+        f"{span(min(seeds), max(seeds), places=0)} {noun} each; top-1 is that of the last "
         "checkpoint on a test split that nothing else read, with Student's interval over seeds, "
         r"else Wilson's binomial one~\cite{wilson1927}."
     )

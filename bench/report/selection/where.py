@@ -119,6 +119,9 @@ def of_row(summary: Summary, criterion: Criterion, row: Row) -> bool:
     """True if a row meets a criterion; an unknown value meets none."""
     if criterion.name == "family":
         return criterion.holds(row.family, "")
+    if criterion.name == "model":  # by its own name, or by the one that the user gave it
+        is_it = criterion.value in (row.model, row.label)
+        return is_it == (criterion.operator == "=")
     if criterion.name in TEXT:
         return criterion.holds(getattr(row, criterion.name), "")
     if criterion.name == "image_size":
