@@ -272,10 +272,10 @@ STARRED = {
         "policy_effects",
     )
 } | {("amd-epyc-2t-eb82", study) for study in ("family_ranking", "ranking_stability")}
-"""The first ask more than they did when these were measured: longer runs, one more model, an exponent
-of memory over three grids. The second have another second recipe: what was called the authors'
-CIFAR-10 optimizer had the epsilon and the clipping of their ImageNet settings. Measure them anew
-with `study run NAME --force`, or add a study whose question you changed."""
+"""The first ask more than they did when these were measured: longer runs, one more model, an
+exponent of memory over three grids. The second have another second recipe: what was called the
+authors' CIFAR-10 optimizer had the epsilon and the clipping of their ImageNet settings. Measure
+them anew with `study run NAME --force`, or add a study whose question you changed."""
 
 
 def test_no_committed_verdict_has_a_star_but_these(committed: dict[str, Any]) -> None:
