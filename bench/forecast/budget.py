@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from bench.config import RunConfig
 from bench.forecast.forecast import PROCESS_S, CostLine, Want, line_of, timed
 from bench.forecast.past import Past
-from bench.forecast.round_rules import CHOOSING, FIRST_LOOK, PROCESSES, RENEWING
+from bench.forecast.round_rules import (
+    CHOOSING,
+    FIRST_LOOK,
+    PROCESSES,
+    budget_for_renewing,
+)
 from bench.record.arms import ProbeArm, SpeedArm
 
 LEAST_PROCESSES = 2
@@ -53,7 +58,8 @@ def _needed(lines: Sequence[CostLine], past: Past, processes: int) -> float:
     renewed = [line for line in lines if not isinstance(line.want.arm, ProbeArm)]
     setups = sum(max(line.renewal, LEAST_SETUP_S) for line in renewed)
     renewing = (processes - 1) * setups
-    everything = max(rounds + renewing, renewing / RENEWING)
+    round_s = rounds / FIRST_LOOK
+    everything = max(rounds + renewing, budget_for_renewing(renewing, round_s))
     models, pairs = set(), set()
     for line in lines:
         arm = line.want.arm

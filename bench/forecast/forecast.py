@@ -19,8 +19,8 @@ from bench.forecast.round_rules import (
     FIRST_LOOK,
     PROCESSES,
     PROCESSES_IF_DEAR,
-    RENEWING,
     SENTINEL_EVERY,
+    renewing_limit,
 )
 from bench.record import checking
 from bench.record.arms import AccuracyArm, Arm, CountArm, ProbeArm, SpeedArm
@@ -174,7 +174,7 @@ def _rounds_and_renewing(
     renewing = sum(line.renewing for line in lines) if rounds >= FIRST_LOOK else 0.0
     if budget is None or not round_s:
         return rounds, renewing
-    renewing = min(renewing, RENEWING * budget)
+    renewing = min(renewing, renewing_limit(budget, round_s))
     return max(1, min(rounds, int((budget - renewing) / round_s))), renewing
 
 

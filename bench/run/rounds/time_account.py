@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.forecast.round_rules import RENEWING, SENTINEL_EVERY
+from bench.forecast.round_rules import SENTINEL_EVERY, renewing_limit
 from bench.plugins import Metric
 from bench.run.arm_run import ArmRun
 
@@ -79,7 +79,9 @@ class TimeAccount:
 
     def pays_renewal(self, seconds: float) -> bool:
         """True if a new process, for `seconds`, fits the budget's share for new processes."""
-        return self.budget is None or self.renewed_s + seconds <= RENEWING * self.budget
+        if self.budget is None:
+            return True
+        return self.renewed_s + seconds <= renewing_limit(self.budget, self._each_round())
 
     def round_s(self, arm_run: ArmRun) -> float:
         """Return the seconds that the latest round of an arm took."""
@@ -88,16 +90,23 @@ class TimeAccount:
             seconds += self.took.get((arm_run, metric.name), 0.0)
         return seconds
 
+    def _each_round(self) -> float:
+        """Return the seconds that a round takes, without new processes."""
+        seconds = 0.0
+        for arm_run in self.arm_runs:
+            every = SENTINEL_EVERY if arm_run.role == "sentinel" else 1
+            seconds += self.round_s(arm_run) / every
+        return max(OVERHEAD * seconds, LEAST_S)
+
     def expected_rounds(self) -> float:
         """Return the number of rounds that the budget pays for, next to each arm's processes."""
         if self.budget is None:
             return float(self.most)
-        renewals = each_round = 0.0
+        renewals = 0.0
         for arm_run in self.arm_runs:
-            every = SENTINEL_EVERY if arm_run.role == "sentinel" else 1
-            each_round += self.round_s(arm_run) / every
             if arm_run.alive and arm_run.role != "probe" and not arm_run.left_early:
                 renewals += (arm_run.processes_needed - 1) * arm_run.renewal_s
-        left = self.budget - min(renewals, RENEWING * self.budget)
-        affordable = left / max(OVERHEAD * each_round, LEAST_S)
+        each_round = self._each_round()
+        left = self.budget - min(renewals, renewing_limit(self.budget, each_round))
+        affordable = left / each_round
         return max(float(self.done), min(float(self.most), affordable))
