@@ -175,22 +175,26 @@ def _host_bound(row: Row) -> bool:
 def _launch_bound(rows: list[Row]) -> Iterator[str]:
     """Yield every row with the batch sizes at which the device was idle before each launch.
 
-    After the last call the host then waits for less than the time of a call. A captured graph is
-    one launch, so it is never among them.
+    A captured graph is one launch, so it is never among them.
     """
     for row in rows:
         batches = []
         for quantity, details in row.details.items():
-            tails = [_tail_in_calls(detail) for detail in details if "tail_s" in detail]
-            if quantity.metric == "throughput" and tails and statistics.median(tails) < 1:
+            idle = [_was_idle(detail) for detail in details if "tail_s" in detail]
+            if quantity.metric == "throughput" and idle and statistics.mean(idle) > 0.5:
                 batches.append(f"b{quantity.batch_size}")
         if batches:
             yield f"{row.name} {' '.join(batches)}"
 
 
-def _tail_in_calls(detail: dict[str, Any]) -> float:
-    """Return how many calls the device still had before it when the host was done."""
-    return float(detail["tail_s"] * detail["calls"] / detail["seconds"])
+def _was_idle(detail: dict[str, Any]) -> bool:
+    """True if the device waited for the host in a window.
+
+    When the host was done, it then had less than a call before it. In a window of a single call
+    that is always so, and it had less than half of it.
+    """
+    ahead = detail["tail_s"] * detail["calls"] / detail["seconds"]
+    return bool(ahead < min(1.0, detail["calls"] / 2))
 
 
 def _budgets(rows: list[Row], size: int) -> Iterator[str]:
