@@ -252,6 +252,7 @@ def test_weights_are_evaluated_as_they_are_timed(
     command = ["eval", "--checkpoint", str(path), "--data", "digits", "--results", str(results)]
     assert main([*command, "--policies", "fp32,bf16,channels_last"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("is shown images at") == 1, "the same for all policies"
     assert "Accuracy of what is timed · digits" in shown
     rows = shown.partition("Accuracy of what is timed")[2]
     for policy in ("fp32 eager", "bf16", "channels_last"):

@@ -58,6 +58,12 @@ def _view_of_training(recipe: Recipe, field: str) -> str:
     )
 
 
+def _shown(wish: Wish, task: Task) -> str:
+    """Return how images are shown to a model with weights, whatever the policy."""
+    assert isinstance(task.arm, AccuracyArm)
+    return f"{task.arm.model} is shown images at {view_of(wish, task.arm).text}"
+
+
 def notes(wish: Wish, *, measured: bool) -> Iterator[str]:
     """Yield what the user has to know: how images are shown, and which models have no top-1.
 
@@ -66,9 +72,7 @@ def notes(wish: Wish, *, measured: bool) -> Iterator[str]:
     Raises UsageError if a model has no top-1 and nothing else of it is measured.
     """
     if wish.recipe is None:
-        for task in evaluations(wish):
-            assert isinstance(task.arm, AccuracyArm)
-            yield f"{task.arm.model} is shown images at {view_of(wish, task.arm).text}"
+        yield from dict.fromkeys(_shown(wish, task) for task in evaluations(wish))
         return
     fitting = fitting_models(wish)
     unfit = [model.name for model in distinct(wish.named) if model not in fitting]

@@ -8,7 +8,7 @@ of a fixed small size (digits, CIFAR) are shown as they are, normalised by their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,23 +49,22 @@ class Shown:
         """Text of the view for an arm: another view is another arm, wherever it comes from."""
         view = self.view
         mode = "" if view.crop_mode == "center" else f" {view.crop_mode}"
-        return f"crop {view.crop!r}{mode}, {view.interpolation}, {self.normalised}"
+        return f"crop {view.crop!r}{mode}, {view.interpolation}, {self._normalised(repr)}"
 
-    @property
-    def normalised(self) -> str:
-        """Mean and standard deviation in words."""
+    def _normalised(self, number: Callable[[float], str]) -> str:
+        """Return mean and standard deviation in words, with numbers written by `number`."""
         if not self.view.mean and not self.view.std:
             return "normalised by the training split"
         parts = []
         for name, values in (("mean", self.view.mean), ("std", self.view.std)):
-            own = " ".join(map(repr, values))
+            own = " ".join(map(number, values))
             parts.append(f"{name} {own or 'of the training split'}")
         return ", ".join(parts)
 
     @property
     def text(self) -> str:
         """The view and its origin, for progress lines and tables."""
-        return f"{self.view.text}, {self.normalised} ({self.whose})"
+        return f"{self.view.text}, {self._normalised('{:.4g}'.format)} ({self.whose})"
 
     def of(self, splits: Splits) -> View:
         """Return the view, with the numbers of the training split where it has none."""
