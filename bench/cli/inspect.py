@@ -1,4 +1,4 @@
-"""`bench list`, `describe` and `match`: what can be measured, and what it consists of."""
+"""`bench list`, `describe`, `match` and `recipe`: what can be measured, and what it consists of."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from bench.cli.catalogue import Kind, catalogue
 from bench.cli.console import Terminal, print_tables, print_words, styled
 from bench.cli.options import DeviceFlag, JsonFlag
 from bench.cli.tables.listings import listing, matches
+from bench.cli.tables.recipes import recipe_differences, recipe_fields
 from bench.config import Names, check_shape
 from bench.devices import choices, kind_of
 from bench.errors import UsageError
 from bench.measure.machine import resolve_device
 from bench.plugins import models
+from bench.plugins.recipe import recipes
 from bench.stats.formatting import human
 
 if TYPE_CHECKING:  # these import torch
@@ -222,3 +224,30 @@ def _as_json(found: Siblings) -> dict[str, Any]:
         "matches": list(map(asdict, found.matches)),
         "notes": found.notes,
     }
+
+
+def show_recipe(name: str, /) -> int:
+    """Show every field of a recipe.
+
+    Parameters
+    ----------
+    name
+        A recipe from `bench list recipes`; NAME:field=value changes fields.
+    """
+    print_tables(Terminal.on_stdout(), [recipe_fields(recipes.get(name))])
+    return 0
+
+
+def diff_recipes(left: str, right: str, /) -> int:
+    """Show the fields in which two recipes differ.
+
+    Parameters
+    ----------
+    left
+        A recipe, named as for `recipe show`.
+    right
+        Another one.
+    """
+    differences = recipe_differences(recipes.get(left), recipes.get(right))
+    print_tables(Terminal.on_stdout(), [differences])
+    return 0

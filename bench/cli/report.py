@@ -23,7 +23,7 @@ from bench.cli.console import (
     print_tables,
     print_words,
 )
-from bench.cli.options import NotesFlag, ResultsFlag
+from bench.cli.options import NotesFlag, ResultsFlag, share
 from bench.cli.terminal import complain, say
 from bench.config import COMMAND, HOW, WHAT, Names, Plain, Switch
 from bench.errors import UsageError, visible
@@ -261,7 +261,9 @@ def compare(
         Exit with 1 if anything got worse, beyond chance, by more than this share of its value
         on the left: 5% or 0.05.
     """
-    limit = None if fail_on_regression is None else _share(fail_on_regression)
+    limit = (
+        None if fail_on_regression is None else share(fail_on_regression, "--fail-on-regression")
+    )
     comparison = changes.compare(left, right)
     damaged = complain_about(comparison.damaged)
     console = Terminal.on_stdout()
@@ -273,16 +275,3 @@ def compare(
         names = ", ".join(dict.fromkeys(change.name for change in worse))
         print_words(console, f"\n{len(worse)} got worse by more than {limit:.1%}: {names}")
     return 2 if damaged else int(bool(worse))
-
-
-def _share(text: str) -> float:
-    """Return 0.05 for `5%` and `0.05`; UsageError for anything but a share below 1."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise UsageError(
-            f"--fail-on-regression: must be a share below 1, got {text!r}; 5% or 0.05 would work"
-        )
-    return value

@@ -76,12 +76,14 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             help="Show and compare training recipes.",
             commands=(
                 Command(
-                    path="bench.cli.recipe:show",
+                    path="bench.cli.inspect:show_recipe",
+                    name="show",
                     help="Show every field of a recipe.",
                     examples=("recipe show convmixer_cifar", "recipe show digits:epochs=20"),
                 ),
                 Command(
-                    path="bench.cli.recipe:diff",
+                    path="bench.cli.inspect:diff_recipes",
+                    name="diff",
                     help="Show the fields in which two recipes differ.",
                     examples=(
                         "recipe diff digits convmixer_cifar",
@@ -120,6 +122,17 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             examples=(
                 "pick --max-latency 60ms --device cpu",
                 "pick --max-latency 100ms --max-params 30M --min-top1 79% --dry-run",
+            ),
+        ),
+        Command(
+            path="bench.cli.ab:ab",
+            help="Time two commits or environments against each other, in one job."
+            "\n\nBoth take turns in rounds, in several processes each, with the base a second time "
+            "beside them as a check. Exit with 1 if --fail-on-slower is broken, with 2 for bad input, "
+            "else with 0.",
+            examples=(
+                "ab --base main --head . --case ./bench_me.py:case --fail-on-slower 5%",
+                "ab --models timm:resnet50 --base-env old/ --head-env new/ --minutes 10m",
             ),
         ),
         Command(

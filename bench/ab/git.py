@@ -1,0 +1,101 @@
+"""Commits of the user's repository as folders of their own; the user's checkout is not touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.measure import interrupts
+
+WORKING_TREE = "."
+"""As a ref: the files as they are, with changes that are not committed."""
+QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
+"""A checkout of ours must not start the user's hooks."""
+
+
+def root_of(folder: Path) -> Path | None:
+    """Return the root of the checkout that a folder is in; None if it is in none."""
+    try:
+        found = _git(folder, "rev-parse", "--show-toplevel")
+    except FileNotFoundError:
+        return None
+    return Path(found.stdout.rstrip("\n")) if found.returncode == 0 else None
+
+
+def commit_of(root: Path, ref: str, flag: str) -> str:
+    """Return the commit that a ref names; UsageError, with the flag, if it names none."""
+    wanted = "HEAD" if ref == WORKING_TREE else ref
+    found = _git(
+        root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"
+    )
+    if found.returncode:
+        shallow = _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        why = (
+            "the clone is shallow: fetch more of it (fetch-depth: 0)"
+            if shallow
+            else ("a branch, a tag, a commit or . (the working tree) would work")
+        )
+        raise UsageError(f"{flag}: {root} has no commit {ref!r}; {why}")
+    return found.stdout.strip()
+
+
+@contextmanager
+def checked_out(root: Path, ref: str, commit: str, folder: Path) -> Iterator[Path]:
+    """Have a commit in a folder that does not exist yet, as a worktree, and remove it afterwards.
+
+    `ref` "." adds what was changed since the commit. Raises UsageError if git refuses.
+    """
+    made = _git(root, *QUIET, "worktree", "add", "--detach", "--force", str(folder), commit)
+    try:
+        if made.returncode:
+            raise UsageError(f"git worktree add failed in {root}: {_last_line(made.stderr)}")
+        if ref == WORKING_TREE:
+            _copy_changes(root, folder)
+        yield folder
+    finally:
+        with interrupts.deaf_children():
+            _git(root, "worktree", "remove", "--force", "--force", str(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def changed(root: Path) -> list[str]:
+    """Return the paths that differ from the last commit, those git does not know included."""
+    paths: list[str] = []
+    for asked in (
+        ("diff", "--name-only", "--no-renames", "-z", "HEAD"),
+        ("ls-files", "--others", "--exclude-standard", "-z"),
+    ):
+        paths += filter(None, _git(root, *asked).stdout.split("\0"))
+    return paths
+
+
+def _copy_changes(root: Path, folder: Path) -> None:
+    for path in changed(root):
+        source, target = root / path, folder / path
+        if source.is_dir() and not source.is_symlink():
+            continue  # a submodule, or a repository inside this one
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        if source.exists() or source.is_symlink():
+            shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

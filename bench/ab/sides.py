@@ -1,0 +1,243 @@
+"""Both sides of a comparison as they are asked for: commits, environments and what is timed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.ab import environments, git
+from bench.ab.process import Side
+from bench.errors import UsageError
+from bench.files import temporary
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared, as the user typed it; see `bench ab --help`."""
+
+    base: str | None = None
+    head: str | None = None
+    base_env: str | None = None
+    head_env: str | None = None
+    install: str | None = None
+    cases: Sequence[str] = ()
+    models: Sequence[str] = ()
+    batch_size: int = 1
+    image_size: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.cases and not self.models:
+            raise UsageError(
+                "--case: give a function that returns what to time, such as ./bench_me.py:case, or "
+                "--models"
+            )
+        if self.base is None and (self.head is not None or not self.environments):
+            raise UsageError(
+                "--base: give the commit to compare with, such as main or HEAD~1 (or --base-env and "
+                "--head-env, two environments)"
+            )
+        if self.install and self.environments:
+            raise UsageError("--install: makes environments; drop it, or --base-env and --head-env")
+
+    @property
+    def environments(self) -> bool:
+        """True if the user named an environment."""
+        return self.base_env is not None or self.head_env is not None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared under one name: the same case or model on both sides."""
+
+    name: str
+    base: Side
+    head: Side
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides, ready to be started, and what has to be said of them."""
+
+    pairs: list[Pair]
+    names: tuple[str, str]
+    """What the two sides are, for people."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The files of a side, and its interpreter."""
+
+    flag: str
+    name: str
+    python: Path
+    tree: Path | None
+    path: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
+    """Check out and install what is compared; everything made is removed afterwards.
+
+    Raises UsageError for a ref, an environment or a case that there is not.
+    """
+    root = git.root_of(Path.cwd())
+    pythons = [
+        environments.interpreter(given, flag) if given else Path(sys.executable)
+        for flag, given in (("--base-env", asked.base_env), ("--head-env", asked.head_env))
+    ]
+    with contextlib.ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="ab-", dir=temporary.folder()))
+        trees: list[Path | None] = [None, None]
+        names = ["", ""]
+        notes: list[str] = []
+        if asked.base is not None:
+            refs = (asked.base, asked.head or git.WORKING_TREE)
+            trees, names = _checked_out(root, refs, home, stack)
+            notes += _about(trees)
+        if asked.install:
+            given = [tree for tree in trees if tree is not None]
+            pythons, shared = environments.make(given, asked.install, home, tell)
+            if shared:
+                notes.append(
+                    "the files that state requirements are equal: installed once, for both"
+                )
+        for place, given_env in enumerate((asked.base_env, asked.head_env)):
+            if given_env is not None:
+                names[place] = ", ".join(filter(None, (names[place], given_env)))
+        path = () if asked.install else _own_path(root)
+        places = [
+            _Place(flag, f"{flag} {name}".strip(), python, tree, path)
+            for flag, name, python, tree in zip(
+                ("base", "head"), names, pythons, trees, strict=True
+            )
+        ]
+        pairs = [_of_case(case, root, places) for case in asked.cases]
+        pairs += [_of_model(model, asked, places, home) for model in asked.models]
+        yield Sides(pairs, (places[0].name, places[1].name), notes)
+
+
+def _own_path(root: Path | None) -> tuple[str, ...]:
+    """Return the user's PYTHONPATH without the checkout, whose place a side's own files take."""
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return tuple(path for path in given if root is None or _inside(Path(path), root) is None)
+
+
+def _checked_out(
+    root: Path | None, refs: tuple[str, str], home: Path, stack: contextlib.ExitStack
+) -> tuple[list[Path | None], list[str]]:
+    if root is None:
+        raise UsageError(
+            f"--base: {Path.cwd()} is not in a git repository; go to the one to compare"
+        )
+    commits = [
+        git.commit_of(root, ref, flag) for ref, flag in zip(refs, ("--base", "--head"), strict=True)
+    ]
+    trees: list[Path | None] = []
+    names: list[str] = []
+    for ref, commit, folder in zip(refs, commits, ("base", "head"), strict=True):
+        trees.append(stack.enter_context(git.checked_out(root, ref, commit, home / folder)))
+        names.append(_named(root, ref, commit))
+    return trees, names
+
+
+def _named(root: Path, ref: str, commit: str) -> str:
+    if ref == git.WORKING_TREE:
+        changed = len(git.changed(root))
+        return f"working tree ({commit[:8]} and {changed} changed {'file' if changed == 1 else 'files'})"
+    return commit[:8] if commit.startswith(ref) else f"{ref} ({commit[:8]})"
+
+
+def _about(trees: Sequence[Path | None]) -> list[str]:
+    modules = any(tree is not None and (tree / ".gitmodules").exists() for tree in trees)
+    return ["submodules are empty in both"] if modules else []
+
+
+def _of_case(case: str, root: Path | None, places: Sequence[_Place]) -> Pair:
+    file, _, function = case.rpartition(":")
+    if not file or not function.isidentifier():
+        raise UsageError(f"--case: {case!r} is not FILE:FUNCTION; ./bench_me.py:case would work")
+    typed = Path.cwd() / file
+    inside = _inside(typed, root)
+    found = [_file_of(place.tree, inside) for place in places]
+    known = next(filter(None, found), None) or (typed if typed.is_file() else None)
+    if known is None:
+        where = "at either commit, nor in the working tree" if places[0].tree else "here"
+        raise UsageError(f"--case: there is no file {file} {where}")
+    notes: list[str] = []
+    if all(found) and found[0].read_bytes() != found[1].read_bytes():  # type: ignore[union-attr]
+        notes.append(f"{file} itself differs between the two: each side is timed with its own")
+    elif inside is not None and places[0].tree is not None and not all(found):
+        missing = [place.flag for place, one in zip(places, found, strict=True) if one is None]
+        notes.append(
+            f"{file} is missing in {' and '.join(missing)}: both are timed with the one there is"
+        )
+    sides = []
+    for place, own in zip(places, found, strict=True):
+        used = own or known
+        roots = _roots(place.tree, root, used, inside)
+        sides.append(
+            Side(
+                place.name,
+                place.python,
+                place.tree or Path.cwd(),
+                roots,
+                place.path,
+                {"case": [str(used), function]},
+            )
+        )
+    return Pair(case, sides[0], sides[1], tuple(notes))
+
+
+def _inside(path: Path, root: Path | None) -> Path | None:
+    """Return a path relative to the root of the checkout; None if it is not below."""
+    if root is None:
+        return None
+    try:
+        return path.resolve().relative_to(root.resolve())
+    except ValueError:
+        return None
+
+
+def _file_of(tree: Path | None, inside: Path | None) -> Path | None:
+    if tree is None or inside is None:
+        return None
+    return tree / inside if (tree / inside).is_file() else None
+
+
+def _roots(tree: Path | None, root: Path | None, file: Path, inside: Path | None) -> list[str]:
+    """Return the folders from which a side imports first: its own files, never the checkout's."""
+    top = tree or root
+    roots = [] if top is None else [top, top / "src"]
+    if tree is not None and inside is not None:
+        roots.insert(0, tree / inside.parent)
+    elif tree is None:
+        roots.insert(0, file.parent)
+    else:
+        roots.append(file.parent)
+    return [str(path) for path in dict.fromkeys(roots) if path.is_dir()]
+
+
+def _of_model(model: str, asked: Asked, places: Sequence[_Place], home: Path) -> Pair:
+    sides = []
+    for place in places:
+        tree = place.tree
+        roots = (
+            [] if tree is None else [str(path) for path in (tree, tree / "src") if path.is_dir()]
+        )
+        loads: dict[str, Any] = {
+            "model": model,
+            "batch_size": asked.batch_size,
+            "image_size": asked.image_size,
+            "device": asked.device,
+        }
+        sides.append(Side(place.name, place.python, tree or home, roots, place.path, loads))
+    return Pair(model, sides[0], sides[1])
