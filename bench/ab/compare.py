@@ -265,9 +265,8 @@ class Comparison:
         base, head = self._loaded["base"]["versions"], self._loaded["head"]["versions"]
         for name in dict.fromkeys((*base, *head)):
             if base.get(name) != head.get(name):
-                self._notes.append(
-                    f"{name} {base.get(name, 'not used')} in base, {head.get(name, 'not used')} in head"
-                )
+                was, now = base.get(name, "not used"), head.get(name, "not used")
+                self._notes.append(f"{name} {was} in base, {now} in head")
 
     def _outcome(self, decision: Decision) -> Outcome:
         base = statistics.median([*self._rounds["base"].values(), *self._rounds["again"].values()])

@@ -30,6 +30,8 @@ STATED = (
     "environment*.y*ml",
 )
 """Files that state requirements, in the root of a repository."""
+VENV = ("venv",)
+"""The module, with its arguments, that makes an environment."""
 SHOWN = 3
 """Last lines of a failed install command that are shown."""
 
@@ -93,7 +95,7 @@ def make(
 
 def _new(folder: Path) -> Path:
     ended = subprocess.run(
-        [sys.executable, "-m", "venv", str(folder)],
+        [sys.executable, "-m", *VENV, str(folder)],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -109,7 +111,7 @@ def _new(folder: Path) -> Path:
 
 def _see(upper: Path, lower: Path) -> None:
     """Have an environment find what is installed in another one, after what it has itself."""
-    asked = "import sysconfig; print(sysconfig.get_path('purelib')); print(sysconfig.get_path('platlib'))"
+    asked = "from sysconfig import get_path as at; print(at('purelib'), at('platlib'), sep='\n')"
     places: list[list[str]] = []
     for python in (upper, lower):
         ended = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)

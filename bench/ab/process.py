@@ -49,7 +49,7 @@ class Process:
 
     def __init__(self, side: Side, settings: Mapping[str, Any]) -> None:
         self.side, self.settings = side, settings
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - until close()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(side.path)}
         with interrupts.deaf_children():
             self._process = subprocess.Popen(

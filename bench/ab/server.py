@@ -160,7 +160,7 @@ def of_case(file: str, name: str) -> Callable[[], Any]:
     """Return the function of a file that makes the call."""
     spec = importlib.util.spec_from_file_location("bench_ab_case", file)
     if spec is None or spec.loader is None:
-        raise CaseError("{} is not a Python file".format(file))
+        raise CaseError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules["bench_ab_case"] = module
     spec.loader.exec_module(module)
@@ -180,8 +180,8 @@ def checked(made: Any) -> Call:
     if isinstance(made, (tuple, list)) and len(made) == 2 and callable(made[0]):
         return Call(*made)
     raise CaseError(
-        "the case returned {}; it must return a callable, or a pair of a callable and its inputs "
-        "(a tuple, a dict of keywords, or one value)".format(type(made).__name__)
+        f"the case returned {type(made).__name__}; it must return a callable, or a pair of a "
+        "callable and its inputs (a tuple, a dict of keywords, or one value)"
     )
 
 
@@ -228,7 +228,7 @@ def built(name: str, image_size: int | None) -> Any:
 
     name = name.partition(":")[2] or name
     if not timm.is_model(name):
-        raise CaseError("neither bench nor timm {} has a model {}".format(timm.__version__, name))
+        raise CaseError(f"neither bench nor timm {timm.__version__} has a model {name}")
     return timm.create_model(name, pretrained=False)
 
 
@@ -353,14 +353,14 @@ def flatten(value: Any, place: str, parts: list[dict[str, Any]]) -> None:
         keys = list(value)
         if all(isinstance(key, str) for key in keys) and len(keys) <= MOST_PARTS:
             for key in sorted(keys):
-                flatten(value[key], "{}[{!r}]".format(place, key), parts)
+                flatten(value[key], f"{place}[{key!r}]", parts)
             return
     if isinstance(value, (list, tuple)):
         if value and all(type(one) in (int, float) for one in value):
             parts.append(numbers(place, "numbers", [len(value)], value))
         else:
             for index, one in enumerate(value):
-                flatten(one, "%s[%d]" % (place, index), parts)
+                flatten(one, f"{place}[{index}]", parts)
     else:
         parts.append(leaf(value, place))
 
@@ -427,14 +427,14 @@ def spelled(value: Any) -> Any:
 
 def in_a_line(error: BaseException) -> str:
     """Return an error of the case in one line, with the place that raised it."""
-    text = "{}: {}".format(type(error).__name__, error)
+    text = f"{type(error).__name__}: {error}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename != __file__ and not frame.filename.startswith("<frozen")
     ]
     if frames:
-        text += " (%s, line %d)" % (frames[-1].filename, frames[-1].lineno)
+        text += f" ({frames[-1].filename}, line {frames[-1].lineno})"
     return " ".join(text.split())
 
 

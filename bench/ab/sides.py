@@ -40,8 +40,8 @@ class Asked:
             )
         if self.base is None and (self.head is not None or not self.environments):
             raise UsageError(
-                "--base: give the commit to compare with, such as main or HEAD~1 (or --base-env and "
-                "--head-env, two environments)"
+                "--base: give the commit to compare with, such as main or HEAD~1 (or two "
+                "environments, --base-env and --head-env)"
             )
         if self.install and self.environments:
             raise UsageError("--install: makes environments; drop it, or --base-env and --head-env")
@@ -152,7 +152,8 @@ def _checked_out(
 def _named(root: Path, ref: str, commit: str) -> str:
     if ref == git.WORKING_TREE:
         changed = len(git.changed(root))
-        return f"working tree ({commit[:8]} and {changed} changed {'file' if changed == 1 else 'files'})"
+        files = "1 changed file" if changed == 1 else f"{changed} changed files"
+        return f"working tree ({commit[:8]} and {files})"
     return commit[:8] if commit.startswith(ref) else f"{ref} ({commit[:8]})"
 
 
@@ -177,9 +178,7 @@ def _of_case(case: str, root: Path | None, places: Sequence[_Place]) -> Pair:
         notes.append(f"{file} itself differs between the two: each side is timed with its own")
     elif inside is not None and places[0].tree is not None and not all(found):
         missing = [place.flag for place, one in zip(places, found, strict=True) if one is None]
-        notes.append(
-            f"{file} is missing in {' and '.join(missing)}: both are timed with the one there is"
-        )
+        notes.append(f"{file} is missing in {' and '.join(missing)}: both use the one there is")
     sides = []
     for place, own in zip(places, found, strict=True):
         used = own or known
@@ -223,16 +222,18 @@ def _roots(tree: Path | None, root: Path | None, file: Path, inside: Path | None
         roots.insert(0, file.parent)
     else:
         roots.append(file.parent)
-    return [str(path) for path in dict.fromkeys(roots) if path.is_dir()]
+    return _importable(*roots)
+
+
+def _importable(*folders: Path) -> list[str]:
+    return [str(path) for path in dict.fromkeys(folders) if path.is_dir()]
 
 
 def _of_model(model: str, asked: Asked, places: Sequence[_Place], home: Path) -> Pair:
     sides = []
     for place in places:
         tree = place.tree
-        roots = (
-            [] if tree is None else [str(path) for path in (tree, tree / "src") if path.is_dir()]
-        )
+        roots = [] if tree is None else _importable(tree, tree / "src")
         loads: dict[str, Any] = {
             "model": model,
             "batch_size": asked.batch_size,

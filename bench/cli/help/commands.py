@@ -128,8 +128,8 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             path="bench.cli.ab:ab",
             help="Time two commits or environments against each other, in one job."
             "\n\nBoth take turns in rounds, in several processes each, with the base a second time "
-            "beside them as a check. Exit with 1 if --fail-on-slower is broken, with 2 for bad input, "
-            "else with 0.",
+            "beside them as a check. Exit with 1 if --fail-on-slower is broken, with 2 for bad "
+            "input, else with 0.",
             examples=(
                 "ab --base main --head . --case ./bench_me.py:case --fail-on-slower 5%",
                 "ab --models timm:resnet50 --base-env old/ --head-env new/ --minutes 10m",
