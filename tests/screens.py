@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import shutil
@@ -30,6 +31,7 @@ from bench.report.tables import weights
 from bench.stats.intervals import mcnemar
 
 from . import pick_worlds, synthetic
+from .ab_worlds import World as AbWorld
 from .conftest import (
     CONTESTANTS,
     MACHINE,
@@ -116,6 +118,23 @@ def _visit() -> None:
     _print_plan(Terminal.on_stdout(), steps_for("cpu", None, tests=False), 9, 500, Path("my.zip"))
 
 
+def _ab() -> None:
+    """Print what `bench ab` prints when it is done."""
+    from bench.ab.sides import Sides
+    from bench.cli.ab import print_outcomes
+
+    slower = AbWorld(seed=1, ratio=1.1, windows=0.02).compared(60, limit=0.05)
+    open_ = AbWorld(seed=2, ratio=1.02, windows=0.3, output=2).compared(60)
+    named = [
+        dataclasses.replace(slower, name="./bench_me.py:case"),
+        dataclasses.replace(open_, name="timm:resnet50"),
+    ]
+    sides = Sides([], ("base main (f3a94c07)", "head working tree (a8681c7d and 2 changed files)"))
+    console = Terminal.on_stdout()
+    print_outcomes(console, sides, named[:1], 0.05)
+    print_outcomes(console, sides, named, 0.05)
+
+
 def _help(*names: str) -> Callable[[], None]:
     """Return a function that prints a help page at the width of now: cyclopts keeps the first."""
 
@@ -182,6 +201,7 @@ SCREENS = {
     ),
     "doctor": _of("doctor", "--device", "cpu"),
     "visit": Screen([_visit], stored=False),
+    "ab": Screen([_ab]),
     "help": Screen([_help()], stored=False),
     "help_run": Screen([_help("run")], stored=False),
     "help_study": Screen([_help("study"), _help("study", "verdict")], stored=False),

@@ -111,7 +111,7 @@ def _new(folder: Path) -> Path:
 
 def _see(upper: Path, lower: Path) -> None:
     """Have an environment find what is installed in another one, after what it has itself."""
-    asked = "from sysconfig import get_path as at; print(at('purelib'), at('platlib'), sep='\n')"
+    asked = "from sysconfig import get_path as at; print(at('purelib')); print(at('platlib'))"
     places: list[list[str]] = []
     for python in (upper, lower):
         ended = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)

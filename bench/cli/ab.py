@@ -92,7 +92,7 @@ def ab(
     console = Terminal.on_stdout()
     with prepared(asked, console.print_line) as sides:
         outcomes = _compared(console, sides, 60 * minutes, limit)
-    _print(console, sides, outcomes, limit)
+    print_outcomes(console, sides, outcomes, limit)
     if summary is not None:
         _append(summary, markdown(sides, outcomes, limit))
     return int(any(outcome.broke(limit) for outcome in outcomes))
@@ -127,9 +127,10 @@ def _compared(
     return outcomes
 
 
-def _print(
+def print_outcomes(
     console: Terminal, sides: Sides, outcomes: Sequence[Outcome], limit: float | None
 ) -> None:
+    """Print the answer, the table and the notes of comparisons."""
     print_words(console, answer(outcomes, limit), "bold")
     print_tables(console, [table(sides, outcomes)])
     for note in notes(sides, outcomes):
