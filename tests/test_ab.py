@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.ab import environments, outputs, report, server
 from bench.ab.compare import layout
 from bench.ab.decision import LOOKS
 from bench.ab.sides import Sides
+from bench.cli.app import app
 from bench.errors import UsageError
 
 from .ab_worlds import World
@@ -133,8 +136,9 @@ def test_a_limit_is_broken_by_more_than_it_only() -> None:
 
 def test_another_output_is_said_whatever_the_speed() -> None:
     outcome = World(output=2).compared(60)
-    assert any("OTHER OUTPUT" in note for note in outcome.notes)
-    assert not any("OTHER" in note for note in World().compared(60).notes)
+    assert "NOT THE SAME WORK" in report.answer([outcome], None)
+    assert "something else" in report.notes(Sides([], ("base", "head")), [outcome])[0]
+    assert World().compared(60).other is None
 
 
 def test_a_call_that_is_longer_than_the_time_is_refused_with_a_time_that_is_not() -> None:
@@ -188,7 +192,7 @@ def test_a_planted_slowdown_is_found_and_nothing_is_left(repository: Path, tmp_p
         env={"TMPDIR": str(tmp_path)},
     )
     assert ended.code == 1 and ended.out.startswith("SLOWER by "), ended
-    assert "slower by more than 5 %: yes" in ended.out and "OTHER" not in ended.out
+    assert "slower by more than 5 %: yes" in ended.out and "NOT THE SAME" not in ended.out
     assert not left_in(repository) and not list(tmp_path.glob("convmixer-bench-*"))
     after = snapshot(repository)
     assert {name: one for name, one in after.items() if not name.startswith(".git/")} == {
@@ -218,7 +222,7 @@ def test_the_working_tree_is_compared_without_torch(repository: Path, tmp_path: 
         check=False,
     )
     assert done.returncode == 0, done
-    assert "2 changed files" in done.stdout and "OTHER OUTPUT" in done.stdout
+    assert "2 changed files" in done.stdout and "NOT THE SAME WORK" in done.stdout
     assert not left_in(tree)
 
 
@@ -352,3 +356,65 @@ def test_environments_alone_need_no_repository(tmp_path: Path) -> None:
         "FASTER",
     )
     assert set(snapshot(tmp_path)) == {"bench_me.py", "lib.py"}
+
+
+# The action
+
+ACTION = ROOT / "action.yml"
+EXAMPLE = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/ab.md").read_text(), re.DOTALL)
+
+
+def compare_step(tmp_path: Path, **inputs: str) -> list[str]:
+    """Return what the action's last step types after `python -m bench ab`."""
+    action = yaml.safe_load(ACTION.read_text())
+    step = action["runs"]["steps"][-1]
+    given = {name: str(one["default"]) for name, one in action["inputs"].items()} | inputs
+    values: dict[str, str] = {}
+    for name, text in step["env"].items():
+        found = re.fullmatch(r"\$\{\{ inputs\.(.+) \}\}", text)
+        assert found is not None, text
+        values[name] = given[found[1]]
+    assert len(values) == len(given)
+    python = tmp_path / "bench" / "bin" / "python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    where = {"RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": "summary.md"}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        env={**os.environ, **values, **where},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_action_passes_its_inputs_as_they_are(tmp_path: Path) -> None:
+    typed = compare_step(tmp_path, case="a.py:$(touch x); b", install="pip install -e .")
+    assert typed[:3] == ["-m", "bench", "ab"]
+    flags = dict(zip(typed[3::2], typed[4::2], strict=True))
+    assert flags["--case"] == "a.py:$(touch x); b" and flags["--install"] == "pip install -e ."
+    assert flags["--base"] == "HEAD^1" and flags["--fail-on-slower"] == "5%"
+    assert flags["--summary"] == "summary.md" and "--models" not in flags
+    plain = compare_step(tmp_path, models="timm:resnet18", **{"fail-on-slower": ""})
+    assert "--base-env" in plain and "--fail-on-slower" not in plain and "--case" not in plain
+    function, bound, ignored = app.parse_args(typed[2:], exit_on_error=False, print_error=False)
+    assert function.__name__ == "ab" and not ignored
+
+
+def test_the_action_and_its_example_hold_no_token_and_put_no_text_into_commands() -> None:
+    action = yaml.safe_load(ACTION.read_text())
+    for step in action["runs"]["steps"]:
+        assert "${{" not in step["run"] and "uses" not in step
+    assert EXAMPLE is not None
+    example = yaml.safe_load(EXAMPLE[1])
+    assert example[True] == "pull_request"  # `on` is a truth value in YAML 1.1
+    assert example["permissions"] == {"contents": "read"} and "secrets" not in EXAMPLE[1]
+    [*pinned, ours] = (step["uses"] for step in example["jobs"]["speed"]["steps"])
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one) for one in pinned)
+    assert ours == "OWNER/convmixer-bench@COMMIT"
+    given = example["jobs"]["speed"]["steps"][-1]["with"]
+    assert set(given) <= set(action["inputs"])
+    checkout = example["jobs"]["speed"]["steps"][0]["with"]
+    assert checkout == {"fetch-depth": 2, "persist-credentials": False}

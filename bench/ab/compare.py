@@ -55,6 +55,8 @@ class Outcome:
     """Processes of the arm that had the fewest."""
     seconds: float
     notes: tuple[str, ...] = ()
+    other: str | None = None
+    """How what head computes, or is given, differs from the base's: its speed is no gain then."""
 
     def broke(self, limit: float | None) -> bool:
         """True if head is slower, beyond chance, and by more than the limit."""
@@ -113,6 +115,7 @@ class Comparison:
         self._calls: dict[Arm, float] = {}
         self._loaded: dict[Arm, dict[str, Any]] = {}
         self._notes = list(self.pair.notes)
+        self._other: str | None = None
         self._done = 0
         self._draw = random.Random(self.seed)
 
@@ -247,17 +250,17 @@ class Comparison:
             )
 
     def _compare_outputs(self) -> None:
-        """Note if head computes something else than the base, or was given something else."""
+        """Find out if head computes something else than the base, or is given something else."""
         said = {arm: self._open[arm].ask({"do": "output"}, self._patience) for arm in ARMS}
         base, again, head = (said[arm] for arm in ARMS)
         if outputs.difference(base["inputs"], again["inputs"]):
             self._notes.append("inputs differ from process to process, so outputs are not compared")
         elif words := outputs.difference(base["inputs"], head["inputs"]):
-            self._notes.append(f"OTHER INPUTS: head is timed on other inputs than base: {words}")
+            self._other = f"other inputs in head than in base: {words}"
         elif outputs.difference(base["output"], again["output"]):
             self._notes.append("the base's outputs differ from process to process: not compared")
         elif words := outputs.difference(base["output"], head["output"]):
-            self._notes.append(f"OTHER OUTPUT: head computes something else than base: {words}")
+            self._other = f"head computes something else than base: {words}"
         elif outputs.unknown(base["output"]) or outputs.unknown(head["output"]):
             self._notes.append("outputs are of a type that can't be compared")
 
@@ -279,6 +282,7 @@ class Comparison:
             processes=min(self._number.values()),
             seconds=self._elapsed,
             notes=tuple(self._notes),
+            other=self._other,
         )
 
 

@@ -25,14 +25,14 @@ WIDTH = 61
 def answer(outcomes: Sequence[Outcome], limit: float | None) -> str:
     """Return the answer in one line."""
     if len(outcomes) == 1:
-        return f"{_said(outcomes[0])}{_judged(outcomes, limit)}"
+        return f"{_said(outcomes[0])}{_judged(outcomes, limit)}{_warned(outcomes)}"
     words = Counter(outcome.decision.word for outcome in outcomes)
     parts = []
     for word in ORDER:
         names = [outcome.name for outcome in outcomes if outcome.decision.word == word]
         if names:
             parts.append(f"{words[word]} {word} ({', '.join(names)})")
-    return f"{', '.join(parts)}{_judged(outcomes, limit)}"
+    return f"{', '.join(parts)}{_judged(outcomes, limit)}{_warned(outcomes)}"
 
 
 def _judged(outcomes: Sequence[Outcome], limit: float | None) -> str:
@@ -40,6 +40,14 @@ def _judged(outcomes: Sequence[Outcome], limit: float | None) -> str:
         return ""
     broken = any(outcome.broke(limit) for outcome in outcomes)
     return f"; slower by more than {100 * limit:.3g} %: {'yes' if broken else 'no'}"
+
+
+def _warned(outcomes: Sequence[Outcome]) -> str:
+    """Say that speeds are of different work; the details are among the notes."""
+    other = [outcome.name for outcome in outcomes if outcome.other]
+    if not other:
+        return ""
+    return "; NOT THE SAME WORK" + ("" if len(outcomes) == 1 else f" ({', '.join(other)})")
 
 
 def _said(outcome: Outcome) -> str:
@@ -83,17 +91,17 @@ def table(sides: Sides, outcomes: Sequence[Outcome]) -> Table:
         rows.append(
             [
                 outcome.name,
+                found.word,
+                _interval(found.ratio),
                 _ms(outcome.base_s),
                 _ms(outcome.head_s),
-                _interval(found.ratio),
-                found.word,
                 _interval(found.check),
                 str(outcome.rounds),
                 str(outcome.processes),
             ]
         )
     columns = (
-        *("what", "base ms", "head ms", "head / base", "", "base / base"),
+        *("what", "result", "head / base", "base ms", "head ms", "base / base"),
         *("rounds", "processes"),
     )
     return Table(f"{sides.names[0]} against {sides.names[1]}", columns, rows)
@@ -101,7 +109,8 @@ def table(sides: Sides, outcomes: Sequence[Outcome]) -> Table:
 
 def notes(sides: Sides, outcomes: Sequence[Outcome]) -> list[str]:
     """Return what is to be known beside the table."""
-    found = [LEVEL_NOTE, *sides.notes]
+    found = [f"{outcome.name}: {outcome.other}" for outcome in outcomes if outcome.other]
+    found += [LEVEL_NOTE, *sides.notes]
     for outcome in outcomes:
         found += outcome.notes
         if len(outcomes) > 1 and outcome.decision.word == "UNDECIDED":

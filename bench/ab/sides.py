@@ -110,8 +110,9 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
                 notes.append(
                     "the files that state requirements are equal: installed once, for both"
                 )
-        for place, given_env in enumerate((asked.base_env, asked.head_env)):
-            if given_env is not None:
+        given_envs = (asked.base_env, asked.head_env)
+        for place, given_env in enumerate(given_envs):
+            if given_env is not None and given_envs[0] != given_envs[1]:
                 names[place] = ", ".join(filter(None, (names[place], given_env)))
         path = () if asked.install else _own_path(root)
         places = [
