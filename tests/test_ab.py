@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.ab import environments, outputs, report, server
+from bench.ab import description, environments, outputs, report
 from bench.ab.compare import layout
 from bench.ab.decision import LOOKS
 from bench.ab.sides import Sides
@@ -165,7 +165,7 @@ def test_outputs_are_compared_up_to_rounding() -> None:
     import torch
 
     def differ(left: object, right: object) -> str | None:
-        return outputs.difference(server.described(left), server.described(right))
+        return outputs.difference(description.described(left), description.described(right))
 
     exact = {"logits": torch.linspace(-1, 1, 3000).reshape(3, -1), "top": [1, 2]}
     assert differ(exact, {**exact, "logits": exact["logits"] + 1e-6}) is None  # type: ignore[operator]
@@ -175,8 +175,8 @@ def test_outputs_are_compared_up_to_rounding() -> None:
     assert differ(np.array([1.0, np.nan]), np.array([1.0, np.nan])) is None
     assert differ(np.array([1.0, np.inf]), np.array([1.0, 2.0]))
     assert differ(3, 3.0) is None and differ(3, 4) and differ("a", "b") and differ(None, 0)
-    assert outputs.unknown(server.described(object()))
-    assert not outputs.unknown(server.described("text"))
+    assert outputs.unknown(description.described(object()))
+    assert not outputs.unknown(description.described("text"))
 
 
 # As a user does it
@@ -399,7 +399,7 @@ def test_the_action_passes_its_inputs_as_they_are(tmp_path: Path) -> None:
     assert flags["--summary"] == "summary.md" and "--models" not in flags
     plain = compare_step(tmp_path, models="timm:resnet18", **{"fail-on-slower": ""})
     assert "--base-env" in plain and "--fail-on-slower" not in plain and "--case" not in plain
-    function, bound, ignored = app.parse_args(typed[2:], exit_on_error=False, print_error=False)
+    function, _, ignored = app.parse_args(typed[2:], exit_on_error=False, print_error=False)
     assert function.__name__ == "ab" and not ignored
 
 
@@ -410,7 +410,7 @@ def test_the_action_and_its_example_hold_no_token_and_put_no_text_into_commands(
     assert EXAMPLE is not None
     example = yaml.safe_load(EXAMPLE[1])
     assert example[True] == "pull_request"  # `on` is a truth value in YAML 1.1
-    assert example["permissions"] == {"contents": "read"} and "secrets" not in EXAMPLE[1]
+    assert example["permissions"] == {"contents": "read"} and "secrets." not in EXAMPLE[1]
     [*pinned, ours] = (step["uses"] for step in example["jobs"]["speed"]["steps"])
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one) for one in pinned)
     assert ours == "OWNER/convmixer-bench@COMMIT"

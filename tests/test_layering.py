@@ -272,7 +272,9 @@ def test_no_function_is_long() -> None:
 
 
 def test_only_timing_synchronises_a_device() -> None:
-    others = [file for file in TREE.files if file.stem != "timing" and "memory" not in file.stem]
+    # The timing server of `bench ab` runs where this package is not installed.
+    own = ("timing", "server")
+    others = [file for file in TREE.files if file.stem not in own and "memory" not in file.stem]
     texts = {str(file): (ROOT / file).read_text(encoding="utf-8") for file in others}
     waiting = re.compile(r"(cuda|mps)\.synchronize")
     assert [name for name, text in texts.items() if waiting.search(text)] == []

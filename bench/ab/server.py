@@ -1,8 +1,8 @@
 """The timing server of a side. Runs as a script in the side's own interpreter, and alone.
 
 The environment of a side need not contain this package: only the standard library is imported
-here, and torch where the case uses it. Requests and answers are JSON, one per line, on the pipes
-that were standard input and output; what the case prints goes to standard error.
+here and in `description`, and torch where the case uses it. Requests and answers are JSON, one per
+line, on the pipes that were standard input and output; what the case prints goes to standard error.
 
     {"do": "load", "case": [file, function], "roots": [...], ...}  -> {"seconds_per_call": ...}
     {"do": "output"}                                              -> {"output": [...], ...}
@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import re
 import statistics
 import sys
 import time
@@ -32,10 +33,7 @@ OURS = "BENCH_CORES"
 """Lists the cores that OpenMP was told to bind threads to, as in bench/measure/cpu_placement.py."""
 WARMUP_WINDOW_S, WARMUP_AGREE, WARMUP_WINDOWS, WARMUP_CAP_S = 0.15, 0.05, 8, 1.2
 """As in a run (bench/measure/subject/speed.py)."""
-MOST_VALUES = 512
-"""Values of an array that are sent for comparison, evenly spread over it."""
-MOST_PARTS = 64
-"""Parts of a nested output that are compared."""
+DESCRIPTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "description.py")
 
 
 class CaseError(Exception):
@@ -122,6 +120,7 @@ class Server:
 
     def describe_output(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the output of the first call, and the inputs, for comparison."""
+        described = module_of("bench_ab_description", DESCRIPTION).described
         return {"output": described(self.output), "inputs": described(self.call.inputs)}
 
 
@@ -158,19 +157,28 @@ def prepared(request: dict[str, Any]) -> Call:
 
 def of_case(file: str, name: str) -> Callable[[], Any]:
     """Return the function of a file that makes the call."""
-    spec = importlib.util.spec_from_file_location("bench_ab_case", file)
-    if spec is None or spec.loader is None:
-        raise CaseError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_ab_case"] = module
-    spec.loader.exec_module(module)
+    with open(file, encoding="utf-8") as text:
+        drawing = set(re.findall(r"^(?:import|from) (numpy|torch)\b", text.read(), re.MULTILINE))
+    for library in sorted(drawing):
+        importlib.import_module(library)  # now, so that what the file draws itself is seeded
+    seed()
+    module = module_of("bench_ab_case", file)
     made = getattr(module, name, None)
     if not callable(made):
         known = [key for key, one in vars(module).items() if callable(one) and key[0] != "_"]
-        raise CaseError(
-            "{} has no function {}; it has {}".format(file, name, ", ".join(known) or "none")
-        )
+        raise CaseError(f"{file} has no function {name}; it has {', '.join(known) or 'none'}")
     return made
+
+
+def module_of(name: str, file: str) -> Any:
+    """Return a file as a module."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise CaseError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def checked(made: Any) -> Call:
@@ -336,90 +344,6 @@ def versions() -> dict[str, str]:
         if version:
             found[name] = str(version)
     return found
-
-
-def described(value: Any) -> list[dict[str, Any]]:
-    """Return the parts of a nested value as a list of comparable descriptions."""
-    parts: list[dict[str, Any]] = []
-    flatten(value, "", parts)
-    return parts
-
-
-def flatten(value: Any, place: str, parts: list[dict[str, Any]]) -> None:
-    """Append the description of every leaf below a value, with its place."""
-    if len(parts) >= MOST_PARTS:
-        return
-    if isinstance(value, dict):
-        keys = list(value)
-        if all(isinstance(key, str) for key in keys) and len(keys) <= MOST_PARTS:
-            for key in sorted(keys):
-                flatten(value[key], f"{place}[{key!r}]", parts)
-            return
-    if isinstance(value, (list, tuple)):
-        if value and all(type(one) in (int, float) for one in value):
-            parts.append(numbers(place, "numbers", [len(value)], value))
-        else:
-            for index, one in enumerate(value):
-                flatten(one, f"{place}[{index}]", parts)
-    else:
-        parts.append(leaf(value, place))
-
-
-def leaf(value: Any, place: str) -> dict[str, Any]:
-    """Return the description of something that is no container."""
-    if type(value) in (int, float):
-        return numbers(place, type(value).__name__, [], [value])
-    if value is None or isinstance(value, (bool, str, bytes)):
-        crc = zlib.crc32(repr(value).encode("utf-8", "replace"))
-        return {"place": place, "kind": type(value).__name__, "text": repr(value)[:40], "crc": crc}
-    array = as_array(value)
-    if array is None:
-        return {"place": place, "kind": type(value).__name__}
-    return array_leaf(place, *array)
-
-
-def as_array(value: Any) -> tuple[str, list[int], list[Any]] | None:
-    """Return kind, shape and values, evenly spread, of a tensor or an array; None for others."""
-    if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
-        kind = str(value.dtype).replace("torch.", "")
-        flat = value.detach().reshape(-1)
-        step = max(1, -(-flat.numel() // MOST_VALUES))
-        chosen = flat[::step]
-        if chosen.is_floating_point():
-            chosen = chosen.double() if chosen.device.type != "mps" else chosen.float()
-        return kind, list(value.shape), chosen.cpu().tolist()
-    if "numpy" in sys.modules and hasattr(value, "__array__") and hasattr(value, "dtype"):
-        array = sys.modules["numpy"].asarray(value)
-        if array.dtype.kind in "fiub":
-            flat = array.reshape(-1)
-            step = max(1, -(-flat.size // MOST_VALUES))
-            return str(array.dtype), list(array.shape), flat[::step].tolist()
-    return None
-
-
-def array_leaf(place: str, kind: str, shape: list[int], values: list[Any]) -> dict[str, Any]:
-    """Return the description of an array from the values chosen."""
-    if any(isinstance(one, complex) for one in values):
-        values = [part for one in values for part in (one.real, one.imag)]
-    return {
-        "place": place,
-        "kind": kind,
-        "shape": shape,
-        "values": [spelled(one) for one in values],
-    }
-
-
-def numbers(place: str, kind: str, shape: list[int], values: Any) -> dict[str, Any]:
-    """Return the description of plain numbers, of a long list's evenly spread."""
-    step = max(1, -(-len(values) // MOST_VALUES))
-    return array_leaf(place, kind, shape, list(values[::step]))
-
-
-def spelled(value: Any) -> Any:
-    """Return a number that JSON can hold exactly: integers and what is not finite as text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    return int(value) if abs(int(value)) < 2**53 else str(value)
 
 
 # The conversation

@@ -9,31 +9,51 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from bench.ab import environments, git
 from bench.ab.process import Side
+from bench.config import Names, Plain
+from bench.devices import checked, choices
 from bench.errors import UsageError
 from bench.files import temporary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is compared, as the user typed it; see `bench ab --help`."""
+    """What is compared: flags of `bench ab`."""
 
-    base: str | None = None
-    head: str | None = None
-    base_env: str | None = None
-    head_env: str | None = None
-    install: str | None = None
-    cases: Sequence[str] = ()
-    models: Sequence[str] = ()
+    base: Annotated[str | None, Plain] = None
+    """Commit to compare with, such as main or HEAD~1."""
+    head: Annotated[str | None, Plain] = None
+    """Commit to judge; the working tree as it is (.) unless given."""
+    case: Names = ()
+    """FILE:FUNCTION, comma separated: a function that returns a callable, or a pair of a callable
+    and its inputs. Each side loads it from its own commit."""
+    models: Names = ()
+    """Models to time, comma separated: timm:NAME, or a name of the bench that a side has."""
+    install: Annotated[str | None, Plain] = None
+    """Command that installs a commit, such as "pip install -e .", into an environment that is made
+    for it; otherwise both sides run in this one."""
+    base_env: Annotated[str | None, Plain] = None
+    """Environment of the base, by its folder or its Python."""
+    head_env: Annotated[str | None, Plain] = None
+    """Environment of head."""
     batch_size: int = 1
-    image_size: int | None = None
-    device: str = "auto"
+    """Images per call of --models."""
+    image_size: Annotated[int | None, Plain] = None
+    """Side of the images of --models; the usual one of each unless given."""
+    device: Annotated[str, Parameter(help=f"{choices()}; for --models.")] = "auto"
 
-    def __post_init__(self) -> None:
-        if not self.cases and not self.models:
+    def check(self) -> None:
+        """Raise UsageError for what is missing, out of range, or makes no sense together."""
+        checked(self.device)
+        for flag, number in (("--batch-size", self.batch_size), ("--image-size", self.image_size)):
+            if number is not None and number < 1:
+                raise UsageError(f"{flag}: must be at least 1, got {number}")
+        if not self.case and not self.models:
             raise UsageError(
                 "--case: give a function that returns what to time, such as ./bench_me.py:case, or "
                 "--models"
@@ -89,6 +109,7 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
 
     Raises UsageError for a ref, an environment or a case that there is not.
     """
+    asked.check()
     root = git.root_of(Path.cwd())
     pythons = [
         environments.interpreter(given, flag) if given else Path(sys.executable)
@@ -121,7 +142,7 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
                 ("base", "head"), names, pythons, trees, strict=True
             )
         ]
-        pairs = [_of_case(case, root, places) for case in asked.cases]
+        pairs = [_of_case(case, root, places) for case in asked.case]
         pairs += [_of_model(model, asked, places, home) for model in asked.models]
         yield Sides(pairs, (places[0].name, places[1].name), notes)
 

@@ -14,8 +14,8 @@ from bench.ab.compare import Comparison, Outcome
 from bench.ab.report import answer, markdown, notes, table
 from bench.ab.sides import Asked, Sides, prepared
 from bench.cli.console import Terminal, print_tables, print_words
-from bench.cli.options import DeviceFlag, share
-from bench.config import MINUTES, Names
+from bench.cli.options import share
+from bench.config import MINUTES, Plain
 from bench.errors import UsageError
 from bench.files import files
 from bench.measure import cpu_placement, machine, process_settings
@@ -23,19 +23,10 @@ from bench.measure import cpu_placement, machine, process_settings
 
 def ab(
     *,
-    base: str | None = None,
-    head: str | None = None,
-    case: Names = (),
-    models: Names = (),
-    install: str | None = None,
-    base_env: str | None = None,
-    head_env: str | None = None,
+    asked: Annotated[Asked, Parameter(name="*")] = Asked(),  # noqa: B008 - frozen
     minutes: Annotated[float, MINUTES] = 5.0,
-    fail_on_slower: str | None = None,
-    batch_size: int = 1,
-    image_size: Annotated[int | None, Parameter(show_default=False)] = None,
-    device: DeviceFlag = "auto",
-    summary: Annotated[Path | None, Parameter(show_default=False)] = None,
+    fail_on_slower: Annotated[str | None, Plain] = None,
+    summary: Annotated[Path | None, Plain] = None,
 ) -> int:
     """Time two commits or environments against each other, in one job.
 
@@ -44,51 +35,19 @@ def ab(
 
     Parameters
     ----------
-    base
-        Commit to compare with, such as main or HEAD~1.
-    head
-        Commit to judge; the working tree as it is (.) unless given.
-    case
-        FILE:FUNCTION, comma separated: a function that returns a callable, or a pair of a callable
-        and its inputs. Each side loads it from its own commit.
-    models
-        Models to time, comma separated: timm:NAME, or a name of the bench that a side has.
-    install
-        Command that installs a commit, such as "pip install -e .", into an environment that is
-        made for it; otherwise both sides run in this one.
-    base_env
-        Environment of the base, by its folder or its Python.
-    head_env
-        Environment of head.
     minutes
         About how long to measure at most, in minutes, or such as 90s; installing comes on top.
     fail_on_slower
         Exit with 1 if head is slower, beyond chance, by more than this share: 5% or 0.05. The two
         are the same if they differ by less; 5% unless given.
-    batch_size
-        Images per call of --models.
-    image_size
-        Side of the images of --models; the usual one of each unless given.
     summary
         File to which the result is appended as Markdown, such as "$GITHUB_STEP_SUMMARY".
     """
     limit = None if fail_on_slower is None else share(fail_on_slower, "--fail-on-slower")
     if limit == 0:
-        raise UsageError("--fail-on-slower: must be above 0; nothing is slower by 0% for sure")
+        raise UsageError("--fail-on-slower: must be above 0, got 0; 2% or 5% would work")
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes: must be a number above 0, got {minutes:g}; 5 would work")
-    asked = Asked(
-        base=base,
-        head=head,
-        base_env=base_env,
-        head_env=head_env,
-        install=install,
-        cases=case,
-        models=models,
-        batch_size=batch_size,
-        image_size=image_size,
-        device=device,
-    )
     console = Terminal.on_stdout()
     with prepared(asked, console.print_line) as sides:
         outcomes = _compared(console, sides, 60 * minutes, limit)
