@@ -22,7 +22,7 @@ from bench.cli.app import app
 from bench.errors import UsageError
 
 from .ab_worlds import World
-from .program import ROOT, assert_one_line, bench, called, inside, snapshot, start
+from .program import ROOT, assert_one_line, bench, called, snapshot, start
 
 LIB = """
 def work(n):
@@ -343,18 +343,15 @@ def test_the_figure_has_a_line_per_interval() -> None:
 
 
 def test_environments_alone_need_no_repository(tmp_path: Path) -> None:
+    """And a case that was measured before one that fails is not lost."""
     (tmp_path / "bench_me.py").write_text(CASE)
     (tmp_path / "lib.py").write_text(LIB)
     python = sys.executable
-    with inside(tmp_path):
-        flags = ("--base-env", python, "--head-env", python, "--minutes", "10s")
-        ended = called("ab", *flags, "--case", "bench_me.py:case", cwd=tmp_path)
-    assert ended.code == 0 and ended.out.split()[0].rstrip(":") in (
-        "SAME",
-        "UNDECIDED",
-        "SLOWER",
-        "FASTER",
-    )
+    flags = ("--base-env", python, "--head-env", python, "--minutes", "24s")
+    cases = "bench_me.py:case,bench_me.py:raises"
+    ended = called("ab", *flags, "--case", cases, cwd=tmp_path)
+    assert_one_line(ended, "no such weights")
+    assert ended.out.split()[0].rstrip(":") in ("SAME", "UNDECIDED", "SLOWER", "FASTER")
     assert set(snapshot(tmp_path)) == {"bench_me.py", "lib.py"}
 
 

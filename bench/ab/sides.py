@@ -195,27 +195,28 @@ def _of_case(case: str, root: Path | None, places: Sequence[_Place]) -> Pair:
     if known is None:
         where = "at either commit, nor in the working tree" if places[0].tree else "here"
         raise UsageError(f"--case: there is no file {file} {where}")
-    notes: list[str] = []
-    if all(found) and found[0].read_bytes() != found[1].read_bytes():  # type: ignore[union-attr]
-        notes.append(f"{file} itself differs between the two: each side is timed with its own")
-    elif inside is not None and places[0].tree is not None and not all(found):
-        missing = [place.flag for place, one in zip(places, found, strict=True) if one is None]
-        notes.append(f"{file} is missing in {' and '.join(missing)}: both use the one there is")
     sides = []
     for place, own in zip(places, found, strict=True):
         used = own or known
         roots = _roots(place.tree, root, used, inside)
-        sides.append(
-            Side(
-                place.name,
-                place.python,
-                place.tree or Path.cwd(),
-                roots,
-                place.path,
-                {"case": [str(used), function]},
-            )
-        )
-    return Pair(case, sides[0], sides[1], tuple(notes))
+        folder = place.tree or Path.cwd()
+        loads = {"case": [str(used), function]}
+        sides.append(Side(place.name, place.python, folder, roots, place.path, loads))
+    notes = _about_file(file, places, found) if inside and places[0].tree else ()
+    return Pair(case, sides[0], sides[1], notes)
+
+
+def _about_file(
+    file: str, places: Sequence[_Place], found: Sequence[Path | None]
+) -> tuple[str, ...]:
+    """Say so if a case's own file is missing in a commit, or is not the same in both."""
+    missing = [place.flag for place, one in zip(places, found, strict=True) if one is None]
+    if missing:
+        return (f"{file} is missing in {' and '.join(missing)}: both use the one there is",)
+    contents = {one.read_bytes() for one in found if one is not None}
+    if len(contents) > 1:
+        return (f"{file} itself differs between the two: each side is timed with its own",)
+    return ()
 
 
 def _inside(path: Path, root: Path | None) -> Path | None:

@@ -49,25 +49,31 @@ def ab(
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes: must be a number above 0, got {minutes:g}; 5 would work")
     console = Terminal.on_stdout()
+    outcomes: list[Outcome] = []
     with prepared(asked, console.print_line) as sides:
-        outcomes = _compared(console, sides, 60 * minutes, limit)
-    print_outcomes(console, sides, outcomes, limit)
-    if summary is not None:
-        _append(summary, markdown(sides, outcomes, limit))
+        try:
+            _compare(console, sides, 60 * minutes, limit, outcomes)
+        finally:  # of several cases, those before one that fails have been measured
+            if outcomes:
+                print_outcomes(console, sides, outcomes, limit)
+            if outcomes and summary is not None:
+                _append(summary, markdown(sides, outcomes, limit))
     return int(any(outcome.broke(limit) for outcome in outcomes))
 
 
-def _compared(
-    console: Terminal, sides: Sides, seconds: float, limit: float | None
-) -> list[Outcome]:
-    """Compare pair after pair; time that one does not need is the next one's."""
+def _compare(
+    console: Terminal, sides: Sides, seconds: float, limit: float | None, outcomes: list[Outcome]
+) -> None:
+    """Compare pair after pair, and append what is found.
+
+    Time that one pair does not need is the next one's.
+    """
     process_settings.waiting()
     first = cpu_placement.may_go_first() and cpu_placement.niceness() == 0
     settings = {
         "niceness": cpu_placement.NICENESS if first else None,
         "threads": machine.cores(),
     }
-    outcomes: list[Outcome] = []
     left, number = seconds, len(sides.pairs)
     with console.status("starting") as status, cpu_placement.asked_for():
         for place, pair in enumerate(sides.pairs):
@@ -83,7 +89,6 @@ def _compared(
             ).run()
             left -= outcome.seconds
             outcomes.append(outcome)
-    return outcomes
 
 
 def print_outcomes(
