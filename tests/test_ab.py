@@ -155,6 +155,8 @@ def test_processes_are_renewed_whatever_they_cost() -> None:
         world = World(call_s=call, setup_s=setup)
         assert world.compared(300).processes >= 2
     assert layout(60, 20.0, 3.0) is None
+    short = layout(13, 1.3, 0.5)
+    assert short is not None and short.processes == 3, "an interval from two is far wider"
 
 
 # What two outputs have in common

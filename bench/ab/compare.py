@@ -39,6 +39,9 @@ RENEWING = 0.5
 """Largest share of the time that may go into starting processes, beyond the fewest."""
 ROUNDS = 6
 """Fewest rounds for an interval."""
+THIRD = 8
+"""Rounds that must be left where a third process goes beyond that share: from two processes an
+interval is several times as wide."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def layout(seconds: float, setup_s: float, round_s: float) -> Layout | None:
     affordable = 1 + RENEWING * seconds / renewal
     wanted = max((seconds + renewal) / (renewal + best * round_s), WANTED)
     processes = max(FEWEST, int(min(wanted, affordable)))
+    if processes == FEWEST and seconds - FEWEST * renewal >= THIRD * round_s:
+        processes = FEWEST + 1
     rounds = (seconds - (processes - 1) * renewal) / round_s
     # Rounded down: the last process should live about as long as the others.
     return Layout(processes, max(1, int(rounds / processes)))
