@@ -25,7 +25,7 @@ CHECK = 0.01
 on a machine without fault."""
 MARGIN = 0.05
 """Differences up to this share are SAME, unless --fail-on-slower says otherwise."""
-MOST_LONGER = 1000.0
+MOST_LONGER = 50.0
 """Times as long that a comparison would have to be, beyond which that is not said."""
 
 Word = Literal["SLOWER", "FASTER", "SAME", "UNDECIDED"]

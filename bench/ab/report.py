@@ -75,7 +75,10 @@ def _why(outcome: Outcome) -> str:
     if found.ratio is None:
         return f"too few rounds or processes for {outcome.name}; give more --minutes"
     if found.longer is None:
-        return f"{outcome.name} varies too much here: {_interval(found.ratio)} times as long"
+        return (
+            f"head takes {_interval(found.ratio)} times as long as base for {outcome.name}, which "
+            "varies too much here; a quieter machine would help more than time"
+        )
     minutes = math.ceil(2 * found.longer * outcome.seconds / 60) / 2
     return (
         f"head takes {_interval(found.ratio)} times as long as base for {outcome.name}; about "
