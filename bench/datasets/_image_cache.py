@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import PIL
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import features
 
@@ -96,10 +97,8 @@ def _read(place: Path, count: int, side: int) -> DecodedImages | None:
     try:
         with refusing(UsageError):
             metadata = msgspec.json.decode(place.with_suffix(".json").read_bytes(), type=_Metadata)
-            images = np.load(place.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            images = npy.open_memmap(place.with_suffix(".npy"), mode="r")
     except UsageError:
-        return None
-    if not isinstance(images, np.ndarray):  # an archive of arrays has this name
         return None
     whole = images.shape == (count, 3, side, side) and images.dtype == np.uint8
     return DecodedImages(images, metadata.unreadable, metadata.digest) if whole else None
