@@ -360,7 +360,12 @@ def readers(home: Path) -> list[Reader]:
             lambda path: imagenet.by_mapping(["a", "b"], path),
             imagenet.MAPPING,
         ),
-        Reader("list of annotations", b"1.png\ta\n2.png\tb\n", annotated, _layout.ANNOTATIONS),
+        Reader(
+            "list of annotations",
+            b"1.png\ta\n2.png\tb\n",
+            lambda path: listed(path.parent),
+            _layout.ANNOTATIONS,
+        ),
         Reader("picture", picture(), pictured, "1.png"),
         Reader("journal of a visit", entry(), lambda path: Folder(path.parent).entries(), JOURNAL),
         Reader(
@@ -398,13 +403,6 @@ def spelled(path: Path) -> None:
 
 def listed(path: Path) -> None:
     _layout.list_images(path, "--data")
-
-
-def annotated(path: Path) -> None:
-    (path.parent / "images").mkdir(exist_ok=True)
-    for name in ("1.png", "2.png"):
-        (path.parent / "images" / name).touch()
-    listed(path.parent)
 
 
 def pictured(path: Path) -> None:
@@ -518,6 +516,10 @@ def prepared(reader: Reader, home: Path, content: bytes, beside: bytes) -> Path:
     path = home / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+    if name == _layout.ANNOTATIONS:
+        (home / "images").mkdir()
+        for image in ("1.png", "2.png"):
+            (home / "images" / image).touch()
     return path
 
 
