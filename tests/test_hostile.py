@@ -42,6 +42,7 @@ from bench.report.tables.reading_order import all_tables
 from . import impossible, odd_worlds
 from .conftest import accuracy_record, count_record, probe_record, resealed, speed_record
 from .odd_records import lines_of
+from .program import assert_one_line, bench
 
 SECOND = 1000
 """Milliseconds that one case may take."""
@@ -168,6 +169,12 @@ def test_models_too_large_to_build_are_refused_by_their_names() -> None:
         with pytest.raises(UsageError, match=f"^--models: .*{re.escape(words)}"):
             models.get(name)
     assert models.get("resnet_64_3-4-6-3").shape.most_blocks == 6
+
+
+def test_a_run_of_a_model_too_large_is_one_line(tmp_path: Path) -> None:
+    asked = ("run", "--models", "convmixer_8_20000_k3_p8", "--metrics", "params")
+    ended = bench(*asked, "--results", tmp_path / "inside", cwd=tmp_path / "started-here")
+    assert_one_line(ended, "--models", "depth must be at most 2,000, got 20,000")
 
 
 def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:

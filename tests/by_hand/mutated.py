@@ -356,8 +356,8 @@ def readers(home: Path) -> list[Reader]:
         Reader("archive of classes", tarred({"a/1.png": b"x", "b/1.png": b"y"}), listed, "t.tar"),
         Reader(
             "list of classes",
-            b"a\tn01440764\nb\tn01443537\n",
-            lambda path: imagenet.by_mapping(["a", "b"], path),
+            "".join(f"{at}\t{name}\n" for at, name in enumerate(imagenet.synsets())).encode(),
+            lambda path: imagenet.by_mapping(list(map(str, range(1000))), path),
             imagenet.MAPPING,
         ),
         Reader(
@@ -380,7 +380,7 @@ def readers(home: Path) -> list[Reader]:
 
 SPELLED = [
     *(b"convmixer_256_8_k5_p2", b"vit_384_12_p16_h6_m1536", b"resnet_64_3-4-6-3_bottleneck_s7"),
-    *(b"mixer_512_8_p16_t256_m2048", b"skeleton_384_12_depthwise_pyramid_bn", b"timm:vit_tiny.x"),
+    *(b"mixer_512_8_p16_t256_m2048", b"skeleton_384_12_depthwise_pyramid_bn", b"timm:resnet18"),
 ]
 JOURNAL = "steps.ndjson"
 
