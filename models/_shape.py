@@ -51,13 +51,24 @@ def linear(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
 
 
-def at_least_one(spec: Spelled, *fields: str) -> None:
-    """Raise UsageError if one of these fields of a shape is below 1."""
+NUMBER = "([0-9]{1,9})"
+"""A number in the spelling of a model, as a pattern. Python refuses to read thousands of digits."""
+LARGEST = 1_000_000
+"""The largest width, patch or kernel of a spelled model."""
+DEEPEST = {"depth": 2_000, "most_blocks": 2_000}
+"""The most blocks of a spelled model, by the name of the field. Building ten thousand took ten
+seconds, before a word about their number."""
+
+
+def check_sizes(spec: Spelled, *fields: str) -> None:
+    """Raise UsageError if one of these fields of a shape is below 1 or absurdly large."""
     for field in fields:
-        value = getattr(spec, field)
-        if value < 1:
-            words = field.replace("_", " ")
-            raise UsageError(f"--models: {spec.name}: {words} must be at least 1, got {value}")
+        value, most = getattr(spec, field), DEEPEST.get(field, LARGEST)
+        if not 1 <= value <= most:
+            words, which = field.replace("_", " "), f"at least 1, got {value}"
+            if value > most:
+                which = f"at most {most:,}, got {value:,}"
+            raise UsageError(f"--models: {spec.name}: {words} must be {which}")
 
 
 def mlp_ratios(free: bool) -> list[float]:

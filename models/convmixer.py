@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from bench.plugins import Family, Model, families, models
 
 from ._filters import Filters, set_filters
-from ._shape import Counts, at_least_one, grid, usual_depth
+from ._shape import NUMBER, Counts, check_sizes, grid, usual_depth
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
@@ -49,7 +49,7 @@ class ConvMixerSpec:
     """How the depthwise filters start, and whether they are trained."""
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "depth", "kernel", "patch")
+        check_sizes(self, "width", "depth", "kernel", "patch")
 
     @property
     def name(self) -> str:
@@ -224,7 +224,7 @@ families.add(
 )
 
 SPELLING = re.compile(
-    r"convmixer_(\d+)_(\d+)(?:_k(\d+))?(?:_p(\d+))?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?"
+    rf"convmixer_{NUMBER}_{NUMBER}(?:_k{NUMBER})?(?:_p{NUMBER})?(?:_(relu|gelu))?(?:_(bn|ln))?(_res)?"
     r"(?:_(fixed|cov|covfixed))?"
 )
 

@@ -19,7 +19,7 @@ from timm.models.mlp_mixer import MlpMixer
 
 from bench.plugins import Family, Model, families, models
 
-from ._shape import Counts, at_least_one, grid, linear, mlp_ratios, usual_depth
+from ._shape import NUMBER, Counts, check_sizes, grid, linear, mlp_ratios, usual_depth
 
 PUBLISHED = ((512, 8), (768, 12), (1024, 24), (1280, 32))
 
@@ -35,7 +35,7 @@ class MixerSpec:
     hidden: int
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "depth", "patch", "token_hidden", "hidden")
+        check_sizes(self, "width", "depth", "patch", "token_hidden", "hidden")
 
     @property
     def name(self) -> str:
@@ -145,7 +145,7 @@ models.add(
     )
 )
 
-SPELLING = re.compile(r"mixer_(\d+)_(\d+)(?:_p(\d+))?(?:_t(\d+))?(?:_m(\d+))?")
+SPELLING = re.compile(rf"mixer_{NUMBER}_{NUMBER}(?:_p{NUMBER})?(?:_t{NUMBER})?(?:_m{NUMBER})?")
 
 
 @models.resolver

@@ -20,7 +20,7 @@ from torch import nn
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
-from ._shape import Counts, at_least_one
+from ._shape import NUMBER, Counts, check_sizes
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -35,7 +35,7 @@ class ResNetSpec:
     stem: int = 7
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "fewest_blocks")
+        check_sizes(self, "width", "fewest_blocks", "most_blocks")
         if self.width % 2:
             raise UsageError(f"--models: {self.name}: the width must be even, got {self.width}")
         if len(self.blocks) > 4:
@@ -52,6 +52,11 @@ class ResNetSpec:
     def fewest_blocks(self) -> int:
         """The number of blocks of the shortest stage."""
         return min(self.blocks)
+
+    @property
+    def most_blocks(self) -> int:
+        """The number of blocks of the longest stage."""
+        return max(self.blocks)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -193,7 +198,9 @@ models.add(
     )
 )
 
-SPELLING = re.compile(r"resnet_(\d+)_(\d+(?:-\d+)*)(?:_(basic|bottleneck))?(?:_s([37]))?")
+SPELLING = re.compile(
+    rf"resnet_{NUMBER}_([0-9]{{1,9}}(?:-[0-9]{{1,9}}){{0,9}})(?:_(basic|bottleneck))?(?:_s([37]))?"
+)
 
 
 @models.resolver

@@ -45,7 +45,7 @@ from bench.plugins import Family, Model, families, models
 
 from . import _mixers
 from ._mixers import ATTENTIONS, MIXERS
-from ._shape import Counts, at_least_one, grid, linear
+from ._shape import NUMBER, Counts, check_sizes, grid, linear
 
 NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
 STAGE_DEPTHS = (1, 1, 3, 1)
@@ -78,7 +78,7 @@ class SkeletonSpec:
     """Which pixels change places before the stem: `within` windows, `across` the image, or none."""
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "depth", "patch", "hidden")
+        check_sizes(self, "width", "depth", "patch", "hidden")
         if self.stem == "pyramid" and self.patch & (self.patch - 1):
             raise UsageError(
                 f"--models: {self.name}: the patch of a pyramid stem must be a power of two, "
@@ -298,9 +298,9 @@ def build(spec: SkeletonSpec, *, image_size: int, num_classes: int) -> Skeleton:
 
 
 SPELLING = re.compile(
-    rf"skeleton_(\d+)_(\d+)_({'|'.join(MIXERS)}|none)"
-    r"(?:_(patch|pyramid))?(?:_(iso|staged))?(?:_(bn|ln))?(?:_p(\d+))?(?:_m(\d+))?"
-    r"(?:_h(\d+))?(_nopos)?(?:_(within|across))?"
+    rf"skeleton_{NUMBER}_{NUMBER}_({'|'.join(MIXERS)}|none)"
+    rf"(?:_(patch|pyramid))?(?:_(iso|staged))?(?:_(bn|ln))?(?:_p{NUMBER})?(?:_m{NUMBER})?"
+    rf"(?:_h{NUMBER})?(_nopos)?(?:_(within|across))?"
 )
 
 

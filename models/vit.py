@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
-from ._shape import Counts, at_least_one, grid, linear, mlp_ratios, usual_depth
+from ._shape import NUMBER, Counts, check_sizes, grid, linear, mlp_ratios, usual_depth
 
 PUBLISHED = ((192, 12), (384, 12), (768, 12), (1024, 24), (1280, 32))
 
@@ -35,7 +35,7 @@ class TransformerSpec:
     hidden: int
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "depth", "patch", "heads", "hidden")
+        check_sizes(self, "width", "depth", "patch", "heads", "hidden")
         if self.width % self.heads:
             raise UsageError(
                 f"--models: {self.name}: the width {self.width} is not a multiple of its "
@@ -183,7 +183,7 @@ models.add(
     )
 )
 
-SPELLING = re.compile(r"vit_(\d+)_(\d+)(?:_p(\d+))?(?:_h(\d+))?(?:_m(\d+))?")
+SPELLING = re.compile(rf"vit_{NUMBER}_{NUMBER}(?:_p{NUMBER})?(?:_h{NUMBER})?(?:_m{NUMBER})?")
 
 
 @models.resolver

@@ -43,6 +43,8 @@ HALF = 6
 """Half the height of a name, in points."""
 STEP = 6.0
 """Lines are covered by boxes at most this far apart, in pixels."""
+BOXES, LONGEST = 5_000, 1e5
+"""A longer line, or a piece of so many pixels, has its boxes further apart: each takes time."""
 LINE, MARKER = 3.0, 7.0
 """Half the space that a line and a marker need, in pixels."""
 
@@ -109,10 +111,13 @@ def _around_line(line: Line2D) -> Iterator[tuple[float, ...]]:
 
 def _along(vertices: Iterable[Any]) -> Iterator[tuple[float, ...]]:
     """Yield small boxes that cover a polyline."""
-    for start, end in pairwise(np.asarray(list(vertices))):
-        length = float(np.hypot(*(end - start)))
+    path = np.asarray(list(vertices))
+    lengths = np.hypot(*np.diff(path, axis=0).T)
+    covered = lengths[np.isfinite(lengths)].clip(max=LONGEST)
+    step = max(STEP, float(covered.sum()) / BOXES)
+    for (start, end), length in zip(pairwise(path), lengths, strict=True):
         if math.isfinite(length):
-            for share in np.linspace(0, 1, 2 + int(min(length, 1e5) / STEP)):
+            for share in np.linspace(0, 1, 2 + int(min(length, LONGEST) / step)):
                 yield _around(start + share * (end - start), LINE)
 
 

@@ -32,7 +32,8 @@ UNITS = {
 """Labels of the x axes."""
 LIMIT = "read within one schedule: a shorter training run would have another one"
 
-Trained = list[tuple[Contestant, list[tuple[Accuracy, dict[str, Any]]]]]
+Curves = list[tuple[Accuracy, dict[str, Any]]]
+Trained = list[tuple[Contestant, Curves]]
 """Contestants with the curves of their seeds."""
 
 
@@ -84,7 +85,8 @@ def _figure(
     trained: Trained, unit: str, subtitle: str, macs: dict[str, float]
 ) -> matplotlib.figure.Figure:
     figure, axes = new_figure("Validation accuracy during training", subtitle)
-    for one, found in trained:
+    for one, every in trained:
+        found = _alike(every)
         _, colour, marker = family(one.rows[0].about.family)
         look: dict[str, Any] = {
             "color": colour,
@@ -94,13 +96,20 @@ def _figure(
         }
         xs = np.mean([_x(row, arrays, unit, macs) for row, arrays in found], axis=0)
         ys = np.array([arrays["select_top1"] for _, arrays in found]) * 100
-        axes.plot(xs, ys.mean(axis=0), label=one.name, **look)
+        seeds = "" if len(found) == len(every) else f" ({len(found)} of {len(every)} seeds)"
+        axes.plot(xs, ys.mean(axis=0), label=one.name + seeds, **look)
         axes.fill_between(xs, ys.min(axis=0), ys.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(UNITS[unit])
     axes.set_ylabel("top-1 % on the validation split")
     axes.set_ylim(top=102)
     figure.legend(loc="outside lower center", ncols=min(4, len(trained)), frameon=False, fontsize=9)
     return figure
+
+
+def _alike(found: Curves) -> Curves:
+    """Return the curves that were evaluated at the steps of the first one; others have no mean."""
+    steps = found[0][1]["select_step"]
+    return [pair for pair in found if np.array_equal(pair[1]["select_step"], steps)]
 
 
 def _x(row: Accuracy, arrays: dict[str, Any], unit: str, macs: dict[str, float]) -> Any:

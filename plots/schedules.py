@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import cycle
 
@@ -16,6 +17,8 @@ from ._labels import place
 from ._style import new_figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+POINTS = 2_000
+"""Most points of a line: every step of a long training run would take minutes to draw."""
 
 
 def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
@@ -30,7 +33,8 @@ def schedules(summary: Summary) -> dict[str, matplotlib.figure.Figure]:
     tops = []
     for (protocol, rates), colour in zip(first, cycle(COLOURS), strict=False):
         share = np.arange(len(rates)) / len(rates)
-        axes.plot(share, rates, color=colour, linewidth=1.4)
+        thin = math.ceil(len(rates) / POINTS)
+        axes.plot(share[::thin], rates[::thin], color=colour, linewidth=1.4)
         top = int(np.argmax(rates))
         tops.append((float(share[top]), float(rates[top]), str(protocol.recipe), colour))
     axes.set_xlabel("share of all steps")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -39,6 +40,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
+        self.kind = "cpu"
 
     def number(self, low: float, high: float) -> float:
         """An end of a range, or anything between on a logarithmic scale."""
@@ -51,7 +53,7 @@ class World:
 
     def machine(self, name: str) -> Machine:
         draw = self.draw
-        kind = draw.choice(["cpu", "cpu", "cuda", "mps"])
+        kind = self.kind = draw.choice(["cpu", "cpu", "cuda", "mps"])
         return Machine(
             name=name,
             device=kind,
@@ -108,6 +110,9 @@ class World:
             return {
                 "uncounted": {self.draw.choice(["aten::conv2d", *TEXTS]): self.whole(0, 10**9)}
             }, {}
+        if metric == "throughput" and self.draw.random() < 0.5:
+            calls, seconds = self.whole(1, 10**18), self.number(1e-12, 1e9)
+            return {"calls": calls, "seconds": seconds, "tail_s": self.number(0, 1e9)}, {}
         if metric == "latency" and self.draw.random() < 0.5:
             return {"host_s": self.number(0, 1e9), "device_span_s": self.number(0, 1e9)}, {}
         if metric == "largest_batch":
@@ -202,7 +207,7 @@ class World:
             for policy in draw.sample(POLICIES, draw.choice([1, 2])):
                 timed: dict[str, Any] = {
                     "policy": policy,
-                    "device": "cpu",
+                    "device": self.kind,
                     "batch_size": draw.choice([1, 2, 10**9]),
                 }
                 metrics = draw.sample(
@@ -218,7 +223,7 @@ class World:
                     3,
                 )
                 found.append((SpeedArm(**shape, **timed), metrics))
-            plain: dict[str, Any] = {**shape, "policy": "fp32", "device": "cpu"}
+            plain: dict[str, Any] = {**shape, "policy": "fp32", "device": self.kind}
             found.append((SpeedArm(**plain, batch_size=1, mode="capacity"), ["largest_batch"]))
             found.append(
                 (SpeedArm(**plain, batch_size=2, mode="training"), ["train_step", "train_memory"])
@@ -230,7 +235,7 @@ class World:
         for precision in ("fp32", "odd"):
             found.append(
                 (
-                    ProbeArm(precision=precision, device="cpu"),
+                    ProbeArm(precision=precision, device=self.kind),
                     ["canary", "matmul_ceiling", "copy_ceiling"],
                 )
             )
@@ -506,9 +511,53 @@ def answers(results: Path) -> None:
             assert str(error).startswith("--compare: ")
 
 
+def forecast(results: Path) -> None:
+    """What every measured arm will cost next time, and the same arm under another policy."""
+    from bench.config import RunConfig
+    from bench.forecast.forecast import Pace, Want, line_of, total
+    from bench.forecast.past import Past
+
+    for folder in results.iterdir():
+        records, _ = store.load_folder(folder / "records")
+        for number in {run.machine.fingerprint for record in records for run in record.runs}:
+            past = Past.read(folder, number)
+            lines = []
+            for seen in past.seen:
+                arm, paces = seen.arm, tuple(Pace(metric) for metric in seen.windows)
+                lines.append(line_of(Want(arm, paces, seen.settings), past))
+                if isinstance(arm, SpeedArm):
+                    other = msgspec.structs.replace(arm, batch_size=3, policy="odd")
+                    lines.append(line_of(Want(other, paces, seen.settings), past))
+                    past.per_image(arm.model, arm.image_size, "odd")
+            for budget in (None, 60.0):
+                config = RunConfig(models=["vit_s16"], time_budget=budget)
+                assert total(config, [line for line in lines if line], past).seconds >= 0
+
+
+def screens(results: Path) -> None:
+    """What the commands print; files of figures are left out."""
+    from .program import called
+
+    commands: list[tuple[str, ...]] = [
+        *(("report", "--notes"), ("report", "--format", "latex")),
+        ("report", "--where", "latency<1000s or params<30M", "--sort", "throughput"),
+        *(("paper",), ("findings",), ("study", "verdict", "--notes")),
+        ("compare", str(results / "one"), str(results / "two")),
+        ("claim", f"{NAMES[2]} > {NAMES[0]}", "--on", "throughput", "--notes"),
+    ]
+    with mock.patch("bench.report.write.draw_all", lambda jobs: [[] for _ in jobs]):
+        for command in commands:
+            where = () if command[0] == "compare" else ("--results", results)
+            ended = called(*command, *where, cwd=results.parent)
+            assert ended.code in (0, 1, 2), ended
+
+
 STAGES: dict[str, Callable[[Path], None]] = {
     one.__name__: one
-    for one in (tables, page, figures, verdicts, export, claim, verify, compare, frame, answers)
+    for one in (
+        *(tables, page, figures, verdicts, export, claim, verify, compare, frame, answers),
+        *(forecast, screens),
+    )
 }
 
 

@@ -21,6 +21,7 @@ from bench.plugins import figures
 from bench.record import store
 from bench.record.arms import AccuracyArm
 from bench.record.arrays import write_arrays
+from bench.record.reading import read_folder
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
 from bench.record.store import load_folder
 from bench.report.figures import drawings
@@ -116,6 +117,15 @@ def write(
     return path
 
 
+def curves(path: Path, looks: int, steps: int = 400) -> None:
+    """Replace the arrays of a record by curves of another length."""
+    several, each = np.arange(looks), np.random.default_rng(0).random(steps)
+    arrays = {"loss": each, "learning_rate": each, "select_step": several}
+    write_arrays(
+        path, "r1", arrays | {"select_seconds": several, "select_top1": several / (2 * looks)}
+    )
+
+
 def summary(folder: Path) -> Summary:
     records, damaged = load_folder(folder / "records")
     assert not damaged
@@ -125,6 +135,22 @@ def summary(folder: Path) -> Summary:
 def by_title(tables: list[Table], words: str) -> Table:
     [found] = [table for table in tables if words in table.title]
     return found
+
+
+def test_seeds_with_other_evaluations_have_no_mean_with_the_first(tmp_path: Path) -> None:
+    """A training run of a million steps, or of many evaluations, does not take minutes to draw."""
+    for seed, evaluations in enumerate((20, 20, 5)):
+        path = write(tmp_path, "vit_digits", 150, seed=seed)
+        curves(path, evaluations)
+    drawn = figures.get("learning_curves").draw(summary(tmp_path))
+    [axes] = next(one for name, one in drawn.items() if name.startswith("curves_epochs")).axes
+    assert [line.get_label() for line in axes.lines] == ["vit_digits (2 of 3 seeds)"]
+    curves(path, 20_000)
+    assert "more than 10,000 evaluations" in str(read_folder(tmp_path / "records")[1][0])
+    for path in (tmp_path / "records").glob("*.jsonl"):
+        curves(path, 5, steps=1_000_000)
+    [axes] = figures.get("schedules").draw(summary(tmp_path))["schedules"].axes
+    assert all(len(line.get_xdata()) <= 2_000 for line in axes.lines)
 
 
 def test_seeds_are_put_together_with_students_interval(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import string
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,9 +39,10 @@ from bench.record.store import DamagedRecord
 from bench.report import formats
 from bench.report.tables.reading_order import all_tables
 
-from . import odd_worlds
+from . import impossible, odd_worlds
 from .conftest import accuracy_record, count_record, probe_record, resealed, speed_record
 from .odd_records import lines_of
+from .program import assert_one_line, bench
 
 SECOND = 1000
 """Milliseconds that one case may take."""
@@ -147,6 +149,32 @@ def test_names_of_models(name: str, tmp_path_factory: pytest.TempPathFactory) ->
     assert path.parent == folder and re.fullmatch(
         r"[A-Za-z0-9_-]+\.count\.[0-9a-f]{16}\.jsonl", path.name
     )
+
+
+def test_models_too_large_to_build_are_refused_by_their_names() -> None:
+    """None of them is built for that: the worst took half a minute, and one kept its memory."""
+    for name, words in {
+        "convmixer_8_20000_k3_p8": "depth must be at most 2,000, got 20,000",
+        "vit_64_999999999": "depth must be at most 2,000, got 999,999,999",
+        "vit_999999999_2_h1": "width must be at most 1,000,000, got 999,999,999",
+        "mixer_64_2001": "depth must be at most 2,000",
+        "skeleton_64_60000_attention": "depth must be at most 2,000",
+        "resnet_64_3-4-60000-3": "most blocks must be at most 2,000, got 60,000",
+        f"resnet_64_{'1-' * 9}1": "must have at most 4 stages, got 10",
+        f"resnet_64_{'1-' * 500}1": "no model named",
+        f"convmixer_1_{'1' * 4500}": "no model named",
+        f"vit_{'9' * 100_000}_1": "named by at most 5,000 characters, and 'vit_9999",
+        "x" * 10**6: "has 1,000,000",
+    }.items():
+        with pytest.raises(UsageError, match=f"^--models: .*{re.escape(words)}"):
+            models.get(name)
+    assert models.get("resnet_64_3-4-6-3").shape.most_blocks == 6
+
+
+def test_a_run_of_a_model_too_large_is_one_line(tmp_path: Path) -> None:
+    asked = ("run", "--models", "convmixer_8_20000_k3_p8", "--metrics", "params")
+    ended = bench(*asked, "--results", tmp_path / "inside", cwd=tmp_path / "started-here")
+    assert_one_line(ended, "--models", "depth must be at most 2,000, got 20,000")
 
 
 def test_no_code_runs_but_by_the_explicit_forms(tmp_path: Path) -> None:
@@ -402,6 +430,26 @@ def test_odd_records_of_every_kind_go_through_everything(
         >= 3 * worlds
     )
     assert min(counts[f"reached {name}"] for name in stages) >= 20 * worlds
+
+
+@pytest.mark.parametrize("make", [odd_worlds.make, impossible.copy_of_results])
+def test_impossible_values_are_refused_or_shown(
+    make: Callable[[Path, int], None], tmp_path: Path
+) -> None:
+    """Some thousand of them; `python -m tests.by_hand.impossible` gives every field every value."""
+    counts: Counter[str] = Counter()
+    results = tmp_path / "inside" / "results"
+    make(results, 1)
+    found = impossible.change(results, set(), random.Random(1), counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("tables", "page", "verdicts", "claim", "verify", "frame", "forecast"):
+            try:
+                odd_worlds.STAGES[name](results)
+            except Exception as error:
+                every = ", ".join(map(str, found.cells.values()))
+                raise AssertionError(f"{name} shows one of {every}") from error
+    assert counts["shown"] >= 20 and counts["refused"] >= 100
 
 
 def test_hostile_names_in_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bench.measure.subject import Execution
 from bench.plugins import datasets, models, open_data, policies, split_policy
 from bench.plugins.recipe import Recipe, changed, recipes
 from bench.record.arms import AccuracyArm
-from bench.training import session
+from bench.training import checkpoint, session
 from bench.training.images.batches import feed_of
 from bench.training.images.files import Files
 from bench.training.images.splits import Split, Splits, fewer
@@ -373,6 +374,35 @@ def test_stopped_at_any_step_and_resumed_it_ends_as_if_it_had_not_been(
     other = one(path)
     other.identity = {"it": 2}
     assert not other.resume()
+
+
+def test_a_checkpoint_with_another_state_is_one_line(tmp_path: Path) -> None:
+    """Its checksum fits, and it is of this training run, but the loop never wrote it."""
+    path = tmp_path / "state.safetensors"
+    one = partial(training, RECIPE, save_to=path, identity={"it": 1})
+    first = one(model=tiny(0, "convmixer_16_2_k3_p8"))
+    first.save()
+    tensors, state = checkpoint.load(path)
+    model = tiny(0, "convmixer_16_2_k3_p8")
+    assert one(model=model).resume()
+    for wrong in (
+        {"step": first.steps + 1},
+        {"step": "one"},
+        {"step": 1},
+        {"seconds": -1.0},
+        {"curve": None},
+        {"curve": {**state["curve"], "loss": "low"}},
+        {"optimizer": {"plain": {"x.y": 1}, "groups": []}},
+        {"optimizer": None},
+    ):
+        checkpoint.save(path, tensors, {**state, **wrong})
+        with pytest.raises(UsageError, match="not a checkpoint of this training run") as caught:
+            one(model=model).resume()
+        assert len(str(caught.value).splitlines()) == 1
+    left = {name: tensor for name, tensor in tensors.items() if not name.startswith("model/")}
+    checkpoint.save(path, left, state)
+    with pytest.raises(UsageError, match="not a checkpoint of this training run"):
+        one(model=model).resume()
 
 
 def test_accumulated_micro_batches_are_the_batch_without_batch_norm() -> None:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from bench.analysis.published import DATASETS, IMAGENET, Imported, Published, PublishedSpeed
 from bench.errors import UsageError
-from bench.files import files
+from bench.files import files, limits
 from bench.files.csv_cells import in_csv
+from bench.files.foreign_errors import refusing, text_of
 from bench.files.paths import inside, stem
 
 FOLDER = "published"
@@ -198,20 +199,34 @@ def parsed(path: Path, source: str | None = None, dataset: str | None = None) ->
 
     Raises UsageError if it has other columns, or no row that can be read.
     """
-    reader = csv.DictReader(io.StringIO(_text(path)))
-    try:
-        read = ParsedFile(list(reader.fieldnames or []))
-        kinds = _kinds_of_columns(path, read.columns)
-        for number, line in enumerate(reader, start=2):
-            reasons = list(_add(read, line, kinds, path, source, dataset))
-            if reasons:
-                read.refused.append(f"line {number}: {reasons[0]} ({line['model'] or 'no name'})")
-    except csv.Error as error:
-        raise UsageError(f"import: {path} is not a CSV file ({error})") from None
+    columns, lines = _table(path)
+    read = ParsedFile(columns)
+    kinds = _kinds_of_columns(path, columns)
+    for number, line in enumerate(lines, start=2):
+        reasons = list(_add(read, line, kinds, path, source, dataset))
+        if reasons:
+            read.refused.append(f"line {number}: {reasons[0]} ({line['model'] or 'no name'})")
     if not read.lines:
         why = f"{path}: {read.left_out}" if read.refused else f"{path} has a header and no rows"
         raise UsageError(f"import: {why}")
     return read
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and the lines of a CSV file; UsageError if it is not one."""
+
+    def unreadable(words: str) -> UsageError:
+        return UsageError(
+            f"import: {path} cannot be read ({words}); give a CSV file with timm's columns"
+        )
+
+    text = text_of(path, LARGEST, unreadable)
+    with refusing(lambda words: UsageError(f"import: {path} is not a CSV file ({words})")):
+        reader = csv.DictReader(io.StringIO(text))
+        columns = list(reader.fieldnames or [])
+        if text.count("\n") * len(columns) > limits.VALUES:  # short rows are filled up
+            raise ValueError(f"it has more than {limits.VALUES:,} cells")
+        return columns, list(reader)
 
 
 def _kinds_of_columns(path: Path, columns: list[str]) -> list[tuple[str, ...]]:
@@ -263,23 +278,6 @@ def _check_complete(line: dict[str, str], kind: tuple[str, ...]) -> None:
     if missing:
         stored = f": {line['error'][:80]}" if line.get("error") else ""
         raise ValueError(f"{' and '.join(missing)} missing{stored}")
-
-
-def _text(path: Path) -> str:
-    try:
-        known = files.regular(path)
-        if known is not None and known.st_size > LARGEST:
-            raise UsageError(
-                f"import: {path} has {known.st_size / 1e6:.0f} MB; a table of results has less "
-                "than 32"
-            )
-        return files.read(path).decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"import: {path} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"import: {path} is not text; give a CSV file with timm's columns"
-        ) from None
 
 
 def _number(line: dict[str, str], name: str, low: float, high: float) -> float:

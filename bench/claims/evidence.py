@@ -222,7 +222,7 @@ class Evidence:
         """
         epochs = []
         for row in self.trainings(model, data, recipe):
-            if row.top1 and row.arrays_file:
+            if row.top1 and "select_step" in row.arrays:
                 reached = row.arrays["select_step"][row.arrays["select_top1"] >= level]
                 if len(reached):
                     per_step = float(row.detail["epochs"]) / float(row.detail["steps"])

@@ -16,12 +16,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import PIL
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import features
 
 from bench.datasets._cache import cache
 from bench.datasets._sources import FileSource
+from bench.errors import UsageError
 from bench.files import files
+from bench.files.foreign_errors import refusing
 from bench.training.images.decoding import decoded
 
 FORMAT = 1
@@ -92,9 +95,10 @@ def _decoded(source: FileSource, count: int, side: int) -> DecodedImages | None:
 def _read(place: Path, count: int, side: int) -> DecodedImages | None:
     """Return what an earlier start cached; None if there is nothing complete."""
     try:
-        metadata = msgspec.json.decode(place.with_suffix(".json").read_bytes(), type=_Metadata)
-        images = np.load(place.with_suffix(".npy"), mmap_mode="r")
-    except (OSError, ValueError, EOFError, msgspec.MsgspecError):
+        with refusing(UsageError):
+            metadata = msgspec.json.decode(place.with_suffix(".json").read_bytes(), type=_Metadata)
+            images = npy.open_memmap(place.with_suffix(".npy"), mode="r")
+    except UsageError:
         return None
     whole = images.shape == (count, 3, side, side) and images.dtype == np.uint8
     return DecodedImages(images, metadata.unreadable, metadata.digest) if whole else None

@@ -18,13 +18,17 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.datasets._sources import ArchiveSource, FileSource, Texts
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError
+from bench.files.foreign_errors import refusing, text_of
 
+LARGEST_LIST = 256 << 20
+"""Largest size in bytes of a list of images and their classes."""
 ENDINGS = (
     ".jpg",
     ".jpeg",
@@ -171,7 +175,8 @@ def _annotated(place: Path, flag: str) -> ListedImages:
     """Return Tiny ImageNet's validation images, whose classes are in a list."""
     annotations = place / ANNOTATIONS
     class_of: dict[str, str] = {}
-    for line in filter(str.strip, annotations.read_text(encoding="utf-8").splitlines()):
+    text = text_of(annotations, LARGEST_LIST, partial(_no_list, flag, annotations))
+    for line in filter(str.strip, text.splitlines()):
         name, tab, rest = line.partition("\t")
         if not tab:
             raise UsageError(
@@ -209,15 +214,10 @@ def _in_archives(
     members: dict[str, Member] = {}
     for number, path in enumerate(archives):
         prefix = f"{path.stem}/" if classes_by_archive else ""
-        try:
+        with refusing(partial(_no_archive, flag, path)):
             for member in _members(path, number, prefix):
                 if _is_image(member.path):
                     members[member.path] = member
-        except (tarfile.TarError, OSError) as error:
-            raise UsageError(
-                f"{flag}: {path} cannot be read as an uncompressed .tar ({one_line(error)}); is "
-                "the file complete?"
-            ) from None
     inner = _without_common(list(members))
     if not members or not all("/" in path for path in inner.values()):
         has = "images that are not in a folder per class" if members else "no images"
@@ -228,6 +228,18 @@ def _in_archives(
     labels = [label_of[class_of[inner[path]]] for path in paths]
     ordered = [members[path] for path in paths]
     return ListedImages(_archive_source(archives, ordered), labels, list(label_of))
+
+
+def _no_list(flag: str, path: Path, words: str) -> UsageError:
+    return UsageError(
+        f"{flag}: {path} cannot be read ({words}); each line must be a file name, a tab and a class"
+    )
+
+
+def _no_archive(flag: str, path: Path, words: str) -> UsageError:
+    return UsageError(
+        f"{flag}: {path} cannot be read as an uncompressed .tar ({words}); is the file complete?"
+    )
 
 
 def _archive_source(archives: list[Path], members: list[Member]) -> ArchiveSource:

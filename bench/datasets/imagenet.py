@@ -16,11 +16,14 @@ from timm.data import ImageNetInfo
 
 from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.errors import UsageError
+from bench.files.foreign_errors import text_of
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Splits
 
 CLASSES = 1000
 MAPPING = "classes.txt"
+LARGEST = 1 << 20
+"""Largest size in bytes of a classes.txt."""
 SYNSET = re.compile(r"n\d{8}")
 
 
@@ -72,7 +75,14 @@ def by_mapping(names: list[str], file: Path) -> list[str]:
     Its lines are `folder<tab>n01440764`, or only folders in ImageNet's order. Raises UsageError if
     they are not one line for each of the folders.
     """
-    lines = list(map(str.strip, file.read_text(encoding="utf-8-sig").splitlines()))
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(
+            f"--data imagenet: {file} cannot be read ({words}); it must have a line per folder: "
+            "its name, a tab, its WordNet id"
+        )
+
+    lines = list(map(str.strip, text_of(file, LARGEST, refuse).splitlines()))
     ordered = _by_pairs(lines) or list(filter(None, lines))
     if len(ordered) == len(set(ordered)) == CLASSES and set(ordered) == set(names):
         return ordered

@@ -17,7 +17,8 @@ import numpy as np
 from bench.datasets._layout import ENDINGS
 from bench.datasets._pictures import carved, checked_labels, classes_of, pictures_of
 from bench.datasets._sources import ArchiveSource, Texts
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError
+from bench.files.foreign_errors import refusing
 from bench.plugins import Dataset, datasets
 from bench.training.images.splits import Pictures, Splits
 
@@ -104,19 +105,20 @@ def _samples(path: Path, number: int, flag: str) -> Iterator[ShardImage]:
     """Yield the samples of a shard in the order of their images."""
     images: dict[str, tarfile.TarInfo] = {}
     classes: dict[str, int] = {}
-    try:
-        with tarfile.open(path, mode="r:") as archive:
-            for member in archive:
-                key, dot, ending = member.name.rpartition(".")
-                if (dot + ending.lower()) in ENDINGS and member.isreg():
-                    images[key] = member
-                elif ending == "cls" and (content := archive.extractfile(member)) is not None:
-                    classes[key] = int(content.read(32))
-    except (tarfile.TarError, ValueError, OSError) as error:
-        raise UsageError(
-            f"{flag}: {path} cannot be read ({one_line(error)}); is the file complete, and an "
-            "uncompressed .tar?"
-        ) from None
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(
+            f"{flag}: {path} cannot be read ({words}); is the file complete, and an uncompressed "
+            ".tar?"
+        )
+
+    with refusing(refuse), tarfile.open(path, mode="r:") as archive:
+        for member in archive:
+            key, dot, ending = member.name.rpartition(".")
+            if (dot + ending.lower()) in ENDINGS and member.isreg():
+                images[key] = member
+            elif ending == "cls" and (content := archive.extractfile(member)) is not None:
+                classes[key] = int(content.read(32))
     if incomplete := sorted(images.keys() ^ classes.keys()):
         raise UsageError(
             f"{flag}: {path}: sample {incomplete[0]} lacks its image or its class (<key>.jpg and "

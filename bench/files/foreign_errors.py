@@ -49,6 +49,13 @@ def content_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> b
         return files.read(path)
 
 
+def text_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> str:
+    """Return the content of a text file in UTF-8; raise `refusal(reason)` as `content_of` does."""
+    content = content_of(path, most, refusal)
+    with refusing(refusal):
+        return content.decode("utf-8-sig")
+
+
 def _in_words(error: BaseException) -> str | None:
     """Say what went wrong; None if it is not an error of a library, such as Ctrl-C."""
     if isinstance(error, RecursionError):
@@ -57,6 +64,8 @@ def _in_words(error: BaseException) -> str | None:
         return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not text in {error.encoding.upper()}"
     # Panics in Rust, as in safetensors, become a PanicException, which is not an Exception.
     if isinstance(error, Exception) or type(error).__name__ == "PanicException":
         return one_line(error, 160) or type(error).__name__

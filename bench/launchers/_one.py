@@ -89,7 +89,7 @@ def _enter(folder: str) -> None:
 
 def _is_shared(results: Path, installation: str) -> bool:
     name = results / ".installation"
-    return name.exists() and name.read_text().strip() == installation
+    return name.exists() and name.read_bytes().strip() == installation.encode()
 
 
 def _latest_top1(session: Session, key: str) -> float | None:

@@ -33,7 +33,7 @@ from bench.plan.task import about_of
 from bench.plugins import dataset_of, open_data
 from bench.record import store
 from bench.record.arms import AccuracyArm
-from bench.record.arrays import read_arrays, write_arrays
+from bench.record.arrays import check, read_arrays, write_arrays
 from bench.record.schema import EndLine, RoundLine, RunLine, Sample, Scalar
 from bench.run.session import Session
 from bench.stats.intervals import proportion
@@ -230,9 +230,11 @@ class Prober:
         if not path.exists():
             return None
         record = store.load(path)
+        check(record)
         for line in reversed(record.rounds):
-            if line.arrays is not None:
-                return probed(read_arrays(path, line.arrays)["correct"])
+            arrays = read_arrays(path, line.arrays) if line.arrays is not None else {}
+            if "correct" in arrays:
+                return probed(arrays["correct"])
         return None
 
     def _record(self, one: AtHand, splits: Splits, found: HeadResult) -> Probed:

@@ -30,6 +30,10 @@ SEPARATORS = re.compile(r"[,@\s]")
 """Characters that cannot be part of a listed name: flags take lists, and NAME@TAG."""
 
 
+LONGEST_NAME = 5_000
+"""The most characters of a name: a path may be long, and similar names are looked for."""
+
+
 class Entry(Protocol):
     """An entry of a registry: anything with a name."""
 
@@ -111,6 +115,11 @@ class Registry(Generic[E]):
 
         Raises UsageError, with the most similar name, if there is none.
         """
+        if len(name) > LONGEST_NAME:
+            raise UsageError(
+                f"{self.flag}: a {self.kind} is named by at most {LONGEST_NAME:,} characters, and "
+                f"{name[:40]!r}... has {len(name):,}"
+            )
         self._load()
         if name in self._entries:
             return self._entries[name]

@@ -29,7 +29,14 @@ LOOK_CURVES = ("select_step", "select_seconds", "select_top1")
 CURVES = (*STEP_CURVES, *LOOK_CURVES)
 OF_CURVES = ("train_s", "epochs", "steps", "images_per_s")
 """Details of a training run that are needed to draw its curves."""
-LOOK_RANGES = {"select_step": 1e18, "select_seconds": 1e9, "select_top1": 1.0}
+MOST_LOOKS = 10_000
+"""Largest number of evaluations on the validation split in one training run."""
+CURVE_RANGES = {
+    "learning_rate": 1e9,
+    "select_step": 1e18,
+    "select_seconds": 1e9,
+    "select_top1": 1.0,
+}
 """Largest value of each; the smallest is 0."""
 
 
@@ -131,7 +138,10 @@ def _curve_faults(arrays: dict[str, Any], detail: dict[str, Any]) -> Iterator[st
         if len({len(curves[name]) for name in names}) != 1:
             yield "a training's curves are of different lengths"
             return
-    for name, most in LOOK_RANGES.items():
+    if len(curves["select_step"]) > MOST_LOOKS:
+        yield f"more than {MOST_LOOKS:,} evaluations on the validation split"
+        return
+    for name, most in CURVE_RANGES.items():
         if not bool(np.all((curves[name] >= 0) & (curves[name] <= most))):
             yield f"{name} is not between 0 and {most:g}"
 

@@ -51,11 +51,19 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Throughput(Plain, frozen=True, kw_only=True):
-    """The calls or training steps of a window of throughput."""
+    """The calls or training steps of a window of throughput.
+
+    `tail_s` is the wait for the device after the last call.
+    """
 
     calls: Positive | UnsetType = UNSET
     steps: Positive | UnsetType = UNSET
-    seconds: Seconds | UnsetType = UNSET
+    seconds: Annotated[float, Meta(gt=0, le=1e9)] | UnsetType = UNSET
+    tail_s: Seconds | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.tail_s is not UNSET and UNSET in (self.calls, self.seconds):
+            raise ValueError("it has a tail_s without calls and seconds")
 
 
 class Latency(Plain, frozen=True, kw_only=True):
@@ -302,6 +310,17 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     agreement_tolerance: Amount | None = None
     agreement_cosine: Annotated[float, Meta(ge=-1.001, le=1.001)] | None = None
     agreement_top1: Share | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of an arm that readers calculate with."""
+
+    window_s: Seconds | UnsetType = UNSET
+
+
+def check_settings(settings: Mapping[str, Scalar]) -> None:
+    """Raise ValueError if the settings of an arm are invalid."""
+    msgspec.convert(settings, Settings)
 
 
 def check_setup(setup: Mapping[str, Scalar]) -> None:

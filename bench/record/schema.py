@@ -37,7 +37,7 @@ from bench.devices import kind_of
 from bench.files import limits
 from bench.record.arms import Arm, Device, Line, Positive, _digest
 from bench.record.metric_units import Scalar as Scalar
-from bench.record.metric_units import check_sample, check_setup
+from bench.record.metric_units import check_sample, check_settings, check_setup
 
 FORMAT = 7
 READABLE = (3, 4, 5, 6, 7)
@@ -117,6 +117,9 @@ class ArmLine(Line, tag="arm", frozen=True, kw_only=True):
     arm: Arm
     settings: dict[str, Scalar]
     about: About
+
+    def __post_init__(self) -> None:
+        check_settings(self.settings)
 
 
 class RunLine(Line, tag="run", frozen=True, kw_only=True):

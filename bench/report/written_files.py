@@ -16,6 +16,7 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.files import files as disk
+from bench.files.foreign_errors import refusing
 from bench.files.paths import inside
 
 NAME = "report-files.json"
@@ -76,8 +77,9 @@ def _name(folder: Path, path: Path) -> str:
 def _read(folder: Path) -> dict[str, str] | None:
     """Return the list of the earlier report; None if there is none, or it cannot be read."""
     try:
-        return msgspec.json.decode(disk.read(disk.no_link(folder / NAME)), type=Written).files
-    except (OSError, UsageError, msgspec.MsgspecError, RecursionError):
+        with refusing(UsageError):
+            return msgspec.json.decode(disk.read(disk.no_link(folder / NAME)), type=Written).files
+    except UsageError:
         return None
 
 

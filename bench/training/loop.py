@@ -13,8 +13,11 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import timm.optim
 import torch
 from timm.utils import ModelEmaV3
@@ -22,7 +25,8 @@ from torch import Tensor, nn
 
 from bench.count import process_guard
 from bench.count.outputs import AUXILIARY_WEIGHT, heads
-from bench.errors import Diverged
+from bench.errors import Diverged, UsageError
+from bench.files.foreign_errors import refusing
 from bench.measure.subject import Execution
 from bench.measure.timing import clock_for
 from bench.plugins.recipe import Recipe
@@ -54,6 +58,14 @@ class Curve:
     select_step: list[int] = field(default_factory=list)
     select_seconds: list[float] = field(default_factory=list)
     select_top1: list[float] = field(default_factory=list)
+
+
+class _Course(msgspec.Struct):
+    """The part of a checkpoint's state that says how far the training run had come."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    curve: Curve
 
 
 @dataclass
@@ -281,22 +293,38 @@ class Training:
         self._saved_at, self._saving_s = self.now(), self.now() - before
 
     def resume(self) -> bool:
-        """Continue from the checkpoint; False if there is none of this training run."""
+        """Continue from the checkpoint; False if there is none of this training run.
+
+        Raises UsageError if it is damaged.
+        """
         if self.save_to is None or not self.save_to.exists():
             return False
         tensors, state = checkpoint.load(self.save_to)
         if state.get("identity") != self.identity:
             return False
+        with refusing(partial(_no_checkpoint, self.save_to)):
+            self._restore(tensors, state)
+        return True
+
+    def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Put back what `save` stored; any exception if it is not that."""
+        said = msgspec.convert(state, _Course)
+        if said.step > self.steps or len(said.curve.loss) != said.step:
+            raise ValueError(f"step {said.step} of {self.steps} has {len(said.curve.loss)} losses")
         parts: dict[str, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
             parts.setdefault(part, {})[name] = tensor
-        self.model.load_state_dict(parts["model"])
+        self.model.load_state_dict(parts.get("model", {}))
         if self.ema is not None:
             self.ema.module.load_state_dict(parts["ema"])
         checkpoint.restore_optimizer(self.optimizer, parts.get("optimizer", {}), state["optimizer"])
         if self.execution.scaler is not None and state["scaler"] is not None:
             self.execution.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.curve = Curve(**state["curve"])
-        return True
+        self.step, self.seconds, self.curve = said.step, said.seconds, said.curve
+
+
+def _no_checkpoint(path: Path, words: str) -> UsageError:
+    return UsageError(
+        f"{path}: not a checkpoint of this training run ({words}); move it away to start anew"
+    )

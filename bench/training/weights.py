@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Diverged, UsageError
-from bench.files import files
-from bench.files.foreign_errors import refusing
+from bench.files.foreign_errors import content_of, refusing
 from bench.measure.messages import Chosen
 from bench.measure.subject.executed import Executed
 from bench.plugins import Model, dataset_of, models, open_data
@@ -26,6 +25,9 @@ from bench.training.images.splits import Part, Pictures, commonest
 from bench.training.images.views import shown
 from bench.training.published import CLASSES, with_weights
 from bench.training.surgery import in_size
+
+LARGEST_LABELS = 64 << 20
+"""Largest size in bytes of a file of labels."""
 
 
 @dataclass
@@ -278,8 +280,9 @@ def read_real(spelling: str, part: Part) -> list[set[int]]:
             "labels for each of ILSVRC2012_val_<number>"
         )
 
+    content = content_of(path, LARGEST_LABELS, unreadable)
     with refusing(unreadable):
-        listed = json.loads(files.read(path))
+        listed = json.loads(content)
     names = list(map(part.name, range(len(part))))
     found = []
     with refusing(misfit):

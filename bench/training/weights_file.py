@@ -27,7 +27,8 @@ from msgspec import Meta
 from torch import Tensor
 from torch._weights_only_unpickler import Unpickler
 
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError
+from bench.files.foreign_errors import refusing
 from bench.training import checkpoint
 
 DROPPED = re.compile(
@@ -113,12 +114,13 @@ def metadata_of(path: Path) -> WeightsMetadata:
 
 
 def _metadata(path: Path, state: dict[str, Any]) -> WeightsMetadata:
-    try:
+    def refuse(words: str) -> UsageError:
+        return UsageError(
+            f"--checkpoint: the metadata of {path} is damaged ({words}); save it again"
+        )
+
+    with refusing(refuse):
         return msgspec.convert(state, WeightsMetadata)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            f"--checkpoint: the metadata of {path} is damaged ({one_line(error)}); save it again"
-        ) from None
 
 
 def weights_from(path: Path, key: str | None = None) -> Weights:

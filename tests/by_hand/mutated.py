@@ -45,6 +45,8 @@ from bench.analysis.summary import summarise
 from bench.analysis.weights import rows_of
 from bench.cli.app import app
 from bench.config import suite_fields
+from bench.datasets import _layout, imagenet
+from bench.datasets._sources import FileSource, Texts
 from bench.datasets.webdataset import shards
 from bench.errors import UsageError
 from bench.exchange import pack
@@ -54,6 +56,7 @@ from bench.plugins import datasets, families, metrics, models, policies, studies
 from bench.plugins.recipe import recipes
 from bench.record import arms, store
 from bench.record.reading import read_folder
+from bench.report import written_files
 from bench.report.tables.reading_order import all_tables
 from bench.report.tables.weights import compare
 from bench.training import checkpoint
@@ -61,6 +64,7 @@ from bench.training.fitting import load_weights
 from bench.training.images.splits import Pictures
 from bench.training.weights import read_real
 from bench.training.weights_file import weights_from
+from bench.visit.journal import Folder
 from tests.bad_packs import curves
 from tests.conftest import accuracy_record, count_record, probe_record, resealed, speed_record
 from tests.pictures import Named
@@ -349,23 +353,90 @@ def readers(home: Path) -> list[Reader]:
             ".installation",
         ),
         Reader("shard", shard(), lambda path: shards([path], "--data"), "train.tar"),
+        Reader("archive of classes", tarred({"a/1.png": b"x", "b/1.png": b"y"}), listed, "t.tar"),
+        Reader(
+            "list of classes",
+            "".join(f"{at}\t{name}\n" for at, name in enumerate(imagenet.synsets())).encode(),
+            lambda path: imagenet.by_mapping(list(map(str, range(1000))), path),
+            imagenet.MAPPING,
+        ),
+        Reader(
+            "list of annotations",
+            b"1.png\ta\n2.png\tb\n",
+            lambda path: listed(path.parent),
+            _layout.ANNOTATIONS,
+        ),
+        Reader("picture", picture(), pictured, "1.png"),
+        Reader("journal of a visit", entry(), lambda path: Folder(path.parent).entries(), JOURNAL),
+        Reader(
+            "list of a report's files",
+            b'{"files":{"tables/a.csv":"0"}}',
+            lambda path: written_files._read(path.parent),
+            written_files.NAME,
+        ),
+        Reader("spelled name", b"\n".join(SPELLED), spelled, "name"),
     ]
+
+
+SPELLED = [
+    *(b"convmixer_256_8_k5_p2", b"vit_384_12_p16_h6_m1536", b"resnet_64_3-4-6-3_bottleneck_s7"),
+    *(b"mixer_512_8_p16_t256_m2048", b"skeleton_384_12_depthwise_pyramid_bn", b"timm:resnet18"),
+]
+JOURNAL = "steps.ndjson"
+
+
+def spelled(path: Path) -> None:
+    """Look up and count every name in a file, as a dry run does."""
+    refused = 0
+    for name in path.read_bytes().decode("utf-8", "replace").split("\n"):
+        if ".py" in name:
+            continue
+        try:
+            found = models.get(name)
+            if found.shape is not None:
+                found.shape.counts(224, 1000)
+        except UsageError:
+            refused += 1
+    if refused:
+        raise UsageError("unknown")
+
+
+def listed(path: Path) -> None:
+    _layout.list_images(path, "--data")
+
+
+def pictured(path: Path) -> None:
+    """Read a picture as a split does: whatever Pillow raises makes it an unreadable one."""
+    part = Pictures(FileSource(str(path.parent), Texts.of([path.name])), *torch.zeros(2, 1).long())
+    if trouble := part.trouble(0):
+        raise UsageError(trouble)
+
+
+def entry() -> bytes:
+    """A journal of one step."""
+    about = {"step": "a", "command": "b", "why": "c", "outcome": "ok", "started": "2026-01-01"}
+    return json.dumps(about | {"given_s": 1.0, "seconds": 1.0}).encode() + b"\n"
+
+
+def picture() -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def shard() -> bytes:
     """A WebDataset shard of two images."""
-    from PIL import Image
+    image = picture()
+    return tarred({"0.png": image, "0.cls": b"1", "1.png": image, "1.cls": b"0"})
 
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(picture, "png")
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    """An uncompressed archive of some files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in {
-            "0.png": picture.getvalue(),
-            "0.cls": b"1",
-            "1.png": picture.getvalue(),
-            "1.cls": b"0",
-        }.items():
+        for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
@@ -445,6 +516,10 @@ def prepared(reader: Reader, home: Path, content: bytes, beside: bytes) -> Path:
     path = home / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+    if name == _layout.ANNOTATIONS:
+        (home / "images").mkdir()
+        for image in ("1.png", "2.png"):
+            (home / "images" / image).touch()
     return path
 
 

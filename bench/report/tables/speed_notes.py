@@ -167,8 +167,9 @@ def _host_bound(row: Row) -> bool:
     shares: list[float] = []
     for quantity, details in row.details.items():
         if quantity.metric == "latency":
-            calls = zip(details, row.rounds[quantity].values(), strict=True)
-            shares += [detail["host_s"] / wall for detail, wall in calls]
+            for detail, wall in zip(details, row.rounds[quantity].values(), strict=True):
+                if "host_s" in detail:
+                    shares.append(detail["host_s"] / wall)
     return bool(shares) and statistics.median(shares) > HOST_BOUND
 
 
