@@ -18,11 +18,13 @@ def script() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _at_once)
     from bench.cli import terminal
+    from bench.files import system_limits
     from bench.measure import interrupts
 
     interrupts.listen()
     try:
         terminal.prepare()
+        system_limits.prepare()
         from bench.cli.app import main
 
         code = main()

@@ -14,6 +14,7 @@ from bench.cli.help.mistakes import in_words
 from bench.cli.terminal import complain
 from bench.config import DEFAULT_SUITE, suite_fields
 from bench.errors import ModelFault, UsageError
+from bench.files import system_limits
 from bench.files.files import unwritable
 from bench.measure import interrupts
 from bench.plugins import models
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (UsageError, ModelFault) as error:
         complain(error)
         return 2
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         return _end_with(error)
     except KeyboardInterrupt:
         return terminal.interrupted()
@@ -86,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     """Run one command and return its exit code; UsageError for flags that cannot be parsed."""
+    system_limits.require_folder()
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -93,7 +95,7 @@ def _run(arguments: list[str] | None) -> int:
     return code or 0
 
 
-def _end_with(error: OSError) -> int:
+def _end_with(error: OSError | MemoryError) -> int:
     """Report an error of the operating system that the user can mend, and return the exit code.
 
     Raises any other error again.
@@ -102,12 +104,15 @@ def _end_with(error: OSError) -> int:
         return terminal.interrupted()
     lost = terminal.flush()
     if lost or isinstance(error, BrokenPipeError):
-        return terminal.lost(lost or error)
-    # A full disk, a read-only folder: the file's name says more than a traceback.
-    if line := unwritable(error):
+        return terminal.lost(lost or BrokenPipeError())
+    if line := system_limits.in_words(error):
         complain(line)
         return 2
-    if error.filename is None:
+    # A full disk, a read-only folder: the file's name says more than a traceback.
+    if isinstance(error, OSError) and (refusal := unwritable(error)):
+        complain(refusal)
+        return 2
+    if isinstance(error, MemoryError) or error.filename is None:
         raise error
     complain(f"{error.filename}: {error.strerror}; give a path that can be read and written")
     return 2

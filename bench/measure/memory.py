@@ -7,6 +7,7 @@ earlier records.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -45,9 +46,9 @@ def of_process(field: str) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """True if an exception reports that the memory of the system or a device ran out."""
     text = str(error).lower()
-    return (
-        isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-    )
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return "out of memory" in text or "can't allocate memory" in text
 
 
 def before(device: str, *, pages: Pages = "anonymous") -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.count.model_errors import advised
 from bench.errors import Diverged, ModelFault, Uncountable, UsageError, WrongOutput
+from bench.files import system_limits
 from bench.files.files import unwritable
 from bench.measure import cpu_placement, process_settings
 from bench.measure.memory import is_out_of_memory
@@ -216,6 +217,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("failed", " ".join(str(error).split())[:500])
     if is_out_of_memory(error):
         return Failure("oom", text)
+    if line := system_limits.in_words(error):
+        return Failure("failed", line, usage=True)
     if isinstance(error, NotImplementedError):
         return Failure("unsupported", text)
     if isinstance(error, RuntimeError) and any(words in text for words in UNSUPPORTED):

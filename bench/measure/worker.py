@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 
-from bench.files import temporary
+from bench.files import system_limits, temporary
 from bench.measure import cpu_placement, interrupts, process_settings
 from bench.measure.messages import (
     Failure,
@@ -140,9 +140,12 @@ class Workers:
     """All workers of a run. `with Workers() as workers` ends them when the block is left.
 
     They are forked from a server, which starts here and ends with this process.
+
+    Raises UsageError if the system's limits leave no room for it.
     """
 
     def __init__(self) -> None:
+        system_limits.require_for_workers()
         process_settings.waiting()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOAD)

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Generic, Protocol, TypeVar
 
 from bench.errors import UsageError, with_place
+from bench.files import system_limits
 
 ROOT = Path(__file__).resolve().parents[2]
 SEPARATORS = re.compile(r"[,@\s]")
@@ -177,6 +178,8 @@ class Registry(Generic[E]):
                 f"{what} is a plug-in and called sys.exit({end.code!r}); remove that from it"
             ) from end
         except Exception as error:
+            if line := system_limits.in_words(error):
+                raise UsageError(line) from error
             raise UsageError(f"{what} cannot be imported: {with_place(error)}") from error
 
 

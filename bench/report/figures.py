@@ -19,6 +19,7 @@ from typing import Any
 from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.errors import UsageError, visible, with_place
+from bench.files import system_limits
 from bench.files.files import whole
 from bench.files.paths import stems
 from bench.plugins import Figure, figures, studies
@@ -132,6 +133,8 @@ class DrawingJob:
         try:
             drawn = drawings(entry, summary)
         except Exception as error:
+            if line := system_limits.in_words(error):
+                raise UsageError(line) from error
             raise UsageError(
                 f"figure {entry.name} of {figures.origin(entry.name)} cannot be drawn: "
                 f"{with_place(error)}"
