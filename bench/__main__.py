@@ -15,28 +15,25 @@ import sys
 
 def script() -> None:
     """Run one command and end the process with its exit code."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _at_once)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _at_once)
     from bench.cli import terminal
-    from bench.files import system_limits
     from bench.measure import interrupts
 
-    interrupts.listen()
     try:
-        terminal.prepare()
-        system_limits.prepare()
-        from bench.cli.app import main
-
-        code = main()
+        interrupts.listen()
+        code = _command()
+        interrupts.deaf()
     except KeyboardInterrupt:
+        interrupts.deaf()
         code = terminal.interrupted()
     except Exception:
+        interrupts.deaf()
         if not interrupts.asked():
             raise
         # An import that Ctrl-C broke off may raise anything.
         code = terminal.interrupted()
-    finally:
-        interrupts.deaf()
     # Without this, Python searches all of torch for garbage before it ends: 0.7 s per command.
     gc.freeze()
     lost = terminal.flush()
@@ -47,6 +44,18 @@ def script() -> None:
         atexit._run_exitfuncs()
         os._exit(code)
     sys.exit(code)
+
+
+def _command() -> int:
+    """Run one command and return its exit code; what it imports may take seconds."""
+    from bench.cli import terminal
+    from bench.files import system_limits
+
+    terminal.prepare()
+    system_limits.prepare()
+    from bench.cli.app import main
+
+    return main()
 
 
 def _at_once(*_: object) -> None:

@@ -119,6 +119,22 @@ def start(
     )
 
 
+def session(pid: int) -> list[str]:
+    """The processes of a session that are still there, by their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, owner = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            command = (path / "cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            continue
+        if (
+            int(owner) == pid and state not in "ZX" and command
+        ):  # one without a command is on its way out
+            found.append(f"{path.name} {command[:100]}")
+    return found
+
+
 def snapshot(folder: Path) -> dict[str, str]:
     """Return every path below a folder with a digest of its content.
 

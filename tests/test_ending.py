@@ -30,7 +30,7 @@ from bench.training.images.splits import Pictures
 from bench.training.weights import read_real
 
 from .pictures import Named
-from .program import ROOT, called, environment, start
+from .program import ROOT, called, environment, session, start
 
 TRAINING = [
     "run",
@@ -46,22 +46,6 @@ TRAINING = [
 ]
 LONG = 120.0
 """Seconds until something that takes a few on a quiet machine."""
-
-
-def session(pid: int) -> list[str]:
-    """The processes of a session that are still there, by their command lines."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, owner = (path / "stat").read_text().rpartition(")")[2].split()[:4]
-            command = (path / "cmdline").read_text().replace("\0", " ").strip()
-        except OSError:
-            continue
-        if (
-            int(owner) == pid and state not in "ZX" and command
-        ):  # one without a command is on its way out
-            found.append(f"{path.name} {command[:100]}")
-    return found
 
 
 def until(condition: Callable[[], object], seconds: float = LONG) -> None:
@@ -269,6 +253,22 @@ def test_a_second_ctrl_c_does_not_break_off_what_the_first_began() -> None:
             signal.raise_signal(signal.SIGINT)
             done.append("closed")
     assert done == ["closed"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_ctrl_c_at_every_line_of_the_top_of_the_program_is_one_line(tmp_path: Path) -> None:
+    """Twice in a row, from its first line to its exit."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.at_every_line", "2"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    number = int(done.stdout.split()[0])
+    assert number > 80 and done.stdout == f"{number} lines, 0 wrong\n"
 
 
 class Destroyed:

@@ -175,6 +175,7 @@ def complain_about(errors: Sequence[object]) -> int:
 def print_interrupted(console: Terminal, rounds: int) -> int:
     """Say what is kept after Ctrl-C; returns the exit code."""
     interrupts.deaf()  # the command is ending: a second Ctrl-C would only cut this line off
+    interrupts.told()
     print_words(
         console,
         f"interrupted: {counted(rounds, 'finished round')} and the last checkpoint of every "

@@ -10,6 +10,7 @@ import sys
 from typing import IO
 
 from bench.errors import visible
+from bench.measure import interrupts
 
 SPELLED = {
     "×": "x",
@@ -95,7 +96,9 @@ def lost(error: OSError) -> int:
 
 
 def interrupted() -> int:
-    """Report that the command was interrupted; returns the exit code."""
+    """Report that the command was interrupted, unless that was done; returns the exit code."""
+    if interrupts.told():
+        return 130
     with contextlib.suppress(OSError):
         print("bench: interrupted", file=sys.stderr)
     return 130

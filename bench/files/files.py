@@ -105,6 +105,7 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     with named(path):
         regular(path)
+        _unfinished.add(temporary)
         try:
             yield temporary
             with temporary.open("rb") as file:
@@ -112,6 +113,17 @@ def whole(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            _unfinished.discard(temporary)
+
+
+_unfinished: set[Path] = set()
+"""The temporary files that this process is writing."""
+
+
+def discard_unfinished() -> None:
+    """Remove the temporary files of this process, before it ends in the middle of writing."""
+    for path in list(_unfinished):
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -20,8 +20,8 @@ from types import ModuleType
 from bench.errors import UsageError, one_line
 
 LEAST_FILES = 64
-"""Open files without which no measurement begins: in a run of one model 19 were open at once, and 27
-in one of four. With more models, the call that fails says so."""
+"""Open files without which no measurement begins: in a run of one model 19 were open at once, in a
+run of four models 27. With more models, the call that fails says so."""
 MOST_FILES = 1 << 16
 """Open files to ask for at most."""
 UNLIMITED = resource.RLIM_INFINITY

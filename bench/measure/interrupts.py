@@ -21,15 +21,17 @@ AGAIN = 0.1
 """Seconds until a KeyboardInterrupt that Python ignored is raised again."""
 
 _asked = False
+_told = False
+_is_deaf = False
 
 
 @contextmanager
 def listening() -> Iterator[None]:
     """Raise KeyboardInterrupt on the signals and remember them; restore the handlers afterwards."""
-    global _asked
+    global _asked, _told
     hook, before = sys.unraisablehook, {number: signal.getsignal(number) for number in SIGNALS}
     if _heard not in before.values():
-        _asked = False
+        _asked = _told = False
     listen()
     try:
         yield
@@ -48,6 +50,8 @@ def listen() -> None:
 
     A signal that the caller ignores (`nohup`, a shell's `&`) stays ignored.
     """
+    global _is_deaf
+    _is_deaf = False
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)
@@ -67,6 +71,8 @@ def kept() -> Iterator[None]:
 def deaf() -> None:
     """Ignore the signals from now on, because the program is ending and nothing is left that could
     catch the exception."""
+    global _is_deaf
+    _is_deaf = True  # at once: a signal may arrive between the calls below
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -90,6 +96,13 @@ def asked() -> bool:
     return _asked
 
 
+def told() -> bool:
+    """True if the user was told of the interruption before this call, which is the telling."""
+    global _told
+    before, _told = _told, True
+    return before
+
+
 def check() -> None:
     """Raise KeyboardInterrupt if a signal has arrived."""
     if _asked:
@@ -99,7 +112,7 @@ def check() -> None:
 def _heard(number: int, frame: FrameType | None) -> None:
     global _asked
     _asked = True
-    if not _ending():
+    if not (_is_deaf or _ending()):
         raise KeyboardInterrupt
 
 

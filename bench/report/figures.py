@@ -9,10 +9,11 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, product, starmap
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from bench.analysis.rows import Summary
 from bench.claims.rules import Verdict
 from bench.errors import UsageError, visible, with_place
 from bench.files import system_limits
-from bench.files.files import whole
+from bench.files.files import discard_unfinished, whole
 from bench.files.paths import stems
 from bench.plugins import Figure, figures, studies
 
 MOST_PROCESSES = 8
 PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal that a process gets when its parent ends."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING_S = 5.0
+"""Seconds that a drawing process may take to end."""
 
 
 @contextlib.contextmanager
@@ -194,28 +198,55 @@ def _spread(tasks: list[Task], workers: int) -> list[list[Path]]:
                 initializer=_end_with_parent,
                 initargs=(os.getpid(),),
             ) as pool:
-                futures = [pool.submit(_draw_at, place) for place in range(len(tasks))]
+                futures = _submitted(pool, len(tasks))
                 try:
                     return [future.result() for future in futures]
                 except BaseException:
                     # Leaving the pool waits for its processes, but the other figures are not needed
                     # any more. The futures are not cancelled: the pool's own thread fails over
                     # cancelled futures of processes that are gone.
-                    for process in set(active_children()) - before:
-                        process.kill()
+                    _end(set(active_children()) - before)
                     raise
     finally:
         _tasks.clear()
 
 
+def _submitted(pool: ProcessPoolExecutor, number: int) -> list[Future[list[Path]]]:
+    """Submit all tasks, which forks the processes of the pool.
+
+    Signals wait until each has handlers of its own: in those of its parent, Ctrl-C is a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        return [pool.submit(_draw_at, place) for place in range(number)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """End drawing processes; each removes the files that it was writing."""
+    processes = list(processes)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(ENDING_S)
+        process.kill()
+
+
 def _end_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, and leave Ctrl-C to the parent."""
+    """Let the kernel end this process when its parent ends, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        signal.signal(number, _end_at_once)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if os.getppid() != parent:  # the parent ended before the kernel was told
         os._exit(1)
+
+
+def _end_at_once(*_: object) -> None:
+    discard_unfinished()
+    os._exit(1)
 
 
 def _draw_at(place: int) -> list[Path]:
