@@ -16,6 +16,7 @@ from bench.cli.console import Terminal, print_tables, print_words, styled
 from bench.cli.options import DeviceFlag, JsonFlag
 from bench.cli.tables.listings import listing, matches
 from bench.cli.tables.recipes import recipe_differences, recipe_fields
+from bench.cli.terminal import say
 from bench.config import Names, check_shape
 from bench.devices import choices, kind_of
 from bench.errors import UsageError
@@ -51,7 +52,7 @@ def list_(
     """
     rows = catalogue(kind, family=family, name=name)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     else:
         print_tables(Terminal.on_stdout(), [listing(f"{len(rows)} {kind}", rows)])
     return 0
@@ -200,7 +201,7 @@ def match(
         **(_where_measured(device) if budget == "latency" else {}),
     )
     if as_json:
-        print(json.dumps(_as_json(found), indent=2))
+        say(json.dumps(_as_json(found), indent=2))
     else:
         print_tables(Terminal.on_stdout(), [matches(found, budget=budget)])
     return 0

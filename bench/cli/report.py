@@ -26,7 +26,7 @@ from bench.cli.console import (
 from bench.cli.options import NotesFlag, ResultsFlag, share
 from bench.cli.terminal import complain, say
 from bench.config import COMMAND, HOW, WHAT, Names, Plain, Switch
-from bench.errors import UsageError, visible
+from bench.errors import UsageError
 from bench.report import formats
 from bench.report.findings import check_target, paper_screen, screen, write_findings
 from bench.report.one_figure import check_figure_file, draw_one, save_one
@@ -156,8 +156,8 @@ def _for_a_screen(tables: list[Table], verdicts: list[Verdict]) -> Iterator[Tabl
 def _print_text(written: Report, tables: list[Table], spelled: Callable[[Table], str]) -> None:
     """Print the tables of one machine for another program, and its grade on standard error."""
     for line in grade.lines(written.graded):
-        print(visible(f"{written.summary.machine.name}: {line}"), file=sys.stderr)
-    print("\n\n".join(map(spelled, tables)))
+        say(f"{written.summary.machine.name}: {line}", sys.stderr)
+    say("\n\n".join(map(spelled, tables)))
 
 
 def _complain_about_files(written: Report) -> int:

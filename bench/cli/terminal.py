@@ -51,14 +51,17 @@ def prepare() -> None:
             stream.reconfigure(errors="spelled")
 
 
-def say(text: str) -> None:
-    """Print one line on standard output, control characters made visible."""
-    print(visible(text))
+def say(text: str, stream: IO[str] | None = None) -> None:
+    """Print plain text, on standard output unless given, with control characters made visible.
+
+    All text is printed by this function or by `console.Terminal`, and neither parses markup.
+    """
+    print(visible(text), file=stream or sys.stdout)
 
 
 def complain(what: object) -> None:
-    """Print one line on standard error, control characters made visible."""
-    print(f"bench: {visible(' '.join(str(what).split()))}", file=sys.stderr)
+    """Print one line on standard error."""
+    say(f"bench: {' '.join(str(what).split())}", sys.stderr)
 
 
 def flush() -> OSError | None:
@@ -88,10 +91,7 @@ def lost(error: OSError) -> int:
     if error.errno in GONE:
         return PIPE_CLOSED
     with contextlib.suppress(OSError):
-        print(
-            f"bench: standard output: {error.strerror}; what was written into files is kept",
-            file=sys.stderr,
-        )
+        complain(f"standard output: {error.strerror}; what was written into files is kept")
     return 2
 
 
@@ -100,7 +100,7 @@ def interrupted() -> int:
     if interrupts.told():
         return 130
     with contextlib.suppress(OSError):
-        print("bench: interrupted", file=sys.stderr)
+        complain("interrupted")
     return 130
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bench.cli.terminal import say
+
 PROGRAM = "convmixer-bench"
 """The installed command: shells complete programs, and `python -m bench` is none."""
 
@@ -20,5 +22,5 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """
     from bench.cli.app import app  # which imports this module's command
 
-    print(app.generate_completion(prog_name=PROGRAM, shell=shell))
+    say(app.generate_completion(prog_name=PROGRAM, shell=shell))
     return 0
