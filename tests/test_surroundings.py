@@ -63,7 +63,7 @@ def test_a_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     done = subprocess.run(
-        ["bash", "-c", 'ulimit -Hn 200; ulimit -Sn 16; exec "$@"', "-", sys.executable, "-c", code],
+        ["bash", "-c", 'ulimit -Sn 16; ulimit -Hn 200; exec "$@"', "-", sys.executable, "-c", code],
         env=environment(),
         capture_output=True,
         text=True,
@@ -92,10 +92,9 @@ def test_what_is_too_little_is_one_line(
 @LINUX
 def test_a_report_needs_little_memory_and_few_files(results: Path, tmp_path: Path) -> None:
     """Its figures need more than 16 files; with that, no record counts as damaged."""
-    command = f"report --no-page --results {results}"
-    ended = shell("ulimit -n 16", command, tmp_path)
+    ended = shell("ulimit -n 16", f"report --no-page --results {results}", tmp_path)
     assert_one_line(ended, "too many open files: ulimit -n allows 16", "raise it: ulimit -n")
-    ended = shell("ulimit -v 1000000", command, tmp_path)
+    ended = shell("ulimit -v 1000000", f"study verdict --results {results}", tmp_path)
     assert (ended.code, ended.err) == (0, ""), ended
 
 
@@ -135,6 +134,6 @@ def test_no_short_place_for_sockets_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(temporary, "folder", lambda: tmp_path / ("x" * 100) / "mine")
-    monkeypatch.setattr(temporary, "SHORT", ("/proc", "/nowhere"))
+    monkeypatch.setattr(temporary, "SHORT", ("/proc", str(tmp_path / "none")))
     with pytest.raises(UsageError, match="set TMPDIR to a shorter one"):
         temporary.folder_of_sockets.__wrapped__()
