@@ -350,6 +350,8 @@ def test_who_draws_ends_with_the_report(number: int, tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     figures = [path for path in results.glob("*/*") if path.suffix in (".png", ".svg")]
     assert figures and all(path.stat().st_size for path in figures)
+    if number == signal.SIGINT:
+        assert not list(results.rglob(".*.tmp"))
 
 
 def test_only_what_a_report_wrote_is_deleted(tmp_path: Path) -> None:
