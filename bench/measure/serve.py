@@ -217,8 +217,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("failed", " ".join(str(error).split())[:500])
     if is_out_of_memory(error):
         return Failure("oom", text)
-    if line := system_limits.in_words(error):
-        return Failure("failed", line, usage=True)
+    if limit := system_limits.in_words(error):
+        return Failure("failed", limit, usage=True)
     if isinstance(error, NotImplementedError):
         return Failure("unsupported", text)
     if isinstance(error, RuntimeError) and any(words in text for words in UNSUPPORTED):
