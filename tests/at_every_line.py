@@ -18,12 +18,12 @@ from types import FrameType
 from typing import Any
 
 import bench.__main__ as program
-from bench.cli import app, recipe, terminal
+from bench.cli import app, inspect, terminal
 from bench.measure import interrupts
 from bench.plugins.recipe import recipes
 
 COMMAND = ["bench", "recipe", "show", "digits"]
-FILES = {module.__file__ for module in (program, app, recipe, terminal, interrupts)}
+FILES = {module.__file__ for module in (program, app, inspect, terminal, interrupts)}
 LONGEST = 10_000
 """Lines of the command, at most."""
 

@@ -42,6 +42,7 @@ TYPED = {
     "study list": [],
     "study run": ["kernel_speed", "--dry-run"],
     "study verdict": ["kernel_speed"],
+    "ab": ["--case", "./none.py:case"],
     "visit": ["--dry-run", "--device", "cpu"],
     "report": ["--no-page", "--results", "few"],
     "paper": ["--results", "few"],
