@@ -92,6 +92,8 @@ def test_tables_next_to_what_uses_them_have_every_kind() -> None:
 # Where kinds are told apart
 
 PLACES = {
+    "bench/ab/description.py": "runs where this project is not installed",
+    "bench/ab/server.py": "runs where this project is not installed",
     "bench/check/doctor.py": "the driver, and other users of the GPU",
     "bench/cli/tables/forecast.py": "hours are called GPU hours",
     "bench/cli/visit.py": "the device of a visit",

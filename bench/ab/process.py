@@ -90,6 +90,9 @@ class Process:
             answer: dict[str, Any] = json.loads(self._line(patience))
         except (BrokenPipeError, EOFError):
             raise UsageError(f"{self.side.name}: {self._end()}") from None
+        except json.JSONDecodeError:  # cut short by what killed it
+            self._process.kill()
+            raise UsageError(f"{self.side.name}: {self._end()}") from None
         if "error" in answer:
             raise UsageError(f"{self.side.name}: {answer['error']}")
         return answer

@@ -103,8 +103,10 @@ def _end_with(error: OSError | MemoryError) -> int:
     if interrupts.asked():  # the terminal was closed
         return terminal.interrupted()
     lost = terminal.flush()
-    if lost or isinstance(error, BrokenPipeError):
-        return terminal.lost(lost or BrokenPipeError())
+    if lost is None and isinstance(error, BrokenPipeError):
+        lost = error
+    if lost:
+        return terminal.lost(lost)
     if line := system_limits.in_words(error):
         complain(line)
         return 2
