@@ -50,6 +50,7 @@ def changed(path: Path, *changes: tuple[str, Any]) -> Path:
 SAMPLE = "2.samples.0"
 SPEEDS: dict[str, tuple[str, Any]] = {
     "no_processors": (f"{SAMPLE}.state", {"left": 0.0}),
+    "share_that_vanishes": (f"{SAMPLE}.state", {"left": 5e-324}),
     "negative_share": (f"{SAMPLE}.state", {"left": -0.5}),
     "share_as_text": (f"{SAMPLE}.state", {"left": "half"}),
     "clock_as_text": (f"{SAMPLE}.state", {"clock_mhz_max": "fast"}),
@@ -100,6 +101,7 @@ ACCURACIES: dict[str, tuple[str, Any]] = {
     "other_share": (f"{SAMPLE}.values", [0.123]),
     "share_above_one": (f"{SAMPLE}.values", [1.5]),
     "seconds_as_text": (f"{SAMPLE}.detail.train_s", "long"),
+    "epochs_that_vanish": (f"{SAMPLE}.detail.epochs", 5e-324),
     "epochs_without_steps": (f"{SAMPLE}.detail.steps", 0),
     "unreadable_is_no_list": (f"{SAMPLE}.detail.unreadable", 7),
     "spread_as_text": (f"{SAMPLE}.detail.spread", "wide"),

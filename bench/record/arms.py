@@ -183,7 +183,7 @@ class AccuracyArm(BaseArm, tag="accuracy", frozen=True, kw_only=True):
     """The learning rate of a search or a trial, in place of the recipe's."""
     equalise: str | None = None
     """The budget that all models of a comparison share: epochs, macs or seconds."""
-    epochs: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    epochs: Annotated[float, Meta(ge=1e-9, le=1e9)] | None = None
     """The length of the schedule after equalising, if it differs from the recipe's."""
     policy: str | None = None
     weights: str | None = None

@@ -160,7 +160,7 @@ class Top1(Plain, frozen=True, kw_only=True):
     without_label: Count | UnsetType = UNSET
     spread: dict[str, Share] | UnsetType = UNSET
     train_s: Seconds | UnsetType = UNSET
-    epochs: Annotated[float, Meta(gt=0, le=1e9)] | UnsetType = UNSET
+    epochs: Annotated[float, Meta(ge=1e-9, le=1e9)] | UnsetType = UNSET
     steps: Positive | UnsetType = UNSET
     images_per_s: Amount | UnsetType = UNSET
     peak_memory_bytes: Number | UnsetType = UNSET
@@ -284,7 +284,7 @@ METRICS = {
 class WindowState(msgspec.Struct, frozen=True, kw_only=True):
     """The machine during a window; `left` is the share of the CPU that others left to it."""
 
-    left: Annotated[float, Meta(gt=0, le=1)] | UnsetType = UNSET
+    left: Annotated[float, Meta(ge=1e-3, le=1)] | UnsetType = UNSET
     steal: Number | UnsetType = UNSET
     other: Number | UnsetType = UNSET
     clock_mhz_min: Number | UnsetType = UNSET
