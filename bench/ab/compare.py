@@ -24,6 +24,7 @@ from bench.ab.sides import Pair
 from bench.errors import UsageError
 from bench.measure import interrupts
 from bench.record.values import InProcess
+from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 
 WINDOW = 0.15
 """Seconds of a window, as in a run."""
@@ -37,8 +38,6 @@ WANTED, FEWEST = 4, 2
 """Processes of an arm that there should be at least, and that there must be."""
 RENEWING = 0.5
 """Largest share of the time that may go into starting processes, beyond the fewest."""
-ROUNDS = 6
-"""Fewest rounds for an interval."""
 THIRD = 8
 """Rounds that must be left where a third process goes beyond that share: from two processes an
 interval is several times as wide."""
@@ -83,7 +82,7 @@ def layout(seconds: float, setup_s: float, round_s: float) -> Layout | None:
     does not suffice for the fewest rounds and processes.
     """
     renewal = len(ARMS) * setup_s
-    if seconds < (FEWEST - 1) * renewal + ROUNDS * round_s:
+    if seconds < (FEWEST - 1) * renewal + ROUNDS_FOR_INTERVAL * round_s:
         return None
     best = max(SHORTEST, math.ceil(LIFE * math.sqrt(setup_s * len(ARMS) / round_s)))
     affordable = 1 + RENEWING * seconds / renewal
@@ -170,11 +169,11 @@ class Comparison:
         setup, round_s = statistics.fmean(self._setups), sum(each)
         found = layout(self.seconds - self._elapsed, setup, round_s)
         if found is None:
-            needed = self._elapsed + len(ARMS) * setup + ROUNDS * round_s
+            needed = self._elapsed + len(ARMS) * setup + ROUNDS_FOR_INTERVAL * round_s
             raise UsageError(
                 f"{self.pair.name}: a call takes {slowest:.3g} s and starting a process "
-                f"{setup:.2g} s, too long for {ROUNDS} rounds and {FEWEST} processes per side; "
-                f"{self._needed(1.2 * needed)}"
+                f"{setup:.2g} s, too long for {ROUNDS_FOR_INTERVAL} rounds and {FEWEST} processes "
+                f"per side; {self._needed(1.2 * needed)}"
             )
         return found
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import fill
-from tests.program import environment, session
+from tests.program import session, start
 
 GONE_S = 20.0
 """Seconds within which every process of an interrupted command has ended."""
@@ -60,19 +60,9 @@ class Tried:
     outcome: str = ""
 
 
-def start(arguments: list[str], cwd: Path) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own; its temporary files are in a folder `t`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=cwd,
-        env=environment(TMPDIR=str(cwd / "t")),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+def begun(arguments: list[str], cwd: Path) -> subprocess.Popen[str]:
+    """Start a command whose temporary files are in a folder `t`."""
+    return start(*arguments, cwd=cwd, env={"TMPDIR": str(cwd / "t")})
 
 
 def records(cwd: Path) -> dict[Path, bytes]:
@@ -87,7 +77,7 @@ def records(cwd: Path) -> dict[Path, bytes]:
 def interrupt(name: str, cwd: Path, wait: float, gaps: list[float]) -> Tried:
     """Start a command, send SIGINT after `wait` seconds and after each further gap."""
     before, tried = records(cwd), Tried()
-    process = start(COMMANDS[name], cwd)
+    process = begun(COMMANDS[name], cwd)
     time.sleep(wait)
     tried.seconds = wait
     for gap in (0.0, *gaps):
@@ -153,7 +143,7 @@ def whole(name: str, cwd: Path) -> tuple[int, str, float]:
     if name in ENDLESS:
         arguments = [argument.replace(*ENDLESS[name]) for argument in arguments]
     began = time.monotonic()
-    process = start(arguments, cwd)
+    process = begun(arguments, cwd)
     out, err = process.communicate()
     return (
         process.returncode,
@@ -171,7 +161,7 @@ def prepare(cwd: Path) -> None:
     fill(cwd / "filled")
     net = models.get("convmixer_digits").build(image_size=32, num_classes=10)
     checkpoint.save(cwd / "weights.safetensors", net.state_dict(), {})
-    packed = start(["pack", "given.zip", "--results", "filled"], cwd)
+    packed = begun(["pack", "given.zip", "--results", "filled"], cwd)
     assert packed.wait() == 0, packed.communicate()
 
 
