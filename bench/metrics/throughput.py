@@ -8,7 +8,8 @@ def measure(subject: SpeedSubject, window: float) -> Reading:
     """Return images per second; the device is synchronised at both ends of the window.
 
     On a GPU `detail` has `tail_s`, the wait for the device after the last call returned. If it is
-    shorter than a call, the model is launch-bound: its speed is that of the host's launches.
+    shorter than a call, or half of the only one, the model is launch-bound: its speed is that of
+    the host's launches.
     """
     calls, seconds = subject.back_to_back(window)
     detail = {"calls": calls, "seconds": seconds}
