@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from bench.claims import spread
-from bench.claims.evidence import Evidence, nothing_measured
+from bench.claims.evidence import OWN, Evidence, nothing_measured
 from bench.claims.power import Power, Resolution, power_of
 from bench.claims.rules import Finding, judge, resolvable
 from bench.claims.scales import CIFAR10_SMALL, DIGITS, Scale
@@ -171,6 +171,50 @@ def test_the_spread_comes_from_records_here_then_from_all_then_is_assumed(
     here = spread_at(scale, many, tmp_path, tmp_path / "mine")
     assert here.points.source == HERE and here.points.freedom == 12
     assert here.points.value == pytest.approx((5 / 3) ** 0.5)
+
+
+def test_an_unsteady_change_of_recipe_widens_no_other_interval() -> None:
+    """With ten configurations or more, a recipe's seeds are known from its own runs."""
+    scale = CIFAR10_SMALL
+    models = [f"convmixer_{width}_6_k5_p4" for width in range(32, 32 + OWN)]
+    steady = trained(scale, {name: [60.0, 60.5, 61.0] for name in models})
+    changed = replace(scale, recipes={"changed": f"{scale.recipe}:learning_rate=0.05"})
+    unsteady = trained(changed, {name: [40.0, 50.0, 60.0] for name in models[:4]})
+
+    def error(records: list[Record], recipe: str) -> float:
+        summary = replace(nothing_measured("cpu").summary, accuracies=spread_at_home(records).here)
+        left, right = (Evidence(summary).top1(name, scale.data, recipe) for name in models[:2])
+        effect = difference(left, right)
+        assert effect is not None
+        return effect.error
+
+    assert error([*steady, *unsteady], scale.recipe) == error(steady, scale.recipe)
+    assert error([*steady, *unsteady], changed.recipe) > 5
+    # Nine say less than all changes of the recipe together.
+    few = [record for record in steady if record.arm.model != models[-1]]
+    assert error([*few, *unsteady], scale.recipe) > 1.1 * error(few, scale.recipe)
+    both = spread_at_home([*steady, *unsteady])
+    assert both.of(scale.recipe).value == pytest.approx(0.5) and both.points == both.of(
+        scale.recipe
+    )
+    assert both.of(changed.recipe).value > 2
+
+
+def spread_at_home(records: list[Record]) -> SeedSpread:
+    """What one machine's records say; there are no others."""
+    return replace(spread_at(CIFAR10_SMALL, records, Path("x"), Path("x/y")), sources=list)
+
+
+def test_two_seeds_tell_what_the_records_beside_them_let_them_tell() -> None:
+    """A study of four networks borrows from the scale's other runs, as its verdict does."""
+    scale = replace(CIFAR10_SMALL, seeds=2, replicates=2)
+    study = studies.get("kernel_accuracy")
+    alone = power_of(study, scale, "cpu", known(scale, 0.5)).worst.tells
+    models = [f"convmixer_{width}_6_k5_p4" for width in range(32, 32 + 2 * OWN)]
+    records = trained(scale, {name: [60.0, 60.0 + 0.5 * 2**0.5] for name in models})
+    beside = power_of(study, scale, "cpu", spread_at_home(records)).worst.tells
+    assert alone is not None and beside is not None
+    assert beside < 2.5 < 4 < alone
 
 
 def test_a_diverged_seed_does_not_hide_the_spread() -> None:

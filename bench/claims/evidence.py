@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -12,6 +12,7 @@ from itertools import pairwise
 from bench.analysis.groups import grouped
 from bench.analysis.rows import Accuracy, Row, Summary
 from bench.analysis.run_quality import sentinel
+from bench.claims.scales import without_changes
 from bench.devices import kind_of
 from bench.plugins.recipe import recipes
 from bench.record.arms import AccuracyArm, At
@@ -20,6 +21,9 @@ from bench.stats import lr_search
 from bench.stats.intervals import Effect, Estimate
 from bench.stats.paired import effect_of, paired_ratio, sum_of
 from bench.stats.seed_variance import CommonVariance, Seeds, common_variance
+
+OWN = 10
+"""Configurations from which on a recipe's own runs say how much its seeds differ."""
 
 
 @dataclass(frozen=True)
@@ -170,21 +174,30 @@ class Evidence:
         for row in self.trainings(model, data, recipe, **how):
             if row.top1 or row.status == "diverged":
                 points.append(_points(row))
-        return Seeds(points, self._common_variances.get((data, _plain(recipe))))
+        return Seeds(points, self._common_variance(data, recipe))
+
+    def _common_variance(self, data: str, recipe: str) -> CommonVariance | None:
+        own = self._common_variances.get((data, recipes.get(recipe).hash))
+        return own or self._common_variances.get((data, without_changes(recipe)))
 
     @cached_property
     def _common_variances(self) -> dict[tuple[str, str], CommonVariance | None]:
-        """The variance of top-1 in points between seeds, by data and recipe, its changes aside.
+        """The variance of top-1 in points between seeds, by data and the hash or name of a recipe.
 
-        Training runs that diverged or stayed at chance are left out: they would hide all others.
+        A change can make a recipe unsteady: one with enough configurations (`OWN`) has a variance
+        of its own, others that of all changes of the recipe together. Training runs that diverged
+        or stayed at chance are left out: they would hide all others.
         """
         trained = [row for row in self.summary.accuracies if row.arm.trains and row.status == "ok"]
         tested = [row for row in trained if row.arm.split == "test"]
-        scales = grouped(tested, lambda row: (row.arm.data, _plain(row.arm.recipe or "")))
+        named = grouped(tested, lambda row: (row.arm.data, without_changes(row.arm.recipe or "")))
+        exact = grouped(tested, lambda row: (row.arm.data, row.arm.recipe_hash or ""))
         found: dict[tuple[str, str], CommonVariance | None] = {}
-        for scale, rows in scales.items():
-            groups = grouped(rows, configuration_of)
-            found[scale] = common_variance(list(map(_points, group)) for group in groups.values())
+        for pool, rows in named.items():
+            found[pool] = common_variance(configurations_of(rows))
+        for pool, rows in exact.items():
+            seeds = configurations_of(rows)
+            found[pool] = common_variance(seeds) if len(seeds) >= OWN else None
         return found
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
@@ -253,15 +266,16 @@ def nothing_measured(kind: str) -> Evidence:
     )
 
 
-def _plain(recipe: str) -> str:
-    """Return the name of a recipe without its changed fields."""
-    return recipe.partition(":")[0]
-
-
 def configuration_of(row: Accuracy) -> tuple[object, ...]:
     """Return what the seeds of a trained configuration have in common."""
     arm = row.arm
     return arm.model, arm.data, arm.recipe_hash, arm.tuning, arm.equalise, arm.epochs
+
+
+def configurations_of(rows: Iterable[Accuracy]) -> list[list[float]]:
+    """Return the top-1 in points of each configuration that was trained with several seeds."""
+    groups = grouped(rows, configuration_of).values()
+    return [list(map(_points, group)) for group in groups if len(group) > 1]
 
 
 def _points(row: Accuracy) -> float:

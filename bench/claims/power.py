@@ -11,15 +11,17 @@ import math
 import random
 import statistics
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.rows import Accuracy
-from bench.claims.evidence import Evidence, nothing_measured
+from bench.claims.evidence import OWN, Evidence, nothing_measured
 from bench.claims.rules import POWER, Finding, Unit, level
-from bench.claims.scales import Scale
+from bench.claims.scales import Scale, without_changes
 from bench.claims.spread import SeedSpread
 from bench.plugins import Need, Study
+from bench.plugins.recipe import recipes
 from bench.stats.intervals import Effect
 from bench.stats.power import decided_from
 from bench.stats.seed_variance import FREEDOM, CommonVariance, Seeds
@@ -102,8 +104,7 @@ def power_of(study: Study, scale: Scale, kind: str, spread: SeedSpread) -> Power
     trained = _trained(study.needs(scale, kind))
     plan = _by_model(trained)
     seeds = min(map(len, plan.values()))
-    freedom = len(trained) * (seeds - 1)
-    draws = _draws(study, scale, MadeUp(kind, frozenset(plan), seeds, spread, freedom))
+    draws = _draws(study, scale, MadeUp(kind, trained, seeds, spread))
     primary = [found for found in zip(*draws, strict=True) if found[0].primary]
     effects = []
     for found in primary:
@@ -139,6 +140,14 @@ def _by_model(trained: Configurations) -> dict[str, set[int]]:
         name = str(model)
         fewest[name] = min(fewest.get(name, seeds), seeds, key=len)
     return fewest
+
+
+def _per_recipe(trained: Configurations) -> Counter[str]:
+    """Count the configurations by their recipe's hash, and by its name without changes."""
+    counts: Counter[str] = Counter()
+    for _, recipe, *_ in trained:
+        counts.update((recipes.get(str(recipe)).hash, without_changes(str(recipe))))
+    return counts
 
 
 def _draws(study: Study, scale: Scale, made_up: MadeUp) -> list[list[Finding]]:
@@ -199,16 +208,16 @@ def _groups(effects: Sequence[Effect], seeds: int) -> int:
 class MadeUp(Evidence):
     """Training runs that were not made: as many seeds of each model as planned, without effects.
 
-    Their mean and standard deviation are exact in each configuration, and `freedom` are the degrees
-    of freedom of the variance that they have in common. Quantities that nothing is known of are
-    missing.
+    Their mean and standard deviation are exact in each configuration, and they have the variance in
+    common that they will have together with the training runs of this machine's records.
+    Quantities that nothing is known of are missing.
     """
 
-    def __init__(
-        self, kind: str, models: frozenset[str], seeds: int, spread: SeedSpread, freedom: int
-    ) -> None:
+    def __init__(self, kind: str, plan: Configurations, seeds: int, spread: SeedSpread) -> None:
         super().__init__(nothing_measured(kind).summary)
-        self.models, self.seeds, self.spread, self.freedom = models, seeds, spread, freedom
+        self.models = frozenset(str(model) for model, *_ in plan)
+        self.seeds, self.spread = seeds, spread
+        self.configurations = _per_recipe(plan)
         self.draw(0)
 
     def draw(self, number: int) -> None:
@@ -223,10 +232,21 @@ class MadeUp(Evidence):
     def top1(self, model: str, data: str, recipe: str, **how: str) -> list[float]:
         if model not in self.models:
             return []
-        spread = self.spread.points.value
+        spread = self.spread.of(recipe).value
         deviates = self._deviates("top1", model, recipe, *sorted(how.items()))
         points = [LEVEL_OF_TOP1 + spread * deviate for deviate in deviates]
-        return Seeds(points, CommonVariance(spread**2, math.inf, self.freedom))
+        return Seeds(points, CommonVariance(spread**2, math.inf, self._freedom(recipe)))
+
+    def _freedom(self, recipe: str) -> int:
+        """Return the degrees of freedom of the variance that a recipe's runs will have in common.
+
+        What is recorded may be a part of what is planned, so that the larger of both is taken.
+        """
+        for pool, fewest in ((recipes.get(recipe).hash, OWN), (without_changes(recipe), 0)):
+            recorded, planned = self.spread.recorded(pool), self.configurations[pool]
+            if max(recorded.configurations, planned) >= fewest:
+                break
+        return max(recorded.freedom, planned * (self.seeds - 1))
 
     def details(self, model: str, data: str, recipe: str, name: str) -> list[float]:
         return self._relative("details", model, recipe, name)

@@ -103,7 +103,7 @@ class Scale:
     def has(self, recipe: str) -> bool:
         """True if training runs under a recipe belong to this scale, whatever its fields."""
         own = (*self.recipes.values(), self.full)
-        return _without_changes(recipe) in map(_without_changes, own)
+        return without_changes(recipe) in map(without_changes, own)
 
     @property
     def recipe(self) -> str:
@@ -152,7 +152,7 @@ class Scale:
         return needs
 
 
-def _without_changes(recipe: str) -> str:
+def without_changes(recipe: str) -> str:
     """Return the name of a recipe without the fields that were changed."""
     return recipe.partition(":")[0]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bench.analysis.groups import grouped
 from bench.analysis.record_rows import accuracies_of
 from bench.analysis.rows import Accuracy
-from bench.claims.evidence import Evidence, configuration_of, nothing_measured
-from bench.claims.scales import Scale
+from bench.claims.evidence import OWN, Evidence, configurations_of, nothing_measured
+from bench.claims.scales import Scale, without_changes
 from bench.errors import UsageError
+from bench.plugins.recipe import recipes
 from bench.plugins.registry import ROOT
 from bench.record.reading import record_folders
 from bench.record.store import Record, load
@@ -40,6 +40,14 @@ class Spread:
     def assumed(self) -> bool:
         """True if it is not from records."""
         return self.freedom == 0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How many configurations were trained with several seeds, and their degrees of freedom."""
+
+    configurations: int
+    freedom: int
 
 
 @dataclass(frozen=True)
@@ -71,19 +79,45 @@ class SeedSpread:
     here: list[Accuracy]
     sources: Callable[[], list[Accuracy]] = list
     _relative: dict[tuple[object, ...], Relative | None] = field(default_factory=dict, init=False)
+    _points: dict[str, Spread] = field(default_factory=dict, init=False)
 
-    @cached_property
+    @property
     def points(self) -> Spread:
-        """The standard deviation of top-1 in points, within equal model, recipe and tuning.
+        """The standard deviation of top-1 in points under the scale's usual recipe."""
+        return self.of(self.scale.recipe)
 
-        Training runs that diverged or stayed at chance are left out: they would hide all others.
+    def of(self, recipe: str) -> Spread:
+        """Return the standard deviation of top-1 in points, within equal model, recipe and tuning.
+
+        It is that of the recipe's own training runs, if there are enough on this machine or on all,
+        else that of all of the scale. Training runs that diverged or stayed at chance are left out:
+        they would hide all others.
         """
-        for source, rows in self._levels():
-            groups = grouped((row for row in rows if row.status == "ok"), configuration_of)
-            found = pooled((list(map(_points, group)) for group in groups.values()), source)
+        if recipe not in self._points:
+            self._points[recipe] = self._known(recipes.get(recipe).hash)
+        return self._points[recipe]
+
+    def _known(self, recipe_hash: str) -> Spread:
+        levels = [(source, list(filter(_trained, rows))) for source, rows in self._levels()]
+        for source, rows in levels:
+            seeds = configurations_of(_under(rows, recipe_hash))
+            found = pooled(seeds, source) if len(seeds) >= OWN else None
+            if found is not None:
+                return found
+        for source, rows in levels:
+            found = pooled(configurations_of(rows), source)
             if found is not None:
                 return found
         return Spread(self.scale.spread, 0, "assumed")
+
+    def recorded(self, recipe: str) -> Recorded:
+        """Return the configurations and degrees of freedom of this machine's records.
+
+        `recipe` is the hash of one, or the name of one with any changes.
+        """
+        rows = filter(_trained, self._of_scale(self.here))
+        seeds = configurations_of(row for row in rows if recipe in _names(row))
+        return Recorded(len(seeds), sum(map(len, seeds)) - len(seeds))
 
     def relative(self, name: str, *arguments: object, **more: object) -> Relative | None:
         """Return what is known of another quantity: a method of `Evidence` by its name.
@@ -133,9 +167,17 @@ def _is_of(row: Accuracy, scale: Scale) -> bool:
     return same_data and arm.split == "test" and arm.recipe is not None and scale.has(arm.recipe)
 
 
-def _points(row: Accuracy) -> float:
-    assert row.top1 is not None
-    return 100 * row.top1.value
+def _trained(row: Accuracy) -> bool:
+    """True unless a training run failed, diverged or stayed at chance."""
+    return row.status == "ok"
+
+
+def _under(rows: Iterable[Accuracy], recipe_hash: str) -> list[Accuracy]:
+    return [row for row in rows if row.arm.recipe_hash == recipe_hash]
+
+
+def _names(row: Accuracy) -> tuple[str, str]:
+    return row.arm.recipe_hash or "", without_changes(row.arm.recipe or "")
 
 
 def _named(row: Accuracy) -> tuple[str, str, str]:
