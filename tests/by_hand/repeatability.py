@@ -14,16 +14,18 @@ pair of runs; needs the machine for itself.
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.grade import UNSTEADY
+from bench.analysis.machines import read_all
+from bench.analysis.run_quality import canary_drift, sentinel
 from bench.check.selfcheck import programs
-from bench.record.arms import SpeedArm
-from bench.record.store import load_folder
-from bench.record.values import fair_per_round
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 from bench.stats.paired import paired_ratio
@@ -45,8 +47,18 @@ print(speeds[0] / speeds[1])
 """
 
 
-def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
-    """Return the ratio of the two models' throughputs, and the command's seconds."""
+@dataclass(frozen=True)
+class Run:
+    """The ratio of the two models' throughputs, the run's own checks, and the command's seconds."""
+
+    ratio: Estimate
+    pair: Estimate | None
+    drift: float | None
+    seconds: float
+
+
+def one_run(models: list[str], budget: float) -> Run:
+    """Measure both models in a results folder of their own."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [
             "run",
@@ -72,15 +84,12 @@ def one_run(models: list[str], budget: float) -> tuple[Estimate, float]:
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         took = time.monotonic() - start
-        [records] = [load_folder(path)[0] for path in Path(folder).glob("*/records")]
-        found = {
-            one.arm.model: fair_per_round(one, "throughput")
-            for one in records
-            if isinstance(one.arm, SpeedArm)
-        }
-    ratio = paired_ratio(found[models[0]], found[models[1]])
+        [machine] = read_all(Path(folder))
+    rows = {row.model: row for row in machine.everything.rows}
+    [metric] = [quantity for quantity in rows[models[0]].fair if quantity.metric == "throughput"]
+    ratio = paired_ratio(rows[models[0]].fair[metric], rows[models[1]].fair[metric])
     assert ratio is not None
-    return ratio, took
+    return Run(ratio, sentinel(machine.everything), canary_drift(machine.everything), took)
 
 
 def common_way() -> float:
@@ -99,6 +108,27 @@ def order(quiet: int, loaded: int) -> list[str]:
     return [kind for _, kind in sorted(places)]
 
 
+def checked(runs: list[Run]) -> None:
+    """Print how many A/A intervals hold 1, and how many ratios' that of all, by the drift check."""
+    everything = statistics.geometric_mean(run.ratio.value for run in runs)
+    for drifted in (False, True):
+        of = [run for run in runs if ((run.drift or 0) > UNSTEADY) == drifted]
+        pairs = [holds(run.pair, 1.0) for run in of]
+        ratios = [holds(run.ratio, everything) for run in of]
+        kind = "above" if drifted else "at most"
+        print(
+            f"drift check {kind} {UNSTEADY:.0%}: {len(of)} runs; A/A holds 1 in {sum(pairs)}, "
+            f"the ratio holds that of all runs, {everything:.3f}, in {sum(ratios)}"
+        )
+
+
+def holds(found: Estimate | None, truth: float) -> bool:
+    """True if an interval contains a value."""
+    if found is None or found.low is None or found.high is None:
+        return False
+    return found.low <= truth <= found.high
+
+
 def main() -> None:
     """Quiet runs spread evenly among runs beside load."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -110,19 +140,24 @@ def main() -> None:
     models = arguments.models.split(",")
     found: dict[str, list[Estimate]] = {"quiet": [], "loaded": []}
     usual: dict[str, list[float]] = {"quiet": [], "loaded": []}
+    runs: list[Run] = []
     for kind in order(arguments.quiet, arguments.runs):
         with programs(2 if kind == "loaded" else 0):
-            ratio, took = one_run(models, arguments.budget)
-            found[kind].append(ratio)
+            run = one_run(models, arguments.budget)
+            runs.append(run)
+            found[kind].append(run.ratio)
             usual[kind].append(common_way())
-        times = f"in {took:.0f} s, n {ratio.n}; usual way {usual[kind][-1]:.3f}"
-        print(f"{kind} {len(found[kind])}: {interval(ratio, places=3)} {times}", flush=True)
+        checks = f"A/A {interval(run.pair, places=3)}, drift check {run.drift or 0:.0%}"
+        times = f"in {run.seconds:.0f} s, n {run.ratio.n}; usual way {usual[kind][-1]:.3f}"
+        ratio = interval(run.ratio, places=3)
+        print(f"{kind} {len(found[kind])}: {ratio}; {checks}; {times}", flush=True)
     for kind in found:
         values = [ratio.value for ratio in found[kind]]
         print(
             f"{kind}: max/min {max(values) / min(values):.3f}; "
             f"usual way {max(usual[kind]) / min(usual[kind]):.3f}"
         )
+    checked(runs)
     overlap = all(
         one.low is not None
         and one.high is not None
