@@ -15,14 +15,11 @@ import torch
 
 from bench.cli.app import main
 from bench.datasets import _image_cache, _pictures
-from bench.errors import UsageError
 from bench.files import files
-from bench.files.foreign_errors import content_of
 from bench.measure import cpu_placement, machine
 from bench.training.evaluate import EvaluationImages
 from bench.training.images.batches import TrainingImages
 from bench.training.images.splits import Pictures
-from bench.training.log import Log
 
 from .faults import shim
 from .program import ROOT, environment
@@ -56,9 +53,7 @@ def test_a_sample_of_faults_breaks_nothing() -> None:
     ],
 )
 def test_a_planted_mistake_is_found(plant: str, kinds: str, calls: str, words: str) -> None:
-    code, said = walked(
-        "--cases", "pack", "--plant", plant, "--kinds", kinds, "--calls", calls
-    )
+    code, said = walked("--cases", "pack", "--plant", plant, "--kinds", kinds, "--calls", calls)
     assert code == 1 and words in said, said
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from bench.errors import UsageError, one_line
 from bench.files import files
 
-
 OF_THE_SYSTEM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
 """Errors of a read that say nothing about the file: limits of this process, memory, the disk."""
 

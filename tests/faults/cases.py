@@ -24,7 +24,17 @@ OTHER = "mixer_8_1_p8"
 RUN = ("run", "--device", "cpu", "--results", "r")
 COUNT = (*RUN, "--models", f"{NET},{OTHER}", "--metrics", "params,macs")
 TIME = (*RUN, "--models", "vit_digits", "--metrics", "latency", "--rounds", "6")
-TRAIN = (*RUN, "--models", NET, "--metrics", "top1", "--data", "folder:images", "--image-size", "16")
+TRAIN = (
+    *RUN,
+    "--models",
+    NET,
+    "--metrics",
+    "top1",
+    "--data",
+    "folder:images",
+    "--image-size",
+    "16",
+)
 TRAIN = (*TRAIN, "--recipe", "small_folder:epochs=2", "--yes", "--jobs", "1")
 STUDY = ("study", "run", "kernel_speed", "--device", "cpu", "--results", "r")
 PAIR = ("vit_s16", "deit_s16", "machine")
@@ -79,26 +89,51 @@ def _weights(root: Path) -> None:
 
 EVAL = ("eval", "--checkpoint", "weights.safetensors", "--models", NET)
 CASES = (
-    Case("count", COUNT, before=((*RUN, "--models", OTHER, "--metrics", "params,macs"),),
-         records=("convmixer_8_1_k3_p4.count", "mixer_8_1_p8.count")),
+    Case(
+        "count",
+        COUNT,
+        before=((*RUN, "--models", OTHER, "--metrics", "params,macs"),),
+        records=("convmixer_8_1_k3_p4.count", "mixer_8_1_p8.count"),
+    ),
     Case("time", TIME, records=("vit_digits.speed", "vit_s16.speed", "deit_s16.speed")),
-    Case("train", TRAIN, _images, records=("convmixer_8_1_k3_p4.accuracy",),
-         files=("r/*/weights/*.safetensors", "r/*/logs/*.jsonl")),
+    Case(
+        "train",
+        TRAIN,
+        _images,
+        records=("convmixer_8_1_k3_p4.accuracy",),
+        files=("r/*/weights/*.safetensors", "r/*/logs/*.jsonl"),
+    ),
     Case("study", STUDY, files=("r/*/report.md",)),
     Case("report", ("report", "--results", "r"), _filled, files=("r/*/report.md", "r/report.html")),
     Case("pack", ("pack", "mine.zip", "--results", "r"), _filled, files=("mine.zip",)),
     Case("verify", ("verify", "given.zip"), _filled, (("pack", "given.zip", "--results", "r"),)),
-    Case("unpack", ("unpack", "given.zip", "--results", "theirs"), _filled,
-         (("pack", "given.zip", "--results", "r"),), files=("theirs/*/records/*.jsonl",)),
+    Case(
+        "unpack",
+        ("unpack", "given.zip", "--results", "theirs"),
+        _filled,
+        (("pack", "given.zip", "--results", "r"),),
+        files=("theirs/*/records/*.jsonl",),
+    ),
     Case("export", ("export", "csv", "--results", "r"), _filled, files=("csv/*.csv",)),
-    Case("claim", ("claim", "vit_s16 > deit_s16", "--on", "throughput", "--results", "r"), _filled,
-         files=("r/claims/*.png",), allowed=(0, 1, 2), done=-1),
+    Case(
+        "claim",
+        ("claim", "vit_s16 > deit_s16", "--on", "throughput", "--results", "r"),
+        _filled,
+        files=("r/claims/*.png",),
+        allowed=(0, 1, 2),
+        done=-1,
+    ),
     Case("compare", ("compare", "r", "r"), _filled),
     Case("list", ("list", "machines", "--results", "r"), _filled),
-    Case("count in processes", COUNT, here=False,
-         records=("convmixer_8_1_k3_p4.count", "mixer_8_1_p8.count")),
-    Case("train in processes", TRAIN, _images, here=False,
-         records=("convmixer_8_1_k3_p4.accuracy",)),
+    Case(
+        "count in processes",
+        COUNT,
+        here=False,
+        records=("convmixer_8_1_k3_p4.count", "mixer_8_1_p8.count"),
+    ),
+    Case(
+        "train in processes", TRAIN, _images, here=False, records=("convmixer_8_1_k3_p4.accuracy",)
+    ),
 )
 
 
@@ -108,7 +143,9 @@ def finished(root: Path, case: Case) -> list[str]:
     for start in case.records:
         paths = list(root.glob(f"r/*/records/{start}.*.jsonl"))
         found = list(map(store.load, paths))
-        measured = {sample.metric for one in found for line in one.rounds for sample in line.samples}
+        measured = {
+            sample.metric for one in found for line in one.rounds for sample in line.samples
+        }
         ends = [end for one in found for end in one.ends]
         if len(paths) != 1 or not ends or ends[-1].status != "ok":
             missing.append(f"{start}: {len(paths)} records, {[end.status for end in ends]}")

@@ -79,6 +79,13 @@ static int watch(int fd, int yes)
     return fd;
 }
 
+/* Short writes are those of files: to a pipe, so few bytes are written at once or not at all. */
+static int is_file(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 /* Count a call. Return 0 if it goes ahead, an error number, or SHORT for a write. */
 static int hit(const char *name, const char *path, int writes)
 {
@@ -218,7 +225,7 @@ int dup3(int from, int to, int flags)
         if (!real)                                                                                 \
             real = (TYPE(*) PARAMETERS)dlsym(RTLD_NEXT, #NAME);                                    \
         if (is_watched(fd)) {                                                                      \
-            int kind = hit(#NAME, NULL, WRITES);                                                   \
+            int kind = hit(#NAME, NULL, WRITES && is_file(fd));                                                   \
             FAIL(kind, -1);                                                                        \
             if (kind == SHORT)                                                                     \
                 HALF;                                                                              \

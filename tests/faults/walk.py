@@ -90,7 +90,7 @@ class Walk:
         start: int = 0,
         seconds: float = math.inf,
     ) -> Iterator[str]:
-        """Try the faults, and yield what is broken after each; `calls` are names, all unless given."""
+        """Try the faults of these calls (all unless named), and yield what is broken."""
         made, number, until = self.prepare(), 0, time.monotonic() + seconds
         for role in self.case.roles:
             for at, call in enumerate(made[role]):
@@ -110,7 +110,8 @@ class Walk:
         forked.run(
             self.case.command, self.root, first=lambda: self._first(lambda: memory.note(noted))
         )
-        names = noted.read_text().splitlines()
+        # Nothing of ours is around the call of the first one.
+        names = [name for name in noted.read_text().splitlines() if not name.endswith(":script")]
         self.walked.calls.append(len(names))
         for number, name in enumerate(names):
             if number % every == 0 and time.monotonic() < until:
@@ -168,7 +169,8 @@ class Walk:
         state = skeleton(self.root)
         if state not in self.walked.states:
             self.walked.states.add(state)
-            yield from self._goes_on()
+            kept = call.partition(" ")[2].lstrip("/") if name in REMOVALS else ""
+            yield from self._goes_on(kept)
 
     def _said(self, fault: Fault, call: str, ended: forked.Ended) -> Iterator[str]:
         """What is wrong with how a command ended."""
@@ -197,18 +199,22 @@ class Walk:
         elif not (ended.code == PIPE_CLOSED and call == "+write"):
             yield f"exit code {ended.code}: {said[-300:]!r}"
 
-    def _goes_on(self) -> Iterator[str]:
-        """What is wrong with the same command, run again, and with a pack of its results."""
+    def _goes_on(self, kept: str) -> Iterator[str]:
+        """What is wrong with the same command, run again, and with a pack of its results.
+
+        `kept` is the file whose removal failed: Python's own probe of TMPDIR stays there for good.
+        """
         for path in self.root.rglob(".*.tmp"):
             os.utime(path, (time.time() - AGE_S,) * 2)
         had = records(self.root)
         again = self._run(self.case.command, self.root)
-        if again.code != self.case.done and self.case.done != -1 or "Traceback" in again.err:
+        if (again.code != self.case.done and self.case.done != -1) or "Traceback" in again.err:
             yield f"the next command: exit code {again.code}, {(again.out[-300:] + again.err)!r}"
             return
         yield from (f"after the next command: {text}" for text in finished(self.root, self.case))
         yield from damaged(had, records(self.root))
-        yield from (f"the next command left {path}" for path in temporary_files(self.root))
+        left = [path for path in temporary_files(self.root) if path != kept]
+        yield from (f"the next command left {path}" for path in left)
         if self.case.packed and list(self.root.glob("r/*/records/*.jsonl")):
             for command in (("pack", "after.zip", "--results", "r"), ("verify", "after.zip")):
                 packed = self._run(command, self.root)
