@@ -160,3 +160,22 @@ def test_no_further_process_is_no_property_of_the_machine(
         cpu_placement._tried_share(0)
     with pytest.raises(OSError, match="Errno"):
         machine.commit()
+
+
+@pytest.mark.parametrize("module", ["bench.cli.terminal", "bench.files.system_limits"])
+def test_no_memory_before_the_command_is_one_line(module: str, tmp_path: Path) -> None:
+    """In what the program does before its first command's line, which catches its own."""
+    code = (
+        f"import {module} as module, bench.__main__ as program\n"
+        "def prepare(): raise MemoryError\n"
+        "module.prepare = prepare\nprogram.script()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("bench: no memory is left") and done.stderr.count("\n") == 1

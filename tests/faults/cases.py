@@ -6,6 +6,7 @@ timed ones then answer at once, with made-up speeds. The others have the process
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ TRAIN = (
 )
 TRAIN = (*TRAIN, "--recipe", "small_folder:epochs=2", "--yes", "--jobs", "1")
 STUDY = ("study", "run", "kernel_speed", "--device", "cpu", "--results", "r")
+STARTING = ("run", "study")
+"""The modules that start workers."""
 PAIR = ("vit_s16", "deit_s16", "machine")
 MACHINE = "amd-epyc-2t-e074"
 
@@ -72,10 +75,19 @@ def _filled(root: Path) -> None:
         shutil.copy(path, root / "r" / MACHINE / "records")
 
 
+def _made_up(root: Path) -> None:
+    """Counts, speeds and accuracies of two models, as a run writes them."""
+    from tests import conftest
+
+    pair = [entry for entry in conftest.CONTESTANTS if entry[0] in PAIR]
+    with mock.patch.object(conftest, "CONTESTANTS", pair):
+        conftest.fill(root / "r")
+
+
 def _images(root: Path) -> None:
     from tests.pictures import make_folder
 
-    make_folder(root / "images", {"train": 4, "val": 2}, classes=2, side=16)
+    make_folder(root / "images", {"train": 24, "val": 2}, classes=2, side=16)
 
 
 def _weights(root: Path) -> None:
@@ -104,7 +116,9 @@ CASES = (
         files=("r/*/weights/*.safetensors", "r/*/logs/*.jsonl"),
     ),
     Case("study", STUDY, files=("r/*/report.md",)),
-    Case("report", ("report", "--results", "r"), _filled, files=("r/*/report.md", "r/report.html")),
+    Case(
+        "report", ("report", "--results", "r"), _made_up, files=("r/*/report.md", "r/report.html")
+    ),
     Case("pack", ("pack", "mine.zip", "--results", "r"), _filled, files=("mine.zip",)),
     Case("verify", ("verify", "given.zip"), _filled, (("pack", "given.zip", "--results", "r"),)),
     Case(
@@ -114,17 +128,15 @@ CASES = (
         (("pack", "given.zip", "--results", "r"),),
         files=("theirs/*/records/*.jsonl",),
     ),
-    Case("export", ("export", "csv", "--results", "r"), _filled, files=("csv/*.csv",)),
+    Case("export", ("export", "csv", "--results", "r"), _made_up, files=("csv/*.csv",)),
     Case(
         "claim",
         ("claim", "vit_s16 > deit_s16", "--on", "throughput", "--results", "r"),
-        _filled,
+        _made_up,
         files=("r/claims/*.png",),
         allowed=(0, 1, 2),
         done=-1,
     ),
-    Case("compare", ("compare", "r", "r"), _filled),
-    Case("list", ("list", "machines", "--results", "r"), _filled),
     Case(
         "count in processes",
         COUNT,
@@ -239,8 +251,9 @@ def arrange(case: Case) -> None:
     cpu_placement.may_go_first = lambda: False
     machine.cores = lambda: 1
     if case.here:
-        from bench.measure import worker
-
-        worker.Workers = HereWorkers
+        for name in ("bench.measure.worker", *(f"bench.cli.{one}" for one in STARTING)):
+            module = importlib.import_module(name)
+            if hasattr(module, "Workers"):
+                module.Workers = HereWorkers
     real = figures.entries
     figures.entries = lambda: [entry for entry in real() if entry.name == "pareto_params"]
