@@ -12,9 +12,21 @@ import os
 import signal
 import sys
 
+NO_MEMORY = (
+    b"bench: no memory is left: free some memory or raise the limit; finished results are kept\n"
+)
+
 
 def script() -> None:
     """Run one command and end the process with its exit code."""
+    try:
+        _to_the_end()
+    except MemoryError:  # before or after the command, which reports its own
+        os.write(2, NO_MEMORY)
+        sys.exit(2)
+
+
+def _to_the_end() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _at_once)

@@ -13,7 +13,7 @@ from bench.cli.help.commands import add_commands
 from bench.cli.help.mistakes import in_words
 from bench.cli.terminal import complain
 from bench.config import DEFAULT_SUITE, suite_fields
-from bench.errors import ModelFault, UsageError
+from bench.errors import ModelFault, UsageError, one_line
 from bench.files import system_limits
 from bench.files.files import unwritable
 from bench.measure import interrupts
@@ -114,7 +114,13 @@ def _end_with(error: OSError | MemoryError) -> int:
     if isinstance(error, OSError) and (refusal := unwritable(error)):
         complain(refusal)
         return 2
-    if isinstance(error, MemoryError) or error.filename is None:
+    if isinstance(error, MemoryError):
         raise error
-    complain(f"{error.filename}: {error.strerror}; give a path that can be read and written")
+    if error.filename is None:  # of a read or write, a pipe or another process
+        complain(
+            f"the system refused a call: {error.strerror or one_line(error)}; finished results are "
+            "kept: rerun to continue"
+        )
+    else:
+        complain(f"{error.filename}: {error.strerror}; give a path that can be read and written")
     return 2

@@ -24,7 +24,7 @@ from bench.datasets._cache import cache
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError
 from bench.files import files
-from bench.files.foreign_errors import refusing
+from bench.files.foreign_errors import raise_if_of_the_system, refusing
 from bench.training.images.decoding import decoded
 
 FORMAT = 1
@@ -83,7 +83,8 @@ def _decoded(source: FileSource, count: int, side: int) -> DecodedImages | None:
             name = source.paths[at].encode("utf-8", "surrogateescape")
             digest.update(name + b"\0" + len(content).to_bytes(8, "little") + content)
             image = decoded(BytesIO(content))
-        except Exception:
+        except Exception as error:
+            raise_if_of_the_system(error)
             unreadable.append(at)
             continue
         if image.size != (side, side):

@@ -17,6 +17,7 @@ from bench.datasets._image_cache import DecodedImages, cached_images
 from bench.datasets._layout import ListedImages, contents, folders_of, is_flat, list_images
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError
+from bench.files.foreign_errors import raise_if_of_the_system
 from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64
@@ -315,7 +316,8 @@ def _one_by_one(part: Pictures, side: int) -> tuple[Tensor, list[int]] | None:
     for at in range(len(part)):
         try:
             image = part.read(at)
-        except Exception:
+        except Exception as error:
+            raise_if_of_the_system(error)
             broken.append(at)
             continue
         if image.size != (side, side):

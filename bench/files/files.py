@@ -32,7 +32,7 @@ KINDS = (
 LEFT_BEHIND = 3600.0
 """Age in seconds from which on a temporary file counts as left by a killed program."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
-"""Names from `_beside`, of files that are not complete yet."""
+"""Names from `beside`, of files that are not complete yet."""
 
 
 class Unwritable(UsageError):
@@ -74,9 +74,10 @@ def read(path: Path) -> bytes:
 
     Raises UsageError if it is not a regular file, and OSError if it cannot be read.
     """
-    regular(path)
-    with open(path, "rb", opener=_without_waiting) as file:
-        return file.read()
+    with naming(path):
+        regular(path)
+        with open(path, "rb", opener=_without_waiting) as file:
+            return file.read()
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -85,10 +86,25 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Turn file system errors that the user can fix into one line that names the file."""
+def naming(path: Path) -> Iterator[None]:
+    """Give errors of the file system the name of the file: a failed read or write has none."""
     try:
         yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Turn file system errors that the user can fix into one line that names the file.
+
+    Any other error is raised as it is, with the name.
+    """
+    try:
+        with naming(path):
+            yield
     except OSError as error:
         if line := unwritable(error, path):
             raise line from None
@@ -102,9 +118,10 @@ def whole(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one. Several writers may write the same file, because each
     has its own temporary path; the last one wins.
     """
-    temporary = _beside(path)
+    temporary = beside(path)
     with named(path):
         regular(path)
+        sweep(path)
         _unfinished.add(temporary)
         try:
             yield temporary
@@ -134,7 +151,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def create(path: Path, content: bytes) -> bool:
     """Write a file atomically if there is none; return False, and change nothing, if there is."""
-    temporary = _beside(path)
+    temporary = beside(path)
     with named(path):
         try:
             _write_new(temporary, content)
@@ -150,7 +167,7 @@ def create(path: Path, content: bytes) -> bool:
     return True
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
     """Return a temporary path next to `path` that no other writer has."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
 

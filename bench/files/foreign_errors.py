@@ -15,6 +15,19 @@ from pathlib import Path
 from bench.errors import UsageError, one_line
 from bench.files import files
 
+OF_THE_SYSTEM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO)
+"""Errors of a read that say nothing about the file: limits of this process, memory, the disk."""
+
+
+def raise_if_of_the_system(error: BaseException) -> None:
+    """Raise an error of the system again.
+
+    A file that could not be read for such a reason must not count as damaged: the next attempt may
+    read it.
+    """
+    if isinstance(error, OSError) and error.errno in OF_THE_SYSTEM:
+        raise error
+
 
 @contextmanager
 def refusing(refusal: Callable[[str], UsageError]) -> Iterator[None]:

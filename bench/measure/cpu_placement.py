@@ -130,7 +130,10 @@ def _tried_share(core: int) -> float:
                 return float(first.communicate(timeout=20)[0])
             finally:
                 busy.kill()
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        from bench.files.foreign_errors import raise_if_of_the_system
+
+        raise_if_of_the_system(error)
         return math.nan
 
 

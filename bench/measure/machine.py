@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.devices import CUDA, MPS, checked, kind_of
 from bench.errors import UsageError
 from bench.files import files
+from bench.files.foreign_errors import raise_if_of_the_system
 from bench.measure import allocator, cpu_placement
 from bench.measure.gpu import driver_version
 from bench.measure.process_settings import waiting
@@ -178,6 +179,7 @@ def commit() -> str | None:
     command = ["git", "-C", str(ROOT), "describe", *options]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise_if_of_the_system(error)
         return None
     return ended.stdout.strip() or None

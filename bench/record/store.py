@@ -121,7 +121,7 @@ def create(folder: Path, arm: Arm, settings: dict[str, Scalar], about: About) ->
     )
     if not path.exists() and files.create(path, sealed(head)):
         return path
-    with path.open("rb") as file:
+    with files.naming(path), path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         if file.tell():
             file.seek(-1, os.SEEK_END)

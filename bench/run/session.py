@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from bench.config import RunConfig
 from bench.devices import CUDA, kind_of
 from bench.errors import UsageError
+from bench.files.files import beside, sweep_folder
 from bench.files.paths import inside
 from bench.measure import machine as machines
 from bench.measure.disturbance import free_memory
@@ -78,6 +78,7 @@ class Session:
         )
         for folder in (session.records, *Files.folders(session.folder)):
             inside(results, folder)
+        sweep_folder(session.records)
         return session
 
     @property
@@ -123,7 +124,8 @@ def writable_folder(path: Path) -> Path:
     """Return a folder, made if need be. UsageError if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{random.SystemRandom().randrange(16**8):08x}"
+        sweep_folder(path)
+        probe = beside(path / "probe")
         probe.touch()
         probe.unlink()
     except (FileExistsError, NotADirectoryError):

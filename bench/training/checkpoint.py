@@ -36,7 +36,6 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    files.sweep(path)
     mine = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {**state, "format": FORMAT, CHECKSUM: checksum(mine)}
     with files.whole(path) as temporary:

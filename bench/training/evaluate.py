@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from bench.count.outputs import logits_of
 from bench.devices import kind_of
 from bench.errors import Diverged, one_line
+from bench.files.foreign_errors import raise_if_of_the_system
 from bench.plugins.recipe import Recipe
 from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
 from bench.training.images.showing import View
@@ -74,7 +75,8 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, at: int) -> tuple[Tensor, int]:
         try:
             picture = self.pictures.read(at)
-        except Exception:
+        except Exception as error:
+            raise_if_of_the_system(error)
             return torch.zeros(3, self.size, self.size), 1
         try:
             return self.transform(picture), 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from bench.files.files import no_link
+from bench.files.files import named, no_link
 from bench.plugins.recipe import Recipe
 from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result
@@ -118,9 +118,10 @@ class Log:
             self.board.add_scalar("select_top1", top1, step)
 
     def _write(self, **line: Any) -> None:
-        if self.file is not None:
-            self.file.write(json.dumps(line) + "\n")
-            self.file.flush()
+        if self.files is not None and self.file is not None:
+            with named(self.files.log):
+                self.file.write(json.dumps(line) + "\n")
+                self.file.flush()
 
 
 def _clock(seconds: float) -> str:

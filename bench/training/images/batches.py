@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.errors import UsageError, one_line
+from bench.files.foreign_errors import raise_if_of_the_system
 from bench.plugins.recipe import Recipe
 from bench.training.images.augment import augment, erased, normalised, resized
 from bench.training.images.loader import UnreadableImage, loaded, refuse_broken
@@ -207,7 +208,8 @@ class TrainingImages(Dataset[tuple[Tensor, int, int]]):
             index = self._index(epoch, place, attempt)
             try:
                 picture = self.pictures.read(index)
-            except Exception:
+            except Exception as error:
+                raise_if_of_the_system(error)
                 continue
             image = self._augmented(picture, index, epoch, place)
             return image, int(self.pictures.labels[index]), place if attempt else -1

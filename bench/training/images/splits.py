@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UsageError, one_line
+from bench.files.foreign_errors import raise_if_of_the_system
 from bench.training.images.showing import View
 
 SELECT_SHARE, SELECT_MOST = 0.05, 10_000
@@ -107,7 +108,8 @@ class Pictures:
         for at in range(len(self)):
             try:
                 picture = self.read(at)
-            except Exception:  # whatever its reader raises
+            except Exception as error:  # whatever its reader raises
+                raise_if_of_the_system(error)
                 continue
             images.append(transform(picture))
         if not images:
