@@ -90,6 +90,8 @@ def per_machine(left: str, right: str, on: Speed, summaries: Sequence[Summary]) 
 
     Raises UsageError if one of the models was not timed on any machine.
     """
+    if left == right:
+        raise UsageError(f"--claim: names {left} twice; 'convmixer_768_32 > vit_s16' would work")
     for name in (left, right):
         _check_known(name, summaries)
     found = [list(measured_speed(left, right, on, summary)) for summary in summaries]

@@ -25,8 +25,7 @@ from bench.exchange.pool import PooledMachine
 from bench.files.files import named, write_whole
 from bench.files.paths import inside, stem
 from bench.record.schema import RunLine
-from bench.stats.intervals import Estimate
-from bench.stats.paired import effect_of
+from bench.stats.intervals import Estimate, effect_of_ratio
 
 VERSION = "0.3.0"
 COLLECTION = "convmixer-bench"
@@ -86,6 +85,7 @@ def _results_of(summary: Summary) -> tuple[dict[_Model, dict[str, Json]], int]:
     """Return the results of each model by their ids, and the number of speeds left out."""
     results: dict[_Model, dict[str, Json]] = {}
     refused = 0
+    names = _timm_names(summary)
     for row in summary.rows:
         trust = grade(summary, row.image_size)
         for quantity, value in sorted(row.values.items()):
@@ -94,13 +94,13 @@ def _results_of(summary: Summary) -> tuple[dict[_Model, dict[str, Json]], int]:
                 refused += 1
             else:
                 found = _speed(row, quantity, value, trust if timed else None)
-                _add(results, _model_of(row), found)
+                _add(results, _model_of(row, names.get(row.model)), found)
     for protocol, contestants in contestants_by_protocol(summary).items():
         for contestant in contestants:
             if contestant.top1 is not None:
                 _add(
                     results,
-                    _weights_of(contestant),
+                    _weights_of(contestant, names.get(contestant.first.model)),
                     _accuracy(protocol, contestant, contestant.top1),
                 )
     return results, refused
@@ -180,19 +180,28 @@ def _machine_details(summary: Summary, run: RunLine) -> dict[str, str]:
     return details
 
 
-def _model_of(row: Row) -> _Model:
+def _timm_names(summary: Summary) -> dict[str, str]:
+    """Return timm's name of every model that has one, as any record of it says."""
+    names: dict[str, str] = {}
+    rows: list[Row | Accuracy] = [*summary.rows, *summary.accuracies]
+    for row in rows:
+        if row.about.timm_name:
+            names[row.model] = row.about.timm_name
+    return names
+
+
+def _model_of(row: Row, timm_name: str | None) -> _Model:
     """Return what a speed is of: an architecture, whatever its weights."""
-    known = row.about.timm_name
-    return _Model(row.label, f"timm/{known}" if known else f"unknown/{row.model}", False)
+    return _Model(row.label, f"timm/{timm_name}" if timm_name else f"unknown/{row.model}", False)
 
 
-def _weights_of(contestant: Contestant) -> _Model:
+def _weights_of(contestant: Contestant, timm_name: str | None) -> _Model:
     """Return what an accuracy is of: published weights, or an architecture that was trained."""
-    first: Accuracy = contestant.first
-    known, tag = first.about.timm_name, first.arm.weights
-    if not known:
+    first, tag = contestant.first, contestant.first.arm.weights
+    if timm_name is None:
         return _Model(contestant.name, f"unknown/{first.model}", bool(tag))
-    return _Model(contestant.name, f"timm/{known}.{tag}" if tag else f"timm/{known}", bool(tag))
+    full = f"{timm_name}.{tag}" if tag else timm_name
+    return _Model(contestant.name, f"timm/{full}", bool(tag))
 
 
 # Speeds and counts
@@ -247,7 +256,7 @@ def _of_rounds(row: Row, quantity: Quantity, value: Estimate) -> Json:
     found: Json = {"num_samples": len(rounds)}
     if len(rounds) > 1:
         found["standard_deviation"] = statistics.stdev(rounds.values())
-    effect = effect_of([(1.0, rounds)])
+    effect = effect_of_ratio(value)  # the interval of a level is one of its logarithm
     if effect is not None:
         found["standard_error"] = {
             "value": effect.error * value.value,
