@@ -156,5 +156,5 @@ def _check_known(name: str, summaries: Sequence[Summary]) -> None:
             known |= {row.model, row.label}
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else f"these have {', '.join(sorted(known))}"
+        hint = f"did you mean {close[0]}?" if close else "`bench pool FOLDER --all` shows what has"
         raise UsageError(f"--claim: no pack has a model {name!r}; {hint}")

@@ -16,7 +16,7 @@ from bench.exchange import pack as packs
 from bench.exchange.pack import Checked
 from bench.exchange.signing import PUBLISH, private_key, public_key
 
-Once = Annotated[tuple[Path, ...], Parameter(negative=(), consume_multiple=False)]
+Once = Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)]
 
 
 def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: Once = ()) -> int:

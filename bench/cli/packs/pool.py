@@ -17,7 +17,13 @@ from bench.config import Plain, Switch
 from bench.exchange.every_eval_ever import export
 from bench.exchange.pool import Pool, PooledMachine, read_pool
 from bench.report.pool.answer import answer_table, sentences
-from bench.report.pool.machines import machine_table, questions, shared_models, side_by_side
+from bench.report.pool.machines import (
+    GENERAL_NOTES,
+    machine_table,
+    questions,
+    shared_models,
+    side_by_side,
+)
 from bench.report.table import Table
 
 FINGERPRINT = 12
@@ -127,6 +133,8 @@ def _print_speeds(console: Terminal, found: Pool, *, everything: bool, notes: bo
                 question, machines, found.summaries, models=models, width=console.width
             )
         alone += sum(_adds(rows, models) for rows in machines.values())
+    if tables:
+        tables[-1].notes += GENERAL_NOTES
     print_tables(console, tables, notes=notes)
     if alone:
         print_words(console, f"\n{counted(alone, 'model')} that only one machine timed: --all")

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from operator import attrgetter
 
 from bench.analysis.grade import Grade, grade, percent, worst
 from bench.analysis.rows import Quantity, Row, Summary
@@ -29,6 +28,10 @@ ALONE_NOTE = (
     "medians with 95 % intervals, each machine by itself: nothing is averaged over machines, and "
     "no ratio is formed between them"
 )
+
+
+GENERAL_NOTES = (RANK_NOTE, ALONE_NOTE)
+"""Notes that are about all tables, for the last one."""
 
 
 @dataclass(frozen=True)
@@ -175,9 +178,6 @@ def _notes(grades: Mapping[int, Grade]) -> Iterator[str]:
     for place, found in grades.items():
         if not found.marks:
             yield Caveat(f"{label(place)} has no ranks: {found.word}: {found.reason}")
-    if any(map(attrgetter("marks"), grades.values())):
-        yield RANK_NOTE
-    yield ALONE_NOTE
 
 
 def ranks_of(rows: Sequence[Row], quantity: Quantity) -> dict[tuple[str, bool], RankInterval]:
