@@ -30,7 +30,7 @@ from bench.record.store import load_folder
 from bench.report.tables import weights
 from bench.stats.intervals import mcnemar
 
-from . import pick_worlds, synthetic
+from . import pick_worlds, pool_worlds, synthetic
 from .ab_worlds import World as AbWorld
 from .conftest import (
     CONTESTANTS,
@@ -199,6 +199,12 @@ SCREENS = {
             ("import", "results-imagenet.csv", "--results", "unpacked"),
         ]
     ),
+    "pool": Screen(
+        [
+            ("pool", "packs"),
+            ("pool", "packs", "--claim", "resnet50 > vit_s16", "--on", "throughput"),
+        ]
+    ),
     "doctor": _of("doctor", "--device", "cpu"),
     "visit": Screen([_visit], stored=False),
     "ab": Screen([_ab]),
@@ -250,6 +256,13 @@ def prepare(home: Path) -> None:
     (home / "results-imagenet.csv").write_text(
         ACCURACIES + "resnet50.new_in1k,224,71.5,28.5,90,10,25.56,0.95,bicubic\n"
     )
+    for name, speed, pair in (
+        ("amd-epyc-2t-e074", 11.0, True),
+        ("nvidia-h200-d28d", 18.0, True),
+        ("an-unchecked-laptop", 18.0, False),
+    ):
+        speeds = {**pool_worlds.SPEEDS, "resnet50": speed}
+        pool_worlds.packed(home / "packs", name, pool_worlds.records(name, speeds, pair=pair))
     write_ten_models(home / "before", random.Random(1), noise=0.004)
     write_ten_models(home / "after", random.Random(2), noise=0.004, scale=1.25)
 

@@ -34,7 +34,7 @@ def in_parts(results: Path, target: Path, more: dict[str, bytes], **limits: int)
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return read_pack(path)[1]
+    return read_pack(path).contents
 
 
 # Parts

@@ -88,14 +88,7 @@ def answer(text: str, on: On, results: Path) -> Answer:
 
     Raises UsageError if it is not a comparison, or if no condition has both models.
     """
-    match = CLAIM.fullmatch(text)
-    if match is None:
-        raise UsageError(
-            f"claim: {text!r} is not a comparison; 'convmixer_768_32 > vit_s16' would work"
-        )
-    left, sign, right = match.groups()
-    if sign == "<":
-        left, right = right, left
+    left, right = sides(text, "claim")
     machines, damaged = _machines(results)
     summaries = [machine.everything for machine in machines]
     found = sorted(
@@ -105,6 +98,20 @@ def answer(text: str, on: On, results: Path) -> Answer:
         left_out = f"; left out: {damaged[0]}" if damaged else ""
         raise UsageError(_no_condition(left, right, on, summaries) + left_out)
     return Answer(left, right, on, found, flips(found), damaged)
+
+
+def sides(text: str, flag: str) -> tuple[str, str]:
+    """Return the two models of `A > B`, the one that is claimed to be better first.
+
+    Raises UsageError, which names the `flag`, for any other text.
+    """
+    match = CLAIM.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{flag}: {text!r} is not a comparison; 'convmixer_768_32 > vit_s16' would work"
+        )
+    left, sign, right = match.groups()
+    return (right, left) if sign == "<" else (left, right)
 
 
 def _machines(results: Path) -> tuple[list[MachineRecords], list[UsageError]]:

@@ -75,7 +75,7 @@ def conditions(left: str, right: str, on: On, summaries: list[Summary]) -> Itera
         if on == "top1":
             yield from _measured_top1(left, right, summary)
         else:
-            yield from _measured_speed(left, right, on, summary)
+            yield from measured_speed(left, right, on, summary)
     if on == "top1":
         yield from _published_top1(left, right, summaries)
     elif on == "throughput":
@@ -94,7 +94,8 @@ def _where(summary: Summary) -> dict[str, str]:
     return {"source": "measured", "machine": summary.machine.name}
 
 
-def _measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator[Condition]:
+def measured_speed(left: str, right: str, on: On, summary: Summary) -> Iterator[Condition]:
+    """Yield every policy, batch and image size at which one machine timed both models together."""
     alike: dict[tuple[int, str], dict[str, Row]] = {}
     for row in summary.rows:
         of_policy = alike.setdefault((row.image_size, row.policy), {})

@@ -1,4 +1,4 @@
-"""`bench import`, `export`, `pack` and `verify`: others' files in, ours out."""
+"""`bench import` and `export`: others' files in, ours out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from bench.cli.options import ResultsFlag
 from bench.cli.terminal import complain
 from bench.config import COMMAND, check_shape
 from bench.errors import UsageError
-from bench.exchange import pack as packs
 from bench.exchange import timm_csv
 from bench.files.paths import inside
 from bench.plugins import models, policies, runnable_policy
@@ -198,47 +197,3 @@ def _export_results(folder: Path, results: Path) -> int:
             f"export: {results} has neither speeds nor accuracies; `{COMMAND} run` measures some"
         )
     return 2 if damaged else 0
-
-
-def pack(file: Path, /, *, results: ResultsFlag = Path("results")) -> int:
-    """Pack all records of a results folder into one file.
-
-    Damaged records are named and left out.
-
-    Parameters
-    ----------
-    file
-        The file to write, such as mine.zip.
-    """
-    files, damaged = packs.pack(results, file)
-    complain_about(damaged)
-    _say(
-        f"{counted(files, 'file')} packed into {file}; whoever receives it checks it with: "
-        f"{COMMAND} verify {file}"
-    )
-    return 2 if damaged else 0
-
-
-def verify(file: Path, /) -> int:
-    """Check a pack without executing any of it.
-
-    The checks are of hashes, schema, counts, A/A and drift checks.
-
-    Parameters
-    ----------
-    file
-        A file from `bench pack`.
-    """
-    checked = packs.verify(file)
-    for remark in checked.remarks:
-        _say(f"note: {remark}")
-    for problem in checked.problems:
-        complain(f"{file}: {problem}")
-    if checked.problems:
-        complain(f"{file}: refused for {counted(len(checked.problems), 'reason')}")
-        return 1
-    _say(
-        f"{file}: accepted; {counted(checked.records, 'record')} of "
-        f"{', '.join(checked.machines)}, {counted(checked.files, 'file')} unchanged since packing"
-    )
-    return 0

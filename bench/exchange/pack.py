@@ -2,9 +2,9 @@
 
 A pack is a zip archive of records and their arrays, with a manifest: its format, the SHA-256 of
 every file, and that of the list itself. That exposes a changed sample, count or hash, unless
-everything else was changed to match. A pack is not signed, so consistent forgery can only be found
-by what must be true of records: `verify` also checks their keys, the known counts, the A/A pair and
-the drift check.
+everything else was changed to match. Consistent forgery can only be found by a signature
+(bench/exchange/statement.py), and by what must be true of records: `verify` also checks their keys,
+the known counts, the A/A pair and the drift check.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ import msgspec
 
 from bench.errors import UsageError, visible
 from bench.exchange.record_checks import faults_of_machine, read_records
+from bench.exchange.signing import PrivateKey, PublicKey
+from bench.exchange.statement import (
+    SIGNATURE,
+    Signature,
+    differences,
+    make_statement,
+    read_envelope,
+)
 from bench.files import limits
 from bench.files.files import read, write_whole
 from bench.files.foreign_errors import content_of, refusing
@@ -37,13 +45,13 @@ MOST_FILES = 50_000
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Date of every file in a pack, so that the same records give the same bytes."""
 PACKED = re.compile(
-    r"manifest\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/"
+    r"manifest\.json|signature\.dsse\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/"
     r"(records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)"
     r"|visit/[a-z0-9_]{1,100}\.(ndjson|log))",
     re.ASCII,
 )
-"""The names of the manifest, of records, of their arrays, and of what a visit says of itself. Other
-files are never unpacked."""
+"""The names of the manifest and its signature, of records, of their arrays, and of what a visit
+says of itself. Other files are never unpacked."""
 
 
 @dataclass
@@ -57,6 +65,20 @@ class Checked:
     remarks: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     """Those of `problems` that are about the machine, which was not steady, and not the files."""
+    signature: Signature | None = None
+    """The signature of a signed pack, if it can be read."""
+
+
+@dataclass(frozen=True)
+class ReadPack:
+    """A pack: what `verify` finds, its files by name, and its records by machine.
+
+    The files are without the manifest and the signature.
+    """
+
+    checked: Checked
+    contents: dict[str, bytes]
+    records: dict[str, list[Record]]
 
 
 class Manifest(msgspec.Struct):
@@ -79,8 +101,12 @@ class Piece:
     """The content of each file, by its name in a pack."""
 
 
-def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
+def pack(
+    results: Path, target: Path, key: PrivateKey | None = None
+) -> tuple[int, list[DamagedRecord]]:
     """Write every sound record below `results`, with its arrays, into one file.
+
+    The file is signed if a `key` is given.
 
     Returns the number of files, and the errors of the records that were left out. Records behind
     links are left out as well, since they may be somebody else's.
@@ -98,7 +124,7 @@ def pack(results: Path, target: Path) -> tuple[int, list[DamagedRecord]]:
         raise UsageError(
             f"pack: {results} has more than the {most} of one pack; pack fewer machines"
         )
-    write_pack(target, contents)
+    write_pack(target, contents, key)
     return len(contents), damaged
 
 
@@ -154,15 +180,20 @@ def _whole_lines(path: Path) -> bytes:
     return content[: content.rfind(b"\n") + 1] if path.suffix == ".jsonl" else content
 
 
-def write_pack(target: Path, contents: dict[str, bytes]) -> None:
-    """Write a pack of these files, by name; the same files give the same bytes.
+def write_pack(target: Path, contents: dict[str, bytes], key: PrivateKey | None = None) -> None:
+    """Write a pack of these files, by name, signed if a `key` is given.
+
+    The same files give the same bytes; signed, they do with an Ed25519 key.
 
     Raises UsageError if it cannot be written.
     """
     contents = dict(sorted(contents.items()))
+    whole = {MANIFEST: make_manifest(contents), **contents}
+    if key is not None:
+        whole[SIGNATURE] = key.sign(make_statement(_digests(whole), PACK_FORMAT))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {MANIFEST: make_manifest(contents), **contents}.items():
+        for name, content in whole.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)
     try:
         write_whole(target, buffer.getvalue())
@@ -174,9 +205,14 @@ def write_pack(target: Path, contents: dict[str, bytes]) -> None:
 
 def make_manifest(contents: dict[str, bytes]) -> bytes:
     """Return the list of a pack's files, with its own hash."""
-    files = {name: _sha256(content) for name, content in sorted(contents.items())}
+    files = _digests(dict(sorted(contents.items())))
     manifest = Manifest(PACK_FORMAT, files, _sha256_of_list(files))
     return json.dumps(msgspec.structs.asdict(manifest), indent=1).encode()
+
+
+def _digests(contents: dict[str, bytes]) -> dict[str, str]:
+    """Return the SHA-256 of files, by name."""
+    return {name: _sha256(content) for name, content in contents.items()}
 
 
 def _sha256(content: bytes) -> str:
@@ -195,22 +231,56 @@ def values(contents: dict[str, bytes]) -> int:
 # Reading
 
 
-def verify(path: Path) -> Checked:
+def verify(path: Path, key: PublicKey | None = None) -> Checked:
     """Check everything about a pack. Nothing in it is executed or written.
+
+    With a `key`, a pack that is not signed by it has that problem.
 
     Raises UsageError if the file is not a pack.
     """
-    return read_pack(path)[0]
+    return read_pack(path, key).checked
 
 
-def read_pack(path: Path) -> tuple[Checked, dict[str, bytes]]:
-    """Return what `verify` finds, and the files of a pack by name, without the manifest.
+def read_pack(path: Path, key: PublicKey | None = None) -> ReadPack:
+    """Return a pack with what `verify` finds.
 
     Raises UsageError if the file is not a pack.
     """
     contents = _opened(path)
-    manifest = _read_manifest(path, contents.pop(MANIFEST, None))
-    return _checked(manifest, contents), contents
+    listed = contents.pop(MANIFEST, None)
+    envelope = contents.pop(SIGNATURE, None)
+    manifest = _read_manifest(path, listed)
+    checked = Checked(files=len(contents), records=0, machines=[])
+    digests = _digests(contents)
+    faults = dict(_hashes(manifest, digests))
+    if listed is not None:
+        digests[MANIFEST] = _sha256(listed)
+    try:
+        checked.signature = _signature(envelope, key)
+        if checked.signature is not None:
+            for name, fault in differences(checked.signature.statement, digests, PACK_FORMAT):
+                faults.setdefault(name, fault)
+    except UsageError as error:
+        checked.problems.append(str(error))
+    checked.problems += [f"{name}: {fault}" for name, fault in faults.items()]
+    records = _check_records(checked, contents)
+    return ReadPack(checked, contents, records)
+
+
+def _signature(envelope: bytes | None, key: PublicKey | None) -> Signature | None:
+    """Return what the envelope of a pack says; None for a pack without one.
+
+    Raises UsageError if it is damaged, or not by the `key` that was given.
+    """
+    if envelope is None:
+        if key is not None:
+            raise UsageError(
+                f"not signed, and --key asks for a signature by {key.path}; "
+                "without --key it can be checked in all else"
+            )
+        return None
+    read = read_envelope(envelope)
+    return read if key is None else key.check(envelope)
 
 
 def _opened(path: Path) -> dict[str, bytes]:
@@ -257,9 +327,8 @@ def _read_manifest(path: Path, content: bytes | None) -> Manifest:
 # Checks
 
 
-def _checked(manifest: Manifest, contents: dict[str, bytes]) -> Checked:
-    checked = Checked(files=len(contents), records=0, machines=[])
-    checked.problems += _hashes(manifest, contents)
+def _check_records(checked: Checked, contents: dict[str, bytes]) -> dict[str, list[Record]]:
+    """Return the records of a pack by machine, and add what is wrong with them to `checked`."""
     by_machine = read_records(contents, checked.problems, largest=LARGEST)
     checked.machines = sorted(by_machine)
     checked.records = sum(map(len, by_machine.values()))
@@ -270,17 +339,18 @@ def _checked(manifest: Manifest, contents: dict[str, bytes]) -> Checked:
         checked.doubts += [f"{machine}: {problem}" for problem in problems]
         checked.remarks += [f"{machine}: {remark}" for remark in remarks]
     checked.problems += checked.doubts
-    return checked
+    return by_machine
 
 
-def _hashes(manifest: Manifest, contents: dict[str, bytes]) -> Iterator[str]:
+def _hashes(manifest: Manifest, digests: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield name and fault of every file that is not as the manifest says."""
     files = manifest.files
     if _sha256_of_list(files) != manifest.sha256:
-        yield f"{MANIFEST}: its own hash is not that of its list"
-    for name in sorted(files.keys() | contents.keys()):
-        if name not in contents:
-            yield f"{name}: in the manifest and not in the pack"
+        yield MANIFEST, "its own hash is not that of its list"
+    for name in sorted(files.keys() | digests.keys()):
+        if name not in digests:
+            yield name, "in the manifest and not in the pack"
         elif name not in files:
-            yield f"{name}: in the pack and not in the manifest"
-        elif _sha256(contents[name]) != files[name]:
-            yield f"{name}: not the file that was packed (its SHA-256 differs)"
+            yield name, "in the pack and not in the manifest"
+        elif digests[name] != files[name]:
+            yield name, "not the file that was packed (its SHA-256 differs)"

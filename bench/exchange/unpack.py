@@ -32,7 +32,8 @@ def unpack(pack: Path, results: Path) -> Unpacked:
     Raises UsageError, before anything is written, if the pack is damaged, if a file exists with
     different content, or if a link leads out of the folder.
     """
-    checked, contents = read_pack(pack)
+    opened = read_pack(pack)
+    checked = opened.checked
     refused = [problem for problem in checked.problems if problem not in checked.doubts]
     if refused:
         raise UsageError(
@@ -40,7 +41,7 @@ def unpack(pack: Path, results: Path) -> Unpacked:
             f"(`python -m bench verify {pack}` lists every problem)"
         )
     unpacked = Unpacked(checked)
-    new = _new(contents, results, unpacked)
+    new = _new(opened.contents, results, unpacked)
     for name, content in new.items():
         path = results / name
         with named(path):

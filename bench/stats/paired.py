@@ -65,6 +65,16 @@ def apart(values: Rounds[K], reference: Rounds[K]) -> Effect | None:
     return less(left, right)
 
 
+def log_ratio(values: Rounds[K], reference: Rounds[K]) -> Effect | None:
+    """Return the logarithm of a ratio of two speeds, paired by round if they have common rounds.
+
+    None if it has no standard error.
+    """
+    if values.keys() & reference.keys():
+        return effect_of([(1.0, values), (-1.0, reference)])
+    return apart(values, reference)
+
+
 def p_value(values: Rounds[K], reference: Rounds[K]) -> float | None:
     """Return the two-sided p-value of the ratio being 1; None if the ratio has no interval."""
     effect = effect_of([(1.0, values), (-1.0, reference)])

@@ -239,16 +239,29 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             examples=("export out", "export vit_s16 --onnx vit.onnx --policy ort"),
         ),
         Command(
-            path="bench.cli.exchange:pack",
+            path="bench.cli.packs.files:pack",
             help="Pack all records of a results folder into one file."
             "\n\nDamaged records are named and left out.",
-            examples=("pack mine.zip", "pack mine.zip --results other"),
+            examples=("pack mine.zip", "pack mine.zip --results other --sign key.pem"),
         ),
         Command(
-            path="bench.cli.exchange:verify",
+            path="bench.cli.packs.files:verify",
             help="Check a pack without executing any of it."
-            "\n\nThe checks are of hashes, schema, counts, A/A and drift checks.",
-            examples=("verify theirs.zip", "verify visit.zip"),
+            "\n\nThe checks are of hashes, schema, counts, A/A and drift checks, and with --key of "
+            "the signature.",
+            examples=("verify theirs.zip", "verify theirs.zip --key theirs.pub"),
+        ),
+        Command(
+            path="bench.cli.packs.pool:pool",
+            help="Show packs of many machines side by side."
+            "\n\nEach pack is checked as `verify` does; one that fails is named and left out, and "
+            "the command then ends with exit code 2. Figures of different machines are neither "
+            "averaged nor mixed.",
+            examples=(
+                "pool packs",
+                'pool packs --claim "resnet50 > vit_s16" --on throughput',
+                "pool packs --export-eee eee",
+            ),
         ),
         Command(
             path="bench.cli.visit:unpack",

@@ -29,8 +29,8 @@ from bench.report.table import (
 from bench.report.tables.published import IN_MEASURED, IN_MEASURED_NOTE, in_measured_row
 from bench.report.tables.speed_notes import notes
 from bench.stats.formatting import interval, number
-from bench.stats.intervals import Effect, holm, of_calls
-from bench.stats.paired import Rounds, apart, effect_of, paired_ratio
+from bench.stats.intervals import holm, of_calls
+from bench.stats.paired import Rounds, log_ratio, paired_ratio
 from bench.stats.reference import reference_model
 
 SHARES = (0.5, 0.9, 0.99)
@@ -204,17 +204,10 @@ def _p_values(each: Mapping[int, Rounds[Any]], reference: Rounds[Any]) -> dict[i
     """Return the Holm-corrected p-values of being as fast as `reference`, if there are any."""
     p_values: dict[int, float] = {}
     for place, rounds in each.items():
-        effect = _ratio_effect(rounds, reference)
+        effect = log_ratio(rounds, reference)
         if effect is not None:
             p_values[place] = effect.p(0.0)
     return holm(p_values)
-
-
-def _ratio_effect(rounds: Rounds[Any], reference: Rounds[Any]) -> Effect | None:
-    """Return the ratio of two speeds, paired by round if they have common rounds."""
-    if rounds.keys() & reference.keys():
-        return effect_of([(1.0, rounds), (-1.0, reference)])
-    return apart(rounds, reference)
 
 
 def _tied(rows: list[Row], reference: Row, quantity: Quantity) -> set[int]:

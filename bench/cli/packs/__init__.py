@@ -1,0 +1,1 @@
+"""Commands about packs: write, check and pool them."""

@@ -1,0 +1,101 @@
+"""`bench pack` and `verify`: one file of records, signed if asked for, and its checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bench.cli.console import Terminal, complain_about, counted, print_words
+from bench.cli.options import ResultsFlag
+from bench.cli.terminal import complain
+from bench.config import COMMAND
+from bench.errors import UsageError
+from bench.exchange import pack as packs
+from bench.exchange.pack import Checked
+from bench.exchange.signing import PUBLISH, private_key, public_key
+
+Once = Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)]
+
+
+def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: Once = ()) -> int:
+    """Pack all records of a results folder into one file.
+
+    Damaged records are named and left out.
+
+    Parameters
+    ----------
+    file
+        The file to write, such as mine.zip.
+    sign
+        Private key in a PEM file to sign the pack with, such as one from
+        `openssl genpkey -algorithm ed25519 -out key.pem`; needs convmixer-bench[sign].
+    """
+    path = _once(sign, "--sign", "a pack has one signature")
+    key = private_key(path) if path else None
+    files, damaged = packs.pack(results, file, key)
+    complain_about(damaged)
+    console = Terminal.on_stdout()
+    print_words(
+        console,
+        f"{counted(files, 'file')} packed into {file}; whoever receives it checks it with: "
+        f"{COMMAND} verify {file}" + (" --key key.pub" if key else ""),
+    )
+    if key is not None:
+        print_words(console, f"signed by key {key.fingerprint}; its public part: {PUBLISH}")
+    return 2 if damaged else 0
+
+
+def verify(file: Path, /, *, key: Once = ()) -> int:
+    """Check a pack without executing any of it.
+
+    The checks are of hashes, schema, counts, A/A and drift checks, and with --key of the signature.
+
+    Parameters
+    ----------
+    file
+        A file from `bench pack`.
+    key
+        Public key in a PEM file that the pack must be signed by; needs convmixer-bench[sign], and
+        no network. Get the key from its owner, not from where the pack comes from.
+    """
+    path = _once(key, "--key", "a pack has one signature")
+    checked = packs.verify(file, public_key(path) if path else None)
+    console = Terminal.on_stdout()
+    for remark in checked.remarks:
+        print_words(console, f"note: {remark}")
+    for problem in checked.problems:
+        complain(f"{file}: {problem}")
+    if checked.problems:
+        complain(f"{file}: refused for {counted(len(checked.problems), 'reason')}")
+        return 1
+    print_words(
+        console,
+        f"{file}: accepted; {counted(checked.records, 'record')} of "
+        f"{', '.join(checked.machines)}, {counted(checked.files, 'file')} unchanged since packing",
+    )
+    for line in _signature_lines(file, checked):
+        print_words(console, line)
+    return 0
+
+
+def _signature_lines(file: Path, checked: Checked) -> list[str]:
+    """Return what is known of a pack's signature; nothing for a pack without one."""
+    signature = checked.signature
+    if signature is None:
+        return []
+    if signature.checked:
+        return [f"signature checked: by key {signature.fingerprint}"]
+    return [
+        f"it says that it is signed by key {signature.fingerprint}",
+        "this signature was not checked; with the public key of whom you expect: "
+        f"{COMMAND} verify {file} --key key.pub",
+    ]
+
+
+def _once(paths: tuple[Path, ...], flag: str, why: str) -> Path | None:
+    """Return the file of a flag, None without one; UsageError if it was given twice."""
+    if len(paths) > 1:
+        raise UsageError(f"{flag}: given {len(paths)} times, and {why}; give one key")
+    return paths[0] if paths else None
