@@ -9,6 +9,7 @@ import pytest
 from bench.cli.app import main
 from bench.plugins import studies
 
+from .program import ROOT, bench
 from .test_layering import modules_loaded
 
 
@@ -56,6 +57,16 @@ def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not list(tmp_path.glob("*/records"))
 
 
+def test_a_named_study_shows_the_machines_that_have_it_and_names_the_others() -> None:
+    ended = bench("study", "verdict", "kernel_speed", cwd=ROOT, env={"COLUMNS": "80"})
+    assert ended.code == 0, ended
+    assert ended.out.count("Study kernel_speed") == ended.out.count("1 inconclusive") == 1
+    said = " ".join(ended.out.split())
+    assert "nothing of kernel_speed is measured on amd-epyc-2t-3e69, " in said
+    assert "is measured by" not in ended.out  # one machine has it
+    assert len(ended.out.splitlines()) < 40
+
+
 def test_verdicts_come_from_records_alone(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,5 +77,6 @@ def test_verdicts_come_from_records_alone(
     assert main(["study", "verdict", "inference_cost", "--results", str(results)]) == 0
     told = capsys.readouterr().out
     assert "not measured" in told and "python -m bench study run inference_cost" in told
+    assert "nothing of inference_cost is measured on" in told and "; 1 not" not in told
     loaded = modules_loaded("study", "verdict", "--results", str(results), cwd=results)
     assert not {"torch", "timm"} & loaded

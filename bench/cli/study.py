@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -167,7 +168,7 @@ def _queue(config: StudyConfig, session: Session) -> Queue:
 def _report(console: Terminal, folder: Path, asked: list[Study], *, notes: bool) -> None:
     """Write the report of a machine, and print the verdicts of some studies."""
     report = write(folder)
-    names = {study.name for study in asked}
+    names = set(_names(asked))
     asked_for = [verdict for verdict in report.verdicts if verdict.study in names]
     _print_verdicts(console, asked_for, notes=notes)
     figures = counted(len(report.figures), "figure file")
@@ -202,15 +203,24 @@ def verdict(
     for machine in machines:
         damaged += complain_about(machine.damaged)
     silent: list[str] = []
+    open_everywhere = {study.name: "" for study in asked}
     for machine in machines:
         answers = verdicts(machine.everything, asked)
-        if all(one.outcome == "not measured" for one in answers) and name == "all":
+        for one in answers:
+            if one.outcome != "not measured":
+                open_everywhere.pop(one.study, None)
+            elif one.study in open_everywhere:
+                open_everywhere[one.study] = one.missing
+        if all(one.outcome == "not measured" for one in answers):
             silent.append(machine.folder.name)
         else:
             _print_machine(console, machine, answers, briefly=briefly, notes=notes)
     if silent:
-        print_words(console, f"no study is measured on {', '.join(silent)}")
-        print_words(console, f"what a study lacks is measured by: {COMMAND} study run NAME")
+        subject = "no study" if name == "all" else f"nothing of {', '.join(_names(asked))}"
+        print_words(console, f"{subject} is measured on {', '.join(silent)}")
+        commands = open_everywhere.values() if name != "all" else [f"{COMMAND} study run NAME"]
+        for command in dict.fromkeys(commands):
+            print_words(console, f"what a study lacks is measured by: {command}")
     if briefly and len(silent) < len(machines):
         print_words(console, f"all findings of a study: {COMMAND} study verdict NAME")
     return 2 if damaged else 0
@@ -239,6 +249,10 @@ def _studies(name: str) -> list[Study]:
     if name == "all":
         return studies.entries()
     return [studies.get(one.strip()) for one in name.split(",")]
+
+
+def _names(asked: Iterable[Study]) -> Iterator[str]:
+    yield from (study.name for study in asked)
 
 
 def _print_verdicts(console: Terminal, answers: list[Verdict], *, notes: bool) -> None:

@@ -75,7 +75,8 @@ def tally(verdicts: list[Verdict]) -> str:
     counts = Counter(map(attrgetter("outcome"), verdicts))
     missing = counts.pop("not measured", 0)
     known = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-    return f"{known}; {missing} not measured" if missing else known
+    parts = [known, f"{missing} not measured" if missing else ""]
+    return "; ".join(filter(None, parts))
 
 
 def _brief_line(verdict: Verdict) -> list[str]:
