@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import multiprocessing.queues
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,10 +19,12 @@ import torch
 
 from bench.cli.app import main
 from bench.datasets import _image_cache, _pictures
+from bench.errors import UsageError
 from bench.files import files
-from bench.measure import cpu_placement, machine
+from bench.measure import cpu_placement, machine, serve
 from bench.measure.messages import Failure
 from bench.measure.worker import ProcessWorker
+from bench.report import figures
 from bench.training.evaluate import EvaluationImages
 from bench.training.images.batches import TrainingImages
 from bench.training.images.splits import Pictures
@@ -166,12 +170,12 @@ def test_no_further_process_is_no_property_of_the_machine(
         machine.commit()
 
 
-AT_SERVER = "if 'forkserver' in sys.orig_argv[-1]:"
+AT_SERVER = "if 'forkserver' in sys.orig_argv[-1]:\n    "
 BROKEN_STARTS = {
     "sendmsg": "from multiprocessing import reduction; reduction.sendfds = refuse",
-    "recvmsg": f"{AT_SERVER}\n    from multiprocessing import reduction; reduction.recvfds = refuse",
-    "fork": f"{AT_SERVER}\n    import os; os.fork = refuse",
-    "read": f"{AT_SERVER}\n    from multiprocessing import spawn; spawn._main = refuse",
+    "recvmsg": f"{AT_SERVER}from multiprocessing import reduction; reduction.recvfds = refuse",
+    "fork": f"{AT_SERVER}import os; os.fork = refuse",
+    "read": f"{AT_SERVER}from multiprocessing import spawn; spawn._main = refuse",
 }
 """Where the start of a worker fails: in the program, in the server, and in the new process."""
 
@@ -209,6 +213,35 @@ def test_a_worker_that_dies_while_it_answers_ends_its_own_arm_only(sent: bytes) 
     worker.prepare()
     with pytest.raises(Failure, match="died with exit code -9"):
         worker.ready()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="figures are drawn in forks there only")
+@pytest.mark.parametrize("way", ["killed", "pipe"])
+def test_a_drawing_process_that_ends_is_one_line(
+    way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The pool's own error is none that a command expects, and its process prints a traceback."""
+    job: Any = SimpleNamespace(draw=lambda entry: os.kill(os.getpid(), signal.SIGKILL))
+    if way == "pipe":
+        monkeypatch.setattr(multiprocessing.queues.Queue, "get", broken())
+    with pytest.raises(UsageError, match="a process that draws figures ended"):
+        figures._spread([(job, None)] * 2, 2)  # type: ignore[list-item]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("call", ["recv", "send"])
+def test_a_worker_whose_pipe_fails_ends_without_a_traceback(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner reports the end of the worker in its own words."""
+    pipe: Any = SimpleNamespace(recv=lambda: None, send=lambda answer: None)
+    setattr(pipe, call, broken())
+    monkeypatch.setattr(serve, "_open", broken())
+    monkeypatch.setattr(serve, "_end_with_parent", lambda: None)
+    job: Any = SimpleNamespace(arm=SimpleNamespace(model="m", policy="fp32"))
+    with pytest.raises(SystemExit) as caught:
+        serve.serve(pipe, job)
+    assert caught.value.code == 1
 
 
 @pytest.mark.parametrize("module", ["bench.cli.terminal", "bench.files.system_limits"])

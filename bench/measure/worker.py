@@ -149,7 +149,7 @@ class ProcessWorker:
 
 
 def _is_end(error: OSError) -> bool:
-    """True if a pipe's other end has closed; in the middle of a message, the error has no number."""
+    """True if a pipe's other end has closed: in a message's middle, the error has no number."""
     return isinstance(error, ConnectionError) or error.errno is None
 
 

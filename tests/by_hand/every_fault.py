@@ -55,7 +55,13 @@ def walk() -> None:
     parser.add_argument("--every", type=int, default=1, help="try each n-th fault only")
     parser.add_argument("--start", type=int, default=0, help="the first of those")
     parser.add_argument("--plant", choices=PLANTS, help="break the program, to see it found")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="per case, at most")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        help="per case, at most, for each of "
+        "the two ways to fail; those tried are then spread at random",
+    )
     asked = parser.parse_args()
     forked.adopt()
     library, names = shim.Shim(), asked.cases.split(",")
@@ -78,7 +84,7 @@ def walk() -> None:
         broken += len(walked.broken)
         codes = ", ".join(f"{number} × {code}" for code, number in sorted(walked.codes.items()))
         print(
-            f"{case.name}: {sum(walked.calls)} calls, {walked.faults} faults "
+            f"{case.name}: {sum(walked.calls)} calls, {walked.faults} of {walked.possible} faults "
             f"({walked.missed} calls not made again), exit codes {codes}, "
             f"{len(walked.states)} states, {len(walked.broken)} broken, slowest "
             f"{walked.slowest:.1f} s, {time.monotonic() - began:.0f} s in all",
