@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import sys
-import tempfile
 import time
 import zipfile
 from collections import Counter
@@ -346,8 +345,3 @@ def _kind_of(line: bytes) -> str:
 
 
 assert product_files.LEFT_BEHIND < AGE_S
-
-
-def place() -> Path:
-    """A folder for one walk, with a short path: sockets are made below it."""
-    return Path(tempfile.mkdtemp(prefix="f", dir="/tmp"))
