@@ -175,7 +175,7 @@ BROKEN_STARTS = {
     "sendmsg": "from multiprocessing import reduction; reduction.sendfds = refuse",
     "recvmsg": f"{AT_SERVER}from multiprocessing import reduction; reduction.recvfds = refuse",
     "fork": f"{AT_SERVER}import os; os.fork = refuse",
-    "read": f"{AT_SERVER}from multiprocessing import spawn; spawn._main = refuse",
+    "read": f"{AT_SERVER}from multiprocessing import spawn; spawn._main = refuse_later",
 }
 """Where the start of a worker fails: in the program, in the server, and in the new process."""
 
@@ -186,6 +186,7 @@ def test_a_worker_that_cannot_be_started_is_one_line(call: str, tmp_path: Path) 
     (tmp_path / "sitecustomize.py").write_text(
         "import errno, os, sys\n"
         "def refuse(*_): raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))\n"
+        "def refuse_later(*_): import time; time.sleep(1); refuse()\n"
         f"{BROKEN_STARTS[call]}\n"
     )
     ended = bench(
