@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
+import multiprocessing.queues
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,14 +19,18 @@ import torch
 
 from bench.cli.app import main
 from bench.datasets import _image_cache, _pictures
+from bench.errors import UsageError
 from bench.files import files
-from bench.measure import cpu_placement, machine
+from bench.measure import cpu_placement, machine, serve
+from bench.measure.messages import Failure
+from bench.measure.worker import ProcessWorker
+from bench.report import figures
 from bench.training.evaluate import EvaluationImages
 from bench.training.images.batches import TrainingImages
 from bench.training.images.splits import Pictures
 
 from .faults import shim
-from .program import ROOT, environment
+from .program import ROOT, bench, environment
 
 BUILT = pytest.mark.skipif(not shim.can_be_built(), reason="needs Linux and a C compiler")
 
@@ -160,6 +168,81 @@ def test_no_further_process_is_no_property_of_the_machine(
         cpu_placement._tried_share(0)
     with pytest.raises(OSError, match="Errno"):
         machine.commit()
+
+
+AT_SERVER = "if 'forkserver' in sys.orig_argv[-1]:\n    "
+BROKEN_STARTS = {
+    "sendmsg": "from multiprocessing import reduction; reduction.sendfds = refuse",
+    "recvmsg": f"{AT_SERVER}from multiprocessing import reduction; reduction.recvfds = refuse",
+    "fork": f"{AT_SERVER}import os; os.fork = refuse",
+    "read": f"{AT_SERVER}from multiprocessing import spawn; spawn._main = refuse_later",
+}
+"""Where the start of a worker fails: in the program, in the server, and in the new process."""
+
+
+@pytest.mark.parametrize("call", BROKEN_STARTS)
+def test_a_worker_that_cannot_be_started_is_one_line(call: str, tmp_path: Path) -> None:
+    """The server of multiprocessing would print tracebacks of its own."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, os, sys\n"
+        "def refuse(*_): raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))\n"
+        "def refuse_later(*_): import time; time.sleep(1); refuse()\n"
+        f"{BROKEN_STARTS[call]}\n"
+    )
+    ended = bench(
+        *("run", "--models", "convmixer_8_1_k3_p4", "--metrics", "params", "--device", "cpu"),
+        cwd=tmp_path,
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )
+    if call == "read":  # the worker has ended, and that is how its model ended
+        assert (ended.code, ended.err) == (1, ""), ended
+        assert "the worker died with exit code 1" in ended.out, ended
+        return
+    assert ended.code == 2, ended
+    assert ended.err.startswith("bench: ") and ended.err.count("\n") == 1, ended
+    assert "finished results are kept" in ended.err, ended
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\x09half"])
+def test_a_worker_that_dies_while_it_answers_ends_its_own_arm_only(sent: bytes) -> None:
+    """A closed pipe in the command itself would pass for a closed terminal, and end all arms."""
+    job: Any = SimpleNamespace(arm=SimpleNamespace(reads_images=False, model="m"), timeout=60)
+    worker = ProcessWorker(job, multiprocessing.get_context("forkserver"))
+    worker._process = SimpleNamespace(join=lambda seconds: None, exitcode=-9)  # type: ignore
+    os.write(worker._theirs.fileno(), sent)
+    worker._theirs.close()
+    worker.prepare()
+    with pytest.raises(Failure, match="died with exit code -9"):
+        worker.ready()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="figures are drawn in forks there only")
+@pytest.mark.parametrize("way", ["killed", "pipe"])
+def test_a_drawing_process_that_ends_is_one_line(
+    way: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The pool's own error is none that a command expects, and its process prints a traceback."""
+    job: Any = SimpleNamespace(draw=lambda entry: os.kill(os.getpid(), signal.SIGKILL))
+    if way == "pipe":
+        monkeypatch.setattr(multiprocessing.queues.Queue, "get", broken())
+    with pytest.raises(UsageError, match="a process that draws figures ended"):
+        figures._spread([(job, None)] * 2, 2)  # type: ignore[list-item]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("call", ["recv", "send"])
+def test_a_worker_whose_pipe_fails_ends_without_a_traceback(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner reports the end of the worker in its own words."""
+    pipe: Any = SimpleNamespace(recv=lambda: None, send=lambda answer: None)
+    setattr(pipe, call, broken())
+    monkeypatch.setattr(serve, "_open", broken())
+    monkeypatch.setattr(serve, "_end_with_parent", lambda: None)
+    job: Any = SimpleNamespace(arm=SimpleNamespace(model="m", policy="fp32"))
+    with pytest.raises(SystemExit) as caught:
+        serve.serve(pipe, job)
+    assert caught.value.code == 1
 
 
 @pytest.mark.parametrize("module", ["bench.cli.terminal", "bench.files.system_limits"])

@@ -320,6 +320,14 @@ def test_the_first_processes_longer_check_does_not_make_others_dear() -> None:
     assert opened({"agreement_s": 28.0, "agreement_images": 64}) == PROCESSES
 
 
+def test_a_worker_that_says_it_took_longer_than_was_waited_costs_nothing() -> None:
+    """A cost below zero had no square root, and ended the run."""
+    lines: list[Body] = []
+    workers = FakeWorkers(noisy(0.0), seconds_to_open=0.1, setup={"first_call_s": 5.0})
+    rounds([arm_run("vit_a", lines), arm_run("mixer_b")], workers, most=12).go()
+    assert processes(lines)[-1] >= PROCESSES
+
+
 def test_renewals_are_counted_by_phase() -> None:
     workers = FakeWorkers(noisy(0.0), seconds_to_open=4.0)
     arm_runs = [arm_run("vit_a"), arm_run("mixer_b")]

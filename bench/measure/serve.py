@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import traceback
@@ -44,9 +45,12 @@ def serve(pipe: Connection, job: Job) -> None:
     cpu_placement.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     models.typed.add(job.arm.model)  # the user typed it, or there would be no such job
-    # The pipe closes when the runner has ended or no longer needs this worker.
-    with suppress(EOFError, ConnectionError):
-        _answer(pipe, job)
+    try:
+        # The pipe closes when the runner has ended or no longer needs this worker.
+        with suppress(EOFError, ConnectionError):
+            _answer(pipe, job)
+    except (OSError, MemoryError):  # of the pipe; the runner tells how this process has ended
+        sys.exit(1)
 
 
 def _answer(pipe: Connection, job: Job) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 
+from bench.errors import UsageError
 from bench.files import system_limits, temporary
 from bench.measure import cpu_placement, interrupts, process_settings
 from bench.measure.messages import (
@@ -36,7 +37,8 @@ GLANCE = 0.05
 """Seconds between two readings of the machine's state while a window runs."""
 PATIENCE = 5.0
 """Seconds to wait for a killed worker to end; freeing much memory takes a while."""
-PRELOAD = ["torch", "timm", "torchvision", "bench.measure.subject"]
+PRELOAD = ["bench.measure.server", "torch", "timm", "torchvision", "bench.measure.subject"]
+"""Imported by the server, the first of them to keep its errors off the terminal."""
 
 
 Request = Window | Identify | MakeReference | Prepare | None
@@ -58,8 +60,15 @@ class ProcessWorker:
         self._preparing = False
 
     def start(self) -> None:
-        """Fork the process."""
-        self._process.start()
+        """Fork the process. Raises UsageError if the server ended instead."""
+        try:
+            self._process.start()
+        except (EOFError, ConnectionError):  # a BrokenPipeError would pass for a closed terminal
+            raise UsageError(
+                "no worker process could be started: their server ended, as it does if the system "
+                "refuses it a process (ulimit -u), an open file (ulimit -n) or memory; raise the "
+                "limit or end other programs and rerun: finished results are kept"
+            ) from None
         self._theirs.close()
 
     @property
@@ -67,7 +76,8 @@ class ProcessWorker:
         return self._process.pid or 0
 
     def prepare(self) -> None:
-        self._mine.send(Prepare())
+        with suppress(ConnectionError):  # it has died, which `ready` tells
+            self._mine.send(Prepare())
         self._preparing = True
 
     def ready(self) -> dict[str, Scalar]:
@@ -120,7 +130,9 @@ class ProcessWorker:
                 if isinstance(answer, Samples):
                     return answer
                 heard(answer.text)
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
+            if isinstance(error, OSError) and not _is_end(error):
+                raise
             raise self._died() from error
 
     def _died(self) -> Failure:
@@ -134,6 +146,11 @@ class ProcessWorker:
             if time.monotonic() > quiet_until:
                 raise Failure("timeout", f"no answer within {self._job.timeout:g} s (--timeout)")
             glance()
+
+
+def _is_end(error: OSError) -> bool:
+    """True if a pipe's other end has closed: in a message's middle, the error has no number."""
+    return isinstance(error, ConnectionError) or error.errno is None
 
 
 class Workers:
@@ -164,7 +181,7 @@ class Workers:
         self.close()
 
     def open(self, job: Job) -> ProcessWorker:
-        """Fork a worker for `job`."""
+        """Fork a worker for `job`. Raises OSError or UsageError if the system allows none."""
         worker = ProcessWorker(job, self._context)
         # One at a time: starting a worker changes the environment for a moment.
         with self._opening:

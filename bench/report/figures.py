@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -180,6 +181,12 @@ def _draw(tasks: Iterable[Task]) -> list[list[Path]]:
     return list(starmap(DrawingJob.draw, tasks))
 
 
+ENDED = (
+    "a process that draws figures ended, perhaps because memory ran out or the system refused it a "
+    "call; free some memory and rerun"
+)
+
+
 _tasks: list[Task] = []
 """The tasks that forked processes inherit instead of receiving them."""
 
@@ -188,7 +195,7 @@ def _spread(tasks: list[Task], workers: int) -> list[list[Path]]:
     _tasks[:] = tasks
     before = set(active_children())
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _in_one_line():
             # Python warns about every fork in a process with threads. The only threads here are
             # NumPy's, which can cope with forks.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
@@ -209,6 +216,17 @@ def _spread(tasks: list[Task], workers: int) -> list[list[Path]]:
                     raise
     finally:
         _tasks.clear()
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Raise UsageError instead of the errors of a pool whose process has ended."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        yield
+    except BrokenProcessPool:
+        raise UsageError(ENDED) from None
 
 
 def _submitted(pool: ProcessPoolExecutor, number: int) -> list[Future[list[Path]]]:
@@ -235,6 +253,7 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 def _end_with_parent(parent: int) -> None:
     """Let the kernel end this process when its parent ends, and leave Ctrl-C to the parent."""
+    sys.stderr = io.StringIO()  # the pool prints the traceback of a process that ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end_at_once)

@@ -125,7 +125,8 @@ class ArmRun:
         # A renewal is not prepared: no process may start while others are timed.
         self.renewal_s = now() - before + float(self.setup.get("ahead_s") or 0)
         if self.process == 1:
-            self.renewal_s -= self._only_once_s()
+            # What the worker says can be more than was waited here, if its clock is another.
+            self.renewal_s = max(0.0, self.renewal_s - self._only_once_s())
 
     def _only_once_s(self) -> float:
         """Return the seconds of the first process's set-up that later ones are spared."""

@@ -15,15 +15,18 @@ Prints what is broken, and the numbers of calls and faults. Needs Linux and a C 
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.faults import shim
 from tests.program import ROOT, environment
+
+if TYPE_CHECKING:
+    from tests.faults.walk import Walk, Walked
 
 MEMORY = "MemoryError"
 
@@ -46,7 +49,7 @@ def walk() -> None:
     from tests.faults import forked, warm
     from tests.faults.cases import CASES
     from tests.faults.plants import PLANTS
-    from tests.faults.walk import KINDS, Walk, place
+    from tests.faults.walk import KINDS, Walk
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cases", default=",".join(case.name for case in CASES))
@@ -55,7 +58,12 @@ def walk() -> None:
     parser.add_argument("--every", type=int, default=1, help="try each n-th fault only")
     parser.add_argument("--start", type=int, default=0, help="the first of those")
     parser.add_argument("--plant", choices=PLANTS, help="break the program, to see it found")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="per case, at most")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        help="per case and at most, for calls and again for MemoryError; faults are then spread",
+    )
     asked = parser.parse_args()
     forked.adopt()
     library, names = shim.Shim(), asked.cases.split(",")
@@ -63,30 +71,34 @@ def walk() -> None:
     warm.warm(cases)
     calls = faults = broken = 0
     for case in cases:
-        began, folder = time.monotonic(), place()
-        walk = Walk(library, case, folder, asked.plant)
-        kinds = [kind for kind in asked.kinds.split(",") if kind != MEMORY]
-        calls_of = [name for name in asked.calls.split(",") if name]
-        problems = walk.go(kinds, calls_of, asked.every, asked.start, asked.seconds)
-        for problem in problems:
-            print(problem, flush=True)
-        if MEMORY in asked.kinds:
-            for problem in walk.without_memory(asked.every, asked.seconds):
-                print(problem, flush=True)
-        walked = walk.walked
+        with tempfile.TemporaryDirectory(prefix="f", dir="/tmp") as folder:
+            walked = _walked(Walk(library, case, Path(folder), asked.plant), asked)
         calls, faults = calls + sum(walked.calls), faults + walked.faults
         broken += len(walked.broken)
-        codes = ", ".join(f"{number} × {code}" for code, number in sorted(walked.codes.items()))
-        print(
-            f"{case.name}: {sum(walked.calls)} calls, {walked.faults} faults "
-            f"({walked.missed} calls not made again), exit codes {codes}, "
-            f"{len(walked.states)} states, {len(walked.broken)} broken, slowest "
-            f"{walked.slowest:.1f} s, {time.monotonic() - began:.0f} s in all",
-            flush=True,
-        )
-        shutil.rmtree(folder)
     print(f"{calls} calls, {faults} faults, {broken} invariants broken")
     sys.exit(bool(broken))
+
+
+def _walked(walk: Walk, asked: argparse.Namespace) -> Walked:
+    """Try the faults of one case, and print what is broken and how many there were."""
+    began = time.monotonic()
+    kinds = [kind for kind in asked.kinds.split(",") if kind != MEMORY]
+    calls = [name for name in asked.calls.split(",") if name]
+    for problem in walk.go(kinds, calls, asked.every, asked.start, asked.seconds):
+        print(problem, flush=True)
+    if MEMORY in asked.kinds:
+        for problem in walk.without_memory(asked.every, asked.seconds):
+            print(problem, flush=True)
+    walked = walk.walked
+    codes = ", ".join(f"{number} × {code}" for code, number in sorted(walked.codes.items()))
+    print(
+        f"{walked.name}: {sum(walked.calls)} calls, {walked.faults} of {walked.possible} faults "
+        f"({walked.missed} calls not made again), exit codes {codes}, "
+        f"{len(walked.states)} states, {len(walked.broken)} broken, slowest "
+        f"{walked.slowest:.1f} s, {time.monotonic() - began:.0f} s in all",
+        flush=True,
+    )
+    return walked
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def _fork_instead(path: str, arguments: Sequence[object], passed: Iterable[int])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
     finally:
         with contextlib.suppress(Exception):
             atexit._run_exitfuncs()

@@ -6,16 +6,17 @@ import errno
 import json
 import math
 import os
+import random
 import re
 import shutil
 import sys
-import tempfile
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -37,6 +38,7 @@ KINDS = {
 }
 REMOVALS = ("unlink", "unlinkat", "rmdir", "opendir", "open", "lstat64", "fstatat64", "stat64")
 """Calls of a removal: one that fails leaves its file to the next command."""
+T = TypeVar("T")
 PIPE_CLOSED = 141
 AGE_S = 7200.0
 
@@ -47,6 +49,8 @@ class Walked:
 
     name: str
     calls: list[int] = field(default_factory=list)
+    possible: int = 0
+    """Faults that there are: calls times kinds."""
     faults: int = 0
     missed: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -90,22 +94,25 @@ class Walk:
         start: int = 0,
         seconds: float = math.inf,
     ) -> Iterator[str]:
-        """Try the faults of these calls (all unless named), and yield what is broken."""
-        made, number, until = self.prepare(), 0, time.monotonic() + seconds
+        """Try the faults of these calls (all unless named), and yield what is broken.
+
+        Those that are tried within `seconds` are spread over the whole command.
+        """
+        made, faults = self.prepare(), list[tuple[Fault, str]]()
         for role in self.case.roles:
             for at, call in enumerate(made[role]):
                 if calls and call.lstrip("+").split(" ")[0] not in calls:
                     continue
                 for kind in kinds:
-                    if kind == "short write" and not call.startswith("+"):
-                        continue
-                    number += 1
-                    if (number - 1 - start) % every == 0 and time.monotonic() < until:
-                        yield from self._tried(Fault(role, at, KINDS[kind]), kind)
+                    if kind != "short write" or call.startswith("+"):
+                        faults.append((Fault(role, at, KINDS[kind]), kind))
+        self.walked.possible += len(faults)
+        for fault, kind in within(seconds, faults[start::every]):
+            yield from self._tried(fault, kind)
 
     def without_memory(self, every: int = 1, seconds: float = math.inf) -> Iterator[str]:
         """Let the first call of each of the program's functions raise MemoryError."""
-        noted, until = self.place / "functions", time.monotonic() + seconds
+        noted = self.place / "functions"
         self._renew()
         forked.run(
             self.case.command, self.root, first=lambda: self._first(lambda: memory.note(noted))
@@ -113,9 +120,9 @@ class Walk:
         # Nothing of ours is around the call of the first one.
         names = [name for name in noted.read_text().splitlines() if not name.endswith(":script")]
         self.walked.calls.append(len(names))
-        for number, name in enumerate(names):
-            if number % every == 0 and time.monotonic() < until:
-                yield from self._tried_without_memory(name)
+        self.walked.possible += len(names)
+        for name in within(seconds, names[::every]):
+            yield from self._tried_without_memory(name)
 
     def _tried_without_memory(self, name: str) -> Iterator[str]:
         self._renew()
@@ -243,6 +250,17 @@ class Walk:
         shutil.copytree(self.template, self.root)
 
 
+def within(seconds: float, things: Sequence[T]) -> Iterator[T]:
+    """Yield things until the time is over; in a random order, unless it is unlimited."""
+    until = time.monotonic() + seconds
+    if math.isfinite(seconds):
+        things = random.Random(0).sample(things, len(things))
+    for thing in things:
+        if time.monotonic() > until:
+            return
+        yield thing
+
+
 def _of_machine(packed: forked.Ended) -> bool:
     """True if a pack is refused only because the machine was not steady, in so short a run."""
     reasons = packed.err.splitlines()[:-1]
@@ -327,8 +345,3 @@ def _kind_of(line: bytes) -> str:
 
 
 assert product_files.LEFT_BEHIND < AGE_S
-
-
-def place() -> Path:
-    """A folder for one walk, with a short path: sockets are made below it."""
-    return Path(tempfile.mkdtemp(prefix="f", dir="/tmp"))

@@ -24,6 +24,7 @@ BROKEN_SHARE = 0.001
 """Share of unreadable images above which a data set is refused."""
 
 PRELOAD = [
+    "bench.measure.server",
     "torch",
     "timm",
     "torchvision",
