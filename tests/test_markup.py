@@ -53,6 +53,7 @@ TYPED = {
     "export": ["out", "--results", "few"],
     "pack": ["mine.zip", "--results", "few"],
     "verify": ["mine.zip"],
+    "pool": ["few"],
     "unpack": ["mine.zip"],
     "completion": ["bash"],
 }
@@ -154,8 +155,9 @@ def test_bad_text_in_every_field_of_records(hostile: Path, folder: Path) -> None
             assert "[/red]" in ended.text and "[bold]x" in ended.text, ended
     ended = called("compare", hostile, hostile, "--notes", cwd=folder)
     assert ended.code == 0 and "[bold]x" in ended.text, ended
-    ended = called("verify", "mine.zip", cwd=folder)
-    assert ended.code in (0, 2) and "Traceback" not in ended.text, ended
+    for arguments in (["verify", "mine.zip"], ["pool", "."]):
+        ended = called(*arguments, cwd=folder)
+        assert ended.code in (0, 2) and "Traceback" not in ended.text, ended
 
 
 def test_every_command_is_tried() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -168,7 +167,7 @@ def _queue(config: StudyConfig, session: Session) -> Queue:
 def _report(console: Terminal, folder: Path, asked: list[Study], *, notes: bool) -> None:
     """Write the report of a machine, and print the verdicts of some studies."""
     report = write(folder)
-    names = set(_names(asked))
+    names = {study.name for study in asked}
     asked_for = [verdict for verdict in report.verdicts if verdict.study in names]
     _print_verdicts(console, asked_for, notes=notes)
     figures = counted(len(report.figures), "figure file")
@@ -215,12 +214,16 @@ def verdict(
             silent.append(machine.folder.name)
         else:
             _print_machine(console, machine, answers, briefly=briefly, notes=notes)
-    if silent:
-        subject = "no study" if name == "all" else f"nothing of {', '.join(_names(asked))}"
-        print_words(console, f"{subject} is measured on {', '.join(silent)}")
-        commands = open_everywhere.values() if name != "all" else [f"{COMMAND} study run NAME"]
-        for command in dict.fromkeys(commands):
-            print_words(console, f"what a study lacks is measured by: {command}")
+    if silent and name == "all":
+        print_words(console, f"no study is measured on {', '.join(silent)}")
+        print_words(console, f"what a study lacks is measured by: {COMMAND} study run NAME")
+    elif silent and len(silent) < len(machines):
+        print_words(console, f"{name} is not measured on {', '.join(silent)}")
+    for study in asked if name != "all" else []:
+        if study.name in open_everywhere:
+            command = open_everywhere[study.name]
+            print_words(console, f"{study.name} is not measured yet: {study.question}")
+            print_words(console, f"it is measured by: {command}")
     if briefly and len(silent) < len(machines):
         print_words(console, f"all findings of a study: {COMMAND} study verdict NAME")
     return 2 if damaged else 0
@@ -249,10 +252,6 @@ def _studies(name: str) -> list[Study]:
     if name == "all":
         return studies.entries()
     return [studies.get(one.strip()) for one in name.split(",")]
-
-
-def _names(asked: Iterable[Study]) -> Iterator[str]:
-    yield from (study.name for study in asked)
 
 
 def _print_verdicts(console: Terminal, answers: list[Verdict], *, notes: bool) -> None:
