@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from bench.analysis.grade import Grade, grade
 from bench.analysis.rows import Summary
@@ -23,14 +23,7 @@ Speed = Literal["throughput", "latency"]
 Outcome = Literal["faster", "slower", "can't tell", "no part"]
 MachineWord = Literal["faster", "slower", "both", "can't tell", "no part", "not measured"]
 """`both`: faster under some of the machine's conditions and slower under others."""
-WORDS: tuple[MachineWord, ...] = (
-    "faster",
-    "slower",
-    "both",
-    "can't tell",
-    "no part",
-    "not measured",
-)
+WORDS: tuple[MachineWord, ...] = get_args(MachineWord)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bench.analysis.rows import Accuracy
 from bench.claims.evidence import OWN, Evidence, nothing_measured
 from bench.claims.rules import POWER, Finding, Unit, level
 from bench.claims.scales import Scale, without_changes
-from bench.claims.spread import SeedSpread
+from bench.claims.spread import Recorded, SeedSpread
 from bench.plugins import Need, Study
 from bench.plugins.recipe import recipes
 from bench.stats.intervals import Effect
@@ -243,7 +243,8 @@ class MadeUp(Evidence):
         What is recorded may be a part of what is planned, so that the larger of both is taken.
         """
         for pool, fewest in ((recipes.get(recipe).hash, OWN), (without_changes(recipe), 0)):
-            recorded, planned = self.spread.recorded(pool), self.configurations[pool]
+            recorded = self.spread.recorded.get(pool, Recorded())
+            planned = self.configurations[pool]
             if max(recorded.configurations, planned) >= fewest:
                 break
         return max(recorded.freedom, planned * (self.seeds - 1))

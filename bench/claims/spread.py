@@ -46,8 +46,8 @@ class Spread:
 class Recorded:
     """How many configurations were trained with several seeds, and their degrees of freedom."""
 
-    configurations: int
-    freedom: int
+    configurations: int = 0
+    freedom: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,21 @@ class SeedSpread:
                 return found
         return Spread(self.scale.spread, 0, "assumed")
 
-    def recorded(self, recipe: str) -> Recorded:
-        """Return the configurations and degrees of freedom of this machine's records.
+    @cached_property
+    def recorded(self) -> dict[str, Recorded]:
+        """What this machine's records have, by the hash of a recipe and by its name.
 
-        `recipe` is the hash of one, or the name of one with any changes.
+        The name stands for the recipe with any changes.
         """
-        rows = filter(_trained, self._of_scale(self.here))
-        seeds = configurations_of(row for row in rows if recipe in _names(row))
-        return Recorded(len(seeds), sum(map(len, seeds)) - len(seeds))
+        pools: dict[str, list[Accuracy]] = {}
+        for row in filter(_trained, self._of_scale(self.here)):
+            for pool in {row.arm.recipe_hash or "", without_changes(row.arm.recipe or "")}:
+                pools.setdefault(pool, []).append(row)
+        found: dict[str, Recorded] = {}
+        for pool, rows in pools.items():
+            seeds = configurations_of(rows)
+            found[pool] = Recorded(len(seeds), sum(map(len, seeds)) - len(seeds))
+        return found
 
     def relative(self, name: str, *arguments: object, **more: object) -> Relative | None:
         """Return what is known of another quantity: a method of `Evidence` by its name.
@@ -174,10 +181,6 @@ def _trained(row: Accuracy) -> bool:
 
 def _under(rows: Iterable[Accuracy], recipe_hash: str) -> list[Accuracy]:
     return [row for row in rows if row.arm.recipe_hash == recipe_hash]
-
-
-def _names(row: Accuracy) -> tuple[str, str]:
-    return row.arm.recipe_hash or "", without_changes(row.arm.recipe or "")
 
 
 def _named(row: Accuracy) -> tuple[str, str, str]:
