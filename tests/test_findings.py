@@ -24,6 +24,7 @@ from bench.report.findings.page import line
 from bench.report.findings.screen import EFFECT, MOST_LINES, WIDTH, screen
 from bench.report.findings.tables import direction, published_table, settling_table
 from bench.studies.design import kernel_accuracy
+from bench.studies.speed.inference_cost import CONVMIXER, PARAMETERS
 
 from . import synthetic
 from .program import assert_one_line, bench, called, snapshot
@@ -197,6 +198,20 @@ def test_what_would_settle_an_open_claim(folder: Path) -> None:
     assert command.endswith(f"--data cifar10:/path --scale small --seeds {seeds[1]}")
     assert rows["Patch 14 is about 4 times as fast as patch 7"][1].startswith("a run that passes")
     assert rows["ConvMixer rivals networks of equal size"][0] == "not measured"
+
+
+def test_what_would_settle_a_claim_measured_in_part_by_a_run_that_is_not_trusted(
+    tmp_path: Path,
+) -> None:
+    """The reason and its remedy go together: a measured part is measured again, not passed over."""
+    names = (CONVMIXER.model, PARAMETERS.model)
+    of_the_whole = [synthetic.speed(name, [1.0] * 8) for name in names]
+    synthetic.write(tmp_path / "results" / "a", of_the_whole)
+    [(why, _, command)] = [
+        row[1:] for row in settling_table([found(tmp_path)["inference_cost"]]).rows
+    ]
+    assert why == "speeds not trusted: there is no A/A check"
+    assert command == "python -m bench study run inference_cost --force"
 
 
 def test_published_stands_beside_measured(folder: Path) -> None:

@@ -20,11 +20,13 @@ MANY = "more than 2,000 observations, or none: it lies at the end of its region"
 
 def settling(one: ClaimAnswer) -> tuple[str, str]:
     """Return what would settle a claim that is not known, and the command."""
-    if one.verdict is None or one.verdict.outcome == "not measured":
+    if one.verdict is None:
         return "measuring it", one.missing
     if one.verdict.distrust:
-        # Without the flag nothing would be measured: there are rounds enough.
+        # Without the flag what is there would not be measured again: there are rounds enough.
         return "a run that passes its own checks, on a quiet machine", f"{one.missing} --force"
+    if one.verdict.outcome == "not measured":
+        return "measuring it", one.missing
     again = f"{one.missing} --again"
     if one.verdict.at is None:
         return _more_speeds(open_effects(one)), again
