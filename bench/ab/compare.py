@@ -40,8 +40,8 @@ WAKING = 1.125
 WANTED, FEWEST = 4, 2
 """Processes of an arm that there should be at least, and that there must be."""
 THIRD = 8
-"""Rounds that must be left where a third process takes more than its share of the time: from two processes an
-interval is several times as wide."""
+"""Rounds that must be left where a third process takes more than its share of the time: from two
+processes an interval is several times as wide."""
 
 
 @dataclass(frozen=True)

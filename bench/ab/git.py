@@ -23,7 +23,7 @@ OF_A_HOOK = (
     "GIT_OBJECT_DIRECTORY",
     "GIT_QUARANTINE_PATH",
 )
-"""Variables that git sets for its hooks. With them, a checkout of ours would use the user's index."""
+"""Variables that git sets for its hooks: a checkout of ours would use the index of the user's."""
 QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
 """A checkout of ours must not start the user's hooks."""
 
