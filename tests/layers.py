@@ -37,7 +37,7 @@ WINGS = {
     "analysis": "errors record stats forecast",
     "claims": "errors config plugins record stats analysis",
     "exchange": "errors record stats analysis",
-    "ab": "errors config plugins record stats measure report",
+    "ab": "errors config plugins record stats forecast measure report",
     "visit": "errors plugins record measure exchange",
     "report": "errors config plugins record stats forecast analysis claims",
     "metrics": "plugins record measure count training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,42 @@ def test_the_working_tree_is_compared_without_torch(repository: Path, tmp_path: 
     assert not left_in(tree)
 
 
+def test_a_new_case_in_a_tree_of_other_shapes_is_compared(repository: Path, tmp_path: Path) -> None:
+    """As on the first day, from a hook of git: nobody has committed the case.
+
+    Where the commit has a link, the tree has a folder: nothing is written behind the link.
+    """
+    tree, outside = tmp_path / "a tree", tmp_path / "outside"
+    git(repository, "clone", "-q", str(repository), str(tree))
+    outside.mkdir()
+    (outside / "data.py").write_text("theirs")
+    (tree / "data").symlink_to(outside)
+    (tree / "script").mkdir()
+    (tree / "script" / "one.py").write_text("")
+    (tree / "notes").write_text("")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-q", "-m", "shapes")
+    (tree / "data").unlink()
+    (tree / "data").mkdir()
+    (tree / "data" / "data.py").write_text("mine")
+    shutil.rmtree(tree / "script")
+    (tree / "script").write_text("")
+    (tree / "notes").unlink()
+    (tree / "notes").mkdir()
+    (tree / "notes" / "one.md").write_text("")
+    (tree / "new").mkdir()
+    (tree / "new" / "case.py").write_text(CASE)
+    before = git(repository, "status", "--porcelain")
+    hook = {"GIT_DIR": str(repository / ".git"), "GIT_INDEX_FILE": str(repository / ".git/index")}
+    flags = ("--case", "new/case.py:case", "--minutes", "20s")
+    ended = bench("ab", "--base", "HEAD", *flags, cwd=tree, env=hook)
+    assert ended.code == 0, ended
+    assert "new/case.py is missing in base: both use the one there is" in ended.out
+    assert "no file that new/case.py:case imports from base and head differs" in ended.out
+    assert (outside / "data.py").read_text() == "theirs"
+    assert not left_in(tree) and git(repository, "status", "--porcelain") == before
+
+
 def test_ctrl_c_leaves_nothing(repository: Path, tmp_path: Path) -> None:
     running = start(
         *("ab", "--base", "fast", "--case", "./bench_me.py:case", "--minutes", "10m"),
@@ -248,6 +285,10 @@ REFUSED = {
     "an unknown ref": (["--base", "nowhere"], ["--base", "nowhere"]),
     "an unknown head": (["--base", "fast", "--head", "nowhere"], ["--head", "nowhere"]),
     "no base": ([], ["--base", "main"]),
+    "an empty base": (["--base", ""], ["--base: is empty"]),
+    "an empty head": (["--head", ""], ["--head: is empty"]),
+    "an empty install command": (["--install", ""], ["--install: is empty"]),
+    "an empty environment": (["--base-env", ""], ["--base-env: is empty"]),
     "a case that raises": (["--case", "bench_me.py:raises"], ["no such weights", "bench_me.py"]),
     "a call that raises": (["--case", "bench_me.py:raises_when_called"], ["ZeroDivisionError"]),
     "a case that is a number": (["--case", "bench_me.py:number"], ["returned int", "callable"]),
@@ -262,6 +303,7 @@ REFUSED = {
     "no time": (["--minutes", "0"], ["--minutes"]),
     "a share of 100 %": (["--fail-on-slower", "100%"], ["--fail-on-slower"]),
     "an environment that is none": (["--base-env", "nowhere"], ["--base-env", "nowhere"]),
+    "an environment that is no Python": (["--base-env", "/bin/true"], ["is no Python from 3.8"]),
     "installing into one": (["--base-env", "x", "--install", "y"], ["--install", "drop it"]),
 }
 
@@ -283,8 +325,12 @@ def test_refused_outside_of_a_repository(tmp_path: Path) -> None:
     (tmp_path / "bench_me.py").write_text(CASE)
     assert_one_line(
         bench("ab", "--base", "main", "--case", "./bench_me.py:case", cwd=tmp_path),
-        *("--base", "not in a git repository"),
+        *("--base", "not in a git repository", "go to the one to compare"),
     )
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    flags = ("--base", "main", "--case", "bench_me.py:case")
+    ended = called("ab", *flags, cwd=tmp_path / "bare.git")
+    assert_one_line(ended, "must be run in a work tree")
     assert_one_line(called("ab", "--base", "main", cwd=tmp_path), "--case", "--models")
 
 

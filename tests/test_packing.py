@@ -12,7 +12,10 @@ from bench.cli.app import main
 from bench.errors import UsageError
 from bench.exchange.pack import MANIFEST, pack, verify
 
-from .conftest import MACHINE, resealed
+from . import synthetic
+from .conftest import MACHINE, probe_record, resealed
+from .pool_worlds import records
+from .program import assert_one_line, bench, called
 
 
 @pytest.fixture
@@ -160,6 +163,75 @@ def test_records_as_a_frame(results: Path) -> None:
     assert len(frame[frame.metric == "throughput"]) == 7 * 8
     with pytest.raises(ValueError, match="no records below"):
         bench.load(results / "nothing")
+
+
+def test_what_verify_would_refuse_is_named_and_left_out(tmp_path: Path) -> None:
+    """A restless machine, one without a run, a count that can't be, a folder too deep."""
+    results = tmp_path / "results"
+    restless = [1.0, 9.0, 2.0, 8.0, 1.0, 9.0, 2.0, 8.0]
+    probe_record(results / "restless" / "records", restless)
+    idle = records("idle")
+    for record in idle:
+        record.runs, record.rounds, record.ends = [], [], []
+    synthetic.write(results / "idle", idle)
+    synthetic.write(results / "deep" / "deeper", records("deeper"))
+    synthetic.write(results / "odd", [synthetic.count("resnet50", 25_557_031, 4.089e9)])
+    refused = bench("pack", "none.zip", "--results", results, cwd=tmp_path)
+    assert refused.code == 2 and not (tmp_path / "none.zip").exists(), refused
+    assert_one_line(refused, "deep/deeper: left out, as it is not in")
+    synthetic.write(results / "good", records("good"))
+    ended = bench("pack", "some.zip", "--results", results, cwd=tmp_path)
+    assert ended.code == 2 and "5 files packed" in ended.out, ended
+    lines = ended.err.splitlines()
+    assert len(lines) == 4, ended
+    for line, words in zip(
+        lines,
+        (
+            f"{results}/deep/deeper: left out, as it is not in",
+            "resnet50 has 25,557,032",
+            f"{results}/idle: left out, since `verify` would refuse it: no run",
+            f"{results}/restless: left out, since `verify` would refuse it: the drift check",
+        ),
+        strict=True,
+    ):
+        assert words in line, lines
+    accepted = called("verify", "some.zip", cwd=tmp_path)
+    assert accepted.code == 0 and "5 records of good" in accepted.out, accepted
+
+
+def test_a_pack_that_could_not_be_read_again_is_not_written(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More files than are read, the list among them, or more bytes than an archive may become."""
+    files = len(list(results.rglob("*.jsonl")))
+    monkeypatch.setattr("bench.exchange.pack.MOST_FILES", files)
+    assert_one_line(
+        called("pack", "x.zip", "--results", results, cwd=tmp_path),
+        f"more than {files} files",
+        "pack fewer machines",
+    )
+    monkeypatch.undo()
+    with next(results.glob("*/records/*.jsonl")).open("ab") as file:
+        file.write(9_000_000 * b"\x18\n")  # lines of killed writers
+    assert_one_line(
+        called("pack", "x.zip", "--results", results, cwd=tmp_path), "it unpacks to", "allowed"
+    )
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_only_a_pack_is_overwritten(results: Path, tmp_path: Path) -> None:
+    """Not a key whose name stands where the pack's should, nor what has no name at all."""
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    for name, words in (
+        ("key.pem", "key.pem exists and is no pack; give another name"),
+        ("", ". is a folder"),
+        ("/", "/ is a folder"),
+    ):
+        assert_one_line(bench("pack", name, "--results", results, cwd=tmp_path), words)
+    assert (tmp_path / "key.pem").read_text() == "-----BEGIN PRIVATE KEY-----"
+    (tmp_path / "mine.zip").touch()
+    for _ in range(2):
+        assert called("pack", "mine.zip", "--results", results, cwd=tmp_path).code == 0
 
 
 def test_no_pack_is_written_that_verify_would_refuse(results: Path, tmp_path: Path) -> None:

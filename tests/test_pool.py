@@ -18,6 +18,7 @@ from bench.stats.formatting import interval
 from bench.stats.paired import paired_ratio
 
 from . import synthetic
+from .bad_packs import unchecked
 from .pool_worlds import SPEEDS, packed, records
 from .program import assert_one_line, bench, called
 
@@ -164,8 +165,9 @@ def test_a_pack_that_verify_refuses_for_its_machine_is_left_out(tmp_path: Path) 
     """An A/A pair that is 8 % off: what `verify` refuses, no pool has."""
     steady = [10.0, 10.01] * 4
     off = [1.08 * value for value in steady]
-    packed(tmp_path / "packs", "bad", with_pair("bad", steady, off))
     packed(tmp_path / "packs", "good", records("good"))
+    synthetic.write(tmp_path / "source" / "bad", with_pair("bad", steady, off))
+    unchecked(tmp_path / "source", tmp_path / "packs" / "bad.zip")
     assert called("verify", "packs/bad.zip", cwd=tmp_path).code == 1
     ended = called("pool", "packs", "--claim", "resnet50 > vit_s16", cwd=tmp_path)
     assert ended.code == 2 and "packs/bad.zip: left out: bad: the A/A pair" in ended.err
@@ -209,6 +211,24 @@ def test_parts_of_one_machine_are_put_together_and_conflicts_are_not(tmp_path: P
     assert "is another record in part" in str(pool.left_out[0])
 
 
+def test_a_record_that_went_on_counts_whichever_pack_comes_first(tmp_path: Path) -> None:
+    """As `unpack` has it: the longer version of a record."""
+    for short, long in (("a", "b"), ("b", "a")):
+        folder = tmp_path / f"{short}{long}"
+        packed(folder, "one", records("one"), file=long)
+        source = tmp_path / f"{folder.name}_sources" / long
+        cut = shutil.copytree(source, tmp_path / f"{folder.name}_cut")
+        for path in cut.glob("one/records/*.speed.*.jsonl"):
+            path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:8]))
+        unchecked(cut, folder / f"{short}.zip")
+        pool = read_pool(folder)
+        assert (pool.packs, pool.left_out) == (2, [])
+        [machine] = pool.machines
+        by_model = {row.model: row for row in machine.summary.rows}
+        [quantity] = by_model["mixer_b16"].fair
+        assert len(by_model["mixer_b16"].fair[quantity]) == 12
+
+
 def test_two_machines_of_one_name_are_not_mixed(tmp_path: Path) -> None:
     folder = tmp_path / "packs"
     packed(folder, "box", records("box", {"one": 1.0, "other": 2.0}), file="mine")
@@ -239,6 +259,8 @@ def test_a_folder_without_packs_and_a_claim_of_nobody_are_one_line(
         (packs, "--claim", "resnet50"): "--claim: 'resnet50' is not a comparison",
         (packs, "--claim", "resnet50 > resnet50"): "names resnet50 twice",
         (packs, "--on", "top1"): "--on",
+        (packs, "--on", "latency"): "--on: is for a comparison; add --claim",
+        (packs, "--claim", ""): "--claim: '' is not a comparison",
     }
     for arguments, phrase in cases.items():
         assert_one_line(called("pool", *arguments, cwd=tmp_path), phrase)

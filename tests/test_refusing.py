@@ -178,7 +178,7 @@ OURS = {
     "bench/engines/onnx_runtime.py": "the engine's profile of this process",
     "bench/engines/tensor_rt.py": "the engine's description of itself",
     "bench/visit/queue.py": "the log of this visit, with replacements for what is not text",
-    "bench/exchange/pack.py:write_pack": "writes",
+    "bench/exchange/pack.py:archived": "writes",
     "bench/ab/process.py:ask": "a line of this project's own server, or of one that was killed",
     "bench/ab/server.py:serve": "lines of this project's own program",
     "bench/datasets/_layout.py:_members": "consumed by _in_archives, inside refusing",

@@ -274,6 +274,7 @@ def test_a_file_that_is_no_key_is_one_line(home: Path) -> None:
         "pkey", "-in", "key.pem", "-aes256", "-passout", "pass:x", "-out", "locked.pem", cwd=home
     )
     openssl("genpkey", "-algorithm", "X25519", "-out", "x.pem", cwd=home)
+    (home / "large.pub").write_bytes(bytes(70_000))
     openssl(
         "genpkey",
         "-algorithm",
@@ -303,6 +304,7 @@ def test_a_file_that_is_no_key_is_one_line(home: Path) -> None:
         "bad.pub": "is no public key",
         "key.pem": "it is a private key",
         "missing.pub": "No such file",
+        "large.pub": "it has 70 kB, more than the 66 kB allowed",
     }
     for name, words in check.items():
         ended = called("verify", "signed.zip", "--key", name, cwd=home)
@@ -310,7 +312,43 @@ def test_a_file_that_is_no_key_is_one_line(home: Path) -> None:
     assert not (home / "never.zip").exists()
 
 
+def test_pool_and_unpack_ask_for_a_signature_as_verify_does(home: Path, tmp_path: Path) -> None:
+    """Each in a process of its own, over a signed pack, an unsigned one and a tampered one."""
+    key = home / "key.pub"
+    (tmp_path / "packs").mkdir()
+    shutil.copy(home / "signed.zip", tmp_path / "packs")
+    packed(tmp_path / "packs", "unsigned", records("unsigned"))
+    write(tmp_path / "packs" / "tampered.zip", statement_altered(files(home / "signed.zip")))
+    shown = bench("pool", "packs", "--key", key, "--notes", "--export-eee", "eee", cwd=tmp_path)
+    assert shown.code == 2 and "1 machine in 1 pack" in shown.out, shown
+    first, second = shown.err.splitlines()
+    assert "packs/tampered.zip: left out: " in first and "not of this statement" in first
+    assert "packs/unsigned.zip: left out: not signed, and --key asks for" in second
+    assert fingerprint(home)[:12] in shown.out and "not checked" not in shown.out
+    exported = next((tmp_path / "eee").rglob("*.json")).read_text()
+    assert f'"signed_by": "{fingerprint(home)}"' in exported
+    fine = bench("unpack", "packs/signed.zip", "--key", key, "--results", "fine", cwd=tmp_path)
+    assert fine.code == 0 and f"signature checked: by key {fingerprint(home)}" in fine.out, fine
+    for name, words in (("unsigned", "not signed"), ("tampered", "not of this statement")):
+        flags = ("--key", key, "--results", "never")
+        ended = bench("unpack", f"packs/{name}.zip", *flags, cwd=tmp_path)
+        assert_one_line(ended, f"unpack: packs/{name}.zip", words)
+    for command in (("pool", "packs"), ("unpack", "packs/signed.zip", "--results", "never")):
+        ended = called(*command, "--key", home / "other.pub", cwd=tmp_path)
+        assert ended.code == 2 and "other.pub is key" in ended.err + ended.out, ended
+        missing = called(*command, "--key", "missing.pub", cwd=tmp_path)
+        assert_one_line(missing, "--key: missing.pub is no public key")
+    assert not (tmp_path / "never").exists()
+
+
 def test_two_keys_are_one_too_many(home: Path) -> None:
+    two = (home / "key.pub").read_bytes() + (home / "other.pub").read_bytes()
+    (home / "two.pub").write_bytes(two)
+    ended = called("verify", "signed.zip", "--key", "two.pub", cwd=home)
+    assert_one_line(ended, "--key: two.pub", "it has 2 keys; give a file with one")
+    for command in (("pool", home), ("unpack", "signed.zip")):
+        both = ("--key", "key.pub", "--key", "other.pub")
+        assert_one_line(called(*command, *both, cwd=home), "--key: given 2 times")
     both = ("--sign", "key.pem", "--sign", "other.pem")
     assert_one_line(called("pack", "never.zip", *both, cwd=home), "--sign: given 2 times")
     both = ("--key", "key.pub", "--key", "other.pub")

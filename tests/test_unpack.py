@@ -15,7 +15,7 @@ from bench.exchange.pack import Checked, pack, read_pack, verify, write_pack
 from bench.exchange.parts import Packed, pack_in_parts
 from bench.exchange.unpack import unpack
 
-from .bad_packs import honest, sealed
+from .bad_packs import honest, sealed, unchecked
 from .conftest import MACHINE, probe_record
 from .program import snapshot
 
@@ -167,7 +167,7 @@ def test_damage_is_refused_and_a_restless_machine_is_not(
         unpack(tmp_path / "damaged.zip", tmp_path / "home")
     other = tmp_path / "other" / MACHINE.name / "records"
     probe_record(other, [1.0, 9.0, 2.0, 8.0, 1.0, 9.0, 2.0, 8.0])
-    pack(tmp_path / "other", tmp_path / "restless.zip")
+    unchecked(tmp_path / "other", tmp_path / "restless.zip")
     checked = verify(tmp_path / "restless.zip")
     assert checked.problems == checked.doubts != []
     home = str(tmp_path / "home")

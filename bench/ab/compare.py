@@ -22,25 +22,26 @@ from bench.ab.decision import ARMS, LOOKS, Arm, Decision, decide
 from bench.ab.process import Process, Side, TooSlow
 from bench.ab.sides import Pair
 from bench.errors import UsageError
+from bench.forecast.round_rules import (
+    LIFE,
+    LONGEST_WINDOW,
+    RENEWING,
+    SHORTEST,
+    WINDOW_SHARE,
+)
 from bench.measure import interrupts
 from bench.record.values import InProcess
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 
 WINDOW = 0.15
 """Seconds of a window, as in a run."""
-WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
-"""A window is at least this share of a call, which it makes once, and of that at most so long."""
 WAKING = 1.125
 """Seconds that a window takes per second that is timed."""
-LIFE, SHORTEST = 2.0, 3
-"""As for the processes of a run (bench/run/rounds/renewals.py)."""
 WANTED, FEWEST = 4, 2
 """Processes of an arm that there should be at least, and that there must be."""
-RENEWING = 0.5
-"""Largest share of the time that may go into starting processes, beyond the fewest."""
 THIRD = 8
-"""Rounds that must be left where a third process goes beyond that share: from two processes an
-interval is several times as wide."""
+"""Rounds that must be left where a third process takes more than its share of the time: from two
+processes an interval is several times as wide."""
 
 
 @dataclass(frozen=True)
@@ -234,12 +235,16 @@ class Comparison:
     def _compare_files(self) -> None:
         """Note if no file differs that both sides import from their commits.
 
-        Raises UsageError if a side imports the other one's files.
+        Raises UsageError if a side imports the other one's files. The file of a case that one
+        commit lacks is both sides'.
         """
         base, head = self.pair.base.folder, self.pair.head.folder
         if base == head:
             return
-        files = [self._loaded[arm]["files"] for arm in ("base", "head")]
+        case = self.pair.shared_case
+        files: list[list[str]] = []
+        for arm in ("base", "head"):
+            files.append([file for file in self._loaded[arm]["files"] if file != case])
         for flag, loaded, other in (("base", files[0], head), ("head", files[1], base)):
             mixed = [file for file in loaded if file.startswith(f"{other}{os.sep}")]
             if mixed:

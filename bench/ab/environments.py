@@ -51,15 +51,17 @@ def interpreter(given: str, flag: str) -> Path:
         )
     try:
         ended = subprocess.run(
-            [python, "-c", "import sys; sys.exit(sys.version_info < (3, 8))"],
+            [python, "-c", "import sys; print(sys.version_info >= (3, 8))"],
             capture_output=True,
+            text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=60,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"{flag}: {python} does not start: {error}") from None
-    if ended.returncode:
+    if ended.stdout.strip() != "True":
         raise UsageError(f"{flag}: {python} is no Python from 3.8 on")
     return python
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -14,17 +14,32 @@ from bench.measure import interrupts
 
 WORKING_TREE = "."
 """As a ref: the files as they are, with changes that are not committed."""
+OF_A_HOOK = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_QUARANTINE_PATH",
+)
+"""Variables that git sets for its hooks: a checkout of ours would use the index of the user's."""
 QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false")
 """A checkout of ours must not start the user's hooks."""
 
 
-def root_of(folder: Path) -> Path | None:
-    """Return the root of the checkout that a folder is in; None if it is in none."""
+def root_of(folder: Path) -> tuple[Path | None, str]:
+    """Return the root of the checkout that a folder is in; None, and why, if it is in none."""
     try:
         found = _git(folder, "rev-parse", "--show-toplevel")
     except FileNotFoundError:
-        return None
-    return Path(found.stdout.rstrip("\n")) if found.returncode == 0 else None
+        return None, "git is not installed"
+    if found.returncode == 0:
+        return Path(found.stdout.removesuffix("\n")), ""
+    said = found.stderr.strip().splitlines() or ["git said nothing"]
+    allowing = "safe.directory" in said[-1]
+    remedy = f"`{said[-1].strip()}` allows it" if allowing else "go to the one to compare"
+    return None, f"{said[0]}; {remedy}"
 
 
 def commit_of(root: Path, ref: str, flag: str) -> str:
@@ -75,14 +90,29 @@ def changed(root: Path) -> list[str]:
 
 
 def _copy_changes(root: Path, folder: Path) -> None:
-    for path in changed(root):
+    """Make a checkout's files those of the working tree.
+
+    What was there goes first: where it is a link, a file below it would be written elsewhere, and
+    where it is a folder, no file could take its place.
+    """
+    paths = changed(root)
+    for path in paths:
+        _remove(folder / path)
+    for path in paths:
         source, target = root / path, folder / path
         if source.is_dir() and not source.is_symlink():
-            continue  # a submodule, or a repository inside this one
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        if source.exists() or source.is_symlink():
+            target.mkdir(parents=True, exist_ok=True)  # a submodule, or a repository inside
+        elif source.exists() or source.is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(NotADirectoryError):
+            path.unlink(missing_ok=True)
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +121,7 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         errors="surrogateescape",
+        env={name: text for name, text in os.environ.items() if name not in OF_A_HOOK},
         stdin=subprocess.DEVNULL,
         check=False,
     )

@@ -82,7 +82,7 @@ def _why(outcome: Outcome) -> str:
     minutes = math.ceil(2 * found.longer * outcome.seconds / 60) / 2
     return (
         f"head takes {_interval(found.ratio)} times as long as base for {outcome.name}; about "
-        f"{minutes:g} minutes would settle it"
+        f"{minutes:g} minute{'' if minutes == 1 else 's'} would settle it"
     )
 
 

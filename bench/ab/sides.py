@@ -50,6 +50,15 @@ class Asked:
     def check(self) -> None:
         """Raise UsageError for what is missing, out of range, or makes no sense together."""
         checked(self.device)
+        for flag, text in (
+            ("--base", self.base),
+            ("--head", self.head),
+            ("--install", self.install),
+            ("--base-env", self.base_env),
+            ("--head-env", self.head_env),
+        ):
+            if text is not None and not text.strip():
+                raise UsageError(f"{flag}: is empty; give it a value, or drop it")
         for flag, number in (("--batch-size", self.batch_size), ("--image-size", self.image_size)):
             if number is not None and number < 1:
                 raise UsageError(f"{flag}: must be at least 1, got {number}")
@@ -81,6 +90,12 @@ class Pair:
     head: Side
     notes: tuple[str, ...] = ()
 
+    @property
+    def shared_case(self) -> str | None:
+        """The file of a case that both sides load, since a commit has none of its own."""
+        base, head = (side.loads.get("case", [None])[0] for side in (self.base, self.head))
+        return base if base == head else None
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -110,7 +125,7 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
     Raises UsageError for a ref, an environment or a case that there is not.
     """
     asked.check()
-    root = git.root_of(Path.cwd())
+    root, why_none = git.root_of(Path.cwd())
     pythons = [
         environments.interpreter(given, flag) if given else Path(sys.executable)
         for flag, given in (("--base-env", asked.base_env), ("--head-env", asked.head_env))
@@ -121,6 +136,8 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
         names = ["", ""]
         notes: list[str] = []
         if asked.base is not None:
+            if root is None:
+                raise UsageError(f"--base: {Path.cwd()} is not in a git repository: {why_none}")
             refs = (asked.base, asked.head or git.WORKING_TREE)
             trees, names = _checked_out(root, refs, home, stack)
             notes += _about(trees)
@@ -154,12 +171,8 @@ def _own_path(root: Path | None) -> tuple[str, ...]:
 
 
 def _checked_out(
-    root: Path | None, refs: tuple[str, str], home: Path, stack: contextlib.ExitStack
+    root: Path, refs: tuple[str, str], home: Path, stack: contextlib.ExitStack
 ) -> tuple[list[Path | None], list[str]]:
-    if root is None:
-        raise UsageError(
-            f"--base: {Path.cwd()} is not in a git repository; go to the one to compare"
-        )
     commits = [
         git.commit_of(root, ref, flag) for ref, flag in zip(refs, ("--base", "--head"), strict=True)
     ]

@@ -51,6 +51,8 @@ def ab(
     console = Terminal.on_stdout()
     outcomes: list[Outcome] = []
     with prepared(asked, console.print_line) as sides:
+        if summary is not None:
+            _append(summary, "")  # what can't be written to is said before measuring
         try:
             _compare(console, sides, 60 * minutes, limit, outcomes)
         finally:  # of several cases, those before one that fails have been measured

@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from bench.cli import BEGAN, terminal
 from bench.cli.console import Terminal, counted, print_tables, print_words
 from bench.cli.options import DeviceFlag, ResultsFlag
+from bench.cli.packs.keys import KeyFlag, expected
 from bench.config import COMMAND, MINUTES, Names, RunConfig, Switch
 from bench.errors import UsageError
 from bench.exchange import unpack as unpacking
@@ -197,7 +198,7 @@ def _complain_about_missing(packed: Packed, folder: Folder) -> None:
         )
 
 
-def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
+def unpack(*files: Path, results: ResultsFlag = Path("results"), key: KeyFlag = ()) -> int:
     """Check packs, and write their records into a results folder.
 
     Existing files are never overwritten.
@@ -210,8 +211,9 @@ def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
     if not files:
         raise UsageError("unpack: no file given; name one, such as visit.zip")
     console = Terminal.on_stdout()
+    by = expected(key)
     for file in files:
-        unpacked = unpacking.unpack(file, results)
+        unpacked = unpacking.unpack(file, results, by)
         checked = unpacked.checked
         for doubt in checked.doubts:
             terminal.complain(f"{file}: {doubt}; reports grade these records accordingly")
@@ -222,6 +224,8 @@ def unpack(*files: Path, results: ResultsFlag = Path("results")) -> int:
             f"{file}: {counted(len(unpacked.written), 'file')} of {', '.join(checked.machines)} "
             f"written into {results}{rest}",
         )
+        if by is not None:
+            print_words(console, f"signature checked: by key {by.fingerprint}")
     console.print_line(f"next: {COMMAND} report --results {results}")
     return 0
 

@@ -161,9 +161,11 @@ def _log(machine: PooledMachine, model: _Model, results: list[Json], now: float)
 
 def _packs_of(machine: PooledMachine) -> dict[str, str]:
     details = {"packs": ", ".join(machine.packs)}
-    signers = {one.fingerprint for one in machine.packs.values() if one is not None}
-    if signers:
-        details["signed_by_unchecked"] = ", ".join(sorted(signers))
+    signatures = [one for one in machine.packs.values() if one is not None]
+    if signatures:
+        checked = all(one.checked for one in signatures)
+        signers = sorted({one.fingerprint for one in signatures})
+        details["signed_by" if checked else "signed_by_unchecked"] = ", ".join(signers)
     return details
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import UsageError, visible
+from bench.errors import UsageError
+from bench.exchange.pieces import PACKED, Piece, pieces_of
 from bench.exchange.record_checks import faults_of_machine, read_records
 from bench.exchange.signing import PrivateKey, PublicKey
 from bench.exchange.statement import (
@@ -31,11 +31,10 @@ from bench.exchange.statement import (
     read_envelope,
 )
 from bench.files import limits
-from bench.files.files import read, write_whole
+from bench.files.files import named, regular, write_whole
 from bench.files.foreign_errors import content_of, refusing
-from bench.files.unpacking import unpacked
-from bench.record.reading import read_below
-from bench.record.store import DamagedRecord, Record, values_in
+from bench.files.unpacking import Refusal, unpacked
+from bench.record.store import Record, values_in
 
 MANIFEST = "manifest.json"
 PACK_FORMAT = 1
@@ -44,14 +43,6 @@ LARGEST = 256 << 20
 MOST_FILES = 50_000
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Date of every file in a pack, so that the same records give the same bytes."""
-PACKED = re.compile(
-    r"manifest\.json|signature\.dsse\.json|[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/"
-    r"(records/[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.(jsonl|npz)"
-    r"|visit/[a-z0-9_]{1,100}\.(ndjson|log))",
-    re.ASCII,
-)
-"""The names of the manifest and its signature, of records, of their arrays, and of what a visit
-says of itself. Other files are never unpacked."""
 
 
 @dataclass
@@ -92,100 +83,87 @@ class Manifest(msgspec.Struct):
 # Writing
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A record with its arrays, which must be in the same pack."""
-
-    record: Record
-    contents: dict[str, bytes]
-    """The content of each file, by its name in a pack."""
-
-
 def pack(
     results: Path, target: Path, key: PrivateKey | None = None
-) -> tuple[int, list[DamagedRecord]]:
+) -> tuple[int, list[UsageError]]:
     """Write every sound record below `results`, with its arrays, into one file.
 
     The file is signed if a `key` is given.
 
-    Returns the number of files, and the errors of the records that were left out. Records behind
-    links are left out as well, since they may be somebody else's.
+    Returns the number of files, and the errors of the records and machines that were left out, as
+    `verify` would refuse them. Records behind links are left out as well, since they may be
+    somebody else's.
 
     Raises UsageError if there is nothing to write, more than `verify` reads, or if the file cannot
     be written.
     """
-    pieces, damaged = pieces_of(results)
+    _check_target(target)
+    pieces, errors = pieces_of(results)
+    left_out: list[UsageError] = [*errors]
     contents: dict[str, bytes] = {}
-    for piece in pieces:
-        contents |= piece.contents
+    for machine, own in _by_machine(pieces).items():
+        if problems := faults_of_machine([piece.record for piece in own])[0]:
+            left_out.append(
+                UsageError(f"{machine}: left out, since `verify` would refuse it: {problems[0]}")
+            )
+            continue
+        for piece in own:
+            contents |= piece.contents
+    if not contents:
+        raise left_out[0]
     size = sum(map(len, contents.values()))
     if size > LARGEST or values(contents) > limits.VALUES or len(contents) > MOST_FILES:
         most = f"{LARGEST >> 20} MB or {limits.VALUES:,} values"
         raise UsageError(
             f"pack: {results} has more than the {most} of one pack; pack fewer machines"
         )
-    write_pack(target, contents, key)
-    return len(contents), damaged
+    content = archived(contents, key)
+    if problems := _read(content, results, None, _too_much(results)).checked.problems:
+        raise _too_much(results)(problems[0])
+    _write(target, content)
+    return len(contents), left_out
 
 
-def pieces_of(results: Path) -> tuple[list[Piece], list[DamagedRecord]]:
-    """Return every sound record below `results`, and the errors of the damaged ones.
-
-    Raises UsageError if there are none, or a name that `verify` would refuse.
-    """
-    if not results.is_dir():
-        raise UsageError(f"--results: {results} is not a folder; `python -m bench run` makes one")
-    records, damaged = read_below(results)
-    if not records and damaged:
-        raise damaged[0]
-    if not records:
+def _check_target(target: Path) -> None:
+    """Raise UsageError for a file that is no archive, such as the key, and would be overwritten."""
+    with named(target):
+        if not regular(target):
+            return
+        with target.open("rb") as file:
+            beginning = file.read(2)
+    if beginning not in (b"", b"PK"):
         raise UsageError(
-            f"--results: {results} contains no records; `python -m bench run` measures some"
+            f"pack: {target} exists and is no pack; give another name, such as mine.zip"
         )
-    mine = [record for record in records if record.path.parent.parent.parent == results]
-    if not mine:
-        raise UsageError(
-            f"--results: {results} itself contains no machine's folder; "
-            "give the folder that contains one folder per machine"
-        )
-    return [Piece(record, _contents(record, results)) for record in mine], damaged
 
 
-def _contents(record: Record, results: Path) -> dict[str, bytes]:
-    contents = {}
-    for path in _files(record):
-        contents[_named(path.relative_to(results).as_posix())] = _whole_lines(path)
-    return contents
+def _by_machine(pieces: list[Piece]) -> dict[Path, list[Piece]]:
+    """Return the pieces by the folder of their machine."""
+    found: dict[Path, list[Piece]] = {}
+    for piece in pieces:
+        found.setdefault(piece.record.path.parent.parent, []).append(piece)
+    return found
 
 
-def _files(record: Record) -> list[Path]:
-    """Return the paths of a record and of its arrays."""
-    names = dict.fromkeys(line.arrays for line in record.rounds if line.arrays)
-    return [record.path, *map(record.path.with_name, names)]
-
-
-def _named(name: str) -> str:
-    """Return the name of a file in a pack; UsageError if `verify` would refuse it."""
-    if not PACKED.fullmatch(name):
-        raise UsageError(
-            f"pack: {visible(name)} is not a name that a run gives; "
-            "move it away, or rename the folder with letters and digits"
-        )
-    return name
-
-
-def _whole_lines(path: Path) -> bytes:
-    """Return a file's content, without the incomplete last line of a record."""
-    content = read(path)
-    return content[: content.rfind(b"\n") + 1] if path.suffix == ".jsonl" else content
+def _too_much(results: Path) -> Refusal:
+    """Return how to refuse a folder whose pack could not be read again."""
+    return lambda words: UsageError(
+        f"pack: {results} makes a pack that `verify` refuses ({words}); pack fewer machines"
+    )
 
 
 def write_pack(target: Path, contents: dict[str, bytes], key: PrivateKey | None = None) -> None:
     """Write a pack of these files, by name, signed if a `key` is given.
 
-    The same files give the same bytes; signed, they do with an Ed25519 key.
-
     Raises UsageError if it cannot be written.
+    """
+    _write(target, archived(contents, key))
+
+
+def archived(contents: dict[str, bytes], key: PrivateKey | None = None) -> bytes:
+    """Return a pack of these files, by name, signed if a `key` is given.
+
+    The same files give the same bytes; signed, they do with an Ed25519 key.
     """
     contents = dict(sorted(contents.items()))
     whole = {MANIFEST: make_manifest(contents), **contents}
@@ -195,8 +173,12 @@ def write_pack(target: Path, contents: dict[str, bytes], key: PrivateKey | None 
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in whole.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _write(target: Path, content: bytes) -> None:
     try:
-        write_whole(target, buffer.getvalue())
+        write_whole(target, content)
     except OSError as error:
         raise UsageError(
             f"pack: {target} cannot be written ({error.strerror}); give a path that can"
@@ -246,7 +228,18 @@ def read_pack(path: Path, key: PublicKey | None = None) -> ReadPack:
 
     Raises UsageError if the file is not a pack.
     """
-    contents = _opened(path)
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(
+            f"verify: {path} is not a pack ({words}); `python -m bench pack FILE` makes one"
+        )
+
+    return _read(content_of(path, LARGEST, refuse), path, key, refuse)
+
+
+def _read(content: bytes, path: Path, key: PublicKey | None, refuse: Refusal) -> ReadPack:
+    """Return a pack by its content; raise `refuse(reason)` if it is none. `path` is its name."""
+    contents = _files_of(content, refuse)
     listed = contents.pop(MANIFEST, None)
     envelope = contents.pop(SIGNATURE, None)
     manifest = _read_manifest(path, listed)
@@ -283,18 +276,11 @@ def _signature(envelope: bytes | None, key: PublicKey | None) -> Signature | Non
     return read if key is None else key.check(envelope)
 
 
-def _opened(path: Path) -> dict[str, bytes]:
+def _files_of(content: bytes, refuse: Refusal) -> dict[str, bytes]:
     """Return the files of a pack by name.
 
-    Raises UsageError for a file that is not a pack, has other names in it or would fill the memory.
+    Raises `refuse(reason)` for what is not a pack, has other names in it or would fill the memory.
     """
-
-    def refuse(words: str) -> UsageError:
-        return UsageError(
-            f"verify: {path} is not a pack ({words}); `python -m bench pack FILE` makes one"
-        )
-
-    content = content_of(path, LARGEST, refuse)
     contents = dict(
         unpacked(content, most=LARGEST, entries=MOST_FILES, allowed=PACKED, refuse=refuse)
     )

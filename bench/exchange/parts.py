@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from bench.exchange.pack import LARGEST, MOST_FILES, pieces_of, values, write_pack
+from bench.exchange.pack import LARGEST, MOST_FILES, values, write_pack
+from bench.exchange.pieces import pieces_of
 from bench.files import limits
 from bench.record.store import DamagedRecord
 

@@ -16,7 +16,9 @@ from bench.analysis.grade import ORDER, severity, worst
 from bench.analysis.rows import Summary
 from bench.analysis.summary import summarise
 from bench.errors import UsageError
+from bench.exchange.continuing import continued
 from bench.exchange.pack import Checked, ReadPack, read_pack
+from bench.exchange.signing import PublicKey
 from bench.exchange.statement import Signature
 from bench.record.schema import RunLine
 from bench.record.store import Record
@@ -69,8 +71,10 @@ class _Folder:
     packs: dict[str, Signature | None] = field(default_factory=dict)
 
 
-def read_pool(folder: Path) -> Pool:
+def read_pool(folder: Path, key: PublicKey | None = None) -> Pool:
     """Read every pack (`*.zip`) that lies directly in a folder.
+
+    With a `key`, packs that are not signed by it are left out.
 
     Raises UsageError if it contains none, or none that is accepted.
     """
@@ -86,8 +90,8 @@ def read_pool(folder: Path) -> Pool:
     left_out: list[UsageError] = []
     for path in paths:
         try:
-            read = read_pack(path)
-            _refuse(path, read.checked)
+            read = read_pack(path, key)
+            _refuse(path, read.checked, key)
             _add(path, read, folders)
         except UsageError as error:
             left_out.append(error)
@@ -100,15 +104,17 @@ def read_pool(folder: Path) -> Pool:
 
 def _first(left_out: list[UsageError]) -> str:
     """Return why nothing could be read, by its first reason."""
-    more = f" (and {len(left_out) - 1} more packs left out)" if len(left_out) > 1 else ""
-    return f"{left_out[0]}{more}"
+    more = len(left_out) - 1
+    packs = "1 more pack" if more == 1 else f"{more} more packs"
+    return f"{left_out[0]}" + (f" (and {packs} left out)" if more else "")
 
 
-def _refuse(path: Path, checked: Checked) -> None:
+def _refuse(path: Path, checked: Checked, key: PublicKey | None) -> None:
     """Raise UsageError for a pack that `bench verify` refuses."""
     if checked.problems:
         more = len(checked.problems) - 1
-        others = f" (and {more} more: `python -m bench verify {path}`)" if more else ""
+        with_key = f" --key {key.path}" if key else ""
+        others = f" (and {more} more: `python -m bench verify {path}{with_key}`)" if more else ""
         raise UsageError(f"{path}: left out: {checked.problems[0]}{others}")
 
 
@@ -140,13 +146,15 @@ Entry = tuple[bytes, Record, str]
 def _newer(path: Path, name: str, known: dict[str, Entry], entry: Entry) -> Entry:
     """Return the longer version of a record; UsageError if neither continues the other."""
     old = known.get(name)
-    if old is None or entry[0].startswith(old[0]):
+    if old is None:
         return entry
-    if old[0].startswith(entry[0]):
-        return old
-    raise UsageError(
-        f"{path}: left out: {name} is another record in {old[2]}; move one of the two packs away"
-    )
+    kept = continued(name, old[0], entry[0])
+    if kept is None:
+        raise UsageError(
+            f"{path}: left out: {name} is another record in {old[2]}; "
+            "move one of the two packs away"
+        )
+    return old if kept == old[0] else entry
 
 
 def _hardware(records: Iterable[Record]) -> tuple[str, ...]:

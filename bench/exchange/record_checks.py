@@ -41,7 +41,7 @@ def read_records(
             problems.append(str(error))
             continue
         by_machine.setdefault(name.partition("/")[0], []).append(record)
-        problems += [f"{name}: {problem}" for problem in _counts(record)]
+        problems += [f"{name}: {problem}" for problem in wrong_counts(record)]
         if record.torn:
             problems.append(f"{name}: cut short in its last line")
     problems += arrays.of_nobody()
@@ -90,7 +90,7 @@ class _Arrays:
                     yield str(error)
 
 
-def _counts(record: Record) -> Iterator[str]:
+def wrong_counts(record: Record) -> Iterator[str]:
     """Yield how a record's counts differ from the known ones."""
     arm = record.arm
     if not isinstance(arm, CountArm) or arm.model not in GOLDEN:

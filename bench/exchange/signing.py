@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UsageError
 from bench.exchange.statement import PAYLOAD_TYPE, SIGNATURE, Signature
 from bench.files.foreign_errors import content_of, refusing
+from bench.files.unpacking import Refusal
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -26,6 +27,7 @@ LARGEST_KEY = 1 << 16
 """Bytes of the largest file that may be a key."""
 SMALLEST_RSA = 2048
 """Bits of the smallest RSA key that is accepted: NIST SP 800-131A allows no smaller one."""
+KEY_BLOCK = re.compile(rb"-----BEGIN [A-Z ]*KEY-----")
 MAKE = "openssl genpkey -algorithm ed25519 -out key.pem"
 PUBLISH = "openssl pkey -in key.pem -pubout -out key.pub"
 
@@ -94,15 +96,10 @@ def private_key(path: Path) -> PrivateKey:
 
     Raises UsageError if securesystemslib is not installed, or if the file has no such key.
     """
-    _require("--sign")
+    content, refuse = _pem(path, SIGN)
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    refuse = _refusal("--sign", path, f"`{MAKE}` makes one")
-    content = content_of(path, LARGEST_KEY, refuse)
-    if b"PUBLIC KEY" in content:
-        raise refuse("it is a public key; --sign takes the private one")
-    _check_form(content, refuse)
     if b"ENCRYPTED" in content:
         raise refuse(
             "it is encrypted with a passphrase; `openssl pkey -in KEY -out PLAIN.pem` decrypts it"
@@ -118,16 +115,62 @@ def public_key(path: Path) -> PublicKey:
 
     Raises UsageError if securesystemslib is not installed, or if the file has no such key.
     """
-    _require("--key")
+    content, refuse = _pem(path, CHECK)
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    refuse = _refusal("--key", path, f"its owner makes one with `{PUBLISH}`")
-    content = content_of(path, LARGEST_KEY, refuse)
-    if b"PRIVATE KEY" in content:
-        raise refuse("it is a private key, which only its owner should have")
-    _check_form(content, refuse)
     with refusing(refuse):
         return PublicKey(_named(load_pem_public_key(content), refuse), path)
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What a key is for: the flag that names it, its kind, and where to get one.
+
+    `other` is a mark of the kind of key that does not do, with words for it.
+    """
+
+    flag: str
+    kind: str
+    remedy: str
+    other: tuple[bytes, str]
+
+
+SIGN = _Use(
+    "--sign",
+    "private",
+    f"`{MAKE}` makes one",
+    (b"PUBLIC KEY", "it is a public key; --sign takes the private one"),
+)
+CHECK = _Use(
+    "--key",
+    "public",
+    f"its owner makes one with `{PUBLISH}`",
+    (b"PRIVATE KEY", "it is a private key, which only its owner should have"),
+)
+
+
+def _pem(path: Path, use: _Use) -> tuple[bytes, Refusal]:
+    """Return the content of a file with one key in PEM, and how to refuse it.
+
+    Raises UsageError if the library is not installed, or for any other file.
+    """
+    _require(use.flag)
+
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"{use.flag}: {path} is no {use.kind} key ({words}); {use.remedy}")
+
+    content = content_of(path, LARGEST_KEY, refuse)
+    mark, words = use.other
+    if mark in content:
+        raise refuse(words)
+    if b"OPENSSH" in content or content.startswith((b"ssh-", b"ecdsa-")):
+        raise refuse("it is in OpenSSH's own form, and PEM is needed")
+    if b"-----BEGIN" not in content:
+        raise refuse("it has no PEM block, which begins with -----BEGIN")
+    keys = len(KEY_BLOCK.findall(content))
+    if keys > 1:
+        raise refuse(f"it has {keys} keys; give a file with one")
+    return content, refuse
 
 
 def _require(flag: str) -> None:
@@ -141,24 +184,7 @@ def _require(flag: str) -> None:
         ) from None
 
 
-def _refusal(flag: str, path: Path, remedy: str) -> Callable[[str], UsageError]:
-    kind = "private" if flag == "--sign" else "public"
-
-    def refuse(words: str) -> UsageError:
-        return UsageError(f"{flag}: {path} is no {kind} key ({words}); {remedy}")
-
-    return refuse
-
-
-def _check_form(content: bytes, refuse: Callable[[str], UsageError]) -> None:
-    """Refuse a file whose form is not PEM, in words that libraries do not have for it."""
-    if b"OPENSSH" in content or content.startswith((b"ssh-", b"ecdsa-")):
-        raise refuse("it is in OpenSSH's own form, and PEM is needed")
-    if b"-----BEGIN" not in content:
-        raise refuse("it has no PEM block, which begins with -----BEGIN")
-
-
-def _named(key: Any, refuse: Callable[[str], UsageError]) -> SSlibKey:
+def _named(key: Any, refuse: Refusal) -> SSlibKey:
     """Return a key under its fingerprint; raise `refuse(reason)` for a kind that cannot sign."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     from securesystemslib.signer import SSlibKey

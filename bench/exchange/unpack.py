@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.exchange.continuing import continued
 from bench.exchange.pack import Checked, read_pack
+from bench.exchange.signing import PublicKey
 from bench.files.files import named, read, regular, write_whole
 from bench.files.paths import inside
-
-GROWING = (".jsonl", ".ndjson", ".log")
-"""Files that only ever grow: a longer version with the same beginning replaces a shorter one."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +23,23 @@ class Unpacked:
     """Those of `written` that replaced a shorter version."""
 
 
-def unpack(pack: Path, results: Path) -> Unpacked:
+def unpack(pack: Path, results: Path, key: PublicKey | None = None) -> Unpacked:
     """Check a pack as `verify` does, and write its files below `results`.
 
-    Records of a machine that was not steady are accepted, since reports grade them.
+    With a `key`, it must be signed by it. Records of a machine that was not steady are accepted,
+    since reports grade them.
 
     Raises UsageError, before anything is written, if the pack is damaged, if a file exists with
     different content, or if a link leads out of the folder.
     """
-    opened = read_pack(pack)
+    opened = read_pack(pack, key)
     checked = opened.checked
     refused = [problem for problem in checked.problems if problem not in checked.doubts]
     if refused:
+        with_key = f" --key {key.path}" if key else ""
         raise UsageError(
             f"unpack: {pack}: {refused[0]}; fetch the pack again "
-            f"(`python -m bench verify {pack}` lists every problem)"
+            f"(`python -m bench verify {pack}{with_key}` lists every problem)"
         )
     unpacked = Unpacked(checked)
     new = _new(opened.contents, results, unpacked)
@@ -63,18 +64,13 @@ def _new(contents: dict[str, bytes], results: Path, unpacked: Unpacked) -> dict[
             new[name] = content
             continue
         old = read(path)
-        if old == content or _continues(name, content, old):
-            continue
-        if not _continues(name, old, content):
+        kept = continued(name, old, content)
+        if kept is None:
             raise UsageError(
                 f"unpack: {path} exists with different content; move it away, or give another "
                 "--results"
             )
-        unpacked.continued.append(name)
-        new[name] = content
+        if kept != old:
+            unpacked.continued.append(name)
+            new[name] = content
     return new
-
-
-def _continues(name: str, old: bytes, new: bytes) -> bool:
-    """True if `new` is a longer version of `old`, in a file that only ever grows."""
-    return name.endswith(GROWING) and new.startswith(old)

@@ -118,9 +118,9 @@ def whole(path: Path) -> Iterator[Path]:
     A reader sees the old file or the new one. Several writers may write the same file, because each
     has its own temporary path; the last one wins.
     """
-    temporary = beside(path)
     with named(path):
-        regular(path)
+        regular(path)  # first: a folder such as "." or "/" has no name to put another beside
+        temporary = beside(path)
         sweep(path)
         _unfinished.add(temporary)
         try:

@@ -57,10 +57,12 @@ def content_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> b
         except UsageError as error:
             raise refusal(str(error)) from None
         if status is not None and status.st_size > most:
-            raise refusal(
-                f"it has {status.st_size / 1e6:,.0f} MB, more than the {most / 1e6:,.0f} MB allowed"
-            )
+            raise refusal(f"it has {_size(status.st_size)}, more than the {_size(most)} allowed")
         return files.read(path)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.0f} MB" if number >= 10**7 else f"{number / 1e3:,.0f} kB"
 
 
 def text_of(path: Path, most: int, refusal: Callable[[str], UsageError]) -> str:

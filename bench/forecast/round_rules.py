@@ -1,10 +1,20 @@
-"""How many rounds and processes an arm gets. Measuring and forecasting share these rules."""
+"""How many rounds and processes an arm gets, and how long a window lasts.
+
+Measuring, forecasting and `bench ab` share these rules.
+"""
 
 FIRST_LOOK = 6
 """The first round after which there is an interval."""
 PROCESSES, PROCESSES_IF_DEAR, DEAR = 3, 2, 10.0
 """The fewest processes that an arm gets in a phase: three, or two if starting another is expected
 to take more than `DEAR` seconds."""
+LIFE, SHORTEST = 2.0, 3
+"""A process lives for `LIFE` times the square root of its cost in rounds of its arm. That gives the
+narrowest interval per second if processes differ half as much as rounds do. It lives for at least
+`SHORTEST` rounds, if there are enough."""
+WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
+"""A window lasts at least this share of the slowest arm's call, up to so many seconds. Otherwise
+the noise of quick arms would decide how many of a slow arm's calls are needed."""
 RENEWING, MOST_RENEWING, ENOUGH_ROUNDS = 0.5, 0.75, 8
 """Share of the time budget that may go into new processes: half of it, or up to the second where
 that leaves time for `ENOUGH_ROUNDS`. A third process is worth more than rounds beyond these: with

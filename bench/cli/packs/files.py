@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from bench.cli.console import Terminal, complain_about, counted, print_words
 from bench.cli.options import ResultsFlag
+from bench.cli.packs.keys import KeyFlag, SignFlag, expected, to_sign
 from bench.cli.terminal import complain
 from bench.config import COMMAND
-from bench.errors import UsageError
 from bench.exchange import pack as packs
 from bench.exchange.pack import Checked
-from bench.exchange.signing import PUBLISH, private_key, public_key
-
-Once = Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)]
+from bench.exchange.signing import PUBLISH
 
 
-def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: Once = ()) -> int:
+def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: SignFlag = ()) -> int:
     """Pack all records of a results folder into one file.
 
     Damaged records are named and left out.
@@ -28,12 +23,8 @@ def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: Once = 
     ----------
     file
         The file to write, such as mine.zip.
-    sign
-        Private key in a PEM file to sign the pack with, such as one from
-        `openssl genpkey -algorithm ed25519 -out key.pem`; needs convmixer-bench[sign].
     """
-    path = _once(sign, "--sign", "a pack has one signature")
-    key = private_key(path) if path else None
+    key = to_sign(sign)
     files, damaged = packs.pack(results, file, key)
     complain_about(damaged)
     console = Terminal.on_stdout()
@@ -47,7 +38,7 @@ def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: Once = 
     return 2 if damaged else 0
 
 
-def verify(file: Path, /, *, key: Once = ()) -> int:
+def verify(file: Path, /, *, key: KeyFlag = ()) -> int:
     """Check a pack without executing any of it.
 
     The checks are of hashes, schema, counts, A/A and drift checks, and with --key of the signature.
@@ -56,12 +47,8 @@ def verify(file: Path, /, *, key: Once = ()) -> int:
     ----------
     file
         A file from `bench pack`.
-    key
-        Public key in a PEM file that the pack must be signed by; needs convmixer-bench[sign], and
-        no network. Get the key from its owner, not from where the pack comes from.
     """
-    path = _once(key, "--key", "a pack has one signature")
-    checked = packs.verify(file, public_key(path) if path else None)
+    checked = packs.verify(file, expected(key))
     console = Terminal.on_stdout()
     for remark in checked.remarks:
         print_words(console, f"note: {remark}")
@@ -92,10 +79,3 @@ def _signature_lines(file: Path, checked: Checked) -> list[str]:
         "this signature was not checked; with the public key of whom you expect: "
         f"{COMMAND} verify {file} --key key.pub",
     ]
-
-
-def _once(paths: tuple[Path, ...], flag: str, why: str) -> Path | None:
-    """Return the file of a flag, None without one; UsageError if it was given twice."""
-    if len(paths) > 1:
-        raise UsageError(f"{flag}: given {len(paths)} times, and {why}; give one key")
-    return paths[0] if paths else None

@@ -13,7 +13,9 @@ from bench.claims.comparison import sides
 from bench.claims.per_machine import PoolAnswer, Speed, per_machine
 from bench.cli.console import Terminal, complain_about, counted, print_tables, print_words
 from bench.cli.options import NotesFlag
+from bench.cli.packs.keys import KeyFlag, expected
 from bench.config import Plain, Switch
+from bench.errors import UsageError
 from bench.exchange.every_eval_ever import export
 from bench.exchange.pool import Pool, PooledMachine, read_pool
 from bench.report.pool.answer import answer_table, sentences
@@ -34,9 +36,10 @@ def pool(
     folder: Path,
     /,
     *,
-    claim: Annotated[str, Plain] = "",
-    on: Speed = "throughput",
+    claim: Annotated[str | None, Plain] = None,
+    on: Speed | None = None,
     all: Switch = False,
+    key: KeyFlag = (),
     export_eee: Annotated[Path | None, Plain] = None,
     notes: NotesFlag = False,
 ) -> int:
@@ -52,15 +55,18 @@ def pool(
     claim
         "A > B": on which machines is A faster than B? Models are named as for `run --models`.
     on
-        Speed that --claim is about; a higher throughput or a lower latency is faster.
+        Speed that --claim is about, throughput unless given; a higher throughput or a lower latency
+        is faster.
     all
         Also show what only one machine measured.
     export_eee
         Folder for one JSON file per machine and model in the schema of Every Eval Ever.
     """
-    asked = sides(claim, "--claim") if claim else None
-    found = read_pool(folder)
-    answer = per_machine(*asked, on, found.summaries) if asked else None
+    asked = None if claim is None else sides(claim, "--claim")
+    if on and not asked:
+        raise UsageError(f'--on: is for a comparison; add --claim "A > B", or drop --on {on}')
+    found = read_pool(folder, expected(key))
+    answer = per_machine(*asked, on or "throughput", found.summaries) if asked else None
     console = Terminal.on_stdout()
     if answer is None:
         _print_machines(console, found, notes=notes)
@@ -111,13 +117,15 @@ def _may_be_ranked(machine: PooledMachine) -> bool:
 
 
 def _machine_table(found: Pool) -> Table:
-    signed = []
+    signed: list[str] = []
+    checked = True
     for machine in found.machines:
+        checked = checked and all(one and one.checked for one in machine.packs.values())
         signers = {one.fingerprint[:FINGERPRINT] if one else "" for one in machine.packs.values()}
         signed.append(", ".join(sorted(filter(None, signers))))
     table = machine_table(found.summaries, signed)
-    if any(signed):
-        table.notes.append("signatures were not checked: `bench verify PACK --key key.pub` does")
+    if any(signed) and not checked:
+        table.notes.append("signatures were not checked: --key key.pub does")
     return table
 
 

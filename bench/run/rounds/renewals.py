@@ -6,18 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
-from bench.forecast.round_rules import FIRST_LOOK, SENTINEL_EVERY
+from bench.forecast.round_rules import FIRST_LOOK, LIFE, SENTINEL_EVERY, SHORTEST
 from bench.run.arm_run import ArmRun
 from bench.run.observer import Ledger
 from bench.run.rounds.pairing import Pairing
 from bench.run.rounds.time_account import LEAST_S, TimeAccount
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 from bench.stats.reference import SENTINEL
-
-LIFE, SHORTEST = 2.0, 3
-"""A process lives for `LIFE` times the square root of its cost in rounds of its arm. That gives the
-narrowest interval per second if processes differ half as much as rounds do. It lives for at least
-`SHORTEST` rounds, if there are enough."""
 
 
 class Renewals:

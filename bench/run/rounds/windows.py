@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.errors import one_line
+from bench.forecast.round_rules import LONGEST_WINDOW, WINDOW_SHARE
 from bench.measure.disturbance import State
 from bench.measure.messages import Failure, Samples, Window
 from bench.plan.task import window_of
@@ -16,9 +17,6 @@ from bench.run.arm_run import ArmRun
 from bench.run.observer import Ledger
 from bench.run.rounds.time_account import TimeAccount
 
-WINDOW_SHARE, LONGEST_WINDOW = 0.25, 1.0
-"""A window lasts at least this share of the slowest arm's call, up to so many seconds. Otherwise
-the noise of quick arms would decide how many of a slow arm's calls are needed."""
 REPEATS = 2
 REPEATING = 0.1
 """A disturbed window is repeated up to `REPEATS` times, and repetitions are at most this share of

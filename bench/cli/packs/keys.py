@@ -1,0 +1,51 @@
+"""The flags for the keys of signed packs, the same in every command that has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bench.errors import UsageError
+from bench.exchange.signing import PrivateKey, PublicKey, private_key, public_key
+
+SignFlag = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Private key in a PEM file to sign the pack with, such as one from "
+        "`openssl genpkey -algorithm ed25519 -out key.pem`; needs convmixer-bench[sign].",
+    ),
+]
+KeyFlag = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        negative=(),
+        show_default=False,
+        help="Public key in a PEM file that the pack must be signed by; needs "
+        "convmixer-bench[sign], and no network. Get the key from its owner, not from where the "
+        "pack comes from.",
+    ),
+]
+
+
+def to_sign(paths: tuple[Path, ...]) -> PrivateKey | None:
+    """Return the key of --sign, None without one; UsageError if it was given twice."""
+    path = _once(paths, "--sign")
+    return private_key(path) if path else None
+
+
+def expected(paths: tuple[Path, ...]) -> PublicKey | None:
+    """Return the key of --key, None without one; UsageError if it was given twice."""
+    path = _once(paths, "--key")
+    return public_key(path) if path else None
+
+
+def _once(paths: tuple[Path, ...], flag: str) -> Path | None:
+    if len(paths) > 1:
+        raise UsageError(
+            f"{flag}: given {len(paths)} times, and a pack has one signature; give one key"
+        )
+    return paths[0] if paths else None
