@@ -59,6 +59,11 @@ class Checked:
     signature: Signature | None = None
     """The signature of a signed pack, if it can be read."""
 
+    @property
+    def damage(self) -> list[str]:
+        """The problems that are about the files."""
+        return [problem for problem in self.problems if problem not in self.doubts]
+
 
 @dataclass(frozen=True)
 class ReadPack:
@@ -83,15 +88,21 @@ class Manifest(msgspec.Struct):
 # Writing
 
 
-def pack(
-    results: Path, target: Path, key: PrivateKey | None = None
-) -> tuple[int, list[UsageError]]:
+@dataclass
+class Packing:
+    """What was packed, and what its packer has to know."""
+
+    files: int
+    left_out: list[UsageError]
+    """The errors of records and machines that `verify` would refuse."""
+    doubts: list[str]
+    """Which speeds did not pass their own checks: `verify` refuses them, `unpack` takes them."""
+
+
+def pack(results: Path, target: Path, key: PrivateKey | None = None) -> Packing:
     """Write every sound record below `results`, with its arrays, into one file.
 
-    The file is signed if a `key` is given.
-
-    Returns the number of files, and the errors of the records and machines that were left out, as
-    `verify` would refuse them. Records behind links are left out as well, since they may be
+    The file is signed if a `key` is given. Records behind links are left out, since they may be
     somebody else's.
 
     Raises UsageError if there is nothing to write, more than `verify` reads, or if the file cannot
@@ -100,13 +111,15 @@ def pack(
     _check_target(target)
     pieces, errors = pieces_of(results)
     left_out: list[UsageError] = [*errors]
+    doubts: list[str] = []
     contents: dict[str, bytes] = {}
     for machine, own in _by_machine(pieces).items():
-        if problems := faults_of_machine([piece.record for piece in own])[0]:
-            left_out.append(
-                UsageError(f"{machine}: left out, since `verify` would refuse it: {problems[0]}")
-            )
+        records = [piece.record for piece in own]
+        problems, _ = faults_of_machine(records)
+        if not any(record.runs for record in records):
+            left_out.append(UsageError(f"{machine}: left out: {problems[0]}"))
             continue
+        doubts += [f"{machine.name}: {problem}" for problem in problems]
         for piece in own:
             contents |= piece.contents
     if not contents:
@@ -118,10 +131,11 @@ def pack(
             f"pack: {results} has more than the {most} of one pack; pack fewer machines"
         )
     content = archived(contents, key)
-    if problems := _read(content, results, None, _too_much(results)).checked.problems:
-        raise _too_much(results)(problems[0])
+    checked = _read(content, results, None, _too_much(results)).checked
+    if checked.damage:
+        raise _too_much(results)(checked.damage[0])
     _write(target, content)
-    return len(contents), left_out
+    return Packing(len(contents), left_out, doubts)
 
 
 def _check_target(target: Path) -> None:

@@ -34,11 +34,10 @@ def unpack(pack: Path, results: Path, key: PublicKey | None = None) -> Unpacked:
     """
     opened = read_pack(pack, key)
     checked = opened.checked
-    refused = [problem for problem in checked.problems if problem not in checked.doubts]
-    if refused:
+    if checked.damage:
         with_key = f" --key {key.path}" if key else ""
         raise UsageError(
-            f"unpack: {pack}: {refused[0]}; fetch the pack again "
+            f"unpack: {pack}: {checked.damage[0]}; fetch the pack again "
             f"(`python -m bench verify {pack}{with_key}` lists every problem)"
         )
     unpacked = Unpacked(checked)

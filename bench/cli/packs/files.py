@@ -17,7 +17,7 @@ from bench.exchange.signing import PUBLISH
 def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: SignFlag = ()) -> int:
     """Pack all records of a results folder into one file.
 
-    Damaged records are named and left out.
+    Damaged records are named and left out; a machine whose checks failed is named and packed.
 
     Parameters
     ----------
@@ -25,17 +25,19 @@ def pack(file: Path, /, *, results: ResultsFlag = Path("results"), sign: SignFla
         The file to write, such as mine.zip.
     """
     key = to_sign(sign)
-    files, damaged = packs.pack(results, file, key)
-    complain_about(damaged)
+    packed = packs.pack(results, file, key)
+    complain_about(packed.left_out)
+    for doubt in packed.doubts:
+        complain(f"{doubt}; it is packed, and `verify` refuses its speeds")
     console = Terminal.on_stdout()
     print_words(
         console,
-        f"{counted(files, 'file')} packed into {file}; whoever receives it checks it with: "
+        f"{counted(packed.files, 'file')} packed into {file}; whoever receives it checks it with: "
         f"{COMMAND} verify {file}" + (" --key key.pub" if key else ""),
     )
     if key is not None:
         print_words(console, f"signed by key {key.fingerprint}; its public part: {PUBLISH}")
-    return 2 if damaged else 0
+    return 2 if packed.left_out else 0
 
 
 def verify(file: Path, /, *, key: KeyFlag = ()) -> int:
