@@ -310,6 +310,24 @@ def test_hovering_and_opening_a_point(opened: tuple[Any, list[str], list[str]]) 
 
 
 @needs_browser
+def test_what_hovering_shows_is_inside_the_plot_of_a_phone(page_file: Path, browser: Any) -> None:
+    size = {"width": 390, "height": 844}
+    page, said, _ = watched(browser, page_file.as_uri(), viewport=size)
+    page.locator("#plot").scroll_into_view_if_needed()
+    seen = 0
+    for mark in page.locator("#plot .scatterlayer path.point").all():
+        page.mouse.move(1, 1)
+        box = mark.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#plot .hoverlayer .hovertext")
+        label = page.locator("#plot .hoverlayer .hovertext").first.bounding_box()
+        assert label["x"] >= 0 and label["x"] + label["width"] <= size["width"], label
+        seen += 1
+    assert seen > 2 and said == []
+    page.close()
+
+
+@needs_browser
 def test_a_hostile_name_is_text_and_a_missing_value_has_its_command(
     opened: tuple[Any, list[str], list[str]],
 ) -> None:
