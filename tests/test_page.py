@@ -31,6 +31,7 @@ from .browsing import (
     watched,
 )
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
+from .program import bench
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on the path: apt-get install chromium"
@@ -307,6 +308,20 @@ def test_hovering_and_opening_a_point(opened: tuple[Any, list[str], list[str]]) 
     page.wait_for_selector("#histogram .bars path")
     assert page.locator("#rows tbody tr.chosen").count() == 1
     assert said == []
+
+
+@needs_browser
+def test_a_run_that_was_stopped_before_its_first_round_breaks_nothing(
+    tmp_path: Path, browser: Any
+) -> None:
+    """The machine then has nothing but published values, and one axis."""
+    speed_record(tmp_path / MACHINE.name / "records", "resnet50", [], timm="resnet50")
+    ended = bench("report", "--results", tmp_path, cwd=tmp_path)
+    assert ended.code == 0, ended
+    page, said, _ = watched(browser, (tmp_path / "report.html").as_uri())
+    assert page.locator("#x option").count() == 1
+    assert said == []
+    page.close()
 
 
 @needs_browser
