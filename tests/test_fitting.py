@@ -129,3 +129,17 @@ def test_a_command_is_never_wrapped(width: int) -> None:
     lines = console.file.getvalue().splitlines()
     assert any(line.endswith(command) for line in lines)
     assert all(cell_len(line) <= width for line in lines if COMMAND not in line)
+
+
+@pytest.mark.parametrize("width", range(40, 90))
+def test_no_line_ends_inside_a_figure(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        "vit_s16 is 4.20 × [3.90, 4.60] as fast as convmixer_768_32 on imagenet-1k, in 44 % of "
+        "windows; resnet_digits has 98.4 [98.0, 98.8] % and an effect of -9.8 [-15.2, -4.4] points"
+    )
+    print_words(Terminal(width=width), text)
+    lines = capsys.readouterr().out.splitlines()
+    assert " ".join(lines) == text and max(map(cell_len, lines)) <= width
+    for whole in ("4.20 × [3.90, 4.60]", "44 %", "98.4 [98.0, 98.8] %", "-9.8 [-15.2, -4.4]"):
+        assert any(whole in line for line in lines), (whole, lines)
+    assert any("imagenet-1k," in line for line in lines)

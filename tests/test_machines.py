@@ -15,8 +15,9 @@ from bench.report.tables.machines import side_by_side
 from bench.report.tables.speed_gap import gaps, patch_of
 from bench.report.write import write_all
 
-from . import synthetic
+from . import pool_worlds, synthetic
 from .conftest import MACHINE, resealed, speed_record
+from .program import bench
 
 
 def on(machine: str, records: list[Record]) -> Summary:
@@ -43,9 +44,9 @@ def test_machines_stand_side_by_side_and_are_never_averaged() -> None:
     assert table.headers[0] == "model"
     assert [name.partition(",")[0] for name in table.headers[1:]] == [
         "fast",
-        "× vit_s16",
+        "× vit_s16 on fast",
         "slow",
-        "× vit_s16",
+        "× vit_s16 on slow",
     ]
     rows = {row[0].text: row for row in table.cells}
     assert rows["vit_s16"][1].value == pytest.approx(10 * (rows["vit_s16"][3].value or 0), rel=0.02)
@@ -55,6 +56,23 @@ def test_machines_stand_side_by_side_and_are_never_averaged() -> None:
         "slow",
         "fast",
     }
+
+
+def test_columns_of_a_narrow_terminal_say_which_machine_they_are_of(tmp_path: Path) -> None:
+    for name in ("amd-epyc-2t-e074", "amd-epyc-2t-a276", "amd-epyc-2t-eb82"):
+        pool_worlds.packed(tmp_path, name, pool_worlds.records(name, pool_worlds.SPEEDS))
+    ended = bench("unpack", *map(str, tmp_path.glob("*.zip")), "--results", "all", cwd=tmp_path)
+    assert ended.code == 0, ended
+    ended = bench(
+        *("report", "--results", "all", "--no-page", "--columns", "throughput,ratio"),
+        cwd=tmp_path,
+        env={"COLUMNS": "60"},
+    )
+    assert ended.code == 0, ended
+    _, _, table = ended.out.partition("Machines side by side · throughput")
+    head, _, rest = table.partition("left out at 60 columns: ")
+    assert head.count("× vit_s16 on") == head.count("× vit_s16") == 2, table
+    assert "; " in rest.partition("medians")[0], "headers with commas are told apart"
 
 
 def test_one_machine_has_nothing_beside_it() -> None:

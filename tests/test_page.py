@@ -31,6 +31,7 @@ from .browsing import (
     watched,
 )
 from .conftest import MACHINE, accuracy_record, count_record, resealed, speed_record
+from .program import bench
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on the path: apt-get install chromium"
@@ -307,6 +308,38 @@ def test_hovering_and_opening_a_point(opened: tuple[Any, list[str], list[str]]) 
     page.wait_for_selector("#histogram .bars path")
     assert page.locator("#rows tbody tr.chosen").count() == 1
     assert said == []
+
+
+@needs_browser
+def test_a_run_that_was_stopped_before_its_first_round_breaks_nothing(
+    tmp_path: Path, browser: Any
+) -> None:
+    """The machine then has nothing but published values, and one axis."""
+    speed_record(tmp_path / MACHINE.name / "records", "resnet50", [], timm="resnet50")
+    ended = bench("report", "--results", tmp_path, cwd=tmp_path)
+    assert ended.code == 0, ended
+    page, said, _ = watched(browser, (tmp_path / "report.html").as_uri())
+    assert page.locator("#x option").count() == 1
+    assert said == []
+    page.close()
+
+
+@needs_browser
+def test_what_hovering_shows_is_inside_the_plot_of_a_phone(page_file: Path, browser: Any) -> None:
+    size = {"width": 390, "height": 844}
+    page, said, _ = watched(browser, page_file.as_uri(), viewport=size)
+    page.locator("#plot").scroll_into_view_if_needed()
+    seen = 0
+    for mark in page.locator("#plot .scatterlayer path.point").all():
+        page.mouse.move(1, 1)
+        box = mark.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#plot .hoverlayer .hovertext")
+        label = page.locator("#plot .hoverlayer .hovertext").first.bounding_box()
+        assert label["x"] >= 0 and label["x"] + label["width"] <= size["width"], label
+        seen += 1
+    assert seen > 2 and said == []
+    page.close()
 
 
 @needs_browser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from bench.measure import interrupts
 from bench.report.headlines import headlines
 from bench.report.table import Table
 from bench.stats.formatting import number, scale
+from bench.stats.wrapping import wrapped
 
 if TYPE_CHECKING:  # some of these import torch, and the report uses this module too
     from bench.measure.messages import Failure
@@ -122,8 +122,7 @@ def _wrapped(text: str, width: int) -> str:
     """Return text in lines; a word that is longer than a line, such as a path, is not broken."""
     lines: list[str] = []
     for line in visible(text).splitlines():
-        wrapped = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
-        lines += wrapped or [""]
+        lines += wrapped(line, width) or [""]
     return "\n".join(lines)
 
 

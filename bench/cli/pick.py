@@ -142,8 +142,8 @@ def pick(*, config: Annotated[PickConfig, Parameter(name="*")] = PickConfig()) -
     """Find the best backbone under limits of speed, size and top-1.
 
     Candidates that miss a limit by their counts or published top-1 are left out; the others are
-    timed in interleaved rounds, which those leave early that cannot be the best. Exit with 1 if no
-    candidate is within the limits.
+    timed in interleaved rounds, which those leave early that cannot be the best. Exit with 1 if
+    none of those is within the limits, with 2 if none is left to time.
     """
     limits = config.check()
     console = Terminal.on_stdout()

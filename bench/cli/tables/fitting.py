@@ -100,7 +100,8 @@ def fitted(table: Table, width: int) -> Fitted:
     notes = [legend] if legend else []
     if left_out:
         headers = [table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out)]
-        notes.append(f"left out at {width} columns: {', '.join(dict.fromkeys(headers))}")
+        separator = "; " if any("," in header for header in headers) else ", "
+        notes.append(f"left out at {width} columns: {separator.join(dict.fromkeys(headers))}")
     return Fitted(
         table=shown,
         widths=_widths(shown, width),

@@ -16,6 +16,7 @@ from bench.config import COMMAND
 from bench.report.findings.screen import TITLES, WIDTH, row
 from bench.report.findings.settling import better
 from bench.report.findings.words import published, reason_open, short_effect, where
+from bench.stats.wrapping import wrapped
 
 HEADLINE = 48
 ALL_TITLES: dict[Standing, str] = {**TITLES, "not known": "NOT KNOWN"}
@@ -27,11 +28,11 @@ def paper_screen(found: list[ClaimAnswer], width: int = WIDTH) -> list[str]:
     """Return the lines of the screen; `found` may contain claims of others, which are left out."""
     width = min(width, WIDTH)
     mine = [one for one in found if one.study.paper]
-    lines = _wrapped(_head(mine), width)
+    lines = wrapped(_head(mine), width)
     for standing in ALL_TITLES:
         of_standing = [one for one in mine if one.standing == standing]
         for title, claims in grouped(of_standing, _group).items():
-            lines += _wrapped(title, width, more="  ")
+            lines += wrapped(title, width, more="  ")
             for one in claims:
                 lines += _claim(one, width)
     return [*lines, *_foot(mine, width)]
@@ -59,20 +60,9 @@ def _claim(one: ClaimAnswer, width: int) -> Iterator[str]:
     yield from row(headline, short_effect(one.leading), width, HEADLINE)
     if one.leading is not None and one.leading.published is not None:
         theirs = f"published: {published(one.leading)} ({one.leading.published.on})"
-        yield from _wrapped(theirs, width, first="    ", more="      ")
+        yield from wrapped(theirs, width, first="    ", more="      ")
     settling = f"{one.study.paper} · {better(one).removeprefix(RUN)}"
-    yield from _wrapped(settling, width, first="    ", more="      ")
-
-
-def _wrapped(text: str, width: int, first: str = "", more: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=more,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    yield from wrapped(settling, width, first="    ", more="      ")
 
 
 def _foot(found: list[ClaimAnswer], width: int) -> list[str]:
@@ -80,4 +70,4 @@ def _foot(found: list[ClaimAnswer], width: int) -> list[str]:
         "Under each claim: where the paper makes it (the abstract, or the part that others quote), "
         "and the study that would settle it better, as in:"
     )
-    return [*_wrapped(text, width), min(map(better, found), key=len)]
+    return [*wrapped(text, width), min(map(better, found), key=len)]

@@ -13,6 +13,7 @@ from bench.analysis.groups import grouped
 from bench.claims.answers import ClaimAnswer, Standing
 from bench.config import COMMAND
 from bench.report.findings.words import counts, is_bare, reason_open, short_effect, where
+from bench.stats.wrapping import wrapped
 
 WIDTH = 80
 """Columns that the screen takes at most."""
@@ -42,13 +43,13 @@ def screen(found: list[ClaimAnswer], width: int = WIDTH) -> list[str]:
 
 def _head(found: list[ClaimAnswer], width: int) -> list[str]:
     text = f"{counts(found)} {MEANING}"
-    return textwrap.wrap(text, width)
+    return wrapped(text, width)
 
 
 def _decided(standing: Standing, found: list[ClaimAnswer], width: int) -> Iterator[str]:
     """Yield the claims with one standing, a line each, under the scale that they are known at."""
     for place, claims in grouped(found, _place).items():
-        yield from textwrap.wrap(f"{TITLES[standing]} · {place}", width, subsequent_indent="  ")
+        yield from wrapped(f"{TITLES[standing]} · {place}", width, more="  ")
         for one in claims:
             headline = textwrap.shorten(one.headline, width - 2, placeholder=" …")
             yield from row(headline, short_effect(one.leading), width, width - EFFECT)
@@ -88,7 +89,7 @@ def _unknown(
     for reason, claims in grouped(sorted(found, key=is_bare), reasons).items():
         names = [one.headline if headlines else one.study.name for one in claims]
         text = f"{reason}: {('; ' if headlines else ', ').join(names)}"
-        yield from textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+        yield from wrapped(text, width, first="  ", more="    ")
 
 
 def _reason(found: ClaimAnswer) -> str:

@@ -84,9 +84,14 @@ def parsed(text: str) -> Alternatives:
 
 
 def _criteria(text: str) -> Iterator[Criterion]:
-    parts = list(filter(str.strip, _AND.split(text)))
-    if not parts:
+    parts = _AND.split(text)
+    if not text.strip():
         raise UsageError(f"--where: a condition is missing beside `or`; {EXAMPLE} would work")
+    if not all(map(str.strip, parts)):
+        raise UsageError(
+            f"--where: a condition is missing beside `and` or a comma in {text.strip()!r}; "
+            f"{EXAMPLE} would work"
+        )
     yield from map(_criterion, parts)
 
 

@@ -98,14 +98,16 @@ def _add_columns(table: Table, key: MeasuredAs, rows: ByModel, models: list[str]
     _, unit = table_scale(quantity)
     reference = rows[reference_model(map(attrgetter("model", "family"), rows.values()))]
     mark = " †" if any(map(attrgetter("handwritten"), rows.values())) else ""
-    name = f"{machine}, {described(policy)}{mark}, {unit} b{quantity.batch_size}"
+    where = f"{machine}, {described(policy)}{mark}"
+    name = f"{where}, {unit} b{quantity.batch_size}"
     speeds: list[Cell | str] = []
     ratios: list[Cell | str] = []
     for row in map(rows.get, models):
         speeds.append(value_cell(row, quantity) if row else "")
         ratios.append(ratio_cell(row, reference, quantity) if row else "")
     table.add(Column(name, quantity.metric, unit, quantity.better), speeds)
-    table.add(Column(f"× {reference.label}", "ratio"), ratios)
+    # A narrow terminal leaves out columns: each says by itself which machine it is of.
+    table.add(Column(f"× {reference.label} on {where}, b{quantity.batch_size}", "ratio"), ratios)
 
 
 def _speed(row: Row | None) -> float:

@@ -60,7 +60,10 @@ function later(one, other) {
 function offered(menu) {
   const before = MENUS.slice(0, MENUS.indexOf(menu));
   const left = data.points.filter((point) => before.every((one) => fits(point, one)));
-  const of = distinct(left.map((point) => String(point[menu] ?? "")).filter(Boolean));
+  // A run that was stopped early may have left a machine with nothing but published values.
+  const measured = left.filter((point) => Object.values(point.values).some((found) => !found.published));
+  const shown = menu === "machine" && measured.length ? measured : left;
+  const of = distinct(shown.map((point) => String(point[menu] ?? "")).filter(Boolean));
   if (menu === "machine") return [...of.map((one) => [one, one]), ...(of.length > 1 ? [[ALL, "all, side by side"]] : [])];
   if (menu === "policy") return [...of.map((one) => [one, one]), ...(of.length === 1 ? [] : [[ALL, "all"]])];
   if (menu === "px") return [...of.sort((a, b) => b - a).map((one) => [one, `${one} px`]), ...(of.length > 1 ? [[ALL, "all"]] : [])];
@@ -86,7 +89,7 @@ function fillMenus() {
 
 function likeliest(menu, values) {
   if (menu === "y") return values.find(isTop1) ?? values[0] ?? "";
-  if (menu === "x") return values.find((key) => key.startsWith("throughput")) ?? values.find((key) => key !== view.y) ?? "";
+  if (menu === "x") return values.find((key) => key.startsWith("throughput")) ?? values.find((key) => key !== view.y) ?? values[0] ?? "";
   return values[0] ?? ALL;
 }
 

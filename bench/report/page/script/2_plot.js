@@ -30,6 +30,22 @@ function endsOf(found) {
   return found.published && found.low < found.high ? [found.high, found.low] : [found.value];
 }
 
+// Pixels of a letter of a hover label, at most on average.
+const LETTER = 7.5;
+
+// Return text in lines of half the plot's width: wherever the point is, its label fits on one side.
+function folded(text) {
+  const room = Math.max(20, Math.floor((document.getElementById("plot").clientWidth / 2 - 20) / LETTER));
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (!last) lines[lines.length - 1] = word;
+    else if (last.length + 1 + word.length <= room) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("<br>");
+}
+
 function hover(point, keys) {
   const machine = machineOf(point);
   const lines = keys.map((key) => {
@@ -38,8 +54,8 @@ function hover(point, keys) {
     return `${plain(data.axes[key].label)}: ${plain(found.text)}${how}`;
   });
   const versions = ["torch", "timm"].filter((name) => machine.versions[name]).map((name) => `${name} ${machine.versions[name]}`);
-  return [`<b>${plain(point.model)}</b>`, ...lines, plain([point.policy, `${point.px} px`].filter(Boolean).join(", ")),
-    plain(`${machine.name}: ${machine.device}`), plain(versions.join(", "))].join("<br>");
+  const where = [[point.policy, `${point.px} px`].filter(Boolean).join(", "), `${machine.name}: ${machine.device}`, versions.join(", ")];
+  return [`<b>${plain(point.model)}</b>`, ...[...lines, ...where.map(plain)].map(folded)].join("<br>");
 }
 
 // Return one mark per point, or two for the ends of a published range; intervals stand at the first.
