@@ -5,6 +5,8 @@ A failed check withholds marks, percentages and verdicts, and is named before th
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from bench.plugins import figures, studies
 from bench.record import store
 from bench.record.arms import SpeedArm
 from bench.record.schema import About, EndLine, RoundLine, RunLine, Sample
+from bench.record.values import InProcess
 from bench.report.tables.speeds import efficiency
+from bench.stats.paired import paired_ratio
 from bench.stats.reference import sentinel_size
 
 from . import synthetic
@@ -247,3 +251,50 @@ def test_a_faster_day_is_no_unsteadiness_but_is_said() -> None:
     found.probes = [Probe(precision="fp32", rounds={"canary": first})]
     [table] = efficiency(found)
     assert not any("faster in one run" in note for note in table.notes)
+
+
+def drifted(rounds: list[float]) -> float:
+    found = summarise(synthetic.sound_pair())
+    checks = {("r1", at): value for at, value in enumerate(rounds)}
+    found.probes = [Probe(precision="fp32", rounds={"canary": checks})]
+    steady = canary(found)
+    assert steady is not None
+    return steady.spread
+
+
+def test_single_slow_windows_are_noise_and_slow_stretches_are_drift() -> None:
+    """A shared host: one window in eight takes 1.6 times as long, alone or one after another."""
+    draw = random.Random(0)
+    alone = stretched = 0
+    for _ in range(200):
+        slow = [draw.random() < 1 / 8 for _ in range(30)]
+        noise = [draw.gauss(1, 0.03) for _ in slow]
+        alone += drifted([x * (1.6 if at else 1) for x, at in zip(noise, slow, strict=True)]) > 0.3
+        first = draw.randrange(22)
+        stretch = [1.6 if first <= at < first + 8 else 1.0 for at in range(30)]
+        stretched += drifted([x * at for x, at in zip(noise, stretch, strict=True)]) > 0.3
+    assert alone <= 20
+    assert stretched == 200
+
+
+def test_intervals_hold_beside_single_slow_windows() -> None:
+    """Why they need no mark of their own: what they do to ratios, the interval says."""
+    draw = random.Random(0)
+
+    def speeds() -> dict[tuple[str, int], InProcess]:
+        of_process = [draw.gauss(0, 0.02) for _ in range(4)]
+        return {
+            ("r1", at): InProcess(
+                math.exp(of_process[at % 4] + draw.gauss(0, 0.03))
+                * (1.6 if draw.random() < 1 / 8 else 1),
+                ("r1", at % 4),
+            )
+            for at in range(28)
+        }
+
+    held = 0
+    for _ in range(400):
+        ratio = paired_ratio(speeds(), speeds())
+        assert ratio is not None and ratio.low is not None and ratio.high is not None
+        held += ratio.low <= 1 <= ratio.high
+    assert 0.93 <= held / 400 <= 0.985

@@ -25,6 +25,11 @@ CANARY_OFF = 0.10
 programs it stays within a few per cent."""
 FEWEST_ROUNDS = 6
 """Fewest rounds for percentiles of the drift check."""
+TOGETHER = 5
+"""Consecutive rounds whose median drift check counts as one state of the machine. On a shared host,
+single windows took 1.6 times as long, one in eight, without any other program in sight and with no
+round before or after them alike: that is noise, which interleaved rounds average and the A/A check
+shows. What lasts for most of five rounds is a state, which they do not average."""
 
 
 def rounds_behind(rows: Iterable[Row]) -> list[int]:
@@ -101,9 +106,10 @@ def _how(row: Row) -> tuple[str, int, str]:
 class Canary:
     """The steadiness of the drift check.
 
-    `spread` reaches from its 5th to its 95th percentile, as a share of the median of its run;
-    `rounds_off` counts the rounds that are more than 10 % off that median. `between` is how much
-    faster the fastest run was than the slowest, by their medians: 0 for one run.
+    `spread` reaches from the 5th to the 95th percentile of its medians over five consecutive
+    rounds, as a share of the median of its run; `rounds_off` counts the single rounds that are more
+    than 10 % off that median. `between` is how much faster the fastest run was than the slowest, by
+    their medians: 0 for one run.
     """
 
     spread: float
@@ -124,23 +130,34 @@ def canary(summary: Summary) -> Canary | None:
     may be faster on another day, which no ratio of a table spans.
     """
     values: list[float] = []
+    states: list[float] = []
     between = 0.0
     for probe in summary.probes:
         runs: dict[str, list[float]] = {}
-        for (run, _), value in probe.rounds.get("canary", {}).items():
+        for (run, _), value in sorted(probe.rounds.get("canary", {}).items()):
             runs.setdefault(run, []).append(value)
         medians: list[float] = []
         for found in runs.values():
             medians.append(statistics.median(found))
-            values += [value / medians[-1] for value in found]
+            relative = [value / medians[-1] for value in found]
+            values += relative
+            states += _states(relative)
         if medians:
             between = max(between, max(medians) / min(medians) - 1)
     if len(values) < FEWEST_ROUNDS:
         return None
-    values.sort()
-    spread = values[int(0.95 * (len(values) - 1))] - values[int(0.05 * (len(values) - 1))]
+    states.sort()
+    spread = states[int(0.95 * (len(states) - 1))] - states[int(0.05 * (len(states) - 1))]
     off = sum(abs(value - 1) > CANARY_OFF for value in values)
     return Canary(spread, off, len(values), between)
+
+
+def _states(rounds: list[float]) -> list[float]:
+    """Return the medians over consecutive rounds; the rounds themselves if they are too few."""
+    if len(rounds) < TOGETHER:
+        return rounds
+    spans = range(len(rounds) - TOGETHER + 1)
+    return [statistics.median(rounds[first : first + TOGETHER]) for first in spans]
 
 
 def canary_drift(summary: Summary) -> float | None:
