@@ -19,7 +19,7 @@ from bench.pick.draws import Evidence
 from bench.pick.limits import Limits, limits_of
 from bench.pick.race import CHECK_IMAGES
 from bench.pick.search import Question, Search
-from bench.pick.stages import COMPILING_S, finalists, plan_final
+from bench.pick.stages import COMPILING_S, FinalPlan, finalists, plan_final, untried
 from bench.pick.standing import CLEAR, Seen, leaving
 from bench.record import store
 from bench.record.values import InProcess
@@ -215,6 +215,25 @@ def test_the_final_is_of_those_that_may_be_the_best() -> None:
     names = [one.candidate.name for one in finalists(found, more_policies=True)]
     assert names[0] == "close", "the highest top-1 that another policy may bring within"
     assert "better" in names and not {"worse", "hopeless"} & set(names)
+
+
+def test_whom_another_policy_may_bring_within_the_limit_is_said() -> None:
+    """ResNet-50 was at 95 ms in eager PyTorch and at 53 in an engine: slow is not out of reach."""
+    found = answered(
+        {
+            "good": (0.05, [0.8]),
+            "slow": (0.095, [0.79, 0.82]),
+            "slow_and_worse": (0.095, [0.79]),
+            "far": (0.3, [0.9]),
+            "tried": (0.09, [0.85]),
+        }
+    )
+    final = FinalPlan(("good", "tried"), ("fp32", "ort"))
+    [note] = [one for one in short_list(found, [], final, "results").notes if "no time" in one]
+    assert "1 of those over the limit under fp32" in note and "(slow); to know:" in note
+    assert "--policies ort, which times all candidates under it" in note
+    for nothing_else in (None, FinalPlan(("good", "tried"), ("fp32",))):
+        assert untried(found, nothing_else) == []
 
 
 def test_policies_of_the_final_depend_on_the_budget_alone() -> None:

@@ -68,6 +68,24 @@ def _may_be(one: Judged, limit: float | None) -> bool:
     return one.standing == "out" and limit is not None and limit < _latency(one) <= ROOM * limit
 
 
+def untried(found: Answer, final: FinalPlan | None) -> list[Judged]:
+    """Return the candidates that might be the best under a policy that was not tried for them.
+
+    Under the first policy they are over the limit of latency, by less than a policy may gain; time
+    was for the finalists alone.
+    """
+    if final is None or len(final.policies) + len(final.not_tried) < 2:
+        return []
+    first = found.likeliest
+    least = min(_tops(first)) if first and found.objective == "top1" else 0.0
+    slow = [
+        one
+        for one in found.judged
+        if one.standing == "out" and one.candidate.name not in final.models and one.timed
+    ]
+    return [one for one in slow if _may_be(one, found.limits.latency) and max(_tops(one)) > least]
+
+
 def _promises(able: Sequence[Judged], found: Answer, more_policies: bool) -> list[float]:
     """Return the share of the draws that each candidate wins."""
     import numpy as np

@@ -173,6 +173,7 @@ def _notes(
 ) -> Iterator[str]:
     """Yield what is meant, what was left out and why, and what would say more."""
     yield _meaning(found)
+    yield from _untried(found, final)
     if found.by_probe:
         yield (
             "top-1: a logistic regression on the frozen features of weights at hand, its penalty "
@@ -203,6 +204,22 @@ def _notes(
         yield (
             f"to confirm: {COMMAND} run --models {first.candidate.name} --metrics latency "
             f"--policies {first.timed.policy} --rounds 40 --results {results} --force"
+        )
+
+
+def _untried(found: Answer, final: FinalPlan | None) -> Iterator[str]:
+    """Yield whom the answer may have missed for want of time."""
+    from bench.pick.stages import untried
+
+    missed = untried(found, final)
+    if missed and final is not None:
+        timed = [one.timed.policy for one in (missed[0], found.likeliest) if one and one.timed]
+        others = [policy for policy in final.policies if policy != timed[0]]
+        other = timed[-1] if timed[-1] in others else [*others, *final.not_tried][-1]
+        yield (
+            f"P(best) is among what was measured: {len(missed)} of those over the limit under "
+            f"{timed[0]} had no time for another policy, which may bring one within it "
+            f"({_names(missed)}); to know: --policies {other}, which times all candidates under it"
         )
 
 
