@@ -64,7 +64,7 @@ def test_a_named_study_shows_the_machines_that_have_it_and_names_the_others() ->
     said = " ".join(ended.out.split())
     assert "kernel_speed is not measured on amd-epyc-2t-3e69, " in said
     assert "is measured by" not in ended.out  # one machine has it
-    assert len(ended.out.splitlines()) < 40
+    assert len(ended.out.splitlines()) < 50
 
 
 def test_verdicts_come_from_records_alone(

@@ -107,9 +107,9 @@ class Canary:
     """The steadiness of the drift check.
 
     `spread` reaches from the 5th to the 95th percentile of its medians over five consecutive
-    rounds, as a share of the median of its run; `rounds_off` counts the single rounds that are more
-    than 10 % off that median. `between` is how much faster the fastest run was than the slowest, by
-    their medians: 0 for one run.
+    rounds (of fewer than 20 from end to end), as a share of the median of its run; `rounds_off`
+    counts the single rounds that are more than 10 % off that median. `between` is how much faster
+    the fastest run was than the slowest, by their medians: 0 for one run.
     """
 
     spread: float
@@ -146,10 +146,15 @@ def canary(summary: Summary) -> Canary | None:
             between = max(between, max(medians) / min(medians) - 1)
     if len(values) < FEWEST_ROUNDS:
         return None
-    states.sort()
-    spread = states[int(0.95 * (len(states) - 1))] - states[int(0.05 * (len(states) - 1))]
     off = sum(abs(value - 1) > CANARY_OFF for value in values)
-    return Canary(spread, off, len(values), between)
+    return Canary(_spread(states), off, len(values), between)
+
+
+def _spread(states: list[float]) -> float:
+    """Return the distance from the 5th to the 95th percentile, of few values their range."""
+    ordered = sorted(states)
+    left = int(0.05 * len(ordered))
+    return ordered[-1 - left] - ordered[left]
 
 
 def _states(rounds: list[float]) -> list[float]:

@@ -118,7 +118,8 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
             help="Find the best backbone under limits of speed, size and top-1."
             "\n\nCandidates that miss a limit by their counts or published top-1 are left out; the "
             "others are timed in interleaved rounds, which those leave early that cannot be the "
-            "best. Exit with 1 if no candidate is within the limits.",
+            "best. Exit with 1 if none of those is within the limits, with 2 if none is left to "
+            "time.",
             examples=(
                 "pick --max-latency 60ms --device cpu",
                 "pick --max-latency 100ms --max-params 30M --min-top1 79% --dry-run",
@@ -241,7 +242,8 @@ SECTIONS: dict[str, Sequence[Command | Subcommands]] = {
         Command(
             path="bench.cli.packs.files:pack",
             help="Pack all records of a results folder into one file."
-            "\n\nDamaged records are named and left out.",
+            "\n\nDamaged records are named and left out; a machine "
+            "whose checks failed is named and packed.",
             examples=("pack mine.zip", "pack mine.zip --results other --sign key.pem"),
         ),
         Command(
