@@ -21,7 +21,7 @@ import msgspec
 
 from bench.errors import UsageError
 from bench.exchange.pieces import PACKED, Piece, pieces_of
-from bench.exchange.record_checks import faults_of_machine, read_records
+from bench.exchange.record_checks import NO_RUN, faults_of_machine, read_records
 from bench.exchange.signing import PrivateKey, PublicKey
 from bench.exchange.statement import (
     SIGNATURE,
@@ -111,15 +111,11 @@ def pack(results: Path, target: Path, key: PrivateKey | None = None) -> Packing:
     _check_target(target)
     pieces, errors = pieces_of(results)
     left_out: list[UsageError] = [*errors]
-    doubts: list[str] = []
     contents: dict[str, bytes] = {}
     for machine, own in _by_machine(pieces).items():
-        records = [piece.record for piece in own]
-        problems, _ = faults_of_machine(records)
-        if not any(record.runs for record in records):
-            left_out.append(UsageError(f"{machine}: left out: {problems[0]}"))
+        if not any(piece.record.runs for piece in own):
+            left_out.append(UsageError(f"{machine}: left out: {NO_RUN}"))
             continue
-        doubts += [f"{machine.name}: {problem}" for problem in problems]
         for piece in own:
             contents |= piece.contents
     if not contents:
@@ -135,7 +131,7 @@ def pack(results: Path, target: Path, key: PrivateKey | None = None) -> Packing:
     if checked.damage:
         raise _too_much(results)(checked.damage[0])
     _write(target, content)
-    return Packing(len(contents), left_out, doubts)
+    return Packing(len(contents), left_out, checked.doubts)
 
 
 def _check_target(target: Path) -> None:
@@ -235,6 +231,11 @@ def verify(path: Path, key: PublicKey | None = None) -> Checked:
     Raises UsageError if the file is not a pack.
     """
     return read_pack(path, key).checked
+
+
+def verifying(path: Path, key: PublicKey | None) -> str:
+    """Return the command that lists every problem of a pack."""
+    return f"python -m bench verify {path}" + (f" --key {key.path}" if key else "")
 
 
 def read_pack(path: Path, key: PublicKey | None = None) -> ReadPack:

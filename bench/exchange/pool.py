@@ -17,7 +17,7 @@ from bench.analysis.rows import Summary
 from bench.analysis.summary import summarise
 from bench.errors import UsageError
 from bench.exchange.continuing import continued
-from bench.exchange.pack import Checked, ReadPack, read_pack
+from bench.exchange.pack import Checked, ReadPack, read_pack, verifying
 from bench.exchange.signing import PublicKey
 from bench.exchange.statement import Signature
 from bench.record.schema import RunLine
@@ -113,8 +113,7 @@ def _refuse(path: Path, checked: Checked, key: PublicKey | None) -> None:
     """Raise UsageError for a pack that `bench verify` refuses."""
     if checked.problems:
         more = len(checked.problems) - 1
-        with_key = f" --key {key.path}" if key else ""
-        others = f" (and {more} more: `python -m bench verify {path}{with_key}`)" if more else ""
+        others = f" (and {more} more: `{verifying(path, key)}`)" if more else ""
         raise UsageError(f"{path}: left out: {checked.problems[0]}{others}")
 
 

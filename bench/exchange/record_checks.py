@@ -18,6 +18,7 @@ from bench.record.values import per_round
 from bench.stats.formatting import interval
 from bench.stats.intervals import Estimate
 
+NO_RUN = "no run in any record"
 DRIFT = 1.0
 """Largest spread of the drift check, of its median: beyond it, the machine did something else."""
 OFF = 1.02
@@ -111,7 +112,7 @@ def faults_of_machine(records: list[Record]) -> tuple[list[str], list[str]]:
     The A/A pair is one network, and the drift check one workload.
     """
     if not any(record.runs for record in records):
-        return ["no run in any record"], []
+        return [NO_RUN], []
     summary = summarise(records, of_studies=True)
     problems, remarks = [], []
     pair = sentinel(summary)

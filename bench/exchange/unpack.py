@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.exchange.continuing import continued
-from bench.exchange.pack import Checked, read_pack
+from bench.exchange.pack import Checked, read_pack, verifying
 from bench.exchange.signing import PublicKey
 from bench.files.files import named, read, regular, write_whole
 from bench.files.paths import inside
@@ -35,10 +35,9 @@ def unpack(pack: Path, results: Path, key: PublicKey | None = None) -> Unpacked:
     opened = read_pack(pack, key)
     checked = opened.checked
     if checked.damage:
-        with_key = f" --key {key.path}" if key else ""
         raise UsageError(
             f"unpack: {pack}: {checked.damage[0]}; fetch the pack again "
-            f"(`python -m bench verify {pack}{with_key}` lists every problem)"
+            f"(`{verifying(pack, key)}` lists every problem)"
         )
     unpacked = Unpacked(checked)
     new = _new(opened.contents, results, unpacked)

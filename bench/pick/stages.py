@@ -78,12 +78,9 @@ def untried(found: Answer, final: FinalPlan | None) -> list[Judged]:
         return []
     first = found.likeliest
     least = min(_tops(first)) if first and found.objective == "top1" else 0.0
-    slow = [
-        one
-        for one in found.judged
-        if one.standing == "out" and one.candidate.name not in final.models and one.timed
-    ]
-    return [one for one in slow if _may_be(one, found.limits.latency) and max(_tops(one)) > least]
+    out = [one for one in found.judged if one.standing == "out" and one.timed]
+    able = [one for one in out if _may_be(one, found.limits.latency) and max(_tops(one)) > least]
+    return [one for one in able if one.candidate.name not in final.models]
 
 
 def _promises(able: Sequence[Judged], found: Answer, more_policies: bool) -> list[float]:
