@@ -33,8 +33,13 @@ from bench.measure import interrupts
 from bench.record.values import InProcess
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 
-WINDOW = 0.15
-"""Seconds of a window, as in a run."""
+WINDOW = 0.01
+"""Seconds of a window. On shared cores speed changes by a factor of up to 1.6 within a second. The
+shorter a round, the less it changes from one window to the next: with one core and two programs
+that came and went, the interval of a comparison of 40 s was ±7 % with windows of 0.15 s, ±5 % with
+0.05, ±3 % with 0.02 and ±1.5 % with 0.01 (medians of three)."""
+USUAL_WINDOW = 0.15
+"""Seconds of a run's windows, for whose noise `LIFE` was chosen: a process lives as long here."""
 WAKING = 1.125
 """Seconds that a window takes per second that is timed."""
 WANTED, FEWEST = 4, 2
@@ -85,7 +90,9 @@ def layout(seconds: float, setup_s: float, round_s: float) -> Layout | None:
     renewal = len(ARMS) * setup_s
     if seconds < (FEWEST - 1) * renewal + ROUNDS_FOR_INTERVAL * round_s:
         return None
-    best = max(SHORTEST, math.ceil(LIFE * math.sqrt(setup_s * len(ARMS) / round_s)))
+    usual = max(round_s, len(ARMS) * WAKING * USUAL_WINDOW)
+    life_s = LIFE * math.sqrt(renewal * usual)
+    best = max(SHORTEST, math.ceil(life_s / round_s))
     affordable = 1 + RENEWING * seconds / renewal
     wanted = max((seconds + renewal) / (renewal + best * round_s), WANTED)
     processes = max(FEWEST, int(min(wanted, affordable)))

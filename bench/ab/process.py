@@ -63,6 +63,11 @@ class Process:
             )
         self._left = b""
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def load(self, patience: float) -> dict[str, Any]:
         """Load the case and warm it up; return what the server says of it. Raises UsageError."""
         request = {

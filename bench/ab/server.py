@@ -33,6 +33,8 @@ OURS = "BENCH_CORES"
 """Lists the cores that OpenMP was told to bind threads to, as in bench/measure/cpu_placement.py."""
 WARMUP_WINDOW_S, WARMUP_AGREE, WARMUP_WINDOWS, WARMUP_CAP_S = 0.15, 0.05, 8, 1.2
 """As in a run (bench/measure/subject/speed.py)."""
+ONE_BUSY = (0.7, 1.1)
+"""CPU time over wall time of calls that keep one core busy: without waiting, without help."""
 DESCRIPTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "description.py")
 
 
@@ -63,7 +65,7 @@ class Server:
         synchronize()
         settle(released)
         first = time.perf_counter() - start
-        steady = self.warm_up()
+        steady = self.warm_up(request["core"])
         return {
             "first_s": first,
             "steady": steady,
@@ -72,15 +74,21 @@ class Server:
             "versions": versions(),
         }
 
-    def warm_up(self) -> bool:
-        """Call until two consecutive windows agree; return whether they did."""
+    def warm_up(self, core: int | None) -> bool:
+        """Call until two consecutive windows agree; return whether they did.
+
+        A case that keeps one core busy is bound to `core` after the first window.
+        """
         medians: list[float] = []
         start = time.perf_counter()
         while len(medians) < 2 or (
             len(medians) < WARMUP_WINDOWS and time.perf_counter() - start < WARMUP_CAP_S
         ):
+            before = used()
             medians.append(self.median_of_window())
             self.seconds_per_call = max(medians[-1], 1e-9)
+            if len(medians) == 1 and core is not None and keeps_one_busy(before, used()):
+                os.sched_setaffinity(0, {core})
             if len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) <= WARMUP_AGREE:
                 return True
             if medians[-1] > WARMUP_CAP_S:
@@ -325,6 +333,40 @@ def settle(cores: set[int]) -> None:
     """Bind the main thread again, once what it imports and compiles is done."""
     if cores:
         os.sched_setaffinity(0, cores)
+
+
+def used() -> tuple[float, float]:
+    """Return seconds by the wall clock, and of this process's CPU time."""
+    return time.perf_counter(), time.process_time()
+
+
+def keeps_one_busy(before: tuple[float, float], after: tuple[float, float]) -> bool:
+    """Return whether the calls between two readings ran in this thread alone, without waiting."""
+    wall, own = after[0] - before[0], after[1] - before[1]
+    waited_for = os.times()
+    return (
+        ONE_BUSY[0] * wall <= own <= ONE_BUSY[1] * wall
+        and len(os.listdir("/proc/self/task")) == 1
+        and waited_for.children_user == waited_for.children_system == 0
+        and not has_children()
+    )
+
+
+def has_children() -> bool:
+    """Return whether a process that this one started is alive (Linux)."""
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and parent_of(name) == os.getpid():
+                return True
+        except OSError:  # it has ended
+            continue
+    return False
+
+
+def parent_of(pid: str) -> int:
+    """Return the process that started another (Linux)."""
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return int(stat.read().rpartition(b")")[2].split()[1])
 
 
 # What is said about the case

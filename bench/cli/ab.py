@@ -74,10 +74,15 @@ def _compare(
     first = cpu_placement.may_go_first() and cpu_placement.niceness() == 0
     settings = {
         "niceness": cpu_placement.NICENESS if first else None,
+        "core": cpu_placement.core_for_one() if first else None,
         "threads": machine.cores(),
     }
     left, number = seconds, len(sides.pairs)
-    with console.status("starting") as status, cpu_placement.asked_for():
+    with (
+        console.status("starting") as status,
+        cpu_placement.asked_for(),
+        cpu_placement.answering_first(),
+    ):
         for place, pair in enumerate(sides.pairs):
             outcome = Comparison(
                 pair,

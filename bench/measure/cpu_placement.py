@@ -83,6 +83,33 @@ def _session_first() -> None:
             AUTOGROUP.write_text(str(NICENESS))
 
 
+@contextmanager
+def answering_first() -> Iterator[None]:
+    """Raise this thread's priority for a while, if that is permitted.
+
+    It is for a program that tells its processes when to start: between two windows it works for
+    less than a millisecond, and would wait for several beside busy programs. Its session's priority
+    stays, because the session is the user's.
+    """
+    asking = niceness()
+    if asking == 0:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    try:
+        yield
+    finally:
+        be_as_nice_as(asking)
+
+
+def core_for_one() -> int:
+    """Return the core for every process of one thread: the last one allowed.
+
+    The cores of a shared machine differ in speed from one moment to the next. The first one serves
+    most interrupts.
+    """
+    return _allowed()[-1]
+
+
 def niceness() -> int | None:
     """Return the niceness of this thread, from -20 (first) to 19 (last); None on other systems."""
     return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None

@@ -1,16 +1,17 @@
 """What `bench ab` promises: commits against themselves, and planted slowdowns, beside random load.
 
-    python -m tests.by_hand.ab --comparisons 40 --minutes 3
+    python -m tests.by_hand.ab --comparisons 80 --minutes 1
     python -m tests.by_hand.ab --simulate 1000
 
 Each comparison is a whole `python -m bench ab` in a process of its own, on a repository made for
 it, while two programs are busy and idle for random times. Right after it, under the same load, the
-usual way measures the same two commits in the same time: one after the other, the mean of each,
-"slower" if the means differ by more than 5 %. The cycle is a commit against itself, 10 % more work,
-a commit against itself, 5 % more work. Prints each result, and the shares: at most 5 % of the
+usual way measures the same two commits for as long as that took: one after the other, the mean of
+each, "slower" if the means differ by more than 5 %. The cycle is a commit against itself, 10 % more
+work, a commit against itself, 5 % more work. Prints each result, and the shares: at most 5 % of the
 former decided, at least 95 % of 10 % and 60 % of 5 % found. --simulate draws comparisons instead,
 through the same rounds and rule on a clock of its own, and prints the shares for docs/ab.md.
-Comparisons take their --minutes or less; a thousand draws a few minutes.
+A comparison takes its --minutes or less, and the usual way as long again; a thousand draws take a
+few minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -107,7 +109,7 @@ def by_ab(folder: Path, more: int, minutes: float) -> tuple[str, str]:
     return re.split(r"[ :]", first)[0], first
 
 
-def the_usual_way(folder: Path, more: int, minutes: float) -> float:
+def the_usual_way(folder: Path, more: int, seconds: float) -> float:
     """Return head's mean over the base's, measured one after the other in half the time each."""
     means = []
     for tag in ("more0", f"more{more}"):
@@ -117,7 +119,7 @@ def the_usual_way(folder: Path, more: int, minutes: float) -> float:
             )
             (Path(tree) / "lib.py").write_bytes(shown.stdout)
             done = subprocess.run(
-                [sys.executable, "-c", USUAL, tree, str(30 * minutes)],
+                [sys.executable, "-c", USUAL, tree, str(seconds / 2)],
                 capture_output=True,
                 text=True,
                 check=True,
@@ -135,11 +137,13 @@ def measure(comparisons: int, minutes: float, load: int, cycle: tuple[int, ...])
         folder = Path(name)
         repository(folder)
         for _, more in zip(range(comparisons), itertools.cycle(cycle), strict=False):
+            start = time.monotonic()
             word, line = by_ab(folder, more, minutes)
-            ratio = the_usual_way(folder, more, minutes)
+            seconds = time.monotonic() - start
+            ratio = the_usual_way(folder, more, seconds)
             words[more][word] += 1
             usual[more].append(ratio)
-            print(f"{more} % more: {line} · the usual way {ratio:.3f}", flush=True)
+            print(f"{more} % more, {seconds:.0f} s: {line} · the usual way {ratio:.3f}", flush=True)
     for more, counted in sorted(words.items()):
         total = sum(counted.values())
         slower = sum(ratio - 1 > USUAL_LIMIT for ratio in usual[more])
@@ -179,8 +183,8 @@ def simulate(draws: int) -> None:
 def main() -> None:
     """Measure or simulate."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--comparisons", type=int, default=40)
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--comparisons", type=int, default=80)
+    parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--load", type=int, default=2, help="programs that run beside it")
     parser.add_argument("--cycle", default=",".join(map(str, CYCLE)), help="percent of more work")
     parser.add_argument("--simulate", type=int, help="draw this many comparisons instead")
