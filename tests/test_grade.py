@@ -226,6 +226,19 @@ def test_verdicts_on_speeds_say_why_they_are_withheld() -> None:
     assert {one.outcome for one in found.findings if one.finding.primary} == {"inconclusive"}
 
 
+@pytest.mark.parametrize(("size", "outcome"), [(896, "supported"), (224, "inconclusive")])
+def test_a_verdict_is_withheld_for_its_own_image_sizes(size: int, outcome: str) -> None:
+    """patch_speed is asked at 224 px; speeds elsewhere without an A/A check do not matter to it."""
+    import random
+
+    unchecked = synthetic.speed("resnet50", STEADY, image_size=size)
+    records = [*patch_speed(random.Random(0), "present"), unchecked]
+    if size == 224:
+        records = [one for one in records if one.runs[0].role != "sentinel"]
+    [found] = verdicts(summarise(records, of_studies=True), [studies.get("patch_speed")])
+    assert found.outcome == outcome and bool(found.withheld) == (size == 224)
+
+
 def test_the_committed_records_can_still_be_graded() -> None:
     from bench.analysis.machines import read_all
 

@@ -8,7 +8,7 @@ their numbers but rank nothing: no bold, no ≈, no percentages on fronts, no ve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
@@ -83,9 +83,11 @@ def severity(found: Grade) -> int:
     return ORDER.index(found.word)
 
 
-def worst(summary: Summary) -> Grade | None:
-    """Return the worst grade, which applies to all speeds of a machine; None without speeds."""
-    return max(grades(summary).values(), key=severity, default=None)
+def worst(summary: Summary, sizes: Collection[int] | None = None) -> Grade | None:
+    """Return the worst grade of the image sizes named, or of all; None without speeds there."""
+    found = grades(summary)
+    considered = [one for size, one in found.items() if sizes is None or size in sizes]
+    return max(considered, key=severity, default=None)
 
 
 def lines(summary: Summary) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -40,6 +41,14 @@ class Evidence:
     """The records of one machine, including those of studies."""
 
     summary: Summary
+    _sizes: set[int] = field(default_factory=set, init=False)
+    """Image sizes of the speeds that were read since `sizes_read` began."""
+
+    @contextmanager
+    def sizes_read(self) -> Iterator[set[int]]:
+        """Collect the image sizes of the speeds that are read inside."""
+        self._sizes = set()
+        yield self._sizes
 
     @property
     def kind(self) -> str:
@@ -59,7 +68,10 @@ class Evidence:
 
     def row(self, of: Speed) -> Row | None:
         """Return everything that was measured of a model at a size and policy; None if nothing."""
-        return self._rows.get((of.model, of.image_size, of.policy or kind_of(self.kind).policy))
+        row = self._rows.get((of.model, of.image_size, of.policy or kind_of(self.kind).policy))
+        if row is not None:
+            self._sizes.add(row.image_size)
+        return row
 
     def rounds(self, of: Speed, metric: str) -> Mapping[At, float]:
         """Return one value per (run, round), at the largest batch size; empty if there is none."""

@@ -67,8 +67,9 @@ def _evidence(summary: Summary) -> Evidence:
 def _verdict(study: Study, evidence: Evidence, data: str | None, size: str | None) -> Verdict:
     """Return a verdict, computed once per summary: tables and figures of a report ask for it."""
     scale = scale_of(data, size=size) if data else None
-    judged = judge(list(study.judge(evidence, scale)))
-    distrusted = _distrusted(evidence) if scale is None else None
+    with evidence.sizes_read() as sizes:
+        judged = judge(list(study.judge(evidence, scale)))
+    distrusted = _distrusted(evidence, sizes) if scale is None else None
     if distrusted:
         judged = list(map(_undecided, judged))
     outcome: Outcome = overall(judged)
@@ -116,10 +117,10 @@ def _is_of(asked: Asked, scale: Scale | None) -> bool:
     return asked.data == scale.data and scale.has(asked.recipe)
 
 
-def _distrusted(evidence: Evidence) -> Grade | None:
-    """Return the grade of the machine's speeds if they allow no verdict; None if they do.
+def _distrusted(evidence: Evidence, sizes: set[int]) -> Grade | None:
+    """Return the grade of the speeds at these image sizes if it allows no verdict; None if it does.
 
-    None as well if nothing was timed.
+    None as well if nothing was timed at them.
     """
-    grade = worst(evidence.summary)
+    grade = worst(evidence.summary, sizes)
     return None if grade is None or grade.marks else grade
