@@ -34,7 +34,9 @@ class Noise:
 USUAL = Noise()
 
 
-def candidate(name: str, tops: Sequence[float], params: int = 20_000_000) -> Candidate:
+def candidate(
+    name: str, tops: Sequence[float], params: int = 20_000_000, macs: int = 4_000_000_000
+) -> Candidate:
     """A candidate with weight sets of these top-1."""
     sets = [
         Published(
@@ -50,7 +52,7 @@ def candidate(name: str, tops: Sequence[float], params: int = 20_000_000) -> Can
         for number, top in enumerate(sorted(tops, reverse=True))
     ]
     model = Model(name=name, family="drawn", build=lambda **shape: None)
-    cost = Cost(params=params, macs=4_000_000_000, tokens=None)
+    cost = Cost(params=params, macs=macs, tokens=None)
     return Candidate(model=model, image_size=224, cost=cost, weight_sets=tuple(sets))
 
 

@@ -135,10 +135,17 @@ def rounds(latency: float, number: int = 12, life: int = 3) -> dict[tuple[str, i
 
 
 def answered(
-    measured: dict[str, tuple[float, Sequence[float]]], number: int = 12, **limits: float
+    measured: dict[str, tuple[float, Sequence[float]]],
+    number: int = 12,
+    work: dict[str, float] | None = None,
+    **limits: float,
 ) -> Any:
+    """Return the answer for latencies and top-1; `work` are multiply-adds in G, 60 G a second."""
     limits = limits or {"latency": 0.06}
-    candidates = [candidate(name, tops) for name, (_, tops) in measured.items()]
+    candidates = []
+    for name, (latency, tops) in measured.items():
+        macs = round(1e9 * (work or {}).get(name, 60 * latency))
+        candidates.append(candidate(name, tops, macs=macs))
     evidence = {name: timed(rounds(latency, number)) for name, (latency, _) in measured.items()}
     objective = Limits(**limits).objective
     return answer(candidates, Evidence(timed=evidence), Limits(**limits), objective)
@@ -217,6 +224,14 @@ def test_the_final_is_of_those_that_may_be_the_best() -> None:
     assert "better" in names and not {"worse", "hopeless"} & set(names)
 
 
+def test_who_does_few_multiply_adds_a_second_may_gain_most() -> None:
+    measured = {"good": (0.05, [0.8]), "poor": (0.095, [0.82]), "well": (0.09, [0.82])}
+    found = answered(measured, work={"poor": 4.1})
+    names = [one.candidate.name for one in finalists(found, more_policies=True)]
+    assert names[0] == "poor", "95 ms at 43 G a second: 57 ms at 1.2 times the others' 60"
+    assert [one.candidate.name for one in finalists(found, more_policies=False)] == ["good"]
+
+
 def test_whom_another_policy_may_bring_within_the_limit_is_said() -> None:
     """ResNet-50 was at 95 ms in eager PyTorch and at 53 in an engine: slow is not out of reach."""
     found = answered(
@@ -250,6 +265,20 @@ def test_policies_of_the_final_depend_on_the_budget_alone() -> None:
     assert policies(30 * COMPILING_S) == ("fp32", "channels_last", "compile")
     assert policies(10, named=True) == ("fp32", "channels_last", "compile")
     assert policies(100, elapsed=99) == ("fp32",), "late already"
+
+
+def test_an_engine_is_tried_on_more_models_before_more_policies_are() -> None:
+    usual, models = ["fp32", "channels_last", "ort", "compile"], list("abcdef")
+
+    def final(budget: float, elapsed: float = 0.0) -> FinalPlan:
+        limits = Limits(latency=0.06)
+        return plan_final(models, usual, limits, budget, elapsed, all_of_them=False)
+
+    assert final(300) == FinalPlan(tuple("abcd"), ("ort",), ("channels_last", "compile"))
+    late = final(300, elapsed=170)
+    assert late.policies == ("ort",) and 2 <= len(late.models) < 4
+    assert final(1000).policies == ("ort", "fp32", "channels_last")
+    assert len(final(1000).models) == 6
 
 
 def speeds(job: Job, window: Window) -> list[float]:

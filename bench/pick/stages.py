@@ -1,13 +1,16 @@
 """How `bench pick` spends its time: a screening of all candidates, then a final of a few.
 
-In the screening every candidate is timed under the first policy. In the final the likeliest ones
-are timed under several policies, and the best of each is measured again on fresh rounds. Shares of
-the time are fixed, so that the same command asks for the same measurements again, and finds them
-finished.
+In the screening every candidate is timed under the first policy. In the final the most promising
+ones are timed under an engine, if there is one: it gains more than other policies do, and most on
+models that the first policy runs poorly, which may be the best although they are over the limit
+there. If time allows, or without an engine, they are timed under several policies, and the best of
+each is measured again on fresh rounds. Shares of the time are fixed, so that the same command asks
+for the same measurements again, and finds them finished.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,9 +31,13 @@ LATE = 1.05
 """The final has fewer policies if it would otherwise end after this many times the budget."""
 FEWEST_FINALISTS, MOST_FINALISTS = 2, 6
 LEAST_PROMISE = 0.02
-NOISE, GAIN = 0.05, 0.3
+NOISE, GAIN = 0.05, 0.2
 """Spread of the logarithms of what few rounds get wrong, and of what another policy gains. They
-decide on the order of measuring only."""
+decide on the order of measuring only, as `SAVED` does."""
+SAVED = 1.2
+"""Another policy is expected to do so many times the multiply-adds per second of the best candidate
+under the first. Five models that did 32 to 53 G a second in eager PyTorch on two cores did 56 to 77
+in ONNX Runtime."""
 USUAL_LATENCY = 0.06
 """Seconds of a call of the finalists, about, unless the limit is lower."""
 START_S, CALLS, REFERENCE_CALLS = 1.5, 16, 24
@@ -42,7 +49,10 @@ ENGINE_S, COMPILING_S = 8.0, 35.0
 
 @dataclass(frozen=True)
 class FinalPlan:
-    """The models of the final, the policies that compete in it, and those that time rules out."""
+    """The models of the final, the policies that compete in it, and those that time rules out.
+
+    The policy of the screening is in neither if it does not compete again.
+    """
 
     models: tuple[str, ...]
     policies: tuple[str, ...]
@@ -53,7 +63,8 @@ def finalists(found: Answer, *, more_policies: bool) -> list[Judged]:
     """Return the candidates for the final, the most promising first, given the screening.
 
     A candidate promises as much as it wins draws in which each is somewhat faster than it was: by
-    the noise of few rounds, and if there are `more_policies`, by what another one may gain.
+    the noise of few rounds, and if there are `more_policies`, by what another one may gain. That is
+    the more, the fewer multiply-adds per second it does for now.
     """
     able = [one for one in found.judged if one.timed and _may_be(one, found.limits.latency)]
     promises = _promises(able, found, more_policies)
@@ -74,11 +85,16 @@ def untried(found: Answer, final: FinalPlan | None) -> list[Judged]:
     Under the first policy they are over the limit of latency, by less than a policy may gain; time
     was for the finalists alone.
     """
-    if final is None or len(final.policies) + len(final.not_tried) < 2:
+    if final is None:
         return []
+    all_policies = {*final.policies, *final.not_tried}
     first = found.likeliest
     least = min(_tops(first)) if first and found.objective == "top1" else 0.0
-    out = [one for one in found.judged if one.standing == "out" and one.timed]
+    out = [
+        one
+        for one in found.judged
+        if one.standing == "out" and one.timed and all_policies - {one.timed.policy}
+    ]
     able = [one for one in out if _may_be(one, found.limits.latency) and max(_tops(one)) > least]
     return [one for one in able if one.candidate.name not in final.models]
 
@@ -93,7 +109,8 @@ def _promises(able: Sequence[Judged], found: Answer, more_policies: bool) -> lis
     shape = (choice.DRAWS, len(able))
     faster = random.normal(0, NOISE, shape)
     if more_policies:
-        faster += np.abs(random.normal(0, GAIN, shape))
+        gained = random.normal(0, GAIN, shape) + _headroom(able, found)
+        faster += np.clip(gained, 0, math.log(ROOM))
     latency = np.log([_latency(one) for one in able]) - faster
     limit = found.limits.latency
     within = np.ones(shape, dtype=bool) if limit is None else latency <= np.log(limit)
@@ -107,6 +124,17 @@ def _promises(able: Sequence[Judged], found: Answer, more_policies: bool) -> lis
     else:
         keys = [latency]
     return choice.shares_of(choice.winners(within, keys), len(able))
+
+
+def _headroom(able: Sequence[Judged], found: Answer) -> list[float]:
+    """Return the logarithm of what another policy is expected to gain, by candidate."""
+    best = SAVED * max(_rate(one) for one in found.judged if one.timed)
+    return [max(0.0, math.log(best / _rate(one))) for one in able]
+
+
+def _rate(one: Judged) -> float:
+    """Return the multiply-adds of one image per second of a call."""
+    return max(one.candidate.cost.macs, 1) / _latency(one)
 
 
 def _tops(one: Judged) -> Sequence[float]:
@@ -134,7 +162,7 @@ def plan_final(
     *,
     all_of_them: bool,
 ) -> FinalPlan:
-    """Return the final: as many policies as its share of the budget sets up, the quickest first.
+    """Return the final: its models and policies, as many as its share of the budget sets up.
 
     Args:
         models: The candidates for it, the most promising first.
@@ -144,27 +172,41 @@ def plan_final(
         elapsed: Seconds since it began.
         all_of_them: The user named the policies, so that all are tried.
     """
-    first, *others = usual
-    chosen = [first]
-    ordered = sorted(others, key=extra_s)  # stable: the device's order among equal ones
     call = min(limits.latency or USUAL_LATENCY, USUAL_LATENCY)
-    for policy in ordered:
-        fits = setting_up_s(FEWEST_FINALISTS, [*chosen, policy], call) <= SETTING_UP * budget
-        if all_of_them or fits:
+    if all_of_them:
+        return FinalPlan(tuple(models[: _most(usual, call, budget)]), _by_cost(usual))
+    engine = next((policy for policy in usual[1:] if _is_engine(policy)), None)
+    chosen = list(usual[:1]) if engine is None else [engine]
+    # With an engine, more models are worth more than more policies.
+    least = FEWEST_FINALISTS if engine is None else _most(chosen, call, budget)
+    for policy in _by_cost([one for one in usual if one not in chosen]):
+        if setting_up_s(least, [*chosen, policy], call) <= SETTING_UP * budget:
             chosen.append(policy)
-    number = _number_of_finalists(chosen, call, budget)
+    number = max(least if engine else 0, _most(chosen, call, budget))
     left_s = (LATE - FINAL) * budget - elapsed
-    while not all_of_them and len(chosen) > 1 and setting_up_s(number, chosen, call) > left_s:
+    while len(chosen) > 1 and setting_up_s(number, chosen, call) > left_s:
         chosen.pop()
-    left = tuple(policy for policy in usual if policy not in chosen)
+    while number > FEWEST_FINALISTS and setting_up_s(number, chosen, call) > left_s:
+        number -= 1
+    left = tuple(policy for policy in usual[1:] if policy not in chosen)
     return FinalPlan(tuple(models[:number]), tuple(chosen), left)
 
 
-def _number_of_finalists(chosen: Sequence[str], call: float, budget: float) -> int:
+def _by_cost(usual: Sequence[str]) -> tuple[str, ...]:
+    """Return policies, those that are set up in little time first."""
+    return tuple(sorted(usual, key=extra_s))  # stable: the device's order among equal ones
+
+
+def _is_engine(policy: str) -> bool:
+    return extra_s(policy) == ENGINE_S
+
+
+def _most(chosen: Sequence[str], call: float, budget: float) -> int:
     """Return how many models can be set up, and given a second process each when confirmed."""
     eager = START_S + CALLS * call
     again = eager + max(map(extra_s, chosen))
-    renewing = RENEWING * (1 - CHOOSING) * FINAL * budget - 2 * eager  # those of the A/A pair
+    rounds = FINAL * budget * ((1 - CHOOSING) if len(chosen) > 1 else 1.0)
+    renewing = RENEWING * rounds - 2 * eager  # those of the A/A pair
     number = FEWEST_FINALISTS
     while number < MOST_FINALISTS:
         more = number + 1
