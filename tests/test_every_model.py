@@ -5,7 +5,8 @@ Weights are not initialised where only counts or traces matter; sizes are small.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,33 @@ from bench.count.macs import count, torch_macs
 from bench.plugins import Model, models
 
 NAMES = models.names()
+SKELETONS = [name for name in NAMES if models.get(name).family == "skeleton"]
+SMALLEST = (
+    "convmixer_512_12",
+    "convmixer_768_32",
+    "convmixer_digits",
+    "mixer_s32",
+    "mixer_digits",
+    "resmlp_s12",
+    "resnet18",
+    "resnet50",
+    "resnet_digits",
+    "vit_ti32",
+    "deit_ti16",
+    "vit_digits",
+)
+"""A model of every kind of block. The others are more of these blocks, or wider ones."""
+DEEP = ("mixer_l16", "mixer_l32", "resnet101", "resnet152", "resmlp_s36", "vit_l16", "vit_l32")
+"""Models whose operators take long to count one by one."""
+
+
+def always(names: Iterable[str]) -> list[Any]:
+    """Return all models, those not named for the exhaustive mode alone."""
+    often = set(names)
+    return [
+        name if name in often else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in NAMES
+    ]
 
 
 def sizes(entry: Model) -> tuple[int, int]:
@@ -45,7 +73,7 @@ def closed_form(entry: Model, size: int) -> int | None:
     return None if entry.shape is None else entry.shape.counts(size, 10).macs
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", always(set(NAMES) - set(DEEP)))
 def test_counts_agree(name: str) -> None:
     """fvcore against torch at batch 2; torch against the closed form at two sizes and batches."""
     entry = models.get(name)
@@ -98,7 +126,7 @@ def test_three_counts_agree_everywhere(name: str, fused: bool) -> None:
         set_fused_attn(True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", always({*SMALLEST, *SKELETONS}))
 def test_it_trains_and_traces_without_a_break(name: str) -> None:
     """Forward and backward at batch 2 through dynamo with `fullgraph`, which refuses any break."""
     entry = models.get(name)
