@@ -1,7 +1,8 @@
 """Tables in the width that a terminal has: nothing is broken inside a word.
 
 Columns of prose wrap between words. If a table is still too wide, long names are shortened, with a
-legend; then the least important columns are left out, and named.
+legend; then columns are left out, and named: first those with one value in every row, which is said
+once, then the least important ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ NAME_WIDTH = 0.4
 """Share of the width that the first column may take before its names are shortened."""
 SHORTEST = 20
 """Names up to this length are never shortened."""
+FEW = 3
+"""Rows of which one value in every row is no chance."""
 LEAST = (
     "activations",
     "top5",
@@ -93,13 +96,13 @@ def fitted(table: Table, width: int) -> Fitted:
         places.remove(least)
         left_out.append(least)
     for place in reversed(left_out):  # a narrow column may fit where a wide one had to go
-        if _needed(names, [*places, place]) <= width:
+        if any(_column(names, place)) and _needed(names, [*places, place]) <= width:
             places = sorted([*places, place])
     left_out = [place for place in left_out if place not in places]
     shown = names.only(places)
     notes = [legend] if legend else []
     if left_out:
-        headers = [table.headers[place].rstrip(" ↑↓¹") for place in sorted(left_out)]
+        headers = [_said(names, place) for place in sorted(left_out)]
         separator = "; " if any("," in header for header in headers) else ", "
         notes.append(f"left out at {width} columns: {separator.join(dict.fromkeys(headers))}")
     return Fitted(
@@ -171,6 +174,11 @@ def _least(table: Table, places: Sequence[int]) -> int | None:
     """Return the column to leave out next; None if only the first two are left."""
     if len(places) < 3:
         return None
+    shared = {place: _in_every_row(table, place) for place in places[1:]}
+    for said in (False, True):  # empty columns go before those with a value
+        same = [place for place, text in shared.items() if text is not None and bool(text) == said]
+        if same:
+            return same[-1]
     keys = {table.columns[place].key: place for place in places[1:]}
     for key in LEAST:
         if key in keys:
@@ -179,6 +187,20 @@ def _least(table: Table, places: Sequence[int]) -> int | None:
     if others:
         return others[-1]
     return next((keys[key] for key in KEPT if key in keys), places[-1])
+
+
+def _in_every_row(table: Table, place: int) -> str | None:
+    """Return the text that all rows of a column share; None if they do not, or if it matters."""
+    texts = set(_column(table, place))
+    if len(texts) != 1 or len(table.cells) < FEW or _matters(table, place):
+        return None
+    return texts.pop()
+
+
+def _said(table: Table, place: int) -> str:
+    """Return how a column that is left out is named."""
+    header, same = table.headers[place].rstrip(" ↑↓¹"), _in_every_row(table, place)
+    return f"{header} ({same} in every row)" if same else header
 
 
 def _matters(table: Table, place: int) -> bool:
