@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.ab.compare import Comparison, Outcome
-from bench.ab.process import Process, Side
+from bench.ab.process import Process, Side, TooSlow
 from bench.ab.sides import Pair
 
 BASE, HEAD = (Side(name, Path("python"), Path(name)) for name in ("base", "head"))
@@ -36,6 +36,9 @@ class World:
     output: Any = 1
     time: float = 0.0
     level: float = 0.0
+    starts: int = 0
+    stuck_after: int | None = None
+    """Processes that start before one does not answer in time; None: all start."""
     live: list[str] = field(default_factory=list)
     """The arms that have a process now."""
 
@@ -73,6 +76,9 @@ class Drawn:
 
     def load(self, patience: float) -> dict[str, Any]:
         self.world.time += self.world.setup_s
+        self.world.starts += 1
+        if self.world.stuck_after is not None and self.world.starts > self.world.stuck_after:
+            raise TooSlow(f"{self.side.name}: no answer within {patience:.0f} s")
         return {"seconds_per_call": self.world.call_s, "files": [], "versions": {}}
 
     def time(self, seconds: float, patience: float) -> float:

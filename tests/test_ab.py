@@ -113,6 +113,16 @@ def test_a_plain_difference_ends_the_comparison_early() -> None:
     assert not world.live and outcome.processes >= 3
 
 
+def test_a_process_that_starts_too_late_loses_nothing() -> None:
+    """Of eighty comparisons on two busy cores one had ended in an error, after 37 s of rounds."""
+    outcome = World(ratio=1.2, windows=0.02, stuck_after=12).compared(120, limit=0.19)
+    assert outcome.decision.word == "SLOWER" and outcome.rounds > 20
+    with pytest.raises(UsageError, match="no answer within"):
+        World(stuck_after=2).compared(60)
+    with pytest.raises(UsageError, match="no answer within"):
+        World(stuck_after=3).compared(60)  # one process a side has no interval
+
+
 def test_a_base_that_differs_from_itself_forbids_a_decision() -> None:
     """As where a machine favours one of two equal programs."""
     world = World(ratio=1.5, again=1.2, windows=0.02)

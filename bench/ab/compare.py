@@ -190,6 +190,16 @@ class Comparison:
         return f"--minutes {minutes:g} might do"
 
     def _measure(self, plan: Layout) -> Decision:
+        """Return the decision. A process that does not start in time ends the comparison early."""
+        try:
+            return self._by_rounds(plan)
+        except TooSlow:
+            decision = self._look(len(LOOKS) - 1)
+            if decision.ratio is None:
+                raise
+            return decision
+
+    def _by_rounds(self, plan: Layout) -> Decision:
         first = {
             arm: max(1, round(plan.life * (place + 1) / len(ARMS)))
             for place, arm in enumerate(ARMS)
