@@ -36,9 +36,15 @@ class World:
     output: Any = 1
     time: float = 0.0
     level: float = 0.0
+    rare: float = 0.0
+    """Seconds that every 200th call of head takes longer."""
+    hangs_after: int | None = None
+    """Slices of head after which one never ends."""
     starts: int = 0
     stuck_after: int | None = None
     """Processes that start before one does not answer in time; None: all start."""
+    late: float = 0.0
+    """No process starts within less than so many seconds."""
     live: list[str] = field(default_factory=list)
     """The arms that have a process now."""
 
@@ -71,22 +77,35 @@ class Drawn:
     def __init__(self, world: World, side: Side) -> None:
         self.world, self.side = world, side
         self.arm = world.live[-1]
+        self.slices = 0
         slower = {"base": 1.0, "again": world.again, "head": world.ratio}[self.arm]
         self.offset = math.log(slower) + world.draw.gauss(0, world.processes)
 
     def load(self, patience: float) -> dict[str, Any]:
         self.world.time += self.world.setup_s
         self.world.starts += 1
-        if self.world.stuck_after is not None and self.world.starts > self.world.stuck_after:
+        most = self.world.stuck_after
+        if patience < self.world.late or (most is not None and self.world.starts > most):
             raise TooSlow(f"{self.side.name}: no answer within {patience:.0f} s")
-        return {"seconds_per_call": self.world.call_s, "files": [], "versions": {}}
+        return {
+            "seconds_per_call": self.world.call_s,
+            "keeps_one_busy": False,
+            "files": [],
+            "versions": {},
+        }
 
-    def time(self, seconds: float, patience: float) -> float:
+    def time(self, seconds: float, patience: float) -> tuple[int, float]:
         world = self.world
         world.level += world.draw.gauss(0, world.drift)
         world.time += max(1.125 * seconds, world.call_s)
         noise = world.draw.gauss(0, world.windows)
-        return world.call_s * math.exp(self.offset + world.level + noise)
+        if self.arm == "head":
+            self.slices += 1
+            if world.hangs_after is not None and self.slices > world.hangs_after:
+                raise TooSlow(f"{self.side.name}: no answer within {patience:.0f} s")
+            slow = 0 if self.slices % 14 else world.rare
+            return 14, 14 * world.call_s * math.exp(self.offset + world.level + noise) + slow
+        return 1, world.call_s * math.exp(self.offset + world.level + noise)
 
     def ask(self, request: Mapping[str, Any], patience: float) -> dict[str, Any]:
         value = self.world.output if self.side is HEAD else 1

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar, cast
 
 import pytest
 
+from bench.ab.compare import Comparison
+from bench.ab.decision import ARMS
 from bench.ab.process import Process, Side
+from bench.ab.sides import Pair
+
+from .ab_worlds import BASE, HEAD
 
 CASES = """
 import hashlib, subprocess, sys, threading, time
@@ -43,40 +49,70 @@ def waits():
 CHILDREN = []
 """
 CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-needs_two = pytest.mark.skipif(len(CORES) < 2, reason="needs Linux and two cores")
+needs_linux = pytest.mark.skipif(not CORES, reason="needs Linux")
 
 
-def cores_of(case: str, folder: Path, core: int | None) -> set[int]:
-    """Return the cores that a case's process may use once it is warm."""
+def loaded(case: str, folder: Path) -> tuple[bool, set[int]]:
+    """Return whether a case keeps one core busy, and the cores it may use once it is bound."""
     (folder / "cases.py").write_text(CASES)
     side = Side("base", Path(sys.executable), folder, loads={"case": [f"{folder}/cases.py", case]})
-    process = Process(side, {"niceness": None, "threads": 1, "core": core})
+    process = Process(side, {"niceness": None, "threads": 1})
     try:
-        process.load(60)
-        assert process.time(0.01, 60) > 0
-        return os.sched_getaffinity(process.pid)
+        keeps_one_busy = process.load(60)["keeps_one_busy"]
+        process.bind(CORES[0], 60)
+        calls, seconds = process.time(0.01, 60)
+        assert calls >= 1 and seconds > 0
+        return keeps_one_busy, os.sched_getaffinity(process.pid)
     finally:
         process.close()
 
 
-@needs_two
-def test_a_case_of_one_thread_is_bound_to_the_core_that_is_named(tmp_path: Path) -> None:
-    # Beside the other tests the first window may look as if the case had waited.
-    found = [cores_of("alone", tmp_path, core) for core in CORES[:2] * 3]
-    assert {CORES[0]} in found and {CORES[1]} in found
+@needs_linux
+def test_a_case_of_one_thread_keeps_one_core_busy(tmp_path: Path) -> None:
+    # Beside other tests its calls may look as if they had waited.
+    found = [loaded("alone", tmp_path) for _ in range(5)]
+    assert True in [keeps_one_busy for keeps_one_busy, _ in found]
+    assert {frozenset(cores) for _, cores in found} == {frozenset(CORES[:1])}
 
 
-@needs_two
+@needs_linux
 @pytest.mark.parametrize(
     "case",
     ["by_threads_that_end", "beside_a_thread", "beside_a_child", "by_children_that_end", "waits"],
 )
-def test_a_case_that_uses_or_leaves_more_than_one_core_stays_free(
-    case: str, tmp_path: Path
+def test_a_case_that_uses_or_leaves_more_is_known(case: str, tmp_path: Path) -> None:
+    assert not loaded(case, tmp_path)[0]
+
+
+class Told:
+    """A process that says how many cores its case uses, and notes what it is bound to."""
+
+    bound: ClassVar[list[int]] = []
+
+    def __init__(self, keeps_one_busy: bool) -> None:
+        self.keeps_one_busy = keeps_one_busy
+
+    def bind(self, core: int, patience: float) -> None:
+        Told.bound.append(core)
+
+
+@pytest.mark.parametrize(
+    ("said", "core", "bound"),
+    [
+        ((True, True, True), 1, [1, 1, 1]),
+        ((True, True, False), 1, []),
+        ((True, True, True), None, []),
+    ],
+)
+def test_all_processes_are_bound_or_none(
+    said: tuple[bool, ...], core: int | None, bound: list[int]
 ) -> None:
-    assert cores_of(case, tmp_path, CORES[0]) == set(CORES)
-
-
-@needs_two
-def test_without_a_core_no_case_is_bound(tmp_path: Path) -> None:
-    assert cores_of("alone", tmp_path, None) == set(CORES)
+    """Head may use a second thread where the base does not: that is what is to be measured."""
+    Told.bound = []
+    comparison = Comparison(Pair("case", BASE, HEAD), 60, margin=0.05, settings={"core": core})
+    comparison._start = comparison.now()
+    for arm, keeps in zip(ARMS, said, strict=True):
+        comparison._open[arm] = cast(Process, Told(keeps))
+        comparison._loaded[arm] = {"keeps_one_busy": keeps}
+    comparison._bind()
+    assert Told.bound == bound

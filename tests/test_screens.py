@@ -21,7 +21,7 @@ WIDE = 2000
 """Columns at which nothing is wrapped or left out."""
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|38;|9[0-7])[0-9;]*m")
-OWN_WORDS = ["left", "out", "at", "columns", "="]
+OWN_WORDS = ["left", "out", "at", "columns", "=", "in", "every", "row"]
 """Words of the notes on columns that were left out and on names that were shortened."""
 
 

@@ -33,17 +33,19 @@ from bench.measure import interrupts
 from bench.record.values import InProcess
 from bench.stats.intervals import ROUNDS_FOR_INTERVAL
 
-WINDOW = 0.01
-"""Seconds of a window. On shared cores speed changes by a factor of up to 1.6 within a second. The
-shorter a round, the less it changes from one window to the next: with one core and two programs
-that came and went, the interval of a comparison of 40 s was ±7 % with windows of 0.15 s, ±5 % with
-0.05, ±3 % with 0.02 and ±1.5 % with 0.01 (medians of three)."""
-USUAL_WINDOW = 0.15
-"""Seconds of a run's windows, for whose noise `LIFE` was chosen: a process lives as long here."""
+WINDOW, SLICE = 0.15, 0.01
+"""Seconds that an arm is timed in a round, as in a run, and of the slices in which that is done.
+
+On shared cores speed changes by a factor of up to 1.6 within a second, so that arms that take turns
+in slices are slowed alike. The value of a round is the mean over all of its slices: a call in a
+thousand that takes long is part of what the others cost, and would be an outlier among slices.
+"""
 WAKING = 1.125
 """Seconds that a window takes per second that is timed."""
 WANTED, FEWEST = 4, 2
 """Processes of an arm that there should be at least, and that there must be."""
+PLENTY = 5.0
+"""A process that takes so many times as long to start as any before it does not start at all."""
 THIRD = 8
 """Rounds that must be left where a third process takes more than its share of the time: from two
 processes an interval is several times as wide."""
@@ -90,9 +92,7 @@ def layout(seconds: float, setup_s: float, round_s: float) -> Layout | None:
     renewal = len(ARMS) * setup_s
     if seconds < (FEWEST - 1) * renewal + ROUNDS_FOR_INTERVAL * round_s:
         return None
-    usual = max(round_s, len(ARMS) * WAKING * USUAL_WINDOW)
-    life_s = LIFE * math.sqrt(renewal * usual)
-    best = max(SHORTEST, math.ceil(life_s / round_s))
+    best = max(SHORTEST, math.ceil(LIFE * math.sqrt(renewal / round_s)))
     affordable = 1 + RENEWING * seconds / renewal
     wanted = max((seconds + renewal) / (renewal + best * round_s), WANTED)
     processes = max(FEWEST, int(min(wanted, affordable)))
@@ -128,6 +128,7 @@ class Comparison:
         self._loaded: dict[Arm, dict[str, Any]] = {}
         self._notes = list(self.pair.notes)
         self._other: str | None = None
+        self._core: int | None = None
         self._done = 0
         self._draw = random.Random(self.seed)
 
@@ -137,6 +138,7 @@ class Comparison:
         try:
             for arm in ARMS:
                 self._renew(arm)
+            self._bind()
             self._compare_files()
             self._compare_outputs()
             self._say_versions()
@@ -159,20 +161,33 @@ class Comparison:
         return max(1.0, self.seconds - self._elapsed)
 
     def _renew(self, arm: Arm) -> None:
+        """Start a process for an arm, in place of the one that it has."""
         begin = self.now()
         if arm in self._open:
             self._open.pop(arm).close()
         side = self.pair.head if arm == "head" else self.pair.base
         process = self._open[arm] = self.open_process(side, self.settings)
         self._loaded[arm] = process.load(self._patience)
+        if self._core is not None:
+            process.bind(self._core, self._patience)
         self._calls[arm] = float(self._loaded[arm]["seconds_per_call"])
         self._number[arm] += 1
         self._age[arm] = 0
         self._setups.append(self.now() - begin)
 
+    def _bind(self) -> None:
+        """Bind all processes to one core if no side uses more: cores differ in speed."""
+        core = self.settings.get("core")
+        if core is None or not all(self._loaded[arm]["keeps_one_busy"] for arm in ARMS):
+            return
+        self._core = int(core)
+        for arm in ARMS:
+            self._open[arm].bind(self._core, self._patience)
+
     def _planned(self) -> Layout:
         slowest = max(self._calls.values())
         self._window = max(WINDOW, min(LONGEST_WINDOW, WINDOW_SHARE * slowest))
+        self._turns = max(1, round(self._window / max(SLICE, slowest)))
         each = [max(WAKING * self._window, call) for call in self._calls.values()]
         setup, round_s = statistics.fmean(self._setups), sum(each)
         found = layout(self.seconds - self._elapsed, setup, round_s)
@@ -190,16 +205,6 @@ class Comparison:
         return f"--minutes {minutes:g} might do"
 
     def _measure(self, plan: Layout) -> Decision:
-        """Return the decision. A process that does not start in time ends the comparison early."""
-        try:
-            return self._by_rounds(plan)
-        except TooSlow:
-            decision = self._look(len(LOOKS) - 1)
-            if decision.ratio is None:
-                raise
-            return decision
-
-    def _by_rounds(self, plan: Layout) -> Decision:
         first = {
             arm: max(1, round(plan.life * (place + 1) / len(ARMS)))
             for place, arm in enumerate(ARMS)
@@ -212,8 +217,8 @@ class Comparison:
             longest = max(longest, self.now() - begin)
             for arm in ARMS:
                 life = first[arm] if self._number[arm] == 1 else plan.life
-                if self._age[arm] >= life and self._pays(longest):
-                    self._renew(arm)
+                if self._age[arm] >= life and self._pays(longest) and not self._renewed(arm):
+                    return self._look(len(LOOKS) - 1)
             over = self._elapsed + min(longest, 2 * (self.now() - begin)) > self.seconds
             if over or self._elapsed >= LOOKS[look][0] * self.seconds:
                 look = len(LOOKS) - 1 if over else look
@@ -222,17 +227,38 @@ class Comparison:
                     return decision
                 look = min(look + 1, len(LOOKS) - 1)
 
+    def _renewed(self, arm: Arm) -> bool:
+        """Renew an arm's process; False, with a note, if there was no time for it after all.
+
+        Raises TooSlow if there was plenty: then it does not start at all.
+        """
+        left = self._patience
+        try:
+            self._renew(arm)
+        except TooSlow as slow:
+            if left > PLENTY * max(self._setups):
+                raise
+            self._notes.append(f"ended early: {slow}")
+            return False
+        return True
+
     def _pays(self, round_s: float) -> bool:
         """True if a new process is ready in time for another round."""
         return self._elapsed + self._setups[-1] + round_s <= self.seconds
 
     def _round(self) -> None:
         order = list(ARMS)
-        self._draw.shuffle(order)
-        for arm in order:
-            seconds = self._open[arm].time(self._window, self._patience + 60 * self._calls[arm])
+        calls, seconds = dict.fromkeys(ARMS, 0), dict.fromkeys(ARMS, 0.0)
+        for _ in range(self._turns):
+            self._draw.shuffle(order)
+            for arm in order:
+                patience = self._patience + 60 * self._calls[arm]
+                made, took = self._open[arm].time(self._window / self._turns, patience)
+                calls[arm] += made
+                seconds[arm] += took
+        for arm in ARMS:
             process = (arm, self._number[arm])
-            self._rounds[arm][self._done] = InProcess(seconds, process)
+            self._rounds[arm][self._done] = InProcess(seconds[arm] / calls[arm], process)
             self._age[arm] += 1
         self._done += 1
         self.tell(

@@ -78,10 +78,14 @@ class Process:
         }
         return self.ask(request, patience)
 
-    def time(self, seconds: float, patience: float) -> float:
-        """Return the seconds per call over a window. Raises UsageError."""
+    def bind(self, core: int, patience: float) -> None:
+        """Bind the process to a core. Raises UsageError."""
+        self.ask({"do": "bind", "core": core}, patience)
+
+    def time(self, seconds: float, patience: float) -> tuple[int, float]:
+        """Return the calls of a slice of about so many seconds, and theirs. Raises UsageError."""
         answer = self.ask({"do": "time", "seconds": seconds}, patience)
-        return max(float(answer["seconds"]) / int(answer["calls"]), 1e-12)
+        return int(answer["calls"]), max(float(answer["seconds"]), 1e-12)
 
     def ask(self, request: Mapping[str, Any], patience: float) -> dict[str, Any]:
         """Return the answer to a request.

@@ -6,7 +6,8 @@ line, on the pipes that were standard input and output; what the case prints goe
 
     {"do": "load", "case": [file, function], "roots": [...], ...}  -> {"seconds_per_call": ...}
     {"do": "output"}                                              -> {"output": [...], ...}
-    {"do": "time", "seconds": 0.15}                               -> {"calls": n, "seconds": s}
+    {"do": "bind", "core": 1}                                     -> {}
+    {"do": "time", "seconds": 0.01}                               -> {"calls": n, "seconds": s}
 
 An error is answered by {"error": one line}. The server ends with its standard input.
 """
@@ -29,13 +30,9 @@ from collections.abc import Callable
 from typing import Any
 
 SEED = 20
-OURS = "BENCH_CORES"
-"""Lists the cores that OpenMP was told to bind threads to, as in bench/measure/cpu_placement.py."""
 WARMUP_WINDOW_S, WARMUP_AGREE, WARMUP_WINDOWS, WARMUP_CAP_S = 0.15, 0.05, 8, 1.2
 """As in a run (bench/measure/subject/speed.py)."""
-ONE_BUSY = (0.7, 1.1)
-"""CPU time over wall time of calls that keep one core busy: without waiting, without help."""
-DESCRIPTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "description.py")
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class CaseError(Exception):
@@ -48,47 +45,49 @@ class Server:
     def __init__(self) -> None:
         self.call = Call(lambda: None, ())
         self.output: Any = None
+        self.placement = beside("placement")
         self.seconds_per_call = 1.0
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the case, call it once, and warm it up."""
-        go_first(request["niceness"])
+        self.placement.go_first(request["niceness"])
         for root in reversed(request["roots"]):
             sys.path.insert(0, root)
         start = time.perf_counter()
         with_torch(lambda torch: torch.set_num_threads(request["threads"]))
         self.call = prepared(request)
         with_torch(lambda torch: torch.set_num_threads(request["threads"]))
-        released = release()
+        released = self.placement.release()
         seed()
         self.output = self.call()
         synchronize()
-        settle(released)
+        self.placement.settle(released)
         first = time.perf_counter() - start
-        steady = self.warm_up(request["core"])
+        before = self.placement.used()
+        steady = self.warm_up()
         return {
             "first_s": first,
             "steady": steady,
+            "keeps_one_busy": self.placement.keeps_one_busy(before, self.placement.used()),
             "seconds_per_call": self.seconds_per_call,
             "files": loaded_files(),
             "versions": versions(),
         }
 
-    def warm_up(self, core: int | None) -> bool:
-        """Call until two consecutive windows agree; return whether they did.
+    def bind(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Bind the process to a core."""
+        os.sched_setaffinity(0, {request["core"]})
+        return {}
 
-        A case that keeps one core busy is bound to `core` after the first window.
-        """
+    def warm_up(self) -> bool:
+        """Call until two consecutive windows agree; return whether they did."""
         medians: list[float] = []
         start = time.perf_counter()
         while len(medians) < 2 or (
             len(medians) < WARMUP_WINDOWS and time.perf_counter() - start < WARMUP_CAP_S
         ):
-            before = used()
             medians.append(self.median_of_window())
             self.seconds_per_call = max(medians[-1], 1e-9)
-            if len(medians) == 1 and core is not None and keeps_one_busy(before, used()):
-                os.sched_setaffinity(0, {core})
             if len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) <= WARMUP_AGREE:
                 return True
             if medians[-1] > WARMUP_CAP_S:
@@ -128,7 +127,7 @@ class Server:
 
     def describe_output(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the output of the first call, and the inputs, for comparison."""
-        described = module_of("bench_ab_description", DESCRIPTION).described
+        described = beside("description").described
         return {"output": described(self.output), "inputs": described(self.call.inputs)}
 
 
@@ -176,6 +175,11 @@ def of_case(file: str, name: str) -> Callable[[], Any]:
         known = [key for key, one in vars(module).items() if callable(one) and key[0] != "_"]
         raise CaseError(f"{file} has no function {name}; it has {', '.join(known) or 'none'}")
     return made
+
+
+def beside(name: str) -> Any:
+    """Return a file of this folder as a module: the folder itself is not on the path."""
+    return module_of(f"bench_ab_{name}", os.path.join(HERE, f"{name}.py"))
 
 
 def module_of(name: str, file: str) -> Any:
@@ -300,75 +304,6 @@ def synchronize() -> None:
         torch.mps.synchronize()
 
 
-# Priority and placement
-
-
-def go_first(niceness: int | None) -> None:
-    """Take the priority that the comparison found to be allowed; None: none."""
-    if niceness is None:
-        return
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
-        if os.getsid(0) == os.getpid():
-            with open("/proc/self/autogroup", "w") as group:
-                group.write(str(niceness))
-    except OSError:
-        pass
-
-
-def release() -> set[int]:
-    """Let the main thread go where it may; return the core that OpenMP had bound it to."""
-    cores = os.environ.pop(OURS, None)
-    if cores is None:
-        return set()
-    os.environ.pop("OMP_PLACES", None)
-    os.environ.pop("OMP_PROC_BIND", None)
-    bound = os.sched_getaffinity(0)
-    allowed = {int(core) for core in cores.split(",")}
-    os.sched_setaffinity(0, allowed)
-    return bound if bound != allowed else set()
-
-
-def settle(cores: set[int]) -> None:
-    """Bind the main thread again, once what it imports and compiles is done."""
-    if cores:
-        os.sched_setaffinity(0, cores)
-
-
-def used() -> tuple[float, float]:
-    """Return seconds by the wall clock, and of this process's CPU time."""
-    return time.perf_counter(), time.process_time()
-
-
-def keeps_one_busy(before: tuple[float, float], after: tuple[float, float]) -> bool:
-    """Return whether the calls between two readings ran in this thread alone, without waiting."""
-    wall, own = after[0] - before[0], after[1] - before[1]
-    waited_for = os.times()
-    return (
-        ONE_BUSY[0] * wall <= own <= ONE_BUSY[1] * wall
-        and len(os.listdir("/proc/self/task")) == 1
-        and waited_for.children_user == waited_for.children_system == 0
-        and not has_children()
-    )
-
-
-def has_children() -> bool:
-    """Return whether a process that this one started is alive (Linux)."""
-    for name in os.listdir("/proc"):
-        try:
-            if name.isdigit() and parent_of(name) == os.getpid():
-                return True
-        except OSError:  # it has ended
-            continue
-    return False
-
-
-def parent_of(pid: str) -> int:
-    """Return the process that started another (Linux)."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        return int(stat.read().rpartition(b")")[2].split()[1])
-
-
 # What is said about the case
 
 
@@ -414,7 +349,12 @@ def serve() -> None:
     os.dup2(nowhere, 0)
     os.dup2(2, 1)  # the case may print
     server = Server()
-    known = {"load": server.load, "time": server.time, "output": server.describe_output}
+    known = {
+        "load": server.load,
+        "bind": server.bind,
+        "time": server.time,
+        "output": server.describe_output,
+    }
     for line in asked:
         request = json.loads(line)
         try:
