@@ -1,7 +1,7 @@
 """What `bench ab` promises: commits against themselves, and planted slowdowns, beside random load.
 
     python -m tests.by_hand.ab --comparisons 80 --minutes 1
-    python -m tests.by_hand.ab --simulate 300
+    python -m tests.by_hand.ab --simulate 1000
 
 Each comparison is a whole `python -m bench ab` in a process of its own, on a repository made for
 it, while two programs are busy and idle for random times. Right after it, under the same load, the
@@ -10,8 +10,8 @@ each, "slower" if the means differ by more than 5 %. The cycle is a commit again
 work, a commit against itself, 5 % more work. Prints each result, and the shares: at most 5 % of the
 former decided, at least 95 % of 10 % and 60 % of 5 % found. --simulate draws comparisons instead,
 through the same rounds and rule on a clock of its own, and prints the shares for docs/ab.md.
-A comparison takes its --minutes or less, and the usual way as long again; three hundred draws
-take twenty minutes.
+A comparison takes its --minutes or less, and the usual way as long again; a thousand draws take
+a few minutes.
 """
 
 from __future__ import annotations
