@@ -13,6 +13,8 @@ from bench.ab.compare import Comparison, Outcome
 from bench.ab.process import Process, Side, TooSlow
 from bench.ab.sides import Pair
 
+CALLS = 14
+"""Calls in a slice."""
 BASE, HEAD = (Side(name, Path("python"), Path(name)) for name in ("base", "head"))
 
 
@@ -37,7 +39,7 @@ class World:
     time: float = 0.0
     level: float = 0.0
     rare: float = 0.0
-    """Seconds that every 200th call of head takes longer."""
+    """Seconds that one call of head takes longer, in every slice number `CALLS`."""
     hangs_after: int | None = None
     """Slices of head after which one never ends."""
     starts: int = 0
@@ -99,13 +101,13 @@ class Drawn:
         world.level += world.draw.gauss(0, world.drift)
         world.time += max(1.125 * seconds, world.call_s)
         noise = world.draw.gauss(0, world.windows)
+        took = CALLS * world.call_s * math.exp(self.offset + world.level + noise)
         if self.arm == "head":
             self.slices += 1
             if world.hangs_after is not None and self.slices > world.hangs_after:
                 raise TooSlow(f"{self.side.name}: no answer within {patience:.0f} s")
-            slow = 0 if self.slices % 14 else world.rare
-            return 14, 14 * world.call_s * math.exp(self.offset + world.level + noise) + slow
-        return 1, world.call_s * math.exp(self.offset + world.level + noise)
+            took += 0 if self.slices % CALLS else world.rare
+        return CALLS, took
 
     def ask(self, request: Mapping[str, Any], patience: float) -> dict[str, Any]:
         value = self.world.output if self.side is HEAD else 1

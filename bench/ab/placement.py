@@ -48,19 +48,20 @@ def settle(cores: set[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
-class Threads:
-    """Counts the threads that Python code starts, from now on."""
+threads_started = 0
+"""The number of threads that Python code has started since this file was loaded."""
 
-    started = 0
 
-    def __init__(self) -> None:
-        start = threading.Thread.start
+def count_threads() -> None:
+    """Have every thread counted in `threads_started`."""
+    start = threading.Thread.start
 
-        def counted(thread: threading.Thread) -> None:
-            Threads.started += 1
-            start(thread)
+    def counted(thread: threading.Thread) -> None:
+        global threads_started
+        threads_started += 1
+        start(thread)
 
-        threading.Thread.start = counted  # type: ignore[method-assign, assignment]
+    threading.Thread.start = counted  # type: ignore[method-assign, assignment]
 
 
 def used() -> tuple[float, float]:
@@ -73,7 +74,7 @@ def keeps_one_busy(before: tuple[float, float], after: tuple[float, float]) -> b
 
     The thread must never have started another one either: its calls may do so again.
     """
-    if sys.platform != "linux" or Threads.started:
+    if sys.platform != "linux" or threads_started:
         return False
     wall, own = after[0] - before[0], after[1] - before[1]
     waited_for = os.times()
@@ -102,4 +103,4 @@ def parent_of(pid: str) -> int:
         return int(stat.read().rpartition(b")")[2].split()[1])
 
 
-Threads()
+count_threads()

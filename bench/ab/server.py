@@ -1,8 +1,9 @@
 """The timing server of a side. Runs as a script in the side's own interpreter, and alone.
 
 The environment of a side need not contain this package: only the standard library is imported
-here and in `description`, and torch where the case uses it. Requests and answers are JSON, one per
-line, on the pipes that were standard input and output; what the case prints goes to standard error.
+here, in `description` and in `placement`, and torch where the case uses it. Requests and answers
+are JSON, one per line, on the pipes that were standard input and output; what the case prints goes
+to standard error.
 
     {"do": "load", "case": [file, function], "roots": [...], ...}  -> {"seconds_per_call": ...}
     {"do": "output"}                                              -> {"output": [...], ...}

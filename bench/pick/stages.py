@@ -182,7 +182,7 @@ def plan_final(
     for policy in _by_cost([one for one in usual if one not in chosen]):
         if setting_up_s(least, [*chosen, policy], call) <= SETTING_UP * budget:
             chosen.append(policy)
-    number = max(least if engine else 0, _most(chosen, call, budget))
+    number = max(least, _most(chosen, call, budget))
     left_s = (LATE - FINAL) * budget - elapsed
     while len(chosen) > 1 and setting_up_s(number, chosen, call) > left_s:
         chosen.pop()
@@ -195,10 +195,6 @@ def plan_final(
 def _by_cost(usual: Sequence[str]) -> tuple[str, ...]:
     """Return policies, those that are set up in little time first."""
     return tuple(sorted(usual, key=extra_s))  # stable: the device's order among equal ones
-
-
-def _is_engine(policy: str) -> bool:
-    return extra_s(policy) == ENGINE_S
 
 
 def _most(chosen: Sequence[str], call: float, budget: float) -> int:
@@ -226,13 +222,20 @@ def setting_up_s(models: int, chosen: Sequence[str], call: float) -> float:
 
 def extra_s(policy: str) -> float:
     """Return about how much longer a policy takes to set up than eager execution."""
-    for name in policy.split("+"):
-        switch = policies.get(name)
-        if name.startswith("compile"):
-            return COMPILING_S
-        if switch.slot == "compiler" and not switch.default:
-            return ENGINE_S
-    return 0.0
+    if _compiles(policy):
+        return COMPILING_S
+    return ENGINE_S if _is_engine(policy) else 0.0
+
+
+def _compiles(policy: str) -> bool:
+    return any(name.startswith("compile") for name in policy.split("+"))
+
+
+def _is_engine(policy: str) -> bool:
+    """True if something else than PyTorch runs the model."""
+    switches = map(policies.get, policy.split("+"))
+    replaced = any(one.slot == "compiler" and not one.default for one in switches)
+    return replaced and not _compiles(policy)
 
 
 def screening_s(calls: Sequence[float], budget: float) -> float:

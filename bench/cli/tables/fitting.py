@@ -175,10 +175,9 @@ def _least(table: Table, places: Sequence[int]) -> int | None:
     if len(places) < 3:
         return None
     shared = {place: _in_every_row(table, place) for place in places[1:]}
-    for said in (False, True):  # empty columns go before those with a value
-        same = [place for place, text in shared.items() if text is not None and bool(text) == said]
-        if same:
-            return same[-1]
+    same = [place for place, text in shared.items() if text is not None]
+    if same:  # empty columns go before those with a value
+        return max(same, key=lambda place: (not shared[place], place))
     keys = {table.columns[place].key: place for place in places[1:]}
     for key in LEAST:
         if key in keys:
