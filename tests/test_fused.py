@@ -164,7 +164,11 @@ def test_the_planar_depthwise_kernel_at_random_shapes(seed: int) -> None:
         residual = poisoned(generator, shape, dtype)[0] if with_residual else None
         finish = finishes(generator, shape[1], activation)
         out, whole = poisoned(generator, shape, dtype, empty=True)
-        blocks = {"LINES": choose.choice([32, 64, 128]), "STAGES": 1}
+        blocks = {
+            "LINES": choose.choice([32, 64, 128]),
+            "IMAGES_FIRST": choose.choice([False, True]),
+            "STAGES": 1,
+        }
         bands = launch.band_matrices(weight, shape[-1])
         launch.planar_depthwise(x, bands, finish, residual=residual, out=out, blocks=blocks)
         before, after = (kernel - 1) // 2, kernel // 2
@@ -175,7 +179,9 @@ def test_the_planar_depthwise_kernel_at_random_shapes(seed: int) -> None:
         )
         added = None if residual is None else residual.permute(0, 2, 3, 1)
         expected = finished(total.permute(0, 2, 3, 1), finish, added).permute(0, 3, 1, 2)
-        told = f"kernel {kernel}, {shape}, {dtype}, {activation}, residual {with_residual}"
+        told = (
+            f"kernel {kernel}, {shape}, {dtype}, {activation}, residual {with_residual}, {blocks}"
+        )
         assert error(out, expected) < TOLERANCE[dtype], told
         assert untouched(whole), told
 

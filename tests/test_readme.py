@@ -42,7 +42,7 @@ def test_what_it_says_of_all_conditions_is_what_the_records_and_tables_have() ->
 def test_every_interval_of_its_text_is_in_a_rendered_page() -> None:
     """As it is there, or with the sign turned: "-2 above" is written as "2 below"."""
     pages = [(ROOT / "docs/findings.md").read_text(encoding="utf-8"), report("the whole report")]
-    for machine in ("amd-epyc-2t-cifar", "nvidia-h200-d28d"):
+    for machine in ("amd-epyc-2t-cifar", "nvidia-h200-d28d", "nvidia-h100-80gb-hbm3-6a43"):
         pages.append((ROOT / "results" / machine / "report.md").read_text(encoding="utf-8"))
     rendered = [tuple(map(float, found)) for page in pages for found in INTERVAL.findall(page)]
     rendered += [(-middle, -high, -low) for middle, low, high in rendered]

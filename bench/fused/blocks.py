@@ -33,8 +33,9 @@ BLOCKS: dict[str, list[dict[str, Any]]] = {
         )
     ],
     "planar_depthwise": [
-        {"LINES": lines, "STAGES": 3, "num_warps": warps}
-        for lines, warps in ((128, 4), (256, 4), (256, 8), (64, 4))
+        {"LINES": lines, "IMAGES_FIRST": first, "STAGES": 3, "num_warps": warps}
+        for first in (False, True)
+        for lines, warps in ((128, 4), (256, 4), (256, 8))
     ],
     # With at most 128 registers a thread a multiprocessor holds two blocks: one finishes while the
     # other multiplies.
@@ -63,7 +64,7 @@ OPTIONS = ("num_warps", "num_stages", "maxnreg")
 INTERPRETED: dict[str, Blocks] = {
     "depthwise": {"ROWS": 8, "COLUMNS": 8, "CHANNELS": 1024},
     "product": {"ROWS": 64, "OUTPUTS": 512, "INPUTS": 512, "GROUP": GROUP},
-    "planar_depthwise": {"LINES": 64, "STAGES": 1},
+    "planar_depthwise": {"LINES": 64, "IMAGES_FIRST": False, "STAGES": 1},
     "planar_product": {"OUTPUTS": 512, "POSITIONS": 64, "INPUTS": 512},
 }
 

@@ -143,7 +143,8 @@ def planar_depthwise(
     rows = power_of_two(height)
 
     def grid(blocks: Blocks) -> tuple[int, int]:
-        return channels, -(-batch // (blocks["LINES"] // rows))
+        groups = -(-batch // (blocks["LINES"] // rows))
+        return (groups, channels) if blocks["IMAGES_FIRST"] else (channels, groups)
 
     out = torch.empty_like(x) if out is None else out
     constants = {

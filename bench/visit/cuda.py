@@ -1,9 +1,9 @@
 """The steps of a visit to a machine with an NVIDIA GPU, in order of value.
 
-The limits come from runs on an NVIDIA H200 with 16 cores. A command takes 8 s until its first
-arm. An arm opens in 2 to 4 s, a compiled one in 22 s, and one on the bench's own kernels in 12 to
-19 s, since their block sizes are tuned. Every timed run also opens an A/A pair and a probe. Arms
-that are timed together are all opened before the first round, so that a step has few of them.
+The limits come from runs on an NVIDIA H200 and an H100 with 16 cores. A command takes 8 s until its
+first arm. An arm opens in 2 to 4 s, a compiled one in 22 s, and one on the bench's own kernels in
+12 to 19 s, since their block sizes are tuned. Every timed run also opens an A/A pair and a probe.
+Arms that are timed together are all opened before the first round, so that a step has few of them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ Of the policies that `best` tries, all of which would take minutes, these are in
 in which cuDNN's depthwise convolution was faster on an H200: by 2.0 at 9 x 9, by 5.1 at 7 x 7. The
 compiler arranges maps in the other format, and made 1536/20 slower: 237 images a second, not 399.
 """
+START_S, ARM_S = 8, 4
+"""Seconds that a command takes until its first arm, and an arm that is not compiled to open."""
+ALWAYS = 3
+"""Arms that every timed run opens: an A/A pair and a probe."""
 SPEED_STUDIES = ("kernel_speed", "patch_speed", "policy_effects", "resolution_cost")
 """The studies that train nothing, apart from `inference_cost`, which comes earlier."""
 
@@ -104,9 +108,9 @@ def _families(on: On) -> list[Step]:
     counts = "params,macs,activations"
     launching = "the same as CUDA graphs: what kernel launches cost"
     return [
-        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 140, on),
-        _family("layout", "the same in channels-last", "throughput", "bf16+channels_last", 50, on),
-        _family("graph", launching, "latency,throughput", "bf16+graph", 60, on),
+        _family("families", what, f"{counts},latency,throughput,memory", "bf16", 90, on),
+        _family("layout", "the same in channels-last", "throughput", "bf16+channels_last", 30, on),
+        _family("graph", launching, "latency,throughput", "bf16+graph", 45, on),
         Step(
             name="energy",
             why="joules per image of the four families",
@@ -121,16 +125,18 @@ def _families(on: On) -> list[Step]:
     ]
 
 
-def _family(name: str, why: str, metrics: str, policy: str, limit_s: float, on: On) -> Step:
+def _family(name: str, why: str, metrics: str, policy: str, rounds_s: float, on: On) -> Step:
     """Return one timed run of the four families, at batch 64 and for latency at batch 1."""
+    batches = 2 if "latency" in metrics else 1
+    opening_s = START_S + ARM_S * (batches * len(FAMILIES.split(",")) + ALWAYS)
     return timed(
         name,
         why,
         *(FAMILIES, metrics, policy, *BATCH),
         on=on,
-        limit_s=limit_s,
-        min_s=round(0.6 * limit_s),
-        opening_s=round(0.3 * limit_s),
+        limit_s=opening_s + rounds_s,
+        min_s=opening_s + round(rounds_s / 2),
+        opening_s=opening_s,
     )
 
 
@@ -154,7 +160,7 @@ def _fused(model: str, on: On) -> Step:
     return timed(
         f"fused_{model.removeprefix('convmixer_')}",
         f"{model} on the bench's own kernels against other policies",
-        *(model, "macs,throughput", f"{policies},bf16+fused", *BATCH),
+        *(model, "params,macs,activations,throughput", f"{policies},bf16+fused", *BATCH),
         on=on,
         limit_s=opening_s + 90,
         min_s=opening_s + 30,

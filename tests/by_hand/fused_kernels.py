@@ -1,11 +1,14 @@
 """Each handwritten kernel by itself on an NVIDIA GPU, against its limit and against PyTorch.
 
     python -m tests.by_hand.fused_kernels [--batch 64] [--dtype bfloat16]
+    ncu --profile-from-start off --clock-control none python -m tests.by_hand.fused_kernels --once
 
 Prints, for each published ConvMixer at 224 pixels: microseconds, the share of the limit (the larger
 of arithmetic and memory time, docs/fused.md), the time of PyTorch's own operator in its better
 memory format, and the blocks that were chosen. Limits are the device's: float32 multiply-adds from
-its processors and highest clock, products and copies as the fastest that PyTorch does here.
+its processors and highest clock, products and copies as the fastest that PyTorch does here. With
+`--once`, each kernel runs once inside the range that a profiler is told of, and nothing is timed;
+Nsight Compute (`ncu`) then says what limits it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 import triton.testing
+from torch import Tensor
 from torch.nn import functional as F
 
 from bench.fused import launch
@@ -58,41 +63,83 @@ def shown(name: str, took: float, limit: float, torchs: float, kernel: str) -> N
     print(f"{name:30s} {took * 1e6:8.1f} us  {share}  PyTorch {torchs * 1e6:8.1f} us  {chosen}")
 
 
+@dataclass
+class Operands:
+    """What the kernels of one model's block read."""
+
+    x: Tensor
+    finish: launch.Finish
+    filters: Tensor
+    bands: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, name: str, batch: int, dtype: torch.dtype) -> Operands:
+        width, kernel, side = SHAPES[name]
+        filters = torch.randn(kernel, kernel, width, dtype=dtype, device="cuda")
+        bias, scale, shift = (torch.randn(width, device="cuda") for _ in range(3))
+        return cls(
+            x=torch.randn(batch, width, side, side, dtype=dtype, device="cuda"),
+            finish=launch.Finish(bias, scale, shift, "gelu"),
+            filters=filters,
+            bands=launch.band_matrices(filters, side),
+            weight=torch.randn(width, width, dtype=dtype, device="cuda"),
+        )
+
+    def depthwise(self) -> Tensor:
+        return launch.planar_depthwise(self.x, self.bands, self.finish, residual=self.x)
+
+    def product(self) -> Tensor:
+        return launch.planar_product(self.x.flatten(2), self.weight, self.finish)
+
+
+def run_once(batch: int, dtype: torch.dtype) -> None:
+    """Run each kernel once, after its blocks were tuned, inside the profiler's range."""
+    for name in SHAPES:
+        block = Operands.of(name, batch, dtype)
+        for call in (block.depthwise, block.product):
+            call()
+            torch.cuda.synchronize()
+            torch.cuda.profiler.start()
+            call()
+            torch.cuda.synchronize()
+            torch.cuda.profiler.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--dtype", choices=["bfloat16", "float16"], default="bfloat16")
+    parser.add_argument("--once", action="store_true", help="for a profiler")
     chosen = parser.parse_args()
     dtype = getattr(torch, chosen.dtype)
+    if chosen.once:
+        run_once(chosen.batch, dtype)
+        return
     vector, matrix, memory = limits(dtype)
     print(
         f"float32 {vector / 1e12:.1f} TMAC/s, products {matrix / 1e12:.1f} TMAC/s, "
         f"memory {memory / 1e12:.2f} TB/s"
     )
-    for name, (width, kernel, side) in SHAPES.items():
-        x = torch.randn(chosen.batch, width, side, side, dtype=dtype, device="cuda")
-        finish = launch.Finish(*(torch.randn(width, device="cuda") for _ in range(3)), "gelu")
-        filters = torch.randn(kernel, kernel, width, dtype=dtype, device="cuda")
-        weight = torch.randn(width, width, dtype=dtype, device="cuda")
+    for name, (width, kernel, _) in SHAPES.items():
+        block = Operands.of(name, chosen.batch, dtype)
+        x = block.x
         moved = 2 * x.numel() * x.element_size() / memory
-        bands = launch.band_matrices(filters, side)
-        theirs = filters.permute(2, 0, 1)[:, None].contiguous()
+        theirs = block.filters.permute(2, 0, 1)[:, None].contiguous()
         better = min(
             seconds(partial(F.conv2d, images, theirs, padding="same", groups=width))
             for images in (x, x.contiguous(memory_format=torch.channels_last))
         )
-        took = seconds(partial(launch.planar_depthwise, x, bands, finish, residual=x))
-        arithmetic = x.numel() * kernel * bands.shape[-1] / matrix
+        took = seconds(block.depthwise)
+        arithmetic = x.numel() * kernel * block.bands.shape[-1] / matrix
         shown(f"{name} depthwise", took, max(arithmetic, moved), better, "planar_depthwise")
         on_lanes = x.numel() * kernel**2 / vector
         print(f"{'':30s} on float32 units it would take at least {on_lanes * 1e6:.1f} us")
-        planes = x.flatten(2)
-        better = seconds(partial(torch.matmul, weight, planes))
-        took = seconds(partial(launch.planar_product, planes, weight, finish))
+        better = seconds(partial(torch.matmul, block.weight, x.flatten(2)))
         limit = max(x.numel() * width / matrix, moved)
-        shown(f"{name} product", took, limit, better, "planar_product")
+        shown(f"{name} product", seconds(block.product), limit, better, "planar_product")
 
 
 if __name__ == "__main__":

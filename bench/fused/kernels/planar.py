@@ -32,6 +32,7 @@ def planar_depthwise(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     LINES: tl.constexpr,
+    IMAGES_FIRST: tl.constexpr,
     STAGES: tl.constexpr,
 ):
     """A depthwise KERNEL x KERNEL convolution of stride 1, as KERNEL products with band matrices.
@@ -44,10 +45,16 @@ def planar_depthwise(
     A program computes LINES lines (a power of two, at least ROWS) of one channel: whole maps, each
     filled up to ROWS rows and COLUMNS columns, which are powers of two. The products do COLUMNS /
     KERNEL times the arithmetic of the convolution, on units that are fifteen times as fast.
+
+    Adjacent programs compute adjacent channels of the same images; with IMAGES_FIRST, other images
+    of the same channel, whose band matrices then come from the L2 cache.
     """
-    channel = tl.program_id(0)
+    if IMAGES_FIRST:
+        images_of, channel = tl.program_id(0), tl.program_id(1)
+    else:
+        channel, images_of = tl.program_id(0), tl.program_id(1)
     line = tl.arange(0, LINES)
-    image = tl.program_id(1) * (LINES // ROWS) + line // ROWS
+    image = images_of * (LINES // ROWS) + line // ROWS
     row = line % ROWS
     column = tl.arange(0, COLUMNS)
     known = image < images
