@@ -517,4 +517,4 @@ def test_packs(seed: int, damage: bytes, name: str, pack: bytes, tmp_path: Path)
     try:
         packing.verify(path)
     except UsageError as error:
-        assert "verify: " in str(error)
+        assert f"{path} " in str(error)

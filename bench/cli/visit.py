@@ -211,9 +211,9 @@ def unpack(*files: Path, results: ResultsFlag = Path("results"), key: KeyFlag = 
     if not files:
         raise UsageError("unpack: no file given; name one, such as visit.zip")
     console = Terminal.on_stdout()
-    by = expected(key)
+    keys = expected(key)
     for file in files:
-        unpacked = unpacking.unpack(file, results, by)
+        unpacked = unpacking.unpack(file, results, keys)
         checked = unpacked.checked
         for doubt in checked.doubts:
             terminal.complain(f"{file}: {doubt}; reports grade these records accordingly")
@@ -224,8 +224,8 @@ def unpack(*files: Path, results: ResultsFlag = Path("results"), key: KeyFlag = 
             f"{file}: {counted(len(unpacked.written), 'file')} of {', '.join(checked.machines)} "
             f"written into {results}{rest}",
         )
-        if by is not None:
-            print_words(console, f"signature checked: by key {by.fingerprint}")
+        if checked.signature is not None and checked.signature.checked:
+            print_words(console, f"signature checked: by key {checked.signature.fingerprint}")
     console.print_line(f"next: {COMMAND} report --results {results}")
     return 0
 

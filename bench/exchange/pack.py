@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.exchange.pieces import PACKED, Piece, pieces_of
 from bench.exchange.record_checks import NO_RUN, faults_of_machine, read_records
-from bench.exchange.signing import PrivateKey, PublicKey
+from bench.exchange.signing import PrivateKey, PublicKey, check
 from bench.exchange.statement import (
     SIGNATURE,
     Signature,
@@ -127,7 +127,7 @@ def pack(results: Path, target: Path, key: PrivateKey | None = None) -> Packing:
             f"pack: {results} has more than the {most} of one pack; pack fewer machines"
         )
     content = archived(contents, key)
-    checked = _read(content, results, None, _too_much(results)).checked
+    checked = _read(content, results, (), _too_much(results)).checked
     if checked.damage:
         raise _too_much(results)(checked.damage[0])
     _write(target, content)
@@ -223,36 +223,34 @@ def values(contents: dict[str, bytes]) -> int:
 # Reading
 
 
-def verify(path: Path, key: PublicKey | None = None) -> Checked:
+def verify(path: Path, keys: Sequence[PublicKey] = ()) -> Checked:
     """Check everything about a pack. Nothing in it is executed or written.
 
-    With a `key`, a pack that is not signed by it has that problem.
+    With `keys`, a pack that is not signed by one of them has that problem.
 
     Raises UsageError if the file is not a pack.
     """
-    return read_pack(path, key).checked
+    return read_pack(path, keys).checked
 
 
-def verifying(path: Path, key: PublicKey | None) -> str:
+def verifying(path: Path, keys: Sequence[PublicKey]) -> str:
     """Return the command that lists every problem of a pack."""
-    return f"python -m bench verify {path}" + (f" --key {key.path}" if key else "")
+    return f"python -m bench verify {path}" + "".join(f" --key {key.path}" for key in keys)
 
 
-def read_pack(path: Path, key: PublicKey | None = None) -> ReadPack:
+def read_pack(path: Path, keys: Sequence[PublicKey] = ()) -> ReadPack:
     """Return a pack with what `verify` finds.
 
     Raises UsageError if the file is not a pack.
     """
 
     def refuse(words: str) -> UsageError:
-        return UsageError(
-            f"verify: {path} is not a pack ({words}); `python -m bench pack FILE` makes one"
-        )
+        return UsageError(f"{path} is not a pack ({words}); `python -m bench pack FILE` makes one")
 
-    return _read(content_of(path, LARGEST, refuse), path, key, refuse)
+    return _read(content_of(path, LARGEST, refuse), path, keys, refuse)
 
 
-def _read(content: bytes, path: Path, key: PublicKey | None, refuse: Refusal) -> ReadPack:
+def _read(content: bytes, path: Path, keys: Sequence[PublicKey], refuse: Refusal) -> ReadPack:
     """Return a pack by its content; raise `refuse(reason)` if it is none. `path` is its name."""
     contents = _files_of(content, refuse)
     listed = contents.pop(MANIFEST, None)
@@ -264,7 +262,7 @@ def _read(content: bytes, path: Path, key: PublicKey | None, refuse: Refusal) ->
     if listed is not None:
         digests[MANIFEST] = _sha256(listed)
     try:
-        checked.signature = _signature(envelope, key)
+        checked.signature = _signature(envelope, keys)
         if checked.signature is not None:
             for name, fault in differences(checked.signature.statement, digests, PACK_FORMAT):
                 faults.setdefault(name, fault)
@@ -275,20 +273,24 @@ def _read(content: bytes, path: Path, key: PublicKey | None, refuse: Refusal) ->
     return ReadPack(checked, contents, records)
 
 
-def _signature(envelope: bytes | None, key: PublicKey | None) -> Signature | None:
+def _signature(envelope: bytes | None, keys: Sequence[PublicKey]) -> Signature | None:
     """Return what the envelope of a pack says; None for a pack without one.
 
-    Raises UsageError if it is damaged, or not by the `key` that was given.
+    Raises UsageError if it is damaged, or not by one of the `keys`.
     """
     if envelope is None:
-        if key is not None:
+        if keys:
             raise UsageError(
-                f"not signed, and --key asks for a signature by {key.path}; "
+                f"not signed, and --key asks for a signature by {_either(keys)}; "
                 "without --key it can be checked in all else"
             )
         return None
     read = read_envelope(envelope)
-    return read if key is None else key.check(envelope)
+    return check(envelope, keys) if keys else read
+
+
+def _either(keys: Sequence[PublicKey]) -> str:
+    return " or ".join(str(key.path) for key in keys)
 
 
 def _files_of(content: bytes, refuse: Refusal) -> dict[str, bytes]:
@@ -307,8 +309,7 @@ def _files_of(content: bytes, refuse: Refusal) -> dict[str, bytes]:
 def _read_manifest(path: Path, content: bytes | None) -> Manifest:
     def refuse(words: str) -> UsageError:
         return UsageError(
-            f"verify: {path} has no readable {MANIFEST} ({words}); "
-            "`python -m bench pack FILE` makes a pack"
+            f"{path} has no readable {MANIFEST} ({words}); `python -m bench pack FILE` makes a pack"
         )
 
     if content is None:
@@ -319,8 +320,7 @@ def _read_manifest(path: Path, content: bytes | None) -> Manifest:
         manifest = msgspec.json.decode(content, type=Manifest)
     if manifest.format != PACK_FORMAT:
         raise UsageError(
-            f"verify: {path} is a pack of format {manifest.format}, "
-            f"and this version reads {PACK_FORMAT}"
+            f"{path} is a pack of format {manifest.format}, and this version reads {PACK_FORMAT}"
         )
     return manifest
 

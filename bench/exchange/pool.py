@@ -6,7 +6,7 @@ Several packs may have records of one machine, as those of a visit do. They are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -71,10 +71,10 @@ class _Folder:
     packs: dict[str, Signature | None] = field(default_factory=dict)
 
 
-def read_pool(folder: Path, key: PublicKey | None = None) -> Pool:
+def read_pool(folder: Path, keys: Sequence[PublicKey] = ()) -> Pool:
     """Read every pack (`*.zip`) that lies directly in a folder.
 
-    With a `key`, packs that are not signed by it are left out.
+    With `keys`, packs that are signed by none of them are left out.
 
     Raises UsageError if it contains none, or none that is accepted.
     """
@@ -90,8 +90,8 @@ def read_pool(folder: Path, key: PublicKey | None = None) -> Pool:
     left_out: list[UsageError] = []
     for path in paths:
         try:
-            read = read_pack(path, key)
-            _refuse(path, read.checked, key)
+            read = read_pack(path, keys)
+            _refuse(path, read.checked, keys)
             _add(path, read, folders)
         except UsageError as error:
             left_out.append(error)
@@ -109,11 +109,11 @@ def _first(left_out: list[UsageError]) -> str:
     return f"{left_out[0]}" + (f" (and {packs} left out)" if more else "")
 
 
-def _refuse(path: Path, checked: Checked, key: PublicKey | None) -> None:
+def _refuse(path: Path, checked: Checked, keys: Sequence[PublicKey]) -> None:
     """Raise UsageError for a pack that `bench verify` refuses."""
     if checked.problems:
         more = len(checked.problems) - 1
-        others = f" (and {more} more: `{verifying(path, key)}`)" if more else ""
+        others = f" (and {more} more: `{verifying(path, keys)}`)" if more else ""
         raise UsageError(f"{path}: left out: {checked.problems[0]}{others}")
 
 

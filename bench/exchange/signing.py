@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,31 +65,32 @@ class PublicKey:
         """The SHA-256 of the key in DER, in hexadecimal."""
         return str(self.key.keyid)
 
-    def check(self, content: bytes) -> Signature:
-        """Return what an envelope says.
 
-        Raises UsageError if it is damaged or signed by another key.
-        """
-        from securesystemslib.dsse import Envelope
-        from securesystemslib.exceptions import VerificationError
+def check(content: bytes, keys: Sequence[PublicKey]) -> Signature:
+    """Return what an envelope says that is signed by one of these keys.
 
-        def refuse(words: str) -> UsageError:
-            return UsageError(f"{SIGNATURE}: its signature cannot be read ({words})")
+    Raises UsageError if it is damaged or signed by another key.
+    """
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import VerificationError
 
-        with refusing(refuse):
-            envelope = Envelope.from_dict(json.loads(content))
-        try:
-            envelope.verify([self.key], 1)
-        except VerificationError:
-            signers = ", ".join(envelope.signatures)
-            if self.fingerprint in envelope.signatures:
-                raise UsageError(
-                    f"{SIGNATURE}: its signature is not of this statement by key {signers}"
-                ) from None
-            raise UsageError(
-                f"{SIGNATURE}: signed by key {signers}, and {self.path} is key {self.fingerprint}"
-            ) from None
-        return Signature(self.fingerprint, envelope.payload, checked=True)
+    def refuse(words: str) -> UsageError:
+        return UsageError(f"{SIGNATURE}: its signature cannot be read ({words})")
+
+    with refusing(refuse):
+        envelope = Envelope.from_dict(json.loads(content))
+    signers = ", ".join(envelope.signatures)
+    named = [key for key in keys if key.fingerprint in envelope.signatures]
+    if not named:
+        given = " and ".join(f"{key.path} is key {key.fingerprint}" for key in keys)
+        raise UsageError(f"{SIGNATURE}: signed by key {signers}, and {given}")
+    try:
+        envelope.verify([named[0].key], 1)
+    except VerificationError:
+        raise UsageError(
+            f"{SIGNATURE}: its signature is not of this statement by key {signers}"
+        ) from None
+    return Signature(named[0].fingerprint, envelope.payload, checked=True)
 
 
 def private_key(path: Path) -> PrivateKey:

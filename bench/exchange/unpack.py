@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,21 +24,21 @@ class Unpacked:
     """Those of `written` that replaced a shorter version."""
 
 
-def unpack(pack: Path, results: Path, key: PublicKey | None = None) -> Unpacked:
+def unpack(pack: Path, results: Path, keys: Sequence[PublicKey] = ()) -> Unpacked:
     """Check a pack as `verify` does, and write its files below `results`.
 
-    With a `key`, it must be signed by it. Records of a machine that was not steady are accepted,
-    since reports grade them.
+    With `keys`, it must be signed by one of them. Records of a machine that was not steady are
+    accepted, since reports grade them.
 
     Raises UsageError, before anything is written, if the pack is damaged, if a file exists with
     different content, or if a link leads out of the folder.
     """
-    opened = read_pack(pack, key)
+    opened = read_pack(pack, keys)
     checked = opened.checked
     if checked.damage:
         raise UsageError(
             f"unpack: {pack}: {checked.damage[0]}; fetch the pack again "
-            f"(`{verifying(pack, key)}` lists every problem)"
+            f"(`{verifying(pack, keys)}` lists every problem)"
         )
     unpacked = Unpacked(checked)
     new = _new(opened.contents, results, unpacked)

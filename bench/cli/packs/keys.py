@@ -24,28 +24,22 @@ KeyFlag = Annotated[
     Parameter(
         negative=(),
         show_default=False,
-        help="Public key in a PEM file that the pack must be signed by; needs "
-        "convmixer-bench[sign], and no network. Get the key from its owner, not from where the "
-        "pack comes from.",
+        help="Public key in a PEM file that the pack must be signed by; several, if it may be any "
+        "of them: --key FILE --key FILE. Needs convmixer-bench[sign], and no network. Get a key "
+        "from its owner, not from where the pack comes from.",
     ),
 ]
 
 
 def to_sign(paths: tuple[Path, ...]) -> PrivateKey | None:
     """Return the key of --sign, None without one; UsageError if it was given twice."""
-    path = _once(paths, "--sign")
-    return private_key(path) if path else None
-
-
-def expected(paths: tuple[Path, ...]) -> PublicKey | None:
-    """Return the key of --key, None without one; UsageError if it was given twice."""
-    path = _once(paths, "--key")
-    return public_key(path) if path else None
-
-
-def _once(paths: tuple[Path, ...], flag: str) -> Path | None:
     if len(paths) > 1:
         raise UsageError(
-            f"{flag}: given {len(paths)} times, and a pack has one signature; give one key"
+            f"--sign: given {len(paths)} times, and a pack has one signature; give one key"
         )
-    return paths[0] if paths else None
+    return private_key(paths[0]) if paths else None
+
+
+def expected(paths: tuple[Path, ...]) -> list[PublicKey]:
+    """Return the keys of --key."""
+    return list(map(public_key, paths))

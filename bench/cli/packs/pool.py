@@ -125,7 +125,7 @@ def _machine_table(found: Pool) -> Table:
         signed.append(", ".join(sorted(filter(None, signers))))
     table = machine_table(found.summaries, signed)
     if any(signed) and not checked:
-        table.notes.append("signatures were not checked: --key key.pub does")
+        table.notes.append("signatures were not checked: --key key.pub does, once per key")
     return table
 
 
