@@ -22,16 +22,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from bench.plugins import Family, Model, families, models
 
 from ._filters import Filters, set_filters
+from ._norms import norm_of
 from ._shape import NUMBER, Counts, check_sizes, grid, usual_depth
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
-NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +95,10 @@ class ConvMixer(nn.Module):
 
     def __init__(self, spec: ConvMixerSpec, *, num_classes: int) -> None:
         super().__init__()
-        width, activation, norm = spec.width, ACTIVATIONS[spec.activation], NORMS[spec.norm]
+        width, activation = spec.width, ACTIVATIONS[spec.activation]
 
         def after(convolution: nn.Module) -> nn.Sequential:
-            return nn.Sequential(convolution, activation(), norm(width))
+            return nn.Sequential(convolution, activation(), norm_of(spec.norm, width))
 
         def block() -> nn.Sequential:
             spatial = Residual(

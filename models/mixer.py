@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import timm
-from timm.models.mlp_mixer import MlpMixer
+from typing import TYPE_CHECKING, cast
 
 from bench.plugins import Family, Model, families, models
 
 from ._shape import NUMBER, Counts, check_sizes, grid, linear, mlp_ratios, usual_depth
+
+if TYPE_CHECKING:
+    from timm.models.mlp_mixer import MlpMixer
 
 PUBLISHED = ((512, 8), (768, 12), (1024, 24), (1280, 32))
 
@@ -54,6 +55,8 @@ class MixerSpec:
 
 def build_spec(spec: MixerSpec, *, image_size: int, num_classes: int) -> MlpMixer:
     """Return a mixer of this shape with random weights; UsageError if the patch does not fit."""
+    from timm.models.mlp_mixer import MlpMixer
+
     grid(image_size, spec.patch, name=spec.name)
     return MlpMixer(
         img_size=image_size,
@@ -67,8 +70,11 @@ def build_spec(spec: MixerSpec, *, image_size: int, num_classes: int) -> MlpMixe
 
 def build_named(name: str, *, image_size: int, num_classes: int, patch: int = 16) -> MlpMixer:
     """Return timm's mixer `name` with random weights; UsageError if the patch does not fit."""
+    import timm
+
     grid(image_size, patch, name=name)
-    return timm.create_model(name, img_size=image_size, num_classes=num_classes)
+    model = timm.create_model(name, img_size=image_size, num_classes=num_classes)
+    return cast("MlpMixer", model)
 
 
 def candidates(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import timm
 from torch import nn
 
 from bench.plugins import Model, models
@@ -14,6 +13,8 @@ from ._shape import grid
 
 def build(name: str, *, image_size: int, num_classes: int, patch: int) -> nn.Module:
     """Return timm's network `name` with random weights; UsageError if the patch does not fit."""
+    import timm
+
     grid(image_size, patch, name=name)
     return timm.create_model(name, img_size=image_size, num_classes=num_classes)
 

@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
-import timm
-from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
 from bench.errors import UsageError
@@ -22,7 +21,10 @@ from bench.plugins import Family, Model, families, models
 
 from ._shape import NUMBER, Counts, check_sizes
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+if TYPE_CHECKING:
+    from timm.models.resnet import ResNet
+
+BLOCKS = ("basic", "bottleneck")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +108,11 @@ def small_stem(model: ResNet, width: int) -> ResNet:
 
 def build_spec(spec: ResNetSpec, *, image_size: int, num_classes: int) -> ResNet:
     """Return a residual network of this shape with random weights; it takes any image size."""
+    from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+
     # timm's plain stem is always 64 wide. The deep one is 2 x stem_width; ours replaces it.
     model = ResNet(
-        BLOCKS[spec.block],
+        BasicBlock if spec.block == "basic" else Bottleneck,
         spec.blocks,
         num_classes=num_classes,
         stem_type="deep",
@@ -123,7 +127,9 @@ def build_spec(spec: ResNetSpec, *, image_size: int, num_classes: int) -> ResNet
 
 def build_named(name: str, *, image_size: int, num_classes: int) -> ResNet:
     """Return timm's residual network `name` with random weights; it takes any image size."""
-    return timm.create_model(name, num_classes=num_classes)
+    import timm
+
+    return cast("ResNet", timm.create_model(name, num_classes=num_classes))
 
 
 # The stages of ResNet-18, 34/50, 101 and 152; as a second choice, those between and below them.
@@ -175,6 +181,8 @@ families.add(
 
 def build_digits(*, image_size: int, num_classes: int) -> ResNet:
     """Return a network of four basic blocks on the small stem, with the quartet's budget."""
+    from timm.models.resnet import BasicBlock, ResNet
+
     channels = (8, 16, 48, 62)
     model = ResNet(
         BasicBlock,

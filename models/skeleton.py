@@ -37,7 +37,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from bench.errors import UsageError
@@ -45,9 +44,9 @@ from bench.plugins import Family, Model, families, models
 
 from . import _mixers
 from ._mixers import ATTENTIONS, MIXERS
+from ._norms import norm_of
 from ._shape import NUMBER, Counts, check_sizes, grid, linear
 
-NORMS: dict[str, type[nn.Module]] = {"bn": nn.BatchNorm2d, "ln": LayerNorm2d}
 STAGE_DEPTHS = (1, 1, 3, 1)
 """Blocks of six per stage: the proportions of PoolFormer's and ConvNeXt's small models."""
 STAGE_WIDTHS = (0.25, 0.5, 1.0, 2.0)
@@ -193,9 +192,9 @@ class Block(nn.Module):
     def __init__(self, spec: SkeletonSpec, width: int, hidden: int, side: int) -> None:
         super().__init__()
         mixing = spec.mixer != "none"
-        self.norm1 = NORMS[spec.norm](width) if mixing else None
+        self.norm1 = norm_of(spec.norm, width) if mixing else None
         self.mixer = _mixers.make(spec.mixer, width, side, spec.heads) if mixing else None
-        self.norm2 = NORMS[spec.norm](width)
+        self.norm2 = norm_of(spec.norm, width)
         self.mlp = nn.Sequential(
             nn.Conv2d(width, hidden, 1), nn.GELU(), nn.Conv2d(hidden, width, 1)
         )
@@ -219,7 +218,7 @@ def make_stem(spec: SkeletonSpec, stride: int, width: int) -> nn.Module:
     for outputs in pyramid_widths(stride, width):
         layers += [
             nn.Conv2d(inputs, outputs, 3, stride=2, padding=1),
-            NORMS[spec.norm](outputs),
+            norm_of(spec.norm, outputs),
             nn.GELU(),
         ]
         inputs = outputs
@@ -276,7 +275,7 @@ class Skeleton(nn.Module):
                 layers.append(nn.Conv2d(layout[number - 1][0], width, 2, stride=2))
             layers += [Block(spec, width, hidden, image_size // stride) for _ in range(depth)]
         self.blocks = nn.Sequential(*layers)
-        self.norm = NORMS[spec.norm](width)
+        self.norm = norm_of(spec.norm, width)
         self.head = nn.Linear(width, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from functools import partial
 
-import timm
 from torch import nn
 
 from bench.errors import UsageError
@@ -23,6 +22,8 @@ FAMILIES = {
 
 def build(name: str, *, image_size: int, num_classes: int) -> nn.Module:
     """Return timm's model with random weights, for images of `image_size` pixels (side)."""
+    import timm
+
     sized = {"img_size": image_size} if image_size != default_size(name) else {}
     try:
         return timm.create_model(name, num_classes=num_classes, **sized)
@@ -34,6 +35,8 @@ def build(name: str, *, image_size: int, num_classes: int) -> nn.Module:
 
 def default_size(name: str) -> int:
     """Return the side of the images that timm's default weights of a model were trained on."""
+    import timm
+
     configuration = timm.get_pretrained_cfg(name)
     return configuration.input_size[-1] if configuration else 224
 
@@ -47,6 +50,8 @@ def timm_model(name: str) -> Model | None:
     prefix, _, architecture = name.partition(":")
     if prefix != "timm":
         return None
+    import timm
+
     if not timm.is_model(architecture):
         names = timm.list_models()
         close = difflib.get_close_matches(architecture, names, n=1)
@@ -78,4 +83,6 @@ def timm_model(name: str) -> Model | None:
 @models.suggester
 def bare(name: str) -> str | None:
     """Return `timm:NAME` for timm's name without the prefix; None for any other."""
+    import timm
+
     return f"timm:{name}" if timm.is_model(name) else None

@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import timm
-from timm.models.vision_transformer import VisionTransformer
+from typing import TYPE_CHECKING, cast
 
 from bench.errors import UsageError
 from bench.plugins import Family, Model, families, models
 
 from ._shape import NUMBER, Counts, check_sizes, grid, linear, mlp_ratios, usual_depth
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 PUBLISHED = ((192, 12), (384, 12), (768, 12), (1024, 24), (1280, 32))
 
@@ -62,6 +63,8 @@ class TransformerSpec:
 
 def build_spec(spec: TransformerSpec, *, image_size: int, num_classes: int) -> VisionTransformer:
     """Return a transformer with random weights; UsageError if the patch does not fit."""
+    from timm.models.vision_transformer import VisionTransformer
+
     grid(image_size, spec.patch, name=spec.name)
     return VisionTransformer(
         img_size=image_size,
@@ -78,8 +81,11 @@ def build_named(
     name: str, *, image_size: int, num_classes: int, patch: int = 16
 ) -> VisionTransformer:
     """Return timm's `name` with random weights; UsageError if the patch does not fit."""
+    import timm
+
     grid(image_size, patch, name=name)
-    return timm.create_model(name, img_size=image_size, num_classes=num_classes)
+    model = timm.create_model(name, img_size=image_size, num_classes=num_classes)
+    return cast("VisionTransformer", model)
 
 
 def candidates(
@@ -114,6 +120,11 @@ SIZES = {
     "b": ("base", 768, 12),
     "l": ("large", 1024, 24),
 }
+OF_TIMM = {
+    "vit": ("ti16", "s16", "s32", "b16", "b32", "l16", "l32"),
+    "deit": ("ti16", "s16", "b16"),
+}
+"""The sizes that timm has."""
 
 
 def _add_named(kind: str, size: str, patch: int) -> None:
@@ -123,7 +134,7 @@ def _add_named(kind: str, size: str, patch: int) -> None:
         width=width, depth=depth, patch=patch, heads=width // 64, hidden=4 * width
     )
     timm_name = f"{kind}_{word}_patch{patch}_224"
-    known = timm.is_model(timm_name)
+    known = f"{size}{patch}" in OF_TIMM[kind]
     other = "vit" if kind == "deit" else "deit"
     relative = f"{other}_{word}_patch{patch}_224"
     models.add(
@@ -135,7 +146,7 @@ def _add_named(kind: str, size: str, patch: int) -> None:
             else partial(build_spec, shape),
             shape=shape,
             timm_name=timm_name if known else None,
-            relatives={other: relative} if timm.is_model(relative) else {},
+            relatives={other: relative} if f"{size}{patch}" in OF_TIMM[other] else {},
             summary=f"timm's {timm_name}"
             if known
             else "timm has no such size; built from its shape",

@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from cyclopts import App
 from bench.cli.app import app, main
 from bench.config import SUITES, RunConfig, suite_fields
 
+from .program import ROOT, environment
 from .test_worker import wait_for
 
 BAD = [
@@ -249,6 +251,32 @@ def test_help_is_quick() -> None:
         return min(times)
 
     assert cpu_seconds("-m", "bench", "--help") < cpu_seconds("-c", "import torch") / 4
+
+
+WITHOUT_TIMM = (
+    ("paper",),
+    ("claim", "vit_s16 > resnet50", "--on", "throughput"),
+    ("run", "--models", "vit_s16,skeleton_32_2_attention", "--dry-run", "--device", "cpu"),
+    ("run", "--models", "vit_digits", "--data", "digits", "--dry-run", "--device", "cpu"),
+)
+
+
+def test_what_builds_no_model_imports_no_timm(tmp_path: Path) -> None:
+    """timm imports torchvision, and that PyTorch's compiler: seconds, for every command. (A run's
+    workers have it from their server.)"""
+    machine = "amd-epyc-2t-e074"
+    shutil.copytree(ROOT / "results" / machine / "records", tmp_path / machine / "records")
+    code = (
+        "import sys\n"
+        "from bench.cli.app import main\n"
+        f"for command in {WITHOUT_TIMM!r}:\n"
+        f"    assert main([*command, '--results', {str(tmp_path)!r}]) != 2, command\n"
+        "    assert not {'timm', 'torchvision', 'torch._dynamo'} & set(sys.modules), command\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def commands(app: App) -> Iterator[App]:

@@ -30,6 +30,21 @@ def test_every_model_maps_images_to_logits(name: str, num_classes: int | None) -
     assert logits.shape == (2, classes)
 
 
+def test_timm_has_what_it_is_said_to_have() -> None:
+    """Names are written down, since to ask timm takes seconds at every start."""
+    for entry in models.entries():
+        said = [*entry.relatives.values(), *([entry.timm_name] if entry.timm_name else [])]
+        assert all(map(timm.is_model, said)), entry.name
+    shapes = [
+        (kind, size) for kind in ("vit", "deit") for size in ("tiny", "small", "base", "large")
+    ]
+    for kind, size in shapes:
+        for patch in (16, 32):
+            name = f"{kind}_{size}_patch{patch}_224"
+            ours = [entry for entry in models.entries() if entry.timm_name == name]
+            assert len(ours) == timm.is_model(name), name
+
+
 @pytest.mark.parametrize("name", [entry.name for entry in models.entries() if entry.timm_name])
 def test_published_names_have_the_parameters_of_their_timm_architecture(name: str) -> None:
     entry = models.get(name)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from bench.datasets._image_cache import DecodedImages, cached_images
@@ -18,6 +17,7 @@ from bench.datasets._layout import ListedImages, contents, folders_of, is_flat, 
 from bench.datasets._sources import FileSource
 from bench.errors import UsageError
 from bench.files.foreign_errors import raise_if_of_the_system
+from bench.training.images.showing import IMAGENET_MEAN, IMAGENET_STD
 from bench.training.images.splits import Pictures, Source, Split, Splits, carve, held
 
 SMALL = 64
@@ -246,8 +246,8 @@ def splits_of(
         select=select,
         test=test,
         num_classes=classes,
-        mean=IMAGENET_DEFAULT_MEAN,
-        std=IMAGENET_DEFAULT_STD,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
     )
 
 

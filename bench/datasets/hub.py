@@ -11,8 +11,6 @@ from contextlib import redirect_stdout, suppress
 from functools import lru_cache
 from typing import Any
 
-from timm.data import create_dataset
-
 from bench.datasets._pictures import carved, checked_labels, classes_of, pictures_of
 from bench.datasets._sources import TableSource
 from bench.errors import UsageError, one_line
@@ -70,6 +68,8 @@ def table(argument: str, split: str, flag: str) -> tuple[TableSource, list[objec
 
     Raises UsageError if it cannot be loaded.
     """
+    from timm.data import create_dataset
+
     try:
         with redirect_stdout(io.StringIO()):  # readers print as they please
             reader = create_dataset(f"hfds/{argument}", split=split, **_columns(argument)).reader

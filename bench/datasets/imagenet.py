@@ -12,8 +12,6 @@ import re
 from functools import lru_cache, partial
 from pathlib import Path
 
-from timm.data import ImageNetInfo
-
 from bench.datasets._pictures import FoundSplits, find_splits, folders
 from bench.errors import UsageError
 from bench.files.foreign_errors import text_of
@@ -46,6 +44,8 @@ def found(name: str, argument: str) -> FoundSplits:
 @lru_cache(maxsize=1)
 def synsets() -> list[str]:
     """Return the WordNet ids of ImageNet-1k's classes, in the order of their numbers."""
+    from timm.data import ImageNetInfo
+
     return list(ImageNetInfo("imagenet-1k").label_names())
 
 

@@ -17,7 +17,6 @@ from bench.training.evaluate import EvaluationImages, view_of
 from bench.training.images.augment import normalised
 from bench.training.images.files import Files
 from bench.training.images.splits import Split, Splits
-from bench.training.session import recipe_of
 from bench.training.surgery import in_size
 
 
@@ -28,6 +27,8 @@ def measure(subject: AccuracySubject, window: float) -> Reading:
     stored next to the record. The images are the first of the validation split, because the test
     split is read for accuracies only.
     """
+    from bench.training.session import recipe_of  # imports timm, which takes seconds
+
     arm, job = subject.arm, subject.job
     if arm.recipe is None:
         raise NotImplementedError(

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
 from torch import Tensor, nn
@@ -121,6 +120,8 @@ def _in_folder(name: str, folder: Path | None) -> Path | None:
 
 
 def _in_cache(name: str) -> Path | None:
+    import timm
+
     settings = timm.get_pretrained_cfg(name)
     if settings is None or not settings.hf_hub_id:
         return None

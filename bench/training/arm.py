@@ -15,7 +15,6 @@ from bench.record.arms import AccuracyArm
 from bench.training.evaluate import Result
 from bench.training.images.files import Files
 from bench.training.processes import ALONE, World
-from bench.training.session import train_and_evaluate
 
 
 def train(
@@ -35,6 +34,8 @@ def train(
     the training curves and which images were right as arrays. Arguments and errors are those of
     `train_and_evaluate`.
     """
+    from bench.training.session import train_and_evaluate  # imports timm, which takes seconds
+
     trained = train_and_evaluate(
         arm,
         data=images_of(arm, job),

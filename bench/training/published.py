@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 from torch import nn
 
 from bench.plugins import Model
@@ -18,6 +17,8 @@ def weights(entry: Model) -> dict[str, str]:
     Tags of other timm names for the same graph start with that name's word: `deit.fb_in1k` for
     vit_s16.
     """
+    import timm
+
     found: dict[str, str] = {}
     own = {"": entry.timm_name} if entry.timm_name else {}
     for word, architecture in (own | entry.relatives).items():
@@ -34,6 +35,8 @@ def with_weights(entry: Model, tag: str, **overlay: Any) -> nn.Module:
     `overlay` replaces fields of timm's pretrained configuration: `file="x.safetensors"` loads the
     weights from disk.
     """
+    import timm
+
     source = timm.create_model(
         weights(entry)[tag], pretrained=True, pretrained_cfg_overlay=overlay or None
     )

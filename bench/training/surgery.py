@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from timm.layers import DropPath, resample_abs_pos_embed
 from torch import Tensor, nn
 
 from bench.errors import UsageError
@@ -26,6 +25,8 @@ def drop_paths(model: nn.Module, rate: float, *, name: str) -> None:
     """
     if not rate:
         return
+    from timm.layers import DropPath
+
     blocks = list(filter(_drop_path_names, model.modules()))
     if not blocks:
         raise UsageError(
@@ -80,4 +81,6 @@ def _resampled(positions: Tensor, needed: Tensor) -> Tensor:
         return positions
     side = int(needed.shape[1] ** 0.5)
     prefix_tokens = needed.shape[1] - side * side
+    from timm.layers import resample_abs_pos_embed
+
     return resample_abs_pos_embed(positions, [side, side], num_prefix_tokens=prefix_tokens)

@@ -10,12 +10,10 @@ from __future__ import annotations
 import math
 
 import torch
-from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.plugins.recipe import Recipe
-from bench.training.images.rand_augment import rand_augment
 from bench.training.seeding import Draws, seed_everything
 
 
@@ -28,6 +26,8 @@ def augment(images: Tensor, recipe: Recipe, draw: Draws) -> Tensor:
         flipped = (draw.uniform() < recipe.flip).to(images.device)
         images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
     if recipe.rand_augment is not None:
+        from bench.training.images.rand_augment import rand_augment
+
         images = rand_augment(images, recipe.rand_augment, draw)
     if recipe.jitter:
         images = jittered(images, recipe.jitter, draw)
@@ -98,5 +98,7 @@ def erased(images: Tensor, recipe: Recipe, *where: object) -> Tensor:
     """Replace random rectangles of normalised images by noise; `where` seeds the draw."""
     if not recipe.erase:
         return images
+    from timm.data.random_erasing import RandomErasing
+
     seed_everything(*where, "erase")
     return RandomErasing(probability=recipe.erase, mode="pixel", device=str(images.device))(images)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from timm.data import create_transform
 from torch import Tensor
 
 from bench.errors import UsageError
 from bench.training.images.augment import normalised, resized
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""By channel, of pixels from 0 to 1."""
 IN_MEMORY = ("bicubic", "bilinear")
 """Interpolations for resizing images that are held in memory."""
 
@@ -41,6 +42,8 @@ class View:
         """timm's evaluation transform, from a PIL image to (3, size, size) float32."""
         settings: dict[str, Any] = asdict(self)
         size, crop = settings.pop("size"), settings.pop("crop")
+        from timm.data import create_transform
+
         return create_transform(size, is_training=False, crop_pct=crop, **settings)
 
     def batches(self, images: Tensor) -> Iterator[Tensor]:

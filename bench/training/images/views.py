@@ -12,11 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import timm
-from timm.data import resolve_data_config
-
 from bench.plugins import Dataset, Model
-from bench.training.images.showing import View
+from bench.training.images.showing import IMAGENET_MEAN, IMAGENET_STD, View
 from bench.training.images.splits import Splits
 from bench.training.published import weights
 from bench.training.weights_file import WeightsMetadata
@@ -25,8 +22,8 @@ USUAL = View(
     size=224,
     crop=0.875,
     interpolation="bicubic",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
 )
 FLAGS = {
     name: f"--{name.replace('_', '-')}"
@@ -134,6 +131,9 @@ def timms(name: str, size: int) -> View | None:
 
     At the larger size at which timm tests some weights, this is its view for that size.
     """
+    import timm
+    from timm.data import resolve_data_config
+
     found = timm.get_pretrained_cfg(name)
     if found is None:
         return None
