@@ -385,8 +385,9 @@ PUBLISHED = [
 
 @pytest.mark.gpu
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_policy_gives_the_published_convmixers_logits(name: str) -> None:
+def test_the_policy_gives_a_published_convmixers_logits() -> None:
+    """Of one: every run compares the model that it times with float32."""
+    name = "convmixer_1024_20"
     model = built(name, image_size=56)
     fused = prepared(name, "fused", copy.deepcopy(model), image_size=56)
     with torch.inference_mode():  # in float64: cuDNN's float32 convolutions are TF32 by default

@@ -37,7 +37,7 @@ def test_the_default_run_on_cuda(tmp_path: Path) -> None:
     config = RunConfig(
         models=("convmixer_digits", "vit_digits"),
         metrics=what,
-        batch_sizes=(1, 64),
+        batch_sizes=(64,),
         rounds=3,
         results=tmp_path,
     )
@@ -77,7 +77,7 @@ FOR_ALL = [
     "bf16+graph",
 ]
 CASES = [("vit_digits", policy) for policy in FOR_ALL] + [
-    ("convmixer_digits", f"{one}+fused") for one in ("fp32", "tf32", "bf16", "fp16")
+    ("convmixer_digits", f"{one}+fused") for one in ("fp32", "bf16")
 ]
 
 
@@ -140,7 +140,7 @@ def test_a_model_against_itself_is_within_one_percent() -> None:
 def test_a_training_on_cuda_comes_to_the_accuracy_of_the_cpu(tmp_path: Path) -> None:
     """bf16 autocast in channels-last, as trained by default there; and resumable like any other."""
     config = RunConfig(
-        models=("convmixer_digits", "vit_digits"),
+        models=("convmixer_digits",),
         metrics=("top1",),
         data="digits",
         results=tmp_path,
