@@ -232,6 +232,14 @@ def test_who_does_few_multiply_adds_a_second_may_gain_most() -> None:
     assert [one.candidate.name for one in finalists(found, more_policies=False)] == ["good"]
 
 
+def test_the_final_has_one_that_needs_no_gain() -> None:
+    """Four that an engine left over the limit were once the whole final: nothing was settled."""
+    slow = {f"slow_{place}": (0.08, [0.82]) for place in range(6)}
+    found = answered({**slow, "sure": (0.05, [0.8]), "surer": (0.03, [0.78])})
+    names = [one.candidate.name for one in finalists(found, more_policies=True)]
+    assert names[0].startswith("slow") and names[1] == "sure" and len(set(names)) == len(names)
+
+
 def test_whom_another_policy_may_bring_within_the_limit_is_said() -> None:
     """ResNet-50 was at 95 ms in eager PyTorch and at 53 in an engine: slow is not out of reach."""
     found = answered(

@@ -64,10 +64,19 @@ def finalists(found: Answer, *, more_policies: bool) -> list[Judged]:
 
     A candidate promises as much as it wins draws in which each is somewhat faster than it was: by
     the noise of few rounds, and if there are `more_policies`, by what another one may gain. That is
-    the more, the fewer multiply-adds per second it does for now.
+    the more, the fewer multiply-adds per second it does for now. The second place is then of the
+    one that is the best if none gains anything: it is the answer if the others stay over the limit.
     """
     able = [one for one in found.judged if one.timed and _may_be(one, found.limits.latency)]
-    promises = _promises(able, found, more_policies)
+    promising = _ranked(able, _promises(able, found, more_policies))
+    if more_policies and promising:
+        for sure in _ranked(able, _promises(able, found, False))[:1]:
+            if sure is not promising[0]:
+                promising = [promising[0], sure, *(one for one in promising[1:] if one is not sure)]
+    return promising
+
+
+def _ranked(able: Sequence[Judged], promises: Sequence[float]) -> list[Judged]:
     ranked = sorted(zip(promises, able, strict=True), key=lambda pair: -pair[0])
     return [one for promise, one in ranked if promise >= LEAST_PROMISE]
 
