@@ -4,12 +4,13 @@ Draws of everything that is uncertain, of all candidates together: in each draw 
 within the limits are found, and the best of them. A candidate's probability is the share of draws
 in which it is that one.
 
-Timed quantities are drawn on the scale of logarithms, each from Student's distribution with the
-standard error and degrees of freedom of bench/stats/mixed_effects.py, so that the spread between
-processes counts. Candidates that were measured in the same rounds are correlated by what moved all
-of them alike: the correlation of two is the one with which the standard error of their difference
-is that of the paired ratio. tests/test_choice.py holds the probabilities against draws of worlds
-whose truth is known.
+Timed quantities are drawn on the scale of logarithms, each from Student's distribution around the
+median that tables show (a few disturbed rounds move the mean), with the standard error and degrees
+of freedom of bench/stats/mixed_effects.py, so that the spread between processes counts. Candidates
+that were measured in the same rounds are correlated by what moved all of them alike: the
+correlation of two is the one with which the standard error of their difference is that of the
+paired ratio. tests/test_choice.py holds the probabilities against draws of worlds whose truth is
+known.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from bench.stats.intervals import Effect
-from bench.stats.paired import Rounds, effect_of
+from bench.stats.paired import Rounds, effect_of, effect_of_median
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,17 +46,19 @@ def log_levels(timed: Sequence[Rounds[Any]], random: np.random.Generator) -> Dra
     from scipy.special import ndtr, stdtrit
 
     effects: list[Effect] = []
+    medians: list[Effect] = []
     for rounds in timed:
-        effect = effect_of([(1.0, rounds)])
-        if effect is None:
+        effect, median = effect_of([(1.0, rounds)]), effect_of_median(rounds)
+        if effect is None or median is None:
             return None
         effects.append(effect)
+        medians.append(median)
     if not effects:
         return np.empty((DRAWS, 0))
     normal = random.standard_normal((DRAWS, len(effects))) @ _root(correlations(timed, effects)).T
     shares = np.clip(ndtr(normal), 1e-12, 1 - 1e-12)
     levels = np.empty_like(shares)
-    for place, effect in enumerate(effects):
+    for place, effect in enumerate(medians):
         off = stdtrit(effect.freedom, shares[:, place])
         levels[:, place] = effect.value + effect.error * off
     return levels

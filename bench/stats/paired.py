@@ -87,17 +87,28 @@ def level(values: Rounds[K]) -> Estimate:
     Its interval accounts for the processes; there is none where a ratio would have none, and if a
     value is not above 0.
     """
+    median = _median(values)
+    effect = effect_of_median(values)
+    if effect is None:
+        return Estimate(median, n=len(values))
+    return replace(effect.as_ratio, value=median)
+
+
+def effect_of_median(values: Rounds[K]) -> Effect | None:
+    """Return the logarithm of the median of one value per round, with its standard error.
+
+    None where `level` has no interval.
+    """
+    if min(values.values()) <= 0:
+        return None
+    effect = mean_over(*_logs([(1.0, values)]), OF_MEDIANS)
+    return effect and replace(effect, value=math.log(_median(values)), n=len(values))
+
+
+def _median(values: Rounds[K]) -> float:
     import numpy as np
 
-    median, n = float(np.median(list(values.values()))), len(values)
-    if min(values.values()) <= 0:
-        return Estimate(median, n=n)
-    logs, sides = _logs([(1.0, values)])
-    effect = mean_over(logs, sides, OF_MEDIANS)
-    if effect is None:
-        return Estimate(median, n=n)
-    around_median = replace(effect, value=math.log(median), n=n)
-    return replace(around_median.as_ratio, value=median)
+    return float(np.median(list(values.values())))
 
 
 def _common(parts: Sequence[tuple[float, Rounds[K]]]) -> list[Any]:
