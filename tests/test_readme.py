@@ -13,7 +13,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOUND = README.partition("**Found so far**")[2].partition("```")[0]
 """What was found, on the first screen."""
 INTERVAL = re.compile(r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]")
-WITH_COMMANDS = ("README.md", "docs/commands.md", "docs/tutorial.md", "docs/pick.md")
+WITH_COMMANDS = (
+    "README.md",
+    "docs/commands.md",
+    "docs/tutorial.md",
+    "docs/jobs.md",
+    "docs/pick.md",
+)
 
 
 def report(words: str) -> str:
