@@ -434,7 +434,7 @@ EXAMPLE = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/ab.md").read_text(), re.
 
 
 def compare_step(tmp_path: Path, **inputs: str) -> list[str]:
-    """Return what the action's last step types after `python -m bench ab`."""
+    """Return what the action's last step types after the program's name."""
     action = yaml.safe_load(ACTION.read_text())
     step = action["runs"]["steps"][-1]
     given = {name: str(one["default"]) for name, one in action["inputs"].items()} | inputs
@@ -444,10 +444,10 @@ def compare_step(tmp_path: Path, **inputs: str) -> list[str]:
         assert found is not None, text
         values[name] = given[found[1]]
     assert len(values) == len(given)
-    python = tmp_path / "bench" / "bin" / "python"
-    python.parent.mkdir(parents=True, exist_ok=True)
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    python.chmod(0o755)
+    script = tmp_path / "bench" / "bin" / "convmixer-bench"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    script.chmod(0o755)
     where = {"RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": "summary.md"}
     done = subprocess.run(
         ["bash", "-e", "-c", step["run"]],
@@ -461,14 +461,14 @@ def compare_step(tmp_path: Path, **inputs: str) -> list[str]:
 
 def test_the_action_passes_its_inputs_as_they_are(tmp_path: Path) -> None:
     typed = compare_step(tmp_path, case="a.py:$(touch x); b", install="pip install -e .")
-    assert typed[:3] == ["-m", "bench", "ab"]
-    flags = dict(zip(typed[3::2], typed[4::2], strict=True))
+    assert typed[0] == "ab"
+    flags = dict(zip(typed[1::2], typed[2::2], strict=True))
     assert flags["--case"] == "a.py:$(touch x); b" and flags["--install"] == "pip install -e ."
     assert flags["--base"] == "HEAD^1" and flags["--fail-on-slower"] == "5%"
     assert flags["--summary"] == "summary.md" and "--models" not in flags
     plain = compare_step(tmp_path, models="timm:resnet18", **{"fail-on-slower": ""})
     assert "--base-env" in plain and "--fail-on-slower" not in plain and "--case" not in plain
-    function, _, ignored = app.parse_args(typed[2:], exit_on_error=False, print_error=False)
+    function, _, ignored = app.parse_args(typed, exit_on_error=False, print_error=False)
     assert function.__name__ == "ab" and not ignored
 
 

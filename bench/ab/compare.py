@@ -275,11 +275,24 @@ class Comparison:
         assert decision.ratio is not None
         return not decision.ratio.holds(1 + self.limit)
 
+    def _of_the_checkout(self, loaded: list[str], folder: Path | str) -> list[str]:
+        """Return the files from the user's checkout of which a side's commit has its own."""
+        checkout = self.pair.checkout
+        if checkout is None or checkout == Path(folder):
+            return []
+        found = []
+        for file in loaded:
+            if file.startswith(f"{checkout}{os.sep}"):
+                inside = os.path.relpath(file, checkout)
+                if (Path(folder) / inside).exists():
+                    found.append(file)
+        return found
+
     def _compare_files(self) -> None:
         """Note if no file differs that both sides import from their commits.
 
-        Raises UsageError if a side imports the other one's files. The file of a case that one
-        commit lacks is both sides'.
+        Raises UsageError if a side imports the other one's files, or those of the user's checkout
+        that its commit has too. The file of a case that one commit lacks is both sides'.
         """
         base, head = self.pair.base.folder, self.pair.head.folder
         if base == head:
@@ -294,6 +307,13 @@ class Comparison:
                 raise UsageError(
                     f"{self.pair.name}: {flag} imports {mixed[0]}, a file of the other side; "
                     "give each side an environment (--base-env, --head-env)"
+                )
+            own_folder = base if flag == "base" else head
+            for file in self._of_the_checkout(loaded, own_folder):
+                raise UsageError(
+                    f"{self.pair.name}: {flag} imports {file}, which is in your checkout and not "
+                    "in its commit's folder (an editable install?); --install gives each side an "
+                    "environment, or put the folder of the package on PYTHONPATH"
                 )
         own = [_below(folder, loaded) for folder, loaded in zip((base, head), files, strict=True)]
         if own[0] == own[1] and self.pair.base.python == self.pair.head.python:

@@ -98,6 +98,7 @@ def make(
 def _new(folder: Path) -> Path:
     ended = subprocess.run(
         [sys.executable, "-m", *VENV, str(folder)],
+        env={**os.environ, "TMPDIR": str(folder.parent)},  # which is removed, even after Ctrl-C
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -125,6 +126,7 @@ def _install(install: str, tree: Path, python: Path) -> None:
     environment = {
         **os.environ,
         "VIRTUAL_ENV": str(python.parent.parent),
+        "TMPDIR": str(python.parent.parent.parent),
         "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     for name in ("PYTHONHOME", "PYTHONPATH"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,6 +20,8 @@ from bench.measure import interrupts
 from bench.measure.processes import exit_text, kill_tree
 
 SERVER = Path(__file__).with_name("server.py")
+GRACE = 5.0
+"""Seconds that a process has to end after it closed its connection."""
 SHOWN = 2
 """Last lines of a dead process's standard error that are shown."""
 GLANCE = 0.2
@@ -124,7 +128,12 @@ class Process:
 
     def _end(self) -> str:
         """Say how the process ended, with the last lines that it printed."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            kill_tree(self._process.pid)
+            self._process.wait()
+            return "the case closed the connection of its process, which went on"
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
         said = " | ".join(line.strip() for line in lines[-SHOWN:])
@@ -134,6 +143,8 @@ class Process:
         """End the process, even in the middle of a request."""
         if self._process.poll() is None:
             kill_tree(self._process.pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # children whose parent has ended
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._said):
             if pipe is not None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
 import math
 import os
@@ -61,6 +62,7 @@ class Server:
         released = self.placement.release()
         seed()
         self.output = self.call()
+        refuse_unrun(self.output)
         synchronize()
         self.placement.settle(released)
         first = time.perf_counter() - start
@@ -128,8 +130,33 @@ class Server:
 
     def describe_output(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the output of the first call, and the inputs, for comparison."""
-        described = beside("description").described
-        return {"output": described(self.output), "inputs": described(self.call.inputs)}
+        return {"output": parts_of(self.output), "inputs": parts_of(self.call.inputs)}
+
+
+def parts_of(value: Any) -> list[dict[str, Any]]:
+    """Return the description of a value; of one that cannot be described, its type alone."""
+    try:
+        described: list[dict[str, Any]] = beside("description").described(value)
+        return described
+    except Exception:  # of a stranger's class, whatever it does
+        return [{"place": "", "kind": type(value).__name__}]
+
+
+def refuse_unrun(output: Any) -> None:
+    """Raise CaseError for the result of a function whose body has not run yet."""
+    remedy = ""
+    if inspect.iscoroutine(output):
+        output.close()  # or Python warns that it was never awaited
+        remedy = "lambda: asyncio.run(work())"
+    elif inspect.isgenerator(output):
+        remedy = "lambda: list(work())"
+    elif inspect.isasyncgen(output) or inspect.isawaitable(output):
+        remedy = "a function that runs it to its end"
+    if remedy:
+        raise CaseError(
+            f"a call returns {type(output).__name__}, of which nothing has run; "
+            f"have the case return a callable that runs it, such as {remedy}"
+        )
 
 
 class Call:

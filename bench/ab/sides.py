@@ -89,6 +89,8 @@ class Pair:
     base: Side
     head: Side
     notes: tuple[str, ...] = ()
+    checkout: Path | None = None
+    """The user's own checkout, if each side has a commit: nothing that is there is either's."""
 
     @property
     def shared_case(self) -> str | None:
@@ -152,22 +154,30 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
         for place, given_env in enumerate(given_envs):
             if given_env is not None and given_envs[0] != given_envs[1]:
                 names[place] = ", ".join(filter(None, (names[place], given_env)))
-        path = () if asked.install else _own_path(root)
         places = [
-            _Place(flag, f"{flag} {name}".strip(), python, tree, path)
+            _Place(
+                *(flag, f"{flag} {name}".strip(), python, tree),
+                () if asked.install else _own_path(root, tree),
+            )
             for flag, name, python, tree in zip(
                 ("base", "head"), names, pythons, trees, strict=True
             )
         ]
         pairs = [_of_case(case, root, places) for case in asked.case]
-        pairs += [_of_model(model, asked, places, home) for model in asked.models]
+        pairs += [_of_model(model, asked, root, places, home) for model in asked.models]
         yield Sides(pairs, (places[0].name, places[1].name), notes)
 
 
-def _own_path(root: Path | None) -> tuple[str, ...]:
-    """Return the user's PYTHONPATH without the checkout, whose place a side's own files take."""
-    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    return tuple(path for path in given if root is None or _inside(Path(path), root) is None)
+def _own_path(root: Path | None, tree: Path | None) -> tuple[str, ...]:
+    """Return the user's PYTHONPATH, with a side's own folders in place of the checkout's."""
+    found: list[str] = []
+    for given in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        inside = _inside(Path(given), root)
+        if inside is None:
+            found.append(str(Path(given).absolute()))  # a side has a working folder of its own
+        elif tree is not None:
+            found.append(str(tree / inside))
+    return tuple(found)
 
 
 def _checked_out(
@@ -216,7 +226,11 @@ def _of_case(case: str, root: Path | None, places: Sequence[_Place]) -> Pair:
         loads = {"case": [str(used), function]}
         sides.append(Side(place.name, place.python, folder, roots, place.path, loads))
     notes = _about_file(file, places, found) if inside and places[0].tree else ()
-    return Pair(case, sides[0], sides[1], notes)
+    return Pair(case, sides[0], sides[1], notes, _checkout(places, root))
+
+
+def _checkout(places: Sequence[_Place], root: Path | None) -> Path | None:
+    return root.resolve() if root is not None and places[0].tree is not None else None
 
 
 def _about_file(
@@ -265,7 +279,9 @@ def _importable(*folders: Path) -> list[str]:
     return [str(path) for path in dict.fromkeys(folders) if path.is_dir()]
 
 
-def _of_model(model: str, asked: Asked, places: Sequence[_Place], home: Path) -> Pair:
+def _of_model(
+    model: str, asked: Asked, root: Path | None, places: Sequence[_Place], home: Path
+) -> Pair:
     sides = []
     for place in places:
         tree = place.tree
@@ -277,4 +293,4 @@ def _of_model(model: str, asked: Asked, places: Sequence[_Place], home: Path) ->
             "device": asked.device,
         }
         sides.append(Side(place.name, place.python, tree or home, roots, place.path, loads))
-    return Pair(model, sides[0], sides[1])
+    return Pair(model, sides[0], sides[1], checkout=_checkout(places, root))

@@ -18,6 +18,7 @@ from bench.config import Plain, Switch
 from bench.errors import UsageError
 from bench.exchange.every_eval_ever import export
 from bench.exchange.pool import Pool, PooledMachine, read_pool
+from bench.report.notes import Caveat
 from bench.report.pool.answer import answer_table, sentences
 from bench.report.pool.machines import (
     GENERAL_NOTES,
@@ -125,7 +126,11 @@ def _machine_table(found: Pool) -> Table:
         signed.append(", ".join(sorted(filter(None, signers))))
     table = machine_table(found.summaries, signed)
     if any(signed) and not checked:
-        table.notes.append("signatures were not checked: --key key.pub does, once per key")
+        table.notes.append(
+            Caveat(
+                "signatures were not checked, so anybody may have written them: --key key.pub does"
+            )
+        )
     return table
 
 
