@@ -325,6 +325,8 @@ REFUSED = {
         ["longer than the time", "--minutes"],
     ),
     "no time": (["--minutes", "0"], ["--minutes"]),
+    "a batch size for a case": (["--batch-size", "8"], ["--batch-size: is for --models"]),
+    "an image size for a case": (["--image-size", "96"], ["--image-size: is for --models"]),
     "a share of 100 %": (["--fail-on-slower", "100%"], ["--fail-on-slower"]),
     "an environment that is none": (["--base-env", "nowhere"], ["--base-env", "nowhere"]),
     "an environment that is no Python": (["--base-env", "/bin/true"], ["is no Python from 3.8"]),
@@ -343,6 +345,13 @@ def test_refused_in_one_line(name: str, repository: Path) -> None:
             flags = [*flags, flag, value]
     assert_one_line(called("ab", *flags, cwd=repository), *words)
     assert not left_in(repository)
+
+
+def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "bench_me.py").write_text(CASE)
+    ended = called("ab", "--base", ".", "--case", "bench_me.py:case", cwd=tmp_path)
+    assert_one_line(ended, "--base: ", "it has none at all: `git commit` makes the first")
 
 
 def test_refused_outside_of_a_repository(tmp_path: Path) -> None:

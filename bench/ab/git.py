@@ -55,6 +55,8 @@ def commit_of(root: Path, ref: str, flag: str) -> str:
             if shallow
             else ("a branch, a tag, a commit or . (the working tree) would work")
         )
+        if _git(root, "rev-parse", "--verify", "--quiet", "HEAD").returncode:
+            why = "it has none at all: `git commit` makes the first"
         raise UsageError(f"{flag}: {root} has no commit {ref!r}; {why}")
     return found.stdout.strip()
 

@@ -62,6 +62,9 @@ class Asked:
         for flag, number in (("--batch-size", self.batch_size), ("--image-size", self.image_size)):
             if number is not None and number < 1:
                 raise UsageError(f"{flag}: must be at least 1, got {number}")
+        if not self.models and (self.batch_size != 1 or self.image_size is not None):
+            flag = "--image-size" if self.batch_size == 1 else "--batch-size"
+            raise UsageError(f"{flag}: is for --models; a case chooses its own inputs, so drop it")
         if not self.case and not self.models:
             raise UsageError(
                 "--case: give a function that returns what to time, such as ./bench_me.py:case, or "
