@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .program import ROOT, assert_one_line, bench, environment
+from .program import ROOT, Ended, assert_one_line, bench, environment
 from .test_ab import git
 
 CASES = """
@@ -72,7 +71,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compared(case: str, folder: Path, *more: str, path: str | None = None) -> object:
+def compared(case: str, folder: Path, *more: str, path: str | None = None) -> Ended:
     refs = ("--base", "HEAD~1", "--head", "HEAD")
     given = {} if path is None else {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}"}
     return bench("ab", *refs, "--case", case, "--minutes", "0.3", *more, cwd=folder, env=given)
@@ -80,12 +79,12 @@ def compared(case: str, folder: Path, *more: str, path: str | None = None) -> ob
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_times_nothing_is_refused(name: str, odd: Path) -> None:
-    assert_one_line(compared(f"cases.py:{name}", odd), REFUSED[name])  # type: ignore[arg-type]
+    assert_one_line(compared(f"cases.py:{name}", odd), REFUSED[name])
 
 
 def test_an_output_that_cannot_be_described_is_only_not_compared(odd: Path) -> None:
     ended = compared("cases.py:odd_output", odd)
-    assert ended.code == 0, ended  # type: ignore[attr-defined]
+    assert ended.code == 0, ended
 
 
 def test_children_of_a_case_end_with_it(odd: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_package_of_the_checkout_is_neither_sides(odd: Path, tmp_path: Path) -
     (packages / "editable.pth").write_text(f"{odd / 'python'}\n")
     envs = ("--base-env", str(made), "--head-env", str(made))
     ended = compared("bench_me.py:case", odd, *envs)
-    assert_one_line(ended, "pkg/__init__.py, which is in your checkout")  # type: ignore[arg-type]
+    assert_one_line(ended, "pkg/__init__.py, which is in your checkout")
 
 
 @pytest.mark.parametrize("given", ["absolute", "relative"])
@@ -111,7 +110,7 @@ def test_a_folder_on_the_users_path_is_each_sides_own(given: str, odd: Path) -> 
     path = str(odd / "python") if given == "absolute" else "python"
     ended = compared("bench_me.py:case", odd, path=path)
     # Twice the sum: each side has imported its own.
-    assert "NOT THE SAME WORK" in ended.out.splitlines()[0], ended  # type: ignore[attr-defined]
+    assert "NOT THE SAME WORK" in ended.out.splitlines()[0], ended
 
 
 def test_the_action_starts_this_program_and_no_file_of_the_repository(tmp_path: Path) -> None:
@@ -127,4 +126,3 @@ def test_the_action_starts_this_program_and_no_file_of_the_repository(tmp_path: 
             [script, "--help"], cwd=tmp_path, env=environment(), capture_output=True, text=True
         )
         assert said.returncode == 0 and said.stdout.startswith("Usage: bench COMMAND")
-    shutil.rmtree(tmp_path)

@@ -275,19 +275,6 @@ class Comparison:
         assert decision.ratio is not None
         return not decision.ratio.holds(1 + self.limit)
 
-    def _of_the_checkout(self, loaded: list[str], folder: Path | str) -> list[str]:
-        """Return the files from the user's checkout of which a side's commit has its own."""
-        checkout = self.pair.checkout
-        if checkout is None or checkout == Path(folder):
-            return []
-        found = []
-        for file in loaded:
-            if file.startswith(f"{checkout}{os.sep}"):
-                inside = os.path.relpath(file, checkout)
-                if (Path(folder) / inside).exists():
-                    found.append(file)
-        return found
-
     def _compare_files(self) -> None:
         """Note if no file differs that both sides import from their commits.
 
@@ -297,24 +284,29 @@ class Comparison:
         base, head = self.pair.base.folder, self.pair.head.folder
         if base == head:
             return
-        case = self.pair.shared_case
+        case, checkout = self.pair.shared_case, self.pair.checkout
         files: list[list[str]] = []
         for arm in ("base", "head"):
             files.append([file for file in self._loaded[arm]["files"] if file != case])
-        for flag, loaded, other in (("base", files[0], head), ("head", files[1], base)):
-            mixed = [file for file in loaded if file.startswith(f"{other}{os.sep}")]
-            if mixed:
+        for flag, loaded, mine, other in (
+            ("base", files[0], base, head),
+            ("head", files[1], head, base),
+        ):
+            for name in _names_below(other, loaded):
                 raise UsageError(
-                    f"{self.pair.name}: {flag} imports {mixed[0]}, a file of the other side; "
+                    f"{self.pair.name}: {flag} imports {other / name}, a file of the other side; "
                     "give each side an environment (--base-env, --head-env)"
                 )
-            own_folder = base if flag == "base" else head
-            for file in self._of_the_checkout(loaded, own_folder):
-                raise UsageError(
-                    f"{self.pair.name}: {flag} imports {file}, which is in your checkout and not "
-                    "in its commit's folder (an editable install?); --install gives each side an "
-                    "environment, or put the folder of the package on PYTHONPATH"
-                )
+            if checkout is None or checkout == mine:
+                continue
+            for name in _names_below(checkout, loaded):
+                if (mine / name).exists():
+                    raise UsageError(
+                        f"{self.pair.name}: {flag} imports {checkout / name}, which is in your "
+                        "checkout and not in its commit's folder (an editable install?); --install "
+                        "gives each side an environment, or put the folder of the package on "
+                        "PYTHONPATH"
+                    )
         own = [_below(folder, loaded) for folder, loaded in zip((base, head), files, strict=True)]
         if own[0] == own[1] and self.pair.base.python == self.pair.head.python:
             self._notes.append(
@@ -358,11 +350,16 @@ class Comparison:
         )
 
 
+def _names_below(folder: Path, files: Iterable[str]) -> list[str]:
+    """Return the paths in a folder of those files that lie in it."""
+    start = f"{folder}{os.sep}"
+    return [file[len(start) :] for file in files if file.startswith(start)]
+
+
 def _below(folder: Path, files: Iterable[str]) -> dict[str, bytes]:
     """Return the content of the files that lie in a folder, by their path in it."""
-    start = f"{folder}{os.sep}"
     return {
-        file[len(start) :]: Path(file).read_bytes()
-        for file in files
-        if file.startswith(start) and Path(file).is_file()
+        name: (folder / name).read_bytes()
+        for name in _names_below(folder, files)
+        if (folder / name).is_file()
     }

@@ -136,8 +136,7 @@ class Server:
 def parts_of(value: Any) -> list[dict[str, Any]]:
     """Return the description of a value; of one that cannot be described, its type alone."""
     try:
-        described: list[dict[str, Any]] = beside("description").described(value)
-        return described
+        return list(beside("description").described(value))
     except Exception:  # of a stranger's class, whatever it does
         return [{"place": "", "kind": type(value).__name__}]
 
@@ -207,7 +206,8 @@ def of_case(file: str, name: str) -> Callable[[], Any]:
 
 def beside(name: str) -> Any:
     """Return a file of this folder as a module: the folder itself is not on the path."""
-    return module_of(f"bench_ab_{name}", os.path.join(HERE, f"{name}.py"))
+    known = f"bench_ab_{name}"
+    return sys.modules.get(known) or module_of(known, os.path.join(HERE, f"{name}.py"))
 
 
 def module_of(name: str, file: str) -> Any:

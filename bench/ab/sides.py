@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -159,15 +159,20 @@ def prepared(asked: Asked, tell: Callable[[str], None]) -> Iterator[Sides]:
                 names[place] = ", ".join(filter(None, (names[place], given_env)))
         places = [
             _Place(
-                *(flag, f"{flag} {name}".strip(), python, tree),
-                () if asked.install else _own_path(root, tree),
+                flag=flag,
+                name=f"{flag} {name}".strip(),
+                python=python,
+                tree=tree,
+                path=() if asked.install else _own_path(root, tree),
             )
             for flag, name, python, tree in zip(
                 ("base", "head"), names, pythons, trees, strict=True
             )
         ]
         pairs = [_of_case(case, root, places) for case in asked.case]
-        pairs += [_of_model(model, asked, root, places, home) for model in asked.models]
+        pairs += [_of_model(model, asked, places, home) for model in asked.models]
+        if root is not None and asked.base is not None:
+            pairs = [replace(pair, checkout=root.resolve()) for pair in pairs]
         yield Sides(pairs, (places[0].name, places[1].name), notes)
 
 
@@ -229,11 +234,7 @@ def _of_case(case: str, root: Path | None, places: Sequence[_Place]) -> Pair:
         loads = {"case": [str(used), function]}
         sides.append(Side(place.name, place.python, folder, roots, place.path, loads))
     notes = _about_file(file, places, found) if inside and places[0].tree else ()
-    return Pair(case, sides[0], sides[1], notes, _checkout(places, root))
-
-
-def _checkout(places: Sequence[_Place], root: Path | None) -> Path | None:
-    return root.resolve() if root is not None and places[0].tree is not None else None
+    return Pair(case, sides[0], sides[1], notes)
 
 
 def _about_file(
@@ -282,9 +283,7 @@ def _importable(*folders: Path) -> list[str]:
     return [str(path) for path in dict.fromkeys(folders) if path.is_dir()]
 
 
-def _of_model(
-    model: str, asked: Asked, root: Path | None, places: Sequence[_Place], home: Path
-) -> Pair:
+def _of_model(model: str, asked: Asked, places: Sequence[_Place], home: Path) -> Pair:
     sides = []
     for place in places:
         tree = place.tree
@@ -296,4 +295,4 @@ def _of_model(
             "device": asked.device,
         }
         sides.append(Side(place.name, place.python, tree or home, roots, place.path, loads))
-    return Pair(model, sides[0], sides[1], checkout=_checkout(places, root))
+    return Pair(model, sides[0], sides[1])

@@ -70,9 +70,9 @@ def finalists(found: Answer, *, more_policies: bool) -> list[Judged]:
     able = [one for one in found.judged if one.timed and _may_be(one, found.limits.latency)]
     promising = _ranked(able, _promises(able, found, more_policies))
     if more_policies and promising:
-        for sure in _ranked(able, _promises(able, found, False))[:1]:
-            if sure is not promising[0]:
-                promising = [promising[0], sure, *(one for one in promising[1:] if one is not sure)]
+        sure = _ranked(able, _promises(able, found, False))[:1]
+        in_order = [promising[0], *sure, *promising[1:]]
+        promising = list({one.candidate.name: one for one in in_order}.values())
     return promising
 
 
